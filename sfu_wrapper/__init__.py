@@ -1,0 +1,3 @@
+"""The recording side of a WebRTC calling platform."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The outside for real, and its shipped fakes. Adapters decide nothing."""

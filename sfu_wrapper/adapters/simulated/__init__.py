@@ -1,0 +1,1 @@
+"""The simulated media plane: real encoded media, no SFU."""

@@ -1,0 +1,1 @@
+"""Configuration: one frozen tree, read once, passed down by value."""

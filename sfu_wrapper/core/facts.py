@@ -1,0 +1,81 @@
+"""What the media plane reports. Facts cannot be refused: a late or repeated one is ignored.
+
+Each names its room by uuid and its capture by (segment, medium). Times are the plane's own,
+in epoch milliseconds, where it knows them.
+"""
+
+from dataclasses import dataclass
+
+from sfu_wrapper.model.ids import RoomUuid, SegmentNo
+from sfu_wrapper.model.media import Medium, RawFile
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRef:
+    """One capture: the video or the audio of one segment of one room."""
+
+    room: RoomUuid
+    segment: SegmentNo
+    medium: Medium
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStarted:
+    """Accepted, and a file is open for every track published at that moment.
+
+    Also the answer to ``ResumeCapture`` when the capture is still being written.
+    """
+
+    capture: CaptureRef
+    started_ms: int
+    files: tuple[RawFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureFailed:
+    """The start was refused; nothing is written and nothing will be."""
+
+    capture: CaptureRef
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureChanged:
+    """Files were opened or closed while it runs; ``files`` is the whole list so far."""
+
+    capture: CaptureRef
+    files: tuple[RawFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStopped:
+    """Every file is closed and complete on disk. Repeated for each repeated ``StopCapture``.
+
+    ``files`` is empty where nothing was ever captured under this reference.
+    """
+
+    capture: CaptureRef
+    stopped_ms: int
+    files: tuple[RawFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureLost:
+    """The plane died while it wrote. ``stopped_ms`` is the last time known to be written."""
+
+    capture: CaptureRef
+    stopped_ms: int
+    files: tuple[RawFile, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneBack:
+    """The plane for one medium answers (again): captures that failed are worth another try."""
+
+    medium: Medium
+
+
+PlaneFact = (
+    CaptureStarted | CaptureFailed | CaptureChanged | CaptureStopped | CaptureLost | PlaneBack
+)

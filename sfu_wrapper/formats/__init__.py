@@ -1,0 +1,1 @@
+"""Byte formats, pure: `.mjr`, RTP payloads, WAV. Total on any input: a result or a typed error."""

@@ -1,0 +1,1 @@
+"""The WebSocket floor: frames, sessions, authentication, limits. Never adapters."""

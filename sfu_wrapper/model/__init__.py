@@ -1,0 +1,1 @@
+"""Frozen, standard-library types that every floor shares. No behaviour beyond invariants."""

@@ -1,0 +1,110 @@
+"""Every error this package raises on purpose.
+
+RecordingError
+├── Refused        the caller may not do this now                      never retried
+├── Malformed      the caller sent something unreadable                never retried
+├── Misconfigured  a configuration file or variable is wrong           never retried
+├── Unavailable    a peer (media plane, broker, store, disk) is away   retried
+├── JobFailed      one segment could not be processed                  retried unless permanent
+└── Broken         our own bug                                         reported with an incident id
+
+``code`` is wire contract: protocol.md, "Error codes", and the job codes of docs/processing.md.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Code(StrEnum):
+    """Error codes of the signaling protocol (protocol.md, "Error codes")."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    UNKNOWN_ENDPOINT = "UNKNOWN_ENDPOINT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    ROOM_REQUIRED = "ROOM_REQUIRED"
+    ROOM_NOT_FOUND = "ROOM_NOT_FOUND"
+    ROOM_EXISTS = "ROOM_EXISTS"
+    ROOM_ENDED = "ROOM_ENDED"
+    NOT_IN_ROOM = "NOT_IN_ROOM"
+    PUBLIC_ROOM = "PUBLIC_ROOM"
+    PSTN_ROOM = "PSTN_ROOM"
+    NOT_ROOM_OWNER = "NOT_ROOM_OWNER"
+    NOT_PERMITTED = "NOT_PERMITTED"
+    NOT_ESTABLISHED = "NOT_ESTABLISHED"
+    ALREADY_RECORDING = "ALREADY_RECORDING"
+    NOT_RECORDING = "NOT_RECORDING"
+    MEDIA_FAILED = "MEDIA_FAILED"
+    RATE_LIMITED = "RATE_LIMITED"
+    OVERLOADED = "OVERLOADED"
+    INTERNAL = "INTERNAL"
+
+
+ContextValue = str | int | float | bool | None
+
+
+class RecordingError(Exception):
+    """Base of the tree. Never raised itself.
+
+    detail: one sentence for the person at the other end: what is wrong and what to do.
+    context: small facts beside it (ids, limits), for ``details`` on the wire and for logs.
+    """
+
+    code: str = "INTERNAL"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, **context: ContextValue) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.context = context
+
+
+class Refused(RecordingError):
+    """The caller may not do this, or not now. Nothing has changed."""
+
+    def __init__(self, code: Code, detail: str, **context: ContextValue) -> None:
+        super().__init__(detail, **context)
+        self.code = code
+
+
+class Malformed(RecordingError):
+    """The caller sent something unreadable; ``context`` may hold the ``path`` of the field."""
+
+    code = Code.BAD_REQUEST
+
+
+class Misconfigured(RecordingError):
+    """A configuration value is wrong; the detail names file, key, value and what is allowed."""
+
+    code = "MISCONFIGURED"
+
+
+class Unavailable(RecordingError):
+    """A peer (media plane, broker, store, disk) is away or too slow; worth another try."""
+
+    code = Code.OVERLOADED
+    retryable = True
+
+
+class JobFailed(RecordingError):
+    """One segment could not be processed.
+
+    stage: ``event``, ``preprocess``, ``intervals``, ``compose``, ``split``, ``encrypt``,
+        ``deliver`` or ``emit``.
+    code: stable, upper case; listed in docs/processing.md.
+    permanent: another attempt cannot help.
+    file: the input or output that it is about, if there is one.
+    """
+
+    def __init__(
+        self, stage: str, code: str, detail: str, *, permanent: bool, file: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.stage = stage
+        self.code = code
+        self.permanent = permanent
+        self.file = file
+
+
+class Broken(RecordingError):
+    """Our own bug: an invariant does not hold."""

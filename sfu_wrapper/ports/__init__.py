@@ -1,0 +1,1 @@
+"""The outside as protocols: what ``service`` needs and ``adapters`` give."""

@@ -1,0 +1,130 @@
+"""The store: rooms, outbox, answers, permissions, job leases; state and outbox in one commit.
+
+Epochs: every writing controller holds a lease with a rising epoch (one controller: constant), and
+each commit carries it, so that a fenced-off controller cannot write.
+"""
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRow:
+    """One room as stored. ``state`` is opaque to the store; the rest is what it can find by.
+
+    settled: the room has ended and none of its segments needs anything any more: not loaded on
+        a restart.
+    """
+
+    uuid: RoomUuid
+    id: RoomId
+    domain: DomainId
+    owner: UserId
+    life: str
+    settled: bool
+    created_ms: int
+    ended_ms: int | None
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message to be published, in the order of its room.
+
+    seq: the store's own, rising; 0 before it is stored.
+    """
+
+    room: RoomUuid
+    routing_key: str
+    message_id: str
+    correlation_id: str
+    body: bytes
+    created_ms: int
+    mandatory: bool = False
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """The answer to one request, kept for its repeats.
+
+    key: who asked what under which request id; digest: of the payload, to tell a misuse.
+    """
+
+    key: str
+    digest: bytes
+    answer: bytes
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What becomes durable together, or not at all."""
+
+    room: RoomRow | None = None
+    outbox: tuple[OutboxRow, ...] = ()
+    answers: tuple[AnswerRow, ...] = ()
+
+
+class Store(Protocol):
+    """The durable side of one controller.
+
+    Writing goes through one queue and is grouped; a future resolves once its commit is on disk,
+    with ``Unavailable`` where it could not be written (then nothing of that commit is there).
+    Reading is synchronous and short: one row by key, or a bounded page.
+    """
+
+    def commit(self, commit: Commit, epoch: int) -> Future[tuple[OutboxRow, ...]]:
+        """Store; resolves to the outbox rows with their ``seq``.
+
+        Raises (through the future):
+            Unavailable: not written: disk full, I/O error, fenced off, or the queue is full.
+        """
+        ...
+
+    def mark_published(self, seqs: Sequence[int]) -> Future[None]:
+        """Forget outbox rows that the broker has confirmed."""
+        ...
+
+    def pending_outbox(self, after_seq: int, limit: int) -> tuple[OutboxRow, ...]:
+        """Unpublished rows in order of ``seq``."""
+        ...
+
+    def unsettled_rooms(self) -> tuple[RoomRow, ...]:
+        """Every room that a restarted controller must take up again."""
+        ...
+
+    def room(self, uuid: RoomUuid) -> RoomRow | None:
+        """One room, ended or not."""
+        ...
+
+    def latest_room(self, room: RoomId) -> RoomRow | None:
+        """The youngest room that bears or bore this id."""
+        ...
+
+    def answer(self, key: str, now_ms: int) -> AnswerRow | None:
+        """A kept answer that has not expired."""
+        ...
+
+    def forget_answers(self, before_ms: int) -> Future[None]:
+        """Drop answers that expired before ``before_ms``."""
+        ...
+
+    def permissions(self, owner: UserKey) -> OwnerPermissions:
+        """What is stored for a user and for its domain."""
+        ...
+
+    def set_permission(
+        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+    ) -> Future[None]:
+        """Store or (None) delete the permission of a user, or of the domain (user None)."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued, then release the files."""
+        ...
