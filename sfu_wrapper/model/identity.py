@@ -1,0 +1,38 @@
+"""Who speaks: what a token or a trusted gateway vouches for."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+
+
+class Role(StrEnum):
+    """What an identity may do beyond its own rooms (protocol.md, "Authentication")."""
+
+    USER = "user"
+    DOMAIN_ADMIN = "domain-admin"
+    SERVICE = "service"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An authenticated user, room service or gateway.
+
+    expires_ms: epoch ms at which the token that says so runs out; None: never.
+    """
+
+    domain: DomainId
+    user: UserId
+    roles: frozenset[Role]
+    expires_ms: int | None = None
+
+    @property
+    def key(self) -> UserKey:
+        """The user that this is."""
+        return UserKey(self.domain, self.user)
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is the room service, which may act for anyone."""
+        return Role.SERVICE in self.roles
