@@ -1,0 +1,227 @@
+"""``recordingInfo`` between JSON and ``SegmentInfo`` (events.md, "recordingInfo").
+
+Reading is generous with what is missing, since older senders know nothing of our added fields, and
+strict with what is there: a value of the wrong kind makes the whole message Malformed. File names
+pass through as they are; whoever opens them resolves them below their folder.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.wire.times import iso, parse_iso
+
+# The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
+_AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
+_MAX_DELAY_MS = 60_000  # no mixer holds sound back for longer; more is somebody's mistake
+
+
+def _time(value: object) -> object:
+    return parse_iso(value) if isinstance(value, str) else value
+
+
+def _type_name(value: object) -> object:
+    return RecordingType(value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+EpochMs = Annotated[int, BeforeValidator(_time)]
+VideoStream = Literal["sfuvideo", "sfuscreen"]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", alias_generator=to_camel)
+
+
+class _File(_Wire):
+    filename: Text
+    start_time: EpochMs
+    stop_time: EpochMs | None = None
+    mixer: str | None = None
+    delay_ms: Annotated[int | float, Field(ge=-_MAX_DELAY_MS, le=_MAX_DELAY_MS)] = 0
+
+
+class _Stay(_Wire):
+    joined: EpochMs
+    left: EpochMs
+
+
+class _Info(_Wire):
+    uuid: Text
+    completed: EpochMs
+    confbridgeid: Annotated[Text | None, Field(alias="confbridgeId")] = None
+    segment: Annotated[int, Field(ge=1)] | None = None
+    owner: str | None = None
+    type: Annotated[RecordingType | None, BeforeValidator(_type_name)] = None
+    incomplete: bool = False
+    reason: str | None = None
+    missing: list[str] = []
+    started: EpochMs | None = None
+    video: dict[str, dict[VideoStream, dict[str, _File]]] = {}
+    audio: dict[str, dict[str, dict[str, _File]]] = {}
+    participants: dict[str, list[_Stay]] = {}
+
+
+class _Event(_Wire):
+    conference_id: Text
+    recording_info: _Info
+
+
+def parse_event(body: bytes) -> SegmentInfo:
+    """Read one message of ``processing_queue``.
+
+    Accepts the product's own example: no number, no ``confbridgeId`` (the conference's id stands
+    for it), no ``started`` (the earliest start of a file does).
+
+    Raises:
+        Malformed: it is no recordingInfo; the context's ``path`` names the first wrong field.
+    """
+    try:
+        event = _Event.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as exc:
+        raise Malformed(f"not a recordingInfo: no JSON ({exc})") from exc
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise Malformed(f"not a recordingInfo: {path}: {first['msg']}", path=path) from exc
+    return _segment_info(event)
+
+
+def _segment_info(event: _Event) -> SegmentInfo:
+    info = event.recording_info
+    video = tuple(sorted(_video(info), key=_order))
+    audio = tuple(sorted(_audio(info), key=_order))
+    started = info.started
+    if started is None:
+        started = min((file.started_ms for file in video + audio), default=info.completed)
+    if info.completed < started:
+        raise Malformed("not a recordingInfo: it completed before it started", path="completed")
+    return SegmentInfo(
+        room=RoomId(event.conference_id),
+        uuid=RoomUuid(info.uuid),
+        confbridge_id=ConfbridgeId(info.confbridgeid or event.conference_id),
+        segment=SegmentNo(info.segment) if info.segment is not None else None,
+        started_ms=started,
+        completed_ms=info.completed,
+        owner=UserId(info.owner) if info.owner is not None else None,
+        type=info.type,
+        incomplete=info.incomplete,
+        reason=info.reason,
+        missing=tuple(info.missing),
+        video=video,
+        audio=audio,
+        presences=tuple(
+            Presence(UserId(user), stay.joined, stay.left)
+            for user, stays in info.participants.items()
+            for stay in stays
+        ),
+    )
+
+
+def _order(file: RawFile) -> tuple[int, str]:
+    return file.started_ms, file.filename
+
+
+def _video(info: _Info) -> Iterator[RawFile]:
+    for user, streams in info.video.items():
+        for stream, files in streams.items():
+            for file in files.values():
+                yield RawFile(
+                    filename=file.filename,
+                    stream=Stream(stream),
+                    started_ms=file.start_time,
+                    stopped_ms=file.stop_time,
+                    user=UserId(user),
+                )
+
+
+def _audio(info: _Info) -> Iterator[RawFile]:
+    for group, calls in info.audio.items():
+        for files in calls.values():
+            for file in files.values():
+                yield RawFile(
+                    filename=file.filename,
+                    stream=Stream.AUDIO,
+                    started_ms=file.start_time,
+                    stopped_ms=file.stop_time,
+                    mixer=file.mixer or group,
+                    delay_ms=round(file.delay_ms),
+                )
+
+
+def encode_event(info: SegmentInfo) -> bytes:
+    """Write the message that the controller publishes when a segment has stopped.
+
+    Files that surely hold nothing are left out; a file still open counts until the segment's end.
+    """
+    return orjson.dumps({"conferenceId": info.room, "recordingInfo": _info_object(info)})
+
+
+def _info_object(info: SegmentInfo) -> dict[str, Any]:
+    head: dict[str, Any] = {"uuid": info.uuid, "confbridgeId": info.confbridge_id}
+    if info.segment is not None:
+        head["segment"] = info.segment
+    if info.owner is not None:
+        head["owner"] = info.owner
+    if info.type is not None:
+        head["type"] = info.type.value
+    head["incomplete"] = info.incomplete
+    if info.reason is not None:
+        head["reason"] = info.reason
+    head["missing"] = list(info.missing)
+    head["started"] = iso(info.started_ms)
+    head["completed"] = iso(info.completed_ms)
+    head["video"] = _video_object(info)
+    head["audio"] = _audio_object(info)
+    head["participants"] = _participants_object(info)
+    return head
+
+
+def _video_object(info: SegmentInfo) -> dict[str, Any]:
+    users: dict[str, dict[str, dict[str, Any]]] = {}
+    for file in info.video:
+        if file.holds_media and file.user is not None:
+            files = users.setdefault(file.user, {}).setdefault(file.stream.value, {})
+            files[_free_key(files, file.started_ms)] = _file_object(file, info)
+    return users
+
+
+def _audio_object(info: SegmentInfo) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    for file in info.audio:
+        if file.holds_media:
+            extra = {"mixer": file.mixer or _AUDIO_GROUP, "delayMs": file.delay_ms}
+            files[_free_key(files, file.started_ms)] = _file_object(file, info) | extra
+    return {_AUDIO_GROUP: {_AUDIO_CALL: files}} if files else {}
+
+
+def _file_object(file: RawFile, info: SegmentInfo) -> dict[str, Any]:
+    stopped = info.completed_ms if file.stopped_ms is None else file.stopped_ms
+    return {
+        "filename": file.filename,
+        "startTime": iso(file.started_ms),
+        "stopTime": iso(stopped),
+    }
+
+
+def _free_key(taken: dict[str, Any], start_ms: int) -> str:
+    """The start as a key; the number only identifies, so a second file of that ms gets the next."""
+    while str(start_ms) in taken:
+        start_ms += 1
+    return str(start_ms)
+
+
+def _participants_object(info: SegmentInfo) -> dict[str, Any]:
+    users: dict[str, list[dict[str, str]]] = {}
+    for stay in info.presences:
+        stays = users.setdefault(stay.user, [])
+        stays.append({"joined": iso(stay.joined_ms), "left": iso(stay.left_ms)})
+    return users
