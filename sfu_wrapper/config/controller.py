@@ -1,0 +1,232 @@
+"""The keys of the controller: ``config.json``, ``sfu-wrapper.toml`` and ``default.toml``.
+
+Names, defaults and what each value may be; rules between keys are in ``rules``. The description of
+a key, with its unit, is what ``config schema`` and docs/configuration.md say about it.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from sfu_wrapper.config.section import Count, Port, Seconds, Section, Text
+from sfu_wrapper.core.policy import PstnConflict
+from sfu_wrapper.model.identity import Role
+from sfu_wrapper.model.permission import RecordingType
+
+_SQLITE = "sqlite:"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
+
+Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+
+
+def _origin(value: str) -> str:
+    """Origins are compared as a whole, so one that no browser sends would never match."""
+    if value != value.lower() or not _ORIGIN.fullmatch(value):
+        raise ValueError(f"{value!r} is no origin; write it as https://app.example.com")
+    return value
+
+
+def _vouched(value: Role) -> Role:
+    if value is Role.GATEWAY:
+        raise ValueError("a gateway vouches for its clients, not for other gateways")
+    return value
+
+
+def _store_url(value: str) -> str:
+    if not re.fullmatch(r"sqlite:.+|postgres(ql)?://.+", value):
+        raise ValueError("must be sqlite:<file> or postgresql://<user>@<host>/<database>")
+    return value
+
+
+def _broker_address(value: str) -> str:
+    if not re.fullmatch(r"embedded:|amqps?://.+", value):
+        raise ValueError("must be embedded: or amqp://<host> or amqps://<host>")
+    return value
+
+
+def _jwks_url(value: str) -> str:
+    if not re.fullmatch(r"https?://\S+", value):
+        raise ValueError("must be an http or https address")
+    return value
+
+
+class Rooms(Section):
+    """``[rooms]``: the life of rooms, and who is recorded without any permission."""
+
+    record: RecordingType = Field(
+        RecordingType.NONE, description="what is recorded where neither user nor domain says"
+    )
+    reconnect_grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        10, description="s a participant stays in its room after its last connection was lost"
+    )
+    answer_timeout_seconds: Seconds = Field(
+        120, description="s after which a direct call that nobody answers ends"
+    )
+    unused_timeout_seconds: Seconds = Field(
+        604_800, description="s after which a meeting that nobody joins ends"
+    )
+
+
+class Trunk(Section):
+    """``[trunk]``: calls from PSTN or a SIP trunk."""
+
+    record_incoming_pstn: bool = Field(
+        False, alias="recordIncomingPSTN", description="whether incoming SIP calls are recorded"
+    )
+    conflict: PstnConflict = Field(
+        PstnConflict.WARN,
+        description="what recordIncomingPSTN without recordRecordingAtStart comes to: "
+        "a warning, a refusal to start, or that such calls are recorded all the same",
+    )
+
+
+class Websocket(Section):
+    """``[websocket]``: where clients and gateways connect, and their limits."""
+
+    host: Text = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(8765, description="port to listen on; 0: any free one")
+    max_message_bytes: Annotated[int, Field(ge=1024)] = Field(
+        65_536, description="bytes of the longest message of a client"
+    )
+    max_gateway_frame_bytes: Annotated[int, Field(ge=1024)] = Field(
+        1_048_576, description="bytes of the longest frame of a gateway"
+    )
+    auth_timeout_seconds: Seconds = Field(
+        5, description="s within which a connection without a token must authenticate"
+    )
+    allowed_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+        (), description="origins of web pages that may connect; empty: any"
+    )
+    gateway_roles: tuple[Annotated[Role, AfterValidator(_vouched)], ...] = Field(
+        (), description="roles beyond user that a gateway may vouch for"
+    )
+    idempotency_seconds: Seconds = Field(
+        300, description="s for which the answer to a request is kept for its repeats"
+    )
+    requests_per_second: Seconds = Field(20, description="requests a second of one user")
+    requests_burst: Count = Field(40, description="requests of one user at once")
+    service_requests_per_second: Seconds = Field(
+        2000, description="requests a second of a room service"
+    )
+    slow_client_seconds: Seconds = Field(
+        10, description="s after which a client that does not read is disconnected"
+    )
+
+
+class Http(Section):
+    """``[http]``: REST, health, metrics and the console."""
+
+    host: Text = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(8080, description="port to listen on; 0: any free one")
+
+
+class Auth(Section):
+    """``[auth]``: whose tokens are believed. One of secret, publicKeyFile and jwksUrl."""
+
+    secret: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        None, description="shared secret of HS256 tokens, 32 bytes or more"
+    )
+    public_key_file: Path | None = Field(
+        None, description="PEM file with the public key of RS256, ES256 or EdDSA tokens"
+    )
+    jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = Field(
+        None, description="address of the key set of an identity provider"
+    )
+    algorithms: tuple[Algorithm, ...] = Field(
+        (), description="signatures that are accepted; empty: all that fit the key"
+    )
+    audience: Text | None = Field(
+        None, description="aud that a token must name; unset: not looked at"
+    )
+    issuer: Text | None = Field(None, description="iss that a token must name; unset: any")
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything to check a token with."""
+        return bool(self.secret or self.public_key_file or self.jwks_url)
+
+    @property
+    def accepted_algorithms(self) -> tuple[Algorithm, ...]:
+        """The signatures to accept: never both of a secret and of a public key."""
+        return self.algorithms or (("HS256",) if self.secret else ("RS256", "ES256", "EdDSA"))
+
+
+class Store(Section):
+    """``[store]``: the database of rooms, permissions and job leases."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = Field(
+        "sqlite:data/sfu-wrapper.db", description="sqlite:<file> or postgresql://…"
+    )
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The database file; None where it is PostgreSQL."""
+        is_file = self.url.startswith(_SQLITE)
+        return Path(self.url.removeprefix(_SQLITE)) if is_file else None
+
+
+class MediaPlane(Section):
+    """``[media]``: what carries and writes the media. ``none``: another system does."""
+
+    sfu: Literal["simulated", "janus", "none"] = Field(
+        "simulated", description="what carries and records the video"
+    )
+    mixer: Literal["simulated", "audiobridge", "asterisk", "none"] = Field(
+        "simulated", description="what mixes and records the audio"
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
+        5, description="s within which the media plane must answer"
+    )
+
+
+class Policy(Section):
+    """``[policy]``: how stored permissions are read."""
+
+    optional_allows_manual: bool = Field(
+        False, description="whether recordingProfile optional lets the owner start by hand"
+    )
+
+
+class Permissions(Section):
+    """``[permissions]``: who may change permissions."""
+
+    user_may_write: bool = Field(
+        True, description="whether users may set their own permissions, and override their domain"
+    )
+
+
+class Recordings(Section):
+    """``[recordings]``: who may delete recordings."""
+
+    owner_may_delete: bool = Field(
+        False, description="whether the owner of a recording may delete it"
+    )
+
+
+class Log(Section):
+    """``[log]``: what is logged, and how, on standard error."""
+
+    level: Literal["debug", "info", "warn", "warning", "error"] = Field(
+        "debug", description="the least important lines that are logged"
+    )
+    relative_paths: bool = Field(
+        True, description="whether paths in log lines are relative to their configured folders"
+    )
+    format: Literal["text", "json"] = Field(
+        "text", description="lines for people, or one JSON object a line"
+    )
+
+
+class Rabbitmq(Section):
+    """``[rabbitmq]``: the broker."""
+
+    address: Annotated[str, AfterValidator(_broker_address)] = Field(
+        "embedded:", description="embedded: (a file beside the store's) or amqp://…, amqps://…"
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the queue is a database file of our own."""
+        return self.address == "embedded:"

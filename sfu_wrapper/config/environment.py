@@ -1,0 +1,96 @@
+"""Values from outside the files: environment variables, and ``KEY=VALUE`` of a command line.
+
+Both are text; what a key holds decides how it is read. Text that cannot be read as that is passed
+on as it is, so that the complaint names what is allowed.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sfu_wrapper.config import keys
+from sfu_wrapper.config.given import Findings, Problem
+from sfu_wrapper.config.keys import JsonSchema, Key, catalogue, simplified
+
+_FILE = "_FILE"
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def read_environment(environ: Mapping[str, str], findings: Findings) -> None:
+    """Take every variable that begins with ``SFU_WRAPPER__``."""
+    for name in sorted(name for name in environ if name.startswith(keys.PREFIX)):
+        _take_variable(name, environ[name], findings)
+
+
+def read_overrides(overrides: Iterable[str], findings: Findings) -> None:
+    """Take ``quality=high`` and ``worker.attempts=1``, as in ``--set``."""
+    for text in overrides:
+        name, found, value = text.partition("=")
+        path = keys.canonical(tuple(name.strip().split(".")))
+        if not found:
+            findings.problems.append(Problem("--set", f"{text}: must be KEY=VALUE"))
+        else:
+            key = catalogue().get(path)
+            findings.take(path, value if key is None else _read(value, key.schema), "--set")
+
+
+def _take_variable(name: str, text: str, findings: Findings) -> None:
+    source = f"${name}"
+    path = _path(name)
+    key = _known(path)
+    if key is None and name.endswith(_FILE):
+        key = _known(_path(name.removesuffix(_FILE)))
+        if key is not None and (key.secret or key.password_inside):
+            _take_secret(source, key, Path(text), findings)
+            return
+        key = None
+    if key is None:
+        findings.take(path, text, source)
+    else:
+        findings.take(key.path, _read(text, key.schema), source)
+
+
+def _take_secret(source: str, key: Key, file: Path, findings: Findings) -> None:
+    try:
+        findings.take(key.path, file.read_text(encoding="utf-8").rstrip("\r\n"), source)
+    except (OSError, ValueError) as exc:
+        findings.problems.append(Problem(source, f"{file}: cannot be read: {exc}"))
+
+
+def _path(name: str) -> keys.Path:
+    return tuple(name.removeprefix(keys.PREFIX).split("__"))
+
+
+def _known(path: keys.Path) -> Key | None:
+    """The key of a variable: case and underscores say nothing about where words end."""
+    names = {simplified(known): known for known in (*catalogue(), *keys.ALIASES)}
+    found = names.get(simplified(path))
+    return None if found is None else catalogue()[keys.canonical(found)]
+
+
+def _read(text: str, schema: JsonSchema) -> object:
+    try:
+        match schema["type"]:
+            case "boolean":
+                return _BOOLEANS[text.lower()]
+            case "integer":
+                return int(text)
+            case "number":
+                return float(text)
+            case "array":
+                return _list(text)
+            case _:
+                return text
+    except (KeyError, ValueError):
+        return text
+
+
+def _list(text: str) -> object:
+    """``["a", "b"]``, or shorter ``a,b``."""
+    if text.lstrip().startswith("["):
+        entries: object = json.loads(text)
+        return entries
+    return [entry.strip() for entry in text.split(",") if entry.strip()]

@@ -1,0 +1,135 @@
+"""From files, variables and a command line to one ``Settings``, or to everything that is wrong.
+
+Order: built-in defaults < files < environment < command line. Every problem is found in one go.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from sfu_wrapper.config import rules
+from sfu_wrapper.config.environment import read_environment, read_overrides
+from sfu_wrapper.config.files import directory, read_files
+from sfu_wrapper.config.given import Findings, Given, Problem, shown
+from sfu_wrapper.config.keys import LIFTED, allowed, catalogue
+from sfu_wrapper.config.keys import Path as KeyPath
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Misconfigured
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration in order.
+
+    folder: where its files are; None: there are none.
+    sources: for each key that was set, by what.
+    notes: what is worth a line in the log at start-up.
+    """
+
+    settings: Settings
+    folder: Path | None
+    sources: Mapping[KeyPath, str]
+    notes: tuple[str, ...]
+
+
+def load(
+    config_dir: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> Settings:
+    """The settings. Raises Misconfigured as ``read`` does."""
+    return read(config_dir, environ, overrides).settings
+
+
+def read(
+    config_dir: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> Loaded:
+    """Read and check everything.
+
+    Args:
+        config_dir: the folder with the four files; None: look in the usual places.
+        environ: the variables, of which those of ours count.
+        overrides: ``KEY=VALUE`` from a command line.
+
+    Raises:
+        Misconfigured: each line of the detail names file or variable, key, value and what is
+            allowed.
+    """
+    result = inspect(config_dir, environ, overrides)
+    if isinstance(result, Loaded):
+        return result
+    raise Misconfigured("\n".join(map(str, result)))
+
+
+def inspect(
+    config_dir: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> Loaded | tuple[Problem, ...]:
+    """As ``read``, with the problems as a value. Raises Misconfigured only for a missing folder."""
+    folder = directory(config_dir)
+    findings = Findings([], [], [])
+    if folder is None:
+        findings.notes.append("no configuration folder found: built-in defaults count")
+    else:
+        read_files(folder, findings)
+    in_files = tuple(findings.givens)
+    read_environment(environ, findings)
+    read_overrides(overrides, findings)
+    givens = {given.key.path: given for given in findings.givens}
+    settings, problems = _settings(givens)
+    problems = [*findings.problems, *_disagreements(in_files), *problems]
+    if settings is None or problems:
+        return tuple(problems)
+    sources = {path: given.source for path, given in givens.items()}
+    notes = (*findings.notes, *rules.warnings(settings))
+    return Loaded(settings, folder, sources, notes)
+
+
+def _disagreements(in_files: Sequence[Given]) -> list[Problem]:
+    """Files form one name space: a key may stand in two of them only with the same value."""
+    first: dict[KeyPath, Given] = {}
+    problems = []
+    for given in in_files:
+        other = first.setdefault(given.key.path, given)
+        if other.value != given.value:
+            text = f"{given.key.name}: given twice, with another value in {other.source}"
+            problems.append(Problem(given.source, text))
+    return problems
+
+
+def _settings(givens: Mapping[KeyPath, Given]) -> tuple[Settings | None, list[Problem]]:
+    groups: defaultdict[str, dict[str, object]] = defaultdict(dict)
+    for given in givens.values():
+        *group, name = given.key.path
+        groups["".join(group) or _group(name)][name] = given.value
+    tree = {**groups.pop("", {}), **groups}
+    try:
+        settings = Settings.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as exc:
+        return None, [_wrong(error, givens) for error in exc.errors()]
+    return settings, [_conflict(conflict, givens) for conflict in rules.conflicts(settings)]
+
+
+def _group(name: str) -> str:
+    """The group in the model of a key at the top level: our own one, or none (empty)."""
+    return "" if name in {field.alias for field in Settings.model_fields.values()} else LIFTED
+
+
+def _wrong(error: ErrorDetails, givens: Mapping[KeyPath, Given]) -> Problem:
+    location = tuple(str(part) for part in error["loc"])
+    location = location[1:] if location[0] == LIFTED else location
+    path = next(path for path in catalogue() if path == location[: len(path)])
+    given = givens[path]
+    reason = error.get("ctx", {}).get("error")
+    text = f"must be {allowed(given.key)}" if reason is None else str(reason)
+    return Problem(given.source, f"{given.key.name} = {shown(given.key, given.value)}: {text}")
+
+
+def _conflict(conflict: rules.Conflict, givens: Mapping[KeyPath, Given]) -> Problem:
+    paths = [tuple(name.split(".")) for name in conflict.keys]
+    sources = dict.fromkeys(givens[path].source for path in paths if path in givens)
+    return Problem(", ".join(sources), f"{conflict.keys[0]}: {conflict.text}")

@@ -1,0 +1,119 @@
+"""The keys of the recording service: ``recording.toml``, in the product's own spelling.
+
+Names, defaults and what each value may be; rules between keys are in ``rules``.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from sfu_wrapper.config.section import Count, Section, Text
+
+DEFAULT_FILEFORMAT = (
+    "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
+)
+FILEFORMAT_FIELDS = (
+    "year",
+    "month",
+    "day",
+    "hours",
+    "minutes",
+    "seconds",
+    "uuid",
+    "confbridgeid",
+    "segment",
+)
+_FIELD = re.compile(r"\{\{(.*?)\}\}")
+
+
+def _fileformat(value: str) -> str:
+    unknown = [name for name in _FIELD.findall(value) if name not in FILEFORMAT_FIELDS]
+    if unknown:
+        raise ValueError(f"has no field {unknown[0]!r}; known are {', '.join(FILEFORMAT_FIELDS)}")
+    if re.search(r"[/\x00-\x1f]|\{\{|\}\}", _FIELD.sub("", value)) or value.startswith((".", "-")):
+        raise ValueError(
+            "must make a file name: no slash, no stray braces, no leading dot or hyphen"
+        )
+    return value
+
+
+def _queue(value: str) -> str:
+    if value.startswith("amq.") or len(value.encode()) > 255:
+        raise ValueError("must be a queue name of at most 255 bytes that does not begin with amq.")
+    return value
+
+
+QueueName = Annotated[Text, AfterValidator(_queue)]
+
+
+class Recording(Section):
+    """The top-level keys of ``recording.toml``; snake_case as in the product."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    recordings_path: Path = Field(
+        Path("/sippo-recording/raw_files/"), description="folder of the raw video (.mjr)"
+    )
+    audio_path: Path = Field(
+        Path("/sippo-recording/raw_audio/"), description="folder of the raw mixed audio (.wav)"
+    )
+    destination_path: Path = Field(
+        Path("/sippo-recording/postprocessed/"), description="folder of the finished recordings"
+    )
+    logs_path: Path = Field(
+        Path("/sippo-recording/logs/"), description="folder of one log a recording"
+    )
+    processing_queue: QueueName = Field(
+        "processing_queue", description="queue of segments to be processed"
+    )
+    processed_queue: QueueName = Field(
+        "processed_queue", description="queue of segments that were processed"
+    )
+    failure_queue: QueueName = Field(
+        "failure_queue", description="queue of segments that failed for good"
+    )
+    webm_codec: Literal["vp8", "vp9"] = Field("vp8", description="video codec of merged files")
+    quality: Literal["low", "medium", "high"] = Field(
+        "low", description="of merged files: about 2, 3 or 4 MB a minute"
+    )
+    clean_temporary_files: bool = Field(
+        True, description="whether raw and temporary files are deleted after success"
+    )
+    fileformat: Annotated[Text, AfterValidator(_fileformat)] = Field(
+        DEFAULT_FILEFORMAT, description="name of the files, of the segment's start in UTC"
+    )
+    should_encrypt: bool = Field(False, description="whether finished files are encrypted with GPG")
+    encryption_key: Path = Field(
+        Path("/sippo-recording/encryption/key.asc"), description="file of the public GPG key"
+    )
+    encryption_mail: Text | None = Field(
+        None, description="mail address of that key; required with should_encrypt"
+    )
+    split_recording_output: bool = Field(
+        False, description="one file a stream instead of one merged picture"
+    )
+    mix_limit: Count = Field(
+        9, description="most streams in a merged picture; above 9 the output is always split"
+    )
+    preprocessor: Literal["builtin", "janus-pp-rec"] = Field(
+        "builtin", description="what turns raw files into media files"
+    )
+
+
+class Worker(Section):
+    """``[worker]``: how jobs are worked off."""
+
+    concurrency: Count = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        description="segments side by side; default: the number of cores",
+    )
+    attempts: Count = Field(3, description="tries of a segment before it fails for good")
+    drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        60, description="s to finish what runs when told to stop"
+    )
+    consumer_timeout_seconds: Count = Field(
+        86_400, description="s a segment may take before the broker delivers it again"
+    )

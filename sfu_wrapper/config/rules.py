@@ -1,0 +1,95 @@
+"""Rules between keys: what cannot be together, and what is allowed but worth a word.
+
+Pure: judges a whole configuration whose values are each in order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.policy import PstnConflict
+
+MAX_MERGED = 9  # streams in one merged picture (processing.md, "Merged")
+SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
+_RESERVED_QUEUE = "sfu_wrapper.index"  # the controllers' own (events.md)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Values that cannot be together.
+
+    keys: names of those involved, the one to mend first.
+    """
+
+    keys: tuple[str, ...]
+    text: str
+
+
+def conflicts(settings: Settings) -> Iterator[Conflict]:
+    """Everything that keeps us from starting."""
+    yield from _auth_conflicts(settings)
+    yield from _queue_conflicts(settings)
+    recording, websocket, trunk = settings.recording, settings.websocket, settings.trunk
+    if recording.should_encrypt and recording.encryption_mail is None:
+        yield Conflict(("encryption_mail", "should_encrypt"), "required with should_encrypt")
+    if websocket.max_gateway_frame_bytes < websocket.max_message_bytes:
+        keys = ("websocket.maxGatewayFrameBytes", "websocket.maxMessageBytes")
+        yield Conflict(keys, "a gateway frame must have room for a message")
+    if _pstn_is_never_recorded(settings) and trunk.conflict is PstnConflict.REFUSE:
+        keys = ("trunk.recordIncomingPSTN", "recordRecordingAtStart")
+        text = (
+            "recordIncomingPSTN = true with recordRecordingAtStart = false: "
+            "incoming calls could never be recorded, and trunk.conflict = refuse"
+        )
+        yield Conflict(keys, text)
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """Everything that we start with all the same."""
+    recording, auth = settings.recording, settings.auth
+    if _pstn_is_never_recorded(settings) and settings.trunk.conflict is PstnConflict.WARN:
+        yield (
+            "trunk.recordIncomingPSTN = true with recordRecordingAtStart = false: "
+            "incoming calls are never recorded (see trunk.conflict)"
+        )
+    if recording.mix_limit > MAX_MERGED:
+        yield f"mix_limit = {recording.mix_limit}: above {MAX_MERGED} the output is always split"
+    if not any(field in recording.fileformat for field in ("{{uuid}}", "{{confbridgeid}}")):
+        yield "fileformat: with neither {{uuid}} nor {{confbridgeid}} names are not unique"
+    if auth.secret and len(auth.secret.get_secret_value().encode()) < SHORT_SECRET_BYTES:
+        yield f"auth.secret: shorter than {SHORT_SECRET_BYTES} bytes, so that it can be guessed"
+    if (auth.public_key_file or auth.jwks_url) and auth.audience is None:
+        yield "auth.audience: not set, so that tokens made for other services are believed too"
+
+
+def _pstn_is_never_recorded(settings: Settings) -> bool:
+    return settings.trunk.record_incoming_pstn and not settings.record_recording_at_start
+
+
+def _auth_conflicts(settings: Settings) -> Iterator[Conflict]:
+    auth = settings.auth
+    given = {
+        "auth.secret": auth.secret,
+        "auth.publicKeyFile": auth.public_key_file,
+        "auth.jwksUrl": auth.jwks_url,
+    }
+    names = tuple(name for name, value in given.items() if value is not None)
+    if len(names) > 1:
+        yield Conflict(names, "only one of secret, publicKeyFile and jwksUrl may be given")
+    elif names and any((name == "HS256") != bool(auth.secret) for name in auth.algorithms):
+        text = "HS256 goes with secret and with nothing else"
+        yield Conflict(("auth.algorithms", *names), text)
+
+
+def _queue_conflicts(settings: Settings) -> Iterator[Conflict]:
+    recording = settings.recording
+    queues = {
+        "processing_queue": recording.processing_queue,
+        "processed_queue": recording.processed_queue,
+        "failure_queue": recording.failure_queue,
+    }
+    if len(set(queues.values())) < len(queues):
+        yield Conflict(tuple(queues), "the three queues need three names")
+    for key, name in queues.items():
+        if name == _RESERVED_QUEUE:
+            yield Conflict((key,), f"{name} is the controllers' own queue")

@@ -1,0 +1,23 @@
+"""The configuration as JSON Schema, in the form of its keys: one name space over all four files."""
+
+from sfu_wrapper.config.keys import LIFTED, JsonSchema
+from sfu_wrapper.config.settings import Settings
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> JsonSchema:
+    """JSON Schema of all keys, with defaults and descriptions; for editors and other tools."""
+    whole = Settings.model_json_schema()
+    definitions = dict(whole["$defs"])
+    lifted = definitions.pop(whole["properties"][LIFTED]["$ref"].rpartition("/")[2])
+    properties = {name: part for name, part in whole["properties"].items() if name != LIFTED}
+    return {
+        "$schema": _DRAFT,
+        "title": "sfu-wrapper",
+        "description": "config.json, sfu-wrapper.toml, recording.toml and default.toml together",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**properties, **lifted["properties"]},
+        "$defs": definitions,
+    }

@@ -1,0 +1,57 @@
+"""The whole configuration as one frozen tree, passed down by value.
+
+Its keys form one name space over all four files. ``recording`` is a group of our own making: its
+keys stand at the top level, as ``recording.toml`` has them.
+"""
+
+from pydantic import Field
+
+from sfu_wrapper.config.controller import (
+    Auth,
+    Http,
+    Log,
+    MediaPlane,
+    Permissions,
+    Policy,
+    Rabbitmq,
+    Recordings,
+    Rooms,
+    Store,
+    Trunk,
+    Websocket,
+)
+from sfu_wrapper.config.processing import Recording, Worker
+from sfu_wrapper.config.section import Section
+from sfu_wrapper.core.policy import PolicySettings
+
+
+class Settings(Section):
+    """Everything that can be configured."""
+
+    record_recording_at_start: bool = Field(
+        True, description="whether recording starts by itself when the call is established"
+    )
+    rooms: Rooms = Rooms()
+    trunk: Trunk = Trunk()
+    websocket: Websocket = Websocket()
+    http: Http = Http()
+    auth: Auth = Auth()
+    store: Store = Store()
+    media: MediaPlane = MediaPlane()
+    policy: Policy = Policy()
+    permissions: Permissions = Permissions()
+    recordings: Recordings = Recordings()
+    recording: Recording = Recording()
+    worker: Worker = Field(default_factory=Worker)
+    log: Log = Log()
+    rabbitmq: Rabbitmq = Rabbitmq()
+
+    def policy_settings(self) -> PolicySettings:
+        """The part that decides who is recorded, as the core wants it."""
+        return PolicySettings(
+            system=self.rooms.record,
+            record_at_start=self.record_recording_at_start,
+            record_incoming_pstn=self.trunk.record_incoming_pstn,
+            pstn_conflict=self.trunk.conflict,
+            optional_allows_manual=self.policy.optional_allows_manual,
+        )
