@@ -1,0 +1,138 @@
+"""Logs on standard error: one event, one line. No decision about what is worth logging.
+
+The message of a line is a stable action name (``segment.started``) or one of the product's promised
+sentences; values are fields: ``log.info("segment.started", extra={"room": room, "segment": 1})``.
+Nothing that a client sent can end a line or colour a terminal, and nobody's name is in a message.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TextIO
+
+ROOT = "sfu_wrapper"  # the logger above all of ours
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+# What every record has of its own; the rest are the fields of the event.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How to log.
+
+    level: ``debug``, ``info``, ``warn``, ``warning`` or ``error``; others' libraries speak from
+        warnings on.
+    folders: where these stand at the beginning of a path, they are left out of it.
+    """
+
+    level: str = "debug"
+    format: Literal["text", "json"] = "text"
+    folders: tuple[Path, ...] = ()
+
+
+def set_up(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Log to ``stream`` (standard error) from now on, instead of what was set up before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(formatter(settings))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(ROOT).setLevel(_LEVELS[settings.level])
+
+
+def formatter(settings: LogSettings) -> logging.Formatter:
+    """Lines as configured, for further handlers (the log of one recording)."""
+    shorten = _Shortener(settings.folders)
+    return _Json(shorten) if settings.format == "json" else _Text(shorten)
+
+
+class _Shortener:
+    """Makes paths relative to their configured folders."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        names = {str(form) for path in folders for form in (path, path.absolute())} - {".", "/"}
+        longest_first = sorted(names, key=len, reverse=True)
+        choice = "|".join(re.escape(name) for name in longest_first)
+        self._folder = re.compile(rf"(?<![\w./-])(?:{choice})/") if names else None
+
+    def __call__(self, text: str) -> str:
+        return self._folder.sub("", text) if self._folder else text
+
+
+class _Lines(logging.Formatter):
+    """Takes a record apart; how it is written is left to the two below."""
+
+    def __init__(self, shorten: _Shortener) -> None:
+        super().__init__()
+        self._shorten = shorten
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {k: self._value(v) for k, v in vars(record).items() if k not in _OWN}
+        if record.exc_info:
+            fields["exception"] = self._shorten(self.formatException(record.exc_info))
+        message = self._shorten(record.getMessage())
+        return self.line(_time(record.created), _level(record.levelno), message, fields)
+
+    def line(self, time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
+        """The line, without its end."""
+        raise NotImplementedError
+
+    def _value(self, value: object) -> object:
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self._value(entry) for entry in value]
+        if isinstance(value, Mapping):
+            return {str(key): self._value(entry) for key, entry in value.items()}
+        return self._shorten(str(value))
+
+
+class _Text(_Lines):
+    """``2020-05-25T07:42:28.633Z info  segment.started room=60315b4f segment=1``."""
+
+    def line(self, time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
+        words = [time, level.ljust(5), _one_line(message)]
+        words += [f"{name}={_word(value)}" for name, value in fields.items()]
+        return " ".join(words)
+
+
+class _Json(_Lines):
+    """One JSON object; fields stand beside time, level and message."""
+
+    def line(self, time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
+        line = {"time": time, "level": level, "message": message}
+        clashing = {f"{name}_" if name in line else name: fields[name] for name in fields}
+        return json.dumps({**line, **clashing}, default=str)
+
+
+def _time(created_s: float) -> str:
+    moment = datetime.fromtimestamp(created_s, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def _level(number: int) -> str:
+    return "warn" if number == logging.WARNING else logging.getLevelName(number).lower()
+
+
+def _one_line(text: str) -> str:
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return _one_line(value)
+    return _one_line(json.dumps(value, ensure_ascii=False, default=str))

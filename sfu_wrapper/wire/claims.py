@@ -1,0 +1,68 @@
+"""The claims of our tokens: their names, their meaning, how one is made (protocol.md).
+
+Verifying a signature belongs to the gateway; what a verified payload says is read here.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import jwt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import DomainId, UserId
+
+REQUIRED = ("sub", "domain", "exp")
+
+_Id = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._@+:-]{1,128}\z")]
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999: what times can be written as
+_NumericDate = Annotated[int | float, Field(ge=0, le=_LAST_SECOND)]
+
+
+class Claims(BaseModel):
+    """What a token says. Claims beyond these are other services' business and ignored.
+
+    exp, iat: epoch seconds; a fraction is allowed (RFC 7519, NumericDate).
+    roles: a role that we do not know gives no right here. A token without the claim is a user's.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+    sub: _Id
+    domain: _Id
+    exp: _NumericDate
+    roles: list[str] = [Role.USER]
+    iat: _NumericDate | None = None
+    aud: str | list[str] | None = None
+    iss: str | None = None
+
+    def identity(self) -> Identity:
+        """Who bears the token."""
+        known = frozenset(role for role in Role if role in self.roles)
+        return Identity(DomainId(self.domain), UserId(self.sub), known, int(self.exp * 1000))
+
+
+def read_claims(payload: Mapping[str, object]) -> Claims:
+    """The claims of a payload whose signature and times are verified.
+
+    Raises:
+        Malformed: a claim is missing or of the wrong kind; ``path`` names the first such.
+    """
+    try:
+        return Claims.model_validate(dict(payload))
+    except ValidationError as exc:
+        path = ".".join(str(part) for part in exc.errors()[0]["loc"])
+        raise Malformed(f"the token's claim {path} is missing or wrong", path=path) from None
+
+
+def encode(claims: Claims, key: str | bytes, algorithm: str) -> str:
+    """Sign a token.
+
+    key: the shared secret, or a private key as PEM.
+
+    Raises:
+        jwt.PyJWTError, ValueError, TypeError: the key does not fit the algorithm.
+    """
+    return jwt.encode(claims.model_dump(exclude_none=True), key, algorithm)
