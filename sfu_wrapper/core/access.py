@@ -1,0 +1,116 @@
+"""Who may do what with a room; raises ``Refused``, changes nothing.
+
+The checks stand in the order of policy.md ("Order of the checks"): the first failure wins.
+"""
+
+from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.core.policy import Decision
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.room import Kind, Origin
+
+NOT_FOUND = "there is no such room for you"
+
+
+def sees(room: Room, by: Requester) -> bool:
+    """Whether the room exists for the requester.
+
+    Those who took part see a room that has ended; while it lives, only those who take part now.
+    """
+    if by.service or by.key == room.owner_key or (by.admin and by.key.domain == room.domain):
+        return True
+    if room.life is Life.ENDED:
+        return by.key in room.members
+    return room.participant(by.key) is not None
+
+
+def require_visible(room: Room, by: Requester) -> None:
+    """The room exists for the requester."""
+    if not sees(room, by):
+        raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room.id)
+
+
+def require_alive(room: Room, by: Requester) -> None:
+    """It exists for the requester and has not ended."""
+    require_visible(room, by)
+    if room.life is Life.ENDED:
+        raise Refused(Code.ROOM_ENDED, "the room has ended", room=room.id)
+
+
+def require_owner(room: Room, by: Requester, deed: str) -> None:
+    """The owner or the service, in a room that lives."""
+    require_alive(room, by)
+    if not by.service and by.key != room.owner_key:
+        raise Refused(Code.NOT_ROOM_OWNER, f"only the owner may {deed}", room=room.id)
+
+
+def require_may_join(room: Room, by: Requester, user: UserKey) -> None:
+    """Policy.md, "Who may join". Whoever may not learns nothing of the room."""
+    if by.key != user and not by.service:
+        raise Refused(Code.FORBIDDEN, "only the room service may join somebody else")
+    welcome = by.service or user == room.owner_key or _welcome(room, user)
+    if not welcome and not sees(room, by):
+        raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room.id)
+    if room.life is Life.ENDED:
+        raise Refused(Code.ROOM_ENDED, "the room has ended", room=room.id)
+    if not welcome and room.participant(user) is None:
+        raise Refused(Code.FORBIDDEN, "you are not invited to this room", room=room.id)
+
+
+def require_member(room: Room, by: Requester, user: UserKey) -> None:
+    """The requester acts for a participant: itself, or anyone where it is the service."""
+    require_alive(room, by)
+    if by.key != user and not by.service:
+        raise Refused(Code.FORBIDDEN, "only the room service may act for somebody else")
+    if room.participant(user) is None:
+        raise Refused(Code.NOT_IN_ROOM, "that user does not take part in this room", room=room.id)
+
+
+def require_may_start(room: Room, by: Requester, decision: Decision) -> None:
+    """The checks of startRoomRecording but the last (whether one runs already)."""
+    _require_in_call(room, by)
+    _require_recordable(room)
+    if not by.service and by.key != room.owner_key:
+        word = "caller may record this call" if room.kind is Kind.DIRECT else "creator may record"
+        raise Refused(Code.NOT_ROOM_OWNER, f"only the {word}", room=room.id)
+    if not decision.allowed:
+        reason = decision.reason.value if decision.reason is not None else None
+        message = "the owner's permissions do not allow recording"
+        raise Refused(Code.NOT_PERMITTED, message, room=room.id, reason=reason)
+    if room.life is not Life.ESTABLISHED:
+        raise Refused(Code.NOT_ESTABLISHED, "the call is not established yet", room=room.id)
+
+
+def require_may_stop(room: Room, by: Requester) -> None:
+    """The checks of stopRoomRecording but the last (whether something runs)."""
+    if by.service:
+        require_alive(room, by)
+        return
+    _require_in_call(room, by)
+    _require_recordable(room)
+    if by.key != room.owner_key:
+        raise Refused(Code.NOT_ROOM_OWNER, "only the owner may stop a recording", room=room.id)
+
+
+def _welcome(room: Room, user: UserKey) -> bool:
+    if room.kind is Kind.PUBLIC:
+        return True
+    if user.domain != room.domain:
+        return False
+    return room.invited is None or user.user in room.invited
+
+
+def _require_in_call(room: Room, by: Requester) -> None:
+    require_alive(room, by)
+    if not by.service and room.participant(by.key) is None:
+        raise Refused(Code.NOT_IN_ROOM, "join the room first", room=room.id)
+
+
+def _require_recordable(room: Room) -> None:
+    if room.kind is Kind.PUBLIC:
+        raise Refused(Code.PUBLIC_ROOM, "public rooms are never recorded", room=room.id)
+    if room.origin is Origin.PSTN:
+        message = "recording of calls from the telephone network is up to the system"
+        raise Refused(Code.PSTN_ROOM, message, room=room.id)

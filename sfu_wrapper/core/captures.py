@@ -1,0 +1,130 @@
+"""What a fact of the media plane does to the captures of a segment.
+
+A late, repeated or surprising fact is taken for what it is: whatever still writes without being
+wanted is asked to stop, whatever turns up is reported once, the rest is ignored.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from sfu_wrapper.core.facts import (
+    CaptureChanged,
+    CaptureFailed,
+    CaptureLost,
+    CaptureStarted,
+    CaptureStopped,
+    PlaneBack,
+    PlaneFact,
+)
+from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.room import Capture, CaptureState, Segment
+from sfu_wrapper.core.segments import ask_stop, back_off_ms, late_report, settle
+from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.model.media import Medium, RawFile
+
+WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
+LOST = "the media plane was lost while it recorded"
+
+
+def on_fact(turn: Turn, fact: PlaneFact) -> None:
+    """Apply one fact to the room."""
+    if isinstance(fact, PlaneBack):
+        _retry_now(turn, fact.medium)
+        return
+    segment = turn.room.segment(fact.capture.segment)
+    capture = segment.capture(fact.capture.medium) if segment is not None else None
+    if segment is None or capture is None:
+        return
+    match fact:
+        case CaptureStarted():
+            _started(turn, segment, capture, fact)
+        case CaptureFailed(message=message):
+            _failed(turn, segment, replace(capture, message=message))
+        case CaptureChanged(files=files):
+            turn.put_capture(segment, _with_files(capture, files))
+        case CaptureStopped(files=files):
+            _stopped(turn, segment, _with_files(capture, files))
+        case CaptureLost(files=files, message=message):
+            lost = replace(_with_files(capture, files), lost=True, message=message)
+            _lost(turn, segment, lost)
+        case _:
+            assert_never(fact)
+    settle(turn)
+
+
+def not_answered(turn: Turn, segment: Segment, capture: Capture) -> None:
+    """A start was not answered in time; it may yet be carried out."""
+    message = "no answer in time"
+    _put_failed(turn, segment, replace(capture, unanswered=True, message=message))
+
+
+def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarted) -> None:
+    known = _with_files(capture, fact.files)
+    wanted = segment.outcome is None and turn.room.capture in (Phase.STARTING, Phase.RECORDING)
+    if not wanted:
+        # Given up or being stopped since: whatever was opened is to be closed.
+        turn.put_capture(segment, replace(known, state=CaptureState.STOPPING))
+        ask_stop(turn, segment, capture.medium)
+        return
+    running = replace(
+        known, state=CaptureState.RUNNING, due_ms=None, failures=0, unanswered=False, message=None
+    )
+    started = segment.started if segment.started is not None else turn.at
+    turn.put_capture(replace(segment, started=started, resumed=False), running)
+
+
+def _failed(turn: Turn, segment: Segment, capture: Capture) -> None:
+    if segment.outcome is None and capture.state in (CaptureState.ASKED, CaptureState.FAILED):
+        _put_failed(turn, segment, replace(capture, unanswered=False))
+    elif capture.state is CaptureState.STOPPING:
+        _closed(turn, segment, capture)
+
+
+def _stopped(turn: Turn, segment: Segment, capture: Capture) -> None:
+    if segment.outcome is None and capture.state in WRITING:
+        # Nobody asked: as good as lost, but its files are whole.
+        _lost(turn, segment, replace(capture, message="the capture stopped by itself"))
+        return
+    _closed(turn, segment, capture)
+
+
+def _lost(turn: Turn, segment: Segment, capture: Capture) -> None:
+    if segment.outcome is None and capture.lost and capture.holds_media:
+        segment = replace(segment, incomplete=segment.incomplete or LOST)
+    if segment.outcome is None and capture.state in WRITING:
+        _put_failed(turn, segment, replace(capture, unanswered=False))
+    else:
+        _closed(turn, segment, capture)
+
+
+def _put_failed(turn: Turn, segment: Segment, capture: Capture) -> None:
+    failures = capture.failures + 1
+    due_ms = turn.at.mono_ms + back_off_ms(failures)
+    failed = replace(capture, state=CaptureState.FAILED, failures=failures, due_ms=due_ms)
+    turn.put_capture(segment, failed)
+
+
+def _closed(turn: Turn, segment: Segment, capture: Capture) -> None:
+    closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
+    if segment.told:
+        closed = replace(closed, files=())
+    segment = turn.put_capture(segment, closed)
+    if segment.outcome is not None:
+        late_report(turn, segment)
+
+
+def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
+    """Later news of a file replaces earlier; files of an earlier attempt stay."""
+    known = {file.filename: file for file in (*capture.files, *files)}
+    return replace(capture, files=tuple(known.values()))
+
+
+def _retry_now(turn: Turn, medium: Medium) -> None:
+    """The plane is back: no need to wait out the back-off."""
+    room = turn.room
+    segment = room.open_segment
+    capture = segment.capture(medium) if segment is not None else None
+    if segment is not None and capture is not None and capture.state is CaptureState.FAILED:
+        turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
+    if room.wanted is not None and room.capture is Phase.IDLE:
+        turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=turn.at.mono_ms))

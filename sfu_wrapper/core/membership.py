@@ -1,0 +1,226 @@
+"""Who is in a room and how it lives: join, publish, leave, establishment, the end.
+
+Source: policy.md, "The life of a room"; protocol.md, "Endpoints" and "Error codes".
+"""
+
+from dataclasses import replace
+
+from sfu_wrapper.core.access import require_may_join, require_member, require_owner
+from sfu_wrapper.core.effects import (
+    Ended,
+    Hangup,
+    Invited,
+    Joined,
+    Left,
+    MediaUpdated,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantMedia,
+    Refusal,
+    RoomEnded,
+    RoomEstablished,
+)
+from sfu_wrapper.core.events import (
+    EndRequested,
+    InviteRequested,
+    JoinRequested,
+    LeaveRequested,
+    MediaRequested,
+)
+from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.policy import decide
+from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
+from sfu_wrapper.core.room import Participant, Segment, Stay, Want, Wanted
+from sfu_wrapper.core.segments import begin, stop
+from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.media import Media, Track
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.room import EndReason, Kind, StopReason
+
+
+def join(turn: Turn, event: JoinRequested) -> None:
+    """Let a user in; by somebody who is in already it is a reconnection."""
+    require_may_join(turn.room, event.by, event.user)
+    present = turn.room.participant(event.user)
+    if present is None:
+        by_service = event.by.key != event.user
+        participant = Participant(event.user, event.at.wall_ms, event.media, by_service)
+        _enter(turn, participant)
+    else:
+        _put(turn, replace(present, gone_by_ms=None))
+        set_media(turn, event.user, event.media)
+    _establish_if_due(turn, event.permissions)
+    turn.reply(event.ref, Joined(turn.room, event.permissions))
+
+
+def update_media(turn: Turn, event: MediaRequested) -> None:
+    """What a participant publishes from now on."""
+    require_member(turn.room, event.by, event.user)
+    set_media(turn, event.user, event.media)
+    turn.reply(event.ref, MediaUpdated(turn.room.id, event.media))
+
+
+def invite(turn: Turn, event: InviteRequested) -> None:
+    """More users may join; a room without a list stays open to its whole domain."""
+    require_owner(turn.room, event.by, "invite others")
+    invited = tuple(sorted({*(turn.room.invited or ()), *event.users}))
+    if turn.room.invited is not None:
+        turn.room = replace(turn.room, invited=invited)
+    turn.reply(event.ref, Invited(turn.room.id, invited))
+
+
+def leave(turn: Turn, event: LeaveRequested) -> None:
+    """A participant goes."""
+    require_member(turn.room, event.by, event.user)
+    depart(turn, event.user)
+    turn.reply(event.ref, Left(turn.room.id))
+
+
+def end_by_request(turn: Turn, event: EndRequested) -> None:
+    """The owner or the service ends the room."""
+    require_owner(turn.room, event.by, "end this room")
+    end(turn, EndReason.ENDED)
+    turn.reply(event.ref, Ended(turn.room))
+
+
+def set_media(turn: Turn, user: UserKey, media: Media) -> None:
+    """Note what ``user`` publishes; tell the plane and the others what changed."""
+    participant = turn.room.participant(user)
+    if participant is None or participant.media == media:
+        return
+    _put(turn, replace(participant, media=media))
+    before, after = participant.media.streams(), media.streams()
+    for stream in before:
+        if stream not in after:
+            turn.ask(UnpublishTrack(turn.room.uuid, Track(user.user, stream)))
+    for stream in after:
+        if stream not in before:
+            turn.ask(PublishTrack(turn.room.uuid, Track(user.user, stream)))
+    turn.notify(ParticipantMedia(turn.room.id, user.user, media))
+
+
+def depart(turn: Turn, user: UserKey) -> None:
+    """Take a participant out, and end the room where policy.md says so."""
+    room = turn.room
+    participant = room.participant(user)
+    if participant is None:
+        return
+    rest = tuple(each for each in room.participants if each.key != user)
+    turn.notify(ParticipantLeft(room.id, user.user))
+    turn.room = replace(room, participants=rest)
+    _close_stays(turn, user)
+    for stream in participant.media.streams():
+        turn.ask(UnpublishTrack(room.uuid, Track(user.user, stream)))
+    reason = _reason_to_end(turn, user)
+    if reason is not None:
+        end(turn, reason)
+
+
+def end(turn: Turn, reason: EndReason) -> None:
+    """The room is ended at once for everybody; its segment is closed by and by."""
+    room = turn.room
+    for participant in room.participants if reason is EndReason.HANGUP else ():
+        turn.notify(Hangup(room.id, participant.key.user), only=participant.key)
+    note = RoomEnded(room.id, room.uuid, turn.at.wall_ms, reason)
+    turn.notify(note)
+    turn.announce(note)
+    for participant in room.participants:
+        _close_stays(turn, participant.key)
+    turn.room = replace(
+        turn.room,
+        life=advance(room.life, "end"),
+        participants=(),
+        wanted=None,
+        open_by_ms=None,
+        ended_ms=turn.at.wall_ms,
+        end_reason=reason,
+    )
+    refuse_starts(turn, Code.ROOM_ENDED, "the room has ended")
+    match room.capture:
+        case Phase.STARTING | Phase.RECORDING:
+            stop(turn, StopReason.CALL_ENDED)
+        case Phase.IDLE:
+            turn.ask(CloseMediaRoom(room.uuid))
+        case Phase.STOPPING:
+            pass  # closed when its stop is decided
+
+
+def refuse_starts(turn: Turn, code: Code, detail: str) -> None:
+    """Answer the starts that wait; those that wait for a stop still get it."""
+    for waiting in turn.room.waiting:
+        if waiting.want is Want.START:
+            turn.reply(waiting.ref, Refusal(code, detail, (("room", turn.room.id),)))
+    kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not Want.START)
+    turn.room = replace(turn.room, waiting=kept)
+
+
+def _enter(turn: Turn, participant: Participant) -> None:
+    room = turn.room
+    key = participant.key
+    members = room.members if key in room.members else (*room.members, key)
+    turn.room = replace(room, participants=(*room.participants, participant), members=members)
+    segment = room.open_segment
+    if segment is not None:
+        stay = Stay(key.user, turn.at.wall_ms)
+        turn.put_segment(replace(segment, stays=(*segment.stays, stay)))
+    for stream in participant.media.streams():
+        turn.ask(PublishTrack(room.uuid, Track(key.user, stream)))
+    turn.notify(ParticipantJoined(room.id, key.user, participant.media))
+
+
+def _put(turn: Turn, participant: Participant) -> None:
+    participants = tuple(
+        participant if each.key == participant.key else each for each in turn.room.participants
+    )
+    turn.room = replace(turn.room, participants=participants)
+
+
+def _close_stays(turn: Turn, user: UserKey) -> None:
+    segment = turn.room.open_segment
+    if segment is None:
+        return
+    stays = tuple(_left(stay, user, turn.at.wall_ms) for stay in segment.stays)
+    _put_stays(turn, segment, stays)
+
+
+def _left(stay: Stay, user: UserKey, at_ms: int) -> Stay:
+    gone = stay.user == user.user and stay.left_ms is None
+    return replace(stay, left_ms=at_ms) if gone else stay
+
+
+def _put_stays(turn: Turn, segment: Segment, stays: tuple[Stay, ...]) -> None:
+    turn.put_segment(replace(segment, stays=stays))
+
+
+def _establish_if_due(turn: Turn, permissions: OwnerPermissions) -> None:
+    """The first participant of a meeting, the owner and one other of a direct call."""
+    room = turn.room
+    if room.life is not Life.WAITING:
+        return
+    if room.kind is Kind.DIRECT and (
+        len(room.participants) < 2 or room.participant(room.owner_key) is None
+    ):
+        return
+    decision = decide(room.kind, room.origin, room.flag, permissions, turn.rules.policy)
+    turn.room = replace(
+        room,
+        life=advance(room.life, "establish"),
+        established_ms=turn.at.wall_ms,
+        decision=decision,
+        open_by_ms=None,
+    )
+    turn.notify(RoomEstablished(room.id, turn.at.wall_ms))
+    if decision.automatic and not room.halted:
+        turn.room = replace(turn.room, wanted=Wanted(decision.type))
+        begin(turn, None, decision.type)
+
+
+def _reason_to_end(turn: Turn, gone: UserKey) -> EndReason | None:
+    room = turn.room
+    if room.kind is not Kind.DIRECT:
+        return None if room.participants else EndReason.LAST_LEFT
+    if room.life is Life.WAITING:
+        return EndReason.CANCELLED if gone == room.owner_key else None
+    return EndReason.HANGUP if len(room.participants) <= 1 else None

@@ -1,0 +1,258 @@
+"""The state of one room: frozen values and what can be read off them. Decides nothing.
+
+Deadlines are milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); they are set anew
+after a restart of the controller. Stamps are milliseconds since the epoch.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.policy import Decision, PolicySettings
+from sfu_wrapper.model.ids import (
+    ConfbridgeId,
+    DomainId,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserId,
+    UserKey,
+)
+from sfu_wrapper.model.media import Media, Medium, RawFile, Track
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason
+
+WAITING_LIMIT = 16  # start and stop requests that one room lets wait
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The configuration that the machine goes by (policy.md; times in milliseconds)."""
+
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    media_timeout_ms: int = 5_000
+    reconnect_grace_ms: int = 10_000
+    answer_timeout_ms: int = 120_000
+    unused_timeout_ms: int = 604_800_000
+
+
+class CaptureState(StrEnum):
+    """One capture within its segment."""
+
+    ASKED = "asked"  # start asked, no answer yet
+    RUNNING = "running"
+    FAILED = "failed"  # refused, unanswered or lost; asked again at ``due_ms``
+    STOPPING = "stopping"  # stop asked, not confirmed yet
+    CLOSED = "closed"  # nothing is written any more
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """The video or the audio of one segment, over every attempt.
+
+    due_ms: monotonic; until when ASKED is answered, when FAILED is tried again, when the stop of
+        STOPPING is asked again.
+    failures: in a row, for the back-off.
+    unanswered: the last start was never answered, so it may yet be carried out.
+    lost: the plane died while it wrote.
+    """
+
+    medium: Medium
+    state: CaptureState
+    due_ms: int | None = None
+    files: tuple[RawFile, ...] = ()
+    failures: int = 0
+    unanswered: bool = False
+    lost: bool = False
+    message: str | None = None
+
+    @property
+    def holds_media(self) -> bool:
+        """Whether anything may have been written."""
+        return any(file.holds_media for file in self.files)
+
+
+class Outcome(StrEnum):
+    """How a segment ended."""
+
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """One stay of a user during a segment; epoch ms."""
+
+    user: UserId
+    joined_ms: int
+    left_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One start-to-stop of recording.
+
+    by: who started it; None: the system. stopped_by likewise.
+    started: when the first capture was confirmed.
+    outcome: None while it is open.
+    reason: set as soon as the stop is decided.
+    stop_by_ms: monotonic; when an unconfirmed stop is given up.
+    told: its recordingInfo is in the outbox.
+    resumed: taken up by a restarted controller, not yet known whether it still runs.
+    """
+
+    number: SegmentNo
+    by: UserId | None
+    type: RecordingType
+    asked: Moment
+    captures: tuple[Capture, ...]
+    stays: tuple[Stay, ...] = ()
+    started: Moment | None = None
+    stopped_ms: int | None = None
+    duration_ms: int | None = None
+    stopped_by: UserId | None = None
+    outcome: Outcome | None = None
+    reason: StopReason | None = None
+    stop_by_ms: int | None = None
+    missing: tuple[Medium, ...] = ()
+    incomplete: str | None = None
+    told: bool = False
+    resumed: bool = False
+
+    def capture(self, medium: Medium) -> Capture | None:
+        """The capture of that medium, where the segment asks for it."""
+        return next((capture for capture in self.captures if capture.medium is medium), None)
+
+    def any_capture(self, *states: CaptureState) -> bool:
+        """Whether a capture is in one of these states."""
+        return any(capture.state in states for capture in self.captures)
+
+    @property
+    def holds_media(self) -> bool:
+        """Whether anything may have been written."""
+        return any(capture.holds_media for capture in self.captures)
+
+    @property
+    def not_running(self) -> tuple[Medium, ...]:
+        """What it asks for and does not get at the moment."""
+        running = CaptureState.RUNNING
+        return tuple(capture.medium for capture in self.captures if capture.state is not running)
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A user or phone leg in the room, however many devices.
+
+    by_service: made by the room service, bound to no connection.
+    gone_by_ms: monotonic; when the grace after its last connection runs out.
+    """
+
+    key: UserKey
+    joined_ms: int
+    media: Media
+    by_service: bool = False
+    gone_by_ms: int | None = None
+
+
+class Want(StrEnum):
+    """What a waiting request wants."""
+
+    START = "start"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that is answered later. ``due_ms``: monotonic; MEDIA_FAILED then."""
+
+    ref: str
+    by: UserId
+    want: Want
+    type: RecordingType = RecordingType.NONE
+    due_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Recording is wanted (policy.md): the next segment starts by itself at ``due_ms``."""
+
+    type: RecordingType
+    failures: int = 0
+    due_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One room, from createRoom to the last of its segments' events.
+
+    flag: the record flag as given. creator: the service identity that created it, if one did.
+    members: whoever took part at any time. decision: as it was at establishment.
+    open_by_ms: monotonic; when a room that is still waiting ends by itself.
+    halted: the controller is shutting down; nothing is started.
+    """
+
+    uuid: RoomUuid
+    id: RoomId
+    confbridge_id: ConfbridgeId
+    kind: Kind
+    origin: Origin
+    domain: DomainId
+    owner: UserId
+    flag: bool | None
+    created: Moment
+    creator: UserKey | None = None
+    invited: tuple[UserId, ...] | None = None
+    life: Life = Life.WAITING
+    capture: Phase = Phase.IDLE
+    participants: tuple[Participant, ...] = ()
+    members: tuple[UserKey, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    wanted: Wanted | None = None
+    decision: Decision | None = None
+    open_by_ms: int | None = None
+    established_ms: int | None = None
+    ended_ms: int | None = None
+    end_reason: EndReason | None = None
+    halted: bool = False
+
+    @property
+    def owner_key(self) -> UserKey:
+        """The owner as a user."""
+        return UserKey(self.domain, self.owner)
+
+    def participant(self, key: UserKey) -> Participant | None:
+        """That user's participation, if it takes part now."""
+        return next((each for each in self.participants if each.key == key), None)
+
+    @property
+    def open_segment(self) -> Segment | None:
+        """The segment that is starting, recording or stopping."""
+        return None if self.capture is Phase.IDLE else self.segments[-1]
+
+    def segment(self, number: SegmentNo) -> Segment | None:
+        """A segment by its number; they are numbered from 1 without gaps."""
+        return self.segments[number - 1] if 0 < number <= len(self.segments) else None
+
+    def ref(self, segment: Segment, medium: Medium) -> CaptureRef:
+        """How the media plane names a capture of ours."""
+        return CaptureRef(self.uuid, segment.number, medium)
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What is published now, in order of joining."""
+        return tuple(
+            Track(participant.key.user, stream)
+            for participant in self.participants
+            for stream in participant.media.streams()
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Over, with nothing left to be confirmed: a restart need not take it up."""
+        over = self.life is Life.ENDED and self.capture is Phase.IDLE
+        return over and not any(
+            segment.any_capture(CaptureState.STOPPING) for segment in self.segments
+        )

@@ -1,0 +1,310 @@
+"""How a segment begins, is confirmed, stops and is closed; how the next one comes about.
+
+Rules of this file
+    1. A number is used once, in the order of starts; at most one segment is open.
+    2. A segment in which anything may have been written yields exactly one ``SegmentInfo``.
+    3. Every waiting request is answered, at the latest when its segment is decided.
+Source: policy.md, "Segments" and "What happens when things go wrong".
+"""
+
+from dataclasses import replace
+
+from sfu_wrapper.core.effects import (
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStopped,
+    Refusal,
+    Started,
+    Stopped,
+)
+from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.report import segment_info
+from sfu_wrapper.core.requests import CloseMediaRoom, StartCapture, StopCapture
+from sfu_wrapper.core.room import (
+    Capture,
+    CaptureState,
+    Outcome,
+    Segment,
+    Stay,
+    Waiting,
+    Want,
+    Wanted,
+)
+from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.ids import SegmentNo, UserId
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.room import StopReason
+
+STOP_GIVEN_UP_MS = 30_000  # policy.md: no waiting phase outlasts this
+BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)
+FAILURES_TO_ALARM = 3
+
+_NEVER_RAN = {
+    False: (Code.ROOM_ENDED, "the call ended before anything was recorded"),
+    True: (Code.OVERLOADED, "the controller restarts; ask again"),
+}
+
+MEDIA_OF = {
+    RecordingType.ALL: (Medium.VIDEO, Medium.AUDIO),
+    RecordingType.VIDEO: (Medium.VIDEO,),
+    RecordingType.AUDIO: (Medium.AUDIO,),
+    RecordingType.NONE: (),
+}
+
+
+def back_off_ms(failures: int) -> int:
+    """How long to wait after so many failures in a row, at least one."""
+    return BACK_OFF_MS[min(failures, len(BACK_OFF_MS)) - 1]
+
+
+def begin(turn: Turn, by: UserId | None, recorded: RecordingType) -> None:
+    """Open the next segment and ask the plane for its captures."""
+    room = turn.room
+    due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    segment = Segment(
+        number=SegmentNo(len(room.segments) + 1),
+        by=by,
+        type=recorded,
+        asked=turn.at,
+        captures=tuple(
+            Capture(medium, CaptureState.ASKED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
+        ),
+        stays=tuple(Stay(each.key.user, turn.at.wall_ms) for each in room.participants),
+    )
+    turn.room = replace(
+        room, capture=advance(room.capture, "start"), segments=(*room.segments, segment)
+    )
+    for capture in segment.captures:
+        ask_start(turn, segment, capture.medium)
+
+
+def ask_start(turn: Turn, segment: Segment, medium: Medium) -> None:
+    """Ask the plane for one capture, with what is published now."""
+    room = turn.room
+    turn.ask(StartCapture(room.ref(segment, medium), room.confbridge_id, room.tracks))
+
+
+def ask_stop(turn: Turn, segment: Segment, medium: Medium) -> None:
+    """Ask the plane to end one capture."""
+    turn.ask(StopCapture(turn.room.ref(segment, medium)))
+
+
+def settle(turn: Turn) -> None:
+    """Draw the conclusion from the captures of the open segment, if there is one to draw."""
+    segment = turn.room.open_segment
+    if segment is None:
+        return
+    match turn.room.capture:
+        case Phase.STARTING if not segment.any_capture(CaptureState.ASKED):
+            if segment.any_capture(CaptureState.RUNNING):
+                _confirm(turn, segment)
+            else:
+                fail(turn, segment, Code.MEDIA_FAILED, _messages(segment))
+        case Phase.RECORDING if not segment.any_capture(CaptureState.RUNNING):
+            _lose(turn, segment)
+        case Phase.STOPPING if not segment.any_capture(CaptureState.STOPPING):
+            close(turn, segment)
+        case _:
+            pass
+
+
+def stop(turn: Turn, reason: StopReason, by: UserId | None = None) -> None:
+    """Ask the plane to end every capture of the open segment that may run."""
+    room = turn.room
+    turn.room = replace(room, capture=advance(room.capture, "stop"))
+    segment = turn.put_segment(
+        replace(
+            room.segments[-1],
+            reason=reason,
+            stopped_by=by,
+            missing=room.segments[-1].not_running,
+            stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS,
+        )
+    )
+    release(turn, segment)
+    _start_stop_deadlines(turn)
+    settle(turn)
+
+
+def release(turn: Turn, segment: Segment) -> Segment:
+    """Close the captures that surely write nothing, ask the others to stop."""
+    for capture in segment.captures:
+        match capture.state:
+            case CaptureState.FAILED if not capture.unanswered:
+                done = replace(capture, state=CaptureState.CLOSED, due_ms=None)
+                segment = turn.put_capture(segment, done)
+            case CaptureState.ASKED | CaptureState.RUNNING | CaptureState.FAILED:
+                due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+                asked = replace(capture, state=CaptureState.STOPPING, due_ms=due_ms)
+                segment = turn.put_capture(segment, asked)
+                ask_stop(turn, segment, capture.medium)
+            case CaptureState.STOPPING | CaptureState.CLOSED:
+                pass
+    return segment
+
+
+def close(turn: Turn, segment: Segment, stopped_ms: int | None = None) -> None:
+    """Every file is closed, or waited for long enough: the segment is over.
+
+    stopped_ms: the last time known to be written, where it was not stopped on purpose.
+    """
+    if segment.started is None and not segment.holds_media:
+        code, message = _NEVER_RAN[segment.reason is StopReason.RESTART]
+        fail(turn, segment, code, message)
+        return
+    trigger = "lost" if turn.room.capture is Phase.RECORDING else "stopped"
+    turn.room = replace(turn.room, capture=advance(turn.room.capture, trigger))
+    segment = turn.put_segment(_stamped(turn, segment, stopped_ms))
+    tell(turn, segment)
+    for waiting in _take(turn, Want.STOP):
+        turn.reply(waiting.ref, Stopped(turn.room.id, segment))
+    note = RecordingStopped(turn.room.id, turn.room.uuid, segment)
+    turn.notify(note)
+    turn.announce(note)
+    _next(turn)
+
+
+def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
+    """The segment never ran; its number is spent."""
+    room = turn.room
+    trigger = "failed" if room.capture is Phase.STARTING else "stopped"
+    turn.room = replace(room, capture=advance(room.capture, trigger))
+    segment = turn.put_segment(replace(segment, outcome=Outcome.FAILED, missing=()))
+    if trigger == "failed":
+        segment = release(turn, segment)
+    late_report(turn, segment)
+    for waiting in _take(turn, Want.START):
+        context = (("room", room.id), ("segment", segment.number))
+        turn.reply(waiting.ref, Refusal(code, message, context))
+    for waiting in _take(turn, Want.STOP):
+        turn.reply(waiting.ref, Refusal(Code.NOT_RECORDING, "the recording could not be started"))
+    _count_failure(turn)
+    final = turn.room.wanted is None
+    note = RecordingFailed(room.id, room.uuid, segment, code, message, final)
+    turn.notify(note)
+    turn.announce(note)
+    _next(turn)
+
+
+def late_report(turn: Turn, segment: Segment) -> None:
+    """Files of a segment that failed have turned up: report them once all are closed."""
+    if segment.told or not segment.holds_media or segment.any_capture(CaptureState.STOPPING):
+        return
+    reason = "the recording was given up before the media plane confirmed it"
+    late = replace(segment, incomplete=reason)
+    tell(turn, _stamped(turn, late, _last_written(turn, late), Outcome.FAILED))
+
+
+def tell(turn: Turn, segment: Segment) -> None:
+    """Store its one ``SegmentInfo`` for delivery, and keep of it only what is still needed."""
+    turn.announce(segment_info(turn.room, segment))
+    slim = tuple(replace(capture, files=()) for capture in segment.captures)
+    turn.put_segment(replace(segment, told=True, captures=slim, stays=()))
+
+
+def _confirm(turn: Turn, segment: Segment) -> None:
+    room = turn.room
+    turn.room = replace(room, capture=advance(room.capture, "started"))
+    for waiting in _take(turn, Want.START):
+        turn.reply(waiting.ref, Started(room.id, segment))
+        turn.room = replace(turn.room, wanted=Wanted(segment.type))
+    if turn.room.wanted is not None:
+        turn.room = replace(turn.room, wanted=Wanted(turn.room.wanted.type))
+    note = RecordingStarted(room.id, room.uuid, segment)
+    turn.notify(note)
+    turn.announce(note)
+    stops = [waiting for waiting in turn.room.waiting if waiting.want is Want.STOP]
+    if stops:
+        turn.room = replace(turn.room, wanted=None)
+        stop(turn, StopReason.REQUESTED, stops[0].by)
+
+
+def _lose(turn: Turn, segment: Segment) -> None:
+    """Nothing is captured any more: it ends at its last known written time."""
+    reason = StopReason.RESTART if segment.resumed else StopReason.FAILED
+    segment = turn.put_segment(replace(segment, reason=reason, missing=segment.not_running))
+    segment = release(turn, segment)
+    close(turn, segment, _last_written(turn, segment))
+
+
+def _stamped(
+    turn: Turn, segment: Segment, stopped_ms: int | None, outcome: Outcome = Outcome.STOPPED
+) -> Segment:
+    """Give it its times: the wall clock says when, the monotonic clock how long."""
+    started = segment.started or _first_written(segment)
+    stop_ms = max(started.wall_ms, turn.at.wall_ms if stopped_ms is None else stopped_ms)
+    duration_ms = turn.at.mono_ms - started.mono_ms
+    if stopped_ms is not None or segment.resumed or duration_ms < 0:
+        duration_ms = stop_ms - started.wall_ms
+    return replace(
+        segment, started=started, stopped_ms=stop_ms, duration_ms=duration_ms, outcome=outcome
+    )
+
+
+def _first_written(segment: Segment) -> Moment:
+    starts = [file.started_ms for capture in segment.captures for file in capture.files]
+    return replace(segment.asked, wall_ms=min(starts))
+
+
+def _last_written(turn: Turn, segment: Segment) -> int:
+    files = [file for capture in segment.captures for file in capture.files]
+    stops = [file.stopped_ms for file in files if file.stopped_ms is not None]
+    return max(stops, default=turn.at.wall_ms)
+
+
+def _take(turn: Turn, want: Want) -> list[Waiting]:
+    """Take those that wait for this out of the room."""
+    taken = [waiting for waiting in turn.room.waiting if waiting.want is want]
+    kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not want)
+    turn.room = replace(turn.room, waiting=kept)
+    return taken
+
+
+def _start_stop_deadlines(turn: Turn) -> None:
+    """From now on the media plane is what the waiting stops wait for."""
+    due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    waiting = tuple(
+        replace(each, due_ms=due_ms) if each.want is Want.STOP else each
+        for each in turn.room.waiting
+    )
+    turn.room = replace(turn.room, waiting=waiting)
+
+
+def _count_failure(turn: Turn) -> None:
+    wanted = turn.room.wanted
+    if wanted is None:
+        return
+    failures = wanted.failures + 1
+    due_ms = turn.at.mono_ms + back_off_ms(failures)
+    turn.room = replace(turn.room, wanted=replace(wanted, failures=failures, due_ms=due_ms))
+    if failures == FAILURES_TO_ALARM:
+        turn.warn("recording.missed", alarm=True)
+
+
+def _next(turn: Turn) -> None:
+    """What follows a segment that is over: a start that waited, one that is wanted, the end."""
+    room = turn.room
+    if room.life is Life.ENDED:
+        turn.ask(CloseMediaRoom(room.uuid))
+        return
+    starts = _take(turn, Want.START)
+    if starts:
+        first, *others = starts
+        begin(turn, first.by, first.type)
+        turn.room = replace(turn.room, waiting=(*turn.room.waiting, first))
+        number = turn.room.segments[-1].number
+        for waiting in others:
+            context = (("room", room.id), ("segment", number))
+            refusal = Refusal(Code.ALREADY_RECORDING, "another start came first", context)
+            turn.reply(waiting.ref, refusal)
+    elif room.wanted is not None and room.wanted.due_ms is None:
+        due_ms = turn.at.mono_ms + (0 if room.segments[-1].resumed else BACK_OFF_MS[0])
+        turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=due_ms))
+
+
+def _messages(segment: Segment) -> str:
+    said = [f"{each.medium}: {each.message}" for each in segment.captures if each.message]
+    return "the media plane could not start the recording" + (f" ({'; '.join(said)})" * bool(said))

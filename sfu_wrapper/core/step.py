@@ -1,0 +1,213 @@
+"""The room machine: ``step(room, event, rules) -> (room, effects)``.
+
+Rules of this file
+    1. No I/O, no clock, no randomness, no logging. Time and ids arrive in events.
+    2. A refused event raises and changes nothing; ``room`` is never half-updated.
+    3. An effect is a request. Its outcome comes back later as another event, so a
+       lost answer is a state we can see (STARTING), not an exception we lost.
+    4. People can be refused; facts cannot. A late or repeated report is ignored.
+"""
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from sfu_wrapper.core.access import require_may_start, require_may_stop
+from sfu_wrapper.core.captures import on_fact
+from sfu_wrapper.core.effects import Created, Effect, Refusal
+from sfu_wrapper.core.events import (
+    ControllerReady,
+    ControllerStopping,
+    EndRequested,
+    Event,
+    InviteRequested,
+    JoinRequested,
+    LeaveRequested,
+    MediaRequested,
+    PlaneReported,
+    StartRequested,
+    StopRequested,
+    TimePassed,
+    UserBack,
+    UserGone,
+)
+from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.membership import (
+    end_by_request,
+    invite,
+    join,
+    leave,
+    refuse_starts,
+    update_media,
+)
+from sfu_wrapper.core.policy import Reason, decide
+from sfu_wrapper.core.requests import OpenMediaRoom
+from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Waiting, Want
+from sfu_wrapper.core.segments import begin, stop
+from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
+from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.room import Kind, Origin, StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSpec:
+    """What createRoom asks for, with every id filled in."""
+
+    uuid: RoomUuid
+    id: RoomId
+    confbridge_id: ConfbridgeId
+    kind: Kind
+    origin: Origin
+    domain: DomainId
+    owner: UserId
+    flag: bool | None
+    creator: UserKey | None
+    invited: tuple[UserId, ...] | None
+
+
+def create(
+    spec: RoomSpec, at: Moment, ref: str, permissions: OwnerPermissions, rules: Rules
+) -> tuple[Room, tuple[Effect, ...]]:
+    """A new room, in which nobody is yet."""
+    limit_ms = open_limit_ms(spec.kind, rules.answer_timeout_ms, rules.unused_timeout_ms)
+    room = Room(
+        uuid=spec.uuid,
+        id=spec.id,
+        confbridge_id=spec.confbridge_id,
+        kind=spec.kind,
+        origin=spec.origin,
+        domain=spec.domain,
+        owner=spec.owner,
+        flag=spec.flag,
+        created=at,
+        creator=spec.creator,
+        invited=spec.invited,
+        open_by_ms=at.mono_ms + limit_ms,
+    )
+    turn = Turn(room, rules, at)
+    turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
+    _warn_of_pstn(turn, permissions)
+    turn.reply(ref, Created(room, permissions))
+    return turn.room, turn.effects
+
+
+def step(room: Room, event: Event, rules: Rules) -> tuple[Room, tuple[Effect, ...]]:
+    """Apply one event.
+
+    Raises:
+        Refused: people may not do this now; nothing has changed.
+    """
+    turn = Turn(room, rules, event.at)
+    _apply(turn, event)
+    return turn.room, turn.effects
+
+
+def _apply(turn: Turn, event: Event) -> None:  # one line an event: the table of this machine
+    match event:
+        case JoinRequested():
+            join(turn, event)
+        case MediaRequested():
+            update_media(turn, event)
+        case InviteRequested():
+            invite(turn, event)
+        case LeaveRequested():
+            leave(turn, event)
+        case EndRequested():
+            end_by_request(turn, event)
+        case StartRequested():
+            _start(turn, event)
+        case StopRequested():
+            _stop(turn, event)
+        case UserGone(user=user):
+            _note_connection(turn, user, turn.at.mono_ms + turn.rules.reconnect_grace_ms)
+        case UserBack(user=user):
+            _note_connection(turn, user, None)
+        case PlaneReported(fact=fact):
+            on_fact(turn, fact)
+        case TimePassed():
+            pass_time(turn)
+        case ControllerStopping():
+            _halt(turn)
+        case ControllerReady():
+            resume(turn)
+        case _:
+            assert_never(event)
+
+
+def _start(turn: Turn, event: StartRequested) -> None:
+    room = turn.room
+    policy = turn.rules.policy
+    decision = decide(room.kind, room.origin, room.flag, event.permissions, policy)
+    require_may_start(room, event.by, decision)
+    if room.capture in (Phase.STARTING, Phase.RECORDING):
+        number = room.segments[-1].number
+        message = f"segment {number} of this room is being recorded"
+        raise Refused(Code.ALREADY_RECORDING, message, room=room.id, segment=number)
+    _require_no_halt(room)
+    waiting = Waiting(event.ref, event.by.key.user, Want.START, decision.type)
+    _wait(turn, waiting)
+    if room.capture is Phase.IDLE:
+        begin(turn, waiting.by, waiting.type)
+
+
+def _stop(turn: Turn, event: StopRequested) -> None:
+    room = turn.room
+    require_may_stop(room, event.by)
+    if room.capture is Phase.IDLE:
+        _stop_wanting(turn, event)
+        return
+    due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    stopping = room.capture is Phase.STOPPING
+    by = event.by.key.user
+    _wait(turn, Waiting(event.ref, by, Want.STOP, due_ms=due_ms if stopping else None))
+    turn.room = replace(turn.room, wanted=None)
+    if room.capture is Phase.RECORDING:
+        stop(turn, StopReason.REQUESTED, by)
+
+
+def _stop_wanting(turn: Turn, event: StopRequested) -> None:
+    """Nothing runs; but what was to start again by itself does not, since somebody said stop."""
+    if turn.room.wanted is None:
+        raise Refused(Code.NOT_RECORDING, "nothing is being recorded", room=turn.room.id)
+    turn.room = replace(turn.room, wanted=None)
+    message = "nothing is being recorded; it will not start again by itself"
+    turn.reply(event.ref, Refusal(Code.NOT_RECORDING, message, (("room", turn.room.id),)))
+
+
+def _wait(turn: Turn, waiting: Waiting) -> None:
+    if len(turn.room.waiting) >= WAITING_LIMIT:
+        raise Refused(Code.OVERLOADED, "too many requests wait for this room", room=turn.room.id)
+    turn.room = replace(turn.room, waiting=(*turn.room.waiting, waiting))
+
+
+def _require_no_halt(room: Room) -> None:
+    if room.halted:
+        raise Refused(Code.OVERLOADED, "the controller restarts; ask again", room=room.id)
+
+
+def _note_connection(turn: Turn, user: UserKey, gone_by_ms: int | None) -> None:
+    participants = tuple(
+        replace(each, gone_by_ms=gone_by_ms) if each.key == user and not each.by_service else each
+        for each in turn.room.participants
+    )
+    turn.room = replace(turn.room, participants=participants)
+
+
+def _halt(turn: Turn) -> None:
+    turn.room = replace(turn.room, halted=True)
+    refuse_starts(turn, Code.OVERLOADED, "the controller restarts; ask again")
+    if turn.room.capture in (Phase.STARTING, Phase.RECORDING):
+        stop(turn, StopReason.RESTART)
+
+
+def _warn_of_pstn(turn: Turn, permissions: OwnerPermissions) -> None:
+    """One warning a room (policy.md, "Room kinds")."""
+    room = turn.room
+    decision = decide(room.kind, room.origin, room.flag, permissions, turn.rules.policy)
+    if decision.reason is Reason.PSTN_CONFLICT:
+        turn.warn("room.pstnConflict")
+    elif decision.reason is Reason.PSTN_OFF and room.flag:
+        turn.warn("room.pstnOff")

@@ -1,0 +1,182 @@
+"""The deadlines of a room: when the next one is, and what happens when it is reached.
+
+Every waiting state has one, so no room is ever stuck. Source: policy.md, "The life of a room",
+"Segments", "What happens when things go wrong".
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sfu_wrapper.core.captures import not_answered
+from sfu_wrapper.core.effects import Refusal
+from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.membership import depart, end
+from sfu_wrapper.core.requests import ResumeCapture
+from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
+from sfu_wrapper.core.segments import ask_start, ask_stop, begin, close, late_report, settle
+from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.room import EndReason, Kind
+
+NOT_CONFIRMED = "the media plane did not confirm that it stopped"
+
+
+def next_due_ms(room: Room) -> int | None:
+    """The monotonic time at which ``pass_time`` next has something to do; None: never."""
+    return min(_deadlines(room), default=None)
+
+
+def pass_time(turn: Turn) -> None:
+    """Do what is due. Nothing happens where nothing is."""
+    _unused(turn)
+    _grace(turn)
+    for segment in turn.room.segments:
+        if segment.outcome is None or segment.any_capture(CaptureState.STOPPING):
+            _captures_due(turn, segment)
+    settle(turn)
+    _unconfirmed_stops(turn)
+    _given_up(turn)
+    _wanted(turn)
+
+
+def resume(turn: Turn) -> None:
+    """A restarted controller takes the room up: set deadlines anew, ask what still runs."""
+    room = turn.room
+    grace_by_ms = turn.at.mono_ms + turn.rules.reconnect_grace_ms
+    turn.room = replace(
+        room,
+        halted=False,
+        open_by_ms=_open_by_ms(turn) if room.life is Life.WAITING else None,
+        participants=tuple(
+            each if each.by_service else replace(each, gone_by_ms=grace_by_ms)
+            for each in room.participants
+        ),
+    )
+    if room.wanted is not None:
+        turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=turn.at.mono_ms))
+    due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    turn.room = replace(
+        turn.room,
+        waiting=tuple(
+            each if each.due_ms is None else replace(each, due_ms=due_ms) for each in room.waiting
+        ),
+    )
+    for segment in room.segments:
+        _resume_segment(turn, segment, due_ms)
+
+
+def _open_by_ms(turn: Turn) -> int:
+    """Counted from the creation, by the wall clock: the monotonic one may have begun anew."""
+    limit_ms = open_limit_ms(
+        turn.room.kind, turn.rules.answer_timeout_ms, turn.rules.unused_timeout_ms
+    )
+    elapsed_ms = max(0, turn.at.wall_ms - turn.room.created.wall_ms)
+    return turn.at.mono_ms + max(0, limit_ms - elapsed_ms)
+
+
+def open_limit_ms(kind: Kind, answer_ms: int, unused_ms: int) -> int:
+    """How long a room may wait to be established."""
+    return answer_ms if kind is Kind.DIRECT else unused_ms
+
+
+def _resume_segment(turn: Turn, segment: Segment, due_ms: int) -> None:
+    if segment.outcome is None:
+        segment = turn.put_segment(
+            replace(segment, resumed=True, stop_by_ms=None)
+            if segment.stop_by_ms is None
+            else replace(segment, resumed=True, stop_by_ms=due_ms)
+        )
+    for capture in segment.captures:
+        match capture.state:
+            case CaptureState.ASKED | CaptureState.RUNNING:
+                asked = replace(capture, state=CaptureState.ASKED, due_ms=due_ms)
+                segment = turn.put_capture(segment, asked)
+                ref = turn.room.ref(segment, capture.medium)
+                turn.ask(ResumeCapture(ref, capture.files))
+            case CaptureState.STOPPING | CaptureState.FAILED:
+                due = replace(capture, due_ms=turn.at.mono_ms)
+                segment = turn.put_capture(segment, due)
+            case CaptureState.CLOSED:
+                pass
+
+
+def _deadlines(room: Room) -> Iterator[int]:
+    if room.open_by_ms is not None:
+        yield room.open_by_ms
+    for participant in room.participants:
+        if participant.gone_by_ms is not None:
+            yield participant.gone_by_ms
+    for waiting in room.waiting:
+        if waiting.due_ms is not None:
+            yield waiting.due_ms
+    if room.wanted is not None and room.capture is Phase.IDLE and not room.halted:
+        yield room.wanted.due_ms or 0
+    for segment in room.segments:
+        if segment.stop_by_ms is not None:
+            yield segment.stop_by_ms
+        yield from (each.due_ms for each in segment.captures if each.due_ms is not None)
+
+
+def _passed(turn: Turn, due_ms: int | None) -> bool:
+    return due_ms is not None and due_ms <= turn.at.mono_ms
+
+
+def _unused(turn: Turn) -> None:
+    if _passed(turn, turn.room.open_by_ms):
+        direct = turn.room.kind is Kind.DIRECT
+        end(turn, EndReason.NO_ANSWER if direct else EndReason.IDLE)
+
+
+def _grace(turn: Turn) -> None:
+    for participant in turn.room.participants:
+        if _passed(turn, participant.gone_by_ms):
+            depart(turn, participant.key)
+
+
+def _captures_due(turn: Turn, segment: Segment) -> None:
+    for medium in [capture.medium for capture in segment.captures]:
+        current = turn.room.segments[segment.number - 1]
+        capture = current.capture(medium)
+        if capture is not None and _passed(turn, capture.due_ms):
+            _capture_due(turn, current, capture)
+
+
+def _capture_due(turn: Turn, segment: Segment, capture: Capture) -> None:
+    again_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    match capture.state:
+        case CaptureState.ASKED:
+            not_answered(turn, segment, capture)
+        case CaptureState.FAILED:
+            asked = replace(capture, state=CaptureState.ASKED, due_ms=again_ms)
+            ask_start(turn, turn.put_capture(segment, asked), capture.medium)
+        case CaptureState.STOPPING:
+            asked = replace(capture, due_ms=again_ms)
+            ask_stop(turn, turn.put_capture(segment, asked), capture.medium)
+        case CaptureState.RUNNING | CaptureState.CLOSED:
+            turn.put_capture(segment, replace(capture, due_ms=None))
+
+
+def _unconfirmed_stops(turn: Turn) -> None:
+    """The client has waited long enough; the stop itself goes on."""
+    message = "the media plane has not confirmed the stop yet; it is asked again"
+    for waiting in turn.room.waiting:
+        if _passed(turn, waiting.due_ms):
+            turn.reply(waiting.ref, Refusal(Code.MEDIA_FAILED, message, (("room", turn.room.id),)))
+    kept = tuple(each for each in turn.room.waiting if not _passed(turn, each.due_ms))
+    turn.room = replace(turn.room, waiting=kept)
+
+
+def _given_up(turn: Turn) -> None:
+    segment = turn.room.open_segment
+    if segment is not None and _passed(turn, segment.stop_by_ms):
+        given_up = replace(segment, stop_by_ms=None, incomplete=NOT_CONFIRMED)
+        close(turn, turn.put_segment(given_up))
+
+
+def _wanted(turn: Turn) -> None:
+    room = turn.room
+    if room.wanted is None or room.halted or room.capture is not Phase.IDLE:
+        return
+    if room.life is Life.ESTABLISHED and _passed(turn, room.wanted.due_ms or 0):
+        turn.room = replace(room, wanted=replace(room.wanted, due_ms=None))
+        begin(turn, None, room.wanted.type)

@@ -1,0 +1,83 @@
+"""One step in the making: the room so far and the effects so far.
+
+Lives for one ``step``; a refusal throws it away whole, so no room is ever half-updated.
+"""
+
+from dataclasses import replace
+
+from sfu_wrapper.core.effects import (
+    Announce,
+    Announcement,
+    Answer,
+    Ask,
+    Effect,
+    Note,
+    Notify,
+    Reply,
+    Warn,
+)
+from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.room import Capture, Room, Rules, Segment
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.moment import Moment
+
+
+class Turn:
+    """A draft of the next room. ``at`` and ``rules`` hold for the whole step."""
+
+    __slots__ = ("_others", "_replies", "at", "room", "rules")
+
+    def __init__(self, room: Room, rules: Rules, at: Moment) -> None:
+        self.room = room
+        self.rules = rules
+        self.at = at
+        self._replies: list[Effect] = []
+        self._others: list[Effect] = []
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        """Replies first: a response precedes the events that it causes (protocol.md)."""
+        return (*self._replies, *self._others)
+
+    def ask(self, request: PlaneRequest) -> None:
+        """Tell the media plane."""
+        self._others.append(Ask(request))
+
+    def reply(self, ref: str, answer: Answer) -> None:
+        """Answer a request."""
+        self._replies.append(Reply(ref, answer))
+
+    def warn(self, action: str, *, alarm: bool = False) -> None:
+        """Leave a line in the log."""
+        self._others.append(Warn(action, alarm))
+
+    def announce(self, announcement: Announcement) -> None:
+        """Publish to the broker."""
+        self._others.append(Announce(announcement))
+
+    def notify(self, note: Note, *, only: UserKey | None = None) -> None:
+        """Tell everybody who takes part, the owner and the creator; or ``only`` one of them."""
+        audience = (only,) if only is not None else self._everybody()
+        self._others.append(Notify(audience, note))
+
+    def _everybody(self) -> tuple[UserKey, ...]:
+        room = self.room
+        keys = [participant.key for participant in room.participants]
+        keys.append(room.owner_key)
+        if room.creator is not None:
+            keys.append(room.creator)
+        return tuple(dict.fromkeys(keys))
+
+    def put_segment(self, segment: Segment) -> Segment:
+        """Replace the segment of that number."""
+        segments = list(self.room.segments)
+        segments[segment.number - 1] = segment
+        self.room = replace(self.room, segments=tuple(segments))
+        return segment
+
+    def put_capture(self, segment: Segment, capture: Capture) -> Segment:
+        """Replace the segment's capture of that medium."""
+        captures = tuple(
+            capture if each.medium is capture.medium else each for each in segment.captures
+        )
+        return self.put_segment(replace(segment, captures=captures))
