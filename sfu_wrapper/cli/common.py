@@ -1,0 +1,80 @@
+"""What all commands share: their flags, their settings, their output. No command's own work."""
+
+import json
+import logging
+import os
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from pathlib import Path
+from typing import Final
+
+from sfu_wrapper.config.load import Loaded, read
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.observe import logs
+
+DONE: Final = 0
+FAILED: Final = 1  # refused or failed
+USAGE: Final = 2
+TRY_AGAIN: Final = 75  # EX_TEMPFAIL of sysexits.h
+
+log = logging.getLogger(__name__)
+
+
+def add_common(parser: ArgumentParser) -> None:
+    """``--config`` and ``--json``, wherever on the command line they stand."""
+    parser.add_argument(
+        "--config",
+        metavar="DIR",
+        type=Path,
+        default=SUPPRESS,
+        help="folder of the configuration (default: config/, then /etc/sfu-wrapper/)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=SUPPRESS,
+        help="one JSON object a line on standard output, and nothing else there",
+    )
+
+
+def config_dir(args: Namespace) -> Path | None:
+    """The folder that ``--config`` names, if it was given."""
+    wished: Path | None = getattr(args, "config", None)
+    return wished
+
+
+def wants_json(args: Namespace) -> bool:
+    """Whether standard output is for programs."""
+    return bool(getattr(args, "json", False))
+
+
+def configured(args: Namespace) -> Loaded:
+    """Read the configuration, with what ``--set`` changes. Raises Misconfigured."""
+    return read(config_dir(args), os.environ, getattr(args, "set", None) or ())
+
+
+def start(args: Namespace) -> Settings:
+    """Read the configuration and log as it says; what is odd in it is the first thing logged."""
+    loaded = configured(args)
+    logs.set_up(log_settings(loaded.settings))
+    for note in loaded.notes:
+        log.warning("config.note", extra={"note": note})
+    return loaded.settings
+
+
+def log_settings(settings: Settings) -> logs.LogSettings:
+    """How to log, in the terms of the logs."""
+    recording = settings.recording
+    folders = (
+        recording.recordings_path,
+        recording.audio_path,
+        recording.destination_path,
+        recording.logs_path,
+    )
+    relative = folders if settings.log.relative_paths else ()
+    return logs.LogSettings(settings.log.level, settings.log.format, relative)
+
+
+def emit(args: Namespace, text: str, **fields: object) -> None:
+    """Say one thing on standard output: ``text`` to people, ``fields`` as JSON to programs."""
+    line = json.dumps(fields, default=str) if wants_json(args) else text
+    print(line, flush=True)

@@ -1,0 +1,98 @@
+"""``sfu-wrapper``: find the command, run it, turn errors into exit codes.
+
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> exit code``. Only modules
+whose command stands on the command line are imported, so that light commands start fast.
+"""
+
+import os
+import sys
+import warnings
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, cast
+
+from sfu_wrapper import __version__
+from sfu_wrapper.cli import common
+from sfu_wrapper.model.errors import RecordingError
+
+
+class CommandModule(Protocol):
+    """What a module must have to be a command."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments; ``--config`` and ``--json`` are there already."""
+        ...
+
+    def run(self, args: Namespace) -> int:
+        """Do it. Returns the exit code; raises RecordingError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; its module is ``sfu_wrapper.cli.<name>``."""
+
+    name: str
+    help: str
+
+    def module(self) -> CommandModule:
+        """Import it."""
+        return cast("CommandModule", import_module(f"sfu_wrapper.cli.{self.name}"))
+
+
+COMMANDS = (
+    Command("token", "make a token for tests and scripts"),
+    Command("config", "check, show or describe the configuration"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code: 0 done, 1 refused or failed, 75 try again later.
+
+    Raises:
+        SystemExit: with 2 for wrong usage, with 0 after ``--help`` and ``--version``.
+    """
+    # Said in our own words by ``config check`` and at start-up (config.rules).
+    warnings.filterwarnings("ignore", message="The HMAC key is .* bytes long")
+    args = parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
+    try:
+        return cast("CommandModule", args.command).run(args)
+    except RecordingError as exc:
+        return _failed(args, exc)
+    except KeyboardInterrupt:
+        print("sfu-wrapper: interrupted", file=sys.stderr)
+        return common.FAILED
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter would complain on closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return common.FAILED
+
+
+def parser(argv: Sequence[str]) -> ArgumentParser:
+    """The parser for this command line: with the arguments of the commands that stand on it."""
+    top = ArgumentParser(
+        prog="sfu-wrapper",
+        description="The recording side of a WebRTC calling platform.",
+        epilog="exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 try again later",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"sfu-wrapper {__version__}")
+    common.add_common(top)
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        inner = commands.add_parser(command.name, help=command.help, description=command.help)
+        common.add_common(inner)
+        if command.name in argv:
+            module = command.module()
+            module.add_arguments(inner)
+            inner.set_defaults(command=module)
+    return top
+
+
+def _failed(args: Namespace, error: RecordingError) -> int:
+    print(f"sfu-wrapper: {error.code}: {error.detail}", file=sys.stderr)
+    if common.wants_json(args):
+        common.emit(args, "", error={"code": error.code, "message": error.detail})
+    return common.TRY_AGAIN if error.retryable else common.FAILED

@@ -1,0 +1,107 @@
+"""``sfu-wrapper token``: a JWT for tests and scripts, signed as the configuration says."""
+
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from sfu_wrapper.cli import common
+from sfu_wrapper.config.controller import Algorithm, Auth
+from sfu_wrapper.model.errors import Malformed, Misconfigured
+from sfu_wrapper.model.identity import Role
+from sfu_wrapper.wire.claims import Claims, encode, read_claims
+from sfu_wrapper.wire.times import iso
+
+_DEFAULT_TTL_S = 3600
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Who it is for, what it may do, how long, and signed with what."""
+    parser.add_argument("--sub", required=True, metavar="USER", help="user id")
+    parser.add_argument("--domain", required=True, metavar="DOMAIN", help="the user's domain")
+    parser.add_argument(
+        "--role",
+        action="append",
+        choices=[str(role) for role in Role],
+        help="may be given more than once (default: user)",
+    )
+    parser.add_argument(
+        "--ttl",
+        type=_seconds,
+        default=_DEFAULT_TTL_S,
+        metavar="S",
+        help="seconds until it expires (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--private-key",
+        type=Path,
+        metavar="FILE",
+        help="sign with this PEM key (RS256, ES256 or EdDSA) instead of auth.secret",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Print the token."""
+    auth = common.configured(args).settings.auth
+    claims = _claims(args, auth, int(time.time()))
+    key, algorithm = _key(auth, args.private_key)
+    token = encode(claims, key, algorithm)
+    common.emit(args, token, token=token, expiresAt=iso(int(claims.exp * 1000)))
+    return common.DONE
+
+
+def _claims(args: Namespace, auth: Auth, now_s: int) -> Claims:
+    payload = {
+        "sub": args.sub,
+        "domain": args.domain,
+        "roles": args.role or [str(Role.USER)],
+        "iat": now_s,
+        "exp": now_s + args.ttl,
+        "aud": auth.audience,
+        "iss": auth.issuer,
+    }
+    try:
+        return read_claims(payload)
+    except Malformed as exc:
+        raise Malformed(f"no token can say this: {exc.context['path']} is not allowed") from None
+
+
+def _key(auth: Auth, private_key: Path | None) -> tuple[str | bytes, Algorithm]:
+    if private_key is not None:
+        return _private_key(private_key)
+    if auth.secret is None:
+        raise Misconfigured(
+            "auth.secret is not set, so there is nothing to sign with; "
+            "set SFU_WRAPPER__AUTH__SECRET or give --private-key FILE"
+        )
+    return auth.secret.get_secret_value(), "HS256"
+
+
+def _private_key(file: Path) -> tuple[bytes, Algorithm]:
+    try:
+        pem = file.read_bytes()
+        key = load_pem_private_key(pem, password=None)
+    except (OSError, ValueError, TypeError) as exc:  # TypeError: it is protected by a password
+        raise Misconfigured(f"--private-key {file}: cannot be read: {exc}") from exc
+    match key:
+        case RSAPrivateKey():
+            return pem, "RS256"
+        case EllipticCurvePrivateKey() if key.curve.name == "secp256r1":
+            return pem, "ES256"
+        case Ed25519PrivateKey():
+            return pem, "EdDSA"
+    raise Misconfigured(f"--private-key {file}: must be an RSA, P-256 or Ed25519 key")
+
+
+def _seconds(text: str) -> int:
+    try:
+        seconds = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no whole number of seconds") from None
+    if not seconds > 0:
+        raise ArgumentTypeError("must be above 0")
+    return seconds

@@ -1,0 +1,30 @@
+"""Every key with the value that counts and where it comes from; secrets masked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sfu_wrapper.config.given import masked
+from sfu_wrapper.config.keys import LIFTED, Key, catalogue
+from sfu_wrapper.config.load import DEFAULT, Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One key as it counts.
+
+    value: as in JSON, masked.
+    source: a file, ``$VARIABLE``, ``--set`` or ``default``.
+    """
+
+    key: Key
+    value: object
+    source: str
+
+
+def rows(loaded: Loaded) -> Iterator[Row]:
+    """All keys, in the order of the catalogue."""
+    tree = loaded.settings.model_dump(mode="json", by_alias=True)
+    top = {**tree, **tree[LIFTED]}
+    for path, key in catalogue().items():
+        value = top[path[0]] if len(path) == 1 else top[path[0]][path[1]]
+        yield Row(key, masked(key, value), loaded.sources.get(path, DEFAULT))
