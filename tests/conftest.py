@@ -1,0 +1,61 @@
+"""Rules for all tests: how hard properties are tried, and that nothing is skipped in silence."""
+
+import os
+from collections.abc import Generator
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_SKIPS = Path(__file__).with_name("skips.txt")
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=300,
+    deadline=None,
+    derandomize=True,  # the gate says the same twice
+    suppress_health_check=[HealthCheck.too_slow],  # shared machines
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@cache
+def _allowed() -> tuple[str, ...]:
+    """The node ids of skips.txt, each of which has a reason beside it."""
+    lines = (line.strip() for line in _SKIPS.read_text(encoding="utf-8").splitlines())
+    entries = [line.partition("|") for line in lines if line and not line.startswith("#")]
+    without = [name for name, _, reason in entries if not reason.strip()]
+    if without:
+        raise pytest.UsageError(f"{_SKIPS.name}: no reason beside {without[0]}")
+    # Only the star is a pattern: node ids are full of brackets.
+    return tuple(name.strip().replace("[", "[[]") for name, _, _ in entries)
+
+
+def _refuse_silent_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not any(fnmatchcase(report.nodeid, name) for name in _allowed()):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and not in tests/{_SKIPS.name}: {report.longrepr}"
+        vars(report).pop("wasxfail", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip that is not accounted for into a failure."""
+    report = yield
+    _refuse_silent_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole module that skips itself."""
+    report = yield
+    _refuse_silent_skip(report)
+    return report

@@ -1,0 +1,115 @@
+"""The shape of the house (docs/architecture.md): who may import whom, how long things may be."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "sfu_wrapper"
+FLOORS = [
+    {"model"},
+    {"core", "formats"},
+    {"wire", "config", "ports", "observe"},
+    {"service", "adapters"},
+    {"gateway"},
+    {"cli"},
+]
+FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
+PURE = {"model", "core", "formats"}
+# Whoever imports one of these reads a clock, rolls dice, waits, or touches the outside.
+IMPURE = {
+    "asyncio", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil",
+    "signal", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "uuid",
+}  # fmt: skip
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 40
+
+MODULES = sorted(ROOT.rglob("*.py"))
+INSIDE = [path for path in MODULES if path.parent != ROOT]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield from (f"{module}.{alias.name}" for alias in names)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def outside(*parts: str) -> list[Path]:
+    """Every module but those of these floors."""
+    return [path for path in INSIDE if part_of(path) not in parts]
+
+
+def test_every_folder_has_its_floor() -> None:
+    assert {part_of(path) for path in INSIDE} == set(FLOOR)
+    assert {path.name for path in set(MODULES) - set(INSIDE)} <= {"__init__.py"}
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=name_of)
+def test_imports_go_down_or_stay_in_their_folder(path: Path) -> None:
+    part = part_of(path)
+    targets = {name.split(".")[1] for name in imports(path) if name.startswith("sfu_wrapper.")}
+
+    too_high = {t for t in targets & FLOOR.keys() if t != part and FLOOR[t] >= FLOOR[part]}
+    assert not too_high
+
+
+@pytest.mark.parametrize("path", outside("cli", "adapters"), ids=name_of)
+def test_only_the_command_line_builds_adapters(path: Path) -> None:
+    assert not [name for name in imports(path) if name.startswith("sfu_wrapper.adapters")]
+
+
+@pytest.mark.parametrize("path", [p for p in INSIDE if part_of(p) in PURE], ids=name_of)
+def test_the_pure_floors_touch_nothing_outside(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & IMPURE
+    calls = {node.func.id for node in ast.walk(tree(path))
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
+    assert not calls & {"open", "print", "input"}
+
+
+@pytest.mark.parametrize("path", outside("wire", "config"), ids=name_of)
+def test_pydantic_stays_at_the_border(path: Path) -> None:
+    assert not {n for n in imports(path) if n.split(".")[0] in {"pydantic", "pydantic_core"}}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_import_is_relative(path: Path) -> None:
+    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)]
+
+    assert not [node for node in nodes if node.level]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_what_it_is_for_and_stays_short(path: Path) -> None:
+    assert ast.get_docstring(tree(path))
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_stay_short(path: Path) -> None:
+    lengths = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(path)}
+
+    assert {name for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == set()
