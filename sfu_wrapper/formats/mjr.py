@@ -1,0 +1,207 @@
+"""The .mjr container of Janus: a JSON header, then RTP packets as they arrived.
+
+    'MJR00002' | u16 length | JSON {t, c, f?, x?, s, u, e?} | frame ...
+    frame: 'MEET' | u32 ms since the first packet | u16 length | RTP packet
+    'MJR00001' has frames 'MEETECHO' | u16 length | RTP packet, without a time of receipt.
+
+All numbers are big-endian. Reading is total and linear: any bytes give a result or Malformed, and
+nothing beyond the buffer is looked at. What a crash leaves is no error: a cut header means "holds
+nothing", a cut last frame is left out, and garbage between frames is skipped up to the next 'MEET'.
+Whether a packet is RTP at all is not decided here.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from struct import Struct
+
+from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.model.errors import Malformed
+
+MAGIC = b"MJR00002"
+MAGIC_UNTIMED = b"MJR00001"
+MAX_PACKET_BYTES = 0xFFFF
+MAX_OFFSET_MS = 0xFFFFFFFF
+
+_FRAME_MARK = b"MEET"
+_MARK = int.from_bytes(_FRAME_MARK, "big")
+_FRAME = Struct(">IIH")  # mark, ms, length
+_LENGTH = Struct(">H")
+_HEADER_AT = len(MAGIC) + _LENGTH.size
+
+
+class Kind(StrEnum):
+    """The medium of a file, as its header spells it."""
+
+    AUDIO = "a"
+    VIDEO = "v"
+    DATA = "d"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What Janus knew when the first packet came.
+
+    codec: lower case (vp8, vp9, h264, opus, pcmu, pcma ...).
+    created_us, started_us: epoch µs of the opening of the file and of its first packet.
+    fmtp: the codec's SDP parameters. extensions: RTP header extensions, id to URI.
+    encrypted: payloads are encrypted end to end; nobody on this side can read them.
+    """
+
+    kind: Kind
+    codec: str
+    created_us: int
+    started_us: int
+    fmtp: str | None = None
+    extensions: tuple[tuple[int, str], ...] = ()
+    encrypted: bool = False
+
+    def extension_id(self, uri: str) -> int | None:
+        """The id under which packets carry this header extension."""
+        return next((number for number, known in self.extensions if known == uri), None)
+
+
+Frame = tuple[int, int, int]
+"""(ms since the first packet, start of the packet, its end), positions in the buffer."""
+
+
+class Reader:
+    """One .mjr in memory or mapped. Raises Malformed where the bytes are no .mjr.
+
+    header is None where the file ends before or within its header: it holds no packet.
+    timed: whether frames carry a time of receipt (otherwise it reads 0).
+    skipped_bytes, truncated: what was left out; complete once ``frames`` has run to its end.
+    """
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.buffer = buffer
+        self.header, self._first = _read_header(buffer)
+        self.timed = bytes(buffer[: len(MAGIC)]) != MAGIC_UNTIMED
+        self.skipped_bytes = 0
+        self.truncated = self.header is None and len(buffer) > len(MAGIC)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every whole frame in file order, as positions; the packet bytes are not touched."""
+        if self.header is None:
+            return
+        buffer, timed, size = self.buffer, self.timed, len(self.buffer)
+        unpack, head = _FRAME.unpack_from, _FRAME.size
+        position, last = self._first, size - head
+        while position <= last:
+            mark, offset_ms, length = unpack(buffer, position)
+            if mark != _MARK:
+                position = self._resume(position)
+                continue
+            start = position + head
+            position = start + length
+            if position > size:
+                self.truncated = True
+                return
+            yield offset_ms if timed else 0, start, position
+        self._judge_tail(position)
+
+    def _resume(self, position: int) -> int:
+        """Skip what is no frame: to the next mark, or to the end."""
+        found = self.buffer.find(_FRAME_MARK, position)
+        resumed = found if found >= 0 else len(self.buffer)
+        self.skipped_bytes += resumed - position
+        return resumed
+
+    def _judge_tail(self, position: int) -> None:
+        tail = bytes(self.buffer[position:])
+        if tail.startswith(_FRAME_MARK[: len(tail)]):
+            self.truncated = self.truncated or bool(tail)
+        else:
+            self.skipped_bytes += len(tail)
+
+
+def encode_header(header: Header) -> bytes:
+    """Magic and JSON, spelled as Janus spells them. Raises ValueError past 65535 bytes."""
+    fields: dict[str, object] = {"t": header.kind.value, "c": header.codec}
+    if header.fmtp is not None:
+        fields["f"] = header.fmtp
+    if header.extensions:
+        fields["x"] = {str(number): uri for number, uri in header.extensions}
+    fields["s"] = header.created_us
+    fields["u"] = header.started_us
+    if header.encrypted:
+        fields["e"] = True
+    text = json.dumps(fields).encode("ascii")
+    return MAGIC + _prefixed(text)
+
+
+def encode_frame(offset_ms: int, packet: bytes) -> bytes:
+    """One frame. Raises ValueError where a number does not fit its field."""
+    if not 0 <= offset_ms <= MAX_OFFSET_MS:
+        raise ValueError(f"offset_ms must be 0..{MAX_OFFSET_MS}, got {offset_ms}")
+    return _FRAME_MARK + offset_ms.to_bytes(4, "big") + _prefixed(packet)
+
+
+def _prefixed(data: bytes) -> bytes:
+    if len(data) > MAX_PACKET_BYTES:
+        raise ValueError(f"at most {MAX_PACKET_BYTES} bytes fit, got {len(data)}")
+    return _LENGTH.pack(len(data)) + data
+
+
+def _read_header(buffer: Buffer) -> tuple[Header | None, int]:
+    magic = bytes(buffer[: len(MAGIC)])
+    if not (MAGIC.startswith(magic) or MAGIC_UNTIMED.startswith(magic)):
+        raise Malformed(f"not an .mjr file: it begins with {magic!r}")
+    if len(buffer) < _HEADER_AT:
+        return None, len(buffer)
+    (length,) = _LENGTH.unpack_from(buffer, len(MAGIC))
+    end = _HEADER_AT + length
+    if end > len(buffer):
+        return None, len(buffer)
+    return _parse_json(bytes(buffer[_HEADER_AT:end])), end
+
+
+def _parse_json(text: bytes) -> Header:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise Malformed("the header of the .mjr file is not JSON") from exc
+    if not isinstance(fields, dict):
+        raise Malformed("the header of the .mjr file is not a JSON object")
+    return Header(
+        kind=_kind(fields.get("t")),
+        codec=_text(fields, "c").lower(),
+        created_us=_epoch_us(fields, "s"),
+        started_us=_epoch_us(fields, "u"),
+        fmtp=_text(fields, "f") if "f" in fields else None,
+        extensions=_extensions(fields.get("x")),
+        encrypted=fields.get("e") is True,
+    )
+
+
+def _kind(value: object) -> Kind:
+    try:
+        return Kind(str(value)[:1])  # the first Janus versions wrote the whole word
+    except ValueError as exc:
+        raise Malformed("the .mjr header has no medium", path="t") from exc
+
+
+def _text(fields: dict[str, object], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise Malformed(f"the .mjr header has no text in {key!r}", path=key)
+    return value
+
+
+def _epoch_us(fields: dict[str, object], key: str) -> int:
+    value = fields.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise Malformed(f"the .mjr header has no time in {key!r}", path=key)
+    return value
+
+
+def _extensions(value: object) -> tuple[tuple[int, str], ...]:
+    """Extensions help, they are not needed: what is unreadable in them is left out."""
+    if not isinstance(value, dict):
+        return ()
+    return tuple(
+        (int(number), uri)
+        for number, uri in value.items()
+        if isinstance(uri, str) and number.isascii() and number.isdigit() and len(number) <= 3
+    )

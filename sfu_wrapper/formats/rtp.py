@@ -1,0 +1,178 @@
+"""RTP packets (RFC 3550) with their header extensions (RFC 8285), both directions.
+
+``payload_span`` and ``extensions`` work on positions, for readers in a hurry; ``parse`` and
+``encode`` on whole packets. Sequence numbers and timestamps wrap; ``signed`` tells which way round.
+Nothing here knows codecs, orders packets or judges whose packet it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+from struct import error as struct_error
+
+from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.model.errors import Malformed
+
+VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+
+HEADER = Struct(">BBHII")  # version and flags, marker and type, sequence, timestamp, SSRC
+HEADER_BYTES = HEADER.size
+
+_VERSION = 0x80
+_VERSION_MASK = 0xC0
+_PADDING = 0x20
+_EXTENSION = 0x10
+_CSRC_MASK = 0x0F
+_MARKER = 0x80
+_EXTENSION_HEAD = Struct(">HH")  # profile, length in words
+_ONE_BYTE_PROFILE = 0xBEDE
+_TWO_BYTE_PROFILE = 0x1000
+_TWO_BYTE_MASK = 0xFFF0
+_STOP = 15  # as an id in the one-byte form
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One RTP packet. sequence is 16 bits, timestamp and ssrc 32.
+
+    extensions: header extension elements, id (1..255) with at most 255 bytes.
+    """
+
+    payload: bytes
+    sequence: int
+    timestamp: int
+    ssrc: int
+    payload_type: int
+    marker: bool = False
+    csrc: tuple[int, ...] = ()
+    extensions: tuple[tuple[int, bytes], ...] = ()
+
+
+def parse(data: bytes) -> Packet:
+    """Padding is left out. Raises Malformed where the bytes are no RTP packet."""
+    start, stop = payload_span(data, 0, len(data))
+    if start < 0:
+        raise Malformed("not an RTP packet")
+    flags, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
+    sources = data[HEADER_BYTES : HEADER_BYTES + 4 * (flags & _CSRC_MASK)]
+    return Packet(
+        payload=data[start:stop],
+        sequence=sequence,
+        timestamp=timestamp,
+        ssrc=ssrc,
+        payload_type=second & 0x7F,
+        marker=second >= _MARKER,
+        csrc=tuple(number for (number,) in Struct(">I").iter_unpack(sources)),
+        extensions=tuple(extensions(data, 0)),
+    )
+
+
+def encode(packet: Packet) -> bytes:
+    """Raises ValueError where a field does not fit."""
+    flags = _VERSION | (_EXTENSION if packet.extensions else 0) | _fit(len(packet.csrc), 15)
+    second = (_MARKER if packet.marker else 0) | _fit(packet.payload_type, 127)
+    try:
+        head = HEADER.pack(flags, second, packet.sequence, packet.timestamp, packet.ssrc)
+        sources = Struct(f">{len(packet.csrc)}I").pack(*packet.csrc)
+    except struct_error as exc:
+        raise ValueError(f"a field of the RTP packet does not fit: {exc}") from exc
+    return head + sources + _encode_extensions(packet.extensions) + packet.payload
+
+
+def payload_span(buffer: Buffer, start: int, end: int) -> tuple[int, int]:
+    """Where the payload of the packet at [start, end) lies; (-1, -1) where it is no RTP packet."""
+    if end - start < HEADER_BYTES:
+        return -1, -1
+    flags = buffer[start]
+    if flags & _VERSION_MASK != _VERSION:
+        return -1, -1
+    first = start + HEADER_BYTES + 4 * (flags & _CSRC_MASK)
+    if flags & _EXTENSION:
+        if first + _EXTENSION_HEAD.size > end:
+            return -1, -1
+        first += _EXTENSION_HEAD.size + 4 * (buffer[first + 2] << 8 | buffer[first + 3])
+    if first > end:
+        return -1, -1
+    if flags & _PADDING:
+        padding = buffer[end - 1]
+        if not 0 < padding <= end - first:
+            return -1, -1
+        end -= padding
+    return first, end
+
+
+def extensions(buffer: Buffer, start: int) -> Iterator[tuple[int, bytes]]:
+    """The header extension elements, of a packet that ``payload_span`` has accepted."""
+    flags = buffer[start]
+    if not flags & _EXTENSION:
+        return
+    position = start + HEADER_BYTES + 4 * (flags & _CSRC_MASK)
+    profile, words = _EXTENSION_HEAD.unpack_from(buffer, position)
+    position += _EXTENSION_HEAD.size
+    data = buffer[position : position + 4 * words]
+    if profile == _ONE_BYTE_PROFILE:
+        yield from _one_byte_elements(data)
+    elif profile & _TWO_BYTE_MASK == _TWO_BYTE_PROFILE:
+        yield from _two_byte_elements(data)
+
+
+def rotation_degrees(orientation: bytes) -> int | None:
+    """Clockwise turn that puts the picture upright (3GPP TS 26.114, 7.4.5)."""
+    return (orientation[0] & 3) * 90 if orientation else None
+
+
+def signed(difference: int, bits: int) -> int:
+    """A difference of two numbers that wrap at ``bits``, as the shorter way round."""
+    half = 1 << (bits - 1)
+    return ((difference + half) & ((1 << bits) - 1)) - half
+
+
+def _one_byte_elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position < len(data):
+        number, length = data[position] >> 4, (data[position] & 15) + 1
+        if number == _STOP:
+            return
+        position += 1
+        if number == 0:  # padding
+            continue
+        if position + length > len(data):
+            return
+        yield number, data[position : position + length]
+        position += length
+
+
+def _two_byte_elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position + 1 < len(data):
+        number, length = data[position], data[position + 1]
+        if number == 0:  # padding is a single byte here too
+            position += 1
+            continue
+        position += 2
+        if position + length > len(data):
+            return
+        yield number, data[position : position + length]
+        position += length
+
+
+def _encode_extensions(elements: tuple[tuple[int, bytes], ...]) -> bytes:
+    if not elements:
+        return b""
+    if all(0 < number < _STOP and 0 < len(value) <= 16 for number, value in elements):
+        profile = _ONE_BYTE_PROFILE
+        parts = [bytes([number << 4 | len(value) - 1]) + value for number, value in elements]
+    else:
+        profile = _TWO_BYTE_PROFILE
+        parts = [bytes([_fit(number, 255), _fit(len(v), 255)]) + v for number, v in elements]
+        if any(number < 1 for number, _ in elements):
+            raise ValueError("0 is not the id of a header extension")
+    data = b"".join(parts)
+    words = -(-len(data) // 4)
+    return _EXTENSION_HEAD.pack(profile, _fit(words, 0xFFFF)) + data.ljust(4 * words, b"\0")
+
+
+def _fit(value: int, most: int) -> int:
+    if not 0 <= value <= most:
+        raise ValueError(f"a field of the RTP packet must be 0..{most}, got {value}")
+    return value
