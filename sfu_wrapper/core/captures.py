@@ -18,7 +18,7 @@ from sfu_wrapper.core.facts import (
 )
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
-from sfu_wrapper.core.segments import ask_stop, back_off_ms, late_report, settle
+from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.media import Medium, RawFile
 
@@ -63,8 +63,7 @@ def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarte
     wanted = segment.outcome is None and turn.room.capture in (Phase.STARTING, Phase.RECORDING)
     if not wanted:
         # Given up or being stopped since: whatever was opened is to be closed.
-        turn.put_capture(segment, replace(known, state=CaptureState.STOPPING))
-        ask_stop(turn, segment, capture.medium)
+        stop_capture(turn, segment, known)
         return
     running = replace(
         known, state=CaptureState.RUNNING, due_ms=None, failures=0, unanswered=False, message=None

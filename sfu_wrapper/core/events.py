@@ -24,13 +24,13 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class JoinRequested:
-    """``user`` wants in, or the service puts it there."""
+    """``user`` wants in, or the service puts it there. media None: nothing, or what it was."""
 
     at: Moment
     ref: str
     by: Requester
     user: UserKey
-    media: Media
+    media: Media | None
     permissions: OwnerPermissions
 
 

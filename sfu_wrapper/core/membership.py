@@ -46,11 +46,11 @@ def join(turn: Turn, event: JoinRequested) -> None:
     present = turn.room.participant(event.user)
     if present is None:
         by_service = event.by.key != event.user
-        participant = Participant(event.user, event.at.wall_ms, event.media, by_service)
-        _enter(turn, participant)
+        media = event.media or Media()
+        _enter(turn, Participant(event.user, event.at.wall_ms, media, by_service))
     else:
         _put(turn, replace(present, gone_by_ms=None))
-        set_media(turn, event.user, event.media)
+        set_media(turn, event.user, event.media or present.media)
     _establish_if_due(turn, event.permissions)
     turn.reply(event.ref, Joined(turn.room, event.permissions))
 

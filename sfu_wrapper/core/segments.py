@@ -120,7 +120,7 @@ def stop(turn: Turn, reason: StopReason, by: UserId | None = None) -> None:
             room.segments[-1],
             reason=reason,
             stopped_by=by,
-            missing=room.segments[-1].not_running,
+            missing=room.segments[-1].not_running if room.capture is Phase.RECORDING else (),
             stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS,
         )
     )
@@ -137,12 +137,18 @@ def release(turn: Turn, segment: Segment) -> Segment:
                 done = replace(capture, state=CaptureState.CLOSED, due_ms=None)
                 segment = turn.put_capture(segment, done)
             case CaptureState.ASKED | CaptureState.RUNNING | CaptureState.FAILED:
-                due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
-                asked = replace(capture, state=CaptureState.STOPPING, due_ms=due_ms)
-                segment = turn.put_capture(segment, asked)
-                ask_stop(turn, segment, capture.medium)
+                segment = stop_capture(turn, segment, capture)
             case CaptureState.STOPPING | CaptureState.CLOSED:
                 pass
+    return segment
+
+
+def stop_capture(turn: Turn, segment: Segment, capture: Capture) -> Segment:
+    """Ask for its stop, and ask again until it is confirmed."""
+    due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    asked = replace(capture, state=CaptureState.STOPPING, due_ms=due_ms, failures=0)
+    segment = turn.put_capture(segment, asked)
+    turn.ask(StopCapture(turn.room.ref(segment, capture.medium)))
     return segment
 
 
@@ -155,6 +161,9 @@ def close(turn: Turn, segment: Segment, stopped_ms: int | None = None) -> None:
         code, message = _NEVER_RAN[segment.reason is StopReason.RESTART]
         fail(turn, segment, code, message)
         return
+    if segment.started is None:
+        silent = (each.medium for each in segment.captures if not each.holds_media)
+        segment = replace(segment, missing=tuple(silent))
     trigger = "lost" if turn.room.capture is Phase.RECORDING else "stopped"
     turn.room = replace(turn.room, capture=advance(turn.room.capture, trigger))
     segment = turn.put_segment(_stamped(turn, segment, stopped_ms))
@@ -172,7 +181,9 @@ def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
     room = turn.room
     trigger = "failed" if room.capture is Phase.STARTING else "stopped"
     turn.room = replace(room, capture=advance(room.capture, trigger))
-    segment = turn.put_segment(replace(segment, outcome=Outcome.FAILED, missing=()))
+    segment = turn.put_segment(
+        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None)
+    )
     if trigger == "failed":
         segment = release(turn, segment)
     late_report(turn, segment)
@@ -196,6 +207,12 @@ def late_report(turn: Turn, segment: Segment) -> None:
     reason = "the recording was given up before the media plane confirmed it"
     late = replace(segment, incomplete=reason)
     tell(turn, _stamped(turn, late, _last_written(turn, late), Outcome.FAILED))
+
+
+def give_up_capture(turn: Turn, segment: Segment, capture: Capture) -> None:
+    """The plane will never say what became of it: what is known is all there will be."""
+    closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
+    late_report(turn, turn.put_capture(segment, closed))
 
 
 def tell(turn: Turn, segment: Segment) -> None:
@@ -240,7 +257,12 @@ def _stamped(
     if stopped_ms is not None or segment.resumed or duration_ms < 0:
         duration_ms = stop_ms - started.wall_ms
     return replace(
-        segment, started=started, stopped_ms=stop_ms, duration_ms=duration_ms, outcome=outcome
+        segment,
+        started=started,
+        stopped_ms=stop_ms,
+        duration_ms=duration_ms,
+        outcome=outcome,
+        stop_by_ms=None,
     )
 
 

@@ -13,11 +13,12 @@ from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.membership import depart, end
 from sfu_wrapper.core.requests import ResumeCapture
 from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
-from sfu_wrapper.core.segments import ask_start, ask_stop, begin, close, late_report, settle
+from sfu_wrapper.core.segments import ask_start, ask_stop, begin, close, give_up_capture, settle
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.room import EndReason, Kind
 
+STOP_ASKS = 60  # how often the stop of a segment that is over is asked again
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"
 
 
@@ -149,8 +150,10 @@ def _capture_due(turn: Turn, segment: Segment, capture: Capture) -> None:
         case CaptureState.FAILED:
             asked = replace(capture, state=CaptureState.ASKED, due_ms=again_ms)
             ask_start(turn, turn.put_capture(segment, asked), capture.medium)
+        case CaptureState.STOPPING if segment.outcome and capture.failures >= STOP_ASKS:
+            give_up_capture(turn, segment, capture)
         case CaptureState.STOPPING:
-            asked = replace(capture, due_ms=again_ms)
+            asked = replace(capture, due_ms=again_ms, failures=capture.failures + 1)
             ask_stop(turn, turn.put_capture(segment, asked), capture.medium)
         case CaptureState.RUNNING | CaptureState.CLOSED:
             turn.put_capture(segment, replace(capture, due_ms=None))

@@ -1,0 +1,126 @@
+"""From the event and what the files turned out to hold to who is on screen when.
+
+Pure. The media's own times rule: a track is on screen from its first picture until its last one
+is over, whatever the event says. Only where pictures stop long before the event says the track
+did, the track is taken for frozen and stays. Times are microseconds; those of spans and intervals
+count from the start of the segment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import RawFile
+from sfu_wrapper.model.recording import SegmentInfo
+
+FREEZE_US = 5_000_000  # how long the last picture of a frozen track stays
+FROZEN_AFTER_US = 1_000_000  # pictures may end this much before their track and still be its end
+CLOCK_TOLERANCE_US = 2_000_000  # beyond this the SFU's clock is not the controller's
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one video file turned out to hold, in epoch microseconds of the SFU's clock.
+
+    first_us: when its first picture shows; end_us: when its last picture is over.
+    """
+
+    file: RawFile
+    first_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One track's time on screen, [start, stop), from the start of the segment.
+
+    track: the index of its file among those held.
+    shift_us: what its file's epoch times have to be moved by; not 0 only where clocks disagree.
+    """
+
+    track: int
+    start_us: int
+    stop_us: int
+    shift_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The longest span with the same tracks on screen, [start, stop); tracks in tile order."""
+
+    start_us: int
+    stop_us: int
+    tracks: tuple[int, ...]
+
+
+def spans(info: SegmentInfo, held: Sequence[Held]) -> tuple[Span, ...]:
+    """When each file's track is on screen, in tile order; what lies outside the segment is cut.
+
+    Tile order is the order of first joining: by user, then by first picture.
+    """
+    found = [span for track, one in enumerate(held) if (span := _span(info, track, one))]
+    joined = _first_joined(info, held)
+
+    def order(span: Span) -> tuple[tuple[int, int], int, int]:
+        return joined[_user(held[span.track])], span.start_us, span.track
+
+    return tuple(sorted(found, key=order))
+
+
+def intervals(shown: Sequence[Span], duration_us: int) -> tuple[Interval, ...]:
+    """Cut [0, duration) wherever a track appears or goes; keeps the order of ``shown``.
+
+    Neighbours differ in their tracks; together they cover the segment, without overlap.
+    """
+    inner = {edge for span in shown for edge in (span.start_us, span.stop_us)}
+    edges = sorted({0, duration_us} | {edge for edge in inner if 0 < edge < duration_us})
+    result: list[Interval] = []
+    for start, stop in pairwise(edges):
+        tracks = tuple(s.track for s in shown if s.start_us <= start and s.stop_us >= stop)
+        if result and result[-1].tracks == tracks:
+            start = result.pop().start_us
+        result.append(Interval(start, stop, tracks))
+    return tuple(result)
+
+
+def most_on_screen(cut: Sequence[Interval]) -> int:
+    """The largest number of tracks that are on screen at once."""
+    return max((len(interval.tracks) for interval in cut), default=0)
+
+
+def _span(info: SegmentInfo, track: int, one: Held) -> Span | None:
+    start_of_segment = info.started_ms * 1000
+    told_start, told_stop = one.file.started_ms * 1000, _told_stop_us(info, one.file)
+    agrees = told_start - CLOCK_TOLERANCE_US <= one.first_us <= told_stop + CLOCK_TOLERANCE_US
+    shift = 0 if agrees else told_start - one.first_us
+    start, stop = one.first_us + shift, one.end_us + shift
+    if told_stop - stop > FROZEN_AFTER_US:
+        stop = told_stop
+    start = max(start - start_of_segment, 0)
+    stop = min(stop - start_of_segment, info.completed_ms * 1000 - start_of_segment)
+    return Span(track, start, stop, shift) if start < stop else None
+
+
+def _told_stop_us(info: SegmentInfo, file: RawFile) -> int:
+    return (info.completed_ms if file.stopped_ms is None else file.stopped_ms) * 1000
+
+
+def _user(one: Held) -> UserId | None:
+    return one.file.user
+
+
+def _first_joined(info: SegmentInfo, held: Sequence[Held]) -> dict[UserId | None, tuple[int, int]]:
+    """When each user came, and a number that parts those who came together.
+
+    Who was there at the start keeps the event's order; who is not listed came with its first file.
+    """
+    ranks: dict[UserId | None, tuple[int, int]] = {}
+    for index, stay in enumerate(info.presences):
+        rank = (stay.joined_ms, index)
+        ranks[stay.user] = min(ranks.get(stay.user, rank), rank)
+    listed = len(ranks)
+    strangers = [one for one in held if _user(one) not in ranks]
+    for one in sorted(strangers, key=lambda one: (one.file.started_ms, one.first_us)):
+        ranks.setdefault(_user(one), (one.file.started_ms, listed + len(ranks)))
+    return ranks

@@ -1,0 +1,164 @@
+"""What is to be made of one segment: which output, and the whole plan of a merged file.
+
+Pure. Plans are complete: whoever carries one out decides nothing. Paths are plain text here, times
+microseconds from the start of the segment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from sfu_wrapper.core.intervals import Held, Interval, Span
+from sfu_wrapper.core.layout import MAX_TILES, Tile, grid
+
+CANVAS_WIDTH, CANVAS_HEIGHT = 640, 480
+FRAMES_PER_S = 25
+FRAME_US = 1_000_000 // FRAMES_PER_S
+
+Codec = Literal["vp8", "vp9"]
+Quality = Literal["low", "medium", "high"]
+
+SOUND_BITS_PER_S = 32_000
+# With the sound and the container about 2, 3 and 4 MB a minute.
+PICTURE_BITS_PER_S: dict[Quality, int] = {"low": 225_000, "medium": 360_000, "high": 495_000}
+
+
+class Output(StrEnum):
+    """What a segment becomes."""
+
+    MERGED = "merged"
+    SPLIT = "split"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRules:
+    """What the configuration says about finished files (processing.md, "Configuration")."""
+
+    codec: Codec
+    quality: Quality
+    fileformat: str
+    split: bool
+    mix_limit: int
+    encrypt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One video file. zero_us: when its own time 0 is; key: changes nothing, names it in logs."""
+
+    path: str
+    zero_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One piece of the mix. start_us: when its first sample sounds, the mixer's lag taken off."""
+
+    path: str
+    start_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the canvas shows during [start, stop): pairs of source index and tile."""
+
+    start_us: int
+    stop_us: int
+    tiles: tuple[tuple[int, Tile], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A named part of the merged file."""
+
+    start_us: int
+    stop_us: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """The whole plan of one merged file. Scenes cover [0, duration) without gap or overlap."""
+
+    duration_us: int
+    codec: Codec
+    picture_bits_per_s: int
+    sources: tuple[Source, ...]
+    scenes: tuple[Scene, ...]
+    sounds: tuple[Sound, ...]
+    chapters: tuple[Chapter, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many frames cover the duration, at least one."""
+        return max(1, -(-self.duration_us // FRAME_US))
+
+
+def choose(rules: OutputRules, *, video: bool, audio: bool, most_on_screen: int) -> Output:
+    """Which output a segment gets; ``why_split`` has the reason where it is not as configured."""
+    if not video and not audio:
+        return Output.NONE
+    if rules.split or why_split(rules, most_on_screen) is not None:
+        return Output.SPLIT
+    return Output.MERGED
+
+
+def why_split(rules: OutputRules, most_on_screen: int) -> str | None:
+    """Why the output is split although merged is configured; None where that is not so."""
+    if rules.split:
+        return None
+    if rules.mix_limit > MAX_TILES:
+        return f"mix_limit {rules.mix_limit} is above {MAX_TILES}: split instead of merged"
+    if most_on_screen > rules.mix_limit:
+        return (
+            f"{most_on_screen} streams at once, mix_limit {rules.mix_limit}: "
+            "split instead of merged"
+        )
+    return None
+
+
+def compose(
+    rules: OutputRules,
+    duration_us: int,
+    sources: Sequence[Source],
+    cut: Sequence[Interval],
+    sounds: Sequence[Sound],
+    titles: Sequence[str],
+) -> Composition:
+    """Lay out the merged file. ``titles``: what to call each source's track in chapters."""
+    return Composition(
+        duration_us=duration_us,
+        codec=rules.codec,
+        picture_bits_per_s=PICTURE_BITS_PER_S[rules.quality],
+        sources=tuple(sources),
+        scenes=tuple(_scene(interval) for interval in cut),
+        sounds=tuple(sounds),
+        chapters=tuple(
+            Chapter(i.start_us, i.stop_us, ", ".join(titles[t] for t in i.tracks) or "nobody")
+            for i in cut
+        ),
+    )
+
+
+def zero_us(started_ms: int, file_zero_us: int, span: Span) -> int:
+    """Where a file's own time 0 (epoch microseconds) lies in the segment."""
+    return file_zero_us + span.shift_us - started_ms * 1000
+
+
+def sound_start_us(started_ms: int, sound_started_ms: int, delay_ms: int) -> int:
+    """Where the first sample of a mix that lags by ``delay_ms`` belongs in the segment."""
+    return (sound_started_ms - delay_ms - started_ms) * 1000
+
+
+def held_us(held: Held) -> int:
+    """For how long a file holds pictures."""
+    return held.end_us - held.first_us
+
+
+def _scene(interval: Interval) -> Scene:
+    tiles = grid(len(interval.tracks), CANVAS_WIDTH, CANVAS_HEIGHT)
+    return Scene(
+        interval.start_us, interval.stop_us, tuple(zip(interval.tracks, tiles, strict=True))
+    )

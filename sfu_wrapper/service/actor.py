@@ -1,0 +1,275 @@
+"""One room's mailbox: events in order, one commit at a time, effects after the commit.
+
+The shell's order, always: take what has arrived, ``step`` each, store {state, outbox, answers} in
+one transaction, answer, tell, then start effects, whose outcomes come back to the mailbox. While a
+commit is under way the mailbox collects; what it has collected shares the next commit. Rooms do
+not wait for each other, and nothing here waits: it is called, and it calls back.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Reply, Warn
+from sfu_wrapper.core.events import TimePassed
+from sfu_wrapper.core.room import Room, Rules
+from sfu_wrapper.core.step import step
+from sfu_wrapper.core.timers import next_due_ms
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.store import Commit, OutboxRow, RoomRow, Store
+from sfu_wrapper.service.refs import RequestRef, parse_ref
+from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
+from sfu_wrapper.service.replies import encode_answer, internal_error, outbox_row
+from sfu_wrapper.service.sessions import Sessions
+from sfu_wrapper.wire.answers import note_payload
+from sfu_wrapper.wire.roomstate import encode_room
+from sfu_wrapper.wire.signaling import event
+
+BATCH_LIMIT = 64  # events that share one commit
+MAILBOX_LIMIT = 1_000  # requests that one room lets wait
+RETRY_S = 1.0  # before facts are applied again that could not be stored
+MIN_TIMER_S = 0.005
+
+log = logging.getLogger(__name__)
+
+Apply = Callable[[Room | None, Moment], tuple[Room, tuple[Effect, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to apply. ref: the request that it is, if it is one."""
+
+    apply: Apply
+    ref: RequestRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Something that only reads, in its place among the others."""
+
+    read: Callable[[Room | None], None]
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one commit will hold."""
+
+    room: Room | None
+    items: list[Item] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every actor works with. changed: called after a commit, with the room before it."""
+
+    store: Store
+    plane: MediaPlane
+    clock: Clock
+    sessions: Sessions
+    repeats: Repeats
+    rules: Rules
+    epoch: int
+    offer: Callable[[tuple[OutboxRow, ...]], None]
+    changed: Callable[["RoomActor", Room | None], None]
+    alarm: Callable[[], None]
+
+
+class RoomActor:
+    """The one place where a room changes. ``room`` is what was last committed; None before."""
+
+    def __init__(self, around: Surroundings, room: Room | None = None) -> None:
+        self.room = room
+        self._around = around
+        self._mailbox: deque[Item | Look] = deque()
+        self._committing = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is being stored."""
+        return not self._committing and not self._mailbox
+
+    def post(self, item: Item | Look) -> None:
+        """Put something into the mailbox.
+
+        Raises:
+            Refused: OVERLOADED; too many requests wait. Facts are always taken.
+        """
+        if not (isinstance(item, Item) and item.ref is None):
+            self._require_space()
+        self._mailbox.append(item)
+        self._go_on()
+
+    def close(self) -> None:
+        """Set no timer any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _require_space(self) -> None:
+        if len(self._mailbox) >= MAILBOX_LIMIT:
+            raise Refused(Code.OVERLOADED, "too many requests wait for this room")
+
+    def _go_on(self) -> None:
+        """Apply what has arrived, up to one commit's worth."""
+        if self._committing:
+            return
+        draft = Draft(self.room)
+        while self._mailbox and len(draft.items) < BATCH_LIMIT:
+            item = self._mailbox[0]
+            if isinstance(item, Look):
+                if draft.items:
+                    break  # it shall see what came before it, committed
+                item.read(self.room)
+            else:
+                self._apply(draft, item)
+            self._mailbox.popleft()
+        if draft.items:
+            self._commit(draft)
+        elif self._timer is None:
+            self._set_timer()
+
+    def _apply(self, draft: Draft, item: Item) -> None:
+        try:
+            room, effects = item.apply(draft.room, self._around.clock.now())
+        except Refused as refused:
+            effects = self._refusal(item, refused)
+        except Exception:
+            log.exception("room.eventFailed")
+            self._around.alarm()
+            if item.ref is not None:
+                self._around.repeats.finish(item.ref, internal_error(item.ref))
+            return
+        else:
+            if not effects and room == draft.room:
+                return
+            draft.room = room
+        draft.items.append(item)
+        draft.effects.extend(effects)
+
+    def _refusal(self, item: Item, refused: Refused) -> tuple[Effect, ...]:
+        if item.ref is None:
+            return ()
+        context = tuple(refused.context.items())
+        return (Reply(str(item.ref), Refusal(refused.code, refused.detail, context)),)
+
+    def _commit(self, draft: Draft) -> None:
+        now_ms = self._around.clock.now().wall_ms
+        answers: list[tuple[RequestRef, bytes, bool]] = []
+        outbox: list[OutboxRow] = []
+        for effect in draft.effects:
+            match effect:
+                case Reply(ref=ref, answer=answer):
+                    parsed = parse_ref(ref)
+                    encoded = encode_answer(parsed, answer, self._around.rules.policy)
+                    kept = not (isinstance(answer, Refusal) and answer.code in NOT_KEPT)
+                    answers.append((parsed, encoded, kept))
+                case Announce(announcement=announcement) if draft.room is not None:
+                    outbox.append(outbox_row(draft.room.uuid, announcement, now_ms))
+                case _:
+                    pass
+        repeats = self._around.repeats
+        commit = Commit(
+            room=_row(draft.room) if draft.room is not None and draft.room != self.room else None,
+            outbox=tuple(outbox),
+            answers=tuple(repeats.row(ref, body, now_ms) for ref, body, kept in answers if kept),
+        )
+        self._committing = True
+        future = self._around.store.commit(commit, self._around.epoch)
+        future.add_done_callback(lambda done: self._committed(draft, answers, done))
+
+    def _committed(
+        self,
+        draft: Draft,
+        answers: list[tuple[RequestRef, bytes, bool]],
+        done: "asyncio.Future[tuple[OutboxRow, ...]]",
+    ) -> None:
+        self._committing = False
+        error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
+        if error is not None:
+            self._not_stored(draft, error)
+            return
+        before, self.room = self.room, draft.room
+        for ref, body, _ in answers:
+            self._around.repeats.finish(ref, body)
+        self._around.offer(done.result())
+        for effect in draft.effects:
+            self._carry_out(effect)
+        self._set_timer()
+        self._around.changed(self, before)
+        self._go_on()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Notify(audience=audience, note=note):
+                self._around.sessions.deliver(audience, event(*note_payload(note)))
+            case Ask(request=request):
+                try:
+                    self._around.plane.tell(request)
+                except Unavailable:
+                    # As good as a lost request: the room's own deadline notices.
+                    log.warning("plane.requestLost", extra={"request": type(request).__name__})
+            case Warn(action=action, alarm=alarm):
+                room = self.room.uuid if self.room is not None else None
+                log.log(logging.ERROR if alarm else logging.WARNING, action, extra={"room": room})
+                if alarm:
+                    self._around.alarm()
+            case Reply() | Announce():
+                pass  # done with the commit
+
+    def _not_stored(self, draft: Draft, error: BaseException) -> None:
+        """No state has changed. People are told; facts are applied again later."""
+        log.error("room.notStored", extra={"error": str(error)})
+        refused = Refused(Code.OVERLOADED, "nothing can be stored right now; try again")
+        facts = []
+        for item in draft.items:
+            if item.ref is None:
+                facts.append(item)
+            else:
+                body = encode_answer(
+                    item.ref, Refusal(refused.code, refused.detail), self._around.rules.policy
+                )
+                self._around.repeats.finish(item.ref, body)
+        self._mailbox.extendleft(reversed(facts))
+        self._timer_at(RETRY_S)
+
+    def _set_timer(self) -> None:
+        due_ms = next_due_ms(self.room) if self.room is not None else None
+        if due_ms is None:
+            self.close()
+        else:
+            self._timer_at((due_ms - self._around.clock.now().mono_ms) / 1000)
+
+    def _timer_at(self, delay_s: float) -> None:
+        self.close()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(delay_s, MIN_TIMER_S), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.post(Item(self._pass_time))
+
+    def _pass_time(self, room: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
+        if room is None:
+            raise Refused(Code.ROOM_NOT_FOUND, "the room was never stored")
+        return step(room, TimePassed(at), self._around.rules)
+
+
+def _row(room: Room) -> RoomRow:
+    return RoomRow(
+        uuid=room.uuid,
+        id=room.id,
+        domain=room.domain,
+        owner=room.owner,
+        life=room.life,
+        settled=room.settled,
+        created_ms=room.created.wall_ms,
+        ended_ms=room.ended_ms,
+        state=encode_room(room),
+    )

@@ -1,0 +1,69 @@
+"""Requests that change something are done once, however often they are sent.
+
+An answer is kept with the change that it answers, so a repeat gets it over a new connection and
+after a restart too; a request that is still under way collects those who ask again.
+Source: protocol.md, "Repeats".
+"""
+
+from dataclasses import dataclass, field
+
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.ports.store import AnswerRow, Store
+from sfu_wrapper.service.clients import Client
+from sfu_wrapper.service.refs import RequestRef
+
+NOT_KEPT = frozenset((Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAUTHENTICATED, Code.INTERNAL))
+OTHER_PAYLOAD = "this id was used for another request; take a new one"
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    digest: bytes
+    clients: list[Client] = field(default_factory=list)
+
+
+class Repeats:
+    """Who waits for which answer. keep_ms: how long an answer is kept."""
+
+    def __init__(self, store: Store, keep_ms: int) -> None:
+        self._store = store
+        self._keep_ms = keep_ms
+        self._under_way: dict[str, _UnderWay] = {}
+
+    def begin(self, client: Client, ref: RequestRef, now_ms: int) -> bool:
+        """Whether the request is new; a repeat is answered here, now or with the first.
+
+        Raises:
+            Refused: the id was used with another payload.
+        """
+        under_way = self._under_way.get(ref.key)
+        if under_way is not None:
+            _require_same(under_way.digest, ref)
+            under_way.clients.append(client)
+            return False
+        kept = self._store.answer(ref.key, now_ms)
+        if kept is not None:
+            _require_same(kept.digest, ref)
+            client.deliver(kept.answer)
+            return False
+        self._under_way[ref.key] = _UnderWay(ref.digest, [client])
+        return True
+
+    def resume(self, ref: RequestRef) -> None:
+        """After a restart: a stored room still has this one waiting."""
+        self._under_way[ref.key] = _UnderWay(ref.digest)
+
+    def row(self, ref: RequestRef, answer: bytes, now_ms: int) -> AnswerRow:
+        """What to store with the change."""
+        return AnswerRow(ref.key, ref.digest, answer, now_ms + self._keep_ms)
+
+    def finish(self, ref: RequestRef, answer: bytes) -> None:
+        """Answer everybody who asked."""
+        under_way = self._under_way.pop(ref.key, None)
+        for client in under_way.clients if under_way is not None else ():
+            client.deliver(answer)
+
+
+def _require_same(digest: bytes, ref: RequestRef) -> None:
+    if digest != ref.digest:
+        raise Refused(Code.BAD_REQUEST, OTHER_PAYLOAD, path="id")

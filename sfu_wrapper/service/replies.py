@@ -1,0 +1,52 @@
+"""Answers and announcements as bytes, ready to be stored and sent."""
+
+import logging
+import uuid
+
+from sfu_wrapper.core.effects import Announcement, Answer, Refusal
+from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.model.errors import Code, RecordingError
+from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.ports.store import OutboxRow
+from sfu_wrapper.service.refs import RequestRef
+from sfu_wrapper.wire.announcements import encode_announcement
+from sfu_wrapper.wire.answers import answer_payload
+from sfu_wrapper.wire.signaling import Request, error_response, ok_response
+
+log = logging.getLogger(__name__)
+
+
+def encode_answer(ref: RequestRef, answer: Answer, policy: PolicySettings) -> bytes:
+    """The response to a request."""
+    if isinstance(answer, Refusal):
+        details = dict(answer.context)
+        return error_response(ref.endpoint, ref.id, answer.code, answer.detail, details)
+    return ok_response(ref.endpoint, ref.id, answer_payload(answer, policy))
+
+
+def encode_error(request: Request, error: RecordingError) -> bytes:
+    """The response to a request that was refused before it came to a room."""
+    return error_response(request.endpoint, request.id, error.code, error.detail, error.context)
+
+
+def internal_error(ref: RequestRef | Request) -> bytes:
+    """The response after a bug of ours: an incident id that stands in the log, no more."""
+    incident = uuid.uuid4().hex
+    log.error("request.internalError", extra={"incident": incident, "endpoint": ref.endpoint})
+    message = "something went wrong on our side"
+    details = {"incident": incident}
+    return error_response(ref.endpoint, ref.id, Code.INTERNAL, message, details)
+
+
+def outbox_row(room: RoomUuid, announcement: Announcement, now_ms: int) -> OutboxRow:
+    """The row to be stored with the state."""
+    announced = encode_announcement(announcement)
+    return OutboxRow(
+        room=room,
+        routing_key=announced.routing_key,
+        message_id=announced.message_id,
+        correlation_id=announced.correlation_id,
+        body=announced.body,
+        created_ms=now_ms,
+        mandatory=announced.mandatory,
+    )

@@ -1,0 +1,55 @@
+"""Who is connected: every client of every user, and the rooms that a connection joined."""
+
+from collections.abc import Iterable
+
+from sfu_wrapper.model.ids import RoomUuid, UserKey
+from sfu_wrapper.service.clients import Client
+
+
+class Sessions:
+    """Clients by user, in order of connecting."""
+
+    def __init__(self) -> None:
+        self._clients: dict[UserKey, dict[str, Client]] = {}
+        self._user_of: dict[str, UserKey] = {}
+        self._rooms_of: dict[str, dict[RoomUuid, None]] = {}
+
+    def add(self, client: Client) -> bool:
+        """Take a client in; True where it is the first of its user."""
+        user = client.identity.key
+        clients = self._clients.setdefault(user, {})
+        clients[client.key] = client
+        self._user_of[client.key] = user
+        return len(clients) == 1
+
+    def remove(self, client: Client) -> UserKey | None:
+        """Let a client go; its user, where it was the last one."""
+        self._rooms_of.pop(client.key, None)
+        user = self._user_of.pop(client.key, None)
+        if user is None:
+            return None
+        clients = self._clients[user]
+        clients.pop(client.key)
+        if clients:
+            return None
+        del self._clients[user]
+        return user
+
+    def is_connected(self, user: UserKey) -> bool:
+        """Whether the user has any connection."""
+        return user in self._clients
+
+    def joined(self, client: Client, room: RoomUuid) -> None:
+        """Remember which rooms this connection asked to join (protocol.md, ``room`` left out)."""
+        if client.key in self._user_of:
+            self._rooms_of.setdefault(client.key, {})[room] = None
+
+    def rooms_of(self, client: Client) -> Iterable[RoomUuid]:
+        """The rooms that this connection joined, also those that it is no longer in."""
+        return self._rooms_of.get(client.key, ())
+
+    def deliver(self, users: Iterable[UserKey], message: bytes) -> None:
+        """Send one message to every connection of these users."""
+        for user in users:
+            for client in tuple(self._clients.get(user, {}).values()):
+                client.deliver(message)

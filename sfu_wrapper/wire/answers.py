@@ -1,0 +1,207 @@
+"""How answers and notes of the core look on the wire (protocol.md, "Endpoints", "Events")."""
+
+from typing import assert_never
+
+from sfu_wrapper.core.effects import (
+    Answer,
+    Created,
+    Ended,
+    Hangup,
+    Invited,
+    Joined,
+    Left,
+    MediaUpdated,
+    Note,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantMedia,
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStopped,
+    Refusal,
+    RoomEnded,
+    RoomEstablished,
+    Started,
+    Stopped,
+)
+from sfu_wrapper.core.policy import PolicySettings, asks
+from sfu_wrapper.core.room import Outcome, Participant, Room, Segment
+from sfu_wrapper.core.view import recording_view
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Media
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.wire.times import iso
+
+Json = dict[str, object]
+
+SYSTEM = "system"
+
+
+def answer_payload(answer: Answer, policy: PolicySettings) -> Json:
+    """The payload of an ``ok`` response.
+
+    Raises:
+        ValueError: a refusal has no payload.
+    """
+    match answer:
+        case Created(room=room, permissions=permissions):
+            return created(room, permissions, policy)
+        case Joined(room=room, permissions=permissions):
+            return joined(room, permissions, policy)
+        case Invited(room=room_id, users=users):
+            return {"room": room_id, "invited": list(users)}
+        case MediaUpdated(room=room_id, media=media):
+            return {"room": room_id, "media": media_json(media)}
+        case Left(room=room_id):
+            return {"room": room_id}
+        case Ended(room=room):
+            return {
+                "room": room.id,
+                "segments": [segment_json(room, each) for each in room.segments],
+            }
+        case Started(room=room_id, segment=segment):
+            return {"room": room_id} | _started(segment)
+        case Stopped(room=room_id, segment=segment):
+            return {"room": room_id} | _stopped(segment)
+        case Refusal():
+            raise ValueError("a refusal has no payload")
+    assert_never(answer)
+
+
+def note_payload(note: Note) -> tuple[str, Json]:
+    """The name and the payload of an event."""
+    match note:
+        case RecordingStarted(room=room, segment=segment):
+            by = {"by": segment.by or SYSTEM, "type": segment.type}
+            return "roomRecordingStarted", {"room": room} | _started(segment) | by
+        case RecordingStopped(room=room, segment=segment):
+            why = {"by": segment.stopped_by or SYSTEM, "reason": segment.reason}
+            return "roomRecordingStopped", {"room": room} | _stopped(segment) | why
+        case RecordingFailed():
+            return "roomRecordingFailed", {
+                "room": note.room,
+                "segment": note.segment.number,
+                "code": note.code,
+                "message": note.message,
+                "final": note.final,
+            }
+        case ParticipantJoined(room=room, user=user, media=media):
+            return "participantJoined", {"room": room, "user": user, "media": media_json(media)}
+        case ParticipantLeft(room=room, user=user):
+            return "participantLeft", {"room": room, "user": user}
+        case ParticipantMedia(room=room, user=user, media=media):
+            return "participantMedia", {"room": room, "user": user, "media": media_json(media)}
+        case RoomEstablished(room=room, at_ms=at_ms):
+            return "roomEstablished", {"room": room, "at": iso(at_ms), "reason": "joined"}
+        case RoomEnded(room=room, at_ms=at_ms, reason=reason):
+            return "roomEnded", {"room": room, "at": iso(at_ms), "reason": reason}
+        case Hangup(room=room, user=user):
+            return "hangup", {"room": room, "user": user}
+    assert_never(note)
+
+
+def created(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+    """The answer to createRoom, with the forecast."""
+    return {
+        "room": room.id,
+        "uuid": room.uuid,
+        "kind": room.kind,
+        "owner": room.owner,
+        "record": asks(room.kind, room.flag),
+        "confbridgeId": room.confbridge_id,
+        "recording": recording_json(room, permissions, policy),
+    }
+
+
+def joined(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+    """The answer to joinRoom: a late joiner is told that it is being recorded."""
+    return {
+        "room": room.id,
+        "participants": [participant_json(each) for each in room.participants],
+        "state": room.life,
+        "recording": recording_json(room, permissions, policy),
+    }
+
+
+def room_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+    """The answer to getRoom."""
+    return {
+        "room": room.id,
+        "uuid": room.uuid,
+        "kind": room.kind,
+        "origin": room.origin,
+        "owner": room.owner,
+        "state": room.life,
+        "participants": [participant_json(each) for each in room.participants],
+        "recording": recording_json(room, permissions, policy),
+        "segments": [segment_json(room, each) for each in room.segments],
+    }
+
+
+def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+    """The ``recording`` object."""
+    view = recording_view(room, permissions, policy)
+    shown: Json = {
+        "allowed": view.allowed,
+        "automatic": view.automatic,
+        "type": view.type,
+        "source": view.source,
+        "active": view.active,
+    }
+    if view.reason is not None:
+        shown["reason"] = view.reason
+    if view.segment is not None:
+        shown["segment"] = view.segment
+    if view.started_ms is not None:
+        shown["startedAt"] = iso(view.started_ms)
+    return shown
+
+
+def participant_json(participant: Participant) -> Json:
+    """One of ``participants``."""
+    return {
+        "user": participant.key.user,
+        "joinedAt": iso(participant.joined_ms),
+        "media": media_json(participant.media),
+    }
+
+
+def media_json(media: Media) -> Json:
+    """What somebody publishes."""
+    return {"audio": media.audio, "video": media.video, "screen": media.screen}
+
+
+def segment_json(room: Room, segment: Segment) -> Json:
+    """One of ``segments``."""
+    by: UserId | str = segment.by or SYSTEM
+    state = segment.outcome if segment.outcome is not None else room.capture
+    shown: Json = {"segment": segment.number, "state": state, "by": by}
+    if segment.started is not None:
+        shown["startedAt"] = iso(segment.started.wall_ms)
+    if segment.stopped_ms is not None and segment.duration_ms is not None:
+        shown["stoppedAt"] = iso(segment.stopped_ms)
+        shown["duration"] = segment.duration_ms / 1000
+    if segment.reason is not None and segment.outcome is Outcome.STOPPED:
+        shown["reason"] = segment.reason
+    return shown | _missing(segment)
+
+
+def _missing(segment: Segment) -> Json:
+    open_and_running = segment.started is not None and segment.outcome is None
+    missing = segment.not_running if open_and_running else segment.missing
+    return {"missing": list(missing)} if missing else {}
+
+
+def _started(segment: Segment) -> Json:
+    started_ms = segment.started.wall_ms if segment.started is not None else segment.asked.wall_ms
+    return {"segment": segment.number, "startedAt": iso(started_ms)} | _missing(segment)
+
+
+def _stopped(segment: Segment) -> Json:
+    started = segment.started or segment.asked
+    return {
+        "segment": segment.number,
+        "startedAt": iso(started.wall_ms),
+        "stoppedAt": iso(segment.stopped_ms or started.wall_ms),
+        "duration": (segment.duration_ms or 0) / 1000,
+    }
