@@ -18,6 +18,7 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
@@ -42,10 +43,11 @@ Apply = Callable[[Room | None, Moment], tuple[Room, tuple[Effect, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to apply. ref: the request that it is, if it is one."""
+    """Something to apply. ref: the request that it is, if it is one. undo: when not stored."""
 
     apply: Apply
     ref: RequestRef | None = None
+    undo: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Surroundings:
 class RoomActor:
     """The one place where a room changes. ``room`` is what was last committed; None before."""
 
-    def __init__(self, around: Surroundings, room: Room | None = None) -> None:
+    def __init__(self, around: Surroundings, uuid: RoomUuid, room: Room | None = None) -> None:
+        self.uuid = uuid
         self.room = room
         self._around = around
         self._mailbox: deque[Item | Look] = deque()
@@ -141,8 +144,9 @@ class RoomActor:
         except Refused as refused:
             effects = self._refusal(item, refused)
         except Exception:
-            log.exception("room.eventFailed")
+            log.exception("room.eventFailed", extra={"room": self.uuid})
             self._around.alarm()
+            self._timer_at(RETRY_S)  # what fails at its deadline must not spin
             if item.ref is not None:
                 self._around.repeats.finish(item.ref, internal_error(item.ref))
             return
@@ -202,8 +206,8 @@ class RoomActor:
         for effect in draft.effects:
             self._carry_out(effect)
         self._set_timer()
-        self._around.changed(self, before)
         self._go_on()
+        self._around.changed(self, before)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -216,8 +220,8 @@ class RoomActor:
                     # As good as a lost request: the room's own deadline notices.
                     log.warning("plane.requestLost", extra={"request": type(request).__name__})
             case Warn(action=action, alarm=alarm):
-                room = self.room.uuid if self.room is not None else None
-                log.log(logging.ERROR if alarm else logging.WARNING, action, extra={"room": room})
+                level = logging.ERROR if alarm else logging.WARNING
+                log.log(level, action, extra={"room": self.uuid})
                 if alarm:
                     self._around.alarm()
             case Reply() | Announce():
@@ -225,7 +229,7 @@ class RoomActor:
 
     def _not_stored(self, draft: Draft, error: BaseException) -> None:
         """No state has changed. People are told; facts are applied again later."""
-        log.error("room.notStored", extra={"error": str(error)})
+        log.error("room.notStored", extra={"room": self.uuid, "error": str(error)})
         refused = Refused(Code.OVERLOADED, "nothing can be stored right now; try again")
         facts = []
         for item in draft.items:
@@ -236,6 +240,8 @@ class RoomActor:
                     item.ref, Refusal(refused.code, refused.detail), self._around.rules.policy
                 )
                 self._around.repeats.finish(item.ref, body)
+            if item.undo is not None:
+                item.undo()
         self._mailbox.extendleft(reversed(facts))
         self._timer_at(RETRY_S)
 

@@ -57,11 +57,15 @@ class Repeats:
         """What to store with the change."""
         return AnswerRow(ref.key, ref.digest, answer, now_ms + self._keep_ms)
 
-    def finish(self, ref: RequestRef, answer: bytes) -> None:
-        """Answer everybody who asked."""
-        under_way = self._under_way.pop(ref.key, None)
-        for client in under_way.clients if under_way is not None else ():
+    def finish(self, ref: RequestRef, answer: bytes) -> bool:
+        """Answer everybody who asked. False where this request is not under way."""
+        under_way = self._under_way.get(ref.key)
+        if under_way is None or under_way.digest != ref.digest:
+            return False
+        del self._under_way[ref.key]
+        for client in under_way.clients:
             client.deliver(answer)
+        return True
 
 
 def _require_same(digest: bytes, ref: RequestRef) -> None:

@@ -1,0 +1,273 @@
+"""The door to the rooms: hands each request to the mailbox of the room that it means.
+
+Decides nothing about rooms: that is ``core``. Nothing here waits; ``run`` carries the facts of the
+media plane to the rooms that they are about.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+
+from sfu_wrapper.core.access import require_visible
+from sfu_wrapper.core.effects import Effect
+from sfu_wrapper.core.events import (
+    ControllerReady,
+    ControllerStopping,
+    PlaneReported,
+    UserBack,
+    UserGone,
+)
+from sfu_wrapper.core.facts import CaptureStarted, PlaneBack, PlaneFact
+from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.requests import StopCapture
+from sfu_wrapper.core.room import Room, Rules
+from sfu_wrapper.core.step import create, step
+from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.model.ids import RoomId, UserKey
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.store import OutboxRow, Store
+from sfu_wrapper.service.actor import Item, Look, RoomActor, Surroundings
+from sfu_wrapper.service.clients import Client
+from sfu_wrapper.service.creation import room_spec
+from sfu_wrapper.service.directory import Directory
+from sfu_wrapper.service.finder import Finder
+from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
+from sfu_wrapper.service.repeats import Repeats
+from sfu_wrapper.service.replies import encode_error, internal_error
+from sfu_wrapper.service.sessions import Sessions
+from sfu_wrapper.service.translate import Build, event_of, requester
+from sfu_wrapper.wire.answers import room_json
+from sfu_wrapper.wire.roomstate import decode_room
+from sfu_wrapper.wire.signaling import CreateRoom, GetRoom, JoinRoom, Request, ok_response
+
+log = logging.getLogger(__name__)
+
+
+class Rooms:
+    """Every room of this controller (``service.clients.RoomsApi``)."""
+
+    def __init__(
+        self,
+        store: Store,
+        plane: MediaPlane,
+        clock: Clock,
+        rules: Rules,
+        *,
+        keep_answers_ms: int = 300_000,
+        epoch: int = 1,
+        offer: Callable[[tuple[OutboxRow, ...]], None] = lambda _: None,
+        alarm: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._plane = plane
+        self._clock = clock
+        self._rules = rules
+        self._sessions = Sessions()
+        self._repeats = Repeats(store, keep_answers_ms)
+        self._directory = Directory()
+        self._stirred = asyncio.Event()
+        self._around = Surroundings(
+            store=store,
+            plane=plane,
+            clock=clock,
+            sessions=self._sessions,
+            repeats=self._repeats,
+            rules=rules,
+            epoch=epoch,
+            offer=offer,
+            changed=self._changed,
+            alarm=alarm,
+        )
+        self._finder = Finder(
+            self._directory,
+            self._sessions,
+            store,
+            lambda room: RoomActor(self._around, room.uuid, room),
+        )
+
+    def load(self) -> None:
+        """Take up the rooms that an earlier controller left; before any client is let in."""
+        for row in self._store.unsettled_rooms():
+            try:
+                room = decode_room(row.state)
+            except Broken as broken:
+                # One damaged room must not keep the others waiting; its row stays as it is.
+                log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
+                self._around.alarm()
+                continue
+            for waiting in room.waiting:
+                self._repeats.resume(parse_ref(waiting.ref))
+            actor = RoomActor(self._around, room.uuid, room)
+            self._directory.add(room.id, actor)
+            self._directory.note_participants(None, room)
+            self._happened(actor, lambda _, at: ControllerReady(at))
+
+    async def run(self) -> None:
+        """Carry facts from the media plane to the rooms, until cancelled."""
+        async for fact in self._plane.facts():
+            self._report(fact)
+
+    async def drain(self, within_s: float) -> bool:
+        """Stop what runs (SIGTERM). True when every room is quiet and stored in time."""
+        for actor in self._directory:
+            self._happened(actor, lambda _, at: ControllerStopping(at))
+        try:
+            async with asyncio.timeout(within_s):
+                while not all(_quiet(actor) for actor in self._directory):
+                    self._stirred.clear()
+                    await self._stirred.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Set no timers any more."""
+        for actor in self._directory:
+            actor.close()
+
+    def connected(self, client: Client) -> None:
+        """See ``RoomsApi``."""
+        if self._sessions.add(client):
+            user = client.identity.key
+            self._for_rooms_of(user, lambda _, at: UserBack(at, user))
+
+    def disconnected(self, client: Client) -> None:
+        """See ``RoomsApi``."""
+        gone = self._sessions.remove(client)
+        if gone is not None:
+            self._for_rooms_of(gone, _gone(gone))
+
+    def handle(self, client: Client, request: Request) -> None:
+        """See ``RoomsApi``."""
+        ref: RequestRef | None = None
+        try:
+            if isinstance(request.payload, GetRoom):
+                self._look(client, request, request.payload)
+                return
+            ref = ref_of(client.identity, request)
+            if self._repeats.begin(client, ref, self._clock.now().wall_ms):
+                self._post(client, request, ref)
+        except RecordingError as error:
+            self._refuse(client, ref, encode_error(request, error))
+        except Exception:
+            log.exception("request.failed", extra={"endpoint": request.endpoint})
+            self._refuse(client, ref, internal_error(request))
+
+    def _refuse(self, client: Client, ref: RequestRef | None, answer: bytes) -> None:
+        """Answer before any room was involved; where it was begun, all who asked it."""
+        if ref is None or not self._repeats.finish(ref, answer):
+            client.deliver(answer)
+
+    def _post(self, client: Client, request: Request, ref: RequestRef) -> None:
+        payload = request.payload
+        if isinstance(payload, CreateRoom):
+            self._create(client.identity, payload, ref)
+            return
+        by = requester(client.identity)
+        build = event_of(payload, str(ref), by, self._permissions)
+        actor = self._meant(client, getattr(payload, "room", None))
+        if isinstance(payload, JoinRoom) and payload.user in (None, by.key.user):
+            self._sessions.joined(client, actor.uuid)
+        actor.post(self._item(build, ref))
+
+    def _create(self, identity: Identity, asked: CreateRoom, ref: RequestRef) -> None:
+        spec = room_spec(identity, asked, (uuid.uuid4().hex, uuid.uuid4().hex))
+        if self._directory.is_taken(spec.id):
+            raise _taken(identity, "id", spec.id)
+        if self._directory.by_uuid(spec.uuid) or self._store.room(spec.uuid) is not None:
+            raise _taken(identity, "uuid", spec.uuid)
+
+        def make(_: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
+            permissions = self._store.permissions(UserKey(spec.domain, spec.owner))
+            return create(spec, at, str(ref), permissions, self._rules)
+
+        actor = RoomActor(self._around, spec.uuid)
+        self._directory.add(spec.id, actor)
+        actor.post(Item(make, ref, lambda: self._directory.remove(spec.id, actor)))
+
+    def _look(self, client: Client, request: Request, payload: GetRoom) -> None:
+        by = requester(client.identity)
+
+        def read(room: Room | None) -> None:
+            try:
+                if room is None:
+                    raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you")
+                require_visible(room, by)
+                shown = room_json(room, self._permissions(room), self._rules.policy)
+                client.deliver(ok_response(request.endpoint, request.id, shown))
+            except RecordingError as error:
+                client.deliver(encode_error(request, error))
+
+        self._meant(client, payload.room).post(Look(read))
+
+    def _meant(self, client: Client, room_id: str | None) -> RoomActor:
+        if room_id is None:
+            return self._finder.only_one(client)
+        return self._finder.by_id(RoomId(room_id), self._clock.now().wall_ms)
+
+    def _permissions(self, room: Room) -> OwnerPermissions:
+        return self._store.permissions(room.owner_key)
+
+    def _item(self, build: Build, ref: RequestRef | None = None) -> Item:
+        def apply(room: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
+            if room is None:
+                raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you")
+            return step(room, build(room, at), self._rules)
+
+        return Item(apply, ref)
+
+    def _happened(self, actor: RoomActor, build: Build) -> None:
+        actor.post(self._item(build))
+
+    def _for_rooms_of(self, user: UserKey, build: Build) -> None:
+        for room in self._directory.rooms_of(user):
+            member = self._directory.by_uuid(room)
+            if member is not None:
+                self._happened(member, build)
+
+    def _report(self, fact: PlaneFact) -> None:
+        if isinstance(fact, PlaneBack):
+            for actor in self._directory:
+                self._happened(actor, lambda _, at: PlaneReported(at, fact))
+            return
+        recorded = self._directory.by_uuid(fact.capture.room)
+        if recorded is not None:
+            self._happened(recorded, lambda _, at: PlaneReported(at, fact))
+        elif isinstance(fact, CaptureStarted):
+            # Nobody holds that room any more, so nobody else would ever stop it.
+            log.warning("capture.orphan", extra={"room": fact.capture.room})
+            self._plane.tell(StopCapture(fact.capture))
+
+    def _changed(self, actor: RoomActor, before: Room | None) -> None:
+        self._stirred.set()
+        room = actor.room
+        if room is None:
+            return
+        self._directory.note_participants(before, room)
+        for participant in room.participants:
+            unbound = participant.by_service or participant.gone_by_ms is not None
+            if not unbound and not self._sessions.is_connected(participant.key):
+                # Its connection was lost while its join was being stored.
+                self._happened(actor, _gone(participant.key))
+        if room.settled and actor.idle:
+            self._directory.remove(room.id, actor)
+
+
+def _gone(user: UserKey) -> Build:
+    return lambda _, at: UserGone(at, user)
+
+
+def _quiet(actor: RoomActor) -> bool:
+    return actor.idle and (actor.room is None or actor.room.capture is Phase.IDLE)
+
+
+def _taken(identity: Identity, field: str, value: str) -> Refused:
+    if identity.is_service:
+        return Refused(Code.ROOM_EXISTS, f"a room of this {field} exists", room=value)
+    detail = f"this {field} cannot be used; take another or leave it out"
+    return Refused(Code.BAD_REQUEST, detail, path=f"payload.{field}")
