@@ -1,0 +1,119 @@
+"""What the simulated plane is told to do wrong: a value, and its compact text form.
+
+Decides nothing about time: a fault is taken when the request that it spoils is handed over.
+
+The text is a list of terms separated by commas:
+
+    [video.|audio.]start=WAY[*N]   refuse   answered with a refusal, nothing is written
+                                   hang     neither done nor answered
+                                   mute     done, never answered
+                                   late:S   done and answered S seconds later
+    [video.|audio.]stop=WAY[*N]    the same; a refused stop has no answer and the capture goes on
+    [video.|audio.]lose=S[*N]      that one capture is lost S seconds after its start
+    [video.|audio.]die=S[*N]       the plane kills itself S seconds after the start of a capture
+    freeze=S                       the plane stands still for S seconds, once, from now on
+
+Without a medium a term counts for both; ``*N`` limits it to the next N requests (of each medium).
+Example: ``video.start=refuse*2, audio.stop=late:3, die=2.5*1``.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.model.media import Medium
+
+EVER: Final = -1
+
+
+class Way(StrEnum):
+    """How a request is spoilt."""
+
+    OK = "ok"
+    REFUSE = "refuse"
+    HANG = "hang"
+    MUTE = "mute"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoil:
+    """How to treat one request: ``after_s`` counts for LATE, or for lose and die."""
+
+    way: Way = Way.OK
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A spoil for the next ``left`` requests, or for every one (EVER)."""
+
+    spoil: Spoil
+    left: int = EVER
+
+
+@dataclass(frozen=True, slots=True)
+class MediumFaults:
+    """The faults of one medium."""
+
+    start: Fault | None = None
+    stop: Fault | None = None
+    lose: Fault | None = None
+    die: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """All faults in force; ``freeze_s`` is carried out once, when they are set."""
+
+    audio: MediumFaults = field(default=MediumFaults())
+    video: MediumFaults = field(default=MediumFaults())
+    freeze_s: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Faults":
+        """Read the compact form; the empty text means none. Raises Misconfigured."""
+        faults = cls()
+        for term in filter(None, (part.strip() for part in text.split(","))):
+            faults = faults._with(term)
+        return faults
+
+    def take(self, medium: Medium, point: str) -> tuple[Spoil | None, "Faults"]:
+        """What becomes of the next request at ``point`` (start, stop, lose, die), and the rest."""
+        own: MediumFaults = getattr(self, medium)
+        fault: Fault | None = getattr(own, point)
+        if fault is None:
+            return None, self
+        if fault.left == EVER:
+            return fault.spoil, self
+        rest = replace(fault, left=fault.left - 1) if fault.left > 1 else None
+        return fault.spoil, self._put(medium, point, rest)
+
+    def _put(self, medium: Medium, point: str, fault: Fault | None) -> "Faults":
+        own: MediumFaults = replace(getattr(self, medium), **{point: fault})
+        return replace(self, audio=own) if medium is Medium.AUDIO else replace(self, video=own)
+
+    def _with(self, term: str) -> "Faults":
+        match = _TERM.fullmatch(term)
+        if match is None:
+            raise Misconfigured(f"simulated faults: {term!r} is not a fault; see the text form")
+        point, way, seconds = match["point"], match["way"], float(match["seconds"] or 0)
+        if point == "freeze":
+            return replace(self, freeze_s=seconds)
+        spoil = Spoil(Way(way.rstrip(":")) if way else Way.OK, seconds)
+        fault = Fault(spoil, int(match["times"] or EVER))
+        faults = self
+        for medium in [Medium(match["medium"])] if match["medium"] else Medium:
+            faults = faults._put(medium, point, fault)
+        return faults
+
+
+_SECONDS = r"(?P<seconds>\d+(?:\.\d+)?)"
+_TERM = re.compile(
+    r"(?:(?P<medium>audio|video)\.)?"
+    r"(?:(?P<point>(?:start|stop)(?==(?:refuse|hang|mute|late))|(?:lose|die)(?==\d)|freeze(?==\d))="
+    r"(?P<way>refuse|hang|mute|late:(?=\d))?" + _SECONDS + r"?)"
+    r"(?:\*(?P<times>[1-9]\d*))?"
+)
