@@ -118,9 +118,8 @@ class SimulatedPlane:
             try:
                 await self._live(reborn=deaths > 0)
             except* (_Gone, OSError) as group:
-                if self._closed.is_set():
-                    return
-                log.warning("simulated media plane is gone: %s", group.exceptions[0])
+                if not self._closed.is_set():
+                    log.warning("simulated media plane is gone: %s", group.exceptions[0])
             if loop.time() - born > _SOUND_AFTER_S:
                 deaths = 0
             await self._sleep(_BACK_OFF_S[min(deaths, len(_BACK_OFF_S) - 1)])
