@@ -125,9 +125,9 @@ def _key(path: Path, field: JsonSchema, value: JsonSchema) -> Key:
 
 def _resolved(schema: JsonSchema, defs: dict[str, JsonSchema]) -> JsonSchema:
     """The schema itself: references followed, without the ``null`` of a key that has no default."""
-    for option in schema.get("anyOf", ()):
-        if option.get("type") != "null":
-            return _resolved(option, defs)
+    if "anyOf" in schema:
+        real = next(option for option in schema["anyOf"] if option.get("type") != "null")
+        return _resolved(real, defs)
     if "$ref" in schema:
         return _resolved(defs[schema["$ref"].removeprefix("#/$defs/")], defs)
     if "items" in schema:

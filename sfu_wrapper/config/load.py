@@ -95,7 +95,7 @@ def _disagreements(in_files: Sequence[Given]) -> list[Problem]:
     problems = []
     for given in in_files:
         other = first.setdefault(given.key.path, given)
-        if other.value != given.value:
+        if other is not given and other.value != given.value:
             text = f"{given.key.name}: given twice, with another value in {other.source}"
             problems.append(Problem(given.source, text))
     return problems
@@ -110,7 +110,8 @@ def _settings(givens: Mapping[KeyPath, Given]) -> tuple[Settings | None, list[Pr
     try:
         settings = Settings.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as exc:
-        return None, [_wrong(error, givens) for error in exc.errors()]
+        # One key may break several rules at once; one line says what is allowed.
+        return None, list(dict.fromkeys(_wrong(error, givens) for error in exc.errors()))
     return settings, [_conflict(conflict, givens) for conflict in rules.conflicts(settings)]
 
 

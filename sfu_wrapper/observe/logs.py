@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,8 @@ _LEVELS = {
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+_Write = Callable[[str, str, str, Mapping[str, object]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def set_up(settings: LogSettings, stream: TextIO | None = None) -> None:
 def formatter(settings: LogSettings) -> logging.Formatter:
     """Lines as configured, for further handlers (the log of one recording)."""
     shorten = _Shortener(settings.folders)
-    return _Json(shorten) if settings.format == "json" else _Text(shorten)
+    return _Lines(shorten, _json if settings.format == "json" else _text)
 
 
 class _Shortener:
@@ -74,22 +76,19 @@ class _Shortener:
 
 
 class _Lines(logging.Formatter):
-    """Takes a record apart; how it is written is left to the two below."""
+    """Takes a record apart; ``write`` puts it together again as one line."""
 
-    def __init__(self, shorten: _Shortener) -> None:
+    def __init__(self, shorten: _Shortener, write: _Write) -> None:
         super().__init__()
         self._shorten = shorten
+        self._write = write
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {k: self._value(v) for k, v in vars(record).items() if k not in _OWN}
         if record.exc_info:
             fields["exception"] = self._shorten(self.formatException(record.exc_info))
         message = self._shorten(record.getMessage())
-        return self.line(_time(record.created), _level(record.levelno), message, fields)
-
-    def line(self, time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
-        """The line, without its end."""
-        raise NotImplementedError
+        return self._write(_time(record.created), _level(record.levelno), message, fields)
 
     def _value(self, value: object) -> object:
         if value is None or isinstance(value, (bool, int, float)):
@@ -101,22 +100,18 @@ class _Lines(logging.Formatter):
         return self._shorten(str(value))
 
 
-class _Text(_Lines):
+def _text(time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
     """``2020-05-25T07:42:28.633Z info  segment.started room=60315b4f segment=1``."""
-
-    def line(self, time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
-        words = [time, level.ljust(5), _one_line(message)]
-        words += [f"{name}={_word(value)}" for name, value in fields.items()]
-        return " ".join(words)
+    words = [time, level.ljust(5), _one_line(message)]
+    words += [f"{name}={_word(value)}" for name, value in fields.items()]
+    return " ".join(words)
 
 
-class _Json(_Lines):
-    """One JSON object; fields stand beside time, level and message."""
-
-    def line(self, time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
-        line = {"time": time, "level": level, "message": message}
-        clashing = {f"{name}_" if name in line else name: fields[name] for name in fields}
-        return json.dumps({**line, **clashing}, default=str)
+def _json(time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
+    """One JSON object; a field that is called as one of our own gets an underscore."""
+    line = {"time": time, "level": level, "message": message}
+    beside = {f"{name}_" if name in line else name: fields[name] for name in fields}
+    return json.dumps({**line, **beside}, default=str)
 
 
 def _time(created_s: float) -> str:
