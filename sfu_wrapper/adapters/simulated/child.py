@@ -35,6 +35,7 @@ from sfu_wrapper.adapters.simulated.orders import (
     Remove,
     Report,
     Resume,
+    Seated,
     Settings,
 )
 from sfu_wrapper.core.facts import (
@@ -47,6 +48,7 @@ from sfu_wrapper.core.facts import (
     PlaneBack,
 )
 from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.media import Medium, Track
 
 ALIVE_EVERY_S: Final = 1.0
 _UNDER_WAY: Final = 10_000  # orders carried out side by side, at most
@@ -55,6 +57,8 @@ _BACK_AFTER_S: Final = 1.0  # a medium that was lost on purpose
 _PR_SET_PDEATHSIG: Final = 1
 
 Say = Callable[[Report], None]
+Line = tuple[RoomUuid, Medium]
+"""Orders of one room and medium are carried out one after another, as by an SFU and a mixer."""
 
 
 class Studio:
@@ -66,7 +70,7 @@ class Studio:
         self._say = say
         self._captures: dict[CaptureRef, Capture] = {}
         self._running = asyncio.Event()
-        self._turns: WeakValueDictionary[RoomUuid, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Line, asyncio.Lock] = WeakValueDictionary()
 
     async def pace(self) -> None:
         """Write frames and samples as they fall due, for ever."""
@@ -80,10 +84,13 @@ class Studio:
         match order:
             case Freeze(seconds=seconds):
                 time.sleep(seconds)  # noqa: ASYNC251 - standing still as a whole is what is asked
-            case Begin() | Finish() | Resume():
-                await self._in_turn(order.capture.room, order)
-            case Add() | Remove() | CloseRoom():
-                await self._in_turn(order.room, order)
+            case Begin(capture=ref) | Finish(capture=ref) | Resume(capture=ref):
+                await self._in_turn((ref.room, ref.medium), order)
+            case Add(room=room, seated=Seated(track=track)) | Remove(room=room, track=track):
+                await self._in_turn((room, track.stream.medium), order)
+            case CloseRoom(room=room):
+                for medium in Medium:
+                    await self._in_turn((room, medium), order)
             case _:
                 assert_never(order)
 
@@ -100,9 +107,9 @@ class Studio:
             sweep(self._folders)
 
     async def _in_turn(
-        self, room: RoomUuid, order: Begin | Finish | Resume | Add | Remove | CloseRoom
+        self, line: Line, order: Begin | Finish | Resume | Add | Remove | CloseRoom
     ) -> None:
-        turn = self._turns.setdefault(room, asyncio.Lock())
+        turn = self._turns.setdefault(line, asyncio.Lock())
         async with turn:
             match order:
                 case Begin():
@@ -112,11 +119,11 @@ class Studio:
                 case Resume():
                     await self._resume(order)
                 case Add():
-                    self._add(order)
+                    self._add(line, order.seated)
                 case Remove():
-                    await self._remove(order)
+                    await self._remove(line, order.track)
                 case CloseRoom():
-                    for capture in self._of(room):
+                    for capture in self._of(line):
                         await self._stop(capture.ref)
                 case _:
                     assert_never(order)
@@ -190,28 +197,28 @@ class Studio:
         else:
             self._say(CaptureLost(ref, *lost, resume.message))
 
-    def _add(self, add: Add) -> None:
-        for capture in self._of(add.room):
+    def _add(self, line: Line, seated: Seated) -> None:
+        for capture in self._of(line):
             try:
-                changed = capture.add(add.seated)
+                changed = capture.add(seated)
             except FAILURES as exc:
                 self._lose(capture.ref, str(exc))
                 continue
             if changed:
                 self._say(CaptureChanged(capture.ref, capture.files))
 
-    async def _remove(self, remove: Remove) -> None:
-        for capture in self._of(remove.room):
+    async def _remove(self, line: Line, track: Track) -> None:
+        for capture in self._of(line):
             try:
-                shut = capture.remove(remove.track)
+                shut = capture.remove(track)
                 if shut is not None:
                     await asyncio.to_thread(shut)
                     self._say(CaptureChanged(capture.ref, capture.files))
             except FAILURES as exc:
                 self._lose(capture.ref, str(exc))
 
-    def _of(self, room: RoomUuid) -> list[Capture]:
-        return [capture for ref, capture in self._captures.items() if ref.room == room]
+    def _of(self, line: Line) -> list[Capture]:
+        return [one for ref, one in self._captures.items() if (ref.room, ref.medium) == line]
 
     def _advance(self, capture: Capture) -> float:
         try:

@@ -1,0 +1,81 @@
+"""The plane ``none``: somebody else records; segments are decided, numbered and announced.
+
+Every request is accepted at once, and no file is ever named.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, assert_never
+
+from sfu_wrapper.core.facts import CaptureRef, CaptureStarted, CaptureStopped, PlaneFact
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PlaneRequest,
+    PublishTrack,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+    UnpublishTrack,
+)
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.clock import Clock
+
+_QUEUE: Final = 100_000
+
+
+class NoPlane:
+    """A ``MediaPlane`` without media; its times are the clock's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started: dict[CaptureRef, CaptureStarted] = {}
+        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._closed = asyncio.Event()
+
+    async def run(self) -> None:
+        """See ``MediaPlane``; returns once the plane is closed."""
+        await self._closed.wait()
+
+    def tell(self, request: PlaneRequest) -> None:
+        """See ``MediaPlane``."""
+        match request:
+            case StartCapture(capture=capture) | ResumeCapture(capture=capture):
+                self._start(capture)
+            case StopCapture(capture=capture):
+                self._stop(capture)
+            case CloseMediaRoom(room=room):
+                for capture in [ref for ref in self._started if ref.room == room]:
+                    self._stop(capture)
+            case OpenMediaRoom() | PublishTrack() | UnpublishTrack():
+                pass
+            case _:
+                assert_never(request)
+
+    async def facts(self) -> AsyncIterator[PlaneFact]:
+        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        while not (self._closed.is_set() and self._facts.empty()):
+            fact = await self._facts.get()
+            if fact is not None:
+                yield fact
+
+    async def close(self) -> None:
+        """See ``MediaPlane``."""
+        self._closed.set()
+        if not self._facts.full():
+            self._facts.put_nowait(None)
+
+    def _start(self, capture: CaptureRef) -> None:
+        fresh = CaptureStarted(capture, started_ms=self._clock.now().wall_ms)
+        self._say(self._started.get(capture, fresh))
+        self._started.setdefault(capture, fresh)
+
+    def _stop(self, capture: CaptureRef) -> None:
+        self._say(CaptureStopped(capture, stopped_ms=self._clock.now().wall_ms, files=()))
+        self._started.pop(capture, None)
+
+    def _say(self, fact: PlaneFact) -> None:
+        try:
+            self._facts.put_nowait(fact)
+        except asyncio.QueueFull:
+            raise Unavailable("nobody reads what the media plane says") from None
