@@ -69,7 +69,6 @@ class Desk:
             case StopCapture(capture=capture):
                 return Finish(capture, self._take(capture.medium, "stop") or Spoil())
             case ResumeCapture(capture=capture, files=files):
-                self._under_way.setdefault(capture, _UnderWay(confirmed=True, files=files))
                 return Resume(capture, files, "the simulated plane ended with its controller")
             case PublishTrack(room=room, track=track):
                 return Add(room, self._seat(room, track))
@@ -82,6 +81,16 @@ class Desk:
                 return None
             case _:
                 assert_never(request)
+
+    def sent(self, order: Order) -> None:
+        """The order has left for the child: from now on it can be lost."""
+        match order:
+            case Begin(capture=capture):
+                self._under_way.setdefault(capture, _UnderWay())
+            case Resume(capture=capture, files=files):
+                self._under_way.setdefault(capture, _UnderWay(confirmed=True, files=files))
+            case _:
+                pass
 
     def heard(self, report: Report) -> tuple[PlaneFact, ...]:
         """The facts that a report of the child comes to."""
@@ -121,7 +130,6 @@ class Desk:
 
     def _begin(self, request: StartCapture) -> Begin:
         medium = request.capture.medium
-        self._under_way.setdefault(request.capture, _UnderWay())
         lose, die = self._take(medium, "lose"), self._take(medium, "die")
         return Begin(
             request.capture,

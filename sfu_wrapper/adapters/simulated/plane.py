@@ -77,6 +77,8 @@ class SimulatedPlane:
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
         self._process: Process | None = None
         self._closed = asyncio.Event()
+        self._childless = asyncio.Event()
+        self._childless.set()
         self.set_faults(faults)
 
     @property
@@ -130,8 +132,7 @@ class SimulatedPlane:
         self._closed.set()
         with suppress(asyncio.QueueFull):
             self._facts.put_nowait(None)
-        if self._process is not None:
-            await _part(self._process)
+        await self._childless.wait()  # bounded: run() parts from the child within _PARTING_S
 
     def _put(self, order: Order) -> None:
         self._check_room()
@@ -147,20 +148,32 @@ class SimulatedPlane:
 
     async def _live(self, *, reborn: bool) -> None:
         """The life of one child. Raises _Gone at its end, OSError when it cannot be born."""
-        process = await _spawn()
+        self._childless.clear()
+        try:
+            process = await _spawn()
+        except BaseException:
+            self._childless.set()
+            raise
         self._process = process
         try:
             first: tuple[Order, ...] = ()
             facts: tuple[PlaneFact, ...] = ()
             if reborn:
                 first, facts = self._desk.take_up()
-            await self._publish(facts)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(process, first))
-                tasks.create_task(self._read(process))
+                tasks.create_task(self._read(process, facts))
+                tasks.create_task(self._until_closed())
         finally:
-            self._process = None
-            await _part(process)
+            try:
+                await _part(process)
+            finally:
+                self._process = None
+                self._childless.set()
+
+    async def _until_closed(self) -> None:
+        await self._closed.wait()
+        raise _Gone("the plane is closed")
 
     async def _write(self, process: Process, first: Iterable[Order]) -> None:
         stdin = process.stdin
@@ -170,12 +183,15 @@ class SimulatedPlane:
             stdin.write(dump(message))
         while True:
             await stdin.drain()
-            stdin.write(dump(await self._orders.get()))
+            order = await self._orders.get()
+            self._desk.sent(order)
+            stdin.write(dump(order))
 
-    async def _read(self, process: Process) -> None:
+    async def _read(self, process: Process, facts: Iterable[PlaneFact]) -> None:
         stdout = process.stdout
         if stdout is None:
             raise _Gone("no pipe from the child")
+        await self._publish(facts)
         while True:
             try:
                 async with asyncio.timeout(_SILENCE_S):

@@ -1,0 +1,246 @@
+"""What every media plane promises, on the fake, on the simulated one and on ``none``."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.memory.plane import MemoryPlane
+from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.core.facts import (
+    CaptureChanged,
+    CaptureLost,
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
+)
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PublishTrack,
+    ResumeCapture,
+    StopCapture,
+    UnpublishTrack,
+)
+from sfu_wrapper.model.ids import RoomUuid, SegmentNo
+from sfu_wrapper.model.media import Medium, RawFile, Stream
+from tests.helpers.planes import (
+    AUDIO,
+    BRIDGE,
+    ROOM,
+    VIDEO,
+    Bench,
+    camera,
+    running,
+    screen,
+    simulated,
+    start,
+    users,
+    voice,
+)
+
+WRITERS = ("memory", "simulated")  # those that write files
+EVERY = (*WRITERS, "none")
+
+
+@pytest.fixture
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    match request.param:
+        case "memory":
+            plane: MemoryPlane | NoPlane = MemoryPlane()
+        case "none":
+            plane = NoPlane(SystemClock())
+        case _:
+            async with running(simulated(tmp_path)) as bench:
+                yield bench
+            return
+    async with running(plane) as bench:
+        yield bench
+
+
+every_plane = pytest.mark.parametrize("bench", EVERY, indirect=True)
+writing_planes = pytest.mark.parametrize("bench", WRITERS, indirect=True)
+
+
+@every_plane
+async def test_a_start_and_a_stop_are_confirmed(bench: Bench) -> None:
+    bench.tell(OpenMediaRoom(ROOM, BRIDGE))
+    started = await bench.start(VIDEO, camera("alice"), voice("alice"))
+    bench.tell(StopCapture(VIDEO))
+    stopped = await bench.until(CaptureStopped)
+
+    assert started.capture == stopped.capture == VIDEO
+    assert 0 < started.started_ms <= stopped.stopped_ms
+
+
+@every_plane
+async def test_a_repeated_start_is_confirmed_again(bench: Bench) -> None:
+    first = await bench.start(AUDIO, voice("alice"))
+    second = await bench.start(AUDIO, voice("alice"))
+
+    assert second == first
+
+
+@every_plane
+async def test_a_repeated_stop_is_answered_again_with_the_same_files(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    bench.tell(StopCapture(VIDEO), StopCapture(VIDEO))
+    first = await bench.until(CaptureStopped)
+    second = await bench.until(CaptureStopped)
+
+    assert first.files == second.files
+
+
+@every_plane
+async def test_a_stop_of_what_never_ran_names_no_files(bench: Bench) -> None:
+    bench.tell(StopCapture(VIDEO))
+    stopped = await bench.until(CaptureStopped)
+
+    assert stopped.capture == VIDEO
+    assert stopped.files == ()
+
+
+@every_plane
+async def test_a_closed_room_has_its_captures_stopped(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    await bench.start(AUDIO, voice("alice"))
+    bench.tell(CloseMediaRoom(ROOM))
+    stopped = [await bench.until(CaptureStopped), await bench.until(CaptureStopped)]
+
+    assert {fact.capture for fact in stopped} == {VIDEO, AUDIO}
+
+
+@every_plane
+async def test_a_closed_room_leaves_the_others_alone(bench: Bench) -> None:
+    elsewhere = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
+    await bench.start(elsewhere)
+    await bench.start(AUDIO)
+    bench.tell(CloseMediaRoom(ROOM), StopCapture(elsewhere))
+    stopped = [await bench.until(CaptureStopped), await bench.until(CaptureStopped)]
+
+    assert {fact.capture for fact in stopped} == {AUDIO, elsewhere}
+
+
+@every_plane
+async def test_a_running_capture_is_resumed(bench: Bench) -> None:
+    started = await bench.start(AUDIO, voice("alice"))
+    bench.tell(ResumeCapture(AUDIO, started.files))
+
+    assert await bench.next() == started
+
+
+@every_plane
+async def test_the_facts_end_once_the_plane_is_closed(bench: Bench) -> None:
+    facts = bench.plane.facts()
+    await bench.plane.close()
+
+    async with asyncio.timeout(5):
+        assert [fact async for fact in facts] == []
+
+
+@writing_planes
+async def test_a_confirmed_video_capture_has_a_file_for_each_camera_and_screen(
+    bench: Bench,
+) -> None:
+    started = await bench.start(VIDEO, camera("alice"), voice("alice"), screen("bob"))
+
+    assert [(file.user, file.stream) for file in started.files] == [
+        ("alice", Stream.CAMERA),
+        ("bob", Stream.SCREEN),
+    ]
+    assert all(file.stopped_ms is None for file in started.files)
+
+
+@writing_planes
+async def test_a_confirmed_audio_capture_has_one_mix(bench: Bench) -> None:
+    started = await bench.start(AUDIO, camera("alice"), voice("alice"), voice("bob"))
+
+    (mix,) = started.files
+    assert (mix.user, mix.stream, mix.mixer) == (None, Stream.AUDIO, "simulated")
+
+
+@writing_planes
+async def test_a_stop_closes_every_file(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"), camera("bob"))
+    bench.tell(StopCapture(VIDEO))
+    stopped = await bench.until(CaptureStopped)
+
+    assert users(stopped.files) == ["alice", "bob"]
+    for file in stopped.files:
+        assert file.stopped_ms is not None
+        assert file.started_ms <= file.stopped_ms <= stopped.stopped_ms
+
+
+@writing_planes
+async def test_a_track_published_during_the_capture_gets_a_file(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    bench.tell(PublishTrack(ROOM, camera("bob")))
+    changed = await bench.until(CaptureChanged)
+
+    assert users(changed.files) == ["alice", "bob"]
+
+
+@writing_planes
+async def test_a_track_published_twice_gets_one_file(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    bench.tell(PublishTrack(ROOM, camera("alice")), StopCapture(VIDEO))
+    stopped = await bench.until(CaptureStopped)
+
+    assert users(stopped.files) == ["alice"]
+
+
+@writing_planes
+async def test_an_unpublished_track_has_its_file_closed(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"), camera("bob"))
+    bench.tell(UnpublishTrack(ROOM, camera("bob")))
+    changed = await bench.until(CaptureChanged)
+
+    assert [file.stopped_ms is None for file in changed.files] == [True, False]
+
+
+@writing_planes
+async def test_who_publishes_again_gets_a_second_file(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    bench.tell(UnpublishTrack(ROOM, camera("alice")), PublishTrack(ROOM, camera("alice")))
+    await bench.until(CaptureChanged)
+    changed = await bench.until(CaptureChanged)
+
+    assert users(changed.files) == ["alice", "alice"]
+    assert len({file.filename for file in changed.files}) == 2
+
+
+@writing_planes
+async def test_a_track_of_another_room_changes_nothing(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    bench.tell(PublishTrack(RoomUuid("room-2"), camera("bob")), StopCapture(VIDEO))
+
+    assert isinstance(await bench.next(), CaptureStopped)
+
+
+@writing_planes
+async def test_two_segments_share_no_file(bench: Bench) -> None:
+    second = CaptureRef(ROOM, SegmentNo(2), Medium.AUDIO)
+    bench.tell(start(AUDIO), StopCapture(AUDIO), start(second), StopCapture(second))
+    stopped = [await bench.until(CaptureStopped), await bench.until(CaptureStopped)]
+
+    names = [file.filename for fact in stopped for file in fact.files]
+    assert len(set(names)) == 2
+
+
+@writing_planes
+async def test_a_capture_that_is_not_written_is_not_resumed(bench: Bench) -> None:
+    bench.tell(ResumeCapture(VIDEO, ()))
+    lost = await bench.until(CaptureLost)
+
+    assert (lost.capture, lost.files) == (VIDEO, ())
+
+
+@pytest.mark.parametrize("bench", ["none"], indirect=True)
+async def test_the_plane_none_names_no_files_and_resumes_whatever_is_asked(bench: Bench) -> None:
+    known = RawFile("/room-1/elsewhere.mjr", Stream.CAMERA, started_ms=1)
+    bench.tell(ResumeCapture(VIDEO, (known,)))
+    resumed = await bench.until(CaptureStarted)
+
+    assert resumed.files == ()
