@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from sfu_wrapper.model.errors import Code, RecordingError
 from sfu_wrapper.model.room import Kind, Origin
@@ -28,17 +29,30 @@ _MAX_ECHO = 256  # characters of an id or endpoint that an error repeats to its 
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
+_NAME = r"\A[A-Za-z0-9._@+:-]{1,128}\z"
+_FILE_NAME = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\z"
+
+# What a person is told where the library's own words would not help.
+_SAID = {
+    "missing": "is missing",
+    "tuple_type": "must be a list",
+    "model_type": "must be an object",
+    "null": "may be left out, but not be null",
+    _NAME: "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ + : -",
+    _FILE_NAME: "must be 1 to 64 characters of A-Z a-z 0-9 . _ -, the first none of . and -",
+}
+
+
 def _given(value: object) -> object:
-    """A field may be left out, but null is not a way to do so."""
     if value is None:
-        raise ValueError("null is not a value; leave the field out")
+        raise PydanticCustomError("null", "null")
     return value
 
 
 _T = TypeVar("_T")
 _Maybe = Annotated[_T | None, BeforeValidator(_given)]
-_Name = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9._@+:-]{1,128}\z")]
-_FileName = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\z")]
+_Name = Annotated[str, StringConstraints(pattern=_NAME)]
+_FileName = Annotated[str, StringConstraints(pattern=_FILE_NAME)]
 _Cursor = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Names = Annotated[tuple[_Name, ...], Field(strict=False)]  # JSON has lists only
 _Kind = Annotated[Kind, Field(strict=False)]  # by its wire name
@@ -252,9 +266,14 @@ def _read(endpoint: str, payload: dict[str, object], frame: object) -> Payload:
     try:
         return model.model_validate(payload)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = exc.errors(include_url=False, include_input=False)[0]
         path = ".".join(("payload", *map(str, first["loc"])))
-        raise _bad_request(f"{path}: {first['msg']}", path, frame) from None
+        raise _bad_request(f"{path} {_explain(first)}", path, frame) from None
+
+
+def _explain(error: ErrorDetails) -> str:
+    pattern = error.get("ctx", {}).get("pattern")
+    return _SAID.get(pattern or error["type"]) or f"is wrong: {error['msg']}"
 
 
 def _digest(payload: dict[str, object]) -> bytes:

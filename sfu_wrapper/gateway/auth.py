@@ -1,0 +1,171 @@
+"""Whose tokens are believed (protocol.md, "Authentication").
+
+The key and the signatures that go with it are fixed by the configuration, never by the token: its
+header can name neither an algorithm, nor a key, nor an address to fetch one from. Nothing is
+fetched while a token is checked, and no token is ever logged or repeated in an error.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.wire.claims import REQUIRED, read_claims
+
+_MAX_TOKEN = 8192  # characters; longer ones are not even decoded
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+
+
+class Authenticator(Protocol):
+    """Who bears a token."""
+
+    def identify(self, token: str) -> Identity:
+        """Raises Refused with UNAUTHENTICATED, whatever is wrong with it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A key with the signatures that it may verify."""
+
+    material: bytes | PublicKey
+    algorithms: tuple[str, ...]
+
+
+class KeySource(Protocol):
+    """Where keys come from; a key set of an identity provider is kept fresh elsewhere."""
+
+    def candidates(self, token: str) -> Sequence[VerifyingKey]:
+        """The keys that may have signed it, at hand; at most a few."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedKey:
+    """One key for all tokens, whatever key their header names."""
+
+    key: VerifyingKey
+
+    def candidates(self, token: str) -> Sequence[VerifyingKey]:
+        """The one key."""
+        return (self.key,)
+
+
+def secret_key(secret: str, algorithms: Collection[str]) -> VerifyingKey:
+    """The shared secret of HS256 tokens. Raises Misconfigured where HS256 is not accepted."""
+    if "HS256" not in algorithms:
+        raise Misconfigured("auth.secret goes with the algorithm HS256, which is not accepted")
+    return VerifyingKey(secret.encode(), ("HS256",))
+
+
+def public_key(pem: bytes, algorithms: Collection[str]) -> VerifyingKey:
+    """The public key of RS256, ES256 or EdDSA tokens.
+
+    Raises:
+        Misconfigured: it is none of these, or its signature is not among ``algorithms``.
+    """
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise Misconfigured("auth.publicKeyFile holds no public key in PEM format") from exc
+    match key:
+        case RSAPublicKey():
+            return _fitting(key, "RS256", algorithms)
+        case EllipticCurvePublicKey(curve=SECP256R1()):
+            return _fitting(key, "ES256", algorithms)
+        case Ed25519PublicKey():
+            return _fitting(key, "EdDSA", algorithms)
+    raise Misconfigured("auth.publicKeyFile must hold an RSA, a P-256 or an Ed25519 key")
+
+
+def _fitting(key: PublicKey, algorithm: str, accepted: Collection[str]) -> VerifyingKey:
+    if algorithm not in accepted:
+        raise Misconfigured(f"auth.publicKeyFile holds a key for {algorithm}, not accepted")
+    return VerifyingKey(key, (algorithm,))
+
+
+class TokenAuthenticator:
+    """Checks JWTs.
+
+    audience, issuer: what ``aud`` and ``iss`` must say; None: not looked at.
+    """
+
+    def __init__(
+        self,
+        keys: KeySource,
+        clock: Clock,
+        *,
+        audience: str | None = None,
+        issuer: str | None = None,
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._audience = audience
+        self._issuer = issuer
+
+    def identify(self, token: str) -> Identity:
+        """Who bears the token.
+
+        Raises:
+            Refused: UNAUTHENTICATED: a wrong signature or claim, expired, not valid yet.
+        """
+        payload = self._verified(token)
+        try:
+            identity = read_claims(payload).identity()
+        except Malformed as exc:
+            raise _unauthenticated(exc.detail) from None
+        now_ms = self._clock.now().wall_ms
+        if identity.expires_ms is not None and identity.expires_ms <= now_ms:
+            raise _unauthenticated("the token has expired")
+        not_before = payload.get("nbf", 0)
+        if not isinstance(not_before, int | float) or not not_before * 1000 <= now_ms:
+            raise _unauthenticated("the token is not valid yet")
+        return identity
+
+    def _verified(self, token: str) -> dict[str, object]:
+        if len(token) <= _MAX_TOKEN:
+            for key in self._keys.candidates(token):
+                payload = self._decode(token, key)
+                if payload is not None:
+                    return payload
+        raise _unauthenticated("the token is not valid here")
+
+    def _decode(self, token: str, key: VerifyingKey) -> dict[str, object] | None:
+        """The payload where signature, audience and issuer are right; times are not looked at."""
+        try:
+            payload: dict[str, object] = jwt.decode(
+                token,
+                key.material,
+                algorithms=list(key.algorithms),
+                audience=self._audience,
+                issuer=self._issuer,
+                options={
+                    "require": [*REQUIRED, *self._required()],
+                    "verify_aud": self._audience is not None,
+                    "verify_iss": self._issuer is not None,
+                    "verify_exp": False,  # against our clock, after this
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            return None
+        return payload
+
+    def _required(self) -> tuple[str, ...]:
+        wanted = (("aud", self._audience), ("iss", self._issuer))
+        return tuple(claim for claim, value in wanted if value is not None)
+
+
+def _unauthenticated(detail: str) -> Refused:
+    return Refused(Code.UNAUTHENTICATED, detail)

@@ -1,0 +1,78 @@
+"""A WebSocket that is one client: messages in, messages out, no I/O."""
+
+from collections.abc import Callable, Iterable
+
+from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
+from sfu_wrapper.gateway.session import Gate, Session
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.wire.strictjson import NotJson
+
+
+class ClientLink:
+    """Sans-I/O side of one connection to ``/client``.
+
+    Everything is synchronous. ``feed`` returns all that is to be sent now; for what comes about
+    later, ``on_ready`` is called and ``take`` returns it. After a ``Close`` nothing is read.
+    """
+
+    def __init__(self, gate: Gate, identity: Identity | None, on_ready: Callable[[], None]) -> None:
+        self._gate = gate
+        self._identity = identity
+        self._buffer = Buffer(on_ready)
+        self._session = Session(gate, self._buffer.put)
+        self._authenticate_by_ms = gate.clock.now().mono_ms + round(
+            gate.settings.auth_timeout_s * 1000
+        )
+
+    def open(self) -> list[Outgoing]:
+        """The handshake is done. ``identity``: as its header said, if it said anything."""
+        with self._buffer.turn():
+            if self._identity is not None:
+                self._session.admit(self._identity)
+        return self._buffer.take()
+
+    def feed(self, messages: Iterable[str | bytes]) -> list[Outgoing]:
+        """Take what was received, text as ``str`` and binary as ``bytes``."""
+        with self._buffer.turn():
+            for message in messages:
+                if not self._buffer.closed:
+                    self._receive(message)
+        return self._buffer.take()
+
+    def take(self) -> list[Outgoing]:
+        """What came about since."""
+        return self._buffer.take()
+
+    @property
+    def due_ms(self) -> int | None:
+        """When ``tick`` has something to do, monotonic; None: never."""
+        done = self._session.admitted or self._buffer.closed
+        return None if done else self._authenticate_by_ms
+
+    def tick(self) -> list[Outgoing]:
+        """Look at the clock: whoever has not said who it is in time is closed."""
+        due_ms = self.due_ms
+        with self._buffer.turn():
+            if due_ms is not None and due_ms <= self._gate.clock.now().mono_ms:
+                self._buffer.put(Close(1008, "authentication timeout"))
+        return self._buffer.take()
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self._buffer.drop()
+        self._session.close()
+
+    def _receive(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self._buffer.put(Close(1003, "text messages only"))
+        elif _bytes_of(message) > self._gate.settings.max_message_bytes:
+            self._buffer.put(Close(1009, "message too big"))
+        else:
+            try:
+                self._session.receive(message)
+            except NotJson:
+                self._buffer.put(Close(1007, "not JSON"))
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

@@ -1,0 +1,78 @@
+"""Who may open a WebSocket, and as what (protocol.md; "Authentication").
+
+Decides by path, origin and token alone, before anything is read from the connection.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+
+from websockets.datastructures import Headers
+
+from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.errors import Refused
+from sfu_wrapper.model.identity import Identity, Role
+
+
+class Path(StrEnum):
+    """Where one may connect."""
+
+    CLIENT = "/client"
+    GATEWAY = "/gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Come in. identity: None where the client is still to authenticate."""
+
+    path: Path
+    identity: Identity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Stay out; ``reason`` is for the person who set up the client."""
+
+    status: HTTPStatus
+    reason: str
+
+
+def judge(
+    target: str, headers: Headers, settings: GatewaySettings, authenticator: Authenticator
+) -> Admitted | Rejected:
+    """Decide about one handshake. target: the request target, with its query if it has one."""
+    try:
+        path = Path(target.partition("?")[0])
+    except ValueError:
+        return Rejected(HTTPStatus.NOT_FOUND, "connect to /client or /gateway")
+    if not _origin_allowed(headers, settings):
+        return Rejected(HTTPStatus.FORBIDDEN, "this origin may not connect")
+    try:
+        identity = _identity(headers, authenticator)
+    except Refused as exc:
+        return Rejected(HTTPStatus.UNAUTHORIZED, exc.detail)
+    if path is Path.CLIENT:
+        return Admitted(path, identity)
+    if identity is None:
+        return Rejected(HTTPStatus.UNAUTHORIZED, "a gateway must bring its token in the handshake")
+    if Role.GATEWAY not in identity.roles:
+        return Rejected(HTTPStatus.FORBIDDEN, "the token has not the role gateway")
+    return Admitted(path, identity)
+
+
+def _origin_allowed(headers: Headers, settings: GatewaySettings) -> bool:
+    """Programs send no origin and no browser leaves it out, so that only a wrong one counts."""
+    origins = headers.get_all("Origin")
+    return not settings.allowed_origins or settings.allowed_origins.issuperset(origins)
+
+
+def _identity(headers: Headers, authenticator: Authenticator) -> Identity | None:
+    """Whom the Authorization header names; None where there is none. Raises Refused."""
+    values = headers.get_all("Authorization")
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer":
+        return authenticator.identify("")  # no token at all: refused in the same words
+    return authenticator.identify(token.strip())

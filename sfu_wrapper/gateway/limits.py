@@ -1,0 +1,70 @@
+"""How often somebody may ask (protocol.md, "Limits"). Knows no clock: the time is given to it."""
+
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.model.ids import UserKey
+
+_SWEEP_FROM = 1024  # buckets of users; below it nothing is ever cleaned up
+
+
+class TokenBucket:
+    """``per_second`` tokens a second, at most ``burst`` of them; times are monotonic ms."""
+
+    __slots__ = ("_burst", "_filled_ms", "_per_ms", "_tokens")
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._per_ms = per_second / 1000
+        self._burst = max(burst, 1.0)
+        self._tokens = self._burst
+        self._filled_ms: int | None = None
+
+    def wait_ms(self, now_ms: int) -> float:
+        """How long until there is a token; 0 when there is one."""
+        if self._filled_ms is not None and now_ms > self._filled_ms:
+            gained = (now_ms - self._filled_ms) * self._per_ms
+            self._tokens = min(self._burst, self._tokens + gained)
+        self._filled_ms = now_ms
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_ms
+
+    def take(self) -> None:
+        """Use a token that ``wait_ms`` has found."""
+        self._tokens -= 1
+
+    def is_full(self, now_ms: int) -> bool:
+        """Whether it cannot be told from a new one."""
+        return self.wait_ms(now_ms) == 0 and self._tokens >= self._burst
+
+
+class Limits:
+    """The buckets of all users, over all of their connections."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._users: dict[tuple[UserKey, bool], TokenBucket] = {}
+        self._sweep_at = _SWEEP_FROM
+
+    def fresh(self, *, service: bool = False) -> TokenBucket:
+        """A bucket for one connection. The room service may burst for as long as anybody."""
+        rate, burst = self._settings.requests_per_second, self._settings.requests_burst
+        if service:
+            seconds = burst / rate
+            rate = self._settings.service_requests_per_second
+            return TokenBucket(rate, rate * seconds)
+        return TokenBucket(rate, burst)
+
+    def of(self, identity: Identity, now_ms: int) -> TokenBucket:
+        """The bucket of a user; a user that has not asked for a while has a new one."""
+        key = identity.key, identity.is_service
+        bucket = self._users.get(key)
+        if bucket is None:
+            self._sweep(now_ms)
+            bucket = self._users[key] = self.fresh(service=identity.is_service)
+        return bucket
+
+    def _sweep(self, now_ms: int) -> None:
+        """Drop full buckets whenever their number has doubled, so that it costs little a user."""
+        if len(self._users) < self._sweep_at:
+            return
+        used = {key: b for key, b in self._users.items() if not b.is_full(now_ms)}
+        self._users = used
+        self._sweep_at = max(_SWEEP_FROM, 2 * len(used))

@@ -1,0 +1,113 @@
+"""What waits to be sent over one WebSocket: bounded, in order, one writer.
+
+A peer that does not read is given up here, so that it holds up nobody else.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from sfu_wrapper.gateway.outgoing import Close, Outgoing
+
+log = logging.getLogger(__name__)
+
+_FAREWELL_S = 5.0  # how long a peer gets to agree to the end; then its socket is cut
+_SLOW = Close(1013, "too slow")
+
+
+class SendQueue:
+    """Frames of one connection.
+
+    limit_bytes: once more than that waits, the peer is given up. From a quarter of it on, its
+        requests are left unread.
+    slow_s: how long one frame may take to leave.
+    """
+
+    def __init__(self, connection: ServerConnection, limit_bytes: int, slow_s: float) -> None:
+        self._connection = connection
+        self._limit_bytes = limit_bytes
+        self._slow_s = slow_s
+        self._frames: deque[Outgoing] = deque()
+        self._bytes = 0
+        self._ending = False
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def put(self, frames: Iterable[Outgoing]) -> None:
+        """Add frames; never waits. What comes after the end is dropped."""
+        for frame in frames:
+            if self._ending:
+                return
+            if isinstance(frame, Close):
+                self._ending = True
+            else:
+                self._bytes += len(frame)
+            self._frames.append(frame)
+            self._news.set()
+        if self._bytes > self._limit_bytes:
+            self._give_up()
+        elif self._bytes > self._limit_bytes // 4:
+            self._room.clear()
+
+    async def room(self) -> None:
+        """Wait until the peer has read enough to be read from again, or is given up."""
+        await self._room.wait()
+
+    def finish(self) -> None:
+        """The connection is gone: let ``run`` end."""
+        self._ending = True
+        self._frames.clear()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send until the end; returns when the connection is closed."""
+        try:
+            while (frame := await self._next()) is not None:
+                if isinstance(frame, Close):
+                    await self._farewell(frame)
+                    return
+                await self._send(frame)
+        except ConnectionClosed:
+            pass  # the reading side ends it
+        finally:
+            self._room.set()
+
+    def _give_up(self) -> None:
+        """Forget all that waits; the writer says so as soon as its present frame has left."""
+        log.info("gateway.peer.overrun", extra={"bytes": self._bytes})
+        self._frames.clear()
+        self._frames.append(_SLOW)
+        self._ending = True
+
+    async def _next(self) -> Outgoing | None:
+        while not self._frames:
+            if self._ending:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return self._frames.popleft()
+
+    async def _send(self, frame: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._slow_s):
+                await self._connection.send(frame, text=True)
+        except TimeoutError:
+            log.info("gateway.peer.slow", extra={"seconds": self._slow_s})
+            self._frames.clear()
+            self._ending = True
+            await self._farewell(_SLOW)
+        self._bytes -= len(frame)
+        if self._bytes <= self._limit_bytes // 8:
+            self._room.set()
+
+    async def _farewell(self, close: Close) -> None:
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._connection.close(close.code, close.reason)
+        except TimeoutError:
+            self._connection.transport.abort()

@@ -1,0 +1,222 @@
+"""The WebSocket server: sockets, time and tasks around the links, which do the talking.
+
+One reader and one writer a connection. No connection waits for another one.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Protocol, cast
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.gatewaylink import GatewayLink
+from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
+from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.outgoing import Outgoing
+from sfu_wrapper.gateway.sendqueue import SendQueue
+from sfu_wrapper.gateway.session import Gate
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.clients import RoomsApi
+
+log = logging.getLogger(__name__)
+
+# The library would log headers, tokens included, and a traceback for every port scan.
+_library_log = logging.getLogger(f"{__name__}.websockets")
+_library_log.setLevel(logging.CRITICAL)
+
+_SHUTDOWN_S = 5.0  # how long peers get to agree to the end; then their sockets are cut
+
+
+class _Connection(ServerConnection):
+    """A connection that remembers what its handshake came to."""
+
+    admitted: Admitted
+
+
+class _Link(Protocol):
+    """What both links have in common."""
+
+    @property
+    def due_ms(self) -> int | None: ...
+    def open(self) -> list[Outgoing]: ...
+    def feed(self, messages: tuple[str | bytes], /) -> list[Outgoing]: ...
+    def take(self) -> list[Outgoing]: ...
+    def tick(self) -> list[Outgoing]: ...
+    def close(self) -> None: ...
+
+
+class GatewayServer:
+    """A running server.
+
+    host, port: where it listens, the port that it was given where the settings say 0.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._open: set[ServerConnection] = set()
+        self.host = gate.settings.host
+        self.port = gate.settings.port
+
+    @property
+    def connections(self) -> int:
+        """How many WebSockets are open."""
+        return len(self._open)
+
+    async def start(self) -> Server:
+        """Listen. Raises Unavailable where the address cannot be had."""
+        settings = self._gate.settings
+        try:
+            server = await serve_websockets(
+                self._handle,
+                settings.host,
+                settings.port,
+                process_request=self._admit,
+                create_connection=_Connection,
+                compression=None,
+                ping_interval=settings.ping_interval_s,
+                max_size=settings.max_message_bytes,
+                logger=_library_log,
+                server_header=None,
+            )
+        except OSError as exc:
+            raise Unavailable(
+                f"cannot listen on {settings.host} port {settings.port}: {exc.strerror}"
+            ) from exc
+        self.port = next(iter(server.sockets)).getsockname()[1]
+        return server
+
+    async def stop(self, server: Server) -> None:
+        """Close every connection with 1001; those that do not go along are cut."""
+        server.close()
+        try:
+            async with asyncio.timeout(_SHUTDOWN_S):
+                await server.wait_closed()
+        except TimeoutError:
+            for connection in self._open:
+                connection.transport.abort()
+            await server.wait_closed()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Decide on a handshake, before any message can be read."""
+        settings = self._gate.settings
+        verdict = judge(request.path, request.headers, settings, self._gate.authenticator)
+        if isinstance(verdict, Admitted) and len(self._open) >= settings.max_connections:
+            verdict = Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        if isinstance(verdict, Rejected):
+            log.info("gateway.handshake.rejected", extra={"status": verdict.status.value})
+            response = connection.respond(verdict.status, verdict.reason + "\n")
+            if verdict.status is HTTPStatus.UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        cast("_Connection", connection).admitted = verdict
+        if verdict.path is Path.GATEWAY:
+            connection.protocol.max_message_size = settings.max_gateway_frame_bytes
+        return None
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        admitted = cast("_Connection", connection).admitted
+        is_gateway = admitted.path is Path.GATEWAY
+        settings = self._gate.settings
+        limit = settings.gateway_queue_bytes if is_gateway else settings.client_queue_bytes
+        queue = SendQueue(connection, limit, settings.slow_client_s)
+        link: _Link
+
+        def flush() -> None:
+            queue.put(link.take())
+
+        if is_gateway:
+            link = GatewayLink(self._gate, flush)
+        else:
+            link = ClientLink(self._gate, admitted.identity, flush)
+        self._open.add(connection)
+        log.debug("gateway.connection.opened", extra={"gateway": is_gateway})
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(queue.run())
+                await self._read(connection, link, queue)
+        finally:
+            self._open.discard(connection)
+            log.debug("gateway.connection.closed", extra={"gateway": is_gateway})
+
+    async def _read(self, connection: ServerConnection, link: _Link, queue: SendQueue) -> None:
+        """Feed the link until the connection is gone, whoever ended it."""
+        alarm = _Alarm(link, queue.put, self._gate.clock)
+        try:
+            queue.put(link.open())
+            alarm.set()
+            async for message in connection:
+                queue.put(link.feed((message,)))
+                alarm.set()
+                await queue.room()
+        except ConnectionClosed:
+            pass  # without a closing handshake; a client's network does as it likes
+        except Exception:
+            log.exception("gateway.connection.broke")
+            raise
+        finally:
+            alarm.cancel()
+            queue.finish()
+            link.close()
+
+
+class _Alarm:
+    """Calls ``tick`` of a link when it is due."""
+
+    def __init__(self, link: _Link, put: Callable[[list[Outgoing]], None], clock: Clock) -> None:
+        self._link = link
+        self._put = put
+        self._clock = clock
+        self._due_ms: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self) -> None:
+        """Look at when the link is due now."""
+        due_ms = self._link.due_ms
+        if due_ms == self._due_ms:
+            return
+        self.cancel()
+        self._due_ms = due_ms
+        if due_ms is not None:
+            delay_s = (due_ms - self._clock.now().mono_ms) / 1000
+            self._timer = asyncio.get_running_loop().call_later(max(delay_s, 0), self._ring)
+
+    def cancel(self) -> None:
+        """Do not ring any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._due_ms = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._due_ms = None
+        self._put(self._link.tick())
+        self.set()
+
+
+@asynccontextmanager
+async def serve(
+    settings: GatewaySettings, rooms: RoomsApi, authenticator: Authenticator, clock: Clock
+) -> AsyncIterator[GatewayServer]:
+    """Listen while the context lasts; at its end all connections are closed with 1001.
+
+    Raises:
+        Unavailable: the address cannot be had.
+    """
+    gate = Gate(settings, rooms, authenticator, clock, Limits(settings))
+    server = GatewayServer(gate)
+    listening = await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(listening)

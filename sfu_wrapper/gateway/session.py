@@ -1,0 +1,213 @@
+"""One client: who it is, how often it may ask, and what becomes of its requests.
+
+The same for a socket of its own and for a socketId on a gateway. Who is in which room, and who may
+do what there, is not known here. Never blocks: answers that need time come through ``deliver``.
+"""
+
+import itertools
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.errors import (
+    Broken,
+    Code,
+    Malformed,
+    RecordingError,
+    Refused,
+    Unavailable,
+)
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.clients import RoomsApi
+from sfu_wrapper.wire.signaling import (
+    Authenticate,
+    Ping,
+    Request,
+    Unanswerable,
+    error_response,
+    ok_response,
+    parse_request,
+)
+from sfu_wrapper.wire.times import iso
+
+log = logging.getLogger(__name__)
+
+_CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What all clients of one server share."""
+
+    settings: GatewaySettings
+    rooms: RoomsApi
+    authenticator: Authenticator
+    clock: Clock
+    limits: Limits
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def next_key(self) -> str:
+        """A key that no client of this process has had."""
+        return f"client-{next(self._numbers)}"
+
+
+class Member:
+    """One identity on one connection, as the rooms see it (``service.clients.Client``)."""
+
+    __slots__ = ("_send", "identity", "key")
+
+    def __init__(self, key: str, identity: Identity, send: Callable[[bytes], None]) -> None:
+        self.key = key
+        self.identity = identity
+        self._send = send
+
+    def deliver(self, message: bytes) -> None:
+        """Send one whole message, in order."""
+        self._send(message)
+
+
+class Session:
+    """One client from its first message to the loss of its connection."""
+
+    __slots__ = ("_bucket", "_closed", "_gate", "_member", "_send")
+
+    def __init__(self, gate: Gate, send: Callable[[bytes], None]) -> None:
+        self._gate = gate
+        self._send = send
+        self._member: Member | None = None
+        self._bucket = gate.limits.fresh()
+        self._closed = False
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it has ever said who it is."""
+        return self._member is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._closed
+
+    def admit(self, identity: Identity) -> None:
+        """It is this user from now on; as another one than before, it is another client."""
+        member = self._member
+        if member is not None and member.identity.key == identity.key:
+            if member.identity.is_service != identity.is_service:
+                self._bucket = self._gate.limits.fresh(service=identity.is_service)
+            member.identity = identity
+            return
+        if member is not None:
+            self._gate.rooms.disconnected(member)
+        self._bucket = self._gate.limits.fresh(service=identity.is_service)
+        self._member = Member(self._gate.next_key(), identity, self._deliver)
+        self._gate.rooms.connected(self._member)
+
+    def receive(self, message: str) -> None:
+        """Take one message; exactly one response to it is sent, now or later.
+
+        Raises:
+            NotJson: it is no JSON; nothing was sent.
+        """
+        now = self._gate.clock.now()
+        try:
+            request = parse_request(message)
+        except Unanswerable as exc:
+            self._refuse(exc.endpoint, exc.id, self._limited(now) or exc)
+            return
+        limited = self._limited(now)
+        if limited is not None:
+            self._refuse(request.endpoint, request.id, limited)
+            return
+        try:
+            self._carry_out(request, now)
+        except (Refused, Malformed, Unavailable) as exc:
+            self._refuse(request.endpoint, request.id, exc)
+        except (
+            Exception
+        ) as exc:  # a bug must cost neither this client nor its neighbours their link
+            self._own_up(request, exc)
+
+    def reject(self, detail: str) -> None:
+        """Answer a message that is not even looked at."""
+        error: RecordingError = Malformed(detail)
+        self._refuse(None, None, self._limited(self._gate.clock.now()) or error)
+
+    def close(self) -> None:
+        """Its connection is gone; called again, nothing happens."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._member is not None:
+            self._gate.rooms.disconnected(self._member)
+
+    def _deliver(self, message: bytes) -> None:
+        if not self._closed:
+            self._send(message)
+
+    def _refuse(self, endpoint: str | None, request_id: str | None, error: RecordingError) -> None:
+        answer = error_response(endpoint, request_id, error.code, error.detail, error.context)
+        self._deliver(answer)
+
+    def _limited(self, now: Moment) -> RecordingError | None:
+        """Count one message against this connection and its user."""
+        buckets = [self._bucket]
+        if self._member is not None:
+            buckets.append(self._gate.limits.of(self._member.identity, now.mono_ms))
+        wait_ms = max([bucket.wait_ms(now.mono_ms) for bucket in buckets])
+        if wait_ms > 0:
+            retry_after = math.ceil(wait_ms) / 1000
+            return Refused(
+                Code.RATE_LIMITED, "too many requests; wait a little", retryAfter=retry_after
+            )
+        for bucket in buckets:
+            bucket.take()
+        return None
+
+    def _carry_out(self, request: Request, now: Moment) -> None:
+        match request.payload:
+            case Authenticate(token=token):
+                self._authenticate(request, token)
+            case Ping():
+                self._entitled(now)
+                self._deliver(ok_response(request.endpoint, request.id, {}))
+            case _:
+                self._gate.rooms.handle(self._entitled(now), request)
+
+    def _entitled(self, now: Moment) -> Member:
+        """Whoever asks. Raises Refused where that is nobody, or nobody any more."""
+        member = self._member
+        if member is None:
+            raise Refused(Code.UNAUTHENTICATED, "authenticate first")
+        expires_ms = member.identity.expires_ms
+        if expires_ms is not None and expires_ms <= now.wall_ms:
+            raise Refused(Code.UNAUTHENTICATED, "the token has expired; authenticate again")
+        if not member.identity.roles & _CLIENT_ROLES:
+            raise Refused(Code.FORBIDDEN, "the token has no role that may ask for anything")
+        return member
+
+    def _authenticate(self, request: Request, token: str) -> None:
+        """Answer first: a response precedes the events that it causes. Raises Refused."""
+        identity = self._gate.authenticator.identify(token)
+        answer = {
+            "user": identity.user,
+            "domain": identity.domain,
+            "roles": sorted(identity.roles),
+            "expiresAt": None if identity.expires_ms is None else iso(identity.expires_ms),
+        }
+        self._deliver(ok_response(request.endpoint, request.id, answer))
+        self.admit(identity)
+
+    def _own_up(self, request: Request, bug: Exception) -> None:
+        """Say that it is our fault, and where in the log it stands."""
+        incident = uuid4().hex
+        extra = {"incident": incident, "endpoint": request.endpoint}
+        log.error("gateway.request.broke", extra=extra, exc_info=bug)
+        error = Broken("something went wrong on our side", incident=incident)
+        self._refuse(request.endpoint, request.id, error)

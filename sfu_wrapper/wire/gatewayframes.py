@@ -1,0 +1,117 @@
+"""The frames between us and a gateway that carries many clients (protocol.md, "Gateway frames").
+
+Decides what a readable frame is; the message inside a ``message`` frame is not looked at here.
+"""
+
+import re
+from dataclasses import dataclass
+
+from sfu_wrapper.model.errors import Code, Malformed
+from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.wire.strictjson import Ambiguous, dump, parse_strict
+
+_SOCKET_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_NAME = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Who a client is, by the word of the gateway; ``roles`` are asked for, not granted."""
+
+    user: UserId
+    domain: DomainId
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A client is there; without ``user`` it has to authenticate by itself."""
+
+    socket_id: str
+    user: Vouched | None
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A client says something: one message as JSON text."""
+
+    socket_id: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """A client is gone."""
+
+    socket_id: str
+
+
+Frame = Connect | Carry | Disconnect
+
+
+class UnreadableFrame(Malformed):
+    """A frame that could not be read; ``socket_id`` where at least that could."""
+
+    def __init__(self, detail: str, socket_id: str | None = None) -> None:
+        super().__init__(detail)
+        self.socket_id = socket_id
+
+
+def parse_frame(text: str | bytes) -> Frame:
+    """Read one frame of a gateway. Raises UnreadableFrame."""
+    try:
+        frame = parse_strict(text)
+    except Ambiguous as exc:
+        raise UnreadableFrame(exc.detail, _socket_id(exc.value)) from exc
+    except Malformed as exc:
+        raise UnreadableFrame(exc.detail) from exc
+    socket_id = _socket_id(frame)
+    if socket_id is None:
+        raise UnreadableFrame("socketId must be 1 to 128 printable ASCII characters")
+    match frame:
+        case {"type": "message", "data": str(data)}:
+            return Carry(socket_id, data)
+        case {"type": "connect", "user": user}:
+            return Connect(socket_id, _vouched(user, socket_id))
+        case {"type": "connect"}:
+            return Connect(socket_id, None)
+        case {"type": "disconnect"}:
+            return Disconnect(socket_id)
+        case {"type": "message"}:
+            raise UnreadableFrame("data must be a message as JSON text", socket_id)
+    raise UnreadableFrame("type must be connect, message or disconnect", socket_id)
+
+
+def _vouched(user: object, socket_id: str) -> Vouched:
+    match user:
+        case {"id": str(name), "domain": str(domain), **rest} if _NAME.fullmatch(
+            name
+        ) and _NAME.fullmatch(domain):
+            roles = rest.get("roles", [])
+            if isinstance(roles, list) and all(isinstance(role, str) for role in roles):
+                return Vouched(UserId(name), DomainId(domain), tuple(roles))
+            raise UnreadableFrame("user.roles must be a list of texts", socket_id)
+    raise UnreadableFrame("user must have an id and a domain", socket_id)
+
+
+def _socket_id(frame: object) -> str | None:
+    match frame:
+        case {"socketId": str(socket_id)} if _SOCKET_ID.fullmatch(socket_id):
+            return socket_id
+    return None
+
+
+def message_frame(socket_id: str, message: bytes) -> bytes:
+    """Write one message (UTF-8 JSON) to one client."""
+    return dump({"type": "message", "socketId": socket_id, "data": message.decode()})
+
+
+def close_frame(socket_id: str, code: int, reason: str) -> bytes:
+    """Write that this client is ended, with a WebSocket close code."""
+    return dump({"type": "close", "socketId": socket_id, "code": code, "reason": reason})
+
+
+def error_frame(message: str, socket_id: str | None, code: Code = Code.BAD_REQUEST) -> bytes:
+    """Write that a frame could not be read, or not be carried out."""
+    error = {"type": "error", "code": code, "message": message}
+    return dump(error if socket_id is None else error | {"socketId": socket_id})

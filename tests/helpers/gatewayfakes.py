@@ -1,0 +1,132 @@
+"""What stands behind and beside the gateway in its tests: rooms, a clock, tokens."""
+
+import json
+
+import jwt
+
+from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, secret_key
+from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.session import Gate
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.clients import Client, RoomsApi
+from sfu_wrapper.wire.signaling import EndRoom, Request, StopRoomRecording, ok_response
+
+SECRET = "a secret of more than thirty-two bytes"
+NOW_S = 1_590_392_548  # 2020-05-25T07:42:28Z
+
+# The product text's own example, byte for byte.
+PRODUCT_FRAME = (
+    r'{"type":"message","socketId":"0c3ce7ea-3743-4648-8884-3de1af2668d4","data":"{\"type\":'
+    r"\"request\",\"payload\":{\"endpoint\":\"startRoomRecording\",\"payload\":{},\"id\":"
+    r'\"yyl8SNpGnS8uUzHh-rKr5\"}}"}'
+)
+PRODUCT_SOCKET = "0c3ce7ea-3743-4648-8884-3de1af2668d4"
+PRODUCT_REQUEST = "yyl8SNpGnS8uUzHh-rKr5"
+
+
+class StandingClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, wall_s: float = NOW_S) -> None:
+        self.wall_ms = round(wall_s * 1000)
+        self.mono_ms = 0
+
+    def now(self) -> Moment:
+        return Moment(self.wall_ms, self.mono_ms)
+
+    def pass_s(self, seconds: float) -> None:
+        self.wall_ms += round(seconds * 1000)
+        self.mono_ms += round(seconds * 1000)
+
+
+class FakeRooms:
+    """Rooms that answer every request at once, but stopRoomRecording, which ``settle`` answers.
+
+    endRoom finds a bug. Each answer is followed by an event to all who are connected.
+    """
+
+    def __init__(self) -> None:
+        self.present: list[Client] = []
+        self.story: list[tuple[str, str, str]] = []
+        self.waiting: list[tuple[Client, Request]] = []
+        self.size = 0  # bytes of filling in each answer
+
+    def connected(self, client: Client) -> None:
+        self.present.append(client)
+        self.story.append(("connected", client.key, client.identity.user))
+
+    def disconnected(self, client: Client) -> None:
+        self.present.remove(client)
+        self.story.append(("disconnected", client.key, client.identity.user))
+
+    def handle(self, client: Client, request: Request) -> None:
+        self.story.append((request.endpoint, client.key, client.identity.user))
+        if isinstance(request.payload, EndRoom):
+            raise ZeroDivisionError("a bug")
+        if isinstance(request.payload, StopRoomRecording):
+            self.waiting.append((client, request))
+        else:
+            self._answer(client, request)
+
+    def settle(self) -> None:
+        """Answer what waits."""
+        waiting, self.waiting = self.waiting, []
+        for client, request in waiting:
+            self._answer(client, request)
+
+    def tell_all(self, message: bytes) -> None:
+        """An event to everybody."""
+        for client in self.present:
+            client.deliver(message)
+
+    def users(self) -> list[str]:
+        """Who is connected."""
+        return [client.identity.user for client in self.present]
+
+    def _answer(self, client: Client, request: Request) -> None:
+        body: dict[str, object] = {"room": "60315b4f", "user": client.identity.user}
+        if self.size:
+            body["filling"] = "x" * self.size
+        client.deliver(ok_response(request.endpoint, request.id, body))
+        self.tell_all(b'{"type":"event","payload":{"event":"told","payload":{}}}')
+
+
+def token(**claims: object) -> str:
+    """A token of alice's, good for an hour of the standing clock, unless told otherwise."""
+    base: dict[str, object] = {
+        "sub": "alice",
+        "domain": "example",
+        "roles": ["user"],
+        "exp": NOW_S + 3600,
+    }
+    given = {key: value for key, value in (base | claims).items() if value is not None}
+    return jwt.encode(given, SECRET, "HS256")
+
+
+def authenticator(clock: Clock) -> TokenAuthenticator:
+    """Believes what ``token`` makes."""
+    return TokenAuthenticator(FixedKey(secret_key(SECRET, ("HS256",))), clock)
+
+
+def gate(rooms: RoomsApi, clock: Clock, settings: GatewaySettings | None = None) -> Gate:
+    """A gate with all that it needs."""
+    settings = settings or GatewaySettings()
+    return Gate(settings, rooms, authenticator(clock), clock, Limits(settings))
+
+
+def request(endpoint: str, request_id: str = "r1", **payload: object) -> str:
+    """A request as a client would write it."""
+    inner = {"endpoint": endpoint, "payload": payload, "id": request_id}
+    return json.dumps({"type": "request", "payload": inner})
+
+
+def frame(kind: str, socket_id: str, **fields: object) -> str:
+    """A gateway frame as a gateway would write it."""
+    return json.dumps({"type": kind, "socketId": socket_id, **fields})
+
+
+def vouched(user: str, **fields: object) -> dict[str, object]:
+    """The ``user`` of a connect frame."""
+    return {"id": user, "domain": "example", **fields}
