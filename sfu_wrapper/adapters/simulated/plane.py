@@ -26,7 +26,6 @@ from sfu_wrapper.model.errors import Unavailable
 log = logging.getLogger(__name__)
 
 _QUEUE: Final = 10_000
-_SILENCE_S: Final = 20.0  # a child says something every second
 _PARTING_S: Final = 4.0  # to close its files
 _BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _SOUND_AFTER_S: Final = 10.0  # a child that lived longer starts the back-off anew
@@ -45,6 +44,7 @@ class SimulatedPlane:
         faults: what is to go wrong (``faults``).
         width_px: of the pictures, a multiple of 32; the height is three quarters of it.
         fps, bit_rate: of one video.
+        silence_s: a child that says nothing for so long is replaced; it speaks every second.
 
     Raises:
         ValueError: the token or the width is not as said.
@@ -60,10 +60,12 @@ class SimulatedPlane:
         width_px: int = 320,
         fps: int = 15,
         bit_rate: int = 200_000,
+        silence_s: float = 20.0,
     ) -> None:
         if len(bytes.fromhex(token)) != 4 or width_px % 32:
             raise ValueError("the token is 8 hex digits and the width a multiple of 32 px")
         self.token = token
+        self._silence_s = silence_s
         self._settings = Settings(
             str(recordings_path.absolute()),
             str(audio_path.absolute()),
@@ -194,11 +196,11 @@ class SimulatedPlane:
         await self._publish(facts)
         while True:
             try:
-                async with asyncio.timeout(_SILENCE_S):
+                async with asyncio.timeout(self._silence_s):
                     line = await stdout.readline()
             except TimeoutError:
                 process.kill()
-                raise _Gone(f"silent for {_SILENCE_S:g} s") from None
+                raise _Gone(f"silent for {self._silence_s:g} s") from None
             if not line:
                 raise _Gone("the child has ended")
             report: Report = REPORTS.load(line)
