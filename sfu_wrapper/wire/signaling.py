@@ -284,10 +284,8 @@ def _first_wrong(inner: object) -> str:
     """The first field of a request object that has not the type it must have."""
     if not isinstance(inner, dict):
         return "payload"
-    for field, kind in (("endpoint", str), ("id", str), ("payload", dict)):
-        if not isinstance(inner.get(field), kind):
-            return field
-    raise AssertionError("it has all of them")
+    kinds = (("endpoint", str), ("id", str), ("payload", dict))
+    return next(field for field, kind in kinds if not isinstance(inner.get(field), kind))
 
 
 def _bad_request(detail: str, path: str, frame: object) -> Unanswerable:

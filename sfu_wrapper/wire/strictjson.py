@@ -76,8 +76,9 @@ class _Constant(Exception):
 def _second_opinion(text: str, first: orjson.JSONDecodeError) -> Malformed:
     """Tell what is no JSON from JSON that the fast reader refuses; only bad texts pay for it."""
     try:
+        text.encode()
         value = json.loads(text, parse_constant=_refuse_constant)
-    except (json.JSONDecodeError, _Constant):
+    except (json.JSONDecodeError, UnicodeEncodeError, _Constant):
         return NotJson(f"not JSON: {first}")
     except RecursionError:
         return Ambiguous(f"nested deeper than {MAX_DEPTH}")
@@ -92,9 +93,9 @@ def _refuse_constant(name: str) -> object:
 
 def _count_keys(root: object) -> int:
     """Count the keys that were kept, level by level, refusing depth and huge numbers on the way."""
-    keys = 0
+    keys = depth = 0
     level = [root]
-    for _ in range(MAX_DEPTH + 1):
+    while level:
         inner: list[object] = []
         for value in level:
             if type(value) is dict:
@@ -104,10 +105,13 @@ def _count_keys(root: object) -> int:
                 inner.extend(value)
             elif type(value) is float and abs(value) >= _FLOAT_LIMIT:
                 raise Ambiguous("a number is out of range", root)
-        if not inner:
-            return keys
+            else:
+                continue
+            if depth == MAX_DEPTH:
+                raise Ambiguous(f"nested deeper than {MAX_DEPTH}", root)
         level = inner
-    raise Ambiguous(f"nested deeper than {MAX_DEPTH}", root)
+        depth += 1
+    return keys
 
 
 def _holds_more_keys(text: str, keys: int) -> bool:

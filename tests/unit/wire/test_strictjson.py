@@ -1,0 +1,134 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.wire.strictjson import (
+    MAX_DEPTH,
+    Ambiguous,
+    NotJson,
+    canonical,
+    dump,
+    parse_strict,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(-1e18, 1e18, allow_nan=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_what_was_written_is_read_back(value: object) -> None:
+    assert parse_strict(dump(value)) == value
+
+
+@given(values)
+def test_what_another_writer_wrote_is_read_the_same(value: object) -> None:
+    assert parse_strict(json.dumps(value)) == value
+
+
+@given(values)
+def test_the_canonical_form_says_the_same_and_has_one_shape(value: object) -> None:
+    assert parse_strict(canonical(value)) == value
+    assert canonical(parse_strict(canonical(value))) == canonical(value)
+
+
+def test_the_canonical_form_does_not_know_the_order_of_keys() -> None:
+    assert canonical({"b": 1, "a": {"d": 2, "c": 3}}) == b'{"a":{"c":3,"d":2},"b":1}'
+
+
+@given(st.binary(max_size=200) | st.text(st.characters(), max_size=200))
+def test_anything_is_read_or_refused_and_never_breaks_the_reader(text: str | bytes) -> None:
+    try:
+        value = parse_strict(text)
+    except (NotJson, Ambiguous):
+        return
+
+    assert parse_strict(dump(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1,]",
+        "{'a':1}",
+        "NaN",
+        "[Infinity]",
+        '{"a":-Infinity}',
+        "\ufeff{}",
+        '"\x00"',
+        '"\ud800"',
+        b"\xff",
+        b'"\xed\xa0\x80"',
+        "01",
+        "{}{}",
+    ],
+)
+def test_what_is_no_json(text: str | bytes) -> None:
+    with pytest.raises(NotJson, match="not JSON"):
+        parse_strict(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"a":1,"a":2}', "twice"),
+        ('{"a":1,"\\u0061":2}', "twice"),
+        ('[{"x":{"a":":","a":"::"}}]', "twice"),
+        ('{"a":"say \\"hi\\": now","a":1}', "twice"),
+        ("9" * 30, "range"),
+        ("-" + "9" * 30, "range"),
+        ("[1e30]", "range"),
+        ("[1e999]", "not acceptable"),
+        ("1" * 5000, "range"),
+        ("[" * 5000 + "]" * 5000, "nested"),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested"),
+        ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), "nested"),
+        ('"\\ud800"', "surrogate"),
+        ('{"\\u0000":1}', "NUL"),
+        ('["a\\\\\\u0000"]', "NUL"),
+    ],
+)
+def test_json_that_might_be_read_in_two_ways(text: str, why: str) -> None:
+    with pytest.raises(Ambiguous, match=why):
+        parse_strict(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":":::","b":{"a":"\\":\\""}}',
+        '{"time":"12:30:00","url":"http://x/?a:b"}',
+        '["\\\\u0000", "\\\\\\\\u0000"]',
+        "[" * MAX_DEPTH + "]" * MAX_DEPTH,
+        "[18446744073709551615,-9223372036854775808]",
+        '{"":{"":{"":0}}}',
+        '"\\ud83d\\ude00"',
+        "0.1",
+    ],
+)
+def test_json_with_one_meaning_is_read(text: str) -> None:
+    assert parse_strict(text) == json.loads(text)
+
+
+def test_a_refusal_keeps_what_can_be_made_of_it() -> None:
+    with pytest.raises(Ambiguous) as twice:
+        parse_strict('{"id":"x","a":1,"a":2}')
+    with pytest.raises(Ambiguous) as lone:
+        parse_strict('{"id":"x","a":"\\ud800"}')
+    with pytest.raises(Ambiguous) as deep:
+        parse_strict('{"id":"x","a":' + "[" * 2000 + "]" * 2000 + "}")
+
+    assert twice.value.value == {"id": "x", "a": 2}
+    assert lone.value.value == {"id": "x", "a": "\ud800"}
+    assert deep.value.value is None
