@@ -96,24 +96,25 @@ class Faults:
         return replace(self, audio=own) if medium is Medium.AUDIO else replace(self, video=own)
 
     def _with(self, term: str) -> "Faults":
-        match = _TERM.fullmatch(term)
+        if freeze := _FREEZE.fullmatch(term):
+            return replace(self, freeze_s=float(freeze[1]))
+        match = _REQUEST.fullmatch(term)
         if match is None:
             raise Misconfigured(f"simulated faults: {term!r} is not a fault; see the text form")
-        point, way, seconds = match["point"], match["way"], float(match["seconds"] or 0)
-        if point == "freeze":
-            return replace(self, freeze_s=seconds)
-        spoil = Spoil(Way(way.rstrip(":")) if way else Way.OK, seconds)
+        spoil = Spoil(Way(match["way"] or match["late"] or Way.OK), float(match["seconds"] or 0))
         fault = Fault(spoil, int(match["times"] or EVER))
         faults = self
         for medium in [Medium(match["medium"])] if match["medium"] else Medium:
-            faults = faults._put(medium, point, fault)
+            faults = faults._put(medium, match["point"] or match["end"], fault)
         return faults
 
 
-_SECONDS = r"(?P<seconds>\d+(?:\.\d+)?)"
-_TERM = re.compile(
+_SECONDS = r"\d+(?:\.\d+)?"
+_FREEZE = re.compile(rf"freeze=({_SECONDS})")
+_REQUEST = re.compile(
     r"(?:(?P<medium>audio|video)\.)?"
-    r"(?:(?P<point>(?:start|stop)(?==(?:refuse|hang|mute|late))|(?:lose|die)(?==\d)|freeze(?==\d))="
-    r"(?P<way>refuse|hang|mute|late:(?=\d))?" + _SECONDS + r"?)"
+    r"(?:(?P<point>start|stop)=(?:(?P<way>refuse|hang|mute)|(?P<late>late):(?=\d))"
+    r"|(?P<end>lose|die)=(?=\d))"
+    rf"(?P<seconds>(?<=[:=]){_SECONDS})?"
     r"(?:\*(?P<times>[1-9]\d*))?"
 )

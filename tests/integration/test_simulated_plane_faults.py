@@ -1,0 +1,162 @@
+"""The simulated plane fails, hangs and answers late when it is told to."""
+
+import asyncio
+from pathlib import Path
+
+from sfu_wrapper.adapters.simulated.faults import Faults
+from sfu_wrapper.core.facts import (
+    CaptureFailed,
+    CaptureLost,
+    CaptureStarted,
+    CaptureStopped,
+    PlaneBack,
+)
+from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture
+from sfu_wrapper.model.media import Medium
+from tests.helpers.planes import (
+    AUDIO,
+    ROOM,
+    VIDEO,
+    camera,
+    on_disk,
+    running,
+    simulated,
+    start,
+    users,
+    voice,
+)
+
+
+def films_in(folder: Path) -> list[Path]:
+    """Every film below a folder."""
+    return list(folder.rglob("*.mjr"))
+
+
+async def test_a_refused_start_writes_nothing(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.start=refuse")) as bench:
+        bench.tell(start(VIDEO, camera("alice")))
+        await bench.until(CaptureFailed, VIDEO)
+        bench.tell(StopCapture(VIDEO))
+        stopped = await bench.until(CaptureStopped)
+
+    assert stopped.files == ()
+    assert films_in(tmp_path) == []
+
+
+async def test_one_medium_can_be_refused_alone(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.start=refuse")) as bench:
+        bench.tell(start(VIDEO, camera("alice")), start(AUDIO, voice("alice")))
+        await bench.until(CaptureStarted, AUDIO)
+
+
+async def test_a_fault_that_is_counted_runs_out(tmp_path: Path) -> None:
+    plane = simulated(tmp_path, "video.start=refuse*1")
+    async with running(plane) as bench:
+        bench.tell(start(VIDEO), start(VIDEO))
+        await bench.until(CaptureFailed)
+        await bench.until(CaptureStarted)
+
+    assert plane.faults == Faults()
+
+
+async def test_a_start_that_hangs_is_never_answered(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.start=hang*1")) as bench:
+        bench.tell(start(VIDEO, camera("alice")), ResumeCapture(VIDEO, ()))
+        await bench.until(CaptureFailed)  # asked what became of it, it was never running
+
+    assert not [fact for fact in bench.heard if isinstance(fact, CaptureStarted)]
+
+
+async def test_a_mute_start_writes_all_the_same(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.start=mute")) as bench:
+        bench.tell(start(VIDEO, camera("alice")), StopCapture(VIDEO))
+        stopped = await bench.until(CaptureStopped)
+
+    assert users(stopped.files) == ["alice"]
+    assert bench.heard == [stopped]
+
+
+async def test_a_late_start_holds_up_its_own_medium_alone(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.start=late:0.5")) as bench:
+        bench.tell(start(VIDEO, camera("alice")), StopCapture(VIDEO))
+        bench.tell(start(AUDIO, voice("alice")))
+        facts = [await bench.next() for _ in range(3)]
+
+    assert [(type(fact), fact.capture) for fact in facts if not isinstance(fact, PlaneBack)] == [
+        (CaptureStarted, AUDIO),
+        (CaptureStarted, VIDEO),
+        (CaptureStopped, VIDEO),
+    ]
+
+
+async def test_a_refused_stop_goes_on_writing(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.stop=refuse*1")) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        bench.tell(StopCapture(VIDEO), PublishTrack(ROOM, camera("bob")), StopCapture(VIDEO))
+        stopped = await bench.until(CaptureStopped)
+
+    assert users(stopped.files) == ["alice", "bob"]
+
+
+async def test_a_late_stop_comes_late(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.stop=late:0.4")) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        await bench.start(AUDIO)
+        bench.tell(StopCapture(VIDEO), StopCapture(AUDIO))
+        order = [(await bench.until(CaptureStopped)).capture for _ in range(2)]
+
+    assert order == [AUDIO, VIDEO]
+
+
+async def test_one_medium_can_be_lost_alone_and_comes_back(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "audio.lose=0.2*1")) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        await bench.start(AUDIO, voice("alice"))
+        lost = await bench.until(CaptureLost)
+        back = await bench.until(PlaneBack)
+        again = await bench.start(AUDIO, voice("alice"))
+        bench.tell(StopCapture(VIDEO))
+        stopped = await bench.until(CaptureStopped)
+
+    assert (lost.capture, back.medium) == (AUDIO, Medium.AUDIO)
+    assert len(again.files) == 2
+    assert stopped.capture == VIDEO
+
+
+async def test_a_plane_that_kills_itself_loses_everything_and_returns(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path, "video.die=0.3*1")) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        await bench.start(AUDIO, voice("alice"))
+        lost = {(await bench.until(CaptureLost)).capture for _ in range(2)}
+        back = {(await bench.until(PlaneBack)).medium for _ in range(2)}
+        await bench.start(VIDEO, camera("alice"))
+
+    assert lost == {VIDEO, AUDIO}
+    assert back == set(Medium)
+
+
+async def test_a_frozen_plane_answers_after_it_has_thawed(tmp_path: Path) -> None:
+    plane = simulated(tmp_path)
+    async with running(plane) as bench:
+        await bench.start(AUDIO)
+        plane.set_faults(Faults.parse("freeze=0.6"))
+        before = asyncio.get_running_loop().time()
+        bench.tell(StopCapture(AUDIO))
+        stopped = await bench.until(CaptureStopped)
+        took_s = asyncio.get_running_loop().time() - before
+
+    assert took_s >= 0.6
+    assert on_disk(tmp_path, stopped.files[0]).stat().st_size > 44
+
+
+async def test_a_start_told_while_the_plane_is_dead_is_carried_out_by_the_next(
+    tmp_path: Path,
+) -> None:
+    plane = simulated(tmp_path, "video.die=0.1*1")
+    async with running(plane) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        while plane.child_pid is not None:  # noqa: ASYNC110 - it tells nobody when it dies
+            await asyncio.sleep(0.01)
+        await bench.start(AUDIO, voice("alice"))
+
+    assert not [fact for fact in bench.heard if isinstance(fact, CaptureFailed)]
