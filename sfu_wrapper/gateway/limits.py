@@ -43,6 +43,11 @@ class Limits:
         self._users: dict[tuple[UserKey, bool], TokenBucket] = {}
         self._sweep_at = _SWEEP_FROM
 
+    @property
+    def known(self) -> int:
+        """How many users have a bucket at hand."""
+        return len(self._users)
+
     def fresh(self, *, service: bool = False) -> TokenBucket:
         """A bucket for one connection. The room service may burst for as long as anybody."""
         rate, burst = self._settings.requests_per_second, self._settings.requests_burst

@@ -17,6 +17,7 @@ from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.settings import MIB, GatewaySettings
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.service.clients import Client
 from tests.helpers.gatewayfakes import (
     PRODUCT_FRAME,
     PRODUCT_REQUEST,
@@ -457,3 +458,21 @@ async def test_a_connection_that_is_cut_is_a_client_that_is_gone() -> None:
         await until(lambda: rooms.users() == [])
 
         assert rooms.story[-1][0] == "disconnected"
+
+
+async def test_a_bug_ends_the_connection_that_met_it_and_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Buggy(FakeRooms):
+        def connected(self, client: Client) -> None:
+            if client.identity.user == "eve":
+                raise ZeroDivisionError("a bug")
+            super().connected(client)
+
+    async with running(Buggy()) as server, client(server, headers=bearer()) as alice:
+        eve = await client(server, headers=bearer(sub="eve"))
+
+        assert await close_code(eve) == 1011
+        await alice.send(request("ping"))
+        assert (await read(alice))["payload"]["status"] == "ok"
+    assert "gateway.connection.broke" in caplog.messages

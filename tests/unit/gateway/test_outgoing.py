@@ -1,0 +1,36 @@
+from sfu_wrapper.gateway.outgoing import Buffer, Close
+
+BYE = Close(1000, "bye")
+
+
+def test_outside_of_a_turn_somebody_is_told_of_each_frame() -> None:
+    told: list[int] = []
+    buffer = Buffer(lambda: told.append(len(buffer.take())))
+    buffer.put(b"1")
+    buffer.put(b"2")
+
+    assert told == [1, 1]
+
+
+def test_within_a_turn_frames_are_collected_behind_those_that_wait() -> None:
+    told: list[int] = []
+    buffer = Buffer(lambda: told.append(1))
+    buffer.put(b"1")
+    with buffer.turn():
+        buffer.put(b"2")
+        buffer.put(BYE)
+        buffer.put(b"3")
+
+    assert told == [1]
+    assert buffer.take() == [b"1", b"2", BYE]
+    assert buffer.take() == []
+    assert buffer.closed
+
+
+def test_once_dropped_nothing_is_sent() -> None:
+    buffer = Buffer(lambda: None)
+    buffer.put(b"1")
+    buffer.drop()
+    buffer.put(b"2")
+
+    assert buffer.take() == []
