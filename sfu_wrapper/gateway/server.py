@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Protocol, cast
+from weakref import WeakSet
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
@@ -43,6 +44,15 @@ class _Connection(ServerConnection):
     admitted: Admitted
 
 
+def _remembered_in(known: WeakSet[ServerConnection]) -> type[_Connection]:
+    class Remembered(_Connection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            known.add(self)
+
+    return Remembered
+
+
 class _Link(Protocol):
     """What both links have in common."""
 
@@ -64,6 +74,7 @@ class GatewayServer:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._open: set[ServerConnection] = set()
+        self._sockets: WeakSet[ServerConnection] = WeakSet()  # handshakes under way, too
         self.host = gate.settings.host
         self.port = gate.settings.port
 
@@ -81,7 +92,7 @@ class GatewayServer:
                 settings.host,
                 settings.port,
                 process_request=self._admit,
-                create_connection=_Connection,
+                create_connection=_remembered_in(self._sockets),
                 compression=None,
                 ping_interval=settings.ping_interval_s,
                 max_size=settings.max_message_bytes,
@@ -102,7 +113,7 @@ class GatewayServer:
             async with asyncio.timeout(_SHUTDOWN_S):
                 await server.wait_closed()
         except TimeoutError:
-            for connection in self._open:
+            for connection in self._sockets:
                 connection.transport.abort()
             await server.wait_closed()
 

@@ -431,6 +431,20 @@ async def test_a_peer_that_ignores_the_end_does_not_hold_it_up(
     deaf.transport.abort()
 
 
+async def test_a_handshake_that_never_comes_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sfu_wrapper.gateway.server._SHUTDOWN_S", 0.1)
+    async with asyncio.timeout(5), running(FakeRooms()) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET /client HTTP/1.1\r\n")
+        await writer.drain()
+
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+
+
 async def test_more_connections_than_allowed_are_turned_away() -> None:
     settings = replace(SETTINGS, max_connections=1)
     async with running(FakeRooms(), settings) as server, client(server, headers=bearer()):
