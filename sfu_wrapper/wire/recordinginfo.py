@@ -8,7 +8,6 @@ pass through as they are; whoever opens them resolves them below their folder.
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -17,6 +16,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.wire.strictjson import dump, parse_strict
 from sfu_wrapper.wire.times import iso, parse_iso
 
 # The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
@@ -85,9 +85,7 @@ def parse_event(body: bytes) -> SegmentInfo:
         Malformed: it is no recordingInfo; the context's ``path`` names the first wrong field.
     """
     try:
-        event = _Event.model_validate(orjson.loads(body))
-    except orjson.JSONDecodeError as exc:
-        raise Malformed(f"not a recordingInfo: no JSON ({exc})") from exc
+        event = _Event.model_validate(parse_strict(body))
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         path = ".".join(str(part) for part in first["loc"])
@@ -162,7 +160,7 @@ def encode_event(info: SegmentInfo) -> bytes:
 
     Files that surely hold nothing are left out; a file still open counts until the segment's end.
     """
-    return orjson.dumps({"conferenceId": info.room, "recordingInfo": _info_object(info)})
+    return dump({"conferenceId": info.room, "recordingInfo": _info_object(info)})
 
 
 def _info_object(info: SegmentInfo) -> dict[str, Any]:

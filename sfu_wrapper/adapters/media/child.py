@@ -1,0 +1,70 @@
+"""The process in which media is read and written, one task a process: ``python -m`` this module.
+
+A file that makes a codec crash or hang takes this process with it and nothing else. The task comes
+pickled on standard input from whoever started us; answers are JSON lines, so that what a broken
+codec might make us say is never code. Ends by itself when standard input does: its parent is gone.
+"""
+
+import json
+import os
+import pickle
+import sys
+import threading
+from typing import BinaryIO, TextIO, cast
+
+import av.logging
+
+from sfu_wrapper.adapters.media.tasks import Task, carry_out, result_to_json
+from sfu_wrapper.model.errors import JobFailed
+
+LENGTH_BYTES = 8
+
+
+def main() -> int:
+    """Read one task, do it, say how it went."""
+    av.logging.set_level(av.logging.PANIC)
+    answers = _answers()
+    task = _read_task(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, args=[sys.stdin.buffer], daemon=True).start()
+    try:
+        result = carry_out(task, lambda percent: _say(answers, progress=percent))
+    except JobFailed as exc:
+        _say(
+            answers,
+            failed={
+                "stage": exc.stage,
+                "code": exc.code,
+                "detail": exc.detail,
+                "permanent": exc.permanent,
+                "file": exc.file,
+            },
+        )
+    else:
+        _say(answers, result=result_to_json(result))
+    return 0
+
+
+def _answers() -> TextIO:
+    """Standard output as it was; from now on whatever else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _read_task(source: BinaryIO) -> Task:
+    length = int.from_bytes(source.read(LENGTH_BYTES))
+    return cast("Task", pickle.loads(source.read(length)))  # noqa: S301 - our own parent's pipe
+
+
+def _end_with_parent(source: BinaryIO) -> None:
+    source.read(1)
+    os._exit(1)
+
+
+def _say(answers: TextIO, **line: object) -> None:
+    answers.write(json.dumps(line, default=str) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

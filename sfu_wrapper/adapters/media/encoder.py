@@ -1,0 +1,117 @@
+"""One merged WebM being written: pictures and sound in, interleaved packets out.
+
+Settings are those measured to be worth their time (docs/processing.md): realtime, a fixed speed,
+one thread. Decides nothing about what is in the pictures.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+import av
+
+from sfu_wrapper.adapters.media.sound import Samples
+from sfu_wrapper.core.plan import (
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    FRAMES_PER_S,
+    SOUND_BITS_PER_S,
+    Chapter,
+    Codec,
+)
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter as ContainerChapter  # exists for type checkers alone
+
+SOUND_RATE = 48_000
+PICTURE_TIME_BASE = Fraction(1, FRAMES_PER_S)
+# Seekable from the start, and without the random number that files otherwise hold.
+WEBM_OPTIONS = {"cues_to_front": "1", "fflags": "+bitexact"}
+_US = Fraction(1, 1_000_000)
+_KEY_FRAME_EVERY_S = 10
+_OPTIONS: dict[Codec, dict[str, str]] = {
+    # A negative speed is a fixed one; a positive one adapts to the load of the machine.
+    "vp8": {"deadline": "realtime", "cpu-used": "-8", "error-resilient": "0"},
+    "vp9": {"deadline": "realtime", "cpu-used": "8", "row-mt": "0"},
+}
+_ENCODERS: dict[Codec, str] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+class MergedWriter:
+    """Writes one file; it is whole once the block is left without an error."""
+
+    def __init__(
+        self,
+        target: Path,
+        codec: Codec,
+        bits_per_s: int,
+        *,
+        sound: bool,
+        chapters: tuple[Chapter, ...],
+    ) -> None:
+        self._container = av.open(target, "w", format="webm", options=WEBM_OPTIONS)
+        self._video = self._add_video(codec, bits_per_s)
+        self._audio = self._add_audio() if sound else None
+        self._container.set_chapters([_chapter(i, one) for i, one in enumerate(chapters)])
+        self._samples = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._container.mux(self._video.encode(None))
+                if self._audio is not None:
+                    self._container.mux(self._audio.encode(None))
+        finally:
+            self._container.close()
+
+    def add_picture(self, frame: av.VideoFrame) -> None:
+        """Encode the next picture; its pts counts pictures."""
+        self._container.mux(self._video.encode(frame))
+
+    def add_sound(self, samples: Samples) -> None:
+        """Encode what sounds next, at ``SOUND_RATE``."""
+        if self._audio is None:
+            return
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.time_base = SOUND_RATE, Fraction(1, SOUND_RATE)
+        frame.pts = self._samples
+        self._samples += len(samples)
+        self._container.mux(self._audio.encode(frame))
+
+    def _add_video(self, codec: Codec, bits_per_s: int) -> av.VideoStream:
+        rates = {"maxrate": bits_per_s, "minrate": bits_per_s, "bufsize": bits_per_s * 4}
+        options = _OPTIONS[codec] | {name: str(value) for name, value in rates.items()}
+        name = _ENCODERS[codec]
+        stream = cast(
+            "av.VideoStream", self._container.add_stream(name, FRAMES_PER_S, options=options)
+        )
+        stream.width, stream.height, stream.pix_fmt = CANVAS_WIDTH, CANVAS_HEIGHT, "yuv420p"
+        stream.bit_rate = bits_per_s
+        context = stream.codec_context
+        context.time_base, context.thread_count = PICTURE_TIME_BASE, 1
+        context.gop_size = FRAMES_PER_S * _KEY_FRAME_EVERY_S
+        return stream
+
+    def _add_audio(self) -> av.AudioStream:
+        stream = self._container.add_stream("libopus", SOUND_RATE, layout="mono")
+        stream.bit_rate = SOUND_BITS_PER_S
+        return stream
+
+
+def _chapter(number: int, chapter: Chapter) -> "ContainerChapter":
+    return {
+        "id": number + 1,
+        "start": chapter.start_us,
+        "end": chapter.stop_us,
+        "time_base": _US,
+        "metadata": {"title": chapter.title},
+    }

@@ -1,0 +1,143 @@
+"""Decoded pictures of one file by segment time, and the canvas they are put on.
+
+A reader hands out what is to be seen at rising times; a canvas paints tiles in place and touches
+only what has changed. Neither knows about scenes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace, Interpolation
+from numpy.typing import NDArray
+
+from sfu_wrapper.core.intervals import FREEZE_US
+from sfu_wrapper.core.layout import Tile, fit
+
+Plane = NDArray[np.uint8]
+
+BLACK = (16, 128, 128)
+_US = Fraction(1, 1_000_000)
+_BT709 = int(Colorspace.ITU709)
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded picture; at_us is when it shows, in segment time."""
+
+    at_us: int
+    frame: av.VideoFrame
+
+
+class PictureReader:
+    """Reads one file once, front to back. What cannot be decoded is left out."""
+
+    def __init__(self, path: str, zero_us: int) -> None:
+        self._container = av.open(path, metadata_errors="replace")
+        self._pictures = self._decode(zero_us)
+        self._shown: Picture | None = None
+        self._next = next(self._pictures, None)
+
+    def close(self) -> None:
+        """Give the file back; closing twice is fine."""
+        self._container.close()
+
+    def at(self, time_us: int) -> Picture | None:
+        """What shows at that time, which must not be before the last one asked for.
+
+        None before the first picture, and where the last one is older than a frozen track shows.
+        """
+        while self._next is not None and self._next.at_us <= time_us:
+            self._shown, self._next = self._next, next(self._pictures, None)
+        if self._shown is None or time_us - self._shown.at_us >= FREEZE_US:
+            return None
+        return self._shown
+
+    def _decode(self, zero_us: int) -> Iterator[Picture]:
+        stream = self._container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        last_us: int | None = None
+        for packet in self._container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            for frame in frames:
+                if frame.pts is None or frame.time_base is None:
+                    continue
+                at_us = zero_us + int(frame.pts * frame.time_base / _US)
+                if last_us is None or at_us > last_us:
+                    last_us = at_us
+                    yield Picture(at_us, frame)
+
+
+class Canvas:
+    """A yuv420p picture that is painted tile by tile."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._whole = np.empty((height * 3 // 2, width), np.uint8)
+        flat = self._whole.reshape(-1)
+        luma, chroma = width * height, width * height // 4
+        self._planes = (
+            flat[:luma].reshape(height, width),
+            flat[luma : luma + chroma].reshape(height // 2, width // 2),
+            flat[luma + chroma :].reshape(height // 2, width // 2),
+        )
+        self._painted: dict[Tile, tuple[int, int]] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Make everything black."""
+        self._painted.clear()
+        for plane, value in zip(self._planes, BLACK, strict=True):
+            plane[:] = value
+
+    def blacken(self, tile: Tile) -> None:
+        """Make one tile black."""
+        self._painted.pop(tile, None)
+        for plane, value in zip(self._within(tile), BLACK, strict=True):
+            plane[:] = value
+
+    def paint(self, tile: Tile, frame: av.VideoFrame) -> None:
+        """Fit the picture into the tile; a change of its size leaves nothing of the one before."""
+        size = frame.width, frame.height
+        if self._painted.get(tile) != size:
+            self.blacken(tile)
+            self._painted[tile] = size
+        place = fit(tile, *size)
+        scaled = _scaled(frame, place.width, place.height)
+        for target, plane in zip(self._within(place), scaled.planes, strict=True):
+            rows, columns = target.shape
+            pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            target[:] = pixels[:rows, :columns]
+
+    def frame(self, number: int, time_base: Fraction) -> av.VideoFrame:
+        """A copy of what stands on it now."""
+        copy = av.VideoFrame.from_ndarray(self._whole, format="yuv420p")
+        copy.pts, copy.time_base = number, time_base
+        return copy
+
+    def _within(self, tile: Tile) -> tuple[Plane, ...]:
+        return tuple(
+            plane[
+                tile.y // step : (tile.y + tile.height) // step,
+                tile.x // step : (tile.x + tile.width) // step,
+            ]
+            for plane, step in zip(self._planes, (1, 2, 2), strict=True)
+        )
+
+
+def _scaled(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    shrinks = width < frame.width and height < frame.height
+    return frame.reformat(
+        width=width,
+        height=height,
+        format="yuv420p",
+        src_colorspace=Colorspace.ITU709 if frame.colorspace == _BT709 else None,
+        dst_colorspace=Colorspace.ITU601 if frame.colorspace == _BT709 else None,
+        dst_color_range="MPEG" if frame.color_range == _FULL_RANGE else None,
+        interpolation=int(Interpolation.AREA if shrinks else Interpolation.BICUBIC),
+    )

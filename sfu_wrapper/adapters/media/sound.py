@@ -1,0 +1,121 @@
+"""The mix on the segment's time line, as 16-bit mono at one rate.
+
+Sound before the segment is dropped, missing sound is silence, pieces that overlap are added. Only
+what is at hand of a file is in memory, whatever its length and whatever its header says.
+"""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from sfu_wrapper.core.plan import Sound
+from sfu_wrapper.formats import wav
+from sfu_wrapper.model.errors import Malformed
+
+Samples = NDArray[np.int16]
+
+_LOUDEST = 32767
+_RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1, 32): "pcm_s32le",
+               (3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}  # fmt: skip
+
+
+def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[Samples]:
+    """Blocks of at most one second that together last for the duration.
+
+    Raises Malformed or OSError where a file cannot be read at all.
+    """
+    pieces = [_Piece(sound, rate) for sound in sounds]
+    total = -(-duration_us * rate // 1_000_000)
+    for start in range(0, total, rate):
+        block = np.zeros(min(rate, total - start), np.int32)
+        for piece in pieces:
+            piece.add_to(block, start)
+        yield np.clip(block, -_LOUDEST - 1, _LOUDEST).astype(np.int16)
+
+
+def holds_sound(path: Path) -> bool:
+    """Whether there is any. Raises Malformed where it is no WAV file of a kind we read."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            parsed = wav.parse(mapped)
+            if parsed is None or parsed.data_bytes == 0:
+                return False
+            _codec(parsed)
+            return True
+
+
+class _Piece:
+    """One file on the time line, read as the blocks ask for it."""
+
+    def __init__(self, sound: Sound, rate: int) -> None:
+        self._chunks = _resampled(Path(sound.path), rate)
+        self._at = sound.start_us * rate // 1_000_000  # of the first sample in ``_rest``
+        self._rest: Samples = np.empty(0, np.int16)
+
+    def add_to(self, block: NDArray[np.int32], start: int) -> None:
+        """Add what sounds during [start, start + len(block)), in samples of the time line."""
+        end = start + len(block)
+        while self._at < end:
+            if not len(self._rest):
+                more = next(self._chunks, None)
+                if more is None:
+                    return
+                self._rest = more
+                continue
+            skip = min(max(start - self._at, 0), len(self._rest))
+            self._take(skip)
+            taken = self._take(end - self._at)
+            offset = self._at - len(taken) - start
+            block[offset : offset + len(taken)] += taken
+
+    def _take(self, count: int) -> Samples:
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        self._at += len(taken)
+        return taken
+
+
+def _resampled(path: Path, rate: int) -> Iterator[Samples]:
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+    for frame in _decoded(path):
+        for out in resampler.resample(frame):
+            yield _samples(out)
+    for out in resampler.resample(None):
+        yield _samples(out)
+
+
+def _samples(frame: av.AudioFrame) -> Samples:
+    return cast("Samples", frame.to_ndarray().reshape(-1))
+
+
+def _decoded(path: Path) -> Iterator[av.AudioFrame]:
+    """One frame a second of sound, without times: the samples follow each other."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        parsed = wav.parse(mapped)
+        if parsed is None:
+            return
+        decoder = cast("av.AudioCodecContext", av.CodecContext.create(_codec(parsed), "r"))
+        decoder.sample_rate = parsed.rate
+        decoder.layout = {1: "mono", 2: "stereo"}[parsed.channels]
+        second = parsed.block_bytes * parsed.rate
+        end = parsed.data_start + parsed.data_bytes
+        for start in range(parsed.data_start, end, second):
+            packet = av.Packet(mapped[start : min(start + second, end)])
+            for frame in decoder.decode(packet):
+                frame.pts = None
+                yield frame
+
+
+def _codec(parsed: wav.Wav) -> str:
+    codec = _RAW_CODECS.get((parsed.tag, parsed.bits))
+    if codec is None or parsed.channels not in (1, 2):
+        raise Malformed(
+            f"WAV format {parsed.tag} with {parsed.channels} x {parsed.bits} bits is not read here"
+        )
+    return codec

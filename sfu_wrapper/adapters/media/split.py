@@ -1,0 +1,55 @@
+"""Split output: video copied packet by packet, the mix as a WAV of 16 kHz, mono, 8 bits."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
+from sfu_wrapper.adapters.media.sound import timeline
+from sfu_wrapper.core.plan import Sound
+from sfu_wrapper.formats import wav
+
+WAV_RATE = 16_000
+_CONTAINERS = {
+    ".webm": ("webm", WEBM_OPTIONS),
+    ".mp4": ("mp4", {"movflags": "+faststart", "fflags": "+bitexact"}),
+}
+
+
+def copy_video(source: Path, target: Path) -> None:
+    """Copy the stream as it is into a seekable file with its index in front.
+
+    Raises av.FFmpegError or OSError.
+    """
+    container_format, options = _CONTAINERS[target.suffix]
+    with (
+        av.open(source, metadata_errors="replace") as reader,
+        av.open(target, "w", format=container_format, options=options) as writer,
+    ):
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        for packet in reader.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                writer.mux(packet)
+
+
+def write_sound(sounds: Sequence[Sound], duration_us: int, target: Path) -> None:
+    """Write the mix from the segment's start to its end.
+
+    Raises OSError, or Malformed where a file is no WAV.
+    """
+    with target.open("wb") as file:
+        file.write(wav.header(0, rate=WAV_RATE, channels=1, bits=8))
+        count = 0
+        for samples in timeline(sounds, duration_us, WAV_RATE):
+            rounded = (samples.astype(np.int32) + 128 >> 8) + 128
+            file.write(np.clip(rounded, 0, 255).astype(np.uint8).tobytes())
+            count += len(samples)
+        if count % 2:
+            file.write(b"\0")
+        file.seek(0, os.SEEK_SET)
+        file.write(wav.header(count, rate=WAV_RATE, channels=1, bits=8))

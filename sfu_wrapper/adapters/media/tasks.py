@@ -1,0 +1,138 @@
+"""What a media process can be told to do, and the doing of it, here and now.
+
+Every result that is written is read back before it counts. Foreign errors become JobFailed here.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import assert_never
+
+import av
+
+from sfu_wrapper.adapters.media.compose import compose
+from sfu_wrapper.adapters.media.prepare import prepare
+from sfu_wrapper.adapters.media.sound import holds_sound
+from sfu_wrapper.adapters.media.split import copy_video, write_sound
+from sfu_wrapper.adapters.media.verify import Expected, verify
+from sfu_wrapper.core.plan import FRAME_US, Composition, Sound
+from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.ports.media import PreparedVideo, Progress
+
+_SLACK_US = 100_000  # an encoder's delay and the last picture's length; a lost second is more
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """Turn a raw file into a media file."""
+
+    source: Path
+    target_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HoldsSound:
+    """Look for samples in a WAV file."""
+
+    source: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """Write a merged file."""
+
+    plan: Composition
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CopyVideo:
+    """Write a split video file."""
+
+    source: PreparedVideo
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSound:
+    """Write the mix as a WAV file."""
+
+    sounds: tuple[Sound, ...]
+    duration_us: int
+    target: Path
+
+
+Task = Preprocess | HoldsSound | Compose | CopyVideo | WriteSound
+Result = PreparedVideo | bool | None
+
+
+def stage_of(task: Task) -> str:
+    """The stage that a failure of this task is reported with."""
+    match task:
+        case Preprocess() | HoldsSound():
+            return "preprocess"
+        case Compose():
+            return "compose"
+        case CopyVideo() | WriteSound():
+            return "split"
+    assert_never(task)
+
+
+def carry_out(task: Task, progress: Progress) -> Result:
+    """Do one task. Raises JobFailed."""
+    stage = stage_of(task)
+    try:
+        return _carry_out(task, progress)
+    except Malformed as exc:
+        raise JobFailed(stage, "UNREADABLE_INPUT", exc.detail, permanent=True) from exc
+    except av.FFmpegError as exc:
+        raise JobFailed(stage, "MEDIA_ERROR", str(exc), permanent=False) from exc
+    except OSError as exc:
+        raise JobFailed(stage, "IO_ERROR", str(exc), permanent=False) from exc
+
+
+def _carry_out(task: Task, progress: Progress) -> Result:
+    match task:
+        case Preprocess(source=source, target_dir=target_dir):
+            target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return prepare(source, target_dir)
+        case HoldsSound(source=source):
+            return holds_sound(source)
+        case Compose(plan=plan, target=target):
+            compose(plan, target, progress)
+            verify("compose", target, _merged(plan))
+        case CopyVideo(source=source, target=target):
+            copy_video(source.path, target)
+            verify("split", target, _copied(source))
+        case WriteSound(sounds=sounds, duration_us=duration_us, target=target):
+            write_sound(sounds, duration_us, target)
+            verify("split", target, Expected(duration_us, FRAME_US, None, "pcm_u8"))
+        case _:
+            assert_never(task)
+    return None
+
+
+def _merged(plan: Composition) -> Expected:
+    audio = "opus" if plan.sounds else None
+    return Expected(plan.frames * FRAME_US, _SLACK_US, plan.codec, audio)
+
+
+def _copied(source: PreparedVideo) -> Expected:
+    return Expected(source.end_us, _SLACK_US, source.codec, None, copied=True)
+
+
+def result_to_json(result: Result) -> object:
+    """As plain JSON values."""
+    if isinstance(result, PreparedVideo):
+        return asdict(result) | {"path": str(result.path)}
+    return result
+
+
+def result_from_json(value: object) -> Result:
+    """The other way. Raises LookupError, TypeError or ValueError where it is no result."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return PreparedVideo(
+            **value | {"path": Path(value["path"]), "notes": tuple(value["notes"])}
+        )
+    raise ValueError(f"no result of a media task: {value!r:.80}")

@@ -1,0 +1,41 @@
+"""The recording service's parts, made from the configuration."""
+
+from pathlib import Path
+
+from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.config.processing import Recording
+from sfu_wrapper.core.plan import OutputRules
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.processor import Processor
+
+
+def output_rules(recording: Recording) -> OutputRules:
+    """What finished files are to be."""
+    return OutputRules(
+        codec=recording.webm_codec,
+        quality=recording.quality,
+        fileformat=recording.fileformat,
+        split=recording.split_recording_output,
+        mix_limit=recording.mix_limit,
+        encrypt=recording.should_encrypt,
+    )
+
+
+def folders(recording: Recording) -> Folders:
+    """Where things are; what will be encrypted is worked on beside the raw files, plain as they."""
+    plain: Path | None = None
+    if recording.should_encrypt:
+        plain = recording.recordings_path.absolute() / HIDDEN / "work"
+    return Folders(
+        recordings=recording.recordings_path,
+        audio=recording.audio_path,
+        destination=recording.destination_path,
+        plain=plain,
+    )
+
+
+def processor(recording: Recording, clock: Clock) -> Processor:
+    """The worker of one segment after the other."""
+    shelf = DiskShelf(folders(recording))
+    return Processor(MediaProcesses(), shelf, output_rules(recording), clock)

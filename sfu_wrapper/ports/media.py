@@ -1,0 +1,65 @@
+"""Media tools: what reads raw files and writes finished ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sfu_wrapper.core.plan import Composition, Sound
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedVideo:
+    """One raw video file turned into a media file.
+
+    path: ``.webm`` or ``.mp4``. codec: ``vp8``, ``vp9`` or ``h264``.
+    zero_us: epoch microseconds of the file's own time 0, by the clock of whoever wrote it.
+    first_us, end_us: in the file's own time, when its first picture shows and its last is over.
+    packets_lost, gaps: what never arrived, and how often nothing did for a while.
+    notes: what had to be survived, for the log and the warnings.
+    """
+
+    path: Path
+    codec: str
+    zero_us: int
+    first_us: int
+    end_us: int
+    packets_lost: int = 0
+    gaps: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class MediaTools(Protocol):
+    """Each call ends, one way or another, and checks what it wrote by reading it again.
+
+    Raises, all of them:
+        JobFailed: with the stage it belongs to; ``TIMEOUT`` where it took too long.
+    """
+
+    async def preprocess(
+        self, source: Path, target_dir: Path, *, timeout_s: float
+    ) -> PreparedVideo | None:
+        """Turn one ``.mjr`` into a media file in ``target_dir``. None: it holds no picture."""
+        ...
+
+    async def holds_sound(self, source: Path, *, timeout_s: float) -> bool:
+        """Whether a raw WAV file holds any sample."""
+        ...
+
+    async def compose(
+        self, plan: Composition, target: Path, progress: Progress, *, timeout_s: float
+    ) -> None:
+        """Write the merged file; ``progress`` hears percents."""
+        ...
+
+    async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
+        """Write a split video file, without encoding again."""
+        ...
+
+    async def write_sound(
+        self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
+    ) -> None:
+        """Write the mix as a WAV of 16 kHz, mono, 8 bits, from the segment's start to its end."""
+        ...

@@ -1,0 +1,85 @@
+"""The folders of the recording service: raw files in, finished files out, never half of one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Folders of one attempt, for our own user alone.
+
+    plain: for what is not encrypted. staging: on the file system of the destination, for what is
+    about to be delivered.
+    """
+
+    plain: Path
+    staging: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What stands in a file now."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Shelf(Protocol):
+    """Every name is resolved below its folder only: no links, no devices, no way out of it.
+
+    Raises, all of them:
+        JobFailed: ``MISSING_FILE`` and ``IO_ERROR`` may pass, ``UNSAFE_NAME`` does not.
+    """
+
+    async def raw_video(self, filename: str) -> Path:
+        """The raw video file of that name, which stands there and is a plain file."""
+        ...
+
+    async def raw_audio(self, filename: str) -> Path:
+        """The same for the mix."""
+        ...
+
+    async def workplace(self, job: str) -> Workplace:
+        """New folders for one attempt at that job; they stay until ``clear``."""
+        ...
+
+    async def leftovers(self, job: str) -> tuple[Path, ...]:
+        """The files in all workplaces of that job."""
+        ...
+
+    async def clear(self, job: str) -> None:
+        """Remove all workplaces of that job; none is fine."""
+        ...
+
+    async def measure(self, file: Path) -> Measured:
+        """Read it once from end to end."""
+        ...
+
+    async def claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+        """Take the first choice of which every name is free, or this job's already.
+
+        Names are relative to the destination, without a link on the way. A claim is durable.
+        """
+        ...
+
+    def final(self, name: str) -> Path:
+        """Where a claimed name stands or will stand; absolute."""
+        ...
+
+    async def deliver(self, staged: Sequence[tuple[Path, str]]) -> None:
+        """Move files from the staging folder to claimed names; each appears whole or not at all."""
+        ...
+
+    async def manifest(self, job: str) -> bytes | None:
+        """What ``seal`` stored for that job, if it did."""
+        ...
+
+    async def seal(self, job: str, manifest: bytes) -> None:
+        """Store durably that the job is finished; the delivered files are durable before."""
+        ...
+
+    async def remove(self, files: Sequence[Path]) -> None:
+        """Delete raw files; what is not there any more is fine."""
+        ...

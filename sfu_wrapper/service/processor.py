@@ -1,0 +1,210 @@
+"""The recording service's work on one segment: preprocess, intervals, postprocess.
+
+No broker here. The order is part of the contract: final files and a manifest are durable when
+``process`` returns; whoever called it tells, acknowledges, and only then cleans. A segment whose
+manifest stands is not processed again, its message is the same.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
+from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
+from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.media import MediaTools
+from sfu_wrapper.ports.shelf import Shelf, Workplace
+from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.service.ingest import Material, ingest
+from sfu_wrapper.service.products import Product, Workshop
+from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
+from sfu_wrapper.wire.processed import encode_processed, parse_outcome
+from sfu_wrapper.wire.recordinginfo import encode_event
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]  # stage, percent of it
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One processed segment. message: what to emit; repeated: it had been processed before."""
+
+    result: Processed
+    message: bytes
+    repeated: bool = False
+
+
+def job_of(info: SegmentInfo) -> str:
+    """What makes a segment the same one: its number, or for older senders when it completed."""
+    return f"{info.uuid}:{info.segment if info.segment is not None else f't{info.completed_ms}'}"
+
+
+def announce(rules: OutputRules) -> None:
+    """The two lines that existing log filters look for at start-up."""
+    log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")
+    filename_format = json.dumps({"filenameFormat": rules.fileformat}, separators=(",", ":"))
+    log.info("FilenameGenerator configured with: %s", filename_format)
+
+
+def _silent(stage: str, percent: float) -> None:
+    del stage, percent
+
+
+class Processor:
+    """Processes segments, any number side by side, none twice at once (the caller's lease).
+
+    vault: None where finished files are not encrypted; with ``rules.encrypt`` it must be there.
+    """
+
+    def __init__(
+        self,
+        tools: MediaTools,
+        shelf: Shelf,
+        rules: OutputRules,
+        clock: Clock,
+        vault: Vault | None = None,
+    ) -> None:
+        self._tools = tools
+        self._shelf = shelf
+        self._rules = rules
+        self._clock = clock
+        self._vault = vault
+
+    async def process(
+        self, info: SegmentInfo, *, attempts: int = 1, progress: Progress = _silent
+    ) -> Done:
+        """Make and deliver everything of one segment. Raises JobFailed; then nothing is told."""
+        event = json.loads(encode_event(info))["recordingInfo"]
+        log.debug("Recording started")
+        log.debug(
+            "Received a process recording event with id: %s and recording info %s.",
+            info.confbridge_id,
+            json.dumps(event, ensure_ascii=False, separators=(",", ":")),
+        )
+        done = await self._finished_before(info)
+        if done is None:
+            done = await self._process(info, attempts, progress)
+        log.debug("Recording with ID %s processed correctly", info.uuid)
+        return done
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """Remove temporary files, and raw ones where asked; only after all has been told."""
+        await self._shelf.clear(job_of(info))
+        if raw:
+            videos = [await self._shelf.raw_video(file.filename) for file in info.video]
+            audio = [await self._shelf.raw_audio(file.filename) for file in info.audio]
+            await self._shelf.remove([*videos, *audio])
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """What to tell of a segment that failed for good; its temporary files stay."""
+        kept = await self._shelf.leftovers(job_of(info))
+        return Failed(
+            room=info.room,
+            uuid=info.uuid,
+            segment=info.segment or SegmentNo(1),
+            stage=error.stage,
+            code=error.code,
+            detail=error.detail,
+            file=error.file,
+            attempts=attempts,
+            kept=tuple(str(path) for path in kept),
+        )
+
+    async def _finished_before(self, info: SegmentInfo) -> Done | None:
+        stored = await self._shelf.manifest(job_of(info))
+        if stored is None:
+            return None
+        try:
+            message = parse_manifest(stored).message
+            result = parse_outcome(message)
+        except Malformed as exc:
+            raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
+        return Done(result, message, repeated=True) if isinstance(result, Processed) else None
+
+    async def _process(self, info: SegmentInfo, attempts: int, progress: Progress) -> Done:
+        started_ms = self._clock.now().wall_ms
+        if self._rules.encrypt:
+            await self._usable_vault().check()
+        job = job_of(info)
+        await self._shelf.clear(job)
+        place = await self._shelf.workplace(job)
+        progress("preprocess", 0)
+        material = await ingest(info, self._tools, self._shelf, place.plain)
+        output, cut, why = self._decide(info, material)
+        products = await self._make(info, place, material, output, cut, progress)
+        await self._shelf.deliver([(product.staged, product.name) for product in products])
+        result = Processed(
+            room=info.room,
+            uuid=info.uuid,
+            segment=info.segment or SegmentNo(1),
+            output=output.value,
+            started_ms=info.started_ms,
+            completed_ms=info.completed_ms,
+            encrypted=self._rules.encrypt,
+            files=tuple(product.finished(self._shelf) for product in products),
+            processing_started_ms=started_ms,
+            processing_completed_ms=self._clock.now().wall_ms,
+            attempts=attempts,
+            warnings=(*why, *material.warnings),
+            sync=material.sync,
+        )
+        message = encode_processed(result)
+        await self._shelf.seal(job, encode_manifest(Manifest(message)))
+        return Done(result, message)
+
+    def _decide(
+        self, info: SegmentInfo, material: Material
+    ) -> tuple[Output, tuple[Interval, ...], tuple[str, ...]]:
+        """Step 2. The output, the intervals, and why the output is not what was configured."""
+        duration_us = (info.completed_ms - info.started_ms) * 1000
+        cut = intervals(material.shown, duration_us)
+        most = most_on_screen(cut)
+        output = choose(
+            self._rules,
+            video=bool(material.shown),
+            audio=bool(material.sounds) and duration_us > 0,
+            most_on_screen=most,
+        )
+        match output:
+            case Output.NONE:
+                why: str | None = "no media in the segment"
+            case Output.SPLIT:
+                why = why_split(self._rules, most)
+            case _:
+                why = None
+        return output, cut, (why,) if why else ()
+
+    async def _make(
+        self,
+        info: SegmentInfo,
+        place: Workplace,
+        material: Material,
+        output: Output,
+        cut: tuple[Interval, ...],
+        progress: Progress,
+    ) -> tuple[Product, ...]:
+        vault = self._usable_vault() if self._rules.encrypt else None
+        shop = Workshop(
+            self._tools, self._shelf, vault, self._rules, place, job=job_of(info), info=info
+        )
+        match output:
+            case Output.NONE:
+                return ()
+            case Output.MERGED:
+                return await shop.merged(material, cut, lambda p: progress("compose", p))
+            case Output.SPLIT:
+                progress("split", 0)
+                return await shop.split(material)
+
+    def _usable_vault(self) -> Vault:
+        """Fails closed: where encryption is asked for, nothing is delivered without it."""
+        if self._vault is None:
+            detail = "encryption is asked for and there is nothing to encrypt with"
+            raise JobFailed("encrypt", "NO_ENCRYPTION", detail, permanent=True)
+        return self._vault

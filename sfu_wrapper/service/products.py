@@ -1,0 +1,179 @@
+"""Step 3 of processing: the plan becomes files in the workplace, named, encrypted where asked.
+
+Nothing here stands in the destination yet; ``Product`` says what is to stand there.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfu_wrapper.core import naming
+from sfu_wrapper.core.intervals import Interval
+from sfu_wrapper.core.naming import VideoName
+from sfu_wrapper.core.plan import OutputRules, compose
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.outcome import FileKind, FinishedFile
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.media import MediaTools, Progress
+from sfu_wrapper.ports.shelf import Measured, Shelf, Workplace
+from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.service.ingest import Material, Video
+from sfu_wrapper.wire.splitfile import SplitPart, encode_split
+
+log = logging.getLogger(__name__)
+
+_ENCRYPTED = ".gpg"
+_TIMEOUT_S, _TIMEOUT_PER_S = 120.0, 4.0  # nine streams take a fifth of their length at worst
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One file ready to be delivered under a claimed name."""
+
+    staged: Path
+    name: str
+    kind: FileKind
+    measured: Measured
+
+    def finished(self, shelf: Shelf) -> FinishedFile:
+        """As it is told once it stands."""
+        filename = str(shelf.final(self.name))
+        return FinishedFile(filename, self.kind, self.measured.size_bytes, self.measured.sha256)
+
+
+class Workshop:
+    """Makes the products of one segment, in one workplace."""
+
+    def __init__(
+        self,
+        tools: MediaTools,
+        shelf: Shelf,
+        vault: Vault | None,
+        rules: OutputRules,
+        place: Workplace,
+        *,
+        job: str,
+        info: SegmentInfo,
+    ) -> None:
+        self._tools = tools
+        self._shelf = shelf
+        self._vault = vault
+        self._rules = rules
+        self._place = place
+        self._job = job
+        self._info = info
+        self._duration_us = (info.completed_ms - info.started_ms) * 1000
+        self._timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * self._duration_us / 1_000_000
+
+    async def merged(
+        self, material: Material, cut: Sequence[Interval], progress: Progress
+    ) -> tuple[Product, ...]:
+        """One file: the matrix with the mix, or the mix alone where there is no picture."""
+        ending, kind = (".webm", FileKind.MERGED) if material.shown else (".wav", FileKind.AUDIO)
+        plain = self._place.plain / f"merged{ending}"
+        stems = (self._stem(distinct) for distinct in naming.further_stems(self._info))
+        (name,) = await self._claim((stem + ending,) for stem in stems)
+        if material.shown:
+            await self._compose(material, cut, plain, progress)
+        else:
+            await self._write_sound(material, plain)
+        return (await self._product(plain, name, kind),)
+
+    async def split(self, material: Material) -> tuple[Product, ...]:
+        """A file a stream, the mix, and the JSON that relates them."""
+        names = await self._claim(
+            self._split_names(material, distinct) for distinct in naming.further_stems(self._info)
+        )
+        *media_names, json_name = names
+        products = []
+        for number, video in enumerate(material.videos):
+            plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
+            await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
+            products.append(await self._product(plain, media_names[number], FileKind.VIDEO))
+        if material.sounds:
+            plain = self._place.plain / "mix.wav"
+            await self._write_sound(material, plain)
+            products.append(await self._product(plain, media_names[-1], FileKind.AUDIO))
+        plain = self._place.plain / "split.json"
+        plain.write_bytes(self._json(material, products))
+        return (*products, await self._product(plain, json_name, FileKind.METADATA))
+
+    async def _compose(
+        self, material: Material, cut: Sequence[Interval], target: Path, progress: Progress
+    ) -> None:
+        plan = compose(
+            self._rules,
+            self._duration_us,
+            material.sources(self._info),
+            cut,
+            material.sounds,
+            [_title(video) for video in material.videos],
+        )
+        await self._tools.compose(plan, target, progress, timeout_s=self._timeout_s)
+
+    async def _write_sound(self, material: Material, target: Path) -> None:
+        await self._tools.write_sound(
+            material.sounds, self._duration_us, target, timeout_s=self._timeout_s
+        )
+
+    async def _product(self, plain: Path, name: str, kind: FileKind) -> Product:
+        staged = plain
+        if self._vault is not None:
+            staged = self._place.staging / f"{plain.name}{_ENCRYPTED}"
+            final = self._shelf.final(name.removesuffix(_ENCRYPTED))
+            log.debug("Trying to encrypt file: %s", final)
+            await self._vault.encrypt(plain, staged, timeout_s=self._timeout_s)
+        return Product(staged, name, kind, await self._shelf.measure(staged))
+
+    async def _claim(self, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+        ending = "" if self._vault is None else _ENCRYPTED
+        return await self._shelf.claim(
+            self._job, ([name + ending for name in names] for names in choices)
+        )
+
+    def _stem(self, distinct: str) -> str:
+        return naming.stem(self._rules.fileformat, self._info, distinct)
+
+    def _split_names(self, material: Material, distinct: str) -> list[str]:
+        """Of all files in the order of delivery: the videos, the mix if there is one, the JSON."""
+        folder, stem = naming.folder(self._info), self._stem(distinct)
+        owners = [_owner(video) for video in material.videos]
+        stems = naming.video_stems(self._rules.fileformat, self._info, owners, distinct)
+        videos = zip(stems, material.videos, strict=True)
+        names = [f"{name}{video.prepared.path.suffix}" for name, video in videos]
+        names += [f"{stem}.wav"] if material.sounds else []
+        return [f"{folder}/{name}" for name in (*names, f"{stem}.json")]
+
+    def _json(self, material: Material, products: Sequence[Product]) -> bytes:
+        """``products``: what is delivered beside it, in the order of ``_split_names``."""
+        videos = [
+            self._part(product, video.held.first_us // 1000, video.held.end_us // 1000, video)
+            for product, video in zip(products, material.videos, strict=False)
+        ]
+        audio = None
+        if material.sounds:
+            audio = self._part(products[-1], self._info.started_ms, self._info.completed_ms)
+        return encode_split(self._info, videos, audio, material.sync)
+
+    def _part(
+        self, product: Product, started_ms: int, stopped_ms: int, video: Video | None = None
+    ) -> SplitPart:
+        return SplitPart(
+            filename=str(self._shelf.final(product.name)),
+            size_bytes=product.measured.size_bytes,
+            started_ms=started_ms,
+            stopped_ms=stopped_ms,
+            user=video.held.file.user if video else None,
+        )
+
+
+def _owner(video: Video) -> VideoName:
+    file = video.held.file
+    return VideoName(file.user or UserId(""), file.stream)
+
+
+def _title(video: Video) -> str:
+    owner = _owner(video)
+    return f"{owner.user} (screen)" if owner.stream is Stream.SCREEN else owner.user

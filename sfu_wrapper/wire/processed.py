@@ -1,0 +1,225 @@
+"""The recording service's messages: ``processed`` and ``failed`` (events.md).
+
+Writes both, and reads them back for whoever lists recordings. Fields that we do not know are
+ignored on reading.
+"""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.times import iso, parse_iso
+
+MAX_RAW_BYTES = 64 * 1024
+
+EpochMs = Annotated[int, BeforeValidator(lambda v: parse_iso(v) if isinstance(v, str) else v)]
+
+
+def size_text(size_bytes: int) -> str:
+    """``0.123456MB``: millions of bytes, as the product writes sizes."""
+    return f"{size_bytes / 1_000_000:.6f}MB"
+
+
+def encode_processed(result: Processed) -> bytes:
+    """One message of ``processed_queue``."""
+    message: dict[str, Any] = {
+        "conferenceId": result.room,
+        "uuid": result.uuid,
+        "segment": result.segment,
+        "status": "processed",
+        "output": result.output,
+        "startTime": iso(result.started_ms),
+        "stopTime": iso(result.completed_ms),
+        "duration": (result.completed_ms - result.started_ms) / 1000,
+        "encrypted": result.encrypted,
+        "files": [_file_object(file) for file in result.files],
+        "processing": {
+            "started": iso(result.processing_started_ms),
+            "completed": iso(result.processing_completed_ms),
+            "attempts": result.attempts,
+        },
+        "warnings": list(result.warnings),
+        "sync": sync_object(result.sync),
+    }
+    return dump(message)
+
+
+def encode_failed(failure: Failed) -> bytes:
+    """One message of ``failure_queue``."""
+    return dump(
+        {
+            "conferenceId": failure.room,
+            "uuid": failure.uuid,
+            "segment": failure.segment,
+            "status": "failed",
+            "error": {
+                "stage": failure.stage,
+                "code": failure.code,
+                "message": failure.detail,
+                "file": failure.file,
+            },
+            "attempts": failure.attempts,
+            "temporaryFilesKept": list(failure.kept),
+        }
+    )
+
+
+def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:
+    """The ``message_id`` and the message of ``failure_queue`` for what is no recordingInfo."""
+    message: dict[str, Any] = {
+        "conferenceId": None,
+        "uuid": None,
+        "segment": None,
+        "status": "failed",
+        "error": {
+            "stage": "event",
+            "code": "NOT_A_RECORDING_INFO",
+            "message": detail,
+            "file": None,
+        },
+        "attempts": 1,
+        "temporaryFilesKept": [],
+        "raw": body[:MAX_RAW_BYTES].decode(errors="replace"),
+    }
+    return hashlib.sha256(body).hexdigest(), dump(message)
+
+
+def sync_object(sync: tuple[TrackSync, ...]) -> list[dict[str, Any]]:
+    """How the raw files sit in the segment, as the message and the split file tell it."""
+    return [
+        {
+            "userID": one.user,
+            "stream": one.stream.value,
+            "offsetMs": one.offset_ms,
+            "lengthMs": one.length_ms,
+            "correctedMs": one.told_ms,
+            "packetsLost": one.packets_lost,
+            "gaps": one.gaps,
+        }
+        for one in sync
+    ]
+
+
+def _file_object(file: FinishedFile) -> dict[str, Any]:
+    return {
+        "filename": file.filename,
+        "kind": file.kind.value,
+        "bytes": file.size_bytes,
+        "size": size_text(file.size_bytes),
+        "sha256": file.sha256,
+    }
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+
+class _File(_Wire):
+    filename: str
+    kind: FileKind
+    size_bytes: Annotated[int, Field(alias="bytes", ge=0)]
+    sha256: str
+
+
+class _Sync(_Wire):
+    user: Annotated[str | None, Field(alias="userID")] = None
+    stream: Stream
+    offset_ms: int
+    length_ms: int
+    told_ms: Annotated[int, Field(alias="correctedMs")]
+    packets_lost: int = 0
+    gaps: int = 0
+
+
+class _Processing(_Wire):
+    started: EpochMs
+    completed: EpochMs
+    attempts: int
+
+
+class _Processed(_Wire):
+    status: Literal["processed"]
+    conference_id: str
+    uuid: str
+    segment: int
+    output: str
+    start_time: EpochMs
+    stop_time: EpochMs
+    encrypted: bool
+    files: list[_File]
+    processing: _Processing
+    warnings: list[str] = []
+    sync: list[_Sync] = []
+
+    def outcome(self) -> Processed:
+        return Processed(
+            room=RoomId(self.conference_id),
+            uuid=RoomUuid(self.uuid),
+            segment=SegmentNo(self.segment),
+            output=self.output,
+            started_ms=self.start_time,
+            completed_ms=self.stop_time,
+            encrypted=self.encrypted,
+            files=tuple(FinishedFile(**dict(file)) for file in self.files),
+            processing_started_ms=self.processing.started,
+            processing_completed_ms=self.processing.completed,
+            attempts=self.processing.attempts,
+            warnings=tuple(self.warnings),
+            sync=tuple(TrackSync(**_track(one)) for one in self.sync),
+        )
+
+
+class _Error(_Wire):
+    stage: str
+    code: str
+    message: str
+    file: str | None = None
+
+
+class _Failed(_Wire):
+    status: Literal["failed"]
+    conference_id: str
+    uuid: str
+    segment: int
+    error: _Error
+    attempts: int
+    temporary_files_kept: list[str] = []
+
+    def outcome(self) -> Failed:
+        return Failed(
+            room=RoomId(self.conference_id),
+            uuid=RoomUuid(self.uuid),
+            segment=SegmentNo(self.segment),
+            stage=self.error.stage,
+            code=self.error.code,
+            detail=self.error.message,
+            file=self.error.file,
+            attempts=self.attempts,
+            kept=tuple(self.temporary_files_kept),
+        )
+
+
+_OUTCOME: TypeAdapter[_Processed | _Failed] = TypeAdapter(
+    Annotated[_Processed | _Failed, Field(discriminator="status")]
+)
+
+
+def parse_outcome(body: bytes) -> Processed | Failed:
+    """Read either message. Raises Malformed, also for a poison message, which is of no segment."""
+    try:
+        return _OUTCOME.validate_python(parse_strict(body)).outcome()
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise Malformed(f"no outcome of a segment: {path}: {first['msg']}", path=path) from exc
+
+
+def _track(one: _Sync) -> dict[str, Any]:
+    return dict(one) | {"user": None if one.user is None else UserId(one.user)}

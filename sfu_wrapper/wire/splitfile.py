@@ -1,0 +1,70 @@
+"""The JSON file of a split recording: the product's format and our added fields."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.outcome import TrackSync
+from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.wire.processed import size_text, sync_object
+from sfu_wrapper.wire.times import iso
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPart:
+    """One delivered media file. user: whose video it is; the mix is nobody's."""
+
+    filename: str
+    size_bytes: int
+    started_ms: int
+    stopped_ms: int
+    user: UserId | None = None
+
+
+def encode_split(
+    info: SegmentInfo,
+    videos: Sequence[SplitPart],
+    audio: SplitPart | None,
+    sync: tuple[TrackSync, ...],
+) -> bytes:
+    """The whole file. ``audio`` is null where there is none."""
+    content = {
+        "uuid": info.uuid,
+        "startTime": iso(info.started_ms),
+        "stopTime": iso(info.completed_ms),
+        "shouldRecordAudio": _asked(info, RecordingType.AUDIO, held=bool(info.audio)),
+        "shouldRecordVideo": _asked(info, RecordingType.VIDEO, held=bool(info.video)),
+        "videos": [_part(video) | {"userID": video.user} for video in videos],
+        "audio": None if audio is None else _part(audio),
+        "segment": info.segment or 1,
+        "conferenceId": info.room,
+        "participants": _participants(info),
+        "sync": sync_object(sync),
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _asked(info: SegmentInfo, medium: RecordingType, *, held: bool) -> bool:
+    """Whether that medium was to be recorded; older senders tell only by what they recorded."""
+    return held if info.type is None else info.type in (RecordingType.ALL, medium)
+
+
+def _part(part: SplitPart) -> dict[str, Any]:
+    return {
+        "startTime": iso(part.started_ms),
+        "stopTime": iso(part.stopped_ms),
+        "filename": part.filename,
+        "size": size_text(part.size_bytes),
+    }
+
+
+def _participants(info: SegmentInfo) -> dict[str, list[dict[str, str]]]:
+    users: dict[str, list[dict[str, str]]] = {}
+    for stay in info.presences:
+        stays = users.setdefault(stay.user, [])
+        stays.append({"joined": iso(stay.joined_ms), "left": iso(stay.left_ms)})
+    return users
