@@ -48,6 +48,12 @@ def start(capture: CaptureRef, *tracks: Track) -> StartCapture:
     return StartCapture(capture, BRIDGE, tracks)
 
 
+def tell_often(plane: MediaPlane, request: PlaneRequest) -> None:
+    """More often than any bounded queue can take."""
+    for _ in range(200_000):
+        plane.tell(request)
+
+
 class Bench:
     """A plane under test. ``heard`` is every fact so far, in order."""
 

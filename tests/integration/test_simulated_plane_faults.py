@@ -1,6 +1,9 @@
 """The simulated plane fails, hangs and answers late when it is told to."""
 
 import asyncio
+import os
+import resource
+import signal
 from pathlib import Path
 
 from sfu_wrapper.adapters.simulated.faults import Faults
@@ -12,11 +15,13 @@ from sfu_wrapper.core.facts import (
     PlaneBack,
 )
 from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture
-from sfu_wrapper.model.media import Medium
+from sfu_wrapper.formats import wav
+from sfu_wrapper.model.media import Medium, RawFile, Stream
 from tests.helpers.planes import (
     AUDIO,
     ROOM,
     VIDEO,
+    Bench,
     camera,
     on_disk,
     running,
@@ -30,6 +35,17 @@ from tests.helpers.planes import (
 def films_in(folder: Path) -> list[Path]:
     """Every film below a folder."""
     return list(folder.rglob("*.mjr"))
+
+
+def block(path: Path, *, folder: bool = False) -> None:
+    """Put something of the wrong kind where the plane wants to write."""
+    if path.exists():
+        path.rename(path.with_name("aside"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if folder:
+        path.mkdir()
+    else:
+        path.write_text("in the way")
 
 
 async def test_a_refused_start_writes_nothing(tmp_path: Path) -> None:
@@ -160,3 +176,86 @@ async def test_a_start_told_while_the_plane_is_dead_is_carried_out_by_the_next(
         await bench.start(AUDIO, voice("alice"))
 
     assert not [fact for fact in bench.heard if isinstance(fact, CaptureFailed)]
+
+
+async def test_a_disk_that_takes_no_more_loses_the_capture_and_not_the_plane(
+    tmp_path: Path,
+) -> None:
+    plane = simulated(tmp_path)
+    async with running(plane) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        await bench.start(AUDIO, voice("alice"))
+        assert plane.child_pid is not None
+        resource.prlimit(plane.child_pid, resource.RLIMIT_FSIZE, (1500, 1500))
+        lost = [await bench.until(CaptureLost), await bench.until(CaptureLost)]
+        bench.tell(StopCapture(VIDEO), start(VIDEO))
+        await bench.until(CaptureStopped)
+        await bench.until(CaptureStarted)
+
+    assert {fact.capture for fact in lost} == {VIDEO, AUDIO}
+    for fact in lost:
+        assert "File too large" in fact.message
+        file = fact.files[0]
+        assert file.stopped_ms is not None
+        assert file.started_ms <= file.stopped_ms <= fact.stopped_ms
+
+
+async def test_a_file_that_cannot_be_opened_in_mid_segment_loses_the_capture(
+    tmp_path: Path,
+) -> None:
+    async with running(simulated(tmp_path)) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        block(tmp_path / "raw" / ROOM)
+        bench.tell(PublishTrack(ROOM, camera("bob")))
+        lost = await bench.until(CaptureLost)
+
+    assert "room-1" in lost.message
+
+
+async def test_of_a_start_that_fails_half_way_nothing_is_left(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path)) as bench:
+        too_long = camera("x" * 256)
+        bench.tell(start(VIDEO, camera("alice"), too_long))
+        await bench.until(CaptureFailed)
+
+    assert films_in(tmp_path) == []
+
+
+async def test_a_journal_that_cannot_be_read_names_the_files_that_were_known(
+    tmp_path: Path,
+) -> None:
+    known = RawFile("/room-1/a.mjr", Stream.CAMERA, 1)
+    block(tmp_path / "raw" / ".simulated" / "room-1-1-video.jsonl", folder=True)
+    async with running(simulated(tmp_path)) as bench:
+        bench.tell(ResumeCapture(VIDEO, (known,)), StopCapture(VIDEO))
+        lost = [await bench.until(CaptureLost), await bench.until(CaptureLost)]
+
+    assert lost[0].files == (known,)
+    assert "directory" in lost[0].message
+
+
+async def test_a_child_that_stands_still_does_not_hold_up_the_closing(tmp_path: Path) -> None:
+    plane = simulated(tmp_path)
+    async with running(plane) as bench:
+        await bench.start(AUDIO, voice("alice"))
+        assert plane.child_pid is not None
+        os.kill(plane.child_pid, signal.SIGSTOP)
+        async with asyncio.timeout(5):
+            await plane.close()
+
+    assert plane.child_pid is None
+
+
+async def test_a_plane_whose_run_is_cancelled_leaves_no_child(tmp_path: Path) -> None:
+    plane = simulated(tmp_path)
+    run = asyncio.create_task(plane.run())
+    bench = Bench(plane)
+    started = await bench.start(AUDIO, voice("alice"))
+    run.cancel()
+    await asyncio.wait([run])
+    await plane.close()
+
+    assert plane.child_pid is None
+    mix = wav.parse(on_disk(tmp_path, started.files[0]).read_bytes())
+    assert mix is not None
+    assert mix.truthful

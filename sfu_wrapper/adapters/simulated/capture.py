@@ -8,7 +8,7 @@ one mix for all. Nothing here waits or answers; slow work is left to ``seal`` an
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -129,16 +129,17 @@ class VideoCapture(Capture):
 
     def end(self) -> None:
         now_us = self._clock.now_us()
-        self._advance(now_us)
         self._ended_ms = now_us // 1000
+        self._advance(now_us)
 
     def _advance(self, now_us: int) -> int:
         dues = [film.advance(now_us) for film, _ in self._films.values()]
         return min(dues, default=now_us + _IDLE_US)
 
     def _seal(self) -> int:
-        for film, file in self._films.values():
-            self._shut(film, file, self._ended_ms)
+        with ExitStack() as every_one:  # whatever becomes of the others
+            for film, file in self._films.values():
+                every_one.callback(self._shut, film, file, self._ended_ms)
         return self._ended_ms
 
     def _open(self, seated: Seated) -> None:

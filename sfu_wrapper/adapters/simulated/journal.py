@@ -96,8 +96,9 @@ class Journal:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Give up the lock."""
-        os.close(self._fd)
+        """Give up the lock; whoever still writes after that gets an OSError."""
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 def salvage(

@@ -86,9 +86,7 @@ class Studio:
     def close(self) -> None:
         """Close every file."""
         for capture in self._captures.values():
-            with suppress(*FAILURES):
-                capture.end()
-                capture.seal()
+            _shut(capture)
 
     def sweep(self) -> None:
         """Forget captures of long ago of which nothing is left."""
@@ -226,8 +224,7 @@ class Studio:
         """It cannot be written any more: close what can be closed and say what there is."""
         capture = self._forget(ref)
         if capture is not None:
-            with suppress(*FAILURES):
-                capture.seal()
+            _shut(capture)
         try:
             stopped_ms, files = salvage(self._folders, ref)
         except FAILURES:
@@ -236,7 +233,6 @@ class Studio:
 
     def _lose_on_purpose(self, ref: CaptureRef) -> None:
         if ref in self._captures:
-            self._captures[ref].end()
             self._lose(ref, "the simulated plane was told to lose this capture")
             loop = asyncio.get_running_loop()
             loop.call_later(_BACK_AFTER_S, self._say, PlaneBack(ref.medium))
@@ -244,3 +240,11 @@ class Studio:
     def _die_on_purpose(self, ref: CaptureRef) -> None:
         if ref in self._captures:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _shut(capture: Capture) -> None:
+    """End it as well as it can be ended."""
+    with suppress(*FAILURES):
+        capture.end()
+    with suppress(*FAILURES):
+        capture.seal()
