@@ -71,7 +71,7 @@ class Reader:
 
     header is None where the file ends before or within its header: it holds no packet.
     timed: whether frames carry a time of receipt (otherwise it reads 0).
-    skipped_bytes, truncated: what was left out; complete once ``frames`` has run to its end.
+    skipped_bytes, truncated: what ``frames`` left out; complete once it has run to its end.
     """
 
     def __init__(self, buffer: Buffer) -> None:
@@ -85,6 +85,7 @@ class Reader:
         """Every whole frame in file order, as positions; the packet bytes are not touched."""
         if self.header is None:
             return
+        self.skipped_bytes, self.truncated = 0, False
         buffer, timed, size = self.buffer, self.timed, len(self.buffer)
         unpack, head = _FRAME.unpack_from, _FRAME.size
         position, last = self._first, size - head

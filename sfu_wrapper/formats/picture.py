@@ -12,6 +12,7 @@ from typing import Protocol
 class Picture:
     """One coded picture, ready for a container.
 
+    data: empty where the packets held no picture (parameter sets sent by themselves).
     key: decodable without any picture before it.
     size: width and height in pixels, where the picture says (key frames do).
     serial, serial_range: its number among the pictures of the stream and where that wraps, where
@@ -39,8 +40,4 @@ class VideoCodec(Protocol):
 
         None where they are no whole picture: a part at either end is missing or unreadable.
         """
-        ...
-
-    def extradata(self) -> bytes:
-        """The container's codec private data, as known after the first key frame."""
         ...

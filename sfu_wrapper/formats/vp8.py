@@ -40,10 +40,6 @@ class Vp8:
         size = key_frame_size(data)
         return Picture(data, True, size, serial, serial_range) if size else None
 
-    def extradata(self) -> bytes:
-        """VP8 has none."""
-        return b""
-
 
 def key_frame_size(frame: bytes) -> tuple[int, int] | None:
     """Width and height in pixels of a key frame; None where it is none or has no picture."""

@@ -1,0 +1,107 @@
+"""Writing coded pictures and sound into containers, as they are, at the times they have.
+
+A file appears under its name only when it is whole and on disk. Nothing here decides what is kept.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from sfu_wrapper.adapters.media.account import LAST_FRAME_MS
+from sfu_wrapper.formats import g711, opus, wav
+from sfu_wrapper.formats.assemble import CLOCK_HZ, Shot
+
+VIDEO_SUFFIX = {"vp8": ".webm", "vp9": ".webm", "h264": ".mp4"}
+
+_TICKS_A_MS = CLOCK_HZ // 1000
+_PRE_SKIP = slice(10, 12)  # of the OpusHead (RFC 7845, 5.1)
+_WEBM = {"fflags": "+bitexact"}
+_MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}  # its index in front
+# One packet a page, so that each has a time of its own and a hole stays where it is.
+_OGG = {"fflags": "+bitexact", "page_duration": "1"}
+
+
+@contextmanager
+def finished(target: Path) -> Iterator[Path]:
+    """A name to write to; it becomes ``target`` once all is on disk, or vanishes."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_video(path: Path, codec: str, size: tuple[int, int], shots: Iterable[Shot]) -> None:
+    """Write WebM (VP8, VP9: times to the millisecond) or MP4 (H.264: to 1/90000 s).
+
+    Times rise strictly; two pictures at the same one are put a tick apart. Raises av.FFmpegError.
+    """
+    webm = VIDEO_SUFFIX[codec] == ".webm"
+    container_format, options = ("webm", _WEBM) if webm else ("mp4", _MP4)
+    divisor = _TICKS_A_MS if webm else 1
+    width, height = size
+    longest = LAST_FRAME_MS * _TICKS_A_MS // divisor
+    with av.open(str(path), "w", format=container_format, options=options) as container:
+        time_base = Fraction(divisor, CLOCK_HZ)
+        stream = container.add_mux_stream(codec, width=width, height=height, time_base=time_base)
+        time, length = -1, 0
+        for at, picture in shots:
+            rounded = (at + divisor // 2) // divisor
+            time, length = max(time + 1, rounded), max(rounded - time, 1)
+            packet = av.Packet(picture.data)
+            packet.stream = stream
+            packet.time_base = time_base
+            packet.pts = packet.dts = time
+            packet.is_keyframe = picture.key
+            if not webm:  # the last one's counts: the index would end before a picture of length 0
+                packet.duration = min(length, longest)
+            container.mux_one(packet)
+
+
+def write_opus(path: Path, packets: Iterable[tuple[int, bytes, int]]) -> None:
+    """Write Ogg Opus from (time and length in samples at 48 kHz, with the packet between).
+
+    Raises av.FFmpegError.
+    """
+    with av.open(str(path), "w", format="ogg", options=_OGG) as container:
+        # Never fed: it is there because the muxer takes the stream's header from an encoder.
+        stream = container.add_stream("libopus", rate=opus.RATE, layout="stereo")
+        container.start_encoding()
+        # Decoders drop this many samples, so that what the sender's encoder delayed is in time.
+        skip = int.from_bytes((stream.codec_context.extradata or b"")[_PRE_SKIP], "little")
+        for time, data, samples in packets:
+            packet = av.Packet(data)
+            packet.stream = stream
+            packet.time_base = Fraction(1, opus.RATE)
+            packet.pts = packet.dts = time - skip
+            packet.duration = samples
+            container.mux_one(packet)
+
+
+def write_g711(path: Path, codec: str, packets: Iterable[tuple[int, bytes]]) -> None:
+    """Write a WAV of 16-bit PCM from (time in samples at 8 kHz, payload); holes are silence.
+
+    What would not fit into a WAV file is left out. Raises OSError.
+    """
+    end = 0
+    with path.open("r+b") as file:
+        file.write(wav.header(0, rate=g711.RATE))
+        for time, payload in packets:
+            start = max(time, end)
+            end_after = start + len(payload)
+            if end_after * g711.SAMPLE_BYTES > wav.MAX_DATA_BYTES:
+                break
+            file.seek(wav.HEADER_BYTES + start * g711.SAMPLE_BYTES)  # unwritten bytes read 0
+            file.write(g711.decode(codec, payload))
+            end = end_after
+        file.seek(0)
+        file.write(wav.header(end * g711.SAMPLE_BYTES, rate=g711.RATE))

@@ -1,0 +1,198 @@
+"""One raw .mjr into one media file, by our own depacketisers.
+
+What is kept of a recording is decided in ``formats``; here, which container it goes to and which
+failures are for good. Runs to the end in the calling thread, for a second or so an hour of video:
+nothing for an event loop.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from itertools import chain
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+import av
+
+from sfu_wrapper.adapters.media.account import Account, picture_warnings, stream_warnings
+from sfu_wrapper.adapters.media.mux import (
+    VIDEO_SUFFIX,
+    finished,
+    write_g711,
+    write_opus,
+    write_video,
+)
+from sfu_wrapper.formats import g711, opus
+from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot
+from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.formats.codecs import video_codec
+from sfu_wrapper.formats.mjr import Header, Kind, Reader
+from sfu_wrapper.formats.picture import VideoCodec
+from sfu_wrapper.formats.stream import MediaStream
+from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.track import EmptyTrack, TrackFile, TrackKind
+from sfu_wrapper.ports.media import PreparedVideo
+
+_STAGE = "preprocess"
+_OPUS = "opus"
+
+
+def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
+    """As ``convert``, told in the words of the MediaTools port. None: it holds no picture."""
+    track = convert(source, target_dir)
+    if isinstance(track, EmptyTrack) or track.kind is not TrackKind.VIDEO:
+        return None
+    return PreparedVideo(
+        path=track.path,
+        codec=track.codec,
+        zero_us=track.started_us,
+        first_us=track.first_ms * 1000,
+        end_us=track.duration_ms * 1000,
+        packets_lost=track.packets_lost,
+        gaps=len(track.gaps),
+        notes=track.warnings,
+    )
+
+
+def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
+    """Write ``<name>.webm`` (VP8, VP9), ``.mp4`` (H.264), ``.opus`` or ``.wav`` (G.711).
+
+    The file's time 0 is the receipt of the first packet; what is missing is a hole of its length.
+    ``target_dir`` is made where it is not there; a file of that name is replaced.
+
+    Raises:
+        JobFailed: stage ``preprocess``; for good ``UNREADABLE_MJR``, ``UNSUPPORTED_CODEC`` and
+            ``ENCRYPTED_MJR``; worth another try ``MISSING_FILE``, ``MUX_FAILED`` and ``IO_ERROR``.
+    """
+    try:
+        target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _convert(source, target_dir)
+    except Malformed as exc:
+        raise _failed("UNREADABLE_MJR", exc.detail, source, permanent=True) from exc
+    except FileNotFoundError as exc:
+        raise _failed("MISSING_FILE", "the raw file is not there", source) from exc
+    except av.FFmpegError as exc:
+        raise _failed("MUX_FAILED", str(exc), source) from exc
+    except OSError as exc:
+        raise _failed("IO_ERROR", str(exc), source) from exc
+
+
+def _convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
+    reader = Reader(_mapped(source))
+    header = reader.header
+    if header is None:
+        return EmptyTrack(source, "the file ends before its first packet")
+    if header.encrypted:
+        detail = "the media is encrypted end to end"
+        raise _failed("ENCRYPTED_MJR", detail, source, permanent=True)
+    base = target_dir / source.name.removesuffix(".mjr")
+    codec = video_codec(header.codec, header.fmtp)
+    track: TrackFile | str
+    if header.kind is Kind.VIDEO and codec is not None:
+        track = _convert_video(reader, header, codec, base)
+    elif header.kind is Kind.AUDIO and header.codec == _OPUS:
+        track = _convert_opus(reader, header, base)
+    elif header.kind is Kind.AUDIO and header.codec in g711.CODECS:
+        track = _convert_g711(reader, header, base)
+    else:
+        detail = f"codec {header.codec!r} cannot be read"
+        raise _failed("UNSUPPORTED_CODEC", detail, source, permanent=True)
+    return track if isinstance(track, TrackFile) else EmptyTrack(source, track)
+
+
+def _convert_video(
+    reader: Reader, header: Header, codec: VideoCodec, base: Path
+) -> TrackFile | str:
+    stream = MediaStream(reader, CLOCK_HZ)
+    assembler = Assembler(stream.packets(), reader.buffer, codec)
+    shots = assembler.shots()
+    first = next(shots, None)
+    if first is None or first.picture.size is None:
+        return "it holds no key frame" if stream.received else "it holds no packet"
+    account = Account(CLOCK_HZ // 1000)
+    target = _named(base, VIDEO_SUFFIX[header.codec])
+    with finished(target) as part:
+        noted = _noted(chain([first], shots), account)
+        write_video(part, header.codec, first.picture.size, noted)
+    warnings = stream_warnings(reader, stream) + picture_warnings(assembler)
+    return account.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
+
+
+def _noted(shots: Iterator[Shot], account: Account) -> Iterator[Shot]:
+    for shot in shots:
+        account.note(shot.time)
+        if shot.picture.key:
+            account.note_key(shot.time, shot.picture.size)
+        yield shot
+
+
+def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str:
+    stream = MediaStream(reader, opus.RATE)
+    account = Account(opus.RATE // 1000)
+    packets = _opus_packets(stream, reader.buffer, account)
+    first = next(packets, None)
+    if first is None:
+        return "it holds no sound"
+    target = _named(base, ".opus")
+    with finished(target) as part:
+        write_opus(part, chain([first], packets))
+    warnings = stream_warnings(reader, stream)
+    return account.track(target, header, stream, TrackKind.AUDIO, [], warnings)
+
+
+def _opus_packets(
+    stream: MediaStream, buffer: Buffer, account: Account
+) -> Iterator[tuple[int, bytes, int]]:
+    """(time, packet, length) of what is Opus and does not overlap what is already there."""
+    end = 0
+    for packet in stream.packets():
+        data = bytes(buffer[packet.start : packet.end])
+        samples = opus.packet_samples(data)
+        if samples is not None and packet.time >= end:
+            account.note(packet.time, samples)
+            end = packet.time + samples
+            yield packet.time, data, samples
+
+
+def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str:
+    stream = MediaStream(reader, g711.RATE)
+    account = Account(g711.RATE // 1000)
+    packets = _g711_packets(stream, reader.buffer, account)
+    first = next(packets, None)
+    if first is None:
+        return "it holds no sound"
+    target = _named(base, ".wav")
+    with finished(target) as part:
+        write_g711(part, header.codec, chain([first], packets))
+    warnings = stream_warnings(reader, stream)
+    return account.track(target, header, stream, TrackKind.AUDIO, [], warnings)
+
+
+def _g711_packets(
+    stream: MediaStream, buffer: Buffer, account: Account
+) -> Iterator[tuple[int, bytes]]:
+    for packet in stream.packets():
+        data = bytes(buffer[packet.start : packet.end])
+        if data:
+            account.note(packet.time, len(data))
+            yield packet.time, data
+
+
+def _mapped(source: Path) -> Buffer:
+    """The file's bytes, without reading them all; only a regular file is ever waited for."""
+    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Malformed("not a regular file")
+        return mmap(descriptor, 0, access=ACCESS_READ) if status.st_size else b""
+    finally:
+        os.close(descriptor)
+
+
+def _named(base: Path, suffix: str) -> Path:
+    return base.with_name(base.name + suffix)
+
+
+def _failed(code: str, detail: str, source: Path, *, permanent: bool = False) -> JobFailed:
+    return JobFailed(_STAGE, code, detail, permanent=permanent, file=source.name)

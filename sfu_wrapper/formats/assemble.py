@@ -1,0 +1,127 @@
+"""Whole, decodable pictures out of ordered packets.
+
+Decides which pictures are kept. A picture with a packet missing is left out. So is what comes
+before the first key frame, and what follows a loss up to the next key frame: it refers to what is
+not there, and a decoder would show garbage. A receiver that misses something asks for a key frame
+and has it within a second or so; if none comes within ``PATIENCE_S``, nobody missed what was lost
+(a droppable layer, padding) or nobody was there to ask, and the pictures since are kept after all:
+a smear that passes says more than a hole that lasts until the next key frame, minutes later.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.formats.picture import Picture, VideoCodec
+from sfu_wrapper.formats.stream import MediaPacket
+
+CLOCK_HZ = 90_000
+PATIENCE_S = 3
+_NEVER = -1
+_MAX_PENDING = 1_000  # pictures; at any frame rate more than the patience, should time stand still
+
+
+class Shot(NamedTuple):
+    """A picture at its time, in ticks of 90 kHz since the recording's first packet."""
+
+    time: int
+    picture: Picture
+
+
+class Assembler:
+    """One video stream. The counts are complete once ``shots`` has run to its end.
+
+    damaged: pictures left out because packets of them are missing or unreadable.
+    before_key: whole pictures before the first key frame. unreferenced: whole pictures left out
+    because what they refer to is missing. smeared: such pictures that were kept.
+    turns: (time, degrees clockwise) wherever the orientation changes; upright from the beginning
+    unless it says otherwise.
+    """
+
+    def __init__(self, packets: Iterable[MediaPacket], buffer: Buffer, codec: VideoCodec) -> None:
+        self._packets = packets
+        self._buffer = memoryview(buffer)
+        self._codec = codec
+        self.damaged = self.before_key = self.unreferenced = self.smeared = 0
+        self.turns: list[tuple[int, int]] = []
+        self._last: Picture | None = None  # whole, whether kept or not
+        self._started = False
+        self._broken_at: int | None = None
+        self._pending: list[Shot] = []
+
+    def shots(self) -> Iterator[Shot]:
+        """The pictures to keep, in order of sending."""
+        missing = False  # something, since the last whole picture
+        for time, payloads, whole, gap in self._groups():
+            missing = missing or gap
+            if not payloads and whole:
+                continue  # padding alone
+            picture = self._codec.picture(payloads) if whole else None
+            if picture is None:
+                self.damaged += 1
+                self._break(time)
+            elif picture.data:
+                if missing and not (self._last and picture.follows(self._last)):
+                    self._break(time)
+                self._last, missing = picture, False
+                yield from self._judge(Shot(time, picture))
+        self.unreferenced += len(self._pending)
+        self._pending.clear()
+
+    def _groups(self) -> Iterator[tuple[int, list[memoryview], bool, bool]]:
+        """(time, payloads, none missing within, some missing before) for each timestamp.
+
+        Packets of padding come after a picture's last packet and under its timestamp.
+        """
+        buffer, payloads = self._buffer, list[memoryview]()
+        time, whole, closed = _NEVER, True, True
+        gap_before = gap_after = False
+        for at, start, end, marker, gap, rotation in self._packets:
+            if at != time:
+                if time != _NEVER:
+                    yield time, payloads, whole and (closed or not gap), gap_before
+                gap_before, gap_after = gap or gap_after, False
+                time, payloads, whole, closed = at, [], True, False
+            elif gap and closed and start == end:
+                gap_after = True
+            elif gap:
+                whole = False
+            if end > start:
+                payloads.append(buffer[start:end])
+                closed = marker
+            if rotation is not None:
+                self._turn(at, rotation)
+        if time != _NEVER:
+            yield time, payloads, whole and (closed or not payloads), gap_before
+
+    def _judge(self, shot: Shot) -> Iterator[Shot]:
+        if shot.picture.key:
+            self._started = True
+            self._forget()
+            yield shot
+        elif not self._started:
+            self.before_key += 1
+        elif self._broken_at is None:
+            yield shot
+        else:
+            self._pending.append(shot)
+            waited = shot.time - self._broken_at > PATIENCE_S * CLOCK_HZ
+            if waited or len(self._pending) > _MAX_PENDING:
+                self.smeared += len(self._pending)
+                yield from self._pending
+                self._pending.clear()
+                self._broken_at = None
+
+    def _break(self, time: int) -> None:
+        if self._broken_at is None:
+            self._broken_at = time
+
+    def _forget(self) -> None:
+        """A key frame: nothing before it matters any more."""
+        self._broken_at = None
+        self.unreferenced += len(self._pending)
+        self._pending.clear()
+
+    def _turn(self, time: int, degrees: int) -> None:
+        if degrees != (self.turns[-1][1] if self.turns else 0):
+            self.turns.append((time, degrees))

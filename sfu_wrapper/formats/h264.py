@@ -1,0 +1,214 @@
+"""H.264 over RTP (RFC 6184): single units, STAP-A, FU-A; pictures come out as Annex B.
+
+Remembers the parameter sets of the stream, from the SDP or in band, and puts them before every key
+frame that came without: each key frame can then stand at the beginning of a file.
+"""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
+
+from sfu_wrapper.formats.bits import BitReader
+from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.model.errors import Malformed
+
+START_CODE = b"\0\0\0\1"
+
+_TYPE = 0x1F
+_SLICE, _IDR, _SPS, _PPS, _DELIMITER, _FILLER = 1, 5, 7, 8, 9, 12
+_LAST_SINGLE, _STAP_A, _FU_A = 23, 24, 28
+_FU_START, _FU_END = 0x80, 0x40
+_FIRST_MACROBLOCK = 0x80  # of a slice: the code for 0 is a single 1 bit
+_MACROBLOCK_PX = 16
+_CHROMA_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
+
+
+class H264:
+    """Depacketiser of one H.264 stream. fmtp: the SDP's parameters, with the sets if it has any."""
+
+    def __init__(self, fmtp: str | None = None) -> None:
+        self._sps = self._pps = b""
+        self._remember(_sets_of(fmtp or ""))
+
+    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+        """See VideoCodec."""
+        try:
+            units = [unit for unit in _units(payloads) if unit[0] & _TYPE not in _LEFT_OUT]
+        except Malformed:
+            return None
+        self._remember(units)
+        slices = [unit for unit in units if unit[0] & _TYPE in (_SLICE, _IDR)]
+        if not slices:
+            return Picture(b"", key=False)
+        if len(slices[0]) < 2 or not slices[0][1] & _FIRST_MACROBLOCK:
+            return None
+        if all(unit[0] & _TYPE != _IDR for unit in slices):
+            return Picture(_annex_b(units), key=False)
+        return self._key_picture(units)
+
+    def _key_picture(self, units: list[bytes]) -> Picture | None:
+        size = picture_size(self._sps)
+        if not self._pps or size is None:
+            return None
+        types = {unit[0] & _TYPE for unit in units}
+        if not {_SPS, _PPS} <= types:
+            units = [self._sps, self._pps, *(u for u in units if u[0] & _TYPE not in (_SPS, _PPS))]
+        return Picture(_annex_b(units), key=True, size=size)
+
+    def _remember(self, units: Iterable[bytes]) -> None:
+        for unit in units:
+            if unit[0] & _TYPE == _SPS:
+                self._sps = unit
+            elif unit[0] & _TYPE == _PPS:
+                self._pps = unit
+
+
+_LEFT_OUT = (_DELIMITER, _FILLER)
+
+
+def picture_size(sps: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels, cropped (H.264, 7.3.2.1.1); None where it cannot be read."""
+    try:
+        width, height = _read_size(BitReader(sps[1:].replace(b"\0\0\3", b"\0\0")))
+    except Malformed:
+        return None
+    return (width, height) if 0 < width <= 0xFFFF and 0 < height <= 0xFFFF else None
+
+
+def packetise(picture: bytes, mtu: int = 1200) -> list[bytes]:
+    """Cut one Annex B picture into RTP payloads; the last one wants the marker."""
+    payloads = []
+    for unit in split_annex_b(picture):
+        if len(unit) <= mtu:
+            payloads.append(unit)
+            continue
+        indicator = unit[0] & ~_TYPE | _FU_A
+        pieces = [unit[at : at + mtu - 2] for at in range(1, len(unit), mtu - 2)]
+        for index, piece in enumerate(pieces):
+            flags = (0 if index else _FU_START) | (_FU_END if index == len(pieces) - 1 else 0)
+            payloads.append(bytes([indicator, flags | unit[0] & _TYPE]) + piece)
+    return payloads
+
+
+def split_annex_b(data: bytes) -> list[bytes]:
+    """The units between start codes of three or four bytes."""
+    parts = data.split(START_CODE[1:])
+    return [part.rstrip(b"\0") for part in parts[1:] if part.rstrip(b"\0")]
+
+
+def _annex_b(units: list[bytes]) -> bytes:
+    return START_CODE + START_CODE.join(units)
+
+
+def _units(payloads: Sequence[memoryview]) -> Iterator[bytes]:
+    """Raises Malformed where a unit is cut, of unknown form or has an end missing."""
+    fragments: list[memoryview | bytes] = []
+    for payload in payloads:
+        form = payload[0] & _TYPE
+        if form == _FU_A:
+            yield from _fragment(payload, fragments)
+        elif fragments:
+            raise Malformed("a fragmented unit has no end")
+        elif 0 < form <= _LAST_SINGLE:
+            yield bytes(payload)
+        elif form == _STAP_A:
+            yield from _aggregate(payload)
+        else:
+            raise Malformed(f"packets of type {form} are not known")
+    if fragments:
+        raise Malformed("a fragmented unit has no end")
+
+
+def _fragment(payload: memoryview, fragments: list[memoryview | bytes]) -> Iterator[bytes]:
+    if len(payload) < 3:
+        raise Malformed("a fragment is cut")
+    flags = payload[1]
+    if bool(flags & _FU_START) == bool(fragments):
+        raise Malformed("a fragmented unit has no beginning, or two")
+    if not fragments:
+        fragments.append(bytes([payload[0] & ~_TYPE | flags & _TYPE]))
+    fragments.append(payload[2:])
+    if flags & _FU_END:
+        unit = b"".join(fragments)
+        fragments.clear()
+        yield unit
+
+
+def _aggregate(payload: memoryview) -> Iterator[bytes]:
+    position = 1
+    while position < len(payload):
+        length = int.from_bytes(payload[position : position + 2], "big")
+        position += 2
+        if not 0 < length <= len(payload) - position:
+            raise Malformed("an aggregated unit is cut")
+        yield bytes(payload[position : position + length])
+        position += length
+
+
+def _sets_of(fmtp: str) -> list[bytes]:
+    """The parameter sets in the SDP (RFC 6184, 8.1); what is unreadable there is left out."""
+    for field in fmtp.split(";"):
+        name, _, value = field.strip().partition("=")
+        if name == "sprop-parameter-sets":
+            try:
+                return [unit for text in value.split(",") if (unit := b64decode(text))]
+            except (binascii.Error, ValueError):
+                return []
+    return []
+
+
+def _read_size(bits: BitReader) -> tuple[int, int]:
+    profile = bits.bits(8)
+    bits.bits(16)  # constraints and level
+    bits.unsigned()  # id
+    chroma, separate = 1, False
+    if profile in _CHROMA_PROFILES:
+        chroma = bits.unsigned()
+        separate = chroma == 3 and bits.flag()
+        bits.unsigned()  # bit depths
+        bits.unsigned()
+        bits.flag()
+        if bits.flag():
+            _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
+    bits.unsigned()  # frame number bits
+    _skip_picture_order(bits)
+    bits.unsigned()  # reference frames
+    bits.flag()
+    columns = bits.unsigned() + 1
+    rows = bits.unsigned() + 1
+    fields = 1 if bits.flag() else 2
+    if fields == 2:
+        bits.flag()
+    bits.flag()
+    left = right = top = bottom = 0
+    if bits.flag():
+        left, right, top, bottom = (bits.unsigned() for _ in range(4))
+    unit_x = 2 if chroma in (1, 2) and not separate else 1
+    unit_y = (2 if chroma == 1 and not separate else 1) * fields
+    return (
+        columns * _MACROBLOCK_PX - (left + right) * unit_x,
+        rows * _MACROBLOCK_PX * fields - (top + bottom) * unit_y,
+    )
+
+
+def _skip_scaling_lists(bits: BitReader, count: int) -> None:
+    for index in range(count):
+        if not bits.flag():
+            continue
+        last = following = 8
+        for _ in range(16 if index < 6 else 64):
+            if following:
+                following = (last + bits.signed()) % 256
+            last = following or last
+
+
+def _skip_picture_order(bits: BitReader) -> None:
+    kind = bits.unsigned()
+    if kind == 0:
+        bits.unsigned()
+    elif kind == 1:
+        bits.flag()
+        bits.signed()
+        bits.signed()
+        for _ in range(min(bits.unsigned(), 256)):
+            bits.signed()

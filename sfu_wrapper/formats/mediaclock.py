@@ -1,0 +1,82 @@
+"""Media time from 32-bit RTP timestamps, kept honest by the time of receipt.
+
+The sender's clock decides, as it is free of the network's jitter; the recorder's decides where the
+sender's cannot be true. Pure arithmetic: nothing here knows packets.
+"""
+
+from sfu_wrapper.formats.rtp import signed
+
+AHEAD_MS = 3_000
+"""Media further ahead of its receipt would come from the future: the timestamps jumped."""
+
+BEHIND_MS = 10_000
+"""A link may stall and then deliver late; connections do not outlive longer stalls than this."""
+
+SETTLED_MS = 1_000
+"""Within this the two clocks agree, and their slow drift apart is followed."""
+
+PATIENCE_MS = 2_000
+"""A stall's backlog arrives in one go; a difference that stays this long is a shifted clock."""
+
+_FOLLOW = 1 / 256
+_NOTHING_YET = -(1 << 62)
+
+
+class MediaClock:
+    """Time of one stream in ticks of ``hz``; 0 is the receipt of the first packet of the file.
+
+    timed: whether times of receipt are known; without them timestamps are believed.
+    jumps: how often the timestamps had to be corrected.
+    """
+
+    def __init__(self, hz: int, *, timed: bool) -> None:
+        self._hz = hz
+        self._timed = timed
+        self._last_raw: int | None = None
+        self._time = 0
+        self._lead_ms = 0.0  # of media time over receipt, smoothed
+        self._unsettled_since_ms: int | None = None
+        self._given = _NOTHING_YET
+        self._floor = _NOTHING_YET  # what was given out before the last correction
+        self.jumps = 0
+
+    def restart(self) -> None:
+        """The next timestamp has nothing to do with the ones before; receipt alone places it."""
+        self._last_raw = None
+
+    def at(self, raw: int, received_ms: int) -> int:
+        """Ticks of the timestamp ``raw`` of a packet received then. Call in order of sending.
+
+        After a correction time goes on rising, if need be by single ticks until it has caught up.
+        """
+        if self._last_raw is None:
+            self._place(received_ms)
+        else:
+            self._time += signed(raw - self._last_raw, 32)
+            if self._timed and self._has_jumped(received_ms):
+                self.jumps += 1
+                self._place(received_ms)
+        self._last_raw = raw
+        if self._time > self._floor:
+            self._given = self._time
+        else:
+            self._given = self._floor = self._floor + 1
+        return self._given
+
+    def _place(self, received_ms: int) -> None:
+        """Take the time from receipt; without one, go on where the stream was."""
+        self._floor = self._given
+        self._unsettled_since_ms = None
+        if self._timed:
+            self._time = round((received_ms + self._lead_ms) * self._hz / 1000)
+
+    def _has_jumped(self, received_ms: int) -> bool:
+        off_ms = self._time * 1000 / self._hz - received_ms - self._lead_ms
+        if abs(off_ms) < SETTLED_MS:
+            self._lead_ms += off_ms * _FOLLOW
+            self._unsettled_since_ms = None
+            return False
+        if self._unsettled_since_ms is None:
+            self._unsettled_since_ms = received_ms
+        stays = received_ms - self._unsettled_since_ms > PATIENCE_MS
+        return stays or off_ms > AHEAD_MS or off_ms < -BEHIND_MS

@@ -1,0 +1,32 @@
+"""Opus packets (RFC 6716, 3.1): how long they sound."""
+
+RATE = 48_000
+MAX_SAMPLES = 5_760  # 120 ms
+
+_SILK_MS = (10, 20, 40, 60)
+_HYBRID_MS = (10, 20)
+_CELT_TENTHS_MS = (25, 50, 100, 200)
+_FIRST_HYBRID, _FIRST_CELT = 12, 16
+
+
+def packet_samples(packet: bytes | memoryview) -> int | None:
+    """Samples at 48 kHz; None where it is no Opus packet."""
+    if not packet:
+        return None
+    code = packet[0] & 3
+    if code == 3:
+        if len(packet) < 2:
+            return None
+        frames = packet[1] & 0x3F
+    else:
+        frames = 1 if code == 0 else 2
+    samples = frames * _frame_samples(packet[0] >> 3)
+    return samples if 0 < samples <= MAX_SAMPLES else None
+
+
+def _frame_samples(config: int) -> int:
+    if config >= _FIRST_CELT:
+        return _CELT_TENTHS_MS[config & 3] * RATE // 10_000
+    if config >= _FIRST_HYBRID:
+        return _HYBRID_MS[config & 1] * RATE // 1_000
+    return _SILK_MS[config & 3] * RATE // 1_000

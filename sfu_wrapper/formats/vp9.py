@@ -1,0 +1,134 @@
+"""VP9 over RTP (RFC 9628); the layers of one picture come out as one superframe."""
+
+from collections.abc import Sequence
+
+from sfu_wrapper.formats.bits import BitReader
+from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.model.errors import Malformed
+
+_PICTURE_ID, _INTER, _LAYERS, _FLEXIBLE, _BEGIN, _END, _SCALABILITY = 128, 64, 32, 16, 8, 4, 2
+_LONG_PICTURE_ID = 0x80
+_MAX_REFERENCES = 3
+_SYNC_CODE = 0x498342
+_SRGB = 7
+_SUPERFRAME_MARK = 0xC0
+_MAX_LAYERS = 8
+_HEADER_BYTES = 16  # more than the fields read of a frame's header can take
+
+
+class Vp9:
+    """Depacketiser of one VP9 stream."""
+
+    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+        """See VideoCodec."""
+        layers: list[list[memoryview]] = []
+        closed = True
+        for payload in payloads:
+            try:
+                length = _descriptor_length(payload)
+            except IndexError:
+                return None
+            if length >= len(payload) or bool(payload[0] & _BEGIN) != closed:
+                return None
+            if closed:
+                layers.append([])
+            layers[-1].append(payload[length:])
+            closed = bool(payload[0] & _END)
+        if not closed or len(layers) > _MAX_LAYERS:
+            return None
+        return _picture([b"".join(layer) for layer in layers], *_picture_id(payloads[0]))
+
+
+def frame_size(frame: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels of a key frame; None where it is none (bitstream, 6.2)."""
+    try:
+        return _read_size(BitReader(frame[:_HEADER_BYTES]))
+    except Malformed:
+        return None
+
+
+def packetise(frame: bytes, mtu: int = 1200, picture_id: int = 0, key: bool = False) -> list[bytes]:
+    """Cut one frame without layers into RTP payloads; the last one wants the marker."""
+    room = mtu - 3
+    if not frame or room < 1:
+        raise ValueError(f"cannot cut {len(frame)} bytes into payloads of {mtu}")
+    number = (0x8000 | picture_id & 0x7FFF).to_bytes(2, "big")
+    payloads = []
+    for at in range(0, len(frame), room):
+        flags = _PICTURE_ID | (0 if key else _INTER)
+        flags |= (0 if at else _BEGIN) | (_END if at + room >= len(frame) else 0)
+        payloads.append(bytes([flags]) + number + frame[at : at + room])
+    return payloads
+
+
+def _picture(layers: list[bytes], serial: int | None, serial_range: int) -> Picture:
+    sizes = [size for layer in layers if (size := frame_size(layer))]
+    # The lowest layer is the key; higher ones refer to it, and the highest is what is shown.
+    key = frame_size(layers[0]) is not None
+    data = b"".join(layers) + (_superframe_index(layers) if len(layers) > 1 else b"")
+    return Picture(data, key, max(sizes) if key else None, serial, serial_range)
+
+
+def _superframe_index(layers: list[bytes]) -> bytes:
+    mark = bytes([_SUPERFRAME_MARK | 3 << 3 | len(layers) - 1])  # sizes of four bytes
+    return mark + b"".join(len(layer).to_bytes(4, "little") for layer in layers) + mark
+
+
+def _descriptor_length(payload: memoryview) -> int:
+    """Raises IndexError where the payload ends within it."""
+    flags = payload[0]
+    position = 1
+    if flags & _PICTURE_ID:
+        position += 2 if payload[position] & _LONG_PICTURE_ID else 1
+    if flags & _LAYERS:
+        position += 1 if flags & _FLEXIBLE else 2
+    if flags & _FLEXIBLE and flags & _INTER:
+        for _ in range(_MAX_REFERENCES):
+            position += 1
+            if not payload[position - 1] & 1:
+                break
+    if flags & _SCALABILITY:
+        position = _scalability_end(payload, position)
+    return position
+
+
+def _scalability_end(payload: memoryview, position: int) -> int:
+    head = payload[position]
+    position += 1
+    if head & 0x10:  # Y: a size for each layer
+        position += 4 * ((head >> 5) + 1)
+    if head & 0x08:  # G: how pictures refer to each other
+        pictures = payload[position]
+        position += 1
+        for _ in range(pictures):
+            position += 1 + (payload[position] >> 2 & 3)
+    return position
+
+
+def _picture_id(payload: memoryview) -> tuple[int | None, int]:
+    if not payload[0] & _PICTURE_ID:
+        return None, 0
+    if payload[1] & _LONG_PICTURE_ID:
+        return (payload[1] & 0x7F) << 8 | payload[2], 1 << 15
+    return payload[1], 1 << 7
+
+
+def _read_size(bits: BitReader) -> tuple[int, int] | None:
+    if bits.bits(2) != 2:
+        return None
+    profile = bits.bits(1) | bits.bits(1) << 1
+    if profile == 3:
+        bits.flag()
+    if bits.flag() or bits.flag():  # shows an old frame, or is no key frame
+        return None
+    bits.bits(2)
+    if bits.bits(24) != _SYNC_CODE:
+        return None
+    if profile >= 2:
+        bits.flag()
+    if bits.bits(3) != _SRGB:
+        bits.flag()
+        bits.bits(3 if profile & 1 else 0)
+    else:
+        bits.bits(1 if profile & 1 else 0)
+    return bits.bits(16) + 1, bits.bits(16) + 1
