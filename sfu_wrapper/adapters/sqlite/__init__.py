@@ -1,1 +1,1 @@
-"""Embedded store and queue on SQLite."""
+"""The embedded store on SQLite, and what every database file of ours has in common."""

@@ -1,0 +1,143 @@
+"""A store in memory: the same answers as the real one, gone with its process.
+
+Futures resolve on the loop's next turn, in order, never at once, as with a disk.
+``failing`` makes every write fail, as a full disk does.
+"""
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """A ``Store`` for tests. failing: no write succeeds while it is set."""
+
+    def __init__(self) -> None:
+        self.failing = False
+        self._closed = False
+        self._seq = 0
+        self._rooms: dict[RoomUuid, RoomRow] = {}
+        self._epochs: dict[RoomUuid, int] = {}
+        self._outbox: dict[int, OutboxRow] = {}
+        self._answers: dict[str, AnswerRow] = {}
+        self._permissions: dict[tuple[DomainId, UserId | None], RecordingPermissions] = {}
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        """See ``Store``."""
+        return self._write(lambda: self._commit(commit, epoch))
+
+    def mark_published(self, seqs: Sequence[int]) -> "Future[None]":
+        """See ``Store``."""
+
+        def forget() -> None:
+            for seq in seqs:
+                self._outbox.pop(seq, None)
+
+        return self._write(forget)
+
+    def pending_outbox(self, after_seq: int, limit: int) -> tuple[OutboxRow, ...]:
+        """See ``Store``."""
+        later = (row for seq, row in self._outbox.items() if seq > after_seq)
+        return tuple(row for row, _ in zip(later, range(limit), strict=False))
+
+    def unsettled_rooms(self) -> tuple[RoomRow, ...]:
+        """See ``Store``."""
+        return tuple(row for row in self._rooms.values() if not row.settled)
+
+    def room(self, uuid: RoomUuid) -> RoomRow | None:
+        """See ``Store``."""
+        return self._rooms.get(uuid)
+
+    def latest_room(self, room: RoomId) -> RoomRow | None:
+        """See ``Store``."""
+        rows = [row for row in reversed(self._rooms.values()) if row.id == room]
+        return max(rows, key=lambda row: row.created_ms, default=None)
+
+    def answer(self, key: str, now_ms: int) -> AnswerRow | None:
+        """See ``Store``."""
+        found = self._answers.get(key)
+        return found if found is not None and found.expires_ms > now_ms else None
+
+    def forget_answers(self, before_ms: int) -> "Future[None]":
+        """See ``Store``."""
+
+        def forget() -> None:
+            kept = {k: row for k, row in self._answers.items() if row.expires_ms >= before_ms}
+            self._answers = kept
+
+        return self._write(forget)
+
+    def permissions(self, owner: UserKey) -> OwnerPermissions:
+        """See ``Store``."""
+        own = self._permissions.get((owner.domain, owner.user))
+        return OwnerPermissions(own, self._permissions.get((owner.domain, None)))
+
+    def set_permission(
+        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+    ) -> "Future[None]":
+        """See ``Store``."""
+
+        def put() -> None:
+            if permission is None:
+                self._permissions.pop((domain, user), None)
+            else:
+                self._permissions[domain, user] = permission
+
+        return self._write(put)
+
+    def close(self) -> None:
+        """See ``Store``."""
+        self._closed = True
+
+    def _commit(self, commit: Commit, epoch: int) -> tuple[OutboxRow, ...]:
+        rooms = {row.room for row in commit.outbox}
+        if commit.room is not None:
+            rooms.add(commit.room.uuid)
+        if any(self._epochs.get(uuid, epoch) > epoch for uuid in rooms):
+            raise Unavailable("another controller has taken over this room", fenced=True)
+        if commit.room is not None:
+            self._rooms[commit.room.uuid] = commit.room
+            self._epochs[commit.room.uuid] = epoch
+        for answer in commit.answers:
+            self._answers[answer.key] = answer
+        return tuple(self._append(row) for row in commit.outbox)
+
+    def _append(self, row: OutboxRow) -> OutboxRow:
+        self._seq += 1
+        stored = replace(row, seq=self._seq)
+        self._outbox[self._seq] = stored
+        return stored
+
+    def _write(self, change: Callable[[], T]) -> "Future[T]":
+        """Carried out and told on the next turn; refused from now on once closed."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if self._closed:
+            future.set_exception(Unavailable("the store is closed"))
+        else:
+            loop.call_soon(self._carry_out, change, future)
+        return future
+
+    def _carry_out(self, change: Callable[[], T], future: "asyncio.Future[T]") -> None:
+        try:
+            outcome = self._changed(change)
+        except Unavailable as error:
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(outcome)
+
+    def _changed(self, change: Callable[[], T]) -> T:
+        if self.failing:
+            raise Unavailable("the disk is full")
+        return change()

@@ -1,0 +1,73 @@
+"""``ports.jobs.JobLeases`` in the store's own file, shared by every worker of this machine.
+
+Time is the machine's monotonic clock together with its boot id: no jump of the wall clock ends a
+lease, and none outlives a reboot. What is lost with the power is lost with its holder.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sfu_wrapper.adapters.sqlite.database import open_database, translated
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ACQUIRE = """
+    INSERT INTO leases (job, holder, boot, expires_ms) VALUES (:job, :holder, :boot, :expires)
+    ON CONFLICT (job) DO UPDATE SET
+        holder = excluded.holder, boot = excluded.boot, expires_ms = excluded.expires_ms
+    WHERE holder = :holder OR boot != :boot OR expires_ms <= :now
+"""
+
+
+def _boot() -> str:
+    """What a clock reading belongs to; empty where the system does not tell."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+class SqliteLeases:
+    """Job leases; each call is one short transaction on a thread."""
+
+    def __init__(self, path: Path, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        """Open. Raises Misconfigured, Unavailable as ``open_database`` does."""
+        self._path = path
+        self._boot = _boot()
+        self._now_s = monotonic_s
+        self._one_at_a_time = threading.Lock()
+        self._connection = open_database(path, MIGRATIONS)
+
+    async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+        """See ``JobLeases``. Raises Unavailable when the store cannot be written."""
+        now_ms = round(self._now_s() * 1000)
+        values: dict[str, str | int] = {
+            "job": job,
+            "holder": holder,
+            "boot": self._boot,
+            "now": now_ms,
+            "expires": now_ms + round(ttl_s * 1000),
+        }
+        return await asyncio.to_thread(self._run, _ACQUIRE, values) == 1
+
+    async def release(self, job: str, holder: str) -> None:
+        """See ``JobLeases``. Raises Unavailable when the store cannot be written."""
+        sql = "DELETE FROM leases WHERE job = :job AND holder = :holder"
+        await asyncio.to_thread(self._run, sql, {"job": job, "holder": holder})
+
+    def close(self) -> None:
+        """Release the file; leases that are held run out by themselves."""
+        with self._one_at_a_time:
+            self._connection.close()
+
+    def _run(self, sql: str, values: dict[str, str | int]) -> int:
+        with translated(self._path), self._one_at_a_time:
+            return _execute(self._connection, sql, values)
+
+
+def _execute(connection: sqlite3.Connection, sql: str, values: dict[str, str | int]) -> int:
+    return connection.execute(sql, values).rowcount

@@ -1,0 +1,51 @@
+"""The tables of the store, as numbered migrations: append, never change what has been released."""
+
+from typing import Final
+
+from sfu_wrapper.adapters.sqlite.database import Migrations
+
+# rooms keep their rowid: it tells apart two rooms of one id that were made in the same millisecond.
+# outbox numbers are never used again (AUTOINCREMENT), so a reader can page by them.
+_FIRST = (
+    """
+    CREATE TABLE rooms (
+        uuid TEXT NOT NULL UNIQUE, id TEXT NOT NULL, domain TEXT NOT NULL, owner TEXT NOT NULL,
+        life TEXT NOT NULL, settled INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        ended_ms INTEGER, state BLOB NOT NULL, epoch INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX rooms_by_id ON rooms (id, created_ms)",
+    "CREATE INDEX rooms_unsettled ON rooms (created_ms) WHERE settled = 0",
+    """
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, room TEXT NOT NULL, routing_key TEXT NOT NULL,
+        message_id TEXT NOT NULL, correlation_id TEXT NOT NULL, body BLOB NOT NULL,
+        created_ms INTEGER NOT NULL, mandatory INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE answers (
+        key TEXT PRIMARY KEY, digest BLOB NOT NULL, answer BLOB NOT NULL,
+        expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX answers_by_expiry ON answers (expires_ms)",
+    """
+    CREATE TABLE user_permissions (
+        domain TEXT NOT NULL, user TEXT NOT NULL, type TEXT NOT NULL, profile TEXT NOT NULL,
+        PRIMARY KEY (domain, user)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE domain_permissions (
+        domain TEXT PRIMARY KEY, type TEXT NOT NULL, profile TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE leases (
+        job TEXT PRIMARY KEY, holder TEXT NOT NULL, boot TEXT NOT NULL, expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: Final[Migrations] = (_FIRST,)

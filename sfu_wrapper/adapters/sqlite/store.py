@@ -1,0 +1,141 @@
+"""``ports.store.Store`` on one SQLite file: one controller writes, and reads what it has written.
+
+Writes go to the writer's thread; reads happen on the caller's, on a connection of their own, and
+never wait for a write. Decides nothing: rows in, rows out.
+"""
+
+import fcntl
+import os
+import sqlite3
+from asyncio import Future
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sfu_wrapper.adapters.sqlite import lookup, rows
+from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+
+
+class SqliteStore:
+    """A ``Store`` that outlives its process.
+
+    path: the database file; ``<path>.lock`` beside it keeps a second controller out.
+    max_batch: commits that share one transaction. max_waiting: commits that may wait.
+    """
+
+    def __init__(
+        self, path: Path, *, max_batch: int = MAX_BATCH, max_waiting: int = MAX_WAITING
+    ) -> None:
+        """Open. Raises Misconfigured (damaged, newer), Unavailable (in use, not writable)."""
+        self._path = path
+        connection = open_database(path, MIGRATIONS)
+        try:
+            self._lock: int | None = _lock(path)
+            self._reader = open_reader(path)
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = Writer(connection, path, max_batch=max_batch, max_waiting=max_waiting)
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        """See ``Store``."""
+        return self._writer.submit(lambda connection: rows.write(connection, commit, epoch))
+
+    def mark_published(self, seqs: Sequence[int]) -> "Future[None]":
+        """See ``Store``."""
+        gone = [(seq,) for seq in seqs]
+        return self._writer.submit(
+            lambda connection: _many(connection, "DELETE FROM outbox WHERE seq = ?", gone)
+        )
+
+    def pending_outbox(self, after_seq: int, limit: int) -> tuple[OutboxRow, ...]:
+        """See ``Store``."""
+        found = self._read(
+            f"SELECT {rows.OUTBOX} FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 constants of ours
+            (after_seq, limit),
+        )
+        return tuple(rows.outbox_row(row) for row in found)
+
+    def unsettled_rooms(self) -> tuple[RoomRow, ...]:
+        """See ``Store``."""
+        found = self._read(
+            f"SELECT {rows.ROOM} FROM rooms WHERE settled = 0 ORDER BY created_ms, rowid"  # noqa: S608 constants of ours
+        )
+        return tuple(rows.room_row(row) for row in found)
+
+    def room(self, uuid: RoomUuid) -> RoomRow | None:
+        """See ``Store``."""
+        found = self._read(f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?", (uuid,))  # noqa: S608 constants of ours
+        return rows.room_row(found[0]) if found else None
+
+    def latest_room(self, room: RoomId) -> RoomRow | None:
+        """See ``Store``."""
+        found = self._read(
+            f"SELECT {rows.ROOM} FROM rooms WHERE id = ?"  # noqa: S608 constants of ours
+            " ORDER BY created_ms DESC, rowid DESC LIMIT 1",
+            (room,),
+        )
+        return rows.room_row(found[0]) if found else None
+
+    def answer(self, key: str, now_ms: int) -> AnswerRow | None:
+        """See ``Store``."""
+        found = self._read(
+            "SELECT key, digest, answer, expires_ms FROM answers WHERE key = ? AND expires_ms > ?",
+            (key, now_ms),
+        )
+        return AnswerRow(*found[0]) if found else None
+
+    def forget_answers(self, before_ms: int) -> "Future[None]":
+        """See ``Store``."""
+        return self._writer.submit(
+            lambda connection: _many(
+                connection, "DELETE FROM answers WHERE expires_ms < ?", [(before_ms,)]
+            )
+        )
+
+    def permissions(self, owner: UserKey) -> OwnerPermissions:
+        """See ``Store``."""
+        with translated(self._path):
+            return lookup.permissions(self._reader, owner)
+
+    def set_permission(
+        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+    ) -> "Future[None]":
+        """See ``Store``."""
+        return self._writer.submit(
+            lambda connection: rows.write_permission(connection, domain, user, permission)
+        )
+
+    def close(self) -> None:
+        """See ``Store``. A second time does nothing."""
+        self._writer.close()
+        self._reader.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with translated(self._path):
+            return self._reader.execute(sql, values).fetchall()
+
+
+def _many(connection: sqlite3.Connection, sql: str, values: Sequence[tuple[int, ...]]) -> None:
+    connection.executemany(sql, values)
+
+
+def _lock(path: Path) -> int:
+    """Held until the process ends, however it ends. Raises Unavailable when another holds it."""
+    with translated(path):
+        fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(fd)
+        raise Unavailable(f"{path.name} is in use by another controller") from exc
+    return fd

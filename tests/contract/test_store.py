@@ -1,0 +1,143 @@
+"""What every store promises, and that stores which do not keep a promise are found out."""
+
+from asyncio import Future
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.ids import RoomId
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+from tests.helpers import stores
+from tests.helpers.stores import PROMISES, Promise, StoreBench, memory_bench, sqlite_bench
+
+BENCHES = {"memory": memory_bench, "sqlite": sqlite_bench}
+every_promise = pytest.mark.parametrize("promise", PROMISES, ids=lambda p: p.__name__)
+
+
+@pytest.fixture(params=BENCHES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBench]:
+    bench = BENCHES[request.param](tmp_path)
+    yield bench
+    bench.store.close()
+
+
+@every_promise
+async def test_a_store_keeps(promise: Promise, bench: StoreBench) -> None:
+    await promise(bench)
+
+
+class OutboxBesideTheTransaction(MemoryStore):
+    """Writes messages although the commit is refused."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        super().commit(Commit(outbox=commit.outbox), epoch=1_000_000)
+        return super().commit(replace(commit, outbox=()), epoch)
+
+
+class Forgetful(MemoryStore):
+    """Confirms a room before it is written, and never writes it."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        return super().commit(replace(commit, room=None), epoch)
+
+
+class Unfenced(MemoryStore):
+    """Lets every controller write."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        return super().commit(commit, 1)
+
+
+class NumbersAgain(MemoryStore):
+    """Uses the numbers of published rows again."""
+
+    def mark_published(self, seqs: Sequence[int]) -> "Future[None]":
+        self._seq = 0
+        return super().mark_published(seqs)
+
+
+class PublishesTooMuch(MemoryStore):
+    """Takes one confirm for all up to it."""
+
+    def mark_published(self, seqs: Sequence[int]) -> "Future[None]":
+        return super().mark_published(range(max(seqs) + 1))
+
+
+class Unordered(MemoryStore):
+    """Pages the outbox from its end."""
+
+    def pending_outbox(self, after_seq: int, limit: int) -> tuple[OutboxRow, ...]:
+        return super().pending_outbox(after_seq, 1_000)[::-1][:limit]
+
+
+class KeepsAnswersForEver(MemoryStore):
+    """Never lets an answer expire."""
+
+    def answer(self, key: str, now_ms: int) -> AnswerRow | None:
+        return super().answer(key, now_ms=0)
+
+
+class LoadsEverything(MemoryStore):
+    """Takes up rooms that are settled."""
+
+    def unsettled_rooms(self) -> tuple[RoomRow, ...]:
+        return tuple(self._rooms.values())
+
+
+class FindsTheOldest(MemoryStore):
+    """Mistakes a room for the first one of its id."""
+
+    def latest_room(self, room: RoomId) -> RoomRow | None:
+        return next((row for row in self._rooms.values() if row.id == room), None)
+
+
+class DropsAtClose(MemoryStore):
+    """Fails what still waits when it is closed."""
+
+    def close(self) -> None:
+        super().close()
+        self.failing = True
+
+
+BROKEN: dict[Callable[[], MemoryStore], Promise] = {
+    OutboxBesideTheTransaction: stores.a_fenced_off_controller_writes_nothing,
+    Forgetful: stores.what_was_confirmed_is_read_at_once,
+    Unfenced: stores.one_refused_commit_takes_no_other_with_it,
+    NumbersAgain: stores.outbox_numbers_rise_and_are_never_used_again,
+    PublishesTooMuch: stores.only_confirmed_messages_are_forgotten,
+    Unordered: stores.the_outbox_is_paged_in_order,
+    KeepsAnswersForEver: stores.answers_expire_and_can_be_forgotten,
+    LoadsEverything: stores.settled_rooms_are_not_taken_up_again,
+    FindsTheOldest: stores.a_room_id_used_again_means_the_youngest,
+    DropsAtClose: stores.closing_finishes_what_waits_and_refuses_the_rest,
+}
+
+
+class LosesOnReopen(StoreBench):
+    """Starts empty each time."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore)
+
+
+@pytest.mark.parametrize(("broken", "promise"), BROKEN.items(), ids=lambda x: x.__name__)
+async def test_a_broken_store_is_found_out(
+    broken: Callable[[], MemoryStore], promise: Promise
+) -> None:
+    kept = broken()
+
+    def again() -> MemoryStore:
+        kept._closed = False
+        return kept
+
+    # pytest.raises that saw nothing raised fails with an exception that is no Exception.
+    with pytest.raises((Exception, pytest.fail.Exception)):
+        await promise(StoreBench(again))
+
+
+async def test_a_store_that_forgets_between_processes_is_found_out() -> None:
+    with pytest.raises(AssertionError):
+        await stores.state_outbox_and_answer_are_stored_together(LosesOnReopen())

@@ -1,0 +1,238 @@
+"""Stores under test, what one puts into them, and what every store promises.
+
+``PROMISES`` is the contract: run on the fake and on the real store it must pass, run on the broken
+ones something in it must fail.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.sqlite.store import SqliteStore
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.permission import (
+    OwnerPermissions,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+)
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow, Store
+
+EPOCH = 1
+ALICE = UserKey(DomainId("example"), UserId("alice"))
+ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
+SKIP = RecordingPermissions(RecordingType.NONE, RecordingProfile.SKIP)
+
+
+class StoreBench:
+    """A store, and the same data opened again by the next process."""
+
+    def __init__(self, make: Callable[[], Store]) -> None:
+        self._make = make
+        self.store = make()
+
+    def reopen(self) -> Store:
+        """Close, and open what is there."""
+        self.store.close()
+        self.store = self._make()
+        return self.store
+
+
+def memory_bench(_: Path) -> StoreBench:
+    """The fake, whose data lives as long as the bench."""
+    kept = MemoryStore()
+
+    class Reopened(MemoryStore):
+        def __init__(self) -> None:
+            self.__dict__ = kept.__dict__
+            self._closed = False
+
+    return StoreBench(Reopened)
+
+
+def sqlite_bench(folder: Path) -> StoreBench:
+    """The real one."""
+    return StoreBench(lambda: SqliteStore(folder / "store" / "sfu-wrapper.db"))
+
+
+def room(uuid: str = "uuid-1", *, id_: str = "room", at_ms: int = 1, **other: object) -> RoomRow:
+    """A room row; ``other``: life, settled, ended_ms, state."""
+    given: dict[str, object] = {
+        "life": "waiting",
+        "settled": False,
+        "ended_ms": None,
+        "state": b"state",
+    } | other
+    return RoomRow(
+        uuid=RoomUuid(uuid),
+        id=RoomId(id_),
+        domain=ALICE.domain,
+        owner=ALICE.user,
+        created_ms=at_ms,
+        **given,  # type: ignore[arg-type]  # checked by the dataclass's users
+    )
+
+
+def message(n: int, uuid: str = "uuid-1", *, mandatory: bool = True) -> OutboxRow:
+    """The nth message of a room."""
+    return OutboxRow(
+        room=RoomUuid(uuid),
+        routing_key="recordingInfo",
+        message_id=f"{uuid}:{n}",
+        correlation_id="room",
+        body=b'{"n":%d}' % n,
+        created_ms=1000 + n,
+        mandatory=mandatory,
+    )
+
+
+async def state_outbox_and_answer_are_stored_together(bench: StoreBench) -> None:
+    answer = AnswerRow("alice/1", b"digest", b"answer", expires_ms=50)
+    rows = await bench.store.commit(Commit(room(), (message(1), message(2)), (answer,)), EPOCH)
+
+    again = bench.reopen()
+    assert again.room(RoomUuid("uuid-1")) == room()
+    assert again.pending_outbox(0, 10) == rows
+    assert [row.message_id for row in rows] == ["uuid-1:1", "uuid-1:2"]
+    assert again.answer("alice/1", now_ms=49) == answer
+
+
+async def what_was_confirmed_is_read_at_once(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room(state=b"1")), EPOCH)
+    await bench.store.commit(Commit(room(state=b"2", life="established")), EPOCH)
+
+    found = bench.store.room(RoomUuid("uuid-1"))
+    assert found == room(state=b"2", life="established")
+
+
+async def a_fenced_off_controller_writes_nothing(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room(state=b"new")), 2)
+    answer = AnswerRow("alice/1", b"digest", b"answer", expires_ms=50)
+    with pytest.raises(Unavailable):
+        await bench.store.commit(Commit(room(state=b"old"), (message(1),), (answer,)), 1)
+    with pytest.raises(Unavailable):
+        await bench.store.commit(Commit(None, (message(2),)), 1)
+
+    again = bench.reopen()
+    assert again.room(RoomUuid("uuid-1")) == room(state=b"new")
+    assert again.pending_outbox(0, 10) == ()
+    assert again.answer("alice/1", now_ms=1) is None
+
+
+async def one_refused_commit_takes_no_other_with_it(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room("fenced")), 2)
+    futures = [
+        bench.store.commit(Commit(room("a"), (message(1, "a"),)), EPOCH),
+        bench.store.commit(Commit(room("fenced"), (message(1, "fenced"),)), EPOCH),
+        bench.store.commit(Commit(room("b"), (message(1, "b"),)), EPOCH),
+    ]
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+
+    assert [isinstance(outcome, Unavailable) for outcome in outcomes] == [False, True, False]
+    assert [row.room for row in bench.reopen().pending_outbox(0, 10)] == ["a", "b"]
+
+
+async def outbox_numbers_rise_and_are_never_used_again(bench: StoreBench) -> None:
+    (first,) = await bench.store.commit(Commit(None, (message(1),)), EPOCH)
+    await bench.store.mark_published([first.seq])
+    (second,) = await bench.reopen().commit(Commit(None, (message(2),)), EPOCH)
+
+    assert 0 < first.seq < second.seq
+
+
+async def the_outbox_is_paged_in_order(bench: StoreBench) -> None:
+    commits = [bench.store.commit(Commit(None, (message(n),)), EPOCH) for n in range(10)]
+    rows = [row for (row,) in await asyncio.gather(*commits)]
+
+    assert [row.message_id for row in rows] == [f"uuid-1:{n}" for n in range(10)]
+    assert list(bench.store.pending_outbox(0, 4)) == rows[:4]
+    assert list(bench.store.pending_outbox(rows[3].seq, 100)) == rows[4:]
+
+
+async def only_confirmed_messages_are_forgotten(bench: StoreBench) -> None:
+    rows = await bench.store.commit(Commit(None, tuple(message(n) for n in range(4))), EPOCH)
+    await bench.store.mark_published([rows[0].seq, rows[2].seq, 999])
+
+    assert bench.reopen().pending_outbox(0, 10) == (rows[1], rows[3])
+
+
+async def settled_rooms_are_not_taken_up_again(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room("a")), EPOCH)
+    await bench.store.commit(Commit(room("b", at_ms=2)), EPOCH)
+    await bench.store.commit(Commit(room("a", settled=True, life="ended", ended_ms=9)), EPOCH)
+
+    again = bench.reopen()
+    assert [row.uuid for row in again.unsettled_rooms()] == ["b"]
+    assert again.room(RoomUuid("a")) == room("a", settled=True, life="ended", ended_ms=9)
+
+
+async def a_room_id_used_again_means_the_youngest(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room("old", at_ms=1)), EPOCH)
+    await bench.store.commit(Commit(room("young", at_ms=1)), EPOCH)
+    await bench.store.commit(Commit(room("old", at_ms=1, life="ended")), EPOCH)
+
+    found = bench.reopen().latest_room(RoomId("room"))
+    assert found is not None
+    assert found.uuid == "young"
+    assert bench.store.latest_room(RoomId("nobody's")) is None
+    assert bench.store.room(RoomUuid("nobody's")) is None
+
+
+async def answers_expire_and_can_be_forgotten(bench: StoreBench) -> None:
+    early = AnswerRow("early", b"d", b"a", expires_ms=100)
+    late = AnswerRow("late", b"d", b"a", expires_ms=200)
+    await bench.store.commit(Commit(answers=(early, late)), EPOCH)
+    assert bench.store.answer("early", now_ms=100) is None
+    assert bench.store.answer("late", now_ms=100) == late
+    await bench.store.forget_answers(before_ms=150)
+
+    assert bench.store.answer("early", now_ms=0) is None
+    assert bench.store.answer("late", now_ms=0) == late
+
+
+async def permissions_of_user_and_domain_are_apart(bench: StoreBench) -> None:
+    store = bench.store
+    await store.set_permission(ALICE.domain, None, SKIP)
+    assert store.permissions(ALICE) == OwnerPermissions(None, SKIP)
+    await store.set_permission(ALICE.domain, ALICE.user, ALWAYS)
+    assert bench.reopen().permissions(ALICE) == OwnerPermissions(ALWAYS, SKIP)
+    await bench.store.set_permission(ALICE.domain, None, None)
+    assert bench.store.permissions(ALICE) == OwnerPermissions(ALWAYS, None)
+    await bench.store.set_permission(ALICE.domain, ALICE.user, None)
+
+    assert bench.store.permissions(ALICE) == OwnerPermissions()
+    elsewhere = UserKey(DomainId("other"), ALICE.user)
+    assert bench.store.permissions(elsewhere) == OwnerPermissions()
+
+
+async def closing_finishes_what_waits_and_refuses_the_rest(bench: StoreBench) -> None:
+    futures = [bench.store.commit(Commit(None, (message(n),)), EPOCH) for n in range(5)]
+    bench.store.close()
+    late = bench.store.commit(Commit(None, (message(9),)), EPOCH)
+
+    await asyncio.gather(*futures)
+    with pytest.raises(Unavailable):
+        await late
+    assert len(bench.reopen().pending_outbox(0, 10)) == 5
+
+
+Promise = Callable[[StoreBench], Awaitable[None]]
+
+PROMISES: tuple[Promise, ...] = (
+    state_outbox_and_answer_are_stored_together,
+    what_was_confirmed_is_read_at_once,
+    a_fenced_off_controller_writes_nothing,
+    one_refused_commit_takes_no_other_with_it,
+    outbox_numbers_rise_and_are_never_used_again,
+    the_outbox_is_paged_in_order,
+    only_confirmed_messages_are_forgotten,
+    settled_rooms_are_not_taken_up_again,
+    a_room_id_used_again_means_the_youngest,
+    answers_expire_and_can_be_forgotten,
+    permissions_of_user_and_domain_are_apart,
+    closing_finishes_what_waits_and_refuses_the_rest,
+)
