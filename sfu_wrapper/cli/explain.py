@@ -1,0 +1,159 @@
+"""``sfu-wrapper explain``: why a call of this user would or would not be recorded.
+
+Looks up what is stored, asks the core, and puts its answer into sentences. Nothing is written.
+"""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+
+from sfu_wrapper.adapters.sqlite.lookup import stored_permissions
+from sfu_wrapper.cli import common
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.policy import Decision, Reason, Source, asks, decide
+from sfu_wrapper.model.errors import Malformed, Misconfigured
+from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.model.room import Kind, Origin
+
+_REASONS = {
+    Reason.NO_PERMISSION: "neither user nor domain has a permission, and rooms.record is none",
+    Reason.PROFILE: "the permission that counts has a recordingProfile other than always",
+    Reason.TYPE_NONE: "the permission that counts has recordingType none",
+    Reason.NOT_ASKED: "the room does not ask for it (record)",
+    Reason.AT_START_OFF: "recordRecordingAtStart is false",
+    Reason.PUBLIC_ROOM: "public rooms are never recorded",
+    Reason.PSTN_OFF: "trunk.recordIncomingPSTN is false",
+    Reason.PSTN_CONFLICT: "recordRecordingAtStart is false, and trunk.conflict is not record",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The call that is asked about. record: the flag as the room would carry it."""
+
+    owner: UserKey
+    kind: Kind
+    origin: Origin
+    record: bool | None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The call that is asked about."""
+    parser.add_argument("--user", required=True, metavar="U", help="the caller, or the creator")
+    parser.add_argument("--domain", metavar="D", help="its domain (default: what follows its @)")
+    parser.add_argument("--kind", type=Kind, choices=list(Kind), default=Kind.DIRECT)
+    parser.add_argument("--origin", type=Origin, choices=list(Origin), default=Origin.INTERNAL)
+    parser.add_argument("--record", choices=["true", "false"], help="the flag (default: not given)")
+
+
+def run(args: Namespace) -> int:
+    """Print the decision with the level that decided."""
+    question = _question(args)
+    settings = common.configured(args).settings
+    stored = _stored(settings, question.owner)
+    decision = decide(
+        question.kind, question.origin, question.record, stored, settings.policy_settings()
+    )
+    lines = _story(question, decision, stored, settings)
+    common.emit(args, "\n".join(lines), **_answer(question, decision, stored, settings))
+    return common.DONE
+
+
+def _question(args: Namespace) -> Question:
+    domain = args.domain or args.user.rpartition("@")[2]
+    if not args.domain and "@" not in args.user:
+        raise Malformed(f"--domain is needed: {args.user} names none")
+    if args.origin is Origin.PSTN and args.kind is not Kind.DIRECT:
+        raise Malformed("--origin pstn goes with --kind direct only")
+    record = None if args.record is None else args.record == "true"
+    return Question(UserKey(DomainId(domain), UserId(args.user)), args.kind, args.origin, record)
+
+
+def _stored(settings: Settings, owner: UserKey) -> OwnerPermissions:
+    file = settings.store.sqlite_file
+    if file is None:
+        raise Misconfigured("store.url: explain reads sqlite:<file> only in this version")
+    return stored_permissions(file, owner)
+
+
+def _story(
+    question: Question, decision: Decision, stored: OwnerPermissions, settings: Settings
+) -> list[str]:
+    flag = {None: "no record flag", True: "record true", False: "record false"}[question.record]
+    levels = {
+        Source.USER: f"user {question.owner.user}: {_words(stored.user)}",
+        Source.DOMAIN: f"domain {question.owner.domain}: {_words(stored.domain)}",
+        Source.SYSTEM: f"system: rooms.record = {settings.rooms.record}",
+        Source.TRUNK: f"trunk: recordIncomingPSTN = {_bool(settings.trunk.record_incoming_pstn)}",
+    }
+    if question.origin is Origin.INTERNAL:
+        del levels[Source.TRUNK]
+    return [
+        f"a {question.kind} room, {question.origin}, {flag}"
+        f" (counts as {_bool(asks(question.kind, question.record))})",
+        *(f"  {text}{_mark(source, decision)}" for source, text in levels.items()),
+        _automatic(decision),
+        _by_hand(question, decision),
+    ]
+
+
+def _automatic(decision: Decision) -> str:
+    if decision.reason is None:
+        return f"starts by itself when established: yes, recording {decision.type}"
+    return f"starts by itself when established: no, {_REASONS[decision.reason]} ({decision.reason})"
+
+
+def _by_hand(question: Question, decision: Decision) -> str:
+    if question.origin is Origin.PSTN:
+        return "can be started by hand: by nobody, its creator is the PSTN user"
+    if not decision.allowed:
+        return "can be started by hand: by nobody"
+    owner = question.owner.user
+    return f"can be started by hand: by {owner} and by nobody else, recording {decision.type}"
+
+
+def _answer(
+    question: Question, decision: Decision, stored: OwnerPermissions, settings: Settings
+) -> dict[str, object]:
+    return {
+        "user": question.owner.user,
+        "domain": question.owner.domain,
+        "kind": question.kind,
+        "origin": question.origin,
+        "record": asks(question.kind, question.record),
+        "automatic": decision.automatic,
+        "allowed": decision.allowed,
+        "startBy": question.owner.user if decision.allowed else None,
+        "type": decision.type,
+        "source": decision.source,
+        "reason": decision.reason,
+        "levels": {
+            "user": _fields(stored.user),
+            "domain": _fields(stored.domain),
+            "system": settings.rooms.record,
+        },
+    }
+
+
+def _mark(source: Source, decision: Decision) -> str:
+    return "   <- decides" if source is decision.source else ""
+
+
+def _words(permission: RecordingPermissions | None) -> str:
+    if permission is None:
+        return "no permission stored"
+    profile, kind = permission.recording_profile, permission.recording_type
+    return f"recordingProfile {profile}, recordingType {kind}"
+
+
+def _fields(permission: RecordingPermissions | None) -> dict[str, str] | None:
+    if permission is None:
+        return None
+    return {
+        "recordingType": permission.recording_type,
+        "recordingProfile": permission.recording_profile,
+    }
+
+
+def _bool(value: bool) -> str:
+    return str(value).lower()
