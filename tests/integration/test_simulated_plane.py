@@ -11,12 +11,14 @@ from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
+    CaptureRef,
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
 )
 from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture, UnpublishTrack
 from sfu_wrapper.formats import mjr
+from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
 from tests.helpers.planes import (
     AUDIO,
@@ -146,6 +148,15 @@ async def test_a_second_try_within_a_segment_overwrites_nothing(tmp_path: Path) 
         first.files[0].filename,
         "recording-bridge-1-1-2.wav",
     ]
+
+
+async def test_rooms_of_one_bridge_share_no_mix(tmp_path: Path) -> None:
+    captures = [CaptureRef(RoomUuid(f"r{n}"), SegmentNo(1), Medium.AUDIO) for n in range(8)]
+    async with running(simulated(tmp_path)) as bench:
+        bench.tell(*(start(capture) for capture in captures))
+        started = [await bench.until(CaptureStarted) for _ in captures]
+
+    assert len({fact.files[0].filename for fact in started}) == len(captures)
 
 
 async def test_when_the_plane_dies_its_captures_are_lost_with_usable_files(

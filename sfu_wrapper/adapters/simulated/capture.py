@@ -147,11 +147,11 @@ class VideoCapture(Capture):
         picture = _picture(self.ref.room, seated, settings)  # takes its time, so it comes first
         start_us = self._clock.now_us()
         file = self._plan(seated.track, start_us // 1000)
-        self._journal.note(file)
         path = self._folders.file(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         film = Film(path, picture, start_us, settings.fps, settings.bit_rate)
         self._films[seated.track] = film, file
+        self._journal.note(file)
         film.advance(start_us)
 
     def _plan(self, track: Track, started_ms: int) -> RawFile:
@@ -188,10 +188,8 @@ class AudioCapture(Capture):
         super().__init__(begin, folders, journal)
         self._heard: dict[Track, int] = {}
         folders.audio.mkdir(parents=True, exist_ok=True)
-        start_us = self._clock.now_us()
-        self._file = self._plan(begin, start_us // 1000)
+        self._file, self._mix = self._open(begin)
         journal.note(self._file)
-        self._mix = Mix(folders.file(self._file), start_us)
         self._hear(*begin.tracks)
 
     def add(self, *seated: Seated) -> bool:
@@ -225,15 +223,18 @@ class AudioCapture(Capture):
         self._journal.note(replace(self._file, stopped_ms=stopped_ms))
         return stopped_ms
 
-    def _plan(self, begin: Begin, at_ms: int) -> RawFile:
-        """The name of the mix; a further try within the segment gets one of its own."""
-        stem, tries = f"recording-{begin.confbridge_id}-{self.ref.segment}", 1
+    def _open(self, begin: Begin) -> tuple[RawFile, Mix]:
+        """A mix of its own for each try within the segment, and for each room of a bridge."""
+        start_us = self._clock.now_us()
+        stem = f"recording-{begin.confbridge_id}-{self.ref.segment}"
+        name, tries = f"{stem}.wav", 1
         while True:
-            name = f"{stem}.wav" if tries == 1 else f"{stem}-{tries}.wav"
-            file = RawFile(name, Stream.AUDIO, at_ms, mixer="simulated")
-            if not self._folders.file(file).exists():
-                return file
-            tries += 1
+            file = RawFile(name, Stream.AUDIO, start_us // 1000, mixer="simulated")
+            try:
+                return file, Mix(self._folders.file(file), start_us)
+            except FileExistsError:
+                tries += 1
+                name = f"{stem}-{tries}.wav"
 
 
 def open_capture(begin: Begin, settings: Settings, folders: Folders) -> Capture:

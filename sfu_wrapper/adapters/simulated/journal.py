@@ -1,4 +1,4 @@
-"""Which files belong to a capture: written down before they are opened, read after a crash.
+"""Which files belong to a capture: written down as soon as they exist, read after a crash.
 
 One file a capture below ``recordings_path/.simulated``, a line for each file when it is opened
 and when it is closed, the last line of a name wins. Its modification time says when the capture
@@ -64,7 +64,7 @@ class Journal:
         return tuple(self._files.values())
 
     def note(self, *files: RawFile) -> None:
-        """Write down files that are about to be opened, or were closed."""
+        """Write down files that were opened (before any media is in them) or closed."""
         os.write(self._fd, b"".join(dump(file) for file in files))
         self._files |= {file.filename: file for file in files}
 
@@ -170,6 +170,6 @@ def _parse(data: bytes) -> dict[str, RawFile]:
         try:
             file = _LINES.load(line)
         except Broken:
-            continue  # cut by a crash: the file it speaks of was never opened
+            continue  # cut by a crash: the file it speaks of holds nothing yet
         files[file.filename] = file
     return files
