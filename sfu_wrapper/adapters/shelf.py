@@ -180,7 +180,10 @@ def _unsafe(filename: str, why: str) -> JobFailed:
 
 
 def _folder(path: Path) -> Path:
-    path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    """Make it and what leads to it for our own user alone; what is there stays as it is."""
+    for missing in reversed([path, *path.parents]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir(mode=_FOLDER_MODE)
     return path
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from sfu_wrapper.core.intervals import Held, Interval, Span
+from sfu_wrapper.core.intervals import Interval, Span
 from sfu_wrapper.core.layout import MAX_TILES, Tile, grid
 
 CANVAS_WIDTH, CANVAS_HEIGHT = 640, 480
 FRAMES_PER_S = 25
 FRAME_US = 1_000_000 // FRAMES_PER_S
+SHORTEST_CHAPTER_US = 500_000  # nobody wants to jump to the moment between two joins
 
 Codec = Literal["vp8", "vp9"]
 Quality = Literal["low", "medium", "high"]
@@ -45,11 +46,20 @@ class OutputRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """By how many degrees clockwise pictures have to be turned from then on: 0, 90, 180, 270."""
+
+    at_us: int
+    degrees: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """One video file. zero_us: when its own time 0 is; key: changes nothing, names it in logs."""
+    """One video file. zero_us: when its own time 0 is; turns: in order, in its own time."""
 
     path: str
     zero_us: int
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,10 @@ class Composition:
 
 
 def choose(rules: OutputRules, *, video: bool, audio: bool, most_on_screen: int) -> Output:
-    """Which output a segment gets; ``why_split`` has the reason where it is not as configured."""
+    """Which output a segment gets.
+
+    video, audio: whether there is any; ``why_split`` has the reason where it is not as configured.
+    """
     if not video and not audio:
         return Output.NONE
     if rules.split or why_split(rules, most_on_screen) is not None:
@@ -138,6 +151,7 @@ def compose(
         chapters=tuple(
             Chapter(i.start_us, i.stop_us, ", ".join(titles[t] for t in i.tracks) or "nobody")
             for i in cut
+            if i.stop_us - i.start_us >= SHORTEST_CHAPTER_US
         ),
     )
 
@@ -150,11 +164,6 @@ def zero_us(started_ms: int, file_zero_us: int, span: Span) -> int:
 def sound_start_us(started_ms: int, sound_started_ms: int, delay_ms: int) -> int:
     """Where the first sample of a mix that lags by ``delay_ms`` belongs in the segment."""
     return (sound_started_ms - delay_ms - started_ms) * 1000
-
-
-def held_us(held: Held) -> int:
-    """For how long a file holds pictures."""
-    return held.end_us - held.first_us
 
 
 def _scene(interval: Interval) -> Scene:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sfu_wrapper.core.plan import Composition, Sound
+from sfu_wrapper.core.plan import Composition, Sound, Turn
 
 Progress = Callable[[float], None]
 
@@ -18,6 +18,7 @@ class PreparedVideo:
     zero_us: epoch microseconds of the file's own time 0, by the clock of whoever wrote it.
     first_us, end_us: in the file's own time, when its first picture shows and its last is over.
     packets_lost, gaps: what never arrived, and how often nothing did for a while.
+    turns: of pictures that were sent turned, in the file's own time.
     notes: what had to be survived, for the log and the warnings.
     """
 
@@ -29,6 +30,7 @@ class PreparedVideo:
     packets_lost: int = 0
     gaps: int = 0
     notes: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
 
 class MediaTools(Protocol):

@@ -48,6 +48,7 @@ class Material:
             Source(
                 str(video.prepared.path),
                 zero_us(info.started_ms, video.prepared.zero_us, shifts.get(track, unseen)),
+                video.prepared.turns,
             )
             for track, video in enumerate(self.videos)
         )

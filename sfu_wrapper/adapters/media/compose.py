@@ -87,7 +87,7 @@ class _Painter:
             if picture is None:
                 self.canvas.blacken(tile)
             else:
-                self.canvas.paint(tile, picture.frame)
+                self.canvas.paint(tile, picture)
 
     def _enter(self, scene: Scene) -> None:
         self._scene = scene
@@ -96,6 +96,5 @@ class _Painter:
         for gone in self._readers.keys() - self._shown.keys():
             self._readers.pop(gone).close()
         for source in self._shown.keys() - self._readers.keys():
-            file = self._sources[source]
-            self._readers[source] = PictureReader(file.path, file.zero_us)
+            self._readers[source] = PictureReader(self._sources[source])
             self._stack.callback(self._readers[source].close)

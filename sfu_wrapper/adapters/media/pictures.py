@@ -4,6 +4,7 @@ A reader hands out what is to be seen at rising times; a canvas paints tiles in 
 only what has changed. Neither knows about scenes.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.layout import Tile, fit
+from sfu_wrapper.core.plan import Source
 
 Plane = NDArray[np.uint8]
 
@@ -26,18 +28,22 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One decoded picture; at_us is when it shows, in segment time."""
+    """One decoded picture.
+
+    at_us: when it shows, in segment time. degrees: by how much it has to be turned clockwise.
+    """
 
     at_us: int
     frame: av.VideoFrame
+    degrees: int = 0
 
 
 class PictureReader:
     """Reads one file once, front to back. What cannot be decoded is left out."""
 
-    def __init__(self, path: str, zero_us: int) -> None:
-        self._container = av.open(path, metadata_errors="replace")
-        self._pictures = self._decode(zero_us)
+    def __init__(self, source: Source) -> None:
+        self._container = av.open(source.path, metadata_errors="replace")
+        self._pictures = self._decode(source)
         self._shown: Picture | None = None
         self._next = next(self._pictures, None)
 
@@ -56,9 +62,10 @@ class PictureReader:
             return None
         return self._shown
 
-    def _decode(self, zero_us: int) -> Iterator[Picture]:
+    def _decode(self, source: Source) -> Iterator[Picture]:
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1
+        turns, degrees = deque(source.turns), 0
         last_us: int | None = None
         for packet in self._container.demux(stream):
             try:
@@ -68,10 +75,12 @@ class PictureReader:
             for frame in frames:
                 if frame.pts is None or frame.time_base is None:
                     continue
-                at_us = zero_us + int(frame.pts * frame.time_base / _US)
+                at_us = int(frame.pts * frame.time_base / _US)
+                while turns and turns[0].at_us <= at_us:
+                    degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
                     last_us = at_us
-                    yield Picture(at_us, frame)
+                    yield Picture(source.zero_us + at_us, frame, degrees)
 
 
 class Canvas:
@@ -101,18 +110,20 @@ class Canvas:
         for plane, value in zip(self._within(tile), BLACK, strict=True):
             plane[:] = value
 
-    def paint(self, tile: Tile, frame: av.VideoFrame) -> None:
+    def paint(self, tile: Tile, picture: Picture) -> None:
         """Fit the picture into the tile; a change of its size leaves nothing of the one before."""
-        size = frame.width, frame.height
+        frame, quarters = picture.frame, picture.degrees // 90 % 4
+        lies = quarters % 2 == 1
+        size = (frame.height, frame.width) if lies else (frame.width, frame.height)
         if self._painted.get(tile) != size:
             self.blacken(tile)
             self._painted[tile] = size
         place = fit(tile, *size)
-        scaled = _scaled(frame, place.width, place.height)
-        for target, plane in zip(self._within(place), scaled.planes, strict=True):
-            rows, columns = target.shape
+        width, height = (place.height, place.width) if lies else (place.width, place.height)
+        scaled = _scaled(frame, width, height)
+        for target, plane, step in zip(self._within(place), scaled.planes, (1, 2, 2), strict=True):
             pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            target[:] = pixels[:rows, :columns]
+            target[:] = np.rot90(pixels[: height // step, : width // step], -quarters)
 
     def frame(self, number: int, time_base: Fraction) -> av.VideoFrame:
         """A copy of what stands on it now."""

@@ -22,6 +22,7 @@ from sfu_wrapper.adapters.media.mux import (
     write_opus,
     write_video,
 )
+from sfu_wrapper.core.plan import Turn
 from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot
 from sfu_wrapper.formats.buffer import Buffer
@@ -51,6 +52,7 @@ def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
         packets_lost=track.packets_lost,
         gaps=len(track.gaps),
         notes=track.warnings,
+        turns=tuple(Turn(one.at_ms * 1000, one.degrees) for one in track.rotations),
     )
 
 

@@ -10,11 +10,11 @@ from typing import assert_never
 import av
 
 from sfu_wrapper.adapters.media.compose import compose
-from sfu_wrapper.adapters.media.prepare import prepare
+from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import holds_sound
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.verify import Expected, verify
-from sfu_wrapper.core.plan import FRAME_US, Composition, Sound
+from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
 
@@ -93,8 +93,7 @@ def carry_out(task: Task, progress: Progress) -> Result:
 def _carry_out(task: Task, progress: Progress) -> Result:
     match task:
         case Preprocess(source=source, target_dir=target_dir):
-            target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return prepare(source, target_dir)
+            return preprocess(source, target_dir)
         case HoldsSound(source=source):
             return holds_sound(source)
         case Compose(plan=plan, target=target):
@@ -132,7 +131,10 @@ def result_from_json(value: object) -> Result:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, dict):
-        return PreparedVideo(
-            **value | {"path": Path(value["path"]), "notes": tuple(value["notes"])}
-        )
+        inner = {
+            "path": Path(value["path"]),
+            "notes": tuple(value["notes"]),
+            "turns": tuple(Turn(**turn) for turn in value["turns"]),
+        }
+        return PreparedVideo(**value | inner)
     raise ValueError(f"no result of a media task: {value!r:.80}")
