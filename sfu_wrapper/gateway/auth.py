@@ -34,6 +34,20 @@ class Authenticator(Protocol):
         ...
 
 
+def bearer(values: Sequence[str], authenticator: Authenticator) -> Identity | None:
+    """Whom the ``Authorization`` headers of one request name; None where there is none.
+
+    Raises:
+        Refused: UNAUTHENTICATED: several, another scheme, or a token that is not believed.
+    """
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer":
+        return authenticator.identify("")  # no token at all: refused in the same words
+    return authenticator.identify(token.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
     """A key with the signatures that it may verify."""

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from websockets.datastructures import Headers
 
-from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.auth import Authenticator, bearer
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.identity import Identity, Role
@@ -49,7 +49,7 @@ def judge(
     if not _origin_allowed(headers, settings):
         return Rejected(HTTPStatus.FORBIDDEN, "this origin may not connect")
     try:
-        identity = _identity(headers, authenticator)
+        identity = bearer(headers.get_all("Authorization"), authenticator)
     except Refused as exc:
         return Rejected(HTTPStatus.UNAUTHORIZED, exc.detail)
     if path is Path.CLIENT:
@@ -65,14 +65,3 @@ def _origin_allowed(headers: Headers, settings: GatewaySettings) -> bool:
     """Programs send no origin and no browser leaves it out, so that only a wrong one counts."""
     origins = headers.get_all("Origin")
     return not settings.allowed_origins or settings.allowed_origins.issuperset(origins)
-
-
-def _identity(headers: Headers, authenticator: Authenticator) -> Identity | None:
-    """Whom the Authorization header names; None where there is none. Raises Refused."""
-    values = headers.get_all("Authorization")
-    if not values:
-        return None
-    scheme, _, token = values[0].partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer":
-        return authenticator.identify("")  # no token at all: refused in the same words
-    return authenticator.identify(token.strip())

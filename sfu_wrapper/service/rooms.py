@@ -19,7 +19,7 @@ from sfu_wrapper.core.events import (
     UserGone,
 )
 from sfu_wrapper.core.facts import CaptureStarted, PlaneBack, PlaneFact
-from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.requests import StopCapture
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
@@ -36,20 +36,31 @@ from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.creation import room_spec
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
+from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.repeats import Repeats
 from sfu_wrapper.service.replies import encode_error, internal_error
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.translate import Build, event_of, requester
-from sfu_wrapper.wire.answers import room_json
+from sfu_wrapper.wire.answers import listed_json, room_json
 from sfu_wrapper.wire.roomstate import decode_room
-from sfu_wrapper.wire.signaling import CreateRoom, GetRoom, JoinRoom, Request, ok_response
+from sfu_wrapper.wire.signaling import (
+    CreateRoom,
+    GetRoom,
+    JoinRoom,
+    ListRooms,
+    Request,
+    ok_response,
+)
 
 log = logging.getLogger(__name__)
 
 
 class Rooms:
-    """Every room of this controller (``service.clients.RoomsApi``)."""
+    """Every room of this controller (``service.clients.RoomsApi``).
+
+    reader: for whoever only looks.
+    """
 
     def __init__(
         self,
@@ -88,6 +99,9 @@ class Rooms:
             self._sessions,
             store,
             lambda room: RoomActor(self._around, room.uuid, room),
+        )
+        self.reader = RoomReader(
+            self._directory, self._finder, clock, rules.policy, store.permissions
         )
 
     def load(self) -> None:
@@ -149,6 +163,9 @@ class Rooms:
             if isinstance(request.payload, GetRoom):
                 self._look(client, request, request.payload)
                 return
+            if isinstance(request.payload, ListRooms):
+                self._list(client, request, request.payload)
+                return
             ref = ref_of(client.identity, request)
             if self._repeats.begin(client, ref, self._clock.now().wall_ms):
                 self._post(client, request, ref)
@@ -204,6 +221,19 @@ class Rooms:
                 client.deliver(encode_error(request, error))
 
         self._meant(client, payload.room).post(Look(read))
+
+    def _list(self, client: Client, request: Request, payload: ListRooms) -> None:
+        by = requester(client.identity)
+        if not by.service and not by.admin:
+            message = "rooms are listed for the room service and for a domain's administrator"
+            raise Refused(Code.FORBIDDEN, message)
+        state = None if payload.state is None else Life(payload.state)
+        page = self.reader.page(by, limit=payload.limit, after=payload.after, state=state)
+        shown = [
+            listed_json(each.room, each.permissions, self.reader.policy) for each in page.rooms
+        ]
+        more = {} if page.next is None else {"next": page.next}
+        client.deliver(ok_response(request.endpoint, request.id, {"rooms": shown, **more}))
 
     def _meant(self, client: Client, room_id: str | None) -> RoomActor:
         if room_id is None:

@@ -138,6 +138,11 @@ def room_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings)
     }
 
 
+def listed_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+    """A room for whoever may see those of several domains: as getRoom says, and the domain."""
+    return room_json(room, permissions, policy) | {"domain": room.domain}
+
+
 def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
     """The ``recording`` object."""
     view = recording_view(room, permissions, policy)
