@@ -43,7 +43,12 @@ class Command:
 
 
 COMMANDS = (
+    Command("serve", "the controller: decides and drives recording"),
+    Command("worker", "the recording service: turns raw media into finished files"),
+    Command("demo", "a recorded call from beginning to end, on this machine alone"),
+    Command("process", "post-process one recordingInfo without a broker"),
     Command("token", "make a token for tests and scripts"),
+    Command("explain", "why a call of a user would or would not be recorded"),
     Command("config", "check, show or describe the configuration"),
 )
 

@@ -82,18 +82,7 @@ class Rooms:
         self._repeats = Repeats(store, keep_answers_ms)
         self._directory = Directory()
         self._stirred = asyncio.Event()
-        self._around = Surroundings(
-            store=store,
-            plane=plane,
-            clock=clock,
-            sessions=self._sessions,
-            repeats=self._repeats,
-            rules=rules,
-            epoch=epoch,
-            offer=offer,
-            changed=self._changed,
-            alarm=alarm,
-        )
+        self._around = self._surroundings(epoch, offer, alarm)
         self._finder = Finder(
             self._directory,
             self._sessions,
@@ -102,6 +91,25 @@ class Rooms:
         )
         self.reader = RoomReader(
             self._directory, self._finder, clock, rules.policy, store.permissions
+        )
+
+    def _surroundings(
+        self,
+        epoch: int,
+        offer: Callable[[tuple[OutboxRow, ...]], None],
+        alarm: Callable[[], None],
+    ) -> Surroundings:
+        return Surroundings(
+            store=self._store,
+            plane=self._plane,
+            clock=self._clock,
+            sessions=self._sessions,
+            repeats=self._repeats,
+            rules=self._rules,
+            epoch=epoch,
+            offer=offer,
+            changed=self._changed,
+            alarm=alarm,
         )
 
     def load(self) -> None:

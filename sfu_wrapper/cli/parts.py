@@ -1,0 +1,86 @@
+"""Adapters and rules made from the configuration. The only place that knows them all."""
+
+import secrets
+from pathlib import Path
+
+from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.config.controller import Auth
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.room import Rules
+from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, public_key, secret_key
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.plane import MediaPlane
+
+
+def rules(settings: Settings) -> Rules:
+    """What the room machine goes by."""
+    rooms = settings.rooms
+    return Rules(
+        policy=settings.policy_settings(),
+        media_timeout_ms=_ms(settings.media.timeout_seconds),
+        reconnect_grace_ms=_ms(rooms.reconnect_grace_seconds),
+        answer_timeout_ms=_ms(rooms.answer_timeout_seconds),
+        unused_timeout_ms=_ms(rooms.unused_timeout_seconds),
+    )
+
+
+def gateway_settings(settings: Settings) -> GatewaySettings:
+    """Addresses and limits of the WebSocket server."""
+    websocket = settings.websocket
+    return GatewaySettings(
+        host=websocket.host,
+        port=websocket.port,
+        max_message_bytes=websocket.max_message_bytes,
+        max_gateway_frame_bytes=websocket.max_gateway_frame_bytes,
+        auth_timeout_s=websocket.auth_timeout_seconds,
+        allowed_origins=frozenset(websocket.allowed_origins),
+        gateway_roles=frozenset(websocket.gateway_roles),
+        requests_per_second=websocket.requests_per_second,
+        requests_burst=websocket.requests_burst,
+        service_requests_per_second=websocket.service_requests_per_second,
+        slow_client_s=websocket.slow_client_seconds,
+    )
+
+
+def authenticator(auth: Auth, clock: Clock) -> TokenAuthenticator:
+    """Who believes which tokens. Raises Misconfigured."""
+    accepted = auth.accepted_algorithms
+    if auth.secret is not None:
+        key = secret_key(auth.secret.get_secret_value(), accepted)
+    elif auth.public_key_file is not None:
+        key = public_key(_read(auth.public_key_file, "auth.publicKeyFile"), accepted)
+    else:
+        raise Misconfigured("auth.jwksUrl is not served by this version; give auth.publicKeyFile")
+    return TokenAuthenticator(FixedKey(key), clock, audience=auth.audience, issuer=auth.issuer)
+
+
+def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
+    """The SFU and the mixer. Raises Misconfigured for a pair that this version cannot drive."""
+    match settings.media.sfu, settings.media.mixer:
+        case "none", "none":
+            return NoPlane(clock)
+        case "simulated", "simulated":
+            from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
+
+            recording = settings.recording
+            return SimulatedPlane(
+                recording.recordings_path, recording.audio_path, token=secrets.token_hex(4)
+            )
+        case sfu, mixer:
+            raise Misconfigured(
+                f"media.sfu = {sfu} with media.mixer = {mixer}: this version drives "
+                "simulated with simulated, and none with none"
+            )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _read(file: Path, key: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{key} = {file}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,30 @@
+"""``sfu-wrapper serve``: the controller, until it is told to stop."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.cli import common
+from sfu_wrapper.cli.controller import Parts, controller
+from sfu_wrapper.cli.parts import media_plane, open_broker, open_store
+from sfu_wrapper.cli.signals import stop_requested
+from sfu_wrapper.config.settings import Settings
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Nothing of its own: everything is configuration."""
+
+
+def run(args: Namespace) -> int:
+    """Serve. SIGTERM and SIGINT close cleanly."""
+    return asyncio.run(_serve(common.start(args)))
+
+
+async def _serve(settings: Settings) -> int:
+    clock = SystemClock()
+    with open_store(settings) as store:
+        async with open_broker(settings) as broker:
+            parts = Parts(store, broker, media_plane(settings, clock), clock)
+            async with controller(settings, parts):
+                await stop_requested()
+    return common.DONE
