@@ -1,0 +1,121 @@
+"""`sfu-wrapper demo` as a newcomer runs it: the story it tells, and what is in its files."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfu_wrapper.adapters.simulated.sound import tone_hz
+from tests.helpers.merged import Frame, frames, loudness, sound
+
+SECONDS = 5.0
+FRAME_MS = 40
+SOURCE_FRAME_MS = 1000 / 15
+AUDIBLE = 0.01
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the demo printed, line by line."""
+
+    lines: list[dict[str, Any]]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that it names at the end."""
+        return [Path(name) for name in self.lines[-1]["files"]]
+
+    def said(self, who: str, pattern: str) -> list[str]:
+        """What somebody did that fits."""
+        lines = (line for line in self.lines if line.get("who") == who)
+        return [line["what"] for line in lines if re.search(pattern, line["what"])]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """One run of the demo."""
+    out = tmp_path_factory.mktemp("demo")
+    arguments = ["--json", "--seconds", str(SECONDS), "--out", str(out)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "sfu_wrapper.cli", "demo", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return Told([json.loads(line) for line in ran.stdout.splitlines()])
+
+
+@pytest.mark.timeout(150)
+def test_the_owner_records_twice_and_another_participant_is_refused(told: Told) -> None:
+    assert len(told.said("alice", r"presses record: segment [12] runs since")) == 2
+    assert len(told.said("alice", r"presses stop: segment [12] holds")) == 2
+    assert told.said("bob", "is refused: NOT_ROOM_OWNER")
+    assert told.said("carol", "joins late and is told that the call is being recorded")
+    assert told.said("bob", "leaves early")
+
+
+def test_one_playable_file_a_segment_is_named_at_the_end(told: Told) -> None:
+    assert [file.suffix for file in told.files] == [".webm", ".webm"]
+    for file in told.files:
+        last = list(frames(file))[-1]
+        assert last.at_s == pytest.approx(SECONDS, abs=1.0)
+
+
+def test_the_first_file_shows_two_people_and_then_a_third(told: Told) -> None:
+    assert casts(told.files[0]) == [("alice", "bob"), ("alice", "bob", "carol")]
+
+
+def test_the_second_file_shows_three_people_of_whom_one_leaves(told: Told) -> None:
+    assert casts(told.files[1]) == [("alice", "bob", "carol"), ("alice", "carol")]
+
+
+def test_every_picture_carries_the_token_of_this_run(told: Told) -> None:
+    tokens = {tile.token for file in told.files for frame in frames(file) for tile in frame.tiles}
+
+    assert len(tokens) == 1
+
+
+def test_every_tile_shows_its_own_time_to_within_a_frame_or_two(told: Told) -> None:
+    for file in told.files:
+        shown = [frame for frame in frames(file) if frame.tiles]
+        offsets = [tile.clock_ms - frame.at_s * 1000 for frame in shown for tile in frame.tiles]
+        assert max(offsets) - min(offsets) <= SOURCE_FRAME_MS + 2 * FRAME_MS
+
+
+def test_the_clocks_say_when_the_segment_was_recorded(told: Told) -> None:
+    first, second = (next(frame for frame in frames(file) if frame.tiles) for file in told.files)
+
+    assert second.tiles[0].clock_ms - first.tiles[0].clock_ms > SECONDS * 1000
+
+
+def test_each_voice_is_heard_while_its_owner_is_in_the_call(told: Told) -> None:
+    alice, bob, carol = (tone_hz(seat) for seat in range(3))
+    first, second = (sound(file) for file in told.files)
+    second_s = 48_000
+
+    begin = first[second_s // 2 : 3 * second_s // 2]
+    assert loudness(begin, alice) > AUDIBLE
+    assert loudness(begin, bob) > AUDIBLE
+    assert loudness(begin, carol) < AUDIBLE / 5
+    assert loudness(first[-second_s:], carol) > AUDIBLE
+    assert loudness(second[second_s // 2 : 3 * second_s // 2], bob) > AUDIBLE
+    assert loudness(second[-second_s:], bob) < AUDIBLE / 5
+
+
+def casts(file: Path) -> list[tuple[str, ...]]:
+    """Who is on screen together, in the order in which that changes."""
+    shown = [names(frame) for frame in frames(file) if frame.tiles]
+    return [shown[0]] + [after for before, after in pairwise(shown) if after != before]
+
+
+def names(frame: Frame) -> tuple[str, ...]:
+    """The names in the tiles of a picture."""
+    return tuple(tile.name for tile in frame.tiles)

@@ -1,0 +1,207 @@
+"""A real controller in this process, and people who talk to it over real WebSockets."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.adapters.memory.plane import MemoryPlane
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.cli.controller import Parts, controller
+from sfu_wrapper.config.load import load
+from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.ports.store import Store
+from sfu_wrapper.wire.claims import Claims, encode
+
+SECRET = "a secret of thirty-two bytes or more"
+DOMAIN = "example"
+ANSWER_S = 20.0
+
+Json = dict[str, Any]
+
+
+class Peer:
+    """One client: requests in, responses and events out, in the order in which they came."""
+
+    def __init__(self, user: str, send: Callable[[str], Any]) -> None:
+        self.user = user
+        self.received: list[Json] = []
+        self._send = send
+        self._ids = itertools.count(1)
+        self._news = asyncio.Condition()
+
+    async def ask(
+        self, endpoint: str, payload: Json | None = None, *, request_id: str = ""
+    ) -> Json:
+        """The whole body of the response: ``status``, and ``payload`` or ``error``."""
+        request_id = request_id or f"{self.user}-{next(self._ids)}"
+        before = len(self.received)
+        body = {"endpoint": endpoint, "payload": payload or {}, "id": request_id}
+        await self._send(json.dumps({"type": "request", "payload": body}))
+        found = await self.hear(
+            lambda frame: frame["type"] == "response" and frame["payload"]["id"] == request_id,
+            since=before,
+        )
+        response: Json = found["payload"]
+        return response
+
+    async def ok(self, endpoint: str, payload: Json | None = None) -> Json:
+        """The payload of a response that must be ok."""
+        response = await self.ask(endpoint, payload)
+        assert response["status"] == "ok", response
+        answer: Json = response["payload"]
+        return answer
+
+    async def refused(self, endpoint: str, payload: Json | None = None) -> str:
+        """The code of a response that must be an error."""
+        response = await self.ask(endpoint, payload)
+        assert response["status"] == "error", response
+        return str(response["error"]["code"])
+
+    async def event(self, name: str, *, since: int = 0) -> Json:
+        """The payload of the first such event, waited for."""
+        found = await self.hear(
+            lambda frame: frame["type"] == "event" and frame["payload"]["event"] == name,
+            since=since,
+        )
+        payload: Json = found["payload"]["payload"]
+        return payload
+
+    async def hear(self, wanted: Callable[[Json], bool], *, since: int = 0) -> Json:
+        """The first frame from ``since`` on that is wanted."""
+        async with asyncio.timeout(ANSWER_S), self._news:
+            while True:
+                for frame in self.received[since:]:
+                    if wanted(frame):
+                        return frame
+                await self._news.wait()
+
+    def events(self) -> list[str]:
+        """The names of the events so far."""
+        frames = (frame for frame in self.received if frame["type"] == "event")
+        return [str(frame["payload"]["event"]) for frame in frames]
+
+    async def take(self, message: str | bytes) -> None:
+        """Something has come in."""
+        async with self._news:
+            self.received.append(json.loads(message))
+            self._news.notify_all()
+
+
+@dataclass(slots=True)
+class Gateway:
+    """One gateway connection that carries many clients."""
+
+    connection: ClientConnection
+    peers: dict[str, Peer] = field(default_factory=dict)
+    frames: list[Json] = field(default_factory=list)
+
+    async def send(self, frame: Json) -> None:
+        """Send an outer frame."""
+        await self.connection.send(json.dumps(frame))
+
+    async def client(self, user: str, domain: str = DOMAIN, *, socket_id: str = "") -> Peer:
+        """Vouch for a user on a socketId of its own."""
+        socket_id = socket_id or f"socket-{user}-{len(self.peers)}"
+
+        async def send(message: str) -> None:
+            await self.send({"type": "message", "socketId": socket_id, "data": message})
+
+        peer = self.peers[socket_id] = Peer(user, send)
+        user_json = {"id": user, "domain": domain}
+        await self.send({"type": "connect", "socketId": socket_id, "user": user_json})
+        return peer
+
+    async def read(self) -> None:
+        """Hand each message to the client that it is for."""
+        async for raw in self.connection:
+            frame = json.loads(raw)
+            self.frames.append(frame)
+            if frame["type"] == "message":
+                await self.peers[frame["socketId"]].take(frame["data"])
+
+
+@dataclass(slots=True)
+class Live:
+    """A running controller. Connections made through it end with it."""
+
+    url: str
+    store: Store
+    broker: MemoryBroker
+    plane: MemoryPlane
+    stack: AsyncExitStack
+    group: asyncio.TaskGroup
+
+    async def client(
+        self, user: str, *roles: str, domain: str = DOMAIN, at: str | None = None
+    ) -> Peer:
+        """A client with a connection of its own."""
+        connection = await self.stack.enter_async_context(
+            connect(
+                f"{at or self.url}/client",
+                additional_headers={
+                    "Authorization": f"Bearer {token(user, *roles, domain=domain)}"
+                },
+                proxy=None,
+            )
+        )
+        peer = Peer(user, connection.send)
+        self.group.create_task(_pump(connection, peer))
+        return peer
+
+    async def service(self) -> Peer:
+        """The room service."""
+        return await self.client("room-service", "service")
+
+    async def gateway(self) -> Gateway:
+        """A gateway connection."""
+        header = {"Authorization": f"Bearer {token('gateway-1', 'gateway')}"}
+        connection = await self.stack.enter_async_context(
+            connect(f"{self.url}/gateway", additional_headers=header, proxy=None)
+        )
+        gateway = Gateway(connection)
+        self.group.create_task(gateway.read())
+        return gateway
+
+    async def permit(self, user: str, permission: RecordingPermissions | None) -> None:
+        """Store (or delete) a user's own permission."""
+        await self.store.set_permission(DomainId(DOMAIN), UserId(user), permission)
+
+
+def token(user: str, *roles: str, domain: str = DOMAIN, ttl_s: int = 3600) -> str:
+    """A token that the live controller believes."""
+    claims = Claims(
+        sub=user, domain=domain, roles=list(roles or ("user",)), exp=int(time.time()) + ttl_s
+    )
+    return encode(claims, SECRET, "HS256")
+
+
+@asynccontextmanager
+async def live(
+    *overrides: str, store: Store | None = None, plane: MemoryPlane | None = None
+) -> AsyncIterator[Live]:
+    """A controller on free ports, over in-memory parts, configured by ``KEY=VALUE``."""
+    chosen = ("websocket.port=0", "http.port=0", f"auth.secret={SECRET}", *overrides)
+    settings = load(Path("config"), {}, chosen)
+    parts = Parts(store or MemoryStore(), MemoryBroker(), plane or MemoryPlane(), SystemClock())
+    async with (
+        controller(settings, parts) as running,
+        asyncio.TaskGroup() as group,
+        AsyncExitStack() as stack,
+    ):
+        yield Live(running.url, parts.store, parts.broker, parts.plane, stack, group)
+
+
+async def _pump(connection: ClientConnection, peer: Peer) -> None:
+    async for message in connection:
+        await peer.take(message)
