@@ -4,7 +4,7 @@ One exchange, durable queues bound by routing key. RabbitMQ, the embedded queue 
 in-memory fake pass one contract suite.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,8 +98,12 @@ class Broker(Protocol):
         """
         ...
 
-    def consume(self, queue: str, prefetch: int) -> AsyncIterator[Delivery]:
-        """Deliver, with at most ``prefetch`` unsettled; over reconnects, until closed."""
+    def consume(self, queue: str, prefetch: int) -> AsyncGenerator[Delivery, None]:
+        """Deliver, with at most ``prefetch`` unsettled; over reconnects, until closed.
+
+        Closing the generator stops deliveries to it: what it has not handed out goes back to the
+        queue, what it has can still be settled. Closing the broker ends it.
+        """
         ...
 
     async def depth(self, queue: str) -> int:

@@ -1,0 +1,183 @@
+"""What happens to messages, as statements inside the caller's transaction.
+
+A message is waiting (no holder), delivered (one holder) or gone. It comes back when its holder
+hands it back, dies, or takes too long; after more returns than its queue's limit it is published
+again under the queue's dead-letter key, in the same transaction that takes it out.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.broker import Message, QueueSpec
+
+_COPY: Final = """
+    INSERT INTO messages (queue, routing_key, message_id, correlation_id, timestamp_ms, body)
+    VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message as delivered to ``holder``."""
+
+    seq: int
+    queue: str
+    holder: str
+    routing_key: str
+    message_id: str
+    body: bytes
+    returned: int
+
+
+def declare(connection: sqlite3.Connection, spec: QueueSpec) -> None:
+    """Make the queue be there and bound; one that exists keeps its limits."""
+    timeout_ms = spec.consumer_timeout_s * 1000
+    connection.execute(
+        "INSERT OR IGNORE INTO queues VALUES (?, ?, ?, ?, 0)",
+        (spec.name, spec.dead_letter_key, spec.delivery_limit, timeout_ms),
+    )
+    bindings = [(key, spec.name) for key in spec.routing_keys]
+    connection.executemany("INSERT OR IGNORE INTO bindings VALUES (?, ?)", bindings)
+
+
+def publish(connection: sqlite3.Connection, message: Message, max_depth: int) -> None:
+    """Put the message into every queue bound to its key.
+
+    Raises:
+        Unavailable: one of them is full, or it is mandatory and there is none.
+    """
+    found = connection.execute(
+        "SELECT name, depth FROM bindings JOIN queues ON name = queue WHERE routing_key = ?",
+        (message.routing_key,),
+    ).fetchall()
+    if not found and message.mandatory:
+        detail = f"no queue is bound to {message.routing_key}"
+        raise Unavailable(detail, unroutable=True)
+    for queue, depth in found:
+        if depth >= max_depth:
+            raise Unavailable(f"{queue} is full", depth=depth)
+        _put(connection, queue, message)
+
+
+def _put(connection: sqlite3.Connection, queue: str, message: Message) -> None:
+    values = (
+        queue,
+        message.routing_key,
+        message.message_id,
+        message.correlation_id,
+        message.timestamp_ms,
+        message.body,
+    )
+    connection.execute(_COPY, values)
+
+
+def take(
+    connection: sqlite3.Connection, queue: str, holder: str, limit: int, now_ms: int
+) -> list[Taken]:
+    """Deliver up to ``limit`` waiting messages, oldest first."""
+    found = connection.execute(
+        "SELECT seq, routing_key, message_id, body, returned FROM messages"
+        " WHERE queue = ? AND holder IS NULL ORDER BY seq LIMIT ?",
+        (queue, limit),
+    ).fetchall()
+    held = [(holder, now_ms, row[0]) for row in found]
+    connection.executemany("UPDATE messages SET holder = ?, taken_ms = ? WHERE seq = ?", held)
+    return [Taken(seq, queue, holder, *rest) for seq, *rest in found]
+
+
+def settle(connection: sqlite3.Connection, taken: Taken) -> None:
+    """It is done with. Raises Unavailable where it is no longer this holder's."""
+    sql = "DELETE FROM messages WHERE seq = ? AND holder = ?"
+    _require(connection.execute(sql, (taken.seq, taken.holder)).rowcount)
+
+
+def hand_back(connection: sqlite3.Connection, taken: Taken) -> None:
+    """It waits again. Raises Unavailable where it is no longer this holder's."""
+    _require(_free(connection, "seq = ? AND holder = ?", (taken.seq, taken.holder)))
+    bury(connection, taken.queue)
+
+
+def free(connection: sqlite3.Connection, holder: str) -> None:
+    """Everything that a dead holder had waits again."""
+    queues = connection.execute(
+        "SELECT DISTINCT queue FROM messages WHERE holder = ?", (holder,)
+    ).fetchall()
+    _free(connection, "holder = ?", (holder,))
+    for (queue,) in queues:
+        bury(connection, queue)
+
+
+def overdue(connection: sqlite3.Connection, now_ms: int) -> list[tuple[int, str]]:
+    """What its holder has kept for longer than its queue allows: (seq, queue)."""
+    return connection.execute(
+        "SELECT seq, queue FROM messages JOIN queues ON name = queue"
+        " WHERE holder IS NOT NULL AND taken_ms + consumer_timeout_ms < ?",
+        (now_ms,),
+    ).fetchall()
+
+
+def free_overdue(connection: sqlite3.Connection, now_ms: int) -> None:
+    """What is overdue waits again."""
+    for seq, queue in overdue(connection, now_ms):
+        _free(connection, "seq = ?", (seq,))
+        bury(connection, queue)
+
+
+def untake(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Nobody has seen these: they wait again, and it does not count."""
+    sql = "UPDATE messages SET holder = NULL WHERE seq = ?"
+    connection.executemany(sql, [(seq,) for seq in seqs])
+
+
+def bury(connection: sqlite3.Connection, queue: str) -> None:
+    """Publish what came back too often under the dead-letter key, where a queue takes that."""
+    found = connection.execute(
+        "SELECT seq, dead_letter_key, message_id, correlation_id, timestamp_ms, body"
+        " FROM messages JOIN queues ON name = queue"
+        " WHERE queue = ? AND holder IS NULL AND returned > 0 AND returned > delivery_limit"
+        " AND EXISTS (SELECT 1 FROM bindings WHERE routing_key = dead_letter_key)",
+        (queue,),
+    ).fetchall()
+    for seq, key, message_id, correlation_id, timestamp_ms, body in found:
+        message = Message(key, message_id, body, correlation_id, timestamp_ms)
+        # Not bounded by depth: it only moves, and must not be lost.
+        for (target,) in _bound(connection, key):
+            _put(connection, target, message)
+        connection.execute("DELETE FROM messages WHERE seq = ?", (seq,))
+
+
+def _bound(connection: sqlite3.Connection, routing_key: str) -> list[tuple[str]]:
+    sql = "SELECT queue FROM bindings WHERE routing_key = ?"
+    return connection.execute(sql, (routing_key,)).fetchall()
+
+
+def _free(connection: sqlite3.Connection, which: str, values: Sequence[Any]) -> int:
+    sql = f"UPDATE messages SET holder = NULL, returned = returned + 1 WHERE {which}"  # noqa: S608 conditions of ours
+    return connection.execute(sql, values).rowcount
+
+
+def _require(changed: int) -> None:
+    if not changed:
+        raise Unavailable("this delivery was given to somebody else meanwhile")
+
+
+def holders(connection: sqlite3.Connection) -> set[str]:
+    """Everybody to whom something is delivered."""
+    sql = "SELECT DISTINCT holder FROM messages WHERE holder IS NOT NULL"
+    return {holder for (holder,) in connection.execute(sql)}
+
+
+def waiting(connection: sqlite3.Connection, queue: str) -> int:
+    """How many messages wait."""
+    sql = "SELECT count(*) FROM messages WHERE queue = ? AND holder IS NULL"
+    count: int = connection.execute(sql, (queue,)).fetchone()[0]
+    return count
+
+
+def is_anything_waiting(connection: sqlite3.Connection, queue: str) -> bool:
+    """Whether ``take`` would find something; costs the same however long the queue is."""
+    sql = "SELECT 1 FROM messages WHERE queue = ? AND holder IS NULL LIMIT 1"
+    return connection.execute(sql, (queue,)).fetchone() is not None

@@ -1,0 +1,160 @@
+"""What every broker promises, and that brokers which do not keep a promise are found out."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.memory.broker import MemoryBroker, MemoryDelivery
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.broker import Message, QueueSpec
+from tests.helpers import brokers
+from tests.helpers.brokers import PROMISES, BrokerBench, Promise, memory_bench, queuefile_bench
+
+BENCHES = {"memory": memory_bench, "queuefile": queuefile_bench}
+every_promise = pytest.mark.parametrize("promise", PROMISES, ids=lambda p: p.__name__)
+
+
+@pytest.fixture(params=BENCHES)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BrokerBench]:
+    async with BENCHES[request.param](tmp_path) as bench:
+        yield bench
+
+
+@every_promise
+async def test_a_broker_keeps(promise: Promise, bench: BrokerBench) -> None:
+    await promise(bench)
+
+
+class DropsAConfirmed(MemoryBroker):
+    """Confirms what it does not keep."""
+
+    async def publish(self, message: Message) -> None:
+        if message.message_id != "uuid:1":
+            await super().publish(message)
+
+
+class AcksEarly(MemoryBroker):
+    """Takes a message for done as soon as it is handed out."""
+
+    async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[MemoryDelivery, None]:
+        async for delivery in super().consume(queue, prefetch):
+            await delivery.ack()
+            yield delivery
+
+
+class Reorders(MemoryBroker):
+    """Hands out the youngest first."""
+
+    async def publish(self, message: Message) -> None:
+        await super().publish(message)
+        for queue in self._queues.values():
+            queue.waiting.reverse()
+
+
+class SwallowsTheUnroutable(MemoryBroker):
+    """Takes a message for sent that no queue has."""
+
+    async def publish(self, message: Message) -> None:
+        await super().publish(replace(message, mandatory=False))
+
+
+class OneQueueIsEnough(MemoryBroker):
+    """Puts a message into the first queue alone."""
+
+    async def open(self, queues: tuple[QueueSpec, ...]) -> None:
+        await super().open(queues)
+        self._bindings = {key: bound[:1] for key, bound in self._bindings.items()}
+
+
+class NoPrefetch(MemoryBroker):
+    """Hands out everything it has."""
+
+    def consume(self, queue: str, prefetch: int) -> AsyncGenerator[MemoryDelivery, None]:
+        return super().consume(queue, prefetch * 1_000)
+
+
+class NeverGivesUp(MemoryBroker):
+    """Delivers a poisonous message for ever."""
+
+    async def open(self, queues: tuple[QueueSpec, ...]) -> None:
+        await super().open(tuple(replace(queue, delivery_limit=None) for queue in queues))
+
+
+class ForgetsTheUnsettled(MemoryBroker):
+    """A consumer that dies takes its messages with it."""
+
+    async def close(self) -> None:
+        for queue in self._queues.values():
+            queue.unsettled.clear()
+        await super().close()
+
+
+class SettlesOverAnyLink(MemoryBroker):
+    """Takes an ack for good although the message went back meanwhile."""
+
+    async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[MemoryDelivery, None]:
+        async for delivery in super().consume(queue, prefetch):
+            yield _Deaf(delivery)
+
+
+class _Deaf(MemoryDelivery):
+    def __init__(self, real: MemoryDelivery) -> None:
+        self._real = real
+        self._stored = real._stored
+
+    async def ack(self) -> None:
+        try:
+            await self._real.ack()
+        except Unavailable:
+            return
+
+
+class CountsWhatIsOut(MemoryBroker):
+    """Its depth takes in what is delivered."""
+
+    async def depth(self, queue: str) -> int:
+        return await super().depth(queue) + len(self._queues[queue].unsettled)
+
+
+class PublishesWhenClosed(MemoryBroker):
+    """Takes messages after its end."""
+
+    def _require_open(self) -> None:
+        pass
+
+
+BROKEN: dict[Callable[[], MemoryBroker], Promise] = {
+    DropsAConfirmed: brokers.messages_arrive_in_order,
+    AcksEarly: brokers.what_a_lost_consumer_held_comes_back,
+    Reorders: brokers.messages_arrive_in_order,
+    SwallowsTheUnroutable: brokers.a_mandatory_message_that_nobody_takes_is_refused,
+    OneQueueIsEnough: brokers.every_bound_queue_has_a_copy,
+    NoPrefetch: brokers.prefetch_bounds_what_is_unsettled,
+    NeverGivesUp: brokers.a_message_that_comes_back_too_often_is_dead_lettered,
+    ForgetsTheUnsettled: brokers.what_a_lost_consumer_held_comes_back,
+    SettlesOverAnyLink: brokers.a_delivery_cannot_be_settled_over_a_lost_link,
+    CountsWhatIsOut: brokers.depth_counts_what_waits,
+    PublishesWhenClosed: brokers.a_closed_connection_publishes_nothing,
+}
+
+
+@pytest.mark.parametrize(("broken", "promise"), BROKEN.items(), ids=lambda x: x.__name__)
+async def test_a_broken_broker_is_found_out(
+    broken: Callable[[], MemoryBroker], promise: Promise
+) -> None:
+    broker = broken()
+    bench = BrokerBench(lambda: broker, deadline_s=0.2)
+
+    # pytest.raises that saw nothing raised fails with an exception that is no Exception.
+    with pytest.raises((AssertionError, TimeoutError, Unavailable, pytest.fail.Exception)):
+        await promise(bench)
+    await bench.close()
+
+
+async def test_a_broker_that_forgets_when_it_is_closed_is_found_out() -> None:
+    bench = BrokerBench(MemoryBroker, deadline_s=0.2)
+
+    with pytest.raises(TimeoutError):
+        await brokers.what_was_confirmed_survives(bench)

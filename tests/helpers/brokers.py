@@ -1,0 +1,357 @@
+"""Brokers under test, and what every broker promises.
+
+``PROMISES`` is the contract: run on the fake, on the queue file and on a real RabbitMQ it must
+pass, run on the broken ones something in it must fail.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
+
+WORK, COPY, DEAD = "work", "copy", "dead"
+LIMIT = 3
+QUEUES = (
+    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=LIMIT),
+    QueueSpec(COPY, ("recordingInfo", "processed")),
+    QueueSpec(DEAD, ("failed",)),
+)
+
+
+class BrokerBench:
+    """Connections to one broker. deadline_s: how long a test waits for what must come."""
+
+    def __init__(self, make: Callable[[], Broker], deadline_s: float = 20.0) -> None:
+        self.deadline_s = deadline_s
+        self._make = make
+        self._connections: list[Broker] = []
+
+    async def connect(self) -> Broker:
+        """One more connection, with the queues there."""
+        broker = self._make()
+        self._connections.append(broker)
+        await broker.open(QUEUES)
+        return broker
+
+    async def close(self) -> None:
+        """Close every connection."""
+        while self._connections:
+            await self._connections.pop().close()
+
+    async def take(self, broker: Broker, count: int = 1, queue: str = WORK) -> list[Delivery]:
+        """The next deliveries of a queue, not settled."""
+        async with aclosing(broker.consume(queue, max(count, 1))) as deliveries:
+            return await self.next(deliveries, count)
+
+    async def next(
+        self, deliveries: AsyncGenerator[Delivery, None], count: int = 1
+    ) -> list[Delivery]:
+        """The next deliveries of a consumer, not settled."""
+        async with asyncio.timeout(self.deadline_s):
+            return [await anext(deliveries) for _ in range(count)]
+
+    async def eventually(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until it holds."""
+        async with asyncio.timeout(self.deadline_s):
+            while not await condition():  # noqa: ASYNC110 a broker tells nobody of its depth
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def memory_bench(_: Path) -> AsyncIterator[BrokerBench]:
+    """The fake; all connections are one."""
+    broker = MemoryBroker()
+    bench = BrokerBench(lambda: broker)
+    yield bench
+    await bench.close()
+
+
+@asynccontextmanager
+async def queuefile_bench(folder: Path) -> AsyncIterator[BrokerBench]:
+    """The embedded queue, a connection each as from processes of their own."""
+    bench = BrokerBench(lambda: QueueFile(folder / "queue" / "queue.db"))
+    yield bench
+    await bench.close()
+
+
+def message(n: int, key: str = "recordingInfo", *, mandatory: bool = True) -> Message:
+    """The nth message."""
+    return Message(
+        routing_key=key,
+        message_id=f"uuid:{n}",
+        body=b'{"n":%d}' % n,
+        correlation_id="room",
+        timestamp_ms=1_590_392_548_633 + n,
+        mandatory=mandatory,
+    )
+
+
+def numbers(deliveries: list[Delivery]) -> list[str | None]:
+    """Their message ids."""
+    return [delivery.message_id for delivery in deliveries]
+
+
+async def a_message_arrives_as_it_was_published(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    body = bytes(range(256)) * 100
+    await broker.publish(Message("recordingInfo", "uuid:1", body, "room", 1, mandatory=True))
+    (delivery,) = await bench.take(broker)
+
+    assert delivery.body == body
+    assert delivery.message_id == "uuid:1"
+    assert delivery.routing_key == "recordingInfo"
+    assert delivery.deliveries == 0
+    await delivery.ack()
+
+
+async def messages_arrive_in_order(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    for n in range(20):
+        await broker.publish(message(n))
+    deliveries = await bench.take(broker, 20)
+
+    assert numbers(deliveries) == [f"uuid:{n}" for n in range(20)]
+
+
+async def publishes_side_by_side_all_arrive(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await asyncio.gather(*(broker.publish(message(n)) for n in range(50)))
+    deliveries = await bench.take(broker, 50)
+
+    assert sorted(numbers(deliveries), key=str) == sorted(f"uuid:{n}" for n in range(50))
+
+
+async def every_bound_queue_has_a_copy(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    await broker.publish(message(2, "processed"))
+
+    assert numbers(await bench.take(broker, 1)) == ["uuid:1"]
+    assert numbers(await bench.take(broker, 2, COPY)) == ["uuid:1", "uuid:2"]
+
+
+async def a_mandatory_message_that_nobody_takes_is_refused(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    with pytest.raises(Unavailable) as caught:
+        await broker.publish(message(1, "nobody's"))
+
+    assert caught.value.context["unroutable"] is True
+    await broker.publish(message(2, "nobody's", mandatory=False))
+    await broker.publish(message(3))
+    assert numbers(await bench.take(broker)) == ["uuid:3"]
+
+
+async def a_settled_message_is_gone(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    await broker.publish(message(2))
+    (first,) = await bench.take(broker)
+    await first.ack()
+    await bench.close()
+
+    again = await bench.connect()
+    assert numbers(await bench.take(again)) == ["uuid:2"]
+
+
+async def what_a_lost_consumer_held_comes_back(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    await bench.take(broker)
+    await bench.close()
+    again = await bench.connect()
+    (delivery,) = await bench.take(again)
+
+    assert delivery.message_id == "uuid:1"
+    assert delivery.deliveries >= 1
+
+
+async def a_delivery_cannot_be_settled_over_a_lost_link(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    (delivery,) = await bench.take(broker)
+    await bench.close()
+
+    with pytest.raises(Unavailable):
+        await delivery.ack()
+    again = await bench.connect()
+    assert numbers(await bench.take(again)) == ["uuid:1"]
+
+
+async def a_requeued_message_comes_again_and_is_counted(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    async with aclosing(broker.consume(WORK, 1)) as deliveries:
+        counts = []
+        for _ in range(LIMIT):
+            (delivery,) = await bench.next(deliveries)
+            counts.append(delivery.deliveries)
+            await delivery.requeue()
+
+    assert counts == [0, 1, 2]
+
+
+async def a_message_that_comes_back_too_often_is_dead_lettered(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    async with aclosing(broker.consume(WORK, 1)) as deliveries:
+        for _ in range(LIMIT + 1):
+            (delivery,) = await bench.next(deliveries)
+            await delivery.requeue()
+    (dead,) = await bench.take(broker, queue=DEAD)
+
+    assert dead.message_id == "uuid:1"
+    assert dead.body == message(1).body
+    assert await broker.depth(WORK) == 0
+
+
+async def prefetch_bounds_what_is_unsettled(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    for n in range(5):
+        await broker.publish(message(n))
+    async with aclosing(broker.consume(WORK, 2)) as deliveries:
+        held = await bench.next(deliveries, 2)
+        waiting = asyncio.ensure_future(anext(deliveries))
+        await asyncio.wait([waiting], timeout=0.2)
+        assert not waiting.done()
+        await held[0].ack()
+        async with asyncio.timeout(bench.deadline_s):
+            third = await waiting
+
+    assert third.message_id == "uuid:2"
+
+
+async def consumers_share_a_queue(bench: BrokerBench) -> None:
+    one, other = await bench.connect(), await bench.connect()
+    for n in range(6):
+        await one.publish(message(n))
+    async with aclosing(one.consume(WORK, 3)) as mine, aclosing(other.consume(WORK, 3)) as yours:
+        held = await bench.next(mine, 3) + await bench.next(yours, 3)
+
+    assert sorted(numbers(held), key=str) == [f"uuid:{n}" for n in range(6)]
+
+
+async def a_waiting_consumer_hears_of_a_new_message(bench: BrokerBench) -> None:
+    publisher, worker = await bench.connect(), await bench.connect()
+    async with aclosing(worker.consume(WORK, 1)) as deliveries:
+        waiting = asyncio.ensure_future(anext(deliveries))
+        await asyncio.wait([waiting], timeout=0.1)
+        await publisher.publish(message(1))
+        async with asyncio.timeout(bench.deadline_s):
+            delivery = await waiting
+
+    assert delivery.message_id == "uuid:1"
+
+
+async def a_consumer_that_ends_keeps_only_what_it_was_given(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    for n in range(4):
+        await broker.publish(message(n))
+    async with aclosing(broker.consume(WORK, 4)) as deliveries:
+        (first,) = await bench.next(deliveries)
+    rest = await bench.take(broker, 3)
+    await first.ack()
+
+    assert numbers(rest) == ["uuid:1", "uuid:2", "uuid:3"]
+
+
+async def a_consumer_stopped_while_it_waits_loses_nothing(bench: BrokerBench) -> None:
+    publisher, worker = await bench.connect(), await bench.connect()
+    for n in range(10):
+        deliveries = worker.consume(WORK, 1)
+        waiting = asyncio.ensure_future(anext(deliveries))
+        await publisher.publish(message(n))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await deliveries.aclose()
+        if not waiting.cancelled():
+            await waiting.result().requeue()
+        (delivery,) = await bench.take(publisher)
+        assert delivery.message_id == f"uuid:{n}"
+        await delivery.ack()
+
+
+async def what_was_confirmed_survives(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    for n in range(3):
+        await broker.publish(message(n))
+    await bench.close()
+    again = await bench.connect()
+
+    assert numbers(await bench.take(again, 3)) == ["uuid:0", "uuid:1", "uuid:2"]
+
+
+async def depth_counts_what_waits(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    for n in range(3):
+        await broker.publish(message(n))
+    await bench.eventually(lambda: _depth_is(broker, 3))
+    (delivery,) = await bench.take(broker)
+    await bench.eventually(lambda: _depth_is(broker, 2))
+    await delivery.requeue()
+
+    await bench.eventually(lambda: _depth_is(broker, 3))
+
+
+async def _depth_is(broker: Broker, count: int) -> bool:
+    return await broker.depth(WORK) == count
+
+
+async def a_closed_connection_publishes_nothing(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.close()
+    await broker.close()
+    with pytest.raises(Unavailable):
+        await broker.publish(message(1))
+
+
+async def closing_ends_a_consumer_that_waits(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    waiting = asyncio.ensure_future(anext(broker.consume(WORK, 1)))
+    await asyncio.wait([waiting], timeout=0.1)
+    await broker.close()
+
+    async with asyncio.timeout(bench.deadline_s):
+        with pytest.raises(StopAsyncIteration):
+            await waiting
+
+
+async def opening_again_changes_nothing(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    await broker.open(QUEUES)
+    await bench.connect()
+
+    assert numbers(await bench.take(broker)) == ["uuid:1"]
+
+
+Promise = Callable[[BrokerBench], Awaitable[None]]
+
+PROMISES: tuple[Promise, ...] = (
+    a_message_arrives_as_it_was_published,
+    messages_arrive_in_order,
+    publishes_side_by_side_all_arrive,
+    every_bound_queue_has_a_copy,
+    a_mandatory_message_that_nobody_takes_is_refused,
+    a_settled_message_is_gone,
+    what_a_lost_consumer_held_comes_back,
+    a_delivery_cannot_be_settled_over_a_lost_link,
+    a_requeued_message_comes_again_and_is_counted,
+    a_message_that_comes_back_too_often_is_dead_lettered,
+    prefetch_bounds_what_is_unsettled,
+    consumers_share_a_queue,
+    a_waiting_consumer_hears_of_a_new_message,
+    a_consumer_that_ends_keeps_only_what_it_was_given,
+    a_consumer_stopped_while_it_waits_loses_nothing,
+    what_was_confirmed_survives,
+    depth_counts_what_waits,
+    a_closed_connection_publishes_nothing,
+    closing_ends_a_consumer_that_waits,
+    opening_again_changes_nothing,
+)
