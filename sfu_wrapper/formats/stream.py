@@ -17,6 +17,7 @@ from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 _SAMPLE = 200  # packets that choose the first SSRC
 _VERSION_MASK, _VERSION = 0xC0, 0x80
 _MARKER = 0x80
+_PLAIN = 0x80  # neither padding nor extension nor other sources: the short way
 
 
 class MediaPacket(NamedTuple):
@@ -75,10 +76,13 @@ class MediaStream:
         buffer, clock, sorter = self._reader.buffer, self._clock, self._sorter
         last_raw, time, restarts = -1, 0, 0
         for (_, raw, received_ms, start, end, second), gap in sorter.sort(self._own()):
-            first, stop = rtp.payload_span(buffer, start, end)
-            if first < 0:
-                self.foreign += 1
-                continue
+            if buffer[start] == _PLAIN:
+                first, stop = start + rtp.HEADER_BYTES, end
+            else:
+                first, stop = rtp.payload_span(buffer, start, end)
+                if first < 0:
+                    self.foreign += 1
+                    continue
             if gap and sorter.restarts != restarts:
                 restarts = sorter.restarts
                 clock.restart()

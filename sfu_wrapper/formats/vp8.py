@@ -28,7 +28,6 @@ class Vp8:
             return None
         parts = []
         for payload in payloads:
-            # Nearly all packets have no descriptor beyond these shapes; the rest is worked out.
             length = 1 if payload[0] < _EXTENDED else _descriptor_length(payload)
             if length >= len(payload):
                 return None

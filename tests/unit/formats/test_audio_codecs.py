@@ -1,0 +1,64 @@
+"""Opus packets tell how long they sound; G.711 decodes to what the standard's tables say."""
+
+from struct import iter_unpack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.formats import g711, opus
+from sfu_wrapper.formats.codecs import video_codec
+from sfu_wrapper.formats.h264 import H264
+
+
+@pytest.mark.parametrize(
+    ("packet", "ms"),
+    [
+        (b"\x00", 10),
+        (b"\x18", 60),
+        (b"\x60", 10),
+        (b"\x68", 20),
+        (b"\x80", 2.5),
+        (b"\xf8abc", 20),
+        (b"\xf9abc", 40),
+        (b"\xfaabc", 40),
+        (b"\xfb\x03", 60),
+        (b"\xfb\x06", 120),
+    ],
+)
+def test_a_packet_tells_how_long_it_sounds(packet: bytes, ms: float) -> None:
+    assert opus.packet_samples(packet) == ms * 48
+
+
+@pytest.mark.parametrize("packet", [b"", b"\xfb", b"\xfb\x00", b"\xfb\x07", b"\x1b\x3f"])
+def test_what_is_no_opus_has_no_length(packet: bytes) -> None:
+    assert opus.packet_samples(packet) is None
+
+
+@given(st.binary(max_size=5))
+def test_no_packet_is_longer_than_opus_allows(packet: bytes) -> None:
+    samples = opus.packet_samples(packet)
+    assert samples is None or 0 < samples <= opus.MAX_SAMPLES
+
+
+def decoded(codec: str, *codes: int) -> list[int]:
+    return [sample for (sample,) in iter_unpack("<h", g711.decode(codec, bytes(codes)))]
+
+
+def test_g711_decodes_to_the_values_of_the_standard() -> None:
+    assert decoded("pcmu", 0xFF, 0x7F, 0x80, 0x00, 0xFE, 0xEF) == [0, 0, 32124, -32124, 8, 132]
+    assert decoded("pcma", 0xD5, 0x55, 0xAA, 0x2A, 0xD4) == [8, -8, 32256, -32256, 24]
+
+
+@pytest.mark.parametrize("codec", sorted(g711.CODECS))
+def test_both_laws_are_odd_functions_that_rise(codec: str) -> None:
+    flip = 0x80
+    assert all(decoded(codec, code)[0] == -decoded(codec, code ^ flip)[0] for code in range(256))
+    assert len(set(decoded(codec, *range(256)))) >= 255
+
+
+def test_a_codec_is_found_by_its_name() -> None:
+    assert isinstance(video_codec("h264", "x=y"), H264)
+    assert video_codec("vp8") is not None
+    assert video_codec("vp9") is not None
+    assert video_codec("av1") is None

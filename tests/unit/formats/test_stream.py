@@ -1,0 +1,117 @@
+"""One sender's packets out of a recording that also holds what is not his."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.formats import mjr, rtp
+from sfu_wrapper.formats.stream import MediaPacket, MediaStream
+
+HZ = 90_000
+HEADER = mjr.Header(
+    mjr.Kind.VIDEO, "vp8", 1, 2, extensions=((3, rtp.VIDEO_ORIENTATION), (4, "urn:other"))
+)
+
+
+def packet(number: int, ssrc: int = 1, extensions: tuple[tuple[int, bytes], ...] = ()) -> bytes:
+    return rtp.encode(
+        rtp.Packet(
+            payload=number.to_bytes(4, "big"),
+            sequence=number % 65536,
+            timestamp=number * 3000 % 2**32,
+            ssrc=ssrc,
+            payload_type=96,
+            marker=True,
+            extensions=extensions,
+        )
+    )
+
+
+def read(frames: list[tuple[int, bytes]]) -> tuple[MediaStream, list[tuple[MediaPacket, bytes]]]:
+    data = mjr.encode_header(HEADER) + b"".join(mjr.encode_frame(*frame) for frame in frames)
+    stream = MediaStream(mjr.Reader(data), HZ)
+    return stream, [(found, data[found.start : found.end]) for found in stream.packets()]
+
+
+def numbers(found: list[tuple[MediaPacket, bytes]]) -> list[int]:
+    return [int.from_bytes(payload, "big") for _, payload in found]
+
+
+def test_packets_come_with_their_payload_and_time() -> None:
+    stream, found = read([(n * 33, packet(n)) for n in range(65_530, 65_600)])
+    assert numbers(found) == list(range(65_530, 65_600))
+    steps = [b.time - a.time for (a, _), (b, _) in itertools.pairwise(found)]
+    assert set(steps) == {3000}
+    assert (stream.received, stream.lost, stream.foreign) == (70, 0, 0)
+
+
+def test_interspersed_packets_of_others_are_left_out_whoever_comes_first() -> None:
+    frames = [(0, packet(900, ssrc=9))]
+    for n in range(100):
+        frames.append((n * 33, packet(n)))
+        if n % 3 == 0:
+            frames.append((n * 33, packet(n, ssrc=9)))
+    stream, found = read(frames)
+    assert numbers(found) == list(range(100))
+    assert (stream.foreign, stream.late, stream.jumps) == (35, 0, 0)
+    assert stream.restarts == 0
+
+
+def test_what_is_no_rtp_is_left_out() -> None:
+    cut_extension = b"\x90\x60" + packet(51)[2:12]
+    junk = [b"", b"short", b"\x00" * 40, cut_extension]
+    frames = [(n * 33, packet(n)) for n in range(50)] + [(1650, data) for data in junk]
+    stream, found = read(frames)
+    assert numbers(found) == list(range(50))
+    assert stream.foreign == len(junk)
+
+
+def test_a_sender_that_goes_on_under_another_ssrc_is_followed_at_the_time_of_receipt() -> None:
+    frames = [(n * 33, packet(n)) for n in range(50)]
+    frames += [(5000 + n * 33, packet(7000 + n, ssrc=2)) for n in range(50)]
+    stream, found = read(frames)
+    assert numbers(found) == [*range(50), *range(7000, 7050)]
+    new = found[50][0]
+    assert new.gap
+    assert abs(new.time / HZ - 5) < 0.01
+    assert stream.restarts == 1
+
+
+def test_too_few_packets_of_another_ssrc_at_the_end_are_not_believed() -> None:
+    frames = [(n * 33, packet(n)) for n in range(50)]
+    frames += [(2000, packet(5, ssrc=8)), (2000, packet(5, ssrc=7)), (2000, packet(6, ssrc=7))]
+    stream, found = read(frames)
+    assert len(found) == 50
+    assert stream.foreign == 3
+
+
+def test_the_orientation_is_told_by_the_packets_that_carry_it() -> None:
+    turned = ((4, b"\1"), (3, b"\1"))
+    frames = [(0, packet(0)), (33, packet(1, extensions=turned)), (66, packet(2))]
+    frames.append((99, packet(3, extensions=((4, b"\2"),))))
+    _, found = read(frames)
+    assert [one.rotation for one, _ in found] == [None, 90, None, None]
+
+
+def test_garbage_is_counted_once_though_the_beginning_is_looked_at_twice() -> None:
+    data = mjr.encode_header(HEADER) + b"garbage" + mjr.encode_frame(0, packet(1))
+    reader = mjr.Reader(data)
+    assert len(list(MediaStream(reader, HZ).packets())) == 1
+    assert reader.skipped_bytes == 7
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.binary(max_size=30)), max_size=20))
+def test_any_frames_are_survived(frames: list[tuple[int, bytes]]) -> None:
+    stream, found = read(frames)
+    assert len(found) == stream.received <= len(frames)
+
+
+def test_an_empty_recording_has_no_packets() -> None:
+    assert list(MediaStream(mjr.Reader(b""), HZ).packets()) == []
+
+
+def test_the_packets_of_one_picture_share_their_time() -> None:
+    two = [(0, packet(1)), (0, packet(2)[:4] + packet(1)[4:])]
+    _, found = read(two)
+    assert [one.time for one, _ in found] == [0, 0]
