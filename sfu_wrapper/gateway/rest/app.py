@@ -1,0 +1,121 @@
+"""All routes as one application, with its errors and its description (OpenAPI 3.1)."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import chain
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from sfu_wrapper import __version__
+from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.rest.asking import Asking
+from sfu_wrapper.gateway.rest.operations import operation_routes
+from sfu_wrapper.gateway.rest.permissions import permission_routes
+from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
+from sfu_wrapper.gateway.rest.rooms import room_routes
+from sfu_wrapper.gateway.rest.settings import HttpSettings
+from sfu_wrapper.model.errors import Code, RecordingError, Refused
+from sfu_wrapper.observe.health import Health
+from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.permissions import Permissions
+from sfu_wrapper.service.reading import RoomReader
+from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN, problem_schema
+
+_ABOUT = "Permissions and rooms of the recording side of a WebRTC calling platform."
+
+
+@dataclass(frozen=True, slots=True)
+class RestParts:
+    """What the routes are about, and who may use them."""
+
+    permissions: Permissions
+    rooms: RoomReader
+    authenticator: Authenticator
+    clock: Clock
+    limits: Limits
+    health: Health
+    metrics: Metrics
+
+
+class RestApp(FastAPI):
+    """The routes. One form of every address: no redirects, no pages of the framework's own."""
+
+    def __init__(self, settings: HttpSettings, parts: RestParts) -> None:
+        super().__init__(
+            title="sfu-wrapper",
+            version=__version__,
+            description=_ABOUT,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            separate_input_output_schemas=False,
+            generate_unique_id_function=lambda route: route.name,
+        )
+        asking = Asking(parts.authenticator, parts.clock, parts.limits)
+        self._routers = (
+            permission_routes(parts.permissions, asking, settings),
+            room_routes(parts.rooms, asking),
+            operation_routes(parts.health, parts.metrics),
+        )
+        for router in self._routers:
+            self.include_router(router)
+        self.add_exception_handler(RecordingError, _refused)
+        self.add_exception_handler(RequestValidationError, _wrong_parameter)
+        self.add_exception_handler(HTTPException, self._not_routed)
+        self.add_exception_handler(Exception, _broke)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, without the answer that the framework would give to wrong parameters."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+            components = schema["components"]["schemas"]
+            components.pop("HTTPValidationError", None)
+            components.pop("ValidationError", None)
+            problem = problem_schema()
+            components |= problem.pop("$defs")
+            components["Problem"] = problem
+        return self.openapi_schema or {}
+
+    async def _not_routed(self, request: Request, error: Exception) -> Response:
+        """No such route (404), or not with this method (405)."""
+        status = HTTPStatus.METHOD_NOT_ALLOWED
+        if isinstance(error, HTTPException) and error.status_code == status:
+            allow = ", ".join(sorted(self._methods(request)))
+            detail = f"this endpoint has {allow}"
+            return respond(HttpRefused(status, detail, Code.UNKNOWN_ENDPOINT, Allow=allow))
+        return respond(Refused(Code.UNKNOWN_ENDPOINT, "there is no such endpoint"))
+
+    def _methods(self, request: Request) -> set[str]:
+        """All methods of this path; the framework names those of one of its routes."""
+        found: set[str] = set()
+        for route in chain(self.routes, *(router.routes for router in self._routers)):
+            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+                found |= route.methods or set()
+        return found | ({"HEAD"} if "GET" in found else set())
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return respond(error) if isinstance(error, RecordingError) else internal(error)
+
+
+async def _wrong_parameter(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # the type that it is set for
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    why = f"is wrong: {first['msg']}"
+    if ID_PATTERN in (first.get("ctx") or {}).values() or first["type"] == "string_too_long":
+        why = f"must be 1 to {ID_LENGTH} characters of A-Z a-z 0-9 . _ @ + : -, not . or .. alone"
+    return respond(Refused(Code.BAD_REQUEST, f"{path} {why}", path=path))
+
+
+async def _broke(_: Request, error: Exception) -> Response:
+    return internal(error)

@@ -1,0 +1,101 @@
+"""What is looked at in every request with a token: who asks, how often, what it accepts, its query.
+
+Decides nothing about what is asked for.
+"""
+
+import math
+from collections import Counter
+from http import HTTPStatus
+from typing import Annotated, NoReturn
+
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from sfu_wrapper.gateway.auth import Authenticator, bearer
+from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.rest.problems import HttpRefused
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.ports.clock import Clock
+
+_JSON = ("application/json", "application/*", "*/*")
+
+# Only says in the description that a token is needed; reading it is ours.
+_scheme = HTTPBearer(bearerFormat="JWT", auto_error=False)
+
+
+class Asking:
+    """A FastAPI dependency: who asks.
+
+    Raises:
+        Refused: UNAUTHENTICATED, RATE_LIMITED or BAD_REQUEST.
+        HttpRefused: 406.
+    """
+
+    def __init__(self, authenticator: Authenticator, clock: Clock, limits: Limits) -> None:
+        self._authenticator = authenticator
+        self._clock = clock
+        self._limits = limits
+
+    async def __call__(
+        self,
+        request: Request,
+        _: Annotated[HTTPAuthorizationCredentials | None, Security(_scheme)],
+    ) -> Identity:
+        """Who asks."""
+        identity = bearer(request.headers.getlist("authorization"), self._authenticator)
+        if identity is None:
+            raise Refused(Code.UNAUTHENTICATED, "bring a token: Authorization: Bearer …")
+        self._require_patience(identity)
+        _require_plain_query(request)
+        if not accepts_json(",".join(request.headers.getlist("accept"))):
+            raise HttpRefused(HTTPStatus.NOT_ACCEPTABLE, "only application/json is written here")
+        return identity
+
+    def _require_patience(self, identity: Identity) -> None:
+        now_ms = self._clock.now().mono_ms
+        bucket = self._limits.of(identity, now_ms)
+        wait_ms = bucket.wait_ms(now_ms)
+        if wait_ms > 0:
+            seconds = math.ceil(wait_ms / 1000)
+            raise Refused(Code.RATE_LIMITED, "too many requests", retryAfter=seconds)
+        bucket.take()
+
+
+def accepts_json(accept: str) -> bool:
+    """Whether an ``Accept`` header lets JSON through; the most specific range decides."""
+    if not accept.strip():
+        return True
+    weights = dict(_range(part) for part in accept.split(","))
+    for wanted in _JSON:
+        if wanted in weights:
+            return weights[wanted] > 0
+    return False
+
+
+def _range(part: str) -> tuple[str, float]:
+    name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            try:
+                return name, float(value)
+            except ValueError:
+                return name, 0.0
+    return name, 1.0
+
+
+def _require_plain_query(request: Request) -> None:
+    """Every parameter is known, and stands once."""
+    route = request.scope["route"]
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    for name, times in Counter(key for key, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            _wrong(name, "is not a parameter here")
+        if times > 1:
+            _wrong(name, "stands twice")
+
+
+def _wrong(name: str, why: str) -> NoReturn:
+    path = f"query.{name}" if name.isprintable() and len(name) <= 128 else "query"
+    raise Refused(Code.BAD_REQUEST, f"{path} {why}", path=path)

@@ -1,0 +1,53 @@
+"""The body of a request: its declared type, its length, its time. Not what it says."""
+
+import asyncio
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from sfu_wrapper.gateway.rest.problems import HttpRefused
+from sfu_wrapper.gateway.rest.settings import HttpSettings
+
+
+async def read_json_body(request: Request, settings: HttpSettings) -> bytes:
+    """The whole body of a request that says it is JSON.
+
+    Raises:
+        HttpRefused: 415, 413, 408, or 400 where the client left in the middle.
+    """
+    _require_json(request)
+    try:
+        async with asyncio.timeout(settings.body_s):
+            return await _read(request, settings)
+    except TimeoutError:
+        detail = f"the body must arrive within {settings.body_s:g} s"
+        raise HttpRefused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+    except ClientDisconnect:
+        raise HttpRefused(HTTPStatus.BAD_REQUEST, "the body is not whole") from None
+
+
+async def _read(request: Request, settings: HttpSettings) -> bytes:
+    """Keeps no more than is allowed, however much comes."""
+    kept = bytearray()
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total <= settings.max_body_bytes:
+            kept += chunk
+        elif total > settings.discard_bytes:
+            break
+    if total > settings.max_body_bytes:
+        detail = f"the body may have {settings.max_body_bytes} bytes"
+        raise HttpRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+    return bytes(kept)
+
+
+def _require_json(request: Request) -> None:
+    kinds = request.headers.getlist("content-type")
+    name, *parameters = (piece.strip().lower() for piece in ";".join(kinds).split(";"))
+    plain = all(each in ("", "charset=utf-8", 'charset="utf-8"') for each in parameters)
+    encoded = request.headers.get("content-encoding", "identity").lower() != "identity"
+    if len(kinds) != 1 or name != "application/json" or not plain or encoded:
+        detail = "the body must be application/json in UTF-8, not encoded"
+        raise HttpRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, Accept="application/json")

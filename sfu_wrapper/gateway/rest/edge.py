@@ -1,0 +1,85 @@
+"""What happens to every request before and after the routes: one form of its address, a deadline,
+the last word on errors, headers and numbers of every answer.
+"""
+
+import asyncio
+import re
+import time
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sfu_wrapper.gateway.rest.problems import internal, respond
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.observe.metrics import Metrics
+
+# Of the characters of an id only these are ever written as escapes by an honest client; any other
+# escape is a second way to write an address, or a way to write another one.
+_OTHER_ESCAPE = re.compile(rb"%(?!40|3[Aa]|2[Bb])")
+_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
+_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class Edge:
+    """An ASGI application around the routes. request_s: for one request to be answered."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, request_s: float) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._request_s = request_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the server speaks no {scope['type']}")
+        began = time.monotonic()
+        sent = _Sent(send)
+        inner: Scope = dict(scope)
+        try:
+            await self._answer(inner, receive, sent)
+        finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = getattr(inner.get("route"), "path", "other")
+            self._metrics.http(method, route, sent.status, time.monotonic() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive, sent: "_Sent") -> None:
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"  # the server leaves the body out
+        if _OTHER_ESCAPE.search(scope["raw_path"]):
+            detail = "write the path without escapes, but for @ : +"
+            answer = respond(Refused(Code.BAD_REQUEST, detail, path="path"))
+            await answer(scope, receive, sent)
+            return
+        try:
+            async with asyncio.timeout(self._request_s):
+                await self._app(scope, receive, sent)
+        except TimeoutError:
+            if sent.started:
+                raise  # the server cuts the connection
+            answer = respond(Unavailable("this took too long; try again"))
+            await answer(scope, receive, sent)
+        except Exception as error:
+            # The framework raises again what it has answered already.
+            if not sent.started:
+                await internal(error)(scope, receive, sent)
+            elif not sent.finished:
+                raise
+
+
+class _Sent:
+    """Passes an answer on, and remembers how far it came."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self.started = False
+        self.finished = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], *_HEADERS]}
+        await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.finished = True

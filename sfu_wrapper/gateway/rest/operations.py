@@ -1,0 +1,48 @@
+"""Health and metrics: for whoever runs this, without a token, so without anybody's name."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from sfu_wrapper.observe.health import Health, Readiness, Status
+from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.wire.rest import HealthModel, Json, LiveModel
+from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.times import iso
+
+_UNREADY: dict[int | str, dict[str, object]] = {
+    503: {"description": "Send nobody here: the store is lost, or it drains", "model": HealthModel}
+}
+
+
+def operation_routes(health: Health, metrics: Metrics) -> APIRouter:
+    """The routes of those who watch over this."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/health/live", response_model=LiveModel)
+    async def get_live() -> Response:
+        """The process turns; anything else is not its restart's business."""
+        return Response(dump({"status": "ok"}), media_type="application/json")
+
+    @router.get("/health/ready", response_model=HealthModel, responses=_UNREADY)
+    async def get_ready() -> Response:
+        """Whether to send anybody here, and what is away."""
+        readiness = health.readiness()
+        status = 503 if readiness.status is Status.UNAVAILABLE else 200
+        return Response(dump(readiness_json(readiness)), status, media_type="application/json")
+
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def get_metrics(request: Request) -> Response:
+        """All numbers, for Prometheus; in OpenMetrics where that is asked for."""
+        content_type, body = metrics.render(request.headers.get("accept"))
+        return Response(body, headers={"Content-Type": content_type})
+
+    return router
+
+
+def readiness_json(readiness: Readiness) -> Json:
+    """How all parts are."""
+    parts = {
+        name: {"state": "ok" if part.there else "away", "since": iso(part.since_ms)}
+        for name, part in readiness.parts.items()
+    }
+    return {"status": readiness.status, "draining": readiness.draining, "parts": parts}

@@ -1,0 +1,200 @@
+"""``/permissions``: one's own, those of a domain and its users, and what they come to.
+
+Reads the request, asks ``service.permissions``, writes the answer. Who may is not decided here.
+"""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from sfu_wrapper.core.authority import Subject
+from sfu_wrapper.gateway.rest.asking import Asking
+from sfu_wrapper.gateway.rest.body import read_json_body
+from sfu_wrapper.gateway.rest.conditions import require_match, tag, unchanged
+from sfu_wrapper.gateway.rest.problems import documented
+from sfu_wrapper.gateway.rest.settings import HttpSettings
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.service.permissions import Permissions
+from sfu_wrapper.wire.rest import (
+    ID_LENGTH,
+    ID_PATTERN,
+    Effective,
+    PermissionBody,
+    effective_json,
+    parse_permission,
+    permission_json,
+)
+from sfu_wrapper.wire.strictjson import dump
+
+_ANY = (400, 401, 403, 404, 406, 429, 500, 503)
+_WRITTEN = documented(*_ANY, 408, 412, 413, 415) | {
+    201: {"description": "Stored; there was none before", "model": PermissionBody}
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/PermissionBody"}}
+        },
+    }
+}
+_READ = documented(*_ANY) | {304: {"description": "Unchanged, as `If-None-Match` says"}}
+_DELETED = documented(*_ANY, 412)
+_GONE = HTTPStatus.NO_CONTENT
+
+DomainInPath = Annotated[
+    str, Path(alias="id", description="domain id", pattern=ID_PATTERN, max_length=ID_LENGTH)
+]
+UserInPath = Annotated[str, Path(description="user id", pattern=ID_PATTERN, max_length=ID_LENGTH)]
+_UserInQuery = Annotated[
+    str | None,
+    Query(description="about whom; yourself if left out", pattern=ID_PATTERN, max_length=ID_LENGTH),
+]
+_DomainInQuery = Annotated[
+    str | None,
+    Query(description="the user's; your own if left out", pattern=ID_PATTERN, max_length=ID_LENGTH),
+]
+
+
+def permission_routes(
+    permissions: Permissions, asking: Asking, settings: HttpSettings
+) -> APIRouter:
+    """The routes of everything that is stored about who may record."""
+    router = APIRouter(tags=["permissions"])
+    door = _Door(permissions, settings)
+    _effective_route(router, permissions, asking)
+    _own_routes(router, door, asking)
+    _domain_routes(router, door, asking)
+    _user_routes(router, door, asking)
+    return router
+
+
+class _Door:
+    """What the three kinds of subjects have in common. about None: whoever asks."""
+
+    def __init__(self, permissions: Permissions, settings: HttpSettings) -> None:
+        self._permissions = permissions
+        self._settings = settings
+
+    def get(self, request: Request, by: Identity, about: Subject | None) -> Response:
+        stored = self._permissions.get(by, about)
+        if unchanged(request, stored):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag(stored)})
+        return _shown(stored, HTTPStatus.OK)
+
+    async def put(self, request: Request, by: Identity, about: Subject | None) -> Response:
+        self._permissions.require_may_write(by, about)  # before the body is even read
+        given = parse_permission(await read_json_body(request, self._settings))
+        fresh = await self._permissions.put(
+            by, about, given, lambda stored: require_match(request, stored)
+        )
+        return _shown(given, HTTPStatus.CREATED if fresh else HTTPStatus.OK)
+
+    async def delete(self, request: Request, by: Identity, about: Subject | None) -> Response:
+        await self._permissions.delete(by, about, lambda stored: require_match(request, stored))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _shown(permission: RecordingPermissions, status: HTTPStatus) -> Response:
+    body = dump(permission_json(permission))
+    return Response(body, status, {"ETag": tag(permission)}, "application/json")
+
+
+def _effective_route(router: APIRouter, permissions: Permissions, asking: Asking) -> None:
+    @router.get("/permissions/effective", response_model=Effective, responses=documented(*_ANY))
+    async def get_effective_permission(
+        by: Annotated[Identity, Depends(asking)],
+        user: _UserInQuery = None,
+        domain: _DomainInQuery = None,
+    ) -> Response:
+        """What counts for your calls, or (domain-admin, service) for a user's."""
+        whom = UserKey(DomainId(domain or by.domain), UserId(user or by.user))
+        body = dump(effective_json(whom, permissions.effective(by, whom)))
+        return Response(body, media_type="application/json")
+
+
+def _own_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
+    @router.get("/permissions", response_model=PermissionBody, responses=_READ)
+    async def get_own_permission(
+        request: Request, by: Annotated[Identity, Depends(asking)]
+    ) -> Response:
+        """Your own permission. 404 where you have none of your own."""
+        return door.get(request, by, None)
+
+    @router.put(
+        "/permissions", response_model=PermissionBody, responses=_WRITTEN, openapi_extra=_BODY
+    )
+    async def put_own_permission(
+        request: Request, by: Annotated[Identity, Depends(asking)]
+    ) -> Response:
+        """Set your own, both fields. Only where users may write (permissions.userMayWrite)."""
+        return await door.put(request, by, None)
+
+    @router.delete("/permissions", status_code=_GONE, responses=_DELETED)
+    async def delete_own_permission(
+        request: Request, by: Annotated[Identity, Depends(asking)]
+    ) -> Response:
+        """Delete your own, so that your domain's counts."""
+        return await door.delete(request, by, None)
+
+
+def _domain_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
+    path = "/permissions/domain/{id}"
+
+    @router.get(path, response_model=PermissionBody, responses=_READ)
+    async def get_domain_permission(
+        request: Request, by: Annotated[Identity, Depends(asking)], domain: DomainInPath
+    ) -> Response:
+        """The permission of a domain: for its domain-admin, and the service."""
+        return door.get(request, by, Subject(DomainId(domain)))
+
+    @router.put(path, response_model=PermissionBody, responses=_WRITTEN, openapi_extra=_BODY)
+    async def put_domain_permission(
+        request: Request, by: Annotated[Identity, Depends(asking)], domain: DomainInPath
+    ) -> Response:
+        """Set it, both fields: for its domain-admin. It counts for users without their own."""
+        return await door.put(request, by, Subject(DomainId(domain)))
+
+    @router.delete(path, status_code=_GONE, responses=_DELETED)
+    async def delete_domain_permission(
+        request: Request, by: Annotated[Identity, Depends(asking)], domain: DomainInPath
+    ) -> Response:
+        """Delete it, so that the system's configuration counts: for its domain-admin."""
+        return await door.delete(request, by, Subject(DomainId(domain)))
+
+
+def _user_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
+    path = "/permissions/domain/{id}/user/{user}"
+
+    @router.get(path, response_model=PermissionBody, responses=_READ)
+    async def get_user_permission(
+        request: Request,
+        by: Annotated[Identity, Depends(asking)],
+        domain: DomainInPath,
+        user: UserInPath,
+    ) -> Response:
+        """The permission of a user: for its domain-admin, and the service."""
+        return door.get(request, by, Subject(DomainId(domain), UserId(user)))
+
+    @router.put(path, response_model=PermissionBody, responses=_WRITTEN, openapi_extra=_BODY)
+    async def put_user_permission(
+        request: Request,
+        by: Annotated[Identity, Depends(asking)],
+        domain: DomainInPath,
+        user: UserInPath,
+    ) -> Response:
+        """Set it, both fields: for its domain-admin. It counts before the domain's."""
+        return await door.put(request, by, Subject(DomainId(domain), UserId(user)))
+
+    @router.delete(path, status_code=_GONE, responses=_DELETED)
+    async def delete_user_permission(
+        request: Request,
+        by: Annotated[Identity, Depends(asking)],
+        domain: DomainInPath,
+        user: UserInPath,
+    ) -> Response:
+        """Delete it, so that the domain's counts: for its domain-admin."""
+        return await door.delete(request, by, Subject(DomainId(domain), UserId(user)))

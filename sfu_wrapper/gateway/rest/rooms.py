@@ -1,0 +1,78 @@
+"""``/rooms``: the rooms that the requester sees, one of them, and why it is recorded or not.
+
+Reads only. Who sees which room is decided by ``service.reading``.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.gateway.rest.asking import Asking
+from sfu_wrapper.gateway.rest.problems import documented
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.model.ids import RoomId
+from sfu_wrapper.service.reading import RoomReader
+from sfu_wrapper.service.translate import requester
+from sfu_wrapper.wire.answers import listed_json
+from sfu_wrapper.wire.rest import (
+    CURSOR_PATTERN,
+    ID_LENGTH,
+    ID_PATTERN,
+    DecisionModel,
+    Json,
+    RoomModel,
+    RoomPage,
+    decision_json,
+    page_json,
+)
+from sfu_wrapper.wire.strictjson import dump
+
+_ALL = documented(400, 401, 406, 429, 500, 503)
+_ONE = documented(400, 401, 404, 406, 429, 500, 503)
+
+_RoomInPath = Annotated[
+    str, Path(alias="id", description="room id", pattern=ID_PATTERN, max_length=ID_LENGTH)
+]
+_Limit = Annotated[int, Query(ge=1, le=1000, description="rooms on one page")]
+_After = Annotated[
+    str | None, Query(pattern=CURSOR_PATTERN, description="`next` of the page before")
+]
+_State = Annotated[Life | None, Query(description="only rooms in this state")]
+
+
+def room_routes(rooms: RoomReader, asking: Asking) -> APIRouter:
+    """The routes of all that is said about rooms."""
+    router = APIRouter(tags=["rooms"])
+
+    @router.get("/rooms", response_model=RoomPage, responses=_ALL)
+    async def list_rooms(
+        by: Annotated[Identity, Depends(asking)],
+        limit: _Limit = 100,
+        after: _After = None,
+        state: _State = None,
+    ) -> Response:
+        """Rooms, the youngest first: your own; a domain-admin's domain's; the service's: all."""
+        page = rooms.page(requester(by), limit=limit, after=after, state=state)
+        shown = [listed_json(each.room, each.permissions, rooms.policy) for each in page.rooms]
+        return _json(page_json(shown, page.next))
+
+    @router.get("/rooms/{id}", response_model=RoomModel, responses=_ONE)
+    async def get_room(by: Annotated[Identity, Depends(asking)], room: _RoomInPath) -> Response:
+        """One room; the youngest that bears or bore this id."""
+        found = rooms.snapshot(requester(by), RoomId(room))
+        return _json(listed_json(found.room, found.permissions, rooms.policy))
+
+    @router.get("/rooms/{id}/decision", response_model=DecisionModel, responses=_ONE)
+    async def get_room_decision(
+        by: Annotated[Identity, Depends(asking)], room: _RoomInPath
+    ) -> Response:
+        """Why it is recorded, or is not: as of now, and as decided at establishment."""
+        found = rooms.snapshot(requester(by), RoomId(room))
+        return _json(decision_json(found.room, found.permissions, rooms.policy))
+
+    return router
+
+
+def _json(body: Json) -> Response:
+    return Response(dump(body), media_type="application/json")

@@ -1,0 +1,292 @@
+"""Bodies of the HTTP interface: what is read, what is written, and how both are described.
+
+Decides what a readable permission is. The models of answers say in the OpenAPI description what the
+functions beside them write; tests hold the two together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
+
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.core.policy import Decision, Grant, PolicySettings, Reason, Source, asks, decide
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Code, Malformed
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.model.permission import (
+    OwnerPermissions,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+)
+from sfu_wrapper.model.room import Kind, Origin, StopReason
+from sfu_wrapper.wire.strictjson import parse_strict
+
+Json = dict[str, object]
+
+# As protocol.md has it, but for "." and "..", which no URL can carry.
+ID_PATTERN = r"^(\.*[A-Za-z0-9_@+:-][A-Za-z0-9._@+:-]*|\.{3,})$"
+ID_LENGTH = 128
+CURSOR_PATTERN = r"^[0-9]{1,15}\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
+
+_SAID = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this body",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+_T = TypeVar("_T")
+# A field that may be left out, and is never null.
+_Maybe = Annotated[_T | SkipJsonSchema[None], Field(default=None, json_schema_extra=_no_default)]
+_Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
+_Cursor = Annotated[str, StringConstraints(pattern=CURSOR_PATTERN)]
+_Number = Annotated[int, Field(ge=1)]
+_Seconds = Annotated[float, Field(ge=0)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class Recording(_Body):
+    """Which streams may be recorded, and the policy."""
+
+    recording_type: Annotated[RecordingType, Field(strict=False)]
+    recording_profile: Annotated[RecordingProfile, Field(strict=False)]
+
+
+class PermissionBody(_Body):
+    """One stored permission, of a user or of a domain."""
+
+    recording: Recording
+
+
+class Effective(_Body):
+    """What counts for calls of this user, and the level that it comes from.
+
+    records: whether a call of this user may be recorded at all.
+    """
+
+    user: _Id
+    domain: _Id
+    recording: Recording
+    source: Literal[Source.USER, Source.DOMAIN, Source.SYSTEM]
+    records: bool
+
+
+class MediaFlags(_Body):
+    """What a participant publishes."""
+
+    audio: bool
+    video: bool
+    screen: bool
+
+
+class ParticipantModel(_Body):
+    """Somebody in the room."""
+
+    user: _Id
+    joined_at: _Time
+    media: MediaFlags
+
+
+class RecordingModel(_Body):
+    """Whether the room may be, will be and is being recorded."""
+
+    allowed: bool
+    automatic: bool
+    type: RecordingType
+    source: Source | None
+    reason: _Maybe[Reason]
+    active: bool
+    segment: _Maybe[_Number]
+    started_at: _Maybe[_Time]
+
+
+class SegmentModel(_Body):
+    """One start-to-stop of recording."""
+
+    segment: _Number
+    state: Literal["starting", "recording", "stopping", "stopped", "failed"]
+    by: str
+    started_at: _Maybe[_Time]
+    stopped_at: _Maybe[_Time]
+    duration: _Maybe[_Seconds]
+    reason: _Maybe[StopReason]
+    missing: _Maybe[list[Medium]]
+
+
+class RoomModel(_Body):
+    """One room."""
+
+    room: _Id
+    uuid: _Id
+    kind: Kind
+    origin: Origin
+    owner: _Id
+    domain: _Id
+    state: Life
+    participants: list[ParticipantModel]
+    recording: RecordingModel
+    segments: list[SegmentModel]
+
+
+class RoomPage(_Body):
+    """Rooms, the youngest first; ``next`` is the ``after`` of the page that follows."""
+
+    rooms: list[RoomModel]
+    next: _Maybe[_Cursor]
+
+
+class Decided(_Body):
+    """What the policy says: may it be started by hand, does it start by itself, and why not."""
+
+    allowed: bool
+    automatic: bool
+    type: RecordingType
+    source: Source | None
+    reason: _Maybe[Reason]
+
+
+class DecisionModel(_Body):
+    """The decision about one room as of now, and as it was when the call was established.
+
+    record: the record flag as it counts. startBy: who may start by hand.
+    """
+
+    room: _Id
+    kind: Kind
+    origin: Origin
+    owner: _Id
+    domain: _Id
+    record: bool
+    start_by: str | None
+    now: Decided
+    established: Decided | None
+
+
+class PartModel(_Body):
+    """One thing that the controller needs; ``since`` is when it came to be as it is."""
+
+    state: Literal["ok", "away"]
+    since: _Time
+
+
+class HealthModel(_Body):
+    """``ok``, ``degraded`` (it works, something is away) or ``unavailable``."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    draining: bool
+    parts: dict[str, PartModel]
+
+
+class LiveModel(_Body):
+    """The process turns."""
+
+    status: Literal["ok"]
+
+
+class Problem(_Body):
+    """RFC 9457 problem details; ``code`` is one of protocol.md, details are small facts."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    code: Code
+    details: dict[str, str | int | float | bool | None]
+
+
+def parse_permission(body: bytes) -> RecordingPermissions:
+    """Read the body of a PUT.
+
+    Raises:
+        Malformed: no JSON of one meaning, a field missing, wrong or not known; ``path`` names it.
+    """
+    try:
+        given = PermissionBody.model_validate(parse_strict(body)).recording
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        why = _SAID.get(first["type"]) or f"is wrong: {first['msg']}"
+        raise Malformed(f"{path or 'the body'} {why}", path=path) from None
+    return RecordingPermissions(given.recording_type, given.recording_profile)
+
+
+def permission_json(permission: RecordingPermissions) -> Json:
+    """One stored permission."""
+    return {
+        "recording": {
+            "recordingType": permission.recording_type,
+            "recordingProfile": permission.recording_profile,
+        }
+    }
+
+
+def effective_json(user: UserKey, grant: Grant) -> Json:
+    """What counts for one user."""
+    stored = permission_json(RecordingPermissions(grant.type, grant.profile))
+    whose = {"user": user.user, "domain": user.domain}
+    return whose | stored | {"source": grant.source, "records": grant.records}
+
+
+def decision_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+    """Why one room is recorded, or is not."""
+    now = decide(room.kind, room.origin, room.flag, permissions, policy)
+    return {
+        "room": room.id,
+        "kind": room.kind,
+        "origin": room.origin,
+        "owner": room.owner,
+        "domain": room.domain,
+        "record": asks(room.kind, room.flag),
+        "startBy": room.owner if now.allowed else None,
+        "now": _decided(now),
+        "established": None if room.decision is None else _decided(room.decision),
+    }
+
+
+def page_json(rooms: Sequence[Json], following: str | None) -> Json:
+    """A page of rooms."""
+    more = {} if following is None else {"next": following}
+    return {"rooms": list(rooms), **more}
+
+
+def problem_json(
+    status: int, title: str, code: str, detail: str, details: Mapping[str, object]
+) -> Json:
+    """Problem details. The type is about:blank: ``code`` says all that a type could."""
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "details": dict(details),
+    }
+
+
+def problem_schema() -> Json:
+    """How problem details are described."""
+    return Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+
+
+def _decided(decision: Decision) -> Json:
+    shown: Json = {
+        "allowed": decision.allowed,
+        "automatic": decision.automatic,
+        "type": decision.type,
+        "source": decision.source,
+    }
+    return shown if decision.reason is None else shown | {"reason": decision.reason}
