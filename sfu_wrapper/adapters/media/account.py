@@ -36,7 +36,7 @@ class Account:
         else:
             if time - max(self._last, self._end if length else 0) > GAP_MS * self._ticks_a_ms:
                 start = self._end if length else self._last
-                self._gaps.append(Gap(start // self._ticks_a_ms, time // self._ticks_a_ms))
+                self._gaps.append(Gap(self._ms(start), self._ms(time)))
             self._end = time + min(time - self._last, LAST_FRAME_MS * self._ticks_a_ms)
         if length:
             self._end = time + length
@@ -45,7 +45,7 @@ class Account:
 
     def note_key(self, time: int, size: tuple[int, int] | None) -> None:
         """That the frame is a key frame, and its size."""
-        at_ms = time // self._ticks_a_ms
+        at_ms = self._ms(time)
         self._keys_ms.append(at_ms)
         known = self._resolutions[-1] if self._resolutions else None
         if size and (known is None or (known.width, known.height) != size):
@@ -67,29 +67,33 @@ class Account:
             codec=header.codec,
             started_us=header.started_us,
             created_us=header.created_us,
-            first_ms=self._first // self._ticks_a_ms,
-            duration_ms=self._end // self._ticks_a_ms,
+            first_ms=self._ms(self._first),
+            duration_ms=self._ms(self._end),
             frames=self.frames,
             key_frames_ms=tuple(self._keys_ms),
             resolutions=tuple(self._resolutions),
-            rotations=tuple(Rotation(t // self._ticks_a_ms, turn) for t, turn in rotations),
+            rotations=tuple(Rotation(self._ms(time), turn) for time, turn in rotations),
             packets_received=stream.received,
             packets_lost=stream.lost,
             gaps=tuple(self._gaps),
             warnings=tuple(warnings),
         )
 
+    def _ms(self, time: int) -> int:
+        """Rounded as the times in a WebM file are."""
+        return (time + self._ticks_a_ms // 2) // self._ticks_a_ms
+
 
 def stream_warnings(reader: Reader, stream: MediaStream) -> list[str]:
     """What had to be survived on the way from the file to ordered packets."""
     found = [
         (reader.truncated, "the file ends within a packet"),
-        (reader.skipped_bytes, f"{reader.skipped_bytes} bytes of garbage were skipped"),
-        (stream.lost, f"{stream.lost} of {stream.lost + stream.received} packets are missing"),
-        (stream.late, f"{stream.late} packets came twice or too late"),
-        (stream.foreign, f"{stream.foreign} packets belong to no or another sender"),
-        (stream.restarts, f"the sender began anew {stream.restarts} times"),
-        (stream.jumps, f"the timestamps jumped {stream.jumps} times and were corrected"),
+        (reader.skipped_bytes, f"{_count(reader.skipped_bytes, 'byte')} of garbage skipped"),
+        (stream.lost, f"{_count(stream.lost, 'packet')} missing, {stream.received} received"),
+        (stream.late, f"{_count(stream.late, 'packet')} doubled or too late"),
+        (stream.foreign, f"{_count(stream.foreign, 'packet')} of another sender or unreadable"),
+        (stream.restarts, f"{_count(stream.restarts, 'new beginning')} of the sender"),
+        (stream.jumps, f"{_count(stream.jumps, 'jump')} of the timestamps corrected"),
     ]
     return [text for happened, text in found if happened]
 
@@ -97,9 +101,13 @@ def stream_warnings(reader: Reader, stream: MediaStream) -> list[str]:
 def picture_warnings(assembler: Assembler) -> list[str]:
     """What had to be survived on the way from packets to pictures."""
     found = [
-        (assembler.before_key, "pictures before the first key frame were left out"),
-        (assembler.damaged, "damaged pictures were left out"),
-        (assembler.unreferenced, "pictures were left out that refer to missing ones"),
-        (assembler.smeared, "pictures were kept that may be smeared, as no key frame came"),
+        (assembler.before_key, "left out before the first key frame"),
+        (assembler.damaged, "left out that had lost packets"),
+        (assembler.unreferenced, "left out that refer to lost ones"),
+        (assembler.smeared, "kept though they refer to lost ones, as no key frame came"),
     ]
-    return [f"{count} {text}" for count, text in found if count]
+    return [f"{_count(number, 'picture')} {text}" for number, text in found if number]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
