@@ -4,6 +4,8 @@ import secrets
 from pathlib import Path
 
 from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.adapters.simulated.faults import Faults
+from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.room import Rules
@@ -62,11 +64,12 @@ def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
         case "none", "none":
             return NoPlane(clock)
         case "simulated", "simulated":
-            from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
-
             recording = settings.recording
             return SimulatedPlane(
-                recording.recordings_path, recording.audio_path, token=secrets.token_hex(4)
+                recording.recordings_path,
+                recording.audio_path,
+                token=secrets.token_hex(4),
+                faults=Faults.parse(settings.media.simulated_faults or ""),
             )
         case sfu, mixer:
             raise Misconfigured(

@@ -179,6 +179,9 @@ class MediaPlane(Section):
     timeout_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
         5, description="s within which the media plane must answer"
     )
+    simulated_faults: Text | None = Field(
+        None, description="what the simulated plane is to do wrong, for QA; unset: nothing"
+    )
 
 
 class Policy(Section):
