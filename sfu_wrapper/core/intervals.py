@@ -75,13 +75,14 @@ def intervals(shown: Sequence[Span], duration_us: int) -> tuple[Interval, ...]:
     """
     inner = {edge for span in shown for edge in (span.start_us, span.stop_us)}
     edges = sorted({0, duration_us} | {edge for edge in inner if 0 < edge < duration_us})
-    result: list[Interval] = []
-    for start, stop in pairwise(edges):
-        tracks = tuple(s.track for s in shown if s.start_us <= start and s.stop_us >= stop)
-        if result and result[-1].tracks == tracks:
-            start = result.pop().start_us
-        result.append(Interval(start, stop, tracks))
-    return tuple(result)
+    return tuple(
+        Interval(
+            start,
+            stop,
+            tuple(s.track for s in shown if s.start_us <= start and s.stop_us >= stop),
+        )
+        for start, stop in pairwise(edges)
+    )
 
 
 def most_on_screen(cut: Sequence[Interval]) -> int:

@@ -1,0 +1,185 @@
+"""Who is on screen when."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.core.intervals import (
+    CLOCK_TOLERANCE_US,
+    FROZEN_AFTER_US,
+    Held,
+    Interval,
+    Span,
+    intervals,
+    most_on_screen,
+    spans,
+)
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.recording import Presence, SegmentInfo
+
+START_MS, STOP_MS = 100_000, 110_000
+DURATION_US = (STOP_MS - START_MS) * 1000
+
+
+def segment(*presences: Presence) -> SegmentInfo:
+    return SegmentInfo(
+        room=RoomId("room"),
+        uuid=RoomUuid("uuid"),
+        confbridge_id=ConfbridgeId("bridge"),
+        segment=SegmentNo(1),
+        started_ms=START_MS,
+        completed_ms=STOP_MS,
+        presences=presences,
+    )
+
+
+def held(
+    first_ms: int,
+    end_ms: int,
+    *,
+    user: str = "alice",
+    told_ms: int | None = None,
+    told_stop_ms: int | None = None,
+) -> Held:
+    """Times in ms from the start of the segment; the event tells the media's own by default."""
+    told = START_MS + (first_ms if told_ms is None else told_ms)
+    stop = START_MS + (end_ms if told_stop_ms is None else told_stop_ms)
+    file = RawFile(f"{user}.mjr", Stream.CAMERA, told, stop, user=UserId(user))
+    return Held(file, (START_MS + first_ms) * 1000, (START_MS + end_ms) * 1000)
+
+
+def stay(user: str, joined_ms: int) -> Presence:
+    return Presence(UserId(user), START_MS + joined_ms, STOP_MS)
+
+
+def order(info: SegmentInfo, *files: Held) -> list[int]:
+    return [span.track for span in spans(info, files)]
+
+
+def test_the_medias_own_times_correct_the_events() -> None:
+    (span,) = spans(segment(), [held(1500, 8000, told_ms=1200, told_stop_ms=8200)])
+
+    assert span == Span(0, 1_500_000, 8_000_000)
+
+
+def test_what_lies_outside_the_segment_is_cut() -> None:
+    (span,) = spans(segment(), [held(-500, 10_500)])
+
+    assert (span.start_us, span.stop_us) == (0, DURATION_US)
+
+
+def test_a_track_entirely_outside_is_never_on_screen() -> None:
+    assert spans(segment(), [held(-900, -100), held(10_100, 10_900)]) == ()
+
+
+def test_a_track_whose_pictures_stop_long_before_it_does_is_frozen_and_stays() -> None:
+    (span,) = spans(segment(), [held(0, 2000, told_stop_ms=9000)])
+
+    assert span.stop_us == 9_000_000
+
+
+def test_pictures_that_end_a_little_before_the_track_are_its_end() -> None:
+    (span,) = spans(segment(), [held(0, 2000, told_stop_ms=2000 + FROZEN_AFTER_US // 1000)])
+
+    assert span.stop_us == 2_000_000
+
+
+def test_a_file_still_open_is_taken_to_end_with_the_segment() -> None:
+    file = RawFile("a.mjr", Stream.CAMERA, START_MS, None, user=UserId("alice"))
+
+    (span,) = spans(segment(), [Held(file, START_MS * 1000, (START_MS + 2000) * 1000)])
+
+    assert span.stop_us == DURATION_US
+
+
+def test_where_clocks_disagree_the_event_says_when_the_file_begins() -> None:
+    hour_ms = 3_600_000
+
+    (span,) = spans(segment(), [held(hour_ms, hour_ms + 4000, told_ms=1000, told_stop_ms=5000)])
+
+    assert (span.start_us, span.stop_us) == (1_000_000, 5_000_000)
+    assert span.shift_us == (1000 - hour_ms) * 1000
+
+
+def test_a_first_picture_long_after_its_track_began_is_no_wrong_clock() -> None:
+    late_ms = 1000 + 2 * CLOCK_TOLERANCE_US // 1000
+
+    (span,) = spans(segment(), [held(late_ms, 9000, told_ms=1000)])
+
+    assert (span.start_us, span.shift_us) == (late_ms * 1000, 0)
+
+
+def test_those_who_were_there_at_the_start_keep_the_events_order() -> None:
+    info = segment(stay("alice", 0), stay("bob", 0))
+
+    assert order(info, held(10, 9000), held(5, 9000, user="bob")) == [0, 1]
+
+
+def test_who_comes_again_keeps_the_place_of_the_first_time() -> None:
+    info = segment(stay("alice", 0), stay("bob", 2000), stay("alice", 5000))
+
+    assert order(info, held(2000, 9000, user="bob"), held(5000, 9000)) == [1, 0]
+
+
+def test_without_participants_a_users_first_file_counts() -> None:
+    files = held(3000, 9000), held(1000, 9000, user="bob"), held(9100, 9900)
+
+    assert order(segment(), *files) == [1, 0, 2]
+
+
+def test_the_segment_is_cut_where_a_track_comes_or_goes() -> None:
+    assert intervals((Span(0, 0, 9), Span(1, 4, 6)), 10) == (
+        Interval(0, 4, (0,)),
+        Interval(4, 6, (0, 1)),
+        Interval(6, 9, (0,)),
+        Interval(9, 10, ()),
+    )
+
+
+def test_a_segment_without_tracks_is_one_empty_interval() -> None:
+    assert intervals((), 10) == (Interval(0, 10, ()),)
+    assert most_on_screen(intervals((), 10)) == 0
+
+
+def test_a_segment_without_length_has_no_interval() -> None:
+    assert intervals((), 0) == ()
+    assert most_on_screen(()) == 0
+
+
+LENGTH = 60
+edges = st.tuples(st.integers(0, LENGTH), st.integers(0, LENGTH)).filter(lambda e: e[0] < e[1])
+shown_spans = st.lists(edges, max_size=12).map(
+    lambda cuts: tuple(Span(track, start, stop) for track, (start, stop) in enumerate(cuts))
+)
+
+
+def alive(shown: tuple[Span, ...], moment: int) -> tuple[int, ...]:
+    return tuple(span.track for span in shown if span.start_us <= moment < span.stop_us)
+
+
+@given(shown_spans)
+def test_intervals_cover_the_segment_without_overlap(shown: tuple[Span, ...]) -> None:
+    cut = intervals(shown, LENGTH)
+
+    assert (cut[0].start_us, cut[-1].stop_us) == (0, LENGTH)
+    for one, following in pairwise(cut):
+        assert one.stop_us == following.start_us
+        assert one.tracks != following.tracks
+
+
+@given(shown_spans)
+def test_at_every_moment_exactly_the_tracks_alive_are_shown_in_order(
+    shown: tuple[Span, ...],
+) -> None:
+    for interval in intervals(shown, LENGTH):
+        for moment in range(interval.start_us, interval.stop_us):
+            assert interval.tracks == alive(shown, moment)
+
+
+@given(shown_spans)
+def test_most_on_screen_is_the_largest_crowd(shown: tuple[Span, ...]) -> None:
+    largest = max(len(alive(shown, moment)) for moment in range(LENGTH))
+
+    assert most_on_screen(intervals(shown, LENGTH)) == largest

@@ -1,0 +1,144 @@
+"""What finished files are called."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.core.naming import (
+    MAX_NAME_BYTES,
+    VideoName,
+    folder,
+    further_stems,
+    safe_user,
+    stem,
+    video_stems,
+)
+from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.recording import SegmentInfo
+
+DEFAULT = "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
+
+
+def info(uuid: str = "61408347", bridge: str = "c48eb251", segment: int | None = 1) -> SegmentInfo:
+    return SegmentInfo(
+        room=RoomId("room"),
+        uuid=RoomUuid(uuid),
+        confbridge_id=ConfbridgeId(bridge),
+        segment=None if segment is None else SegmentNo(segment),
+        started_ms=1_590_392_548_933,  # 2020-05-25T07:42:28.933Z
+        completed_ms=1_590_392_563_826,
+    )
+
+
+def camera(user: str) -> VideoName:
+    return VideoName(UserId(user), Stream.CAMERA)
+
+
+def screen(user: str) -> VideoName:
+    return VideoName(UserId(user), Stream.SCREEN)
+
+
+def test_a_segment_is_numbered_behind_the_products_name() -> None:
+    assert stem(DEFAULT, info()) == "rec-20200525-074228-61408347-c48eb251-1"
+
+
+def test_an_older_senders_recording_has_no_number() -> None:
+    assert stem(DEFAULT, info(segment=None)) == "rec-20200525-074228-61408347-c48eb251"
+
+
+def test_the_number_stands_where_the_format_has_it() -> None:
+    assert stem("{{segment}}-of-{{uuid}}", info(segment=3)) == "3-of-61408347"
+    assert stem("{{segment}}-of-{{uuid}}", info(segment=None)) == "1-of-61408347"
+
+
+def test_the_products_other_pattern_is_had_by_configuring_it() -> None:
+    name = stem("recording-{{confbridgeid}}-{{uuid}}", info(segment=None))
+
+    assert name == "recording-c48eb251-61408347"
+
+
+def test_a_split_recording_has_a_folder_of_its_own() -> None:
+    assert folder(info()) == "61408347-c48eb251"
+
+
+def test_a_users_video_has_the_user_in_place_of_the_recording() -> None:
+    videos = [camera("5dde2b2f"), screen("5dde2b2f"), camera("5dde2b2f"), camera("5f2av441")]
+
+    assert video_stems(DEFAULT, info(), videos) == (
+        "rec-20200525-074228-5dde2b2f-1",
+        "rec-20200525-074228-5dde2b2f-1-screen",
+        "rec-20200525-074228-5dde2b2f-1-2",
+        "rec-20200525-074228-5f2av441-1",
+    )
+
+
+def test_where_the_format_has_no_such_pair_the_user_is_appended() -> None:
+    assert video_stems("{{uuid}}", info(), [camera("bob")]) == ("61408347-bob-1",)
+
+
+def test_no_two_streams_share_a_file_however_their_users_are_called() -> None:
+    pair_alone = "{{segment}}-{{uuid}}-{{confbridgeid}}"
+    videos = [camera("a"), camera("a"), camera("a-2"), screen("a"), camera("a-screen")]
+
+    assert len(set(video_stems(pair_alone, info(), videos))) == len(videos)
+
+
+@pytest.mark.parametrize("value", ["../up", "a/b", "a\0b", "..", ".", "a\nb"])
+@pytest.mark.parametrize(
+    "name", [lambda v: stem(DEFAULT, info(uuid=v)), lambda v: folder(info(bridge=v))]
+)
+def test_a_value_that_would_leave_the_folder_fails_the_job(
+    value: str, name: Callable[[str], str]
+) -> None:
+    with pytest.raises(JobFailed) as caught:
+        name(value)
+
+    assert (caught.value.code, caught.value.permanent) == ("UNSAFE_NAME", True)
+
+
+def test_a_name_too_long_for_a_file_system_fails_the_job() -> None:
+    with pytest.raises(JobFailed, match="cannot be a file name"):
+        stem(DEFAULT, info(uuid="x" * 250))
+
+
+def test_a_taken_name_gets_the_uuid_and_then_numbers() -> None:
+    choices = further_stems(info())
+
+    assert [next(choices) for _ in range(4)] == ["", "-61408347", "-61408347-2", "-61408347-3"]
+    assert stem("{{confbridgeid}}", info(), "-61408347") == "c48eb251-1-61408347"
+
+
+def test_plain_user_ids_stay_readable() -> None:
+    assert safe_user("alice.smith@example-1") == "alice.smith@example-1"
+
+
+@pytest.mark.parametrize(
+    ("user", "safe"),
+    [("..", "%2E."), ("a/b", "a%2Fb"), ("a%2Fb", "a%252Fb"), ("é", "%C3%A9"), ("", "")],
+)
+def test_what_is_not_plain_is_written_as_bytes(user: str, safe: str) -> None:
+    assert safe_user(user) == safe
+
+
+users = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
+
+
+@given(users, users)
+def test_user_ids_are_made_safe_one_to_one(a: str, b: str) -> None:
+    assert (safe_user(a) == safe_user(b)) == (a == b)
+
+
+@given(st.lists(st.builds(VideoName, users.map(UserId), st.sampled_from(list(Stream))), max_size=8))
+def test_video_names_are_different_and_single_plain_components(videos: list[VideoName]) -> None:
+    names = video_stems(DEFAULT, info(), videos, "-61408347")
+
+    assert len(set(names)) == len(videos)
+    for name in names:
+        assert "/" not in name
+        assert name.isascii()
+        assert name.isprintable()
+        assert len(f"{name}.webm.gpg") <= MAX_NAME_BYTES

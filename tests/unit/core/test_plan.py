@@ -1,0 +1,97 @@
+"""Which output a segment gets, and the plan of a merged one."""
+
+import pytest
+
+from sfu_wrapper.core.intervals import Interval, Span
+from sfu_wrapper.core.layout import Tile
+from sfu_wrapper.core.plan import (
+    Chapter,
+    Output,
+    OutputRules,
+    Scene,
+    Sound,
+    Source,
+    choose,
+    compose,
+    sound_start_us,
+    why_split,
+    zero_us,
+)
+
+
+def rules(*, split: bool = False, mix_limit: int = 9) -> OutputRules:
+    return OutputRules("vp8", "low", "{{uuid}}", split, mix_limit)
+
+
+@pytest.mark.parametrize(("video", "audio"), [(True, True), (True, False), (False, True)])
+def test_what_there_is_is_merged(video: bool, audio: bool) -> None:
+    assert choose(rules(), video=video, audio=audio, most_on_screen=2) is Output.MERGED
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_where_nothing_is_there_nothing_is_made(split: bool) -> None:
+    chosen = choose(rules(split=split), video=False, audio=False, most_on_screen=0)
+
+    assert chosen is Output.NONE
+
+
+@pytest.mark.parametrize(
+    ("given", "most", "output"),
+    [
+        (rules(split=True), 1, Output.SPLIT),
+        (rules(mix_limit=4), 4, Output.MERGED),
+        (rules(mix_limit=4), 5, Output.SPLIT),
+        (rules(mix_limit=9), 9, Output.MERGED),
+        (rules(mix_limit=9), 10, Output.SPLIT),
+        (rules(mix_limit=10), 1, Output.SPLIT),
+    ],
+)
+def test_too_many_streams_or_a_limit_above_nine_are_split(
+    given: OutputRules, most: int, output: Output
+) -> None:
+    assert choose(given, video=True, audio=True, most_on_screen=most) is output
+
+
+def test_a_split_that_was_not_configured_says_why() -> None:
+    assert why_split(rules(split=True), 10) is None
+    assert why_split(rules(), 9) is None
+    assert why_split(rules(mix_limit=2), 3) == (
+        "3 streams at once, mix_limit 2: split instead of merged"
+    )
+    assert why_split(rules(mix_limit=12), 1) == "mix_limit 12 is above 9: split instead of merged"
+
+
+def test_a_composition_has_a_scene_and_a_chapter_an_interval() -> None:
+    cut = (
+        Interval(0, 10_000, (1,)),
+        Interval(10_000, 900_000, (1, 0)),
+        Interval(900_000, 2_000_000, ()),
+    )
+    sources = [Source("a.webm", 0), Source("b.webm", 5)]
+    sounds = [Sound("mix.wav", -122_000)]
+
+    plan = compose(rules(), 2_000_000, sources, cut, sounds, ["alice", "bob"])
+
+    assert plan.scenes == (
+        Scene(0, 10_000, ((1, Tile(0, 0, 640, 480)),)),
+        Scene(10_000, 900_000, ((1, Tile(0, 0, 320, 480)), (0, Tile(320, 0, 320, 480)))),
+        Scene(900_000, 2_000_000, ()),
+    )
+    assert plan.chapters == (  # the first interval is too short to be one
+        Chapter(10_000, 900_000, "bob, alice"),
+        Chapter(900_000, 2_000_000, "nobody"),
+    )
+
+
+@pytest.mark.parametrize(("duration_us", "frames"), [(0, 1), (1, 1), (40_000, 1), (40_001, 2)])
+def test_frames_cover_the_duration(duration_us: int, frames: int) -> None:
+    assert compose(rules(), duration_us, [], [], [], []).frames == frames
+
+
+def test_a_files_own_time_is_placed_in_the_segment() -> None:
+    assert zero_us(1_000, 1_250_000, Span(0, 0, 1)) == 250_000
+    assert zero_us(1_000, 9_250_000, Span(0, 0, 1, shift_us=-8_000_000)) == 250_000
+
+
+def test_a_mix_that_lags_is_moved_back_by_its_lag() -> None:
+    assert sound_start_us(1_000, 1_020, 122) == -102_000

@@ -1,0 +1,140 @@
+"""The recording service's messages."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.wire.processed import (
+    MAX_RAW_BYTES,
+    encode_failed,
+    encode_poison,
+    encode_processed,
+    parse_outcome,
+    size_text,
+)
+
+PROCESSED = Processed(
+    room=RoomId("room"),
+    uuid=RoomUuid("uuid"),
+    segment=SegmentNo(2),
+    output="merged",
+    started_ms=1_590_392_548_633,
+    completed_ms=1_590_392_563_826,
+    encrypted=False,
+    files=(FinishedFile("/out/rec.webm", FileKind.MERGED, 123_456, "00ff"),),
+    processing_started_ms=1_590_392_570_000,
+    processing_completed_ms=1_590_392_574_500,
+    attempts=1,
+    warnings=("a.mjr holds no picture",),
+    sync=(TrackSync(Stream.CAMERA, UserId("alice"), 39, 7266, 0, packets_lost=3, gaps=1),),
+)
+FAILED = Failed(
+    room=RoomId("room"),
+    uuid=RoomUuid("uuid"),
+    segment=SegmentNo(2),
+    stage="preprocess",
+    code="UNREADABLE_MJR",
+    detail="no .mjr",
+    file="a.mjr",
+    attempts=3,
+    kept=("/out/.work/a",),
+)
+
+
+def test_a_processed_message_has_the_agreed_shape() -> None:
+    assert json.loads(encode_processed(PROCESSED)) == {
+        "conferenceId": "room",
+        "uuid": "uuid",
+        "segment": 2,
+        "status": "processed",
+        "output": "merged",
+        "startTime": "2020-05-25T07:42:28.633Z",
+        "stopTime": "2020-05-25T07:42:43.826Z",
+        "duration": 15.193,
+        "encrypted": False,
+        "files": [
+            {
+                "filename": "/out/rec.webm",
+                "kind": "merged",
+                "bytes": 123456,
+                "size": "0.123456MB",
+                "sha256": "00ff",
+            }
+        ],
+        "processing": {
+            "started": "2020-05-25T07:42:50.000Z",
+            "completed": "2020-05-25T07:42:54.500Z",
+            "attempts": 1,
+        },
+        "warnings": ["a.mjr holds no picture"],
+        "sync": [
+            {
+                "userID": "alice",
+                "stream": "sfuvideo",
+                "offsetMs": 39,
+                "lengthMs": 7266,
+                "correctedMs": 0,
+                "packetsLost": 3,
+                "gaps": 1,
+            }
+        ],
+    }
+
+
+def test_a_failed_message_has_the_agreed_shape() -> None:
+    assert json.loads(encode_failed(FAILED)) == {
+        "conferenceId": "room",
+        "uuid": "uuid",
+        "segment": 2,
+        "status": "failed",
+        "error": {
+            "stage": "preprocess",
+            "code": "UNREADABLE_MJR",
+            "message": "no .mjr",
+            "file": "a.mjr",
+        },
+        "attempts": 3,
+        "temporaryFilesKept": ["/out/.work/a"],
+    }
+
+
+@pytest.mark.parametrize("user", [UserId("alice"), None])
+def test_a_processed_message_reads_back(user: UserId | None) -> None:
+    result = replace(PROCESSED, sync=(TrackSync(Stream.SCREEN, user, 1, 2, -3),))
+
+    assert parse_outcome(encode_processed(result)) == result
+
+
+def test_a_failed_message_reads_back() -> None:
+    assert parse_outcome(encode_failed(FAILED)) == FAILED
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"status": "processed"}', b'{"status": "lost"}'])
+def test_what_is_no_outcome_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_outcome(body)
+
+
+def test_a_poison_message_is_told_with_its_hash_and_its_beginning() -> None:
+    body = b"\xffjunk" + b"x" * MAX_RAW_BYTES
+
+    message_id, message = encode_poison(body, "no JSON")
+
+    told = json.loads(message)
+    assert message_id == hashlib.sha256(body).hexdigest()
+    assert (told["uuid"], told["segment"]) == (None, None)
+    assert told["error"]["message"] == "no JSON"
+    assert told["raw"] == body[:MAX_RAW_BYTES].decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0.000000MB"), (7, "0.000007MB"), (12_345_678, "12.345678MB")]
+)
+def test_sizes_are_millions_of_bytes(size: int, text: str) -> None:
+    assert size_text(size) == text
