@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.helpers.rabbitmq"]  # its server is shared by the whole run
+
 _SKIPS = Path(__file__).with_name("skips.txt")
 
 settings.register_profile("dev", max_examples=50, deadline=None)

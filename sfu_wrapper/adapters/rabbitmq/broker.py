@@ -1,0 +1,153 @@
+"""``ports.broker.Broker`` on RabbitMQ: keeps one link up, publishes and consumes over it.
+
+While the link is down a publish waits for it up to its own deadline; consumers go on by themselves
+once it is back. Exchange, queues and bindings are declared again with every link.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from sfu_wrapper.adapters.rabbitmq.foreign import translated
+from sfu_wrapper.adapters.rabbitmq.link import CONNECT_S, Link, connect
+from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery, Subscription, subscribe
+from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.broker import Message, QueueSpec
+
+PUBLISH_S: Final = 5.0
+BACK_OFF_S: Final = (0.2, 5.0)  # first, longest; doubled each time, with jitter
+
+log = logging.getLogger(__name__)
+
+
+class RabbitBroker:
+    """A connection to RabbitMQ that heals itself.
+
+    url: ``amqp://`` or ``amqps://``, with user and password; never logged.
+    """
+
+    def __init__(
+        self, url: str, *, exchange: str = EXCHANGE, publish_timeout_s: float = PUBLISH_S
+    ) -> None:
+        self._url = url
+        self._exchange = exchange
+        self._publish_timeout_s = publish_timeout_s
+        self._queues: dict[str, QueueSpec] = {}
+        self._link: Link | None = None
+        self._changed = asyncio.Condition()
+        self._keeper: asyncio.Task[None] | None = None
+        self._subscriptions: set[Subscription] = set()
+
+    async def open(self, queues: tuple[QueueSpec, ...]) -> None:
+        """See ``Broker``."""
+        self._queues |= {spec.name: spec for spec in queues}
+        if self._keeper is None:
+            link = await connect(self._url, self._exchange, tuple(self._queues.values()))
+            await self._set(link)
+            self._keeper = asyncio.create_task(self._keep(link))
+            return
+        with translated("declaring queues"):
+            async with asyncio.timeout(CONNECT_S):
+                await (await self._linked()).declare(self._exchange, queues)
+
+    async def publish(self, message: Message) -> None:
+        """See ``Broker``."""
+        self._require_open()
+        with translated(f"publishing {message.routing_key}"):
+            async with asyncio.timeout(self._publish_timeout_s):
+                link = await self._linked()
+                self._require_open()
+                await link.publish(message)
+
+    async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[RabbitDelivery, None]:
+        """See ``Broker``."""
+        while self._keeper is not None:
+            subscription = await self._subscribe(queue, prefetch)
+            if subscription is None:
+                continue
+            self._subscriptions.add(subscription)
+            try:
+                while (delivery := await subscription.next()) is not None:
+                    yield delivery
+            finally:
+                self._subscriptions.discard(subscription)
+                await subscription.close()
+
+    async def depth(self, queue: str) -> int:
+        """See ``Broker``."""
+        self._require_open()
+        with translated(f"looking at {queue}"):
+            async with asyncio.timeout(self._publish_timeout_s):
+                channel = await (await self._linked()).channel()
+                async with channel:
+                    found = await channel.declare_queue(queue, passive=True)
+                    return found.declaration_result.message_count or 0
+
+    async def close(self) -> None:
+        """See ``Broker``."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        link = self._link
+        await self._set(None)
+        if link is not None:
+            await link.close()
+
+    def _require_open(self) -> None:
+        if self._keeper is None:
+            raise Unavailable("the broker's connection is closed")
+
+    async def _linked(self) -> Link:
+        """The link, once there is one; the caller has a deadline."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._link is not None or self._keeper is None)
+        if self._link is None:
+            raise Unavailable("the broker's connection is closed")
+        return self._link
+
+    async def _subscribe(self, queue: str, prefetch: int) -> Subscription | None:
+        """None where it did not work; then a moment has passed."""
+        try:
+            return await subscribe(await self._linked(), queue, prefetch)
+        except Unavailable as error:
+            if self._keeper is not None:
+                log.warning("broker.cannotConsume", extra={"queue": queue, "error": error.detail})
+                await asyncio.sleep(_jittered(1.0))
+            return None
+
+    async def _set(self, link: Link | None) -> None:
+        async with self._changed:
+            self._link = link
+            self._changed.notify_all()
+
+    async def _keep(self, link: Link) -> None:
+        """Replace the link whenever it is lost, until cancelled."""
+        while True:
+            await link.lost.wait()
+            log.warning("broker.lost")
+            await self._set(None)
+            await link.close()
+            link = await self._reconnect()
+            await self._set(link)
+            log.info("broker.back")
+
+    async def _reconnect(self) -> Link:
+        pause_s, longest_s = BACK_OFF_S
+        while True:
+            try:
+                return await connect(self._url, self._exchange, tuple(self._queues.values()))
+            except Unavailable as error:
+                log.warning("broker.away", extra={"error": error.detail})
+            except Exception:  # a bug here must not end the trying
+                log.exception("broker.connectFailed")
+            await asyncio.sleep(_jittered(pause_s))
+            pause_s = min(pause_s * 2, longest_s)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 spreads load, keeps no secret

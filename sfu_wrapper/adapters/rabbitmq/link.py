@@ -1,0 +1,95 @@
+"""One connection to RabbitMQ, from its set-up to its loss. Never reconnects: ``broker`` does.
+
+Our own reconnecting replaces the library's: its robust channels fail every publish while they are
+at it, and bring consumers back without saying so.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+
+from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
+from sfu_wrapper.adapters.rabbitmq.topology import declare
+from sfu_wrapper.ports.broker import Message, QueueSpec
+
+HEARTBEAT_S: Final = 5
+CONNECT_S: Final = 10.0
+_CLOSE_S: Final = 3.0
+APP_ID: Final = "sfu-wrapper"
+
+
+class Link:
+    """A connection with a confirming channel. lost: set once either is gone."""
+
+    def __init__(
+        self, connection: AbstractConnection, channel: AbstractChannel, exchange: AbstractExchange
+    ) -> None:
+        self.lost = asyncio.Event()
+        self._connection = connection
+        self._exchange = exchange
+        connection.close_callbacks.add(self._gone)
+        channel.close_callbacks.add(self._gone)
+
+    async def publish(self, message: Message) -> None:
+        """Return once it is confirmed. Raises what the library raises."""
+        await self._exchange.publish(
+            _amqp(message), routing_key=message.routing_key, mandatory=message.mandatory
+        )
+
+    async def declare(self, exchange: str, queues: Sequence[QueueSpec]) -> None:
+        """Make more queues be there. Raises what the library raises."""
+        await declare(self._connection, exchange, queues)
+
+    async def channel(self) -> AbstractChannel:
+        """A channel of its own. Raises what the library raises."""
+        return await self._connection.channel(publisher_confirms=False)
+
+    async def close(self) -> None:
+        """Hang up; what is unsettled goes back to its queues."""
+        self.lost.set()
+        with suppress(*FOREIGN, TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await self._connection.close()
+
+    def _gone(self, *_: object) -> None:
+        self.lost.set()
+
+
+async def connect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Link:
+    """Connect and declare. Raises Unavailable, also after ``CONNECT_S``."""
+    with translated("connecting to the broker"):
+        async with asyncio.timeout(CONNECT_S):
+            connection = await aio_pika.connect(
+                url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": APP_ID}
+            )
+            try:
+                await declare(connection, exchange, queues)
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                source = await channel.get_exchange(exchange, ensure=False)
+            except BaseException:
+                await _drop(connection)
+                raise
+            return Link(connection, channel, source)
+
+
+async def _drop(connection: AbstractConnection) -> None:
+    with suppress(*FOREIGN):
+        await connection.close()
+
+
+def _amqp(message: Message) -> aio_pika.Message:
+    mode = aio_pika.DeliveryMode
+    return aio_pika.Message(
+        message.body,
+        content_type="application/json",
+        delivery_mode=mode.PERSISTENT if message.persistent else mode.NOT_PERSISTENT,
+        message_id=message.message_id,
+        correlation_id=message.correlation_id,
+        timestamp=message.timestamp_ms // 1000,
+        type=message.routing_key,
+        app_id=APP_ID,
+    )

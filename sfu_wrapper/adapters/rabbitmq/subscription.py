@@ -1,0 +1,122 @@
+"""One consumer on one link, and the deliveries that came over it.
+
+A delivery can be settled over the channel that it came on and no other: once that is gone, the
+broker has given it to somebody else.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
+from sfu_wrapper.adapters.rabbitmq.link import Link
+from sfu_wrapper.model.errors import Unavailable
+
+
+class Subscription:
+    """Deliveries of one queue, until ``close`` or the loss of the link."""
+
+    def __init__(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        self._channel = channel
+        self._queue = queue
+        # Bounded by the prefetch; None wakes whoever waits when there will be no more.
+        self._inbox: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+        self._tag: str | None = None
+        self._handed_out = 0
+        self._lost = False
+        channel.close_callbacks.add(self._gone)
+
+    async def start(self) -> None:
+        """Begin. Raises what the library raises."""
+        # The queue may be deleted under us, or its leader may go: then nothing more would come.
+        (await self._channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._gone)
+        self._tag = await self._queue.consume(self._arrived)
+
+    async def next(self) -> "RabbitDelivery | None":
+        """The next delivery; None once there will be no more over this link."""
+        if self._lost and self._inbox.empty():
+            return None
+        message = await self._inbox.get()
+        if message is None or self._lost:
+            return None
+        self._handed_out += 1
+        return RabbitDelivery(self, message)
+
+    async def close(self) -> None:
+        """Take no more; the channel stays while anything handed out can still be settled."""
+        with suppress(*FOREIGN, Unavailable), translated("ending a consumer"):
+            if self._tag is not None and not self._lost:
+                await self._queue.cancel(self._tag)
+            self._tag = None
+            while not self._inbox.empty():
+                message = self._inbox.get_nowait()
+                if message is not None and not self._lost:
+                    await message.nack(requeue=True)
+            if not self._handed_out:
+                await self._channel.close()
+
+    async def settle(self, message: AbstractIncomingMessage, *, done: bool) -> None:
+        """Acknowledge, or hand back. Raises Unavailable when the link was lost."""
+        with translated("settling a delivery"):
+            if self._lost:
+                raise Unavailable("the link that this delivery came over was lost")
+            self._handed_out -= 1
+            await (message.ack() if done else message.nack(requeue=True))
+            if self._tag is None and not self._handed_out:
+                await self._channel.close()
+
+    async def _arrived(self, message: AbstractIncomingMessage) -> None:
+        self._inbox.put_nowait(message)
+
+    def _gone(self, *_: object) -> None:
+        self._lost = True
+        self._inbox.put_nowait(None)
+
+
+async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
+    """Begin to consume. Raises Unavailable."""
+    with translated(f"reading {queue}"):
+        channel = await link.channel()
+        await channel.set_qos(prefetch_count=prefetch)
+        source = await channel.get_queue(queue, ensure=False)
+        subscription = Subscription(channel, source)
+        await subscription.start()
+        return subscription
+
+
+class RabbitDelivery:
+    """``ports.broker.Delivery`` of RabbitMQ."""
+
+    def __init__(self, subscription: Subscription, message: AbstractIncomingMessage) -> None:
+        self._subscription = subscription
+        self._message = message
+
+    @property
+    def body(self) -> bytes:
+        """See ``Delivery``."""
+        return self._message.body
+
+    @property
+    def message_id(self) -> str | None:
+        """See ``Delivery``."""
+        return self._message.message_id
+
+    @property
+    def routing_key(self) -> str:
+        """See ``Delivery``."""
+        return self._message.routing_key or ""
+
+    @property
+    def deliveries(self) -> int:
+        """See ``Delivery``. A classic queue only knows whether, not how often."""
+        counted = self._message.headers.get("x-delivery-count")
+        return counted if isinstance(counted, int) else int(bool(self._message.redelivered))
+
+    async def ack(self) -> None:
+        """See ``Delivery``."""
+        await self._subscription.settle(self._message, done=True)
+
+    async def requeue(self) -> None:
+        """See ``Delivery``."""
+        await self._subscription.settle(self._message, done=False)

@@ -1,0 +1,167 @@
+"""A real RabbitMQ of the tests' own: on loopback, free ports, everything in a temporary folder.
+
+Node and name server (epmd) are children in process groups of their own and are ended by those;
+nothing of an installed service is touched.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+START_S = 60.0
+_MISSING = "rabbitmq-server is not installed: apt-get install -y rabbitmq-server"
+_QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none +S 2:2 +A 8"
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RabbitServer:
+    """One node. url: with the default user, who may come from loopback alone."""
+
+    def __init__(self, folder: Path) -> None:
+        found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"))
+        if not found or shutil.which("epmd") is None:
+            pytest.fail(_MISSING)
+        self._sbin = found[-1]
+        self._folder = folder
+        self.port = free_port()
+        self._epmd_port, self._dist_port = free_port(), free_port()
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+        folder.mkdir(exist_ok=True)
+        (folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "disk_free_limit.absolute = 50MB\n"
+            "log.console = false\n"
+        )
+        (folder / "plugins").write_text("[].\n")
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start, or start again with what was stored; returns once it takes connections."""
+        if self._epmd is None:
+            epmd = [shutil.which("epmd") or "epmd", "-address", "127.0.0.1"]
+            epmd += ["-port", str(self._epmd_port)]
+            self._epmd = _spawn(epmd, self._environment(), self._folder / "epmd.log")
+            self._wait(self._epmd_port, b"")
+        server = [str(self._sbin / "rabbitmq-server")]
+        self._node = _spawn(server, self._environment(), self._folder / "node.log")
+        self._wait(self.port, b"AMQP\x00\x00\x09\x01")
+
+    def kill(self) -> None:
+        """End the node at once, as a crash does."""
+        if self._node is not None:
+            _end(self._node)
+            self._node = None
+
+    def pause(self) -> None:
+        """Make it hang."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End node and name server."""
+        self.kill()
+        if self._epmd is not None:
+            _end(self._epmd)
+            self._epmd = None
+
+    def ctl(self, *command: str) -> str:
+        """Run ``rabbitmqctl``. Takes seconds."""
+        argv = [str(self._sbin / "rabbitmqctl"), "-q", *command]
+        run = subprocess.run(
+            argv, env=self._environment(), capture_output=True, text=True, timeout=60, check=True
+        )
+        return run.stdout
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._node is not None
+        os.killpg(self._node.pid, number)
+
+    def _wait(self, port: int, greeting: bytes) -> None:
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+                    client.sendall(greeting)
+                    if not greeting or client.recv(1):
+                        return
+            except OSError:
+                pass
+            if time.monotonic() > deadline or (self._node and self._node.poll() is not None):
+                log = self._folder / "node.log"
+                pytest.fail(f"RabbitMQ does not start: {log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self._folder)
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": folder,
+            "RABBITMQ_NODENAME": f"test{self.port}@localhost",
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/none.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/none.config",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_CTL_DIST_PORT_MIN": str(free_port()),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                f"-kernel inet_dist_use_interface {{127,0,0,1}} -start_epmd false {_QUIET}"
+            ),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+
+def _spawn(argv: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a group of its own, ended as a whole
+        )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """One node for the whole run; a test that kills it starts it again."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
