@@ -1,19 +1,26 @@
 """Adapters and rules made from the configuration. The only place that knows them all."""
 
 import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
+from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, public_key, secret_key
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
+
+SPARE_DELIVERIES = 5  # a delivery is also spent when a worker or the link to it dies
 
 
 def rules(settings: Settings) -> Rules:
@@ -87,3 +94,55 @@ def _read(file: Path, key: str) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise Misconfigured(f"{key} = {file}: cannot be read: {error.strerror}") from error
+
+
+def queues(settings: Settings) -> tuple[QueueSpec, ...]:
+    """The queues of events.md under their configured names."""
+    recording, worker = settings.recording, settings.worker
+    return (
+        QueueSpec(
+            recording.processing_queue,
+            ("recordingInfo",),
+            dead_letter_key="failed",
+            delivery_limit=worker.attempts + SPARE_DELIVERIES,
+            consumer_timeout_s=worker.consumer_timeout_seconds,
+        ),
+        QueueSpec(recording.processed_queue, ("processed",)),
+        QueueSpec(recording.failure_queue, ("failed",)),
+        QueueSpec("sfu_wrapper.index", ("processed", "failed")),
+    )
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[SqliteStore]:
+    """The store, closed at the end. Raises Misconfigured, Unavailable."""
+    store = SqliteStore(store_file(settings))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
+    """The broker, not connected yet; closed at the end."""
+    broker: Broker
+    if settings.rabbitmq.embedded:
+        broker = QueueFile(store_file(settings).with_name("queue.db"))
+    else:
+        # Only here, since its library takes longer to load than everything else together.
+        from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
+
+        broker = RabbitBroker(settings.rabbitmq.address)
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+def store_file(settings: Settings) -> Path:
+    """The database file. Raises Misconfigured where the store is not a file."""
+    file = settings.store.sqlite_file
+    if file is None:
+        raise Misconfigured("store.url: this version stores in sqlite:<file> only")
+    return file

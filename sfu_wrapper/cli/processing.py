@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from sfu_wrapper.adapters.gpg import GpgVault
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.vault import Vault
 from sfu_wrapper.service.processor import Processor
 
 
@@ -38,4 +40,12 @@ def folders(recording: Recording) -> Folders:
 def processor(recording: Recording, clock: Clock) -> Processor:
     """The worker of one segment after the other."""
     shelf = DiskShelf(folders(recording))
-    return Processor(MediaProcesses(), shelf, output_rules(recording), clock)
+    rules = output_rules(recording)
+    return Processor(MediaProcesses(), shelf, rules, clock, vault(recording))
+
+
+def vault(recording: Recording) -> Vault | None:
+    """What encrypts finished files; None where they are not encrypted."""
+    if not recording.should_encrypt or recording.encryption_mail is None:
+        return None
+    return GpgVault(recording.encryption_key, recording.encryption_mail)

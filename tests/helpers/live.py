@@ -142,22 +142,10 @@ class Live:
     stack: AsyncExitStack
     group: asyncio.TaskGroup
 
-    async def client(
-        self, user: str, *roles: str, domain: str = DOMAIN, at: str | None = None
-    ) -> Peer:
+    async def client(self, user: str, *roles: str, domain: str = DOMAIN) -> Peer:
         """A client with a connection of its own."""
-        connection = await self.stack.enter_async_context(
-            connect(
-                f"{at or self.url}/client",
-                additional_headers={
-                    "Authorization": f"Bearer {token(user, *roles, domain=domain)}"
-                },
-                proxy=None,
-            )
-        )
-        peer = Peer(user, connection.send)
-        self.group.create_task(_pump(connection, peer))
-        return peer
+        link = connected(self.url, user, *roles, domain=domain)
+        return await self.stack.enter_async_context(link)
 
     async def service(self) -> Peer:
         """The room service."""
@@ -193,13 +181,30 @@ async def live(
     """A controller on free ports, over in-memory parts, configured by ``KEY=VALUE``."""
     chosen = ("websocket.port=0", "http.port=0", f"auth.secret={SECRET}", *overrides)
     settings = load(Path("config"), {}, chosen)
-    parts = Parts(store or MemoryStore(), MemoryBroker(), plane or MemoryPlane(), SystemClock())
+    broker, media = MemoryBroker(), plane or MemoryPlane()
+    parts = Parts(store or MemoryStore(), broker, media, SystemClock())
     async with (
         controller(settings, parts) as running,
         asyncio.TaskGroup() as group,
         AsyncExitStack() as stack,
     ):
-        yield Live(running.url, parts.store, parts.broker, parts.plane, stack, group)
+        yield Live(running.url, parts.store, broker, media, stack, group)
+
+
+@asynccontextmanager
+async def connected(url: str, user: str, *roles: str, domain: str = DOMAIN) -> AsyncIterator[Peer]:
+    """One client on a connection of its own, while the context lasts."""
+    header = {"Authorization": f"Bearer {token(user, *roles, domain=domain)}"}
+    async with (
+        connect(f"{url}/client", additional_headers=header, proxy=None) as connection,
+        asyncio.TaskGroup() as group,
+    ):
+        peer = Peer(user, connection.send)
+        pump = group.create_task(_pump(connection, peer))
+        try:
+            yield peer
+        finally:
+            pump.cancel()
 
 
 async def _pump(connection: ClientConnection, peer: Peer) -> None:

@@ -1,0 +1,97 @@
+"""The controller is killed in mid-segment, again and again: no segment is lost, none is doubled."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers.live import DOMAIN, Peer, connected
+from tests.helpers.processes import Command, environment, free_port, start
+
+KILLS = 10
+BACK_S = 5.0  # what is promised: from its death until it accepts connections again
+
+
+@pytest.mark.timeout(180)
+async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
+    tmp_path: Path,
+) -> None:
+    url = f"ws://127.0.0.1:{(port := free_port())}"
+    env = environment(tmp_path, WEBSOCKET__PORT=str(port), HTTP__PORT="0", ROOMS__RECORD="all")
+    controller = await serve(env)
+    async with connected(url, "room-service", "service") as service:
+        await service.ok("createRoom", {"id": "call", "owner": "alice", "domain": DOMAIN})
+    numbers = []
+    for round_ in range(KILLS + 1):
+        async with connected(url, "alice") as alice, connected(url, "bob") as bob:
+            if round_ == 0:
+                await join(alice, bob)
+            numbers.append(await running_segment(alice))
+            await asyncio.sleep(0.4)
+            if round_ == KILLS:
+                await alice.ok("stopRoomRecording", {"room": "call"})
+                break
+            died_s = asyncio.get_running_loop().time()
+            await controller.kill()
+            controller = await serve(env)
+            assert asyncio.get_running_loop().time() - died_s < BACK_S
+    assert await controller.terminate() == 0
+
+    events = await queued(tmp_path / "state" / "queue.db")
+    assert numbers == list(range(1, KILLS + 2))
+    assert [event["recordingInfo"]["segment"] for event in events] == numbers
+    for event in events:
+        assert written(tmp_path, event), "an event without any media that was written"
+
+
+async def serve(env: dict[str, str]) -> Command:
+    """A controller that is ready."""
+    command = await start(env, "serve")
+    await command.logged("ready")
+    return command
+
+
+async def join(*peers: Peer) -> None:
+    """Everybody into the call."""
+    for peer in peers:
+        await peer.ok("joinRoom", {"room": "call", "media": {"audio": True, "video": True}})
+
+
+async def running_segment(peer: Peer) -> int:
+    """The number of the segment that runs, as soon as one does."""
+    async with asyncio.timeout(20):
+        while True:
+            shown = await peer.ok("getRoom", {"room": "call"})
+            if shown["recording"]["active"]:
+                return int(shown["recording"]["segment"])
+            await asyncio.sleep(0.05)
+
+
+async def queued(file: Path) -> list[dict[str, Any]]:
+    """What waits in processing_queue, repeats dropped, in order."""
+    broker = QueueFile(file)
+    await broker.open((QueueSpec("processing_queue", ("recordingInfo",)),))
+    found: dict[str | None, dict[str, Any]] = {}
+    for _ in range(await broker.depth("processing_queue")):
+        async for delivery in broker.consume("processing_queue", 1):
+            found.setdefault(delivery.message_id, json.loads(delivery.body))
+            await delivery.ack()
+            break
+    await broker.close()
+    return list(found.values())
+
+
+def written(folder: Path, event: dict[str, Any]) -> bool:
+    """Whether the files that an event names hold something."""
+    info = event["recordingInfo"]
+    videos = [
+        folder / "raw" / file["filename"].lstrip("/")
+        for streams in info["video"].values()
+        for files in streams.values()
+        for file in files.values()
+    ]
+    return bool(videos) and all(file.stat().st_size > 100 for file in videos)

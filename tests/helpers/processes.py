@@ -1,0 +1,109 @@
+"""Commands of ours as processes of their own, as an operator runs them, ended by their pid."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.live import SECRET
+
+READY_S = 30.0  # a deadline, not a measurement: machines are shared
+END_S = 30.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """Variables that keep an installation in ``folder``; ``settings`` are ``SECTION__KEY``."""
+    paths = {
+        "STORE__URL": f"sqlite:{folder / 'state' / 'store.db'}",
+        "RECORDINGS_PATH": str(folder / "raw"),
+        "AUDIO_PATH": str(folder / "raw-audio"),
+        "DESTINATION_PATH": str(folder / "out"),
+        "LOGS_PATH": str(folder / "logs"),
+        "AUTH__SECRET": SECRET,
+        "LOG__FORMAT": "json",
+    }
+    ours = {f"SFU_WRAPPER__{key}": value for key, value in (paths | settings).items()}
+    return os.environ | ours
+
+
+@dataclass(slots=True)
+class Command:
+    """One running command; ``lines`` is what it has logged so far."""
+
+    process: Process
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    _reader: asyncio.Task[None] | None = None
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def logged(self, message: str) -> dict[str, Any]:
+        """The first line with that message, waited for."""
+        async with asyncio.timeout(READY_S), self._news:
+            while True:
+                for line in self.lines:
+                    if line["message"] == message:
+                        return line
+                if self.process.returncode is not None:
+                    raise AssertionError(f"it has ended: {self.lines[-3:]}")
+                await self._news.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
+        await self._end(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM; the exit code."""
+        await self._end(signal.SIGTERM)
+        return self.process.returncode or 0
+
+    async def _end(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        async with asyncio.timeout(END_S):
+            await self.process.wait()
+        if self._reader is not None:
+            await self._reader
+
+    async def read(self) -> None:
+        """Collect what it logs."""
+        assert self.process.stderr is not None
+        async for raw in self.process.stderr:
+            async with self._news:
+                with suppress(ValueError):
+                    self.lines.append(json.loads(raw))
+                self._news.notify_all()
+        async with self._news:
+            self._news.notify_all()
+
+
+async def start(env: Mapping[str, str], *arguments: str) -> Command:
+    """Start ``sfu-wrapper ARGUMENTS``."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sfu_wrapper.cli",
+        *arguments,
+        env=dict(env),
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        limit=2**24,
+    )
+    command = Command(process)
+    command._reader = asyncio.create_task(command.read())
+    return command
