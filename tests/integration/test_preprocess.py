@@ -1,11 +1,16 @@
 """Raw recordings become media files: real ones as they are, damaged ones as far as they reach."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sfu_wrapper.adapters.media.preprocess import convert, preprocess
 from sfu_wrapper.formats import mjr, rtp
@@ -291,6 +296,52 @@ def test_a_name_taken_by_a_folder_fails_and_leaves_nothing_behind(tmp_path: Path
     with pytest.raises(JobFailed):
         convert(ALICE, tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == [ALICE.with_suffix(".webm").name]
+
+
+_SMALL_DISK = """
+import resource, sys
+from pathlib import Path
+from sfu_wrapper.adapters.media.preprocess import convert
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+convert(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("source", [ALICE, CAROL, ALICE_SOUND])
+def test_a_file_that_cannot_be_written_to_its_end_fails_and_leaves_nothing_behind(
+    tmp_path: Path, source: Path
+) -> None:
+    command = [sys.executable, "-B", "-c", _SMALL_DISK, str(source), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "JobFailed: [Errno 27]" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([ALICE, CAROL, ALICE_SOUND]),
+    st.lists(st.tuples(st.integers(0, 8000), st.binary(min_size=1, max_size=40)), max_size=6),
+    st.integers(0, 12_000),
+)
+def test_whatever_is_broken_in_a_file_gives_a_file_or_a_reason(
+    source: Path, patches: list[tuple[int, bytes]], length: int
+) -> None:
+    data = bytearray(source.read_bytes()[:length])
+    for at, patch in patches:
+        data[at : at + len(patch)] = patch
+    with TemporaryDirectory() as folder:
+        broken = Path(folder) / "broken.mjr"
+        broken.write_bytes(data)
+        try:
+            track = convert(broken, Path(folder))
+        except JobFailed as failed:
+            assert failed.permanent  # noqa: PT017 - failing so is one of the right answers
+            return
+        if isinstance(track, TrackFile):
+            with av.open(str(track.path)) as container:
+                packets = [packet for packet in container.demux() if packet.size]
+            assert len(packets) == track.frames
 
 
 def test_the_same_recording_gives_the_same_bytes_for_its_owner_alone(tmp_path: Path) -> None:

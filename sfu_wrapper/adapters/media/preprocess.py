@@ -71,8 +71,6 @@ def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
         return _convert(source, target_dir)
     except Malformed as exc:
         raise _failed("UNREADABLE_MJR", exc.detail, source, permanent=True) from exc
-    except FileNotFoundError as exc:
-        raise _failed("MISSING_FILE", "the raw file is not there", source) from exc
     except av.FFmpegError as exc:
         raise _failed("MUX_FAILED", str(exc), source) from exc
     except OSError as exc:
@@ -182,7 +180,10 @@ def _g711_packets(
 
 def _mapped(source: Path) -> Buffer:
     """The file's bytes, without reading them all; only a regular file is ever waited for."""
-    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as exc:
+        raise _failed("MISSING_FILE", "the raw file is not there", source) from exc
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
