@@ -69,7 +69,7 @@ def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarte
         known, state=CaptureState.RUNNING, due_ms=None, failures=0, unanswered=False, message=None
     )
     started = segment.started if segment.started is not None else turn.at
-    turn.put_capture(replace(segment, started=started, resumed=False), running)
+    turn.put_capture(replace(segment, started=started), running)
 
 
 def _failed(turn: Turn, segment: Segment, capture: Capture) -> None:

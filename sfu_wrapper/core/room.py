@@ -136,9 +136,11 @@ class Segment:
 
     @property
     def not_running(self) -> tuple[Medium, ...]:
-        """What it asks for and does not get at the moment."""
-        running = CaptureState.RUNNING
-        return tuple(capture.medium for capture in self.captures if capture.state is not running)
+        """What it asks for and does not get at the moment, as far as is known."""
+        running = {CaptureState.RUNNING}
+        if self.resumed:
+            running.add(CaptureState.ASKED)  # it ran before the restart
+        return tuple(each.medium for each in self.captures if each.state not in running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,19 @@ class Room:
             for participant in self.participants
             for stream in participant.media.streams()
         )
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is still to be seen if the open segment runs at all.
+
+        Until then a capture that failed is not tried again: attempts that take turns would put
+        the decision off for ever.
+        """
+        segment = self.open_segment
+        if segment is None or self.capture is Phase.STOPPING:
+            return False
+        starting = self.capture is Phase.STARTING or segment.resumed
+        return starting and segment.any_capture(CaptureState.ASKED)
 
     @property
     def settled(self) -> bool:

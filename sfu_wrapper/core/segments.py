@@ -95,16 +95,17 @@ def ask_stop(turn: Turn, segment: Segment, medium: Medium) -> None:
 def settle(turn: Turn) -> None:
     """Draw the conclusion from the captures of the open segment, if there is one to draw."""
     segment = turn.room.open_segment
-    if segment is None:
+    if segment is None or turn.room.undecided:
         return
     match turn.room.capture:
-        case Phase.STARTING if not segment.any_capture(CaptureState.ASKED):
-            if segment.any_capture(CaptureState.RUNNING):
-                _confirm(turn, segment)
-            else:
-                fail(turn, segment, Code.MEDIA_FAILED, _messages(segment))
+        case Phase.STARTING if segment.any_capture(CaptureState.RUNNING):
+            _confirm(turn, segment)
+        case Phase.STARTING:
+            fail(turn, segment, Code.MEDIA_FAILED, _messages(segment))
         case Phase.RECORDING if not segment.any_capture(CaptureState.RUNNING):
             _lose(turn, segment)
+        case Phase.RECORDING if segment.resumed:
+            turn.put_segment(replace(segment, resumed=False))
         case Phase.STOPPING if not segment.any_capture(CaptureState.STOPPING):
             close(turn, segment)
         case _:
@@ -225,6 +226,7 @@ def tell(turn: Turn, segment: Segment) -> None:
 def _confirm(turn: Turn, segment: Segment) -> None:
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "started"))
+    segment = turn.put_segment(replace(segment, resumed=False))
     for waiting in _take(turn, Want.START):
         turn.reply(waiting.ref, Started(room.id, segment))
         turn.room = replace(turn.room, wanted=Wanted(segment.type))

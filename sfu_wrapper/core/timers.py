@@ -115,7 +115,13 @@ def _deadlines(room: Room) -> Iterator[int]:
     for segment in room.segments:
         if segment.stop_by_ms is not None:
             yield segment.stop_by_ms
-        yield from (each.due_ms for each in segment.captures if each.due_ms is not None)
+        for capture in segment.captures:
+            if capture.due_ms is not None and not _put_off(room, capture):
+                yield capture.due_ms
+
+
+def _put_off(room: Room, capture: Capture) -> bool:
+    return room.undecided and capture.state is CaptureState.FAILED
 
 
 def _passed(turn: Turn, due_ms: int | None) -> bool:
@@ -135,10 +141,12 @@ def _grace(turn: Turn) -> None:
 
 
 def _captures_due(turn: Turn, segment: Segment) -> None:
-    for medium in [capture.medium for capture in segment.captures]:
+    for index in range(len(segment.captures)):
         current = turn.room.segments[segment.number - 1]
-        capture = current.capture(medium)
-        if capture is not None and _passed(turn, capture.due_ms):
+        capture = current.captures[index]
+        if _put_off(turn.room, capture):
+            continue
+        if _passed(turn, capture.due_ms):
             _capture_due(turn, current, capture)
 
 
