@@ -1,0 +1,173 @@
+"""Encryption with the system's ``gpg``, to one public key out of a file.
+
+Each use has a keyring of its own that is thrown away, with nothing in it but that key. The key is
+looked at before every use and addressed by its fingerprint, since gpg itself would take any key
+whose user id merely contains the mail. Fails closed: no output appears but a whole encrypted one.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfu_wrapper.model.errors import JobFailed
+
+_LOOK_TIMEOUT_S = 30.0
+_MAX_OUTPUT_BYTES = 1 << 20
+_OPTIONS = ("--batch", "--no-tty", "--no-options", "--no-auto-key-locate", "--trust-model=always")
+# First bytes of a public-key encrypted session key packet, in the old and in the new form.
+_PKESK = (0x84, 0x85, 0x86, 0xC1)
+_UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is invalid"}
+
+
+class GpgVault:
+    """``Vault`` for the key in ``key_file``, of which a user id must be exactly that mail."""
+
+    def __init__(self, key_file: Path, mail: str, program: str = "gpg") -> None:
+        self._key_file = key_file
+        self._mail = mail
+        self._program = program
+
+    async def check(self) -> None:
+        """See the port."""
+        async with self._keyring():
+            pass
+
+    async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
+        """See the port."""
+        part = target.with_name(f".{target.name}.part")
+        part.unlink(missing_ok=True)
+        try:
+            async with self._keyring() as (home, fingerprint):
+                options = ("--compress-algo=none", "--recipient", fingerprint)
+                output = ("--output", str(part), "--encrypt", "--", str(source))
+                await self._gpg(home, *options, *output, timeout_s=timeout_s)
+            await asyncio.to_thread(_settle, source, part, target)
+        except OSError as exc:
+            raise _failed("IO_ERROR", str(exc), permanent=False) from exc
+        finally:
+            part.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def _keyring(self) -> AsyncIterator[tuple[Path, str]]:
+        """A keyring with our key alone, and the fingerprint of that key. Raises JobFailed."""
+        if not self._key_file.is_file():
+            raise _unusable(f"the key file {self._key_file} is not there")
+        home = Path(tempfile.mkdtemp(prefix="gpg-"))  # with mode 0700
+        try:
+            await self._gpg(home, "--import", "--", str(self._key_file))
+            listed = await self._gpg(home, "--with-colons", "--list-keys")
+            secret = await self._gpg(home, "--with-colons", "--list-secret-keys")
+            if secret.strip():
+                raise _unusable(f"{self._key_file} holds a secret key; give the public one")
+            yield home, _fingerprint(listed, self._mail)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+    async def _gpg(self, home: Path, *arguments: str, timeout_s: float = _LOOK_TIMEOUT_S) -> str:
+        """Its standard output. Raises JobFailed where it fails, is missing or takes too long."""
+        command = (self._program, "--homedir", str(home), *_OPTIONS, *arguments)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+                umask=0o077,
+            )
+        except OSError as exc:
+            raise _failed("NO_GPG", f"{self._program} cannot be run: {exc}") from exc
+        try:
+            async with asyncio.timeout(timeout_s):
+                output, complaint = await process.communicate()
+        except TimeoutError as exc:
+            detail = f"gpg took longer than {timeout_s:g} s"
+            raise _failed("TIMEOUT", detail, permanent=False) from exc
+        finally:
+            await _end(process)
+        if process.returncode:
+            words = complaint[-_MAX_OUTPUT_BYTES:].decode(errors="replace").strip()
+            raise _failed("GPG_FAILED", words.rsplit("\n", 1)[-1] or "gpg failed")
+        return output.decode(errors="replace")
+
+
+@dataclass(slots=True)
+class _Key:
+    """One primary key of a listing."""
+
+    validity: str
+    capabilities: str
+    fingerprint: str = ""
+    mails: tuple[str, ...] = ()
+
+
+def _fingerprint(listing: str, mail: str) -> str:
+    """Of the one key in a listing, if it can be used for that mail. Raises JobFailed."""
+    keys = _keys(listing)
+    if len(keys) != 1:
+        raise _unusable(f"the key file holds {len(keys)} keys; there must be exactly one")
+    (key,) = keys
+    if key.validity in _UNUSABLE:
+        raise _unusable(f"the key {_UNUSABLE[key.validity]}")
+    if mail not in key.mails:
+        raise _unusable(f"the key is not of {mail} but of {', '.join(key.mails) or 'nobody'}")
+    if "E" not in key.capabilities:
+        raise _unusable("the key cannot encrypt, or its part that could has expired")
+    return key.fingerprint
+
+
+def _keys(listing: str) -> list[_Key]:
+    """gpg's colon listing: doc/DETAILS of GnuPG, "Format of the colon listings"."""
+    keys: list[_Key] = []
+    for line in listing.splitlines():
+        fields = line.split(":")
+        match fields[0]:
+            case "pub":
+                keys.append(_Key(validity=fields[1], capabilities=fields[11]))
+            case "fpr" if keys and not keys[-1].fingerprint:
+                keys[-1].fingerprint = fields[9]
+            case "uid" if keys and fields[1] not in _UNUSABLE:
+                keys[-1].mails += (_mail(fields[9]),)
+    return keys
+
+
+def _mail(user_id: str) -> str:
+    """``Name (comment) <mail>`` or the mail alone; gpg writes a colon as ``\\x3a``."""
+    text = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), user_id)
+    found = re.fullmatch(r"(?:.* )?<([^<>]*)>", text)
+    return found[1] if found else text
+
+
+def _settle(source: Path, part: Path, target: Path) -> None:
+    """What gpg wrote becomes the result, if it looks like one. Raises JobFailed or OSError."""
+    with part.open("rb") as file:
+        first = file.read(1)
+        os.fsync(file.fileno())
+    if not first or first[0] not in _PKESK or part.stat().st_size <= source.stat().st_size:
+        raise _failed("BAD_RESULT", "what gpg wrote is no encrypted file", permanent=False)
+    part.chmod(0o600)
+    part.replace(target)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _unusable(detail: str) -> JobFailed:
+    return _failed("KEY_UNUSABLE", detail)
+
+
+def _failed(code: str, detail: str, *, permanent: bool = True) -> JobFailed:
+    return JobFailed("encrypt", code, detail, permanent=permanent)
