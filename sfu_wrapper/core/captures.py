@@ -23,7 +23,7 @@ from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.media import Medium, RawFile
 
 WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
-LOST = "the media plane was lost while it recorded"
+LOST = "the media plane stopped writing while it recorded"
 
 
 def on_fact(turn: Turn, fact: PlaneFact) -> None:
@@ -44,9 +44,8 @@ def on_fact(turn: Turn, fact: PlaneFact) -> None:
             turn.put_capture(segment, _with_files(capture, files))
         case CaptureStopped(files=files):
             _stopped(turn, segment, _with_files(capture, files))
-        case CaptureLost(files=files, message=message):
-            lost = replace(_with_files(capture, files), lost=True, message=message)
-            _lost(turn, segment, lost)
+        case CaptureLost(message=message):
+            _lost(turn, segment, replace(_sealed(capture, fact), message=message))
         case _:
             assert_never(fact)
     settle(turn)
@@ -81,19 +80,20 @@ def _failed(turn: Turn, segment: Segment, capture: Capture) -> None:
 
 def _stopped(turn: Turn, segment: Segment, capture: Capture) -> None:
     if segment.outcome is None and capture.state in WRITING:
-        # Nobody asked: as good as lost, but its files are whole.
+        # Nobody asked: as good as lost.
         _lost(turn, segment, replace(capture, message="the capture stopped by itself"))
         return
     _closed(turn, segment, capture)
 
 
 def _lost(turn: Turn, segment: Segment, capture: Capture) -> None:
-    if segment.outcome is None and capture.lost and capture.holds_media:
-        segment = replace(segment, incomplete=segment.incomplete or LOST)
-    if segment.outcome is None and capture.state in WRITING:
-        _put_failed(turn, segment, replace(capture, unanswered=False))
-    else:
-        _closed(turn, segment, capture)
+    if segment.outcome is None:
+        if capture.holds_media or capture.state is CaptureState.RUNNING:
+            segment = replace(segment, incomplete=segment.incomplete or LOST)
+        if capture.state in WRITING:
+            _put_failed(turn, segment, replace(capture, unanswered=False))
+            return
+    _closed(turn, segment, capture)
 
 
 def _put_failed(turn: Turn, segment: Segment, capture: Capture) -> None:
@@ -116,6 +116,17 @@ def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
     """Later news of a file replaces earlier; files of an earlier attempt stay."""
     known = {file.filename: file for file in (*capture.files, *files)}
     return replace(capture, files=tuple(known.values()))
+
+
+def _sealed(capture: Capture, fact: CaptureLost) -> Capture:
+    """With what was found of it; a file that nobody closed ends where the writing did."""
+    written_ms = fact.stopped_ms or None  # 0: the plane does not know
+    known = _with_files(capture, fact.files)
+    files = tuple(
+        replace(file, stopped_ms=written_ms) if file.stopped_ms is None else file
+        for file in known.files
+    )
+    return replace(known, files=files, written_ms=written_ms)
 
 
 def _retry_now(turn: Turn, medium: Medium) -> None:

@@ -61,7 +61,10 @@ class CaptureStopped:
 
 @dataclass(frozen=True, slots=True)
 class CaptureLost:
-    """The plane died while it wrote. ``stopped_ms`` is the last time known to be written."""
+    """The plane died while it wrote.
+
+    stopped_ms: the last time known to be written; 0 where nothing is known.
+    """
 
     capture: CaptureRef
     stopped_ms: int

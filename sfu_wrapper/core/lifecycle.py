@@ -42,7 +42,6 @@ CAPTURE_ARROWS = (
     ("failed", Phase.STARTING, Phase.IDLE),
     ("stop", Phase.STARTING, Phase.STOPPING),
     ("stop", Phase.RECORDING, Phase.STOPPING),
-    ("lost", Phase.RECORDING, Phase.IDLE),
     ("stopped", Phase.STOPPING, Phase.IDLE),
 )
 

@@ -56,7 +56,7 @@ class Capture:
         STOPPING is asked again.
     failures: in a row, for the back-off.
     unanswered: the last start was never answered, so it may yet be carried out.
-    lost: the plane died while it wrote.
+    written_ms: epoch; the last time known to be written when it was lost.
     """
 
     medium: Medium
@@ -65,7 +65,7 @@ class Capture:
     files: tuple[RawFile, ...] = ()
     failures: int = 0
     unanswered: bool = False
-    lost: bool = False
+    written_ms: int | None = None
     message: str | None = None
 
     @property
@@ -96,6 +96,7 @@ class Segment:
 
     by: who started it; None: the system. stopped_by likewise.
     started: when the first capture was confirmed.
+    ran: it was confirmed as a whole, and everybody told.
     outcome: None while it is open.
     reason: set as soon as the stop is decided.
     stop_by_ms: monotonic; when an unconfirmed stop is given up.
@@ -110,6 +111,7 @@ class Segment:
     captures: tuple[Capture, ...]
     stays: tuple[Stay, ...] = ()
     started: Moment | None = None
+    ran: bool = False
     stopped_ms: int | None = None
     duration_ms: int | None = None
     stopped_by: UserId | None = None
@@ -133,6 +135,28 @@ class Segment:
     def holds_media(self) -> bool:
         """Whether anything may have been written."""
         return any(capture.holds_media for capture in self.captures)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a failure ended it: how far it got is for its files to say."""
+        failed = self.outcome is Outcome.FAILED or self.reason is StopReason.FAILED
+        return failed or self.resumed
+
+    @property
+    def never_written(self) -> tuple[Medium, ...]:
+        """What it asked for and never got."""
+        return tuple(
+            each.medium
+            for each in self.captures
+            if not each.holds_media and each.written_ms is None
+        )
+
+    @property
+    def media_files(self) -> tuple[RawFile, ...]:
+        """Every file in which anything may have been written."""
+        return tuple(
+            file for capture in self.captures for file in capture.files if file.holds_media
+        )
 
     @property
     def not_running(self) -> tuple[Medium, ...]:

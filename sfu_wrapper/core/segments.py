@@ -153,21 +153,16 @@ def stop_capture(turn: Turn, segment: Segment, capture: Capture) -> Segment:
     return segment
 
 
-def close(turn: Turn, segment: Segment, stopped_ms: int | None = None) -> None:
-    """Every file is closed, or waited for long enough: the segment is over.
-
-    stopped_ms: the last time known to be written, where it was not stopped on purpose.
-    """
-    if segment.started is None and not segment.holds_media:
+def close(turn: Turn, segment: Segment) -> None:
+    """Every file is closed, or waited for long enough: the segment is over."""
+    if not segment.ran and not segment.holds_media:
         code, message = _NEVER_RAN[segment.reason is StopReason.RESTART]
         fail(turn, segment, code, message)
         return
-    if segment.started is None:
-        silent = (each.medium for each in segment.captures if not each.holds_media)
-        segment = replace(segment, missing=tuple(silent))
-    trigger = "lost" if turn.room.capture is Phase.RECORDING else "stopped"
-    turn.room = replace(turn.room, capture=advance(turn.room.capture, trigger))
-    segment = turn.put_segment(_stamped(turn, segment, stopped_ms))
+    if not segment.ran or segment.cut_short:
+        segment = replace(segment, missing=segment.never_written)
+    turn.room = replace(turn.room, capture=advance(turn.room.capture, "stopped"))
+    segment = turn.put_segment(_stamped(turn, replace(segment, outcome=Outcome.STOPPED)))
     tell(turn, segment)
     for waiting in _take(turn, Want.STOP):
         turn.reply(waiting.ref, Stopped(turn.room.id, segment))
@@ -206,8 +201,8 @@ def late_report(turn: Turn, segment: Segment) -> None:
     if segment.told or not segment.holds_media or segment.any_capture(CaptureState.STOPPING):
         return
     reason = "the recording was given up before the media plane confirmed it"
-    late = replace(segment, incomplete=reason)
-    tell(turn, _stamped(turn, late, _last_written(turn, late), Outcome.FAILED))
+    late = replace(segment, incomplete=reason, missing=segment.never_written)
+    tell(turn, _stamped(turn, late))
 
 
 def give_up_capture(turn: Turn, segment: Segment, capture: Capture) -> None:
@@ -226,7 +221,7 @@ def tell(turn: Turn, segment: Segment) -> None:
 def _confirm(turn: Turn, segment: Segment) -> None:
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "started"))
-    segment = turn.put_segment(replace(segment, resumed=False))
+    segment = turn.put_segment(replace(segment, ran=True, resumed=False))
     for waiting in _take(turn, Want.START):
         turn.reply(waiting.ref, Started(room.id, segment))
         turn.room = replace(turn.room, wanted=Wanted(segment.type))
@@ -242,41 +237,43 @@ def _confirm(turn: Turn, segment: Segment) -> None:
 
 
 def _lose(turn: Turn, segment: Segment) -> None:
-    """Nothing is captured any more: it ends at its last known written time."""
-    reason = StopReason.RESTART if segment.resumed else StopReason.FAILED
-    segment = turn.put_segment(replace(segment, reason=reason, missing=segment.not_running))
-    segment = release(turn, segment)
-    close(turn, segment, _last_written(turn, segment))
+    """Nothing is captured any more; whatever might be after all is waited for as in a stop."""
+    stop(turn, StopReason.RESTART if segment.resumed else StopReason.FAILED)
 
 
-def _stamped(
-    turn: Turn, segment: Segment, stopped_ms: int | None, outcome: Outcome = Outcome.STOPPED
-) -> Segment:
+def _stamped(turn: Turn, segment: Segment) -> Segment:
     """Give it its times: the wall clock says when, the monotonic clock how long."""
     started = segment.started or _first_written(segment)
-    stop_ms = max(started.wall_ms, turn.at.wall_ms if stopped_ms is None else stopped_ms)
-    duration_ms = turn.at.mono_ms - started.mono_ms
-    if stopped_ms is not None or segment.resumed or duration_ms < 0:
-        duration_ms = stop_ms - started.wall_ms
+    stopped_ms = turn.at.wall_ms
+    if segment.cut_short:
+        stopped_ms = _last_written(segment, stopped_ms)
+    idle_ms = max(0, turn.at.wall_ms - stopped_ms)  # since the last was written
+    duration_ms = max(0, turn.at.mono_ms - started.mono_ms - idle_ms)
+    if stopped_ms < started.wall_ms:  # the wall clock was set back
+        stopped_ms = started.wall_ms + duration_ms
     return replace(
         segment,
         started=started,
-        stopped_ms=stop_ms,
+        stopped_ms=stopped_ms,
         duration_ms=duration_ms,
-        outcome=outcome,
         stop_by_ms=None,
     )
 
 
 def _first_written(segment: Segment) -> Moment:
-    starts = [file.started_ms for capture in segment.captures for file in capture.files]
-    return replace(segment.asked, wall_ms=min(starts))
+    starts = [file.started_ms for file in segment.media_files]
+    first_ms = min(starts)
+    after_ms = max(0, first_ms - segment.asked.wall_ms)
+    return Moment(first_ms, segment.asked.mono_ms + after_ms)
 
 
-def _last_written(turn: Turn, segment: Segment) -> int:
-    files = [file for capture in segment.captures for file in capture.files]
-    stops = [file.stopped_ms for file in files if file.stopped_ms is not None]
-    return max(stops, default=turn.at.wall_ms)
+def _last_written(segment: Segment, now_ms: int) -> int:
+    """Where the known writing ends; now, where a file is open or nothing is known."""
+    lost = [each.written_ms for each in segment.captures if each.written_ms is not None]
+    closed = [
+        now_ms if file.stopped_ms is None else file.stopped_ms for file in segment.media_files
+    ]
+    return max(lost + closed, default=now_ms)
 
 
 def _take(turn: Turn, want: Want) -> list[Waiting]:

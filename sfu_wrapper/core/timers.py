@@ -16,6 +16,7 @@ from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
 from sfu_wrapper.core.segments import ask_start, ask_stop, begin, close, give_up_capture, settle
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.room import EndReason, Kind
 
 STOP_ASKS = 60  # how often the stop of a segment that is over is asked again
@@ -53,7 +54,7 @@ def resume(turn: Turn) -> None:
             for each in room.participants
         ),
     )
-    if room.wanted is not None:
+    if room.wanted is not None and room.capture is Phase.IDLE:
         turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=turn.at.mono_ms))
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     turn.room = replace(
@@ -81,12 +82,15 @@ def open_limit_ms(kind: Kind, answer_ms: int, unused_ms: int) -> int:
 
 
 def _resume_segment(turn: Turn, segment: Segment, due_ms: int) -> None:
-    if segment.outcome is None:
-        segment = turn.put_segment(
-            replace(segment, resumed=True, stop_by_ms=None)
-            if segment.stop_by_ms is None
-            else replace(segment, resumed=True, stop_by_ms=due_ms)
+    segment = turn.put_segment(
+        replace(
+            segment,
+            resumed=segment.outcome is None,
+            asked=_rebased(turn, segment.asked),
+            started=_rebased(turn, segment.started) if segment.started is not None else None,
+            stop_by_ms=None if segment.stop_by_ms is None else due_ms,
         )
+    )
     for capture in segment.captures:
         match capture.state:
             case CaptureState.ASKED | CaptureState.RUNNING:
@@ -99,6 +103,12 @@ def _resume_segment(turn: Turn, segment: Segment, due_ms: int) -> None:
                 segment = turn.put_capture(segment, due)
             case CaptureState.CLOSED:
                 pass
+
+
+def _rebased(turn: Turn, moment: Moment) -> Moment:
+    """The same moment by the monotonic clock of now, as far as the wall clock knows."""
+    elapsed_ms = max(0, turn.at.wall_ms - moment.wall_ms)
+    return replace(moment, mono_ms=turn.at.mono_ms - elapsed_ms)
 
 
 def _deadlines(room: Room) -> Iterator[int]:
