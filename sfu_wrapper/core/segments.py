@@ -164,7 +164,7 @@ def close(turn: Turn, segment: Segment) -> None:
     turn.room = replace(turn.room, capture=advance(turn.room.capture, "stopped"))
     segment = turn.put_segment(_stamped(turn, replace(segment, outcome=Outcome.STOPPED)))
     tell(turn, segment)
-    for waiting in _take(turn, Want.STOP):
+    for waiting in _take_stops(turn):
         turn.reply(waiting.ref, Stopped(turn.room.id, segment))
     note = RecordingStopped(turn.room.id, turn.room.uuid, segment)
     turn.notify(note)
@@ -183,10 +183,11 @@ def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
     if trigger == "failed":
         segment = release(turn, segment)
     late_report(turn, segment)
-    for waiting in _take(turn, Want.START):
-        context = (("room", room.id), ("segment", segment.number))
-        turn.reply(waiting.ref, Refusal(code, message, context))
-    for waiting in _take(turn, Want.STOP):
+    if trigger == "failed":  # in a stop, those that wait want the segment after this one
+        for waiting in _take(turn, Want.START):
+            context = (("room", room.id), ("segment", segment.number))
+            turn.reply(waiting.ref, Refusal(code, message, context))
+    for waiting in _take_stops(turn):
         turn.reply(waiting.ref, Refusal(Code.NOT_RECORDING, "the recording could not be started"))
     _count_failure(turn)
     final = turn.room.wanted is None
@@ -282,6 +283,15 @@ def _take(turn: Turn, want: Want) -> list[Waiting]:
     kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not want)
     turn.room = replace(turn.room, waiting=kept)
     return taken
+
+
+def _take_stops(turn: Turn) -> list[Waiting]:
+    """The stops that mean the open segment: those that came before any start that waits."""
+    waiting = turn.room.waiting
+    starts = [index for index, each in enumerate(waiting) if each.want is Want.START]
+    upto = min(starts, default=len(waiting))
+    turn.room = replace(turn.room, waiting=waiting[upto:])
+    return list(waiting[:upto])
 
 
 def _start_stop_deadlines(turn: Turn) -> None:

@@ -159,10 +159,12 @@ def _stop(turn: Turn, event: StopRequested) -> None:
     if room.capture is Phase.IDLE:
         _stop_wanting(turn, event)
         return
-    due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
-    stopping = room.capture is Phase.STOPPING
     by = event.by.key.user
-    _wait(turn, Waiting(event.ref, by, Want.STOP, due_ms=due_ms if stopping else None))
+    due_ms = None
+    if room.capture is Phase.STOPPING and not any(each.want is Want.START for each in room.waiting):
+        due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
+    # Otherwise a start comes first; its decision sets the deadline.
+    _wait(turn, Waiting(event.ref, by, Want.STOP, due_ms=due_ms))
     turn.room = replace(turn.room, wanted=None)
     if room.capture is Phase.RECORDING:
         stop(turn, StopReason.REQUESTED, by)
