@@ -10,7 +10,8 @@ import os
 import pickle
 import sys
 import threading
-from typing import BinaryIO, TextIO, cast
+from io import FileIO
+from typing import TextIO, cast
 
 import av.logging
 
@@ -24,8 +25,10 @@ def main() -> int:
     """Read one task, do it, say how it went."""
     av.logging.set_level(av.logging.PANIC)
     answers = _answers()
-    task = _read_task(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, args=[sys.stdin.buffer], daemon=True).start()
+    # Unbuffered: a thread that waits in a buffered reader cannot be left behind at the end.
+    source = os.fdopen(0, "rb", buffering=0, closefd=False)
+    task = _read_task(source)
+    threading.Thread(target=_end_with_parent, args=[source], daemon=True).start()
     try:
         result = carry_out(task, lambda percent: _say(answers, progress=percent))
     except JobFailed as exc:
@@ -51,12 +54,24 @@ def _answers() -> TextIO:
     return answers
 
 
-def _read_task(source: BinaryIO) -> Task:
-    length = int.from_bytes(source.read(LENGTH_BYTES))
-    return cast("Task", pickle.loads(source.read(length)))  # noqa: S301 - our own parent's pipe
+def _read_task(source: FileIO) -> Task:
+    length = int.from_bytes(_read_exactly(source, LENGTH_BYTES))
+    body = _read_exactly(source, length)
+    return cast("Task", pickle.loads(body))  # noqa: S301 - our own parent's pipe
 
 
-def _end_with_parent(source: BinaryIO) -> None:
+def _read_exactly(source: FileIO, size: int) -> bytes:
+    """Raises EOFError where the parent is gone before it has said all."""
+    read = b""
+    while len(read) < size:
+        chunk = source.read(size - len(read))
+        if not chunk:
+            raise EOFError("the task broke off")
+        read += chunk
+    return read
+
+
+def _end_with_parent(source: FileIO) -> None:
     source.read(1)
     os._exit(1)
 
