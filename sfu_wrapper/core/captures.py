@@ -41,7 +41,7 @@ def on_fact(turn: Turn, fact: PlaneFact) -> None:
         case CaptureFailed(message=message):
             _failed(turn, segment, replace(capture, message=message))
         case CaptureChanged(files=files):
-            turn.put_capture(segment, _with_files(capture, files))
+            _changed(turn, segment, _with_files(capture, files))
         case CaptureStopped(files=files):
             _stopped(turn, segment, _with_files(capture, files))
         case CaptureLost(message=message):
@@ -49,6 +49,9 @@ def on_fact(turn: Turn, fact: PlaneFact) -> None:
         case _:
             assert_never(fact)
     settle(turn)
+    reported = turn.room.segments[segment.number - 1]
+    if reported.outcome is not None:
+        late_report(turn, reported)
 
 
 def not_answered(turn: Turn, segment: Segment, capture: Capture) -> None:
@@ -59,8 +62,7 @@ def not_answered(turn: Turn, segment: Segment, capture: Capture) -> None:
 
 def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarted) -> None:
     known = _with_files(capture, fact.files)
-    wanted = segment.outcome is None and turn.room.capture in (Phase.STARTING, Phase.RECORDING)
-    if not wanted:
+    if segment.outcome is not None or turn.room.capture is Phase.STOPPING:
         # Given up or being stopped since: whatever was opened is to be closed.
         stop_capture(turn, segment, known)
         return
@@ -69,6 +71,13 @@ def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarte
     )
     started = segment.started if segment.started is not None else turn.at
     turn.put_capture(replace(segment, started=started), running)
+
+
+def _changed(turn: Turn, segment: Segment, capture: Capture) -> None:
+    if capture.state is CaptureState.CLOSED:  # it writes, unwanted
+        stop_capture(turn, segment, capture)
+    else:
+        turn.put_capture(segment, capture)
 
 
 def _failed(turn: Turn, segment: Segment, capture: Capture) -> None:
@@ -107,9 +116,7 @@ def _closed(turn: Turn, segment: Segment, capture: Capture) -> None:
     closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
     if segment.told:
         closed = replace(closed, files=())
-    segment = turn.put_capture(segment, closed)
-    if segment.outcome is not None:
-        late_report(turn, segment)
+    turn.put_capture(segment, closed)
 
 
 def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
@@ -132,9 +139,9 @@ def _sealed(capture: Capture, fact: CaptureLost) -> Capture:
 def _retry_now(turn: Turn, medium: Medium) -> None:
     """The plane is back: no need to wait out the back-off."""
     room = turn.room
-    segment = room.open_segment
-    capture = segment.capture(medium) if segment is not None else None
-    if segment is not None and capture is not None and capture.state is CaptureState.FAILED:
-        turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
+    for segment in room.segments:
+        capture = segment.capture(medium)
+        if capture is not None and capture.state in (CaptureState.FAILED, CaptureState.STOPPING):
+            turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
     if room.wanted is not None and room.capture is Phase.IDLE:
         turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=turn.at.mono_ms))

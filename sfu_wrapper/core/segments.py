@@ -41,6 +41,7 @@ from sfu_wrapper.model.room import StopReason
 STOP_GIVEN_UP_MS = 30_000  # policy.md: no waiting phase outlasts this
 BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)
 FAILURES_TO_ALARM = 3
+GIVEN_UP = "the recording was given up before the media plane confirmed it"
 
 _NEVER_RAN = {
     False: (Code.ROOM_ENDED, "the call ended before anything was recorded"),
@@ -199,17 +200,18 @@ def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
 
 def late_report(turn: Turn, segment: Segment) -> None:
     """Files of a segment that failed have turned up: report them once all are closed."""
-    if segment.told or not segment.holds_media or segment.any_capture(CaptureState.STOPPING):
+    if segment.told or not segment.holds_media:
         return
-    reason = "the recording was given up before the media plane confirmed it"
-    late = replace(segment, incomplete=reason, missing=segment.never_written)
+    if not segment.any_capture(CaptureState.STOPPING):
+        tell_late(turn, segment)
+    elif segment.stop_by_ms is None:
+        turn.put_segment(replace(segment, stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS))
+
+
+def tell_late(turn: Turn, segment: Segment) -> None:
+    """Report what is known of a segment that failed and wrote something all the same."""
+    late = replace(segment, incomplete=GIVEN_UP, missing=segment.never_written)
     tell(turn, _stamped(turn, late))
-
-
-def give_up_capture(turn: Turn, segment: Segment, capture: Capture) -> None:
-    """The plane will never say what became of it: what is known is all there will be."""
-    closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
-    late_report(turn, turn.put_capture(segment, closed))
 
 
 def tell(turn: Turn, segment: Segment) -> None:

@@ -13,13 +13,20 @@ from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.membership import depart, end
 from sfu_wrapper.core.requests import ResumeCapture
 from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
-from sfu_wrapper.core.segments import ask_start, ask_stop, begin, close, give_up_capture, settle
+from sfu_wrapper.core.segments import (
+    ask_start,
+    ask_stop,
+    back_off_ms,
+    begin,
+    close,
+    settle,
+    tell_late,
+)
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.room import EndReason, Kind
 
-STOP_ASKS = 60  # how often the stop of a segment that is over is asked again
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"
 
 
@@ -168,13 +175,11 @@ def _capture_due(turn: Turn, segment: Segment, capture: Capture) -> None:
         case CaptureState.FAILED:
             asked = replace(capture, state=CaptureState.ASKED, due_ms=again_ms)
             ask_start(turn, turn.put_capture(segment, asked), capture.medium)
-        case CaptureState.STOPPING if segment.outcome and capture.failures >= STOP_ASKS:
-            give_up_capture(turn, segment, capture)
-        case CaptureState.STOPPING:
-            asked = replace(capture, due_ms=again_ms, failures=capture.failures + 1)
+        case _:  # STOPPING: asked again until it is confirmed, ever more rarely
+            failures = capture.failures + 1
+            again_ms = max(again_ms, turn.at.mono_ms + back_off_ms(failures))
+            asked = replace(capture, due_ms=again_ms, failures=failures)
             ask_stop(turn, turn.put_capture(segment, asked), capture.medium)
-        case CaptureState.RUNNING | CaptureState.CLOSED:
-            turn.put_capture(segment, replace(capture, due_ms=None))
 
 
 def _unconfirmed_stops(turn: Turn) -> None:
@@ -188,10 +193,14 @@ def _unconfirmed_stops(turn: Turn) -> None:
 
 
 def _given_up(turn: Turn) -> None:
-    segment = turn.room.open_segment
-    if segment is not None and _passed(turn, segment.stop_by_ms):
-        given_up = replace(segment, stop_by_ms=None, incomplete=NOT_CONFIRMED)
-        close(turn, turn.put_segment(given_up))
+    """Stops were not confirmed in time: what is known is reported, the asking goes on."""
+    for segment in turn.room.segments:
+        if not _passed(turn, segment.stop_by_ms):
+            continue
+        if segment.outcome is None:
+            close(turn, turn.put_segment(replace(segment, incomplete=NOT_CONFIRMED)))
+        else:
+            tell_late(turn, segment)
 
 
 def _wanted(turn: Turn) -> None:
