@@ -1,0 +1,185 @@
+"""Every role, every operation over HTTP, on what is its own, its domain's and another domain's."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sfu_wrapper.model.identity import Role
+from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from tests.helpers.http import ALWAYS, World, pass_for, world
+
+PERMISSION = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.OPTIONAL)
+SUBJECTS = (
+    ("example", "alice"), ("example", "bob"), ("example", None), ("other", "zoe"), ("other", None),
+)  # fmt: skip
+ROLES = ("user", "domain-admin", "service", "gateway", "nobody", "stranger")
+
+# What alice of the domain example is answered, by her role (or with none, or with a bad token).
+# Columns: user, domain-admin, service, gateway, a token without a role we know, no token.
+MATRIX = """
+GET    /permissions                                  200 200 200 200 200 401
+PUT    /permissions                                  200 200 403 403 403 401
+DELETE /permissions                                  204 204 403 403 403 401
+
+GET    /permissions/domain/example                   403 200 200 403 403 401
+PUT    /permissions/domain/example                   403 200 403 403 403 401
+DELETE /permissions/domain/example                   403 204 403 403 403 401
+GET    /permissions/domain/other                     403 404 200 403 403 401
+PUT    /permissions/domain/other                     403 404 403 403 403 401
+DELETE /permissions/domain/other                     403 404 403 403 403 401
+
+GET    /permissions/domain/example/user/alice        403 200 200 403 403 401
+PUT    /permissions/domain/example/user/alice        403 200 403 403 403 401
+DELETE /permissions/domain/example/user/alice        403 204 403 403 403 401
+GET    /permissions/domain/example/user/bob          403 200 200 403 403 401
+PUT    /permissions/domain/example/user/bob          403 200 403 403 403 401
+DELETE /permissions/domain/example/user/bob          403 204 403 403 403 401
+GET    /permissions/domain/other/user/zoe            403 404 200 403 403 401
+PUT    /permissions/domain/other/user/zoe            403 404 403 403 403 401
+DELETE /permissions/domain/other/user/zoe            403 404 403 403 403 401
+
+GET    /permissions/effective                        200 200 200 200 200 401
+GET    /permissions/effective?user=alice             200 200 200 200 200 401
+GET    /permissions/effective?user=bob               403 200 200 403 403 401
+GET    /permissions/effective?user=zoe&domain=other  403 404 200 403 403 401
+
+GET    /rooms                                        200 200 200 200 200 401
+GET    /rooms/owned                                  200 200 200 200 200 401
+GET    /rooms/joined                                 200 200 200 200 200 401
+GET    /rooms/left                                   404 200 200 404 404 401
+GET    /rooms/bobs                                   404 200 200 404 404 401
+GET    /rooms/zoes                                   404 404 200 404 404 401
+GET    /rooms/owned/decision                         200 200 200 200 200 401
+GET    /rooms/joined/decision                        200 200 200 200 200 401
+GET    /rooms/bobs/decision                          404 200 200 404 404 401
+GET    /rooms/zoes/decision                          404 404 200 404 404 401
+
+GET    /health/live                                  200 200 200 200 200 200
+GET    /health/ready                                 200 200 200 200 200 200
+GET    /metrics                                      200 200 200 200 200 200
+"""
+ROWS = [line.split() for line in MATRIX.splitlines() if line]
+CASES = [
+    pytest.param(method, path, [int(status) for status in statuses], id=f"{method} {path}")
+    for method, path, *statuses in ROWS
+]
+
+
+def token_of(role: str) -> str | None:
+    """Alice's, with one role."""
+    return None if role == "stranger" else pass_for("alice", role)
+
+
+@asynccontextmanager
+async def peopled() -> AsyncIterator[World]:
+    """Everybody has a permission and a room; alice is in one of bob's, and has left another."""
+    async with world() as here:
+        await store_all(here)
+        alice, bob = here.peer("alice"), here.peer("bob")
+        zoe = here.peer("zoe", domain="other")
+        for owner, room in ((alice, "owned"), (bob, "joined"), (bob, "left"), (bob, "bobs")):
+            await here.do(owner, "createRoom", id=room, kind="meeting")
+            await here.do(owner, "joinRoom", room=room)
+        await here.do(zoe, "createRoom", id="zoes", kind="meeting")
+        await here.do(alice, "joinRoom", room="joined")
+        await here.do(alice, "joinRoom", room="left")
+        await here.do(alice, "leaveRoom", room="left")
+        yield here
+
+
+async def store_all(here: World) -> None:
+    """One permission for each subject, whatever there was."""
+    for domain, user in SUBJECTS:
+        name = UserId(user) if user else None
+        await here.store.set_permission(DomainId(domain), name, PERMISSION)
+
+
+def stored(here: World) -> list[object]:
+    """All that is stored about who may record."""
+    return [
+        here.store.permissions(UserKey(DomainId(domain), UserId(user or "nobody")))
+        for domain, user in SUBJECTS
+    ]
+
+
+@pytest.mark.parametrize(("method", "path", "statuses"), CASES)
+async def test_every_role_gets_what_the_matrix_says(
+    method: str, path: str, statuses: list[int]
+) -> None:
+    body = ALWAYS if method == "PUT" else None
+    async with peopled() as here:
+        before = stored(here)
+        for role, status in zip(ROLES, statuses, strict=True):
+            answer = await here.ask(method, path, token_of(role), body)
+
+            assert answer.status == status, role
+            assert (stored(here) != before) is (method != "GET" and status < 300), role
+            await store_all(here)
+
+
+@pytest.mark.parametrize(
+    ("role", "seen"),
+    [
+        ("user", {"owned", "joined"}),
+        ("gateway", {"owned", "joined"}),
+        ("domain-admin", {"owned", "joined", "left", "bobs"}),
+        ("service", {"owned", "joined", "left", "bobs", "zoes"}),
+    ],
+)
+async def test_each_role_lists_what_it_may_see(role: str, seen: set[str]) -> None:
+    async with peopled() as here:
+        answer = await here.ask("GET", "/rooms", token_of(role))
+
+    assert {room["room"] for room in answer.json["rooms"]} == seen
+
+
+@pytest.mark.parametrize(
+    ("role", "seen"),
+    [
+        (Role.DOMAIN_ADMIN, {"owned", "joined", "left", "bobs"}),
+        (Role.SERVICE, {"owned", "joined", "left", "bobs", "zoes"}),
+    ],
+)
+async def test_rooms_are_listed_over_signaling_as_over_http(role: Role, seen: set[str]) -> None:
+    async with peopled() as here:
+        answer = await here.do(here.peer("root", role), "listRooms")
+        http = await here.ask("GET", "/rooms", pass_for("root", role))
+
+    assert {room["room"] for room in answer["payload"]["rooms"]} == seen
+    assert answer["payload"]["rooms"] == http.json["rooms"]
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.GATEWAY])
+async def test_rooms_are_not_listed_over_signaling_for_everybody(role: Role) -> None:
+    async with peopled() as here:
+        answer = await here.do(here.peer("alice", role), "listRooms")
+
+    assert answer["error"]["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "nobodys", "role"),
+    [
+        ("/rooms/bobs", "/rooms/none", "user"),
+        ("/rooms/zoes/decision", "/rooms/none/decision", "domain-admin"),
+        ("/permissions/domain/other", "/permissions/domain/none", "domain-admin"),
+        ("/permissions/domain/other", "/permissions/domain/none", "user"),
+        (
+            "/permissions/domain/other/user/zoe",
+            "/permissions/domain/example/user/none",
+            "domain-admin",
+        ),
+    ],
+)
+async def test_what_is_not_yours_looks_like_what_is_not_there(
+    theirs: str, nobodys: str, role: str
+) -> None:
+    async with peopled() as here:
+        one = await here.ask("GET", theirs, token_of(role))
+        other = await here.ask("GET", nobodys, token_of(role))
+
+    assert one.status == other.status
+    assert one.json | {"details": {}} == other.json | {"details": {}}
+    assert set(one.json["details"]) == set(other.json["details"])
