@@ -31,7 +31,7 @@ from sfu_wrapper.core.lifecycle import Life, Phase, advance
 from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
 from sfu_wrapper.core.room import Participant, Segment, Stay, Want, Wanted
-from sfu_wrapper.core.segments import begin, stop
+from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.ids import UserKey
@@ -49,7 +49,8 @@ def join(turn: Turn, event: JoinRequested) -> None:
         media = event.media or Media()
         _enter(turn, Participant(event.user, event.at.wall_ms, media, by_service))
     else:
-        _put(turn, replace(present, gone_by_ms=None))
+        if event.by.key == event.user:  # the service has no connection to offer
+            _put(turn, replace(present, gone_by_ms=None))
         set_media(turn, event.user, event.media or present.media)
     _establish_if_due(turn, event.permissions)
     turn.reply(event.ref, Joined(turn.room, event.permissions))
@@ -212,9 +213,9 @@ def _establish_if_due(turn: Turn, permissions: OwnerPermissions) -> None:
         open_by_ms=None,
     )
     turn.notify(RoomEstablished(room.id, turn.at.wall_ms))
-    if decision.automatic and not room.halted:
-        turn.room = replace(turn.room, wanted=Wanted(decision.type))
-        begin(turn, None, decision.type)
+    if decision.automatic:
+        turn.room = replace(turn.room, wanted=Wanted(decision.type, due_ms=turn.at.mono_ms))
+        start_wanted(turn)
 
 
 def _reason_to_end(turn: Turn, gone: UserKey) -> EndReason | None:

@@ -276,6 +276,11 @@ class Room:
         )
 
     @property
+    def may_start(self) -> bool:
+        """Whether a segment may start by itself now, where one is wanted."""
+        return self.capture is Phase.IDLE and not self.halted
+
+    @property
     def undecided(self) -> bool:
         """Whether it is still to be seen if the open segment runs at all.
 

@@ -82,6 +82,16 @@ def begin(turn: Turn, by: UserId | None, recorded: RecordingType) -> None:
         ask_start(turn, segment, capture.medium)
 
 
+def start_wanted(turn: Turn) -> None:
+    """The next segment starts by itself once it is time."""
+    wanted = turn.room.wanted
+    if wanted is None or wanted.due_ms is None or not turn.room.may_start:
+        return
+    if wanted.due_ms <= turn.at.mono_ms:
+        turn.room = replace(turn.room, wanted=replace(wanted, due_ms=None))
+        begin(turn, None, wanted.type)
+
+
 def ask_start(turn: Turn, segment: Segment, medium: Medium) -> None:
     """Ask the plane for one capture, with what is published now."""
     room = turn.room

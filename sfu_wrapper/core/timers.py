@@ -17,9 +17,9 @@ from sfu_wrapper.core.segments import (
     ask_start,
     ask_stop,
     back_off_ms,
-    begin,
     close,
     settle,
+    start_wanted,
     tell_late,
 )
 from sfu_wrapper.core.turn import Turn
@@ -45,7 +45,7 @@ def pass_time(turn: Turn) -> None:
     settle(turn)
     _unconfirmed_stops(turn)
     _given_up(turn)
-    _wanted(turn)
+    start_wanted(turn)
 
 
 def resume(turn: Turn) -> None:
@@ -127,8 +127,8 @@ def _deadlines(room: Room) -> Iterator[int]:
     for waiting in room.waiting:
         if waiting.due_ms is not None:
             yield waiting.due_ms
-    if room.wanted is not None and room.capture is Phase.IDLE and not room.halted:
-        yield room.wanted.due_ms or 0
+    if room.wanted is not None and room.wanted.due_ms is not None and room.may_start:
+        yield room.wanted.due_ms
     for segment in room.segments:
         if segment.stop_by_ms is not None:
             yield segment.stop_by_ms
@@ -201,12 +201,3 @@ def _given_up(turn: Turn) -> None:
             close(turn, turn.put_segment(replace(segment, incomplete=NOT_CONFIRMED)))
         else:
             tell_late(turn, segment)
-
-
-def _wanted(turn: Turn) -> None:
-    room = turn.room
-    if room.wanted is None or room.halted or room.capture is not Phase.IDLE:
-        return
-    if room.life is Life.ESTABLISHED and _passed(turn, room.wanted.due_ms or 0):
-        turn.room = replace(room, wanted=replace(room.wanted, due_ms=None))
-        begin(turn, None, room.wanted.type)
