@@ -1,0 +1,50 @@
+"""How often one segment is tried, and when it has failed for good. Pure: waits nowhere.
+
+Permanent faults fail at once, others after ``attempts`` tries with growing pauses. An error that
+nobody foresaw is a fault of ours and is tried again like any other (processing.md, "Failure").
+"""
+
+from dataclasses import dataclass
+
+from sfu_wrapper.model.errors import JobFailed, RecordingError
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """attempts: tries in all. first_s: pause after the first; each further one is ``factor``
+    times as long, up to ``longest_s``.
+    """
+
+    attempts: int = 3
+    first_s: float = 2.0
+    factor: float = 5.0
+    longest_s: float = 120.0
+
+    def pause_s(self, attempt: int) -> float:
+        """Seconds to wait after try number ``attempt``, counted from 1."""
+        return min(self.first_s * self.factor ** (attempt - 1), self.longest_s)
+
+
+def pause_before_next(retry: Retry, attempt: int, failure: JobFailed) -> float | None:
+    """Seconds until the next try; None where try number ``attempt`` was the last."""
+    if failure.permanent or attempt >= retry.attempts:
+        return None
+    return retry.pause_s(attempt)
+
+
+def as_failure(error: Exception) -> JobFailed:
+    """The job's failure that an error amounts to."""
+    match error:
+        case JobFailed():
+            return error
+        case RecordingError(retryable=True):
+            return JobFailed("preprocess", "UNAVAILABLE", error.detail, permanent=False)
+        case _:
+            detail = f"unexpected {type(error).__name__}; the log has more"
+            return JobFailed("preprocess", "INTERNAL", detail, permanent=False)
+
+
+def no_result(deliveries: int) -> JobFailed:
+    """A job that was handed out again and again and never came to a result: it ends its worker."""
+    detail = f"handed out {deliveries} times before, never with a result"
+    return JobFailed("event", "NO_RESULT", detail, permanent=True)

@@ -1,0 +1,71 @@
+"""Holding one job while working on it, so that a second delivery waits.
+
+Each hold is a holder of its own, since one worker may be given the same job twice at once.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.ports.jobs import JobLeases
+
+LEASE_S: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Holder:
+    """Whoever takes leases. lease_s: how long a job stays taken after its holder's death."""
+
+    def __init__(self, leases: JobLeases, lease_s: float = LEASE_S) -> None:
+        self._leases = leases
+        self._lease_s = lease_s
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
+
+    @asynccontextmanager
+    async def hold(
+        self, job: str, pause: Callable[[float], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        """Wait until nobody else has the job, and keep it; cancels the body if it is lost.
+
+        Args:
+            job: what to hold.
+            pause: waits that many seconds between two looks; raises to end the waiting.
+        """
+        holder = f"{self._name}-{uuid.uuid4().hex[:12]}"
+        while not await self._acquire(job, holder):
+            await pause(self._lease_s / 10)
+        renewing = asyncio.create_task(self._renew(job, holder, asyncio.current_task()))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+            with suppress(Unavailable):  # then it runs out by itself
+                await self._leases.release(job, holder)
+
+    async def _acquire(self, job: str, holder: str) -> bool:
+        try:
+            return await self._leases.acquire(job, holder, self._lease_s)
+        except Unavailable as error:
+            log.warning("lease.storeAway", extra={"error": error.detail})
+            return False
+
+    async def _renew(self, job: str, holder: str, body: "asyncio.Task[object] | None") -> None:
+        """Renew in time, until cancelled; when that fails, stop the work that it protects."""
+        loop = asyncio.get_running_loop()
+        valid_until_s = loop.time() + self._lease_s
+        while loop.time() < valid_until_s:
+            await asyncio.sleep(self._lease_s / 6)
+            asked_s = loop.time()
+            if await self._acquire(job, holder):
+                valid_until_s = asked_s + self._lease_s
+        log.error("lease.lost", extra={"job": job})
+        if body is not None:
+            body.cancel()

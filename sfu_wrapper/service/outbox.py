@@ -1,0 +1,223 @@
+"""The relay: publishes what was committed, in order per room, until the broker has confirmed it.
+
+One message in flight a room, many rooms side by side. A row is forgotten only after its confirm:
+a crash anywhere repeats a message and loses none, and consumers drop repeats by ``message_id``.
+It never gives up: a room whose message is refused waits, is tried again, and holds up no other.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from sfu_wrapper.model.errors import RecordingError, Unavailable
+from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
+from sfu_wrapper.ports.store import OutboxRow, Store
+from sfu_wrapper.service.backlog import Backlog
+
+WINDOW: Final = 64
+LIMIT: Final = 10_000
+PAGE: Final = 500
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """How the relay does.
+
+    pending: rows in memory that are not published; more: the store has others beside them.
+    oldest_ms: when the oldest of those in memory was committed, epoch ms; None: nothing waits.
+    failing: what an attempt last failed for, while any room or the broker as a whole is failing.
+    """
+
+    pending: int
+    more: bool
+    oldest_ms: int | None
+    failing: str | None
+
+    def lag_ms(self, now_ms: int) -> int:
+        """How long the oldest has been waiting."""
+        return 0 if self.oldest_ms is None else max(now_ms - self.oldest_ms, 0)
+
+
+class Relay:
+    """Carries the outbox of one store to one broker.
+
+    queues: declared when the broker is first reached, and whenever it is reached anew.
+    window: messages in flight at once. limit: rows held in memory.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        queues: tuple[QueueSpec, ...],
+        *,
+        window: int = WINDOW,
+        limit: int = LIMIT,
+        page: int = PAGE,
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._queues = queues
+        self._window = window
+        self._limit = limit
+        self._page = page
+        self._start()
+
+    def _start(self) -> None:
+        self._backlog = Backlog(self._limit)
+        self._ready: asyncio.Queue[RoomUuid] = asyncio.Queue()  # bounded by the backlog's rooms
+        self._paused: dict[RoomUuid, asyncio.TimerHandle] = {}
+        self._failures: dict[RoomUuid, int] = {}  # in a row, of rooms that are failing
+        self._away: set[RoomUuid] = set()  # paused, and not for a reason of their own
+        self._error: str | None = None
+        self._confirmed: list[int] = []
+        self._to_read = asyncio.Event()
+        self._to_forget = asyncio.Event()
+        self._progressed = asyncio.Event()
+
+    @property
+    def status(self) -> RelayStatus:
+        """For health and metrics."""
+        backlog = self._backlog
+        return RelayStatus(backlog.waiting, backlog.behind, backlog.oldest_ms, self._error)
+
+    def offer(self, rows: Sequence[OutboxRow]) -> None:
+        """Rows that a commit has just stored, in the order of their room."""
+        self._enqueue(self._backlog.offer(rows))
+        if self._backlog.hungry:
+            self._to_read.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled; may be run again after a failure.
+
+        Raises:
+            Misconfigured: the broker will never take anything.
+        """
+        self._start()
+        await self._open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read())
+                group.create_task(self._forget())
+                for _ in range(self._window):
+                    group.create_task(self._publish())
+        finally:
+            for timer in self._paused.values():
+                timer.cancel()
+
+    async def flushed(self) -> None:
+        """Return once everything committed so far is published and forgotten. No deadline."""
+        while not self._backlog.empty:
+            self._progressed.clear()
+            await self._progressed.wait()
+
+    async def _open(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await self._broker.open(self._queues)
+            except Unavailable as error:
+                self._failed(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                self._error = None
+                return
+
+    async def _read(self) -> None:
+        """Take from the store what was not taken when it was offered."""
+        while True:
+            while self._backlog.hungry:
+                try:
+                    page = self._store.pending_outbox(self._backlog.read_to, self._page)
+                except RecordingError as error:
+                    log.warning("relay.cannotRead", extra={"error": error.detail})
+                    await asyncio.sleep(_LONGEST_PAUSE_S)
+                    continue
+                self._enqueue(self._backlog.refill(page, self._page))
+                await asyncio.sleep(0)
+            self._progressed.set()
+            self._to_read.clear()
+            await self._to_read.wait()
+
+    async def _publish(self) -> None:
+        """One of the window: the head of a room that is ready, then the next room."""
+        while True:
+            room = await self._ready.get()
+            row = self._backlog.head(room)
+            try:
+                await self._broker.publish(_message(row))
+            except RecordingError as error:
+                self._failed(error)
+                self._pause(room, own=error.context.get("unroutable") is True)
+                continue
+            self._succeeded(room)
+            self._confirmed.append(row.seq)
+            self._to_forget.set()
+            if self._backlog.published(room):
+                self._ready.put_nowait(room)
+
+    async def _forget(self) -> None:
+        """Delete confirmed rows, as many at once as have come together."""
+        while True:
+            await self._to_forget.wait()
+            self._to_forget.clear()
+            seqs, self._confirmed = self._confirmed, []
+            while True:
+                with suppress(Unavailable):
+                    await self._store.mark_published(seqs)
+                    break
+                await asyncio.sleep(_FIRST_PAUSE_S)
+            self._backlog.forgotten(seqs)
+            self._progressed.set()
+            self._to_read.set()
+
+    def _enqueue(self, rooms: Sequence[RoomUuid]) -> None:
+        for room in rooms:
+            self._ready.put_nowait(room)
+
+    def _failed(self, error: RecordingError) -> None:
+        if self._error != error.detail:
+            log.warning("relay.failing", extra={"error": error.detail})
+        self._error = error.detail
+
+    def _succeeded(self, room: RoomUuid) -> None:
+        self._failures.pop(room, None)
+        for waiting in tuple(self._away):
+            self._resume(waiting)  # the broker is back
+        if self._error is not None and not self._failures:
+            log.info("relay.recovered")
+            self._error = None
+
+    def _pause(self, room: RoomUuid, *, own: bool) -> None:
+        failures = self._failures[room] = self._failures.get(room, 0) + 1
+        pause_s = min(_FIRST_PAUSE_S * 2 ** min(failures - 1, 10), _LONGEST_PAUSE_S)
+        loop = asyncio.get_running_loop()
+        self._paused[room] = loop.call_later(pause_s, self._resume, room)
+        if not own:
+            self._away.add(room)
+
+    def _resume(self, room: RoomUuid) -> None:
+        self._away.discard(room)
+        self._paused.pop(room).cancel()
+        self._ready.put_nowait(room)
+
+
+def _message(row: OutboxRow) -> Message:
+    """The same bytes each time, so that a repeat is a repeat."""
+    return Message(
+        routing_key=row.routing_key,
+        message_id=row.message_id,
+        body=row.body,
+        correlation_id=row.correlation_id,
+        timestamp_ms=row.created_ms,
+        mandatory=row.mandatory,
+    )

@@ -1,0 +1,270 @@
+"""The recording service's loop: takes segments from the queue, has each processed, tells, settles.
+
+The order is the contract: the result is durable (processor) → its message is confirmed → the
+delivery is acknowledged → temporary files are cleaned. Killed anywhere in between, the segment is
+delivered again and comes to the same message. A lease keeps two workers off one segment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from sfu_wrapper.core.job import Retry, as_failure, no_result, pause_before_next
+from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
+from sfu_wrapper.model.outcome import Failed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.jobs import JobLeases
+from sfu_wrapper.service.lease import LEASE_S, Holder
+from sfu_wrapper.service.processor import Done, job_of
+from sfu_wrapper.wire.processed import encode_failed, encode_poison
+from sfu_wrapper.wire.recordinginfo import parse_event
+
+_FIRST_PAUSE_S: Final = 0.2
+_LONGEST_PAUSE_S: Final = 5.0
+_HAND_BACK_S: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Processing(Protocol):
+    """What a worker has done with a segment; ``service.processor.Processor`` is it."""
+
+    async def process(self, info: SegmentInfo, *, attempts: int) -> Done:
+        """Make and deliver everything of one segment. Raises JobFailed."""
+        ...
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """Remove temporary files, and raw ones where asked."""
+        ...
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """What to tell of a segment that failed for good."""
+        ...
+
+
+class _Stopped(Unavailable):
+    """It was told to stop while it waited; the delivery goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works.
+
+    queue: what it reads, one of its declared queues. concurrency: segments side by side.
+    drain_s: how long what runs may go on once it was told to stop. clean_raw: whether raw files go
+    after success. lease_s: how long a dead worker's segments stay taken.
+    """
+
+    queue: str = "processing_queue"
+    concurrency: int = 1
+    retry: Retry = field(default_factory=Retry)
+    drain_s: float = 60.0
+    clean_raw: bool = True
+    lease_s: float = LEASE_S
+
+
+class Worker:
+    """One recording service. queues: declared when the broker is first reached."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        leases: JobLeases,
+        processing: Processing,
+        clock: Clock,
+        queues: tuple[QueueSpec, ...],
+        settings: WorkerSettings,
+    ) -> None:
+        self._broker = broker
+        self._holder = Holder(leases, settings.lease_s)
+        self._processing = processing
+        self._clock = clock
+        self._queues = queues
+        self._settings = settings
+        self._limit = next((q.delivery_limit for q in queues if q.name == settings.queue), None)
+        self._stopping = asyncio.Event()
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Take no more; ``run`` returns once what runs is finished or handed back."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped. When cancelled, everything that runs is handed back.
+
+        Raises:
+            Misconfigured: the broker cannot be used at all.
+        """
+        if await self._open():
+            await self._session(self._stopping.wait)
+
+    async def run_once(self) -> None:
+        """Work until the queue is empty, or stopped. Raises as ``run`` does."""
+        if not await self._open():
+            return
+        while not self._stopping.is_set() and await self._depth() > 0:
+            await self._session(self._idle)
+
+    async def _open(self) -> bool:
+        """Reach the broker. False when it was stopped before that."""
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                await self._broker.open(self._queues)
+            except Unavailable as error:
+                log.warning("worker.brokerAway", extra={"error": error.detail})
+                await self._pause(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                return True
+        return False
+
+    async def _depth(self) -> int:
+        """How many wait; 0 when it was told to stop while the broker is away."""
+        while not self._stopping.is_set():
+            try:
+                return await self._broker.depth(self._settings.queue)
+            except Unavailable as error:
+                log.warning("worker.brokerAway", extra={"error": error.detail})
+                await self._pause(_FIRST_PAUSE_S)
+        return 0
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until it is told to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _pause_job(self, seconds: float) -> None:
+        """The same, within a job: one that only waits is handed back at once."""
+        await self._pause(seconds)
+        if self._stopping.is_set():
+            raise _Stopped("told to stop")
+
+    async def _idle(self) -> None:
+        """Return once nothing runs and nothing waits, or it was told to stop."""
+        while not self._stopping.is_set():
+            await self._pause(0.1)
+            if not self._jobs and await self._depth() == 0:
+                return
+
+    async def _session(self, over: Callable[[], Awaitable[object]]) -> None:
+        """Take segments until ``over``, then see what runs to its end."""
+        async with asyncio.TaskGroup() as group:
+            intake = group.create_task(self._take(group))
+            await over()
+            # What the broker has delivered and nobody has taken yet goes back with this.
+            intake.cancel()
+            await asyncio.wait([intake])
+            if self._jobs:
+                await asyncio.wait(self._jobs, timeout=self._settings.drain_s)
+            for job in self._jobs:
+                job.cancel()
+
+    async def _take(self, group: asyncio.TaskGroup) -> None:
+        deliveries = self._broker.consume(self._settings.queue, self._settings.concurrency)
+        async with aclosing(deliveries):
+            async for delivery in deliveries:
+                job = group.create_task(self._handle(delivery))
+                self._jobs.add(job)
+                job.add_done_callback(self._jobs.discard)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        """One delivery to its end: acknowledged, handed back, or lost with its link."""
+        try:
+            await self._settle(delivery)
+        except _Stopped:
+            await self._hand_back(delivery)
+        except asyncio.CancelledError:
+            await self._hand_back(delivery)
+            raise
+        except Exception:  # one segment must not end the others
+            log.exception("job.crashed", extra={"message_id": delivery.message_id})
+            await self._hand_back(delivery)
+
+    async def _hand_back(self, delivery: Delivery) -> None:
+        log.info("job.handedBack", extra={"message_id": delivery.message_id})
+        with suppress(Unavailable, TimeoutError):  # then the broker has it back already
+            async with asyncio.timeout(_HAND_BACK_S):
+                await delivery.requeue()
+
+    async def _settle(self, delivery: Delivery) -> None:
+        try:
+            info = parse_event(delivery.body)
+        except Malformed as error:
+            log.warning("job.poison", extra={"why": error.detail})
+            message_id, body = encode_poison(delivery.body, error.detail)
+            await self._tell("failed", message_id, body, None)
+            await self._acknowledge(delivery)
+            return
+        async with self._holder.hold(job_of(info), self._pause_job):
+            await self._work(info, delivery)
+
+    async def _work(self, info: SegmentInfo, delivery: Delivery) -> None:
+        segment = f"{info.uuid}:{info.segment or 1}"
+        done, failed = await self._attempts(info, delivery.deliveries)
+        if done is not None:
+            await self._tell("processed", f"{segment}:processed", done.message, info.room)
+        elif failed is not None:
+            await self._tell("failed", f"{segment}:failed", encode_failed(failed), info.room)
+        if await self._acknowledge(delivery) and done is not None:
+            await self._clean(info)
+
+    async def _attempts(
+        self, info: SegmentInfo, deliveries: int
+    ) -> tuple[Done | None, Failed | None]:
+        """One of both: what came of it, or why nothing did."""
+        if self._limit is not None and deliveries >= self._limit:
+            # The broker's last try, and each earlier one ended with its worker: not once more.
+            return None, await self._processing.failure(info, no_result(deliveries), 0)
+        attempt = 1
+        while True:
+            try:
+                return await self._processing.process(info, attempts=attempt), None
+            except Exception as error:
+                failure = as_failure(error)
+                log.warning(
+                    "job.attemptFailed",
+                    extra={"uuid": info.uuid, "attempt": attempt, "code": failure.code},
+                    exc_info=not isinstance(error, RecordingError),
+                )
+            pause_s = pause_before_next(self._settings.retry, attempt, failure)
+            if pause_s is None:
+                return None, await self._processing.failure(info, failure, attempt)
+            await self._pause_job(pause_s)
+            attempt += 1
+
+    async def _tell(self, key: str, message_id: str, body: bytes, room: str | None) -> None:
+        """Publish until it is confirmed, however long that takes."""
+        timestamp_ms = self._clock.now().wall_ms
+        message = Message(key, message_id, body, room, timestamp_ms, mandatory=True)
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await self._broker.publish(message)
+            except Unavailable as error:
+                log.warning("job.notTold", extra={"message_id": message_id, "error": error.detail})
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                return
+
+    async def _acknowledge(self, delivery: Delivery) -> bool:
+        """Whether the broker still took it from us; else another worker will repeat the message."""
+        try:
+            await delivery.ack()
+        except Unavailable as error:
+            log.warning("job.notAcknowledged", extra={"error": error.detail})
+            return False
+        return True
+
+    async def _clean(self, info: SegmentInfo) -> None:
+        try:
+            await self._processing.clean(info, raw=self._settings.clean_raw)
+        except RecordingError as error:
+            log.warning("job.notCleaned", extra={"uuid": info.uuid, "error": error.detail})
