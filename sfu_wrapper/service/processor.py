@@ -96,10 +96,15 @@ class Processor:
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked; only after all has been told."""
         await self._shelf.clear(job_of(info))
-        if raw:
-            videos = [await self._shelf.raw_video(file.filename) for file in info.video]
-            audio = [await self._shelf.raw_audio(file.filename) for file in info.audio]
-            await self._shelf.remove([*videos, *audio])
+        if not raw:
+            return
+        finders = [(self._shelf.raw_video, file) for file in info.video]
+        finders += [(self._shelf.raw_audio, file) for file in info.audio]
+        for find, file in finders:
+            try:
+                await self._shelf.remove([await find(file.filename)])
+            except JobFailed as exc:
+                log.warning("raw.kept", extra={"file": file.filename, "reason": exc.detail})
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """What to tell of a segment that failed for good; its temporary files stay."""

@@ -3,6 +3,7 @@
 Nothing here stands in the destination yet; ``Product`` says what is to stand there.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class Workshop:
             await self._write_sound(material, plain)
             products.append(await self._product(plain, media_names[-1], FileKind.AUDIO))
         plain = self._place.plain / "split.json"
-        plain.write_bytes(self._json(material, products))
+        await asyncio.to_thread(plain.write_bytes, self._json(material, products))
         return (*products, await self._product(plain, json_name, FileKind.METADATA))
 
     async def _compose(

@@ -1,0 +1,338 @@
+"""One segment through the three steps, over real folders and pretended media tools."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.clock import ManualClock
+from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
+from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.media import PreparedVideo, Progress
+from sfu_wrapper.service.processor import Processor, announce
+from sfu_wrapper.wire.processed import parse_outcome
+
+START_MS = 1_590_392_548_000
+ALICE, BOB = UserId("alice"), UserId("bob")
+RULES = OutputRules("vp8", "low", "rec-{{uuid}}-{{confbridgeid}}", split=False, mix_limit=9)
+
+
+def write(target: Path, content: str) -> None:
+    target.write_text(content)
+
+
+class PretendedTools:
+    """Every raw file lasts for the whole segment; every result says what made it."""
+
+    def __init__(self) -> None:
+        self.plans: list[Composition] = []
+        self.broken: str | None = None  # the stage that fails
+        self.clock_error_us = 0
+        self.empty: set[str] = set()
+
+    async def preprocess(
+        self, source: Path, target_dir: Path, *, timeout_s: float
+    ) -> PreparedVideo | None:
+        self._maybe_break("preprocess")
+        if source.name in self.empty:
+            return None
+        zero_us = START_MS * 1000 + self.clock_error_us
+        return PreparedVideo(
+            target_dir / f"{source.name}.webm", "vp8", zero_us, 0, 10_000_000,
+            notes=("it was damaged",), turns=(Turn(0, 90),),
+        )  # fmt: skip
+
+    async def holds_sound(self, source: Path, *, timeout_s: float) -> bool:
+        return source.name not in self.empty
+
+    async def compose(
+        self, plan: Composition, target: Path, progress: Progress, *, timeout_s: float
+    ) -> None:
+        self._maybe_break("compose")
+        self.plans.append(plan)
+        progress(50)
+        write(target, "merged")
+
+    async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
+        self._maybe_break("split")
+        write(target, source.path.name)
+
+    async def write_sound(
+        self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
+    ) -> None:
+        write(target, f"{len(sounds)} sounds, {duration_us} us")
+
+    def _maybe_break(self, stage: str) -> None:
+        if self.broken == stage:
+            raise JobFailed(stage, "BROKEN", "it broke", permanent=False)
+
+
+class PretendedVault:
+    """Encrypts by saying so."""
+
+    usable = True
+
+    async def check(self) -> None:
+        if not self.usable:
+            raise JobFailed("encrypt", "KEY_UNUSABLE", "no key", permanent=True)
+
+    async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
+        write(target, f"encrypted {source.name}")
+
+
+class Place:
+    """Folders with the raw files of ``INFO``, and a processor on them."""
+
+    def __init__(self, root: Path) -> None:
+        self.raw, self.out = root / "raw", root / "out"
+        self.raw.mkdir()
+        for name in ("a.mjr", "b.mjr", "mix.wav"):
+            (self.raw / name).write_text(name)
+        self.tools = PretendedTools()
+        self.vault = PretendedVault()
+        self.shelf = DiskShelf(Folders(self.raw, self.raw, self.out, root / "plain"))
+
+    def processor(
+        self, rules: OutputRules = RULES, vault: PretendedVault | None = None
+    ) -> Processor:
+        return Processor(self.tools, self.shelf, rules, ManualClock(), vault)
+
+    def delivered(self) -> set[str]:
+        files = (path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file())
+        return {str(path) for path in files if path.parts[0] != HIDDEN}
+
+
+def camera(name: str, user: UserId, stream: Stream = Stream.CAMERA) -> RawFile:
+    return RawFile(name, stream, START_MS, START_MS + 10_000, user=user)
+
+
+INFO = SegmentInfo(
+    room=RoomId("room"),
+    uuid=RoomUuid("uuid"),
+    confbridge_id=ConfbridgeId("bridge"),
+    segment=SegmentNo(1),
+    started_ms=START_MS,
+    completed_ms=START_MS + 10_000,
+    video=(camera("a.mjr", ALICE), camera("b.mjr", BOB, Stream.SCREEN)),
+    audio=(RawFile("mix.wav", Stream.AUDIO, START_MS, mixer="audiobridge", delay_ms=122),),
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -> None:
+    heard: list[tuple[str, float]] = []
+
+    done = await place.processor().process(
+        INFO, progress=lambda stage, percent: heard.append((stage, percent))
+    )
+
+    (plan,) = place.tools.plans
+    assert [len(scene.tiles) for scene in plan.scenes] == [2]
+    assert [source.turns for source in plan.sources] == [(Turn(0, 90),)] * 2
+    assert plan.sounds == (Sound(str(place.raw / "mix.wav"), -122_000),)
+    assert plan.chapters[0].title == "alice, bob (screen)"
+    assert place.delivered() == {"rec-uuid-bridge-1.webm"}
+    assert done.result.warnings == ("a.mjr: it was damaged", "b.mjr: it was damaged")
+    assert parse_outcome(done.message) == done.result
+    assert heard == [("preprocess", 0), ("compose", 50)]
+
+
+async def test_a_split_recording_has_a_file_a_stream_a_mix_and_a_json(place: Place) -> None:
+    done = await place.processor(replace(RULES, split=True)).process(INFO)
+
+    assert place.delivered() == {
+        "uuid-bridge/rec-alice-1.webm",
+        "uuid-bridge/rec-bob-1-screen.webm",
+        "uuid-bridge/rec-uuid-bridge-1.wav",
+        "uuid-bridge/rec-uuid-bridge-1.json",
+    }
+    assert [file.kind for file in done.result.files] == ["video", "video", "audio", "metadata"]
+
+
+async def test_a_finished_segment_is_told_again_and_not_processed_again(place: Place) -> None:
+    first = await place.processor().process(INFO)
+    place.tools.broken = "preprocess"
+
+    second = await place.processor().process(INFO)
+
+    assert second.repeated
+    assert second.message == first.message
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "compose"])
+async def test_a_failed_attempt_delivers_nothing_and_the_next_one_does(
+    place: Place, stage: str
+) -> None:
+    place.tools.broken = stage
+    processor = place.processor()
+    with pytest.raises(JobFailed) as caught:
+        await processor.process(INFO)
+    assert place.delivered() == set()
+    failure = await processor.failure(INFO, caught.value, attempts=1)
+    assert (failure.stage, failure.code, failure.detail) == (stage, "BROKEN", "it broke")
+
+    place.tools.broken = None
+    await processor.process(INFO, attempts=2)
+
+    assert place.delivered() == {"rec-uuid-bridge-1.webm"}
+
+
+async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
+    place.tools.broken = "split"
+    processor = place.processor(replace(RULES, split=True))
+    with pytest.raises(JobFailed) as caught:
+        await processor.process(INFO)
+    left = (await place.shelf.workplace("uuid:1")).plain / "0.webm"
+    left.write_text("half")
+
+    failure = await processor.failure(INFO, caught.value, attempts=3)
+
+    assert failure.kept == (str(left),)
+
+
+async def test_two_recordings_of_one_name_are_both_kept(place: Place) -> None:
+    rules = replace(RULES, fileformat="{{confbridgeid}}")
+    await place.processor(rules).process(INFO)
+
+    await place.processor(rules).process(replace(INFO, uuid=RoomUuid("other")))
+
+    assert place.delivered() == {"bridge-1.webm", "bridge-1-other.webm"}
+
+
+async def test_encrypted_files_alone_are_delivered(place: Place) -> None:
+    rules = replace(RULES, encrypt=True, split=True)
+
+    done = await place.processor(rules, place.vault).process(INFO)
+
+    assert all(name.endswith(".gpg") for name in place.delivered())
+    assert done.result.encrypted
+    texts = [(place.out / name).read_text() for name in place.delivered()]
+    assert all(text.startswith("encrypted ") for text in texts)
+
+
+@pytest.mark.parametrize("has_vault", [False, True])
+async def test_without_a_usable_key_nothing_is_even_begun(place: Place, has_vault: bool) -> None:
+    place.vault.usable = False
+    rules = replace(RULES, encrypt=True)
+
+    with pytest.raises(JobFailed) as caught:
+        await place.processor(rules, place.vault if has_vault else None).process(INFO)
+
+    assert (caught.value.stage, caught.value.permanent) == ("encrypt", True)
+    assert not place.tools.plans
+    assert place.delivered() == set()
+
+
+async def test_files_that_hold_nothing_are_left_out_and_named(place: Place) -> None:
+    place.tools.empty = {"b.mjr", "mix.wav"}
+
+    done = await place.processor().process(INFO)
+
+    assert "b.mjr holds no picture" in done.result.warnings
+    assert "mix.wav holds no sound" in done.result.warnings
+    (plan,) = place.tools.plans
+    assert (len(plan.sources), plan.sounds) == (1, ())
+
+
+async def test_a_segment_with_nothing_in_it_is_processed_without_files(place: Place) -> None:
+    place.tools.empty = {"a.mjr", "b.mjr", "mix.wav"}
+
+    done = await place.processor().process(INFO)
+
+    assert (done.result.output, done.result.files) == ("none", ())
+    assert "no media in the segment" in done.result.warnings
+
+
+async def test_a_clock_that_runs_an_hour_ahead_is_noticed_and_corrected(place: Place) -> None:
+    place.tools.clock_error_us = 3_600_000_000
+
+    done = await place.processor().process(INFO)
+
+    (plan,) = place.tools.plans
+    assert [source.zero_us for source in plan.sources] == [0, 0]
+    assert any("its clock differs by 3600.000 s" in warning for warning in done.result.warnings)
+
+
+async def test_a_mix_whose_name_leads_out_fails_the_job(place: Place) -> None:
+    stray = replace(INFO, audio=(replace(INFO.audio[0], filename="../mix.wav"),))
+
+    with pytest.raises(JobFailed) as caught:
+        await place.processor().process(stray)
+
+    assert caught.value.code == "UNSAFE_NAME"
+
+
+async def test_an_older_senders_segment_is_number_one_and_known_by_its_end(place: Place) -> None:
+    older = replace(INFO, segment=None)
+
+    done = await place.processor().process(older)
+    again = await place.processor().process(older)
+    other = await place.processor().process(replace(older, completed_ms=older.completed_ms + 1))
+
+    assert done.result.segment == 1
+    assert again.repeated
+    assert not other.repeated
+    assert place.delivered() == {"rec-uuid-bridge.webm", "rec-uuid-bridge-uuid.webm"}
+
+
+async def test_a_manifest_that_cannot_be_read_fails_the_job_for_good(place: Place) -> None:
+    await place.shelf.seal("uuid:1", b"junk")
+
+    with pytest.raises(JobFailed) as caught:
+        await place.processor().process(INFO)
+
+    assert (caught.value.code, caught.value.permanent) == ("BAD_MANIFEST", True)
+
+
+@pytest.mark.parametrize(("raw", "left"), [(False, {"a.mjr", "b.mjr", "mix.wav"}), (True, set())])
+async def test_cleaning_removes_temporary_files_and_raw_ones_where_asked(
+    place: Place, raw: bool, left: set[str]
+) -> None:
+    processor = place.processor()
+    await processor.process(INFO)
+
+    await processor.clean(INFO, raw=raw)
+    await processor.clean(INFO, raw=raw)  # a second time changes nothing
+
+    assert await place.shelf.leftovers("uuid:1") == ()
+    assert {path.name for path in place.raw.iterdir()} == left
+    assert place.delivered() == {"rec-uuid-bridge-1.webm"}
+
+
+async def test_the_promised_lines_are_logged_in_their_words(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "sfu_wrapper")
+    rules = replace(RULES, encrypt=True)
+
+    announce(rules)
+    await place.processor(rules, place.vault).process(INFO)
+
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said[0] == ("DEBUG", "File encryption is enabled")
+    assert said[1] == (
+        "INFO",
+        'FilenameGenerator configured with: {"filenameFormat":"rec-{{uuid}}-{{confbridgeid}}"}',
+    )
+    assert said[2] == ("DEBUG", "Recording started")
+    start = "Received a process recording event with id: bridge and recording info "
+    level, received = said[3]
+    assert level == "DEBUG"
+    assert json.loads(received.removeprefix(start).removesuffix("."))["uuid"] == "uuid"
+    assert said[4:] == [
+        ("DEBUG", f"Processing video: {place.raw / 'a.mjr'}."),
+        ("DEBUG", f"Processing video: {place.raw / 'b.mjr'}."),
+        ("DEBUG", f"Trying to encrypt file: {place.out / 'rec-uuid-bridge-1.webm'}"),
+        ("DEBUG", "Recording with ID uuid processed correctly"),
+    ]

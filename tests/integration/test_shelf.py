@@ -1,0 +1,173 @@
+"""The recording service's folders on a real disk."""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.model.errors import JobFailed
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    raw = tmp_path / "raw"
+    (raw / "room").mkdir(parents=True)
+    (raw / "room" / "a.mjr").write_bytes(b"MJR")
+    (tmp_path / "secret").write_text("not ours")
+    (raw / "link.mjr").symlink_to(tmp_path / "secret")
+    (raw / "linked").symlink_to(tmp_path)
+    os.mkfifo(raw / "pipe.mjr")
+    return Folders(raw, raw, tmp_path / "new" / "out")
+
+
+def plain(folder: Path, content: bytes = b"x") -> Path:
+    file = folder / "made.webm"
+    file.write_bytes(content)
+    return file
+
+
+def tree(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["room/a.mjr", "/room/a.mjr"])
+async def test_a_raw_file_is_found_below_its_folder(folders: Folders, name: str) -> None:
+    shelf = DiskShelf(folders)
+
+    assert await shelf.raw_video(name) == folders.recordings / "room" / "a.mjr"
+    assert await shelf.raw_audio(name) == folders.audio / "room" / "a.mjr"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "room/../../secret", "link.mjr", "linked/secret", "pipe.mjr", "room", "", "a\0b",
+     "room//a.mjr", "./room/a.mjr"],
+)  # fmt: skip
+async def test_no_name_leads_out_of_the_folder_or_to_a_device(folders: Folders, name: str) -> None:
+    with pytest.raises(JobFailed) as caught:
+        await DiskShelf(folders).raw_video(name)
+
+    assert (caught.value.code, caught.value.permanent) == ("UNSAFE_NAME", True)
+
+
+@pytest.mark.parametrize("name", ["room/b.mjr", "none/a.mjr", "room/a.mjr/x"])
+async def test_a_missing_file_may_come_later(folders: Folders, name: str) -> None:
+    with pytest.raises(JobFailed) as caught:
+        await DiskShelf(folders).raw_video(name)
+
+    assert (caught.value.code, caught.value.permanent) == ("MISSING_FILE", False)
+
+
+async def test_a_delivered_file_is_whole_private_and_alone(folders: Folders) -> None:
+    shelf = DiskShelf(folders)
+    place = await shelf.workplace("job")
+    made = plain(place.staging, b"pictures")
+    (name,) = await shelf.claim("job", [["folder/rec.webm"]])
+
+    await shelf.deliver([(made, name)])
+    await shelf.clear("job")
+
+    final = shelf.final(name)
+    assert final == folders.destination / "folder" / "rec.webm"
+    assert final.read_bytes() == b"pictures"
+    assert final.stat().st_mode & 0o777 == 0o600
+    assert final.parent.stat().st_mode & 0o777 == 0o700
+    assert folders.destination.parent.stat().st_mode & 0o777 == 0o700
+    assert not await shelf.leftovers("job")
+
+
+async def test_a_name_taken_by_another_recording_is_left_alone(folders: Folders) -> None:
+    shelf = DiskShelf(folders)
+    choices = [["rec.webm"], ["rec-uuid.webm"]]
+
+    assert await shelf.claim("first", choices) == ("rec.webm",)
+    assert await shelf.claim("second", choices) == ("rec-uuid.webm",)
+    assert await shelf.claim("first", choices) == ("rec.webm",)  # again: its own
+    with pytest.raises(JobFailed, match="no name"):
+        await shelf.claim("third", choices)
+
+
+async def test_a_file_that_nobody_claimed_is_left_alone_too(folders: Folders) -> None:
+    folders.destination.mkdir(parents=True)
+    plain(folders.destination)
+
+    names = await DiskShelf(folders).claim("job", [["made.webm"], ["made-uuid.webm"]])
+
+    assert names == ("made-uuid.webm",)
+
+
+async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) -> None:
+    shelf = DiskShelf(folders)
+
+    async def claim(job: str) -> str:
+        (name,) = await shelf.claim(job, [[f"rec{n}.webm"] for n in range(10)])
+        return name
+
+    names = await asyncio.gather(*[claim(f"job {n}") for n in range(10)])
+
+    assert sorted(names) == [f"rec{n}.webm" for n in range(10)]
+
+
+async def test_a_manifest_stands_once_it_is_sealed(folders: Folders) -> None:
+    shelf = DiskShelf(folders)
+    assert await shelf.manifest("a/b:1") is None
+
+    await shelf.seal("a/b:1", b"{}")
+
+    assert await DiskShelf(folders).manifest("a/b:1") == b"{}"
+    assert await shelf.manifest("a/b:2") is None
+
+
+async def test_what_will_be_encrypted_is_worked_on_outside_of_the_destination(
+    folders: Folders, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shelf = DiskShelf(Folders(folders.recordings, folders.audio, folders.destination, elsewhere))
+
+    place = await shelf.workplace("job")
+    kept = plain(place.plain)
+
+    assert not tree(folders.destination)
+    assert place.staging.is_relative_to(folders.destination / HIDDEN)
+    assert place.plain.stat().st_mode & 0o777 == 0o700
+    assert await shelf.leftovers("job") == (kept,)
+    await shelf.clear("job")
+    assert not tree(elsewhere)
+
+
+async def test_a_link_in_place_of_a_results_folder_is_not_followed(
+    folders: Folders, tmp_path: Path
+) -> None:
+    shelf = DiskShelf(folders)
+    made = plain((await shelf.workplace("job")).staging)
+    (folders.destination / "folder").symlink_to(tmp_path)
+
+    with pytest.raises(JobFailed) as caught:
+        await shelf.deliver([(made, "folder/rec.webm")])
+
+    assert caught.value.code == "IO_ERROR"
+    assert "rec.webm" not in tree(tmp_path)
+
+
+async def test_a_file_is_measured_from_end_to_end(folders: Folders, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 10_000
+
+    measured = await DiskShelf(folders).measure(plain(tmp_path, content))
+
+    assert (measured.size_bytes, measured.sha256) == (
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
+    shelf = DiskShelf(folders)
+    path = await shelf.raw_video("room/a.mjr")
+
+    await shelf.remove([path, path])
+    await shelf.clear("nothing")
+
+    assert "room/a.mjr" not in tree(folders.recordings)
