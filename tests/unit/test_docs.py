@@ -1,0 +1,149 @@
+"""The pages in docs/ name what the code says: every error code, every log line, every link."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.model.errors import Code
+
+TOP = Path(__file__).parents[2]
+MODULES = sorted((TOP / "sfu_wrapper").rglob("*.py"))
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+# Whoever is called so passes the action on to the log.
+PASSING_ON = {"warn", "_tell"}
+# Where the action is not written in the log call itself but comes from one of these.
+INDIRECT = {"service/actor.py", "service/permissions.py"}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call, with the last name of what is called."""
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+                yield name, node
+
+
+def text_of(call: ast.Call, position: int) -> str | None:
+    """The literal text at that position, if there is one."""
+    match call.args[position : position + 1]:
+        case [ast.Constant(value=str(text))]:
+            return text
+    return None
+
+
+def log_calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for name, call in calls(path):
+        match call.func:
+            case ast.Attribute(value=ast.Name(id="log" | "logger" | "_log")) if name in LEVELS:
+                yield name, call
+
+
+def actions(path: Path) -> Iterator[str]:
+    """The messages of this module's log lines, up to where a value is put in."""
+    written = [text_of(call, int(name == "log")) for name, call in log_calls(path)]
+    passed_on = [text_of(call, 0) for name, call in calls(path) if name in PASSING_ON]
+    for text in written + passed_on:
+        if text is not None:
+            yield text.partition("%")[0].strip()
+
+
+def relays(path: Path) -> Iterator[tuple[str, int]]:
+    """Functions of this module that make a JobFailed of a code that they are given, and where."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in node.args.args]
+            for inner in ast.walk(node):
+                match inner:
+                    case ast.Call(
+                        func=ast.Name(id="JobFailed"), args=[_, ast.Name(id=given), *_]
+                    ) if given in names:
+                        yield node.name, names.index(given)
+
+
+def job_codes(path: Path) -> Iterator[str]:
+    """The codes of the failures that this module tells of."""
+    where = {"JobFailed": 1} | dict(relays(path))
+    for name, call in calls(path):
+        if name in where and (code := text_of(call, where[name])):
+            yield code
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    match key, value:
+                        case ast.Constant(value="code"), ast.Constant(value=str(code)):
+                            yield code
+
+
+def page(name: str) -> str:
+    return (TOP / "docs" / name).read_text(encoding="utf-8")
+
+
+def first_cells(text: str) -> set[str]:
+    """What stands in code style in the first cell of each row of the tables."""
+    rows = (line for line in text.splitlines() if line.startswith("| `"))
+    return {found for row in rows for found in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+
+
+ALL_ACTIONS = sorted({action for path in MODULES for action in actions(path)})
+ALL_JOB_CODES = sorted({code for path in MODULES for code in job_codes(path)})
+
+
+def test_there_is_something_to_look_for() -> None:
+    assert {"ready", "recording.missed", "Processing video:"} <= set(ALL_ACTIONS)
+    assert {"MISSING_FILE", "UNREADABLE_MJR", "NOT_A_RECORDING_INFO"} <= set(ALL_JOB_CODES)
+
+
+@pytest.mark.parametrize("code", [*Code, "MISCONFIGURED", *ALL_JOB_CODES])
+def test_every_error_code_is_explained(code: str) -> None:
+    assert code in first_cells(page("errors.md"))
+
+
+@pytest.mark.parametrize("action", ALL_ACTIONS)
+def test_every_log_line_is_explained(action: str) -> None:
+    explained = first_cells(page("operations.md"))
+
+    assert any(cell == action or cell.startswith(f"{action} ") for cell in explained)
+
+
+def test_no_code_is_explained_that_nobody_gives() -> None:
+    assert first_cells(page("errors.md")) <= {*Code, "MISCONFIGURED", *ALL_JOB_CODES}
+
+
+def test_no_log_line_is_explained_that_nobody_writes() -> None:
+    section = page("operations.md").partition("## Log lines")[2].partition("\n## ")[0]
+
+    assert not {
+        cell
+        for cell in first_cells(section)
+        if not any(cell == action or cell.startswith(f"{action} ") for action in ALL_ACTIONS)
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))
+def test_the_action_of_a_log_line_can_be_found(path: Path) -> None:
+    hidden = [
+        call.lineno for name, call in log_calls(path) if text_of(call, int(name == "log")) is None
+    ]
+
+    assert not hidden or str(path.relative_to(TOP / "sfu_wrapper")) in INDIRECT
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = FENCED.sub("", path.read_text(encoding="utf-8"))
+    targets = {link.partition("#")[0] for link in LINK.findall(text) if "://" not in link}
+
+    assert not {target for target in targets if target and not (path.parent / target).exists()}
