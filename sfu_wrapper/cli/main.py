@@ -49,6 +49,7 @@ COMMANDS = (
     Command("process", "post-process one recordingInfo without a broker"),
     Command("token", "make a token for tests and scripts"),
     Command("explain", "why a call of a user would or would not be recorded"),
+    Command("permissions", "who may record: get, set or delete what is stored"),
     Command("config", "check, show or describe the configuration"),
 )
 

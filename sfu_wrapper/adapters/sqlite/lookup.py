@@ -1,13 +1,17 @@
-"""Reading permissions: for the store, and for a look from outside beside a running controller."""
+"""Permissions: read for the store, read and written from outside beside a running controller."""
 
+import asyncio
 import sqlite3
+from asyncio import Future
 from contextlib import closing
 from pathlib import Path
 
 from sfu_wrapper.adapters.sqlite import rows
-from sfu_wrapper.adapters.sqlite.database import open_reader, translated
-from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.model.errors import RecordingError
+from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
 
 _OF_USER = "SELECT type, profile FROM user_permissions WHERE domain = ? AND user = ?"
 _OF_DOMAIN = "SELECT type, profile FROM domain_permissions WHERE domain = ?"
@@ -30,3 +34,32 @@ def stored_permissions(path: Path, owner: UserKey) -> OwnerPermissions:
         return OwnerPermissions()
     with closing(open_reader(path)) as connection, translated(path):
         return permissions(connection, owner)
+
+
+class PermissionFile:
+    """The permissions in a file that a controller may have open: it sees a change at once.
+
+    One statement is one transaction, so that nothing is ever half-written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def permissions(self, owner: UserKey) -> OwnerPermissions:
+        """See ``Store``."""
+        return stored_permissions(self._path, owner)
+
+    def set_permission(
+        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+    ) -> "Future[None]":
+        """See ``Store``; on disk when it returns."""
+        done: Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            connection = open_database(self._path, MIGRATIONS)
+            with closing(connection), translated(self._path):
+                rows.write_permission(connection, domain, user, permission)
+        except RecordingError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        return done

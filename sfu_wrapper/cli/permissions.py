@@ -1,0 +1,108 @@
+"""``sfu-wrapper permissions``: get, set and delete what is stored about who may record.
+
+Works on the configured store itself, beside a controller or without one, through the same service
+as the REST API and as the domain's administrator: whoever may write the store's file needs no
+token, and a permission can be set before the first controller ever runs. It counts at the next
+start of a recording.
+"""
+
+import asyncio
+import re
+from argparse import ArgumentParser, Namespace
+
+from sfu_wrapper.adapters.sqlite.lookup import PermissionFile
+from sfu_wrapper.cli import common
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.authority import Subject
+from sfu_wrapper.model.errors import Malformed, Misconfigured
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.service.permissions import Permissions
+from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN, permission_json
+
+_OPERATOR = UserId("operator")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What to do, whose permission, and what it shall be."""
+    parser.add_argument("deed", choices=["get", "set", "delete"])
+    parser.add_argument("whose", metavar="domain:ID|user:ID", help="a domain, or a user")
+    parser.add_argument("--domain", metavar="D", help="the user's (default: what follows its @)")
+    parser.add_argument(
+        "--type", type=RecordingType, choices=list(RecordingType), help="for set: which streams"
+    )
+    parser.add_argument(
+        "--profile", type=RecordingProfile, choices=list(RecordingProfile), help="for set: policy"
+    )
+
+
+def run(args: Namespace) -> int:
+    """Do it, and print what is stored afterwards."""
+    subject = _subject(args.whose, args.domain)
+    wanted = _wanted(args)
+    permissions = _permissions(common.configured(args).settings)
+    by = Identity(subject.domain, _OPERATOR, frozenset({Role.DOMAIN_ADMIN}))
+    stored = asyncio.run(_do(permissions, args.deed, by, subject, wanted))
+    user = f"user {subject.user} of " if subject.user else ""
+    shown = {} if stored is None else permission_json(stored)
+    fields = {"domain": subject.domain, "user": subject.user, **shown}
+    common.emit(args, f"{user}domain {subject.domain}: {_words(stored)}", **fields)
+    return common.DONE
+
+
+async def _do(
+    permissions: Permissions,
+    deed: str,
+    by: Identity,
+    subject: Subject,
+    wanted: RecordingPermissions | None,
+) -> RecordingPermissions | None:
+    if deed == "delete":
+        await permissions.delete(by, subject)
+        return None
+    if wanted is not None:
+        await permissions.put(by, subject, wanted)
+    return permissions.get(by, subject)
+
+
+def _subject(whose: str, domain: str | None) -> Subject:
+    kind, _, name = whose.partition(":")
+    if kind == "domain" and domain in (None, name):
+        return Subject(DomainId(_id(name)))
+    if kind != "user":
+        raise Malformed(f"{whose}: write domain:ID, or user:ID with --domain D")
+    if domain is None and "@" not in name:
+        raise Malformed(f"--domain is needed: {name} names none")
+    return Subject(DomainId(_id(domain or name.rpartition("@")[2])), UserId(_id(name)))
+
+
+def _id(text: str) -> str:
+    if len(text) > ID_LENGTH or not re.fullmatch(ID_PATTERN, text):
+        allowed = f"1 to {ID_LENGTH} characters of A-Z a-z 0-9 . _ @ + : -"
+        raise Malformed(f"{text!r} is no id: {allowed}")
+    return text
+
+
+def _wanted(args: Namespace) -> RecordingPermissions | None:
+    given = args.type, args.profile
+    if args.deed != "set":
+        if given != (None, None):
+            raise Malformed(f"--type and --profile go with set, not with {args.deed}")
+        return None
+    if None in given:
+        raise Malformed("set needs both --type and --profile")
+    return RecordingPermissions(*given)
+
+
+def _permissions(settings: Settings) -> Permissions:
+    file = settings.store.sqlite_file
+    if file is None:
+        raise Misconfigured("store.url: this version keeps permissions in sqlite:<file> only")
+    return Permissions(PermissionFile(file), system=settings.rooms.record)
+
+
+def _words(stored: RecordingPermissions | None) -> str:
+    if stored is None:
+        return "nothing stored"
+    return f"recordingType {stored.recording_type}, recordingProfile {stored.recording_profile}"

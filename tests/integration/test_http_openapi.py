@@ -1,0 +1,108 @@
+"""The description of the HTTP interface, and whether it is true."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.http import SKIP, Answer, World, pass_for, world
+
+pytestmark = pytest.mark.timeout(120)
+
+# So that the tool comes to what lies behind the addresses, and not only to 404.
+CONFIG = """
+[[operations]]
+include-path-regex = "^/permissions/domain/"
+parameters = { "path.id" = "example" }
+
+[[operations]]
+include-path-regex = "^/rooms/"
+parameters = { "path.id" = "m" }
+"""
+
+
+def references(node: object) -> Iterator[str]:
+    """Every ``$ref``."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+async def described() -> Answer:
+    """The description."""
+    async with world() as here:
+        return await here.ask("GET", "/openapi.json")
+
+
+async def test_it_is_openapi_3_1_without_a_token() -> None:
+    answer = await described()
+
+    assert answer.status == 200
+    assert answer.json["openapi"].startswith("3.1.")
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_every_reference_leads_somewhere_and_nothing_lies_about() -> None:
+    document = (await described()).json
+    schemas = document["components"]["schemas"]
+    found = {each.removeprefix("#/components/schemas/") for each in references(document)}
+
+    assert found == set(schemas)
+
+
+async def test_every_operation_says_what_may_go_wrong() -> None:
+    document = (await described()).json
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            wrong = {status for status in answers if status >= "400"}
+
+            assert "422" not in answers
+            if "security" in operation:
+                assert {"400", "401", "406", "429", "500", "503"} <= wrong, (method, path)
+                for status in wrong:
+                    assert list(answers[status]["content"]) == ["application/problem+json"]
+            if method == "put":
+                assert operation["requestBody"]["required"]
+                assert {"201", "408", "412", "413", "415"} <= set(answers)
+
+
+async def peopled(here: World) -> None:
+    """Something to be found."""
+    alice = here.peer("alice")
+    await here.do(alice, "createRoom", id="m", kind="meeting")
+    await here.do(alice, "joinRoom", room="m")
+    await here.ask("PUT", "/permissions/domain/example", pass_for("root", "domain-admin"), SKIP)
+
+
+@pytest.mark.parametrize("role", ["user", "domain-admin", "service"])
+async def test_schemathesis_finds_nothing(role: str, tmp_path: Path) -> None:
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    async with world() as here:
+        await peopled(here)
+        tool = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("schemathesis")),
+            "--no-color",
+            f"--config-file={config}",
+            "run",
+            f"{here.server.url}/openapi.json",
+            f"--header=Authorization: Bearer {pass_for('alice', role)}",
+            "--max-examples=10",
+            "--seed=1",
+            "--continue-on-failure",
+            "--generation-database=none",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=tmp_path,
+        )
+        output, _ = await tool.communicate()
+
+    assert tool.returncode == 0, output.decode()

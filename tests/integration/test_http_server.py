@@ -1,0 +1,342 @@
+"""The HTTP server itself: methods, lengths, types, slow and rude clients, its beginning and end."""
+
+import asyncio
+import gzip
+import json
+import signal
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.observe.health import BROKER, STORE
+from tests.helpers.http import ALWAYS, SETTINGS, World, parse, pass_for, world
+
+ALICE = pass_for("alice")
+QUICK = replace(SETTINGS, head_s=0.3, body_s=0.3, request_s=2)
+
+
+def head(method: str, path: str, **headers: object) -> bytes:
+    """The beginning of a request of alice's."""
+    given = {"Host": "x", "Authorization": f"Bearer {ALICE}", "Connection": "close"} | headers
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items())
+    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def put(**headers: object) -> bytes:
+    """The beginning of a request to set alice's permission."""
+    return head("PUT", "/permissions", Content_Type="application/json", **headers)
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the server ends the connection, however it does."""
+    found = b""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            while chunk := await reader.read(65_536):
+                found += chunk
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/permissions", "DELETE, GET, HEAD, PUT"),
+        ("PATCH", "/permissions/domain/example", "DELETE, GET, HEAD, PUT"),
+        ("OPTIONS", "/permissions/domain/example/user/bob", "DELETE, GET, HEAD, PUT"),
+        ("DELETE", "/rooms", "GET, HEAD"),
+        ("PUT", "/permissions/effective", "GET, HEAD"),
+        ("TRACE", "/health/live", "GET, HEAD"),
+        ("BREW", "/openapi.json", "GET, HEAD"),
+    ],
+)
+async def test_another_method_is_told_which_there_are(method: str, path: str, allow: str) -> None:
+    async with world() as here:
+        answer = await here.ask(method, path, ALICE)
+
+    assert (answer.status, answer.code) == (405, "UNKNOWN_ENDPOINT")
+    assert answer.headers["allow"] == allow
+
+
+async def test_nothing_is_where_nothing_is() -> None:
+    async with world() as here:
+        answers = [
+            await here.ask("GET", path, ALICE)
+            for path in ("/", "/docs", "/permission", "/rooms/a/b")
+        ]
+
+    assert {(answer.status, answer.code) for answer in answers} == {(404, "UNKNOWN_ENDPOINT")}
+
+
+async def test_head_is_get_without_the_body() -> None:
+    async with world() as here:
+        get = await here.ask("GET", "/rooms", ALICE)
+        only = await here.ask("HEAD", "/rooms", ALICE)
+
+    assert (only.status, only.body) == (200, b"")
+    assert only.headers["content-length"] == get.headers["content-length"]
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "image/*, text/plain"])
+async def test_who_wants_no_json_gets_none(accept: str) -> None:
+    async with world() as here:
+        answer = await here.ask("GET", "/rooms", ALICE, headers={"Accept": accept})
+
+    assert (answer.status, answer.code) == (406, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": ""},
+        {"Content-Type": "application/merge-patch+json"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json; charset=utf-16"},
+        {"Content-Encoding": "gzip"},
+    ],
+)
+async def test_a_body_of_another_type_is_not_read(headers: dict[str, str]) -> None:
+    body = json.dumps(ALWAYS).encode()
+    packed = gzip.compress(body) if "Content-Encoding" in headers else body
+    async with world() as here:
+        answer = await here.ask("PUT", "/permissions", ALICE, packed, headers)
+        got = await here.ask("GET", "/permissions", ALICE)
+
+    assert (answer.status, answer.code, got.status) == (415, "BAD_REQUEST", 404)
+
+
+async def test_utf8_may_be_said() -> None:
+    async with world() as here:
+        answer = await here.ask(
+            "PUT",
+            "/permissions",
+            ALICE,
+            ALWAYS,
+            {"Content-Type": "Application/JSON; Charset=UTF-8"},
+        )
+
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("size", [65_537, 1_000_000, 10 * 1024 * 1024])
+async def test_a_body_that_is_too_long_is_refused_and_the_server_goes_on(size: int) -> None:
+    async with world() as here:
+        answer = await here.ask("PUT", "/permissions", ALICE, b"[" + b" " * size)
+        got = await here.ask("GET", "/permissions", ALICE)
+
+    assert (answer.status, answer.code, got.status) == (413, "BAD_REQUEST", 404)
+
+
+async def test_a_body_of_exactly_the_limit_is_read() -> None:
+    body = json.dumps(ALWAYS).encode()
+    async with world() as here:
+        answer = await here.ask("PUT", "/permissions", ALICE, body + b" " * (65_536 - len(body)))
+
+    assert answer.status == 201
+
+
+async def test_a_chunked_body_without_end_is_cut() -> None:
+    async with world(replace(QUICK, discard_bytes=200_000)) as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        writer.write(put(Transfer_Encoding="chunked"))
+        for _ in range(30):
+            writer.write(b"2000\r\n" + b" " * 0x2000 + b"\r\n")
+        async with asyncio.timeout(10):
+            answer = parse(await reader.read())
+        writer.close()
+
+    assert (answer.status, answer.code) == (413, "BAD_REQUEST")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_for_ever() -> None:
+    async with world(QUICK) as here:
+        answer = await here.raw(put(Content_Length=70) + b'{"recording"')
+
+    assert (answer.status, answer.code) == (408, "BAD_REQUEST")
+
+
+async def test_a_client_that_leaves_in_the_middle_changes_nothing() -> None:
+    async with world() as here:
+        _, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        writer.write(put(Content_Length=70) + b'{"recording"')
+        await here.ask("GET", "/health/live")
+        writer.close()
+        counted = 'method="PUT",route="/permissions",status="400"'
+        async with asyncio.timeout(10):
+            while counted not in (await here.ask("GET", "/metrics")).body.decode():
+                pass
+        got = await here.ask("GET", "/permissions", ALICE)
+
+    assert got.status == 404
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET", b"GET /rooms HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_head_that_trickles_in_is_cut(sent: bytes) -> None:
+    async with world(QUICK) as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        writer.write(sent)
+        answered = await read_to_the_end(reader)
+        writer.close()
+
+    assert answered == b""
+
+
+async def test_a_second_request_that_trickles_in_is_cut_too() -> None:
+    async with world(QUICK) as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        writer.write(head("GET", "/health/live", Connection="keep-alive") * 2 + b"GET /rooms HT")
+        answered = await read_to_the_end(reader)
+        writer.close()
+
+    assert answered.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /rooms HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n",
+        b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+async def test_what_is_no_http_is_refused_and_the_server_goes_on(request_bytes: bytes) -> None:
+    async with world(QUICK) as here:
+        try:
+            status = (await here.raw(request_bytes)).status
+        except (ConnectionError, ValueError, IndexError):
+            status = 400  # cut without a word
+        alive = await here.ask("GET", "/health/live")
+
+    assert (status, alive.status) == (400, 200)
+
+
+async def test_more_connections_than_allowed_are_cut() -> None:
+    async with world(replace(SETTINGS, max_connections=3)) as here:
+        where = here.server.host, here.server.port
+        idle = [await asyncio.open_connection(*where) for _ in range(3)]
+        with pytest.raises((ConnectionError, IndexError)):
+            await here.ask("GET", "/health/live")
+        for _, writer in idle:
+            writer.close()
+        async with asyncio.timeout(5):
+            while not await alive(here):  # noqa: ASYNC110  # what is waited for has no event
+                await asyncio.sleep(0.01)
+
+
+async def alive(here: World) -> bool:
+    """Whether it answers."""
+    try:
+        return (await here.ask("GET", "/health/live")).status == 200
+    except (ConnectionError, IndexError):
+        return False
+
+
+async def test_health_says_what_is_away_without_a_token() -> None:
+    async with world() as here:
+        fine = await here.ask("GET", "/health/ready")
+        here.health.report(BROKER, False)
+        degraded = await here.ask("GET", "/health/ready")
+        here.health.report(STORE, False)
+        lost = await here.ask("GET", "/health/ready")
+        live = await here.ask("GET", "/health/live")
+
+    assert (fine.status, fine.json["status"]) == (200, "ok")
+    assert (degraded.status, degraded.json["status"]) == (200, "degraded")
+    assert degraded.json["parts"]["broker"]["state"] == "away"
+    assert degraded.json["parts"]["store"]["state"] == "ok"
+    assert (lost.status, lost.json["status"]) == (503, "unavailable")
+    assert (live.status, live.json) == (200, {"status": "ok"})
+
+
+async def test_a_controller_that_drains_is_not_ready() -> None:
+    async with world() as here:
+        here.health.drain()
+        answer = await here.ask("GET", "/health/ready")
+
+    assert (answer.status, answer.json["draining"]) == (503, True)
+
+
+async def test_metrics_name_routes_and_nobody() -> None:
+    async with world() as here:
+        await here.ask("GET", "/rooms/secret-room", ALICE)
+        await here.ask("GET", "/no/such/thing", ALICE)
+        await here.ask("BREW", "/rooms", ALICE)
+        answer = await here.ask("GET", "/metrics")
+
+    text = answer.body.decode()
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'http_requests_total{method="GET",route="/rooms/{id}",status="404"} 1.0' in text
+    assert 'http_requests_total{method="GET",route="other",status="404"} 1.0' in text
+    assert 'http_requests_total{method="other",' in text
+    assert "secret" not in text
+    assert "alice" not in text
+
+
+async def test_answers_are_kept_by_nobody_and_taken_for_what_they_are() -> None:
+    async with world() as here:
+        for path in ("/rooms", "/nothing", "/health/live"):
+            answer = await here.ask("GET", path, ALICE)
+
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert "server" not in answer.headers
+
+
+async def test_a_request_under_way_is_answered_before_the_end() -> None:
+    async with world(replace(SETTINGS, stop_s=5)) as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        body = json.dumps(ALWAYS).encode()
+        writer.write(put(Content_Length=len(body)))
+        await here.ask("GET", "/health/live")
+        asyncio.get_running_loop().call_later(0.3, writer.write, body)
+    async with asyncio.timeout(5):
+        answer = parse(await reader.read())
+    writer.close()
+
+    assert answer.status == 201
+
+
+async def test_who_does_not_come_to_an_end_is_cut_at_the_end() -> None:
+    began = time.monotonic()
+    async with world(replace(SETTINGS, stop_s=0.3)) as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        writer.write(put(Content_Length=9))
+        await here.ask("GET", "/health/live")
+    answered = await read_to_the_end(reader)
+    writer.close()
+
+    assert answered == b""
+    assert time.monotonic() - began < 5
+
+
+async def test_signals_stay_with_whoever_has_them() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    async with world():
+        during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    assert during == before
+
+
+async def test_an_address_that_is_taken_is_said() -> None:
+    async with world() as here:
+        with pytest.raises(Unavailable, match=f"port {here.server.port}"):
+            async with world(replace(SETTINGS, port=here.server.port)):
+                pass
+
+
+async def test_an_address_that_is_none_is_said() -> None:
+    with pytest.raises(Unavailable, match="cannot listen on"):
+        async with world(replace(SETTINGS, host="203.0.113.1")):
+            pass
+
+
+async def test_it_listens_on_ipv6_too() -> None:
+    async with world(replace(SETTINGS, host="::1")) as here:
+        answer = await here.ask("GET", "/health/live")
+
+    assert answer.status == 200
+    assert here.server.url == f"http://[::1]:{here.server.port}"
