@@ -353,3 +353,29 @@ def changed(segment: str, folder: Path, **change: object) -> Path:
     path = folder / "event.json"
     path.write_text(json.dumps(event))
     return path
+
+
+def test_people_are_told_the_files_and_the_notes(tmp_path: Path) -> None:
+    event = SAMPLES / "crash" / "recordingInfo.json"
+    folders = ["--recordings", str(SAMPLES), "--audio", str(SAMPLES), "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "sfu_wrapper.cli", "process", str(event), *folders]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+
+    title, file, *notes = done.stdout.splitlines()
+    assert title == "61408347 segment 3: merged"
+    assert file.startswith(f"  {tmp_path}/rec-20261124-014808-61408347-conf-1-3.webm  0.")
+    assert len(notes) == 2
+    assert all(note.endswith("the file ends within a packet") for note in notes)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no JSON"])
+def test_what_is_no_event_is_refused(tmp_path: Path, content: str | None) -> None:
+    event = tmp_path / "event.json"
+    if content is not None:
+        event.write_text(content)
+
+    output = process(event, tmp_path / "out")
+
+    assert output.code == 1
+    assert output.message["error"]["code"] == "BAD_REQUEST"

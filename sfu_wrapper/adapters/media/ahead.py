@@ -5,7 +5,7 @@ The waits here have no deadline of their own: both ends live in a process that h
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
@@ -15,7 +15,7 @@ _POLL_S = 0.1  # how soon the worker notices that nobody wants its items any mor
 Item = TypeVar("Item")
 
 
-def ahead(produce: Callable[[], Generator[Item]], items: int) -> Iterator[Item]:
+def ahead(produce: Callable[[], Generator[Item]], items: int) -> Generator[Item]:
     """Yield what ``produce()`` does, up to ``items`` of it made in advance in a thread.
 
     Raises what ``produce`` raises, after the items before it. Leaving the loop early stops the

@@ -1,0 +1,213 @@
+"""Media tools when things go wrong: processes that die, results that are not as they should be."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.media import tools
+from sfu_wrapper.adapters.media.ahead import ahead
+from sfu_wrapper.adapters.media.preprocess import preprocess
+from sfu_wrapper.adapters.media.sound import holds_sound, timeline
+from sfu_wrapper.adapters.media.split import copy_video, write_sound
+from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.adapters.media.verify import Expected, verify
+from sfu_wrapper.core.plan import Sound
+from sfu_wrapper.formats import wav
+from sfu_wrapper.model.errors import JobFailed, Malformed
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+BOB = next((SAMPLES / "seg-1").glob("*bob*video*.mjr"))
+MIX = SAMPLES / "seg-1" / "mix.wav"
+
+
+@pytest.fixture(scope="module")
+def bob(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prepared = preprocess(BOB, tmp_path_factory.mktemp("bob"))
+    assert prepared is not None
+    return prepared.path
+
+
+AS_BOB = Expected(5_266_000, 100_000, "vp8", None)
+
+
+def test_a_good_file_passes(bob: Path) -> None:
+    verify("split", bob, AS_BOB)
+
+
+@pytest.mark.parametrize(
+    ("expected", "complaint"),
+    [
+        (Expected(6_000_000, 100_000, "vp8", None), "lasts 5.266 s instead of 6.000 s"),
+        (Expected(5_266_000, 100_000, "vp9", None), "holds video"),
+        (Expected(5_266_000, 100_000, "vp8", "opus"), "holds audio"),
+        (Expected(5_266_000, 100_000, None, None), "expected None"),
+    ],
+)
+def test_a_file_of_the_wrong_kind_or_length_does_not(
+    bob: Path, expected: Expected, complaint: str
+) -> None:
+    with pytest.raises(JobFailed, match=complaint) as caught:
+        verify("compose", bob, expected)
+
+    assert (caught.value.stage, caught.value.code) == ("compose", "BAD_RESULT")
+
+
+def test_a_cut_file_does_not(bob: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.webm"
+    cut.write_bytes(bob.read_bytes()[:9000])
+
+    with pytest.raises(JobFailed):
+        verify("split", cut, AS_BOB)
+
+
+@pytest.mark.parametrize("content", [b"", b"no media at all"])
+def test_what_is_no_media_does_not(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "a.webm"
+    file.write_bytes(content)
+
+    with pytest.raises(JobFailed, match="cannot be read back"):
+        verify("split", file, AS_BOB)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_pictures_that_cannot_be_decoded_do_not(bob: Path, tmp_path: Path, copied: bool) -> None:
+    spoilt = bytearray(bob.read_bytes())
+    at = spoilt.find(b"\x9d\x01\x2a")  # the start code of each VP8 key frame
+    while at > 0:
+        spoilt[at - 3 : at + 40] = b"\xff" * 43
+        at = spoilt.find(b"\x9d\x01\x2a")
+    file = tmp_path / "spoilt.webm"
+    file.write_bytes(spoilt)
+
+    with pytest.raises(JobFailed):
+        verify("split", file, Expected(5_266_000, 100_000, "vp8", None, copied=copied))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import os; os.abort()",
+        "raise SystemExit(3)",
+        "print('junk')",
+        'print(\'{"result": {"path": 1}}\')',
+        "print('{\"result\": [1]}')",
+        "print('x' * (2 << 20))",
+    ],
+)
+async def test_a_media_process_that_dies_or_babbles_is_a_failure_worth_another_try(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
+) -> None:
+    monkeypatch.setattr(tools, "_COMMAND", (sys.executable, "-c", script))
+
+    with pytest.raises(JobFailed) as caught:
+        await MediaProcesses().preprocess(BOB, tmp_path, timeout_s=20)
+
+    assert (caught.value.stage, caught.value.code) == ("preprocess", "MEDIA_CRASH")
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("task", [b"", (1000).to_bytes(8) + b"half of it"])
+def test_a_media_process_ends_when_its_parent_is_gone(task: bytes) -> None:
+    command = [sys.executable, "-m", "sfu_wrapper.adapters.media.child"]
+
+    done = subprocess.run(command, input=task, capture_output=True, timeout=20, check=False)
+
+    assert done.returncode != 0
+    assert done.stdout == b""
+
+
+async def test_a_file_that_is_no_recording_fails_for_good(tmp_path: Path) -> None:
+    file = tmp_path / "a.mjr"
+    file.write_bytes(b"something else entirely")
+
+    with pytest.raises(JobFailed) as caught:
+        await MediaProcesses().preprocess(file, tmp_path, timeout_s=20)
+
+    assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_MJR", True)
+
+
+async def test_an_empty_recording_holds_no_picture(tmp_path: Path) -> None:
+    for name in ("empty.mjr", "magic-only.mjr"):
+        prepared = await MediaProcesses().preprocess(SAMPLES / name, tmp_path, timeout_s=20)
+        assert prepared is None
+
+
+async def test_a_mix_that_is_no_wav_is_refused_for_good(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    file.write_bytes(b"something else entirely")
+
+    with pytest.raises(JobFailed) as caught:
+        await MediaProcesses().holds_sound(file, timeout_s=20)
+
+    assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_INPUT", True)
+
+
+@pytest.mark.parametrize("size", [0, 20, 44])
+def test_a_mix_cut_before_its_first_sample_holds_none(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "a.wav"
+    file.write_bytes(MIX.read_bytes()[:size])
+
+    assert not holds_sound(file)
+    assert not size or not any(block.any() for block in timeline([Sound(str(file), 0)], 10, 8000))
+
+
+def test_a_mix_in_a_format_that_we_do_not_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    file.write_bytes(wav.header(12, rate=8000, channels=3, bits=16) + bytes(12))
+
+    with pytest.raises(Malformed, match="3 x 16 bits"):
+        holds_sound(file)
+
+
+def test_an_odd_number_of_samples_ends_on_an_even_byte(tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+
+    write_sound([Sound(str(MIX), 0)], 187_437, target)
+
+    parsed = wav.parse(target.read_bytes())
+    assert parsed is not None
+    assert parsed.data_bytes % 2 == 1
+    assert target.stat().st_size % 2 == 0
+
+
+def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
+    copy_video(bob, tmp_path / "copy.webm")
+
+    verify("split", tmp_path / "copy.webm", AS_BOB)
+
+
+def counted(made: list[int], closed: threading.Event, fail_at: int) -> Generator[int]:
+    try:
+        for number in range(100):
+            if number == fail_at:
+                raise ValueError("broken")
+            made.append(number)
+            yield number
+    finally:
+        closed.set()
+
+
+def test_what_is_made_ahead_comes_in_order_and_errors_come_last() -> None:
+    made: list[int] = []
+    got: list[int] = []
+
+    with pytest.raises(ValueError, match="broken"):
+        got.extend(ahead(lambda: counted(made, threading.Event(), 50), 4))
+
+    assert got == list(range(50))
+
+
+def test_who_leaves_early_stops_the_making_and_closes_it() -> None:
+    made: list[int] = []
+    closed = threading.Event()
+    numbers = ahead(lambda: counted(made, closed, -1), 4)
+
+    assert next(numbers) == 0
+    numbers.close()
+
+    assert closed.is_set()
+    assert len(made) <= 6  # four ahead, one handed out, one in hand
