@@ -69,6 +69,7 @@ class Relay:
         self._window = window
         self._limit = limit
         self._page = page
+        self._progressed = asyncio.Event()
         self._start()
 
     def _start(self) -> None:
@@ -81,7 +82,6 @@ class Relay:
         self._confirmed: list[int] = []
         self._to_read = asyncio.Event()
         self._to_forget = asyncio.Event()
-        self._progressed = asyncio.Event()
 
     @property
     def status(self) -> RelayStatus:

@@ -1,0 +1,62 @@
+"""How often a segment is tried, and what each fault amounts to."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.core.job import Retry, as_failure, no_result, pause_before_next
+from sfu_wrapper.model.errors import Code, JobFailed, Malformed, Refused, Unavailable
+
+PASSING = JobFailed("compose", "ENCODER_FAILED", "it broke", permanent=False)
+LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True)
+
+
+def test_a_passing_fault_is_tried_again_with_growing_pauses() -> None:
+    retry = Retry(attempts=4, first_s=1, factor=3, longest_s=100)
+
+    pauses = [pause_before_next(retry, attempt, PASSING) for attempt in (1, 2, 3, 4)]
+    assert pauses == [1, 3, 9, None]
+
+
+def test_a_lasting_fault_fails_at_once() -> None:
+    assert pause_before_next(Retry(), 1, LASTING) is None
+
+
+@given(st.integers(1, 200), st.integers(1, 200))
+def test_pauses_are_bounded_and_never_shrink(attempts: int, attempt: int) -> None:
+    retry = Retry(attempts=attempts)
+    pause_s = pause_before_next(retry, attempt, PASSING)
+
+    assert (pause_s is None) == (attempt >= attempts)
+    if pause_s is not None:
+        assert retry.first_s <= pause_s <= retry.longest_s
+        assert retry.pause_s(attempt + 1) >= pause_s
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "permanent"),
+    [
+        (PASSING, "ENCODER_FAILED", False),
+        (LASTING, "UNREADABLE_MJR", True),
+        (Unavailable("the folder is away"), "UNAVAILABLE", False),
+        (KeyError("oops"), "INTERNAL", False),
+        (OSError("disk"), "INTERNAL", False),
+        (Malformed("odd"), "INTERNAL", False),
+        (Refused(Code.INTERNAL, "odd"), "INTERNAL", False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_is_a_failure_of_the_job(error: Exception, code: str, permanent: bool) -> None:
+    failure = as_failure(error)
+
+    assert (failure.code, failure.permanent) == (code, permanent)
+
+
+def test_an_unforeseen_error_tells_its_kind_and_none_of_its_text() -> None:
+    assert "KeyError" in as_failure(KeyError("/secret/path")).detail
+    assert "secret" not in as_failure(KeyError("/secret/path")).detail
+
+
+def test_a_job_that_ends_its_worker_again_and_again_fails_for_good() -> None:
+    assert no_result(8).permanent
+    assert "8 times" in no_result(8).detail
