@@ -16,9 +16,10 @@ from pathlib import Path
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.controller import Parts, controller
-from sfu_wrapper.cli.parts import media_plane, open_broker, open_store, worker
+from sfu_wrapper.cli.parts import media_plane, open_broker, open_store
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.cli.story import DOMAIN, NAMES, Story
+from sfu_wrapper.cli.worker import working
 from sfu_wrapper.config.load import load
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
@@ -68,8 +69,12 @@ async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
         await store.set_permission(DomainId(DOMAIN), UserId(NAMES[0]), may_record)
         async with open_broker(settings) as broker:
             parts = Parts(store, broker, media_plane(settings, clock), clock)
-            async with controller(settings, parts) as running, asyncio.TaskGroup() as group:
-                working = group.create_task(worker(settings, store, broker).run())
+            async with (
+                controller(settings, parts) as running,
+                working(settings, broker, clock) as worker,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(worker.run())
                 say("controller", f"listens on {running.url}")
                 story = Story(
                     running.url,
@@ -84,7 +89,7 @@ async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
                 if args.keep_serving:
                     say("controller", f"keeps serving on {running.url}; Ctrl-C ends it")
                     await stop_requested()
-                working.cancel()
+                worker.stop()
     return common.DONE
 
 

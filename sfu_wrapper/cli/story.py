@@ -33,6 +33,7 @@ class Story:
     room: str = "demo-call"
     segments: list[Json] = field(default_factory=list)
     _callers: dict[str, Caller] = field(default_factory=dict)
+    _news: list[str] = field(default_factory=list)
 
     async def play(self) -> str:
         """Play it to the end. Returns the uuid of the room.
@@ -110,10 +111,12 @@ class Story:
         active = isinstance(recording, dict) and recording["active"]
         told = " and is told that the call is being recorded" if active else ""
         self.tell(name, words + told)
+        self._retell()
 
     async def _do(self, name: str, endpoint: str, words: str) -> None:
         await self._callers[name].request(endpoint, {})
         self.tell(name, words)
+        self._retell()
 
     async def _start(self) -> None:
         answer = await self._callers[self.owner].request("startRoomRecording", {})
@@ -127,7 +130,13 @@ class Story:
         self.tell(self.owner, f"presses stop: segment {number} holds {duration} s")
 
     def _overheard(self, name: str, payload: Json) -> None:
+        """An event that the controller sent; told after what caused it."""
         if name == "roomEstablished":
-            self.tell("controller", "the call is established")
+            self._news.append("says that the call is established")
         elif name == "roomEnded":
-            self.tell("controller", f"the room has ended ({payload['reason']})")
+            self._news.append(f"says that the room has ended ({payload['reason']})")
+
+    def _retell(self) -> None:
+        for words in self._news:
+            self.tell("controller", words)
+        self._news.clear()

@@ -1,0 +1,90 @@
+"""``sfu-wrapper worker``: the recording service, until it is told to stop or has nothing to do."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
+from sfu_wrapper.cli import common
+from sfu_wrapper.cli.parts import open_broker, queues, store_file
+from sfu_wrapper.cli.processing import output_rules, processor, vault
+from sfu_wrapper.cli.signals import stop_requested
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.job import Retry
+from sfu_wrapper.ports.broker import Broker
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.processor import announce
+from sfu_wrapper.service.worker import Worker, WorkerSettings
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Whether to stay."""
+    parser.add_argument("--once", action="store_true", help="end when the queue is empty")
+
+
+def run(args: Namespace) -> int:
+    """Work. SIGTERM and SIGINT finish what runs, or hand it back."""
+    return asyncio.run(_work(common.start(args), once=args.once))
+
+
+async def _work(settings: Settings, *, once: bool) -> int:
+    async with (
+        open_broker(settings) as broker,
+        working(settings, broker, SystemClock()) as worker,
+        asyncio.TaskGroup() as group,
+    ):
+        told = group.create_task(_stop_when_told(worker))
+        await (worker.run_once() if once else worker.run())
+        told.cancel()
+    return common.DONE
+
+
+async def _stop_when_told(worker: Worker) -> None:
+    with suppress(asyncio.CancelledError):
+        await stop_requested()
+        worker.stop()
+
+
+@asynccontextmanager
+async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIterator[Worker]:
+    """A worker made from the configuration; its leases are closed at the end.
+
+    Raises:
+        JobFailed: finished files are to be encrypted, and could not be.
+        Misconfigured, Unavailable: the store cannot be used.
+    """
+    announce(output_rules(settings.recording))
+    await _require_usable_key(settings)
+    leases = SqliteLeases(store_file(settings))
+    try:
+        yield Worker(
+            broker,
+            leases,
+            processor(settings.recording, clock),
+            clock,
+            queues(settings),
+            worker_settings(settings),
+        )
+    finally:
+        leases.close()
+
+
+async def _require_usable_key(settings: Settings) -> None:
+    """Fail closed: no segment is taken that could not be encrypted."""
+    encrypting = vault(settings.recording)
+    if encrypting is not None:
+        await encrypting.check()
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """How it works."""
+    recording, worker = settings.recording, settings.worker
+    return WorkerSettings(
+        queue=recording.processing_queue,
+        concurrency=worker.concurrency,
+        retry=Retry(attempts=worker.attempts),
+        drain_s=worker.drain_seconds,
+        clean_raw=recording.clean_temporary_files,
+    )
