@@ -5,10 +5,16 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from sfu_wrapper.core.captures import LOST
+from sfu_wrapper.core.policy import Reason
+from sfu_wrapper.core.segments import GIVEN_UP
+from sfu_wrapper.core.timers import NOT_CONFIRMED
 from sfu_wrapper.model.errors import Code
+from sfu_wrapper.wire.signaling import Payload
 
 TOP = Path(__file__).parents[2]
 MODULES = sorted((TOP / "sfu_wrapper").rglob("*.py"))
@@ -116,6 +122,18 @@ def test_every_log_line_is_explained(action: str) -> None:
     explained = first_cells(page("operations.md"))
 
     assert any(cell == action or cell.startswith(f"{action} ") for cell in explained)
+
+
+@pytest.mark.parametrize("reason", [*Reason, LOST, GIVEN_UP, NOT_CONFIRMED])
+def test_every_reason_is_explained(reason: str) -> None:
+    assert reason in first_cells(page("policy.md"))
+
+
+@pytest.mark.parametrize("payload", get_args(Payload), ids=lambda payload: payload.__name__)
+def test_every_endpoint_is_described(payload: type) -> None:
+    endpoint = payload.__name__[0].lower() + payload.__name__[1:]
+
+    assert f"`{endpoint}`" in page("protocol.md")
 
 
 def test_no_code_is_explained_that_nobody_gives() -> None:
