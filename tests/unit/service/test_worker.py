@@ -1,0 +1,412 @@
+"""The recording service's loop: every segment comes to one told result, whatever dies."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.core.job import Retry
+from sfu_wrapper.model.errors import JobFailed, Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.service.processor import Done, job_of
+from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.wire.processed import encode_processed
+from sfu_wrapper.wire.recordinginfo import encode_event
+
+WORK, PROCESSED, FAILED = "processing_queue", "processed_queue", "failure_queue"
+LIMIT = 4
+QUEUES = (
+    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=LIMIT),
+    QueueSpec(PROCESSED, ("processed",)),
+    QueueSpec(FAILED, ("failed",)),
+)
+DEADLINE_S = 15.0
+QUICK = Retry(attempts=3, first_s=0.001, factor=1)
+PASSING = JobFailed("compose", "ENCODER_FAILED", "it broke", permanent=False)
+LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True, file="a.mjr")
+
+
+def segment(number: int = 1, uuid: str = "uuid-1") -> SegmentInfo:
+    return SegmentInfo(
+        room=RoomId("room"),
+        uuid=RoomUuid(uuid),
+        confbridge_id=ConfbridgeId("bridge"),
+        segment=SegmentNo(number),
+        started_ms=1_590_392_548_633,
+        completed_ms=1_590_392_563_826,
+    )
+
+
+def event(info: SegmentInfo) -> Message:
+    return Message("recordingInfo", job_of(info), encode_event(info), info.room, mandatory=True)
+
+
+class Bench:
+    """A worker's surroundings: a broker, and processing that does as it is told.
+
+    tried: (job, attempt) in order. side_by_side: most jobs at once, and most of one job.
+    """
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.leases = MemoryLeases()
+        self.tried: list[tuple[str, int]] = []
+        self.cleaned: list[tuple[str, bool]] = []
+        self.outcomes: dict[str, list[Exception]] = {}
+        self.gate: asyncio.Event | None = None
+        self.running: list[str] = []
+        self.most_at_once = 0
+        self.most_of_one = 0
+
+    async def process(self, info: SegmentInfo, *, attempts: int) -> Done:
+        """See ``Processing``."""
+        job = job_of(info)
+        self.tried.append((job, attempts))
+        self.running.append(job)
+        self.most_at_once = max(self.most_at_once, len(self.running))
+        self.most_of_one = max(self.most_of_one, self.running.count(job))
+        try:
+            await (self.gate.wait() if self.gate is not None else asyncio.sleep(0.001))
+            if self.outcomes.get(job):
+                raise self.outcomes[job].pop(0)
+        finally:
+            self.running.remove(job)
+        result = Processed(
+            room=info.room,
+            uuid=info.uuid,
+            segment=info.segment or SegmentNo(1),
+            output="none",
+            started_ms=info.started_ms,
+            completed_ms=info.completed_ms,
+            encrypted=False,
+            files=(),
+            processing_started_ms=info.started_ms,
+            processing_completed_ms=info.completed_ms,
+            attempts=attempts,
+            warnings=(),
+            sync=(),
+        )
+        return Done(result, encode_processed(result))
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """See ``Processing``."""
+        self.cleaned.append((job_of(info), raw))
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """See ``Processing``."""
+        return Failed(
+            room=info.room,
+            uuid=info.uuid,
+            segment=info.segment or SegmentNo(1),
+            stage=error.stage,
+            code=error.code,
+            detail=error.detail,
+            file=error.file,
+            attempts=attempts,
+            kept=(),
+        )
+
+    def worker(self, **changes: Any) -> Worker:  # noqa: ANN401 fields of the settings
+        given = WorkerSettings(queue=WORK, concurrency=2, retry=QUICK, drain_s=5, lease_s=0.3)
+        settings = replace(given, **changes)
+        return Worker(self.broker, self.leases, self, SystemClock(), QUEUES, settings)
+
+    async def ask(self, *infos: SegmentInfo) -> None:
+        await self.broker.open(QUEUES)
+        for info in infos:
+            await self.broker.publish(event(info))
+
+    async def once(self, **changes: Any) -> None:  # noqa: ANN401 fields of the settings
+        async with asyncio.timeout(DEADLINE_S):
+            await self.worker(**changes).run_once()
+
+    def told(self, key: str) -> list[Message]:
+        return [message for message in self.broker.published if message.routing_key == key]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110 nothing to wait on but what it did
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@asynccontextmanager
+async def running(worker: Worker) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(worker.run())
+    yield task
+    worker.stop()
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.wait([task])
+
+
+async def test_a_segment_is_processed_told_settled_and_cleaned(bench: Bench) -> None:
+    await bench.ask(segment(2))
+    await bench.once()
+
+    (message,) = bench.told("processed")
+    assert message.message_id == "uuid-1:2:processed"
+    assert message.correlation_id == "room"
+    assert message.mandatory
+    assert message.timestamp_ms > 0
+    assert json.loads(message.body)["status"] == "processed"
+    assert bench.cleaned == [("uuid-1:2", True)]
+    assert await bench.broker.depth(WORK) == 0
+
+
+async def test_raw_files_stay_where_they_are_wanted(bench: Bench) -> None:
+    await bench.ask(segment())
+    await bench.once(clean_raw=False)
+
+    assert bench.cleaned == [("uuid-1:1", False)]
+
+
+async def test_nothing_is_acknowledged_before_its_message_is_confirmed(bench: Bench) -> None:
+    await bench.ask(segment())
+    async with running(bench.worker()):
+        bench.broker.lost_confirms = 1
+        await bench.until(lambda: len(bench.told("processed")) == 1)
+        assert bench.cleaned == []
+        await bench.until(lambda: bench.cleaned != [])
+
+    assert [one.message_id for one in bench.told("processed")] == ["uuid-1:1:processed"] * 2
+    assert len({one.body for one in bench.told("processed")}) == 1
+
+
+async def test_a_passing_fault_is_tried_again(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [PASSING, Unavailable("the folder is away")]
+    await bench.ask(segment())
+    await bench.once()
+
+    assert bench.tried == [("uuid-1:1", 1), ("uuid-1:1", 2), ("uuid-1:1", 3)]
+    assert json.loads(bench.told("processed")[0].body)["processing"]["attempts"] == 3
+    assert bench.told("failed") == []
+
+
+async def test_after_all_its_tries_a_segment_fails_and_keeps_its_files(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [PASSING] * 9
+    await bench.ask(segment())
+    await bench.once()
+
+    (message,) = bench.told("failed")
+    assert message.message_id == "uuid-1:1:failed"
+    told = json.loads(message.body)
+    assert told["error"]["code"] == "ENCODER_FAILED"
+    assert told["attempts"] == 3
+    assert bench.cleaned == []
+    assert await bench.broker.depth(WORK) == 0
+
+
+async def test_a_lasting_fault_fails_at_once(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [LASTING]
+    await bench.ask(segment())
+    await bench.once()
+
+    assert bench.tried == [("uuid-1:1", 1)]
+    assert json.loads(bench.told("failed")[0].body)["error"]["file"] == "a.mjr"
+
+
+async def test_a_bug_fails_its_own_segment_alone(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [KeyError("oops")] * 9
+    await bench.ask(segment(1), segment(2))
+    await bench.once()
+
+    assert [one.message_id for one in bench.told("failed")] == ["uuid-1:1:failed"]
+    assert [one.message_id for one in bench.told("processed")] == ["uuid-1:2:processed"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\x00", b"[]", b'{"recordingInfo": 3}', b"x" * 99_999])
+async def test_what_is_no_recording_info_goes_to_the_failures(bench: Bench, body: bytes) -> None:
+    await bench.broker.open(QUEUES)
+    await bench.broker.publish(Message("recordingInfo", "any", body))
+    await bench.ask(segment())
+    await bench.once()
+
+    (message,) = bench.told("failed")
+    told = json.loads(message.body)
+    assert message.message_id == hashlib.sha256(body).hexdigest()
+    assert (told["uuid"], told["segment"]) == (None, None)
+    assert len(told["raw"]) <= 64 * 1024
+    assert len(bench.told("processed")) == 1
+    assert await bench.broker.depth(WORK) == 0
+
+
+async def test_as_many_segments_run_side_by_side_as_configured(bench: Bench) -> None:
+    await bench.ask(*(segment(n) for n in range(1, 10)))
+    await bench.once(concurrency=3)
+
+    assert bench.most_at_once == 3
+    assert len(bench.told("processed")) == 9
+
+
+async def test_the_same_segment_is_never_worked_on_twice_at_once(bench: Bench) -> None:
+    await bench.ask(segment(), segment())
+    await bench.once()
+
+    assert bench.most_of_one == 1
+    assert {one.message_id for one in bench.told("processed")} == {"uuid-1:1:processed"}
+
+
+async def test_a_segment_that_another_worker_holds_waits(bench: Bench) -> None:
+    await bench.leases.acquire("uuid-1:1", "another", 0.2)
+    await bench.ask(segment())
+    async with running(bench.worker()):
+        await asyncio.sleep(0.05)
+        assert bench.tried == []
+        await bench.until(lambda: bench.cleaned != [])
+
+
+async def test_a_worker_that_loses_its_lease_stops_that_work(bench: Bench) -> None:
+    class Lost(MemoryLeases):
+        times = 0
+
+        async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+            self.times += 1
+            if 1 < self.times < 12:
+                raise Unavailable("the store is away")
+            return await super().acquire(job, holder, ttl_s)
+
+    bench.leases = Lost()
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    async with running(bench.worker(lease_s=0.06)):
+        await bench.until(lambda: len(bench.tried) == 2)
+        bench.gate.set()
+        await bench.until(lambda: bench.cleaned != [])
+
+    assert bench.most_of_one == 1
+
+
+async def test_stopping_lets_what_runs_finish(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment(1), segment(2), segment(3))
+    worker = bench.worker()
+    async with running(worker) as task:
+        await bench.until(lambda: len(bench.running) == 2)
+        worker.stop()
+        await asyncio.sleep(0.02)
+        assert not task.done()
+        bench.gate.set()
+
+    assert len(bench.told("processed")) == 2
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_what_does_not_finish_in_time_is_handed_back(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment(1), segment(2))
+    async with running(bench.worker(drain_s=0.02)):
+        await bench.until(lambda: len(bench.running) == 2)
+
+    assert await bench.broker.depth(WORK) == 2
+    assert bench.told("processed") == []
+    assert await bench.leases.acquire("uuid-1:1", "the next", 1)
+
+
+async def test_a_job_that_only_waits_is_handed_back_at_once(bench: Bench) -> None:
+    await bench.leases.acquire("uuid-1:1", "another", 1000)
+    bench.outcomes["uuid-1:2"] = [PASSING] * 9
+    await bench.ask(segment(1), segment(2))
+    retry = replace(QUICK, first_s=1000, longest_s=1000)
+    async with running(bench.worker(drain_s=1000, retry=retry)):
+        await bench.until(lambda: len(bench.tried) == 1 and not bench.running)
+
+    assert await bench.broker.depth(WORK) == 2
+
+
+async def test_a_cancelled_worker_hands_back_what_runs(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    task = asyncio.create_task(bench.worker().run())
+    await bench.until(lambda: bench.running != [])
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_a_lost_link_repeats_the_message_and_no_work_is_lost(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    async with running(bench.worker(lease_s=0.02)):
+        await bench.until(lambda: bench.running != [])
+        bench.broker.cut()
+        bench.gate.set()
+        await bench.until(lambda: bench.cleaned != [])
+
+    assert await bench.broker.depth(WORK) == 0
+    assert {one.message_id for one in bench.told("processed")} == {"uuid-1:1:processed"}
+
+
+async def test_a_segment_that_ends_its_worker_each_time_fails_for_good(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    for n in range(LIMIT):
+        async with running(bench.worker(drain_s=0.0)):
+            await bench.until(lambda n=n: len(bench.tried) == n + 1)  # type: ignore[misc]  # bound now
+    bench.gate.set()
+    await bench.once()
+
+    assert len(bench.tried) == LIMIT
+    assert json.loads(bench.told("failed")[0].body)["error"]["code"] == "NO_RESULT"
+    assert await bench.broker.depth(WORK) == 0
+
+
+async def test_a_broker_that_is_away_is_waited_for(bench: Bench) -> None:
+    await bench.ask(segment())
+    bench.broker.away = True
+    async with running(bench.worker()):
+        await asyncio.sleep(0.02)
+        bench.broker.away = False
+        bench.broker.stir()
+        await bench.until(lambda: bench.cleaned != [])
+
+
+async def test_stopping_ends_the_waiting_for_a_broker(bench: Bench) -> None:
+    bench.broker.away = True
+    async with running(bench.worker()) as task:
+        await asyncio.sleep(0.01)
+    assert task.done()
+    worker = bench.worker()
+    worker.stop()
+    await worker.run_once()
+
+
+async def test_once_ends_when_the_broker_goes_away_and_it_is_told_to_stop(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    worker = bench.worker(drain_s=0)
+    task = asyncio.create_task(worker.run_once())
+    await bench.until(lambda: bench.running != [])
+    bench.broker.away = True
+    bench.gate.set()
+    await asyncio.sleep(0.3)
+    worker.stop()
+    async with asyncio.timeout(DEADLINE_S):
+        await task
+
+
+async def test_files_that_cannot_be_cleaned_do_not_undo_the_result(bench: Bench) -> None:
+    async def broken(info: SegmentInfo, *, raw: bool) -> None:
+        raise Unavailable("the folder is away")
+
+    bench.clean = broken  # type: ignore[method-assign]  # one that fails
+    await bench.ask(segment())
+    await bench.once()
+
+    assert len(bench.told("processed")) == 1
+    assert await bench.broker.depth(WORK) == 0
