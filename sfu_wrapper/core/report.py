@@ -14,9 +14,15 @@ class _Span:
     started_ms: int
     stopped_ms: int
 
-    def clamp(self, ms: int | None) -> int:
-        """The nearest time inside; what is still open (None) goes on to the end."""
-        return self.stopped_ms if ms is None else min(max(ms, self.started_ms), self.stopped_ms)
+    def clamp(self, from_ms: int, to_ms: int | None) -> tuple[int, int]:
+        """The nearest times inside, in their order; what is still open (None) goes on to the end.
+
+        The order matters where a clock was set back meanwhile.
+        """
+        start_ms = min(max(from_ms, self.started_ms), self.stopped_ms)
+        if to_ms is None:
+            return start_ms, self.stopped_ms
+        return start_ms, min(max(to_ms, start_ms), self.stopped_ms)
 
 
 def segment_info(room: Room, segment: Segment) -> SegmentInfo:
@@ -49,15 +55,14 @@ def segment_info(room: Room, segment: Segment) -> SegmentInfo:
 def _files(segment: Segment, medium: Medium, span: _Span) -> tuple[RawFile, ...]:
     capture = segment.capture(medium)
     found = capture.files if capture is not None else ()
-    written = (
-        replace(
-            file, started_ms=span.clamp(file.started_ms), stopped_ms=span.clamp(file.stopped_ms)
-        )
-        for file in found
-        if file.holds_media
-    )
+    written = (_clamped(file, span) for file in found if file.holds_media)
     return tuple(sorted(written, key=lambda file: file.started_ms))
 
 
+def _clamped(file: RawFile, span: _Span) -> RawFile:
+    start_ms, stop_ms = span.clamp(file.started_ms, file.stopped_ms)
+    return replace(file, started_ms=start_ms, stopped_ms=stop_ms)
+
+
 def _presence(stay: Stay, span: _Span) -> Presence:
-    return Presence(stay.user, span.clamp(stay.joined_ms), span.clamp(stay.left_ms))
+    return Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
