@@ -30,7 +30,7 @@ async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
         async with connected(url, "alice") as alice, connected(url, "bob") as bob:
             if round_ == 0:
                 await join(alice, bob)
-            numbers.append(await running_segment(alice))
+            numbers.append(await running_segment(alice, after=numbers[-1] if numbers else 0))
             await asyncio.sleep(0.4)
             if round_ == KILLS:
                 await alice.ok("stopRoomRecording", {"room": "call"})
@@ -61,13 +61,14 @@ async def join(*peers: Peer) -> None:
         await peer.ok("joinRoom", {"room": "call", "media": {"audio": True, "video": True}})
 
 
-async def running_segment(peer: Peer) -> int:
-    """The number of the segment that runs, as soon as one does."""
+async def running_segment(peer: Peer, *, after: int) -> int:
+    """The number of the segment that runs, as soon as another one than ``after`` does."""
     async with asyncio.timeout(20):
         while True:
             shown = await peer.ok("getRoom", {"room": "call"})
-            if shown["recording"]["active"]:
-                return int(shown["recording"]["segment"])
+            recording = shown["recording"]
+            if recording["active"] and recording["segment"] != after:
+                return int(recording["segment"])
             await asyncio.sleep(0.05)
 
 

@@ -5,12 +5,13 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
@@ -208,5 +209,6 @@ async def connected(url: str, user: str, *roles: str, domain: str = DOMAIN) -> A
 
 
 async def _pump(connection: ClientConnection, peer: Peer) -> None:
-    async for message in connection:
-        await peer.take(message)
+    with suppress(ConnectionClosed):  # a controller may be killed; who waits runs into a deadline
+        async for message in connection:
+            await peer.take(message)
