@@ -2,25 +2,18 @@
 
 from collections.abc import AsyncIterator
 
-import aio_pika
 import pytest
 
-from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
-from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
-from tests.helpers.brokers import PROMISES, QUEUES, BrokerBench, Promise
-from tests.helpers.rabbitmq import RabbitServer
+from tests.helpers.brokers import PROMISES, BrokerBench, Promise
+from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture
 async def bench(rabbitmq: RabbitServer) -> AsyncIterator[BrokerBench]:
-    async with await aio_pika.connect(rabbitmq.url) as connection:
-        channel = await connection.channel()
-        for spec in QUEUES:
-            await channel.queue_delete(spec.name)
-        await channel.exchange_delete(EXCHANGE)
-    bench = BrokerBench(lambda: RabbitBroker(rabbitmq.url))
+    names = Names()
+    bench = BrokerBench(lambda: ApartBroker(rabbitmq.url, names))
     yield bench
     await bench.close()
 

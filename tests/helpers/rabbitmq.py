@@ -10,13 +10,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
+from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery
+from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+from sfu_wrapper.ports.broker import QueueSpec
+
 START_S = 60.0
+_runs = count(1)
 _MISSING = "rabbitmq-server is not installed: apt-get install -y rabbitmq-server"
 _QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none +S 2:2 +A 8"
 
@@ -136,6 +144,46 @@ class RabbitServer:
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
+
+
+class Names:
+    """An exchange and queues that no other test uses.
+
+    Deleting and declaring a quorum queue again is no way to start clean: after a crash RabbitMQ
+    3.10 may not find such a queue's log any more.
+    """
+
+    def __init__(self) -> None:
+        self._run = next(_runs)
+        self.exchange = f"{EXCHANGE}.{self._run}"
+
+    def name(self, queue: str) -> str:
+        """What the queue is called in this test."""
+        return f"{queue}.{self._run}"
+
+    def specs(self, queues: tuple[QueueSpec, ...]) -> tuple[QueueSpec, ...]:
+        """The same queues under their names."""
+        return tuple(replace(spec, name=self.name(spec.name)) for spec in queues)
+
+
+class ApartBroker(RabbitBroker):
+    """The adapter, with the names of one test put in the place of the usual ones."""
+
+    def __init__(self, url: str, names: Names, *, publish_timeout_s: float = 5.0) -> None:
+        super().__init__(url, exchange=names.exchange, publish_timeout_s=publish_timeout_s)
+        self.names = names
+
+    async def open(self, queues: tuple[QueueSpec, ...]) -> None:
+        """See ``Broker``."""
+        await super().open(self.names.specs(queues))
+
+    def consume(self, queue: str, prefetch: int) -> AsyncGenerator[RabbitDelivery, None]:
+        """See ``Broker``."""
+        return super().consume(self.names.name(queue), prefetch)
+
+    async def depth(self, queue: str) -> int:
+        """See ``Broker``."""
+        return await super().depth(self.names.name(queue))
 
 
 def _spawn(argv: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":

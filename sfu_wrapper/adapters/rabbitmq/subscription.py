@@ -6,12 +6,15 @@ broker has given it to somebody else.
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
 from sfu_wrapper.adapters.rabbitmq.link import Link
 from sfu_wrapper.model.errors import Unavailable
+
+_SUBSCRIBE_S: Final = 10.0
 
 
 class Subscription:
@@ -77,12 +80,12 @@ class Subscription:
 async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
     """Begin to consume. Raises Unavailable."""
     with translated(f"reading {queue}"):
-        channel = await link.channel()
-        await channel.set_qos(prefetch_count=prefetch)
-        source = await channel.get_queue(queue, ensure=False)
-        subscription = Subscription(channel, source)
-        await subscription.start()
-        return subscription
+        async with asyncio.timeout(_SUBSCRIBE_S):
+            channel = await link.channel()
+            await channel.set_qos(prefetch_count=prefetch)
+            subscription = Subscription(channel, await channel.get_queue(queue, ensure=False))
+            await subscription.start()
+            return subscription
 
 
 class RabbitDelivery:

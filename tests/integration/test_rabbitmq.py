@@ -1,0 +1,368 @@
+"""The relay and the adapter against a real RabbitMQ that crashes, hangs, refuses and forgets."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
+from sfu_wrapper.adapters.sqlite.store import SqliteStore
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.ports.store import Commit, OutboxRow
+from sfu_wrapper.service.outbox import Relay
+from sfu_wrapper.wire.announcements import encode_announcement
+from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+WORK = "processing_queue"
+QUEUES = (
+    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=8),
+    QueueSpec("failure_queue", ("failed",)),
+)
+DEADLINE_S = 40.0
+ROOMS, SEGMENTS = 8, 25
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names()
+
+
+@pytest.fixture
+async def broker(rabbitmq: RabbitServer, names: Names) -> AsyncIterator[RabbitBroker]:
+    broker = ApartBroker(rabbitmq.url, names)
+    await broker.open(QUEUES)
+    yield broker
+    await broker.close()
+
+
+def segment(room: int, number: int) -> SegmentInfo:
+    start_ms = 1_590_392_548_633 + number * 60_000
+    uuid, stop_ms = f"uuid-{room}", start_ms + 15_000
+    video = f"/{uuid}/janus-{uuid}-alice-sfuvideo-{start_ms}-video.mjr"
+    return SegmentInfo(
+        room=RoomId(f"room-{room}"),
+        uuid=RoomUuid(uuid),
+        confbridge_id=ConfbridgeId(f"bridge-{room}"),
+        segment=SegmentNo(number),
+        started_ms=start_ms,
+        completed_ms=stop_ms,
+        video=(RawFile(video, Stream.CAMERA, start_ms, stop_ms, UserId("alice")),),
+        presences=(Presence(UserId("alice"), start_ms, stop_ms),),
+    )
+
+
+def row(room: int, number: int) -> OutboxRow:
+    info = segment(room, number)
+    announced = encode_announcement(info)
+    return OutboxRow(
+        room=info.uuid,
+        routing_key=announced.routing_key,
+        message_id=announced.message_id,
+        correlation_id=announced.correlation_id,
+        body=announced.body,
+        created_ms=info.completed_ms,
+        mandatory=announced.mandatory,
+    )
+
+
+def plain(n: int, key: str = "recordingInfo") -> Message:
+    return Message(key, f"uuid:{n}", b"{}", "room", 1_590_392_548_633, mandatory=True)
+
+
+class Outsider:
+    """A consumer that knows events.md and nothing of ours; it drops repeats by message_id."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, AbstractIncomingMessage] = {}
+        self.received = 0
+
+    async def read(self, url: str, count: int) -> None:
+        """Until so many different messages have come, over every crash of the broker."""
+        while len(self.messages) < count:
+            try:
+                connection = await aio_pika.connect(url, timeout=5)
+                async with connection:
+                    channel = await connection.channel()
+                    await channel.set_qos(prefetch_count=10)
+                    queue = await channel.get_queue(WORK, ensure=False)
+                    await self._drain(queue, count)
+            except (aio_pika.exceptions.AMQPError, OSError, RuntimeError):
+                await asyncio.sleep(0.2)
+
+    async def _drain(self, queue: aio_pika.abc.AbstractQueue, count: int) -> None:
+        while len(self.messages) < count:
+            message = await queue.get(fail=False, timeout=5)
+            if message is None:
+                await asyncio.sleep(0.02)
+                continue
+            self.received += 1
+            assert message.message_id is not None
+            self.messages.setdefault(message.message_id, message)
+            await message.ack()
+
+
+def a_time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def require_recording_info(message: AbstractIncomingMessage) -> None:
+    """What events.md says of the message and of its body."""
+    told = json.loads(message.body)
+    info = told["recordingInfo"]
+    assert message.routing_key == message.type == "recordingInfo"
+    assert message.content_type == "application/json"
+    assert message.app_id == "sfu-wrapper"
+    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert message.correlation_id == told["conferenceId"]
+    assert message.message_id == f"{info['uuid']}:{info['segment']}"
+    assert message.timestamp is not None
+    assert a_time(info["started"]) < a_time(info["completed"])
+    for streams in info["video"].values():
+        for name, files in streams.items():
+            assert name in ("sfuvideo", "sfuscreen")
+            for file in files.values():
+                assert file["filename"].endswith(".mjr")
+                assert a_time(file["startTime"]) <= a_time(file["stopTime"])
+    assert info["incomplete"] is False
+
+
+@asynccontextmanager
+async def relaying(store: SqliteStore, broker: RabbitBroker) -> AsyncIterator[Relay]:
+    relay = Relay(store, broker, QUEUES)
+    task = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_every_segment_arrives_once_and_in_order_over_crashes_of_the_broker(
+    rabbitmq: RabbitServer, tmp_path: Path
+) -> None:
+    broker = RabbitBroker(rabbitmq.url)
+    store = SqliteStore(tmp_path / "store.db")
+    outsider = Outsider()
+    reading = asyncio.create_task(outsider.read(rabbitmq.url, ROOMS * SEGMENTS))
+    async with asyncio.timeout(90), relaying(store, broker) as relay:
+        for number in range(1, SEGMENTS + 1):
+            if number in (8, 16):
+                await asyncio.to_thread(rabbitmq.kill)
+                restarted = asyncio.create_task(asyncio.to_thread(rabbitmq.start))
+            rows = [row(room, number) for room in range(ROOMS)]
+            commits = [store.commit(Commit(outbox=(one,)), 1) for one in rows]
+            for done in await asyncio.gather(*commits):
+                relay.offer(done)
+            if number in (12, 20):
+                await restarted
+            await asyncio.sleep(0.05)
+        await relay.flushed()
+        await reading
+    left = store.pending_outbox(0, 10)
+    store.close()
+    await broker.close()
+
+    assert left == ()
+    assert len(outsider.messages) == ROOMS * SEGMENTS
+    for message in outsider.messages.values():
+        require_recording_info(message)
+    for room in range(ROOMS):
+        mine = [key for key in outsider.messages if key.startswith(f"uuid-{room}:")]
+        assert mine == [f"uuid-{room}:{number}" for number in range(1, SEGMENTS + 1)]
+
+
+async def test_a_hanging_broker_delays_a_publish_no_longer_than_its_deadline(
+    rabbitmq: RabbitServer, names: Names
+) -> None:
+    broker = ApartBroker(rabbitmq.url, names, publish_timeout_s=1.0)
+    await broker.open(QUEUES)
+    rabbitmq.pause()
+    began = time.monotonic()
+    try:
+        with pytest.raises(Unavailable):
+            await broker.publish(plain(1))
+        took_s = time.monotonic() - began
+    finally:
+        rabbitmq.resume()
+
+    assert took_s < 3
+    async with asyncio.timeout(DEADLINE_S):
+        while not await published(broker, plain(2)):
+            pass
+    await broker.close()
+
+
+async def published(broker: RabbitBroker, message: Message, within_s: float = DEADLINE_S) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await broker.publish(message)
+    except (Unavailable, TimeoutError):
+        return False
+    return True
+
+
+async def test_a_consumer_goes_on_by_itself_after_a_crash_of_the_broker(
+    rabbitmq: RabbitServer, broker: RabbitBroker
+) -> None:
+    await broker.publish(plain(1))
+    async with asyncio.timeout(DEADLINE_S), aclosing(broker.consume(WORK, 1)) as deliveries:
+        held = await anext(deliveries)
+        await asyncio.to_thread(rabbitmq.kill)
+        await asyncio.to_thread(rabbitmq.start)
+        again = await anext(deliveries)
+        with pytest.raises(Unavailable):
+            await held.ack()
+        await again.ack()
+
+    assert again.message_id == "uuid:1"
+    assert again.deliveries >= 1
+
+
+async def test_a_publish_while_the_broker_is_away_waits_for_it(
+    rabbitmq: RabbitServer, names: Names
+) -> None:
+    broker = ApartBroker(rabbitmq.url, names, publish_timeout_s=DEADLINE_S)
+    await broker.open(QUEUES)
+    await asyncio.to_thread(rabbitmq.kill)
+    await published(broker, plain(1), within_s=0.5)  # may go down with the link
+    waiting = asyncio.create_task(published(broker, plain(2)))
+    await asyncio.wait([waiting], timeout=0.5)
+    assert not waiting.done()
+    await asyncio.to_thread(rabbitmq.start)
+    async with asyncio.timeout(DEADLINE_S):
+        # A queue that is not up again yet refuses it; whoever publishes sends it again.
+        while not await waiting:
+            waiting = asyncio.create_task(published(broker, plain(2)))
+        async with aclosing(broker.consume(WORK, 2)) as deliveries:
+            ids = {(await anext(deliveries)).message_id}
+            while "uuid:2" not in ids:
+                ids.add((await anext(deliveries)).message_id)
+    await broker.close()
+
+
+async def test_an_existing_queue_of_another_kind_is_used_as_it_is(
+    rabbitmq: RabbitServer, names: Names
+) -> None:
+    async with await aio_pika.connect(rabbitmq.url) as connection:
+        channel = await connection.channel()
+        existing = names.name(WORK)
+        await channel.declare_queue(existing, durable=True, arguments={"x-max-length": 10})
+    broker = ApartBroker(rabbitmq.url, names)
+    await broker.open(QUEUES)
+    await broker.publish(plain(1))
+    async with aclosing(broker.consume(WORK, 1)) as deliveries:
+        first = await anext(deliveries)
+        await first.requeue()
+        second = await anext(deliveries)
+        await second.ack()
+    await broker.close()
+
+    assert (first.deliveries, second.deliveries) == (0, 1)
+
+
+async def test_a_missing_queue_is_noticed_and_mended_by_its_return(
+    rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
+) -> None:
+    async with await aio_pika.connect(rabbitmq.url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(names.name(WORK))
+        with pytest.raises(Unavailable) as caught:
+            await broker.publish(plain(1))
+        assert caught.value.context["unroutable"] is True
+        await broker.open(QUEUES)
+        await broker.publish(plain(1))
+
+    assert await broker.depth(WORK) == 1
+
+
+async def test_a_consumer_whose_queue_was_deleted_comes_back_with_it(
+    rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
+) -> None:
+    async with aclosing(broker.consume(WORK, 1)) as deliveries:
+        waiting = asyncio.ensure_future(anext(deliveries))
+        await asyncio.wait([waiting], timeout=0.2)
+        async with await aio_pika.connect(rabbitmq.url) as connection:
+            channel = await connection.channel()
+            await channel.queue_delete(names.name(WORK))
+        await asyncio.wait([waiting], timeout=0.2)
+        await broker.open(QUEUES)
+        await broker.publish(plain(7))
+        async with asyncio.timeout(DEADLINE_S):
+            delivery = await waiting
+        await delivery.ack()
+
+    assert delivery.message_id == "uuid:7"
+
+
+async def test_more_queues_can_be_asked_for_later(broker: RabbitBroker) -> None:
+    await broker.open((QueueSpec("other", ("processed",)),))
+    await broker.publish(plain(1, "processed"))
+
+    assert await broker.depth("other") == 1
+
+
+async def test_a_wrong_password_is_unavailable_and_told_to_nobody(
+    rabbitmq: RabbitServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    broker = RabbitBroker(rabbitmq.url.replace("guest:guest", "guest:s3cr3t-w0rd"))
+    with pytest.raises(Unavailable) as caught:
+        await broker.open(QUEUES)
+
+    assert "s3cr3t" not in str(caught.value) + repr(caught.value.__cause__) + caplog.text
+    with pytest.raises(Unavailable):
+        await broker.publish(plain(1))
+
+
+async def test_nobody_there_is_unavailable_within_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.link.CONNECT_S", 0.3)
+    with pytest.raises(Unavailable):
+        await RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/").open(QUEUES)
+    silent.close()
+    with pytest.raises(Unavailable):
+        await RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/").open(QUEUES)
+
+
+async def test_a_broker_that_stays_away_is_asked_with_growing_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+
+    async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(time.monotonic())
+        writer.close()
+
+    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.broker.BACK_OFF_S", (0.05, 0.2))
+    door = await asyncio.start_server(turn_away, "127.0.0.1", 0)
+    port = door.sockets[0].getsockname()[1]
+    broker = RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/")
+    trying = asyncio.create_task(broker._reconnect())
+    await asyncio.wait([trying], timeout=2.0)
+    trying.cancel()
+    await asyncio.wait([trying])
+    door.close()
+
+    assert 5 <= len(asked) <= 25
+    assert asked[1] - asked[0] < 0.5
