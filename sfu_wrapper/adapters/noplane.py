@@ -33,6 +33,11 @@ class NoPlane:
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 
+    @property
+    def there(self) -> bool:
+        """See ``MediaPlane``; there is nothing that could be away."""
+        return True
+
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""
         await self._closed.wait()

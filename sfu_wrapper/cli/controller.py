@@ -6,19 +6,26 @@ doors, stop what is recorded, let its events be stored (and published as far as 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from sfu_wrapper.cli.parts import authenticator, gateway_settings, queues, rules
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.gateway.server import serve
-from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.rest.app import RestParts
+from sfu_wrapper.gateway.rest.server import serve_http
+from sfu_wrapper.gateway.rest.settings import HttpSettings
+from sfu_wrapper.gateway.server import GatewayServer, serve
+from sfu_wrapper.observe.health import Health
+from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
+from sfu_wrapper.service.housekeeping import Housekeeper, Monitor
 from sfu_wrapper.service.outbox import Relay
+from sfu_wrapper.service.permissions import Permissions
 from sfu_wrapper.service.rooms import Rooms
 
 DRAIN_S = 10.0  # for the media plane to close the files of what runs
@@ -39,11 +46,50 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A controller that accepts connections. url: of its WebSocket server, without a path."""
+    """A controller that accepts connections. url: of its WebSocket server, http_url: of HTTP."""
 
     url: str
+    http_url: str
     rooms: Rooms
     relay: Relay
+    health: Health
+
+
+class _Inside:
+    """What a controller is made of behind its doors."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self.health = Health(lambda: parts.clock.now().wall_ms)
+        self.metrics = Metrics()
+        self.relay = Relay(parts.store, parts.broker, queues(settings))
+        self.rooms = Rooms(
+            parts.store,
+            parts.plane,
+            parts.clock,
+            rules(settings),
+            keep_answers_ms=int(settings.websocket.idempotency_seconds * 1000),
+            offer=self.relay.offer,
+            signals=Monitor(self.health, self.metrics),
+        )
+        self.keeper = Housekeeper(parts.store, parts.plane, self.relay, parts.clock, self.health)
+        self.keys = authenticator(settings.auth, parts.clock)
+
+    def rest(self, settings: Settings, parts: Parts) -> RestParts:
+        """What HTTP works with; users are limited there as on the WebSocket."""
+        permissions = Permissions(
+            parts.store,
+            system=settings.rooms.record,
+            user_may_write=settings.permissions.user_may_write,
+        )
+        return RestParts(
+            permissions,
+            self.rooms.reader,
+            self.keys,
+            parts.clock,
+            Limits(gateway_settings(settings)),
+            self.health,
+            self.metrics,
+        )
 
 
 @asynccontextmanager
@@ -52,38 +98,62 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
 
     Raises:
         Misconfigured: no key to check tokens with.
-        Unavailable: the address cannot be had.
+        Unavailable: an address cannot be had.
     """
-    if not settings.auth.configured:
-        raise Misconfigured(
-            "[auth] names no key, so nobody could be believed: set auth.secret "
-            "(SFU_WRAPPER__AUTH__SECRET), auth.publicKeyFile or auth.jwksUrl"
-        )
-    relay = Relay(parts.store, parts.broker, queues(settings))
-    rooms = Rooms(
-        parts.store,
-        parts.plane,
-        parts.clock,
-        rules(settings),
-        keep_answers_ms=int(settings.websocket.idempotency_seconds * 1000),
-        offer=relay.offer,
-    )
-    rooms.load()
-    keys = authenticator(settings.auth, parts.clock)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in (parts.plane.run(), rooms.run(), relay.run())]
+    inside = _Inside(settings, parts)
+    inside.rooms.load()
+    work = (parts.plane, inside.rooms, inside.relay, inside.keeper)
+    async with _together(*(each.run() for each in work)):
         try:
-            async with serve(gateway_settings(settings), rooms, keys, parts.clock) as server:
-                url = f"ws://{server.host}:{server.port}"
-                log.info("ready", extra={"websocket": url})
-                yield Running(url, rooms, relay)
-                await _stop_recording(rooms)
-            await _flush(relay)
+            async with _doors(settings, parts, inside) as running:
+                log.info("ready", extra={"websocket": running.url, "http": running.http_url})
+                yield running
+                inside.health.drain()
+                await _stop_recording(inside.rooms)
+            await _flush(inside.relay)
         finally:
-            rooms.close()
+            inside.rooms.close()
             await parts.plane.close()
-            for task in tasks:
-                task.cancel()
+
+
+@asynccontextmanager
+async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
+    """Both servers, while the context lasts."""
+    http_settings = HttpSettings(settings.http.host, settings.http.port)
+    async with (
+        serve(gateway_settings(settings), inside.rooms, inside.keys, parts.clock) as server,
+        serve_http(http_settings, inside.rest(settings, parts)) as http,
+    ):
+        _measure(inside.metrics, server, inside.relay)
+        url = f"ws://{server.host}:{server.port}"
+        yield Running(url, http.url, inside.rooms, inside.relay, inside.health)
+
+
+@asynccontextmanager
+async def _together(*work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run these beside the context; whatever fails alone is raised as itself, not as a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        raise _alone(errors) from errors
+
+
+def _alone(error: BaseException) -> BaseException:
+    """What is inside of groups that hold one error."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _measure(metrics: Metrics, server: GatewayServer, relay: Relay) -> None:
+    metrics.watch("connections", "WebSockets that are open", lambda: server.connections)
+    metrics.watch("outbox_pending", "Messages not yet published", lambda: relay.status.pending)
 
 
 async def _stop_recording(rooms: Rooms) -> None:

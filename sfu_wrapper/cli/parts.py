@@ -55,6 +55,11 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
 
 def authenticator(auth: Auth, clock: Clock) -> TokenAuthenticator:
     """Who believes which tokens. Raises Misconfigured."""
+    if not auth.configured:
+        raise Misconfigured(
+            "[auth] names no key, so nobody could be believed: set auth.secret "
+            "(SFU_WRAPPER__AUTH__SECRET), auth.publicKeyFile or auth.jwksUrl"
+        )
     accepted = auth.accepted_algorithms
     if auth.secret is not None:
         key = secret_key(auth.secret.get_secret_value(), accepted)
@@ -109,7 +114,6 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
         ),
         QueueSpec(recording.processed_queue, ("processed",)),
         QueueSpec(recording.failure_queue, ("failed",)),
-        QueueSpec("sfu_wrapper.index", ("processed", "failed")),
     )
 
 

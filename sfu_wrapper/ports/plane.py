@@ -14,6 +14,11 @@ class MediaPlane(Protocol):
     out in order; rooms do not wait for each other.
     """
 
+    @property
+    def there(self) -> bool:
+        """Whether it can be reached, as far as is known."""
+        ...
+
     async def run(self) -> None:
         """Keep the plane connected until cancelled; raises only on our own bugs."""
         ...

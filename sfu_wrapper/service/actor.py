@@ -27,6 +27,7 @@ from sfu_wrapper.service.refs import RequestRef, parse_ref
 from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
 from sfu_wrapper.service.replies import encode_answer, internal_error, outbox_row
 from sfu_wrapper.service.sessions import Sessions
+from sfu_wrapper.service.signals import Signals
 from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.roomstate import encode_room
 from sfu_wrapper.wire.signaling import event
@@ -79,7 +80,7 @@ class Surroundings:
     epoch: int
     offer: Callable[[tuple[OutboxRow, ...]], None]
     changed: Callable[["RoomActor", Room | None], None]
-    alarm: Callable[[], None]
+    signals: Signals
 
 
 class RoomActor:
@@ -145,7 +146,7 @@ class RoomActor:
             effects = self._refusal(item, refused)
         except Exception:
             log.exception("room.eventFailed", extra={"room": self.uuid})
-            self._around.alarm()
+            self._around.signals.alarm()
             self._timer_at(RETRY_S)  # what fails at its deadline must not spin
             if item.ref is not None:
                 self._around.repeats.finish(item.ref, internal_error(item.ref))
@@ -199,6 +200,7 @@ class RoomActor:
         if error is not None:
             self._not_stored(draft, error)
             return
+        self._around.signals.stored(True)
         before, self.room = self.room, draft.room
         for ref, body, _ in answers:
             self._around.repeats.finish(ref, body)
@@ -223,12 +225,13 @@ class RoomActor:
                 level = logging.ERROR if alarm else logging.WARNING
                 log.log(level, action, extra={"room": self.uuid})
                 if alarm:
-                    self._around.alarm()
+                    self._around.signals.recording_missed()
             case Reply() | Announce():
                 pass  # done with the commit
 
     def _not_stored(self, draft: Draft, error: BaseException) -> None:
         """No state has changed. People are told; facts are applied again later."""
+        self._around.signals.stored(False)
         log.error("room.notStored", extra={"room": self.uuid, "error": str(error)})
         refused = Refused(Code.OVERLOADED, "nothing can be stored right now; try again")
         facts = []

@@ -41,6 +41,7 @@ from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.repeats import Repeats
 from sfu_wrapper.service.replies import encode_error, internal_error
 from sfu_wrapper.service.sessions import Sessions
+from sfu_wrapper.service.signals import Signals, Unheard
 from sfu_wrapper.service.translate import Build, event_of, requester
 from sfu_wrapper.wire.answers import listed_json, room_json
 from sfu_wrapper.wire.roomstate import decode_room
@@ -72,7 +73,7 @@ class Rooms:
         keep_answers_ms: int = 300_000,
         epoch: int = 1,
         offer: Callable[[tuple[OutboxRow, ...]], None] = lambda _: None,
-        alarm: Callable[[], None] = lambda: None,
+        signals: Signals | None = None,
     ) -> None:
         self._store = store
         self._plane = plane
@@ -82,7 +83,7 @@ class Rooms:
         self._repeats = Repeats(store, keep_answers_ms)
         self._directory = Directory()
         self._stirred = asyncio.Event()
-        self._around = self._surroundings(epoch, offer, alarm)
+        self._around = self._surroundings(epoch, offer, signals or Unheard())
         self._finder = Finder(
             self._directory,
             self._sessions,
@@ -97,7 +98,7 @@ class Rooms:
         self,
         epoch: int,
         offer: Callable[[tuple[OutboxRow, ...]], None],
-        alarm: Callable[[], None],
+        signals: Signals,
     ) -> Surroundings:
         return Surroundings(
             store=self._store,
@@ -109,7 +110,7 @@ class Rooms:
             epoch=epoch,
             offer=offer,
             changed=self._changed,
-            alarm=alarm,
+            signals=signals,
         )
 
     def load(self) -> None:
@@ -120,7 +121,7 @@ class Rooms:
             except Broken as broken:
                 # One damaged room must not keep the others waiting; its row stays as it is.
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
-                self._around.alarm()
+                self._around.signals.alarm()
                 continue
             for waiting in room.waiting:
                 self._repeats.resume(parse_ref(waiting.ref))

@@ -100,6 +100,11 @@ class MemoryPlane:
         """Report anything at all."""
         self._facts.put_nowait(fact)
 
+    @property
+    def there(self) -> bool:
+        """See ``MediaPlane``."""
+        return True
+
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""
         await self._closed.wait()

@@ -89,6 +89,11 @@ class SimulatedPlane:
         return self._desk.faults
 
     @property
+    def there(self) -> bool:
+        """See ``MediaPlane``."""
+        return self._process is not None
+
+    @property
     def child_pid(self) -> int | None:
         """The running child process, if there is one."""
         return self._process.pid if self._process else None
@@ -123,7 +128,7 @@ class SimulatedPlane:
                 await self._live(reborn=deaths > 0)
             except* (_Gone, OSError) as group:
                 if not self._closed.is_set():
-                    log.warning("simulated media plane is gone: %s", group.exceptions[0])
+                    log.warning("plane.gone", extra={"error": str(group.exceptions[0])})
             if loop.time() - born > _SOUND_AFTER_S:
                 deaths = 0
             await self._sleep(_BACK_OFF_S[min(deaths, len(_BACK_OFF_S) - 1)])

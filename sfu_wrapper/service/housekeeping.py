@@ -1,0 +1,73 @@
+"""What has to be looked at now and then: how broker and media plane are, what may be forgotten."""
+
+import asyncio
+import logging
+from typing import Final
+
+from sfu_wrapper.model.errors import RecordingError
+from sfu_wrapper.observe.health import BROKER, MEDIA_PLANE, STORE, Health
+from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.store import Store
+from sfu_wrapper.service.outbox import Relay
+
+LOOK_S: Final = 0.5
+FORGET_S: Final = 60.0
+FORGET_WITHIN_S: Final = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """Carries what the rooms notice to health and metrics (``service.signals.Signals``)."""
+
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+
+    def stored(self, done: bool) -> None:
+        """See ``Signals``."""
+        self._health.report(STORE, done)
+
+    def alarm(self) -> None:
+        """See ``Signals``."""
+        self._metrics.alarm()
+
+    def recording_missed(self) -> None:
+        """See ``Signals``."""
+        self._metrics.recording_missed()
+        self._metrics.alarm()
+
+
+class Housekeeper:
+    """Looks around until it is cancelled."""
+
+    def __init__(
+        self, store: Store, plane: MediaPlane, relay: Relay, clock: Clock, health: Health
+    ) -> None:
+        self._store = store
+        self._plane = plane
+        self._relay = relay
+        self._clock = clock
+        self._health = health
+
+    async def run(self) -> None:
+        """Look at the parts twice a second; forget old answers once a minute."""
+        loop = asyncio.get_running_loop()
+        forget_at_s = loop.time()
+        while True:
+            self._health.report(BROKER, self._relay.status.failing is None)
+            self._health.report(MEDIA_PLANE, self._plane.there)
+            if loop.time() >= forget_at_s:
+                forget_at_s = loop.time() + FORGET_S
+                await self._forget()
+            await asyncio.sleep(LOOK_S)
+
+    async def _forget(self) -> None:
+        try:
+            async with asyncio.timeout(FORGET_WITHIN_S):
+                await self._store.forget_answers(self._clock.now().wall_ms)
+        except (RecordingError, TimeoutError) as error:
+            # They are only kept too long; the next round comes.
+            log.warning("answers.notForgotten", extra={"error": str(error)})
