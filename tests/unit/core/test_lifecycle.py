@@ -1,0 +1,52 @@
+"""The arrows, and the page that is drawn from them."""
+
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.core.lifecycle import CAPTURE_ARROWS, LIFE_ARROWS, Life, Phase, advance
+
+TOP = Path(__file__).parents[3]
+TRIGGERS = sorted({arrow[0] for arrow in (*LIFE_ARROWS, *CAPTURE_ARROWS)})
+ARROWS = {(source, trigger) for trigger, source, _ in (*LIFE_ARROWS, *CAPTURE_ARROWS)}
+MISSING = [pair for pair in product((*Life, *Phase), TRIGGERS) if pair not in ARROWS]
+
+
+@pytest.mark.parametrize(("trigger", "source", "target"), LIFE_ARROWS)
+def test_every_arrow_of_a_life(trigger: str, source: Life, target: Life) -> None:
+    assert advance(source, trigger) is target
+
+
+@pytest.mark.parametrize(("trigger", "source", "target"), CAPTURE_ARROWS)
+def test_every_arrow_of_a_capture(trigger: str, source: Phase, target: Phase) -> None:
+    assert advance(source, trigger) is target
+
+
+@pytest.mark.parametrize(("state", "trigger"), MISSING)
+def test_there_is_no_other_arrow(state: Life | Phase, trigger: str) -> None:
+    with pytest.raises(ValueError, match=f"no arrow '{trigger}'"):
+        advance(state, trigger)
+
+
+def test_an_ended_room_stays_ended() -> None:
+    assert not [arrow for arrow in LIFE_ARROWS if arrow[1] is Life.ENDED]
+
+
+def test_every_state_can_be_reached_and_every_phase_left() -> None:
+    assert {target for _, _, target in LIFE_ARROWS} | {Life.WAITING} == set(Life)
+    assert {target for _, _, target in CAPTURE_ARROWS} == set(Phase)
+    assert {source for _, source, _ in CAPTURE_ARROWS} == set(Phase)
+
+
+def test_the_page_with_the_diagrams_is_fresh() -> None:
+    loader = SourceFileLoader("lifecycle_diagram", str(TOP / "scripts" / "lifecycle-diagram"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    script = module_from_spec(spec)
+    loader.exec_module(script)
+
+    stale = "run scripts/lifecycle-diagram"
+    assert (TOP / "docs" / "lifecycle.md").read_text(encoding="utf-8") == script.page(), stale
