@@ -5,6 +5,7 @@ at it, and bring consumers back without saying so.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -20,6 +21,11 @@ HEARTBEAT_S: Final = 5
 CONNECT_S: Final = 10.0
 _CLOSE_S: Final = 3.0
 APP_ID: Final = "sfu-wrapper"
+
+
+# The library reports every failed try at length; ``broker`` says once what is the matter.
+for _name in ("aiormq", "aio_pika"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class Link:
