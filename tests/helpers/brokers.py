@@ -324,6 +324,8 @@ async def closing_ends_a_consumer_that_waits(bench: BrokerBench) -> None:
 
 async def opening_again_changes_nothing(bench: BrokerBench) -> None:
     broker = await bench.connect()
+    await broker.close()
+    await asyncio.gather(broker.open(QUEUES), broker.open(QUEUES))
     await broker.publish(message(1))
     await broker.open(QUEUES)
     await bench.connect()

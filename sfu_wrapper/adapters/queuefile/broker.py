@@ -69,15 +69,17 @@ class QueueFile:
         self._path = path
         self._folder = path.with_name(f"{path.name}.consumers")
         self._max_depth = max_depth
+        self._opening = asyncio.Lock()  # relay and worker may share a broker, and open it at once
         self._link: _Link | None = None
         self._ward: asyncio.Task[None] | None = None
         self._consumers: set[_Consumer] = set()
 
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
         """See ``Broker``. Raises Misconfigured too: the file is damaged or of a newer release."""
-        if self._link is None:
-            self._link = await asyncio.to_thread(_Link, self._path, self._folder)
-            self._ward = asyncio.create_task(self._watch(self._link))
+        async with self._opening:
+            if self._link is None:
+                self._link = await asyncio.to_thread(_Link, self._path, self._folder)
+                self._ward = asyncio.create_task(self._watch(self._link))
         for spec in queues:
             await self.write(partial(rows.declare, spec=spec))
 

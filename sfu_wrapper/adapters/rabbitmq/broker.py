@@ -37,6 +37,7 @@ class RabbitBroker:
         self._publish_timeout_s = publish_timeout_s
         self._queues: dict[str, QueueSpec] = {}
         self._link: Link | None = None
+        self._opening = asyncio.Lock()  # relay and worker may share a broker, and open it at once
         self._changed = asyncio.Condition()
         self._keeper: asyncio.Task[None] | None = None
         self._subscriptions: set[Subscription] = set()
@@ -44,11 +45,12 @@ class RabbitBroker:
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
         """See ``Broker``."""
         self._queues |= {spec.name: spec for spec in queues}
-        if self._keeper is None:
-            link = await connect(self._url, self._exchange, tuple(self._queues.values()))
-            await self._set(link)
-            self._keeper = asyncio.create_task(self._keep(link))
-            return
+        async with self._opening:
+            if self._keeper is None:
+                link = await connect(self._url, self._exchange, tuple(self._queues.values()))
+                await self._set(link)
+                self._keeper = asyncio.create_task(self._keep(link))
+                return
         with translated("declaring queues"):
             async with asyncio.timeout(CONNECT_S):
                 await (await self._linked()).declare(self._exchange, queues)
@@ -58,9 +60,7 @@ class RabbitBroker:
         self._require_open()
         with translated(f"publishing {message.routing_key}"):
             async with asyncio.timeout(self._publish_timeout_s):
-                link = await self._linked()
-                self._require_open()
-                await link.publish(message)
+                await (await self._linked()).publish(message)
 
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[RabbitDelivery, None]:
         """See ``Broker``."""
@@ -105,10 +105,15 @@ class RabbitBroker:
     async def _linked(self) -> Link:
         """The link, once there is one; the caller has a deadline."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._link is not None or self._keeper is None)
+            await self._changed.wait_for(lambda: self._keeper is None or self._up)
+        self._require_open()
         if self._link is None:
             raise Unavailable("the broker's connection is closed")
         return self._link
+
+    @property
+    def _up(self) -> bool:
+        return self._link is not None and self._link.usable
 
     async def _subscribe(self, queue: str, prefetch: int) -> Subscription | None:
         """None where it did not work; then a moment has passed."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import AMQPConnectionError, ChannelInvalidStateError
 
 from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
 from sfu_wrapper.adapters.rabbitmq.topology import declare
@@ -36,15 +37,27 @@ class Link:
     ) -> None:
         self.lost = asyncio.Event()
         self._connection = connection
+        self._channel = channel
         self._exchange = exchange
         connection.close_callbacks.add(self._gone)
         channel.close_callbacks.add(self._gone)
 
+    @property
+    def usable(self) -> bool:
+        """Whether it is worth trying; the library tells of a loss only once it has cleaned up."""
+        if self._connection.is_closed or self._channel.is_closed:
+            self.lost.set()
+        return not self.lost.is_set()
+
     async def publish(self, message: Message) -> None:
         """Return once it is confirmed. Raises what the library raises."""
-        await self._exchange.publish(
-            _amqp(message), routing_key=message.routing_key, mandatory=message.mandatory
-        )
+        try:
+            await self._exchange.publish(
+                _amqp(message), routing_key=message.routing_key, mandatory=message.mandatory
+            )
+        except (AMQPConnectionError, ChannelInvalidStateError):
+            self.lost.set()
+            raise
 
     async def declare(self, exchange: str, queues: Sequence[QueueSpec]) -> None:
         """Make more queues be there. Raises what the library raises."""

@@ -1,0 +1,327 @@
+"""What the queue file promises beyond the port: other processes, dead and hung; full disks."""
+
+import asyncio
+import functools
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.queuefile import broker as adapter
+from sfu_wrapper.adapters.queuefile import presence
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queuefile.presence import Presence, is_alive, sweep
+from sfu_wrapper.model.errors import Misconfigured, Unavailable
+from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers.brokers import COPY, QUEUES, WORK, BrokerBench, message, numbers
+
+HELD = """
+import asyncio, sys
+from pathlib import Path
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from tests.helpers.brokers import QUEUES, WORK
+
+async def main():
+    broker = QueueFile(Path(sys.argv[1]))
+    await broker.open(QUEUES)
+    async for delivery in broker.consume(WORK, 1):
+        print(delivery.message_id, flush=True)
+
+asyncio.run(main())
+"""
+
+CONFIRMED = """
+import asyncio, sys
+from pathlib import Path
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from tests.helpers.brokers import QUEUES, message
+
+async def main():
+    broker = QueueFile(Path(sys.argv[1]))
+    await broker.open(QUEUES)
+    for n in range(100_000):
+        await broker.publish(message(n))
+        print(n, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "queue.db"
+
+
+@pytest.fixture
+async def bench(path: Path) -> AsyncIterator[BrokerBench]:
+    bench = BrokerBench(lambda: QueueFile(path))
+    yield bench
+    await bench.close()
+
+
+@contextmanager
+def other_process(script: str, path: Path) -> Iterator["subprocess.Popen[str]"]:
+    argv = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def spoil(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no queue at all" * 100)
+
+
+async def line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return (await asyncio.to_thread(process.stdout.readline)).strip()
+
+
+async def test_what_a_killed_process_held_is_delivered_again(
+    bench: BrokerBench, path: Path
+) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    with other_process(HELD, path) as process:
+        assert await line(process) == "uuid:1"
+        process.kill()
+        (delivery,) = await bench.take(broker)
+
+    assert delivery.message_id == "uuid:1"
+    assert delivery.deliveries == 1
+
+
+async def test_what_a_hung_process_held_is_delivered_again(
+    bench: BrokerBench, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    with other_process(HELD, path) as process:
+        assert await line(process) == "uuid:1"
+        impatient = functools.partial(is_alive, lease_s=0.5)
+        monkeypatch.setattr(adapter, "is_alive", impatient)
+        os.kill(process.pid, signal.SIGSTOP)
+        (delivery,) = await bench.take(broker)
+        os.kill(process.pid, signal.SIGCONT)
+        await delivery.ack()
+
+    assert delivery.message_id == "uuid:1"
+
+
+async def test_a_process_that_was_given_up_settles_nothing_and_takes_part_again(
+    bench: BrokerBench, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "BEAT_S", 0.01)
+    slow = await bench.connect()
+    assert isinstance(slow, QueueFile)
+    await slow.publish(message(1))
+    (held,) = await bench.take(slow)
+    before = slow.holder
+    (path.parent / "queue.db.consumers" / before).unlink()  # as one does who takes it for dead
+    await bench.eventually(lambda: _changed(slow, before))
+    quick = await bench.connect()
+    (again,) = await bench.take(quick)
+    with pytest.raises(Unavailable):
+        await held.ack()
+    await again.ack()
+    await quick.publish(message(2))
+
+    assert numbers(await bench.take(slow)) == ["uuid:2"]
+
+
+async def _changed(broker: QueueFile, holder: str) -> bool:
+    return broker.holder != holder
+
+
+async def test_a_killed_process_loses_nothing_that_was_confirmed(path: Path) -> None:
+    with other_process(CONFIRMED, path) as process:
+        lines = [await line(process) for _ in range(100)]
+        process.kill()
+        assert process.stdout is not None
+        lines += process.stdout.read().split("\n")
+    confirmed = [int(text) for text in lines if text.strip()]
+    bench = BrokerBench(lambda: QueueFile(path))
+    broker = await bench.connect()
+    stored = numbers(await bench.take(broker, await broker.depth(WORK)))
+    await bench.close()
+
+    assert len(stored) - len(confirmed) in (0, 1)
+    assert stored == [f"uuid:{n}" for n in range(len(stored))]
+
+
+async def test_processes_publish_and_consume_at_the_same_time(
+    bench: BrokerBench, path: Path
+) -> None:
+    broker = await bench.connect()
+    with other_process(CONFIRMED, path) as process:
+        async with asyncio.timeout(30), aclosing(broker.consume(WORK, 5)) as deliveries:
+            seen: list[str | None] = []
+            while len(seen) < 60:
+                delivery = await anext(deliveries)
+                seen.append(delivery.message_id)
+                await delivery.ack()
+                await broker.publish(message(1, "processed"))
+        process.kill()
+
+    assert seen == [f"uuid:{n}" for n in range(60)]
+    assert await broker.depth(COPY) >= 120
+
+
+async def test_a_delivery_kept_for_too_long_goes_to_another(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "BEAT_S", 0.01)
+    broker = QueueFile(path)
+    await broker.open(tuple(replace(spec, consumer_timeout_s=0) for spec in QUEUES))
+    await broker.publish(message(1))
+    async with asyncio.timeout(10), aclosing(broker.consume(WORK, 2)) as deliveries:
+        first = await anext(deliveries)
+        second = await anext(deliveries)
+
+    assert (first.deliveries, second.deliveries) == (0, 1)
+    await broker.close()
+
+
+async def test_a_full_queue_refuses_and_takes_again_when_there_is_room(path: Path) -> None:
+    bench = BrokerBench(lambda: QueueFile(path, max_depth=2))
+    broker = await bench.connect()
+    await broker.publish(message(1, "processed"))
+    await broker.publish(message(2))
+    with pytest.raises(Unavailable, match="full"):
+        await broker.publish(message(3))
+
+    assert await broker.depth(WORK) == 1
+    (delivery,) = await bench.take(broker, queue=COPY)
+    await delivery.ack()
+    await broker.publish(message(3))
+    await bench.close()
+
+
+async def test_a_full_disk_refuses_and_keeps_what_it_has(bench: BrokerBench, path: Path) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log_bytes = size(Path(f"{path}-wal"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log_bytes, hard))
+    try:
+        with pytest.raises(Unavailable):
+            await broker.publish(message(2))
+        async with aclosing(broker.consume(WORK, 1)) as deliveries:
+            waiting = asyncio.ensure_future(anext(deliveries))
+            await asyncio.wait([waiting], timeout=0.2)
+            assert not waiting.done()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            async with asyncio.timeout(10):
+                delivery = await waiting
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert delivery.message_id == "uuid:1"
+    assert await broker.depth(WORK) == 0
+
+
+async def test_a_database_that_stays_locked_is_unavailable_after_a_deadline(
+    bench: BrokerBench, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "DEADLINE_S", 0.1)
+    broker = await bench.connect()
+    blocker = sqlite3.connect(path)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(Unavailable, match="too long"):
+            await broker.publish(message(1))
+    finally:
+        blocker.rollback()
+        blocker.close()
+
+
+async def test_dead_letters_that_nobody_takes_are_kept(path: Path) -> None:
+    queues = (QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=0),)
+    broker = QueueFile(path)
+    await broker.open(queues)
+    await broker.publish(message(1))
+    async with aclosing(broker.consume(WORK, 1)) as deliveries:
+        await (await anext(deliveries)).requeue()
+    await broker.close()
+
+    with sqlite3.connect(path) as file:
+        assert file.execute("SELECT message_id FROM messages").fetchall() == [("uuid:1",)]
+    file.close()
+
+
+async def test_nobody_else_may_read_it(bench: BrokerBench, path: Path) -> None:
+    await bench.connect()
+    consumers = path.parent / "queue.db.consumers"
+
+    assert (mode(path), mode(consumers)) == (0o600, 0o700)
+
+
+async def test_a_damaged_file_is_refused(path: Path) -> None:
+    spoil(path)
+
+    with pytest.raises(Misconfigured, match=r"queue\.db is damaged"):
+        await QueueFile(path).open(QUEUES)
+
+
+async def test_a_folder_that_cannot_be_written_is_unavailable(path: Path) -> None:
+    path.parent.mkdir()
+    (path.parent / "queue.db.consumers").touch()
+
+    with pytest.raises(Unavailable):
+        await QueueFile(path).open(QUEUES)
+
+
+async def test_a_beat_that_fails_is_tried_again(
+    bench: BrokerBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Presence) -> bool:
+        raise OSError("I/O error")
+
+    monkeypatch.setattr(adapter, "BEAT_S", 0.01)
+    monkeypatch.setattr(Presence, "beat", broken, raising=True)
+    with monkeypatch.context() as whole:
+        whole.setattr(Presence, "beat", lambda _: True)
+        broker = await bench.connect()
+    await bench.eventually(lambda: _logged(caplog, "queue.watchFailed"))
+    await broker.publish(message(1))
+
+    assert numbers(await bench.take(broker)) == ["uuid:1"]
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, action: str) -> bool:
+    return action in caplog.messages
+
+
+def test_presences_of_the_dead_are_swept_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living, dead = Presence(tmp_path), Presence(tmp_path)
+    os.close(dead._fd)  # as a kill does: no clean-up, no lock
+    sweep(tmp_path)
+    assert (tmp_path / dead.id).exists()  # too young to tell from one that is just starting
+    monkeypatch.setattr(presence, "_STALE_S", -1.0)
+    sweep(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [living.id]
+    assert is_alive(tmp_path, living.id)
+    assert not is_alive(tmp_path, dead.id)
+    living.close()
