@@ -366,3 +366,51 @@ async def test_a_broker_that_stays_away_is_asked_with_growing_pauses(
 
     assert 5 <= len(asked) <= 25
     assert asked[1] - asked[0] < 0.5
+
+
+async def test_a_queue_that_is_full_refuses_and_nothing_is_taken_for_sent(
+    rabbitmq: RabbitServer, names: Names
+) -> None:
+    async with await aio_pika.connect(rabbitmq.url) as connection:
+        channel = await connection.channel()
+        await channel.declare_queue(
+            names.name(WORK),
+            durable=True,
+            arguments={"x-max-length": 1, "x-overflow": "reject-publish"},
+        )
+    broker = ApartBroker(rabbitmq.url, names)
+    await broker.open(QUEUES)
+    outcomes = [await published(broker, plain(n)) for n in range(4)]
+    await broker.close()
+
+    assert outcomes[0]
+    assert not outcomes[-1]
+
+
+async def test_an_exchange_of_another_kind_is_told_and_leaves_no_connection(
+    rabbitmq: RabbitServer, names: Names
+) -> None:
+    async with await aio_pika.connect(rabbitmq.url) as connection:
+        channel = await connection.channel()
+        await channel.declare_exchange(names.exchange, "direct", durable=True)
+    with pytest.raises(Unavailable, match=names.exchange):
+        await ApartBroker(rabbitmq.url, names).open(QUEUES)
+
+
+async def test_a_user_who_may_declare_nothing_uses_what_is_there(
+    rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
+) -> None:
+    def limit() -> None:
+        rabbitmq.ctl("add_user", "worker", "pass-word")
+        rabbitmq.ctl("set_permissions", "worker", "^$", ".*events.*", "processing.*")
+
+    await asyncio.to_thread(limit)
+    limited = ApartBroker(rabbitmq.url.replace("guest:guest", "worker:pass-word"), names)
+    await limited.open(QUEUES)
+    await limited.publish(plain(1))
+    async with aclosing(limited.consume(WORK, 1)) as deliveries:
+        delivery = await anext(deliveries)
+        await delivery.ack()
+    await limited.close()
+
+    assert delivery.message_id == "uuid:1"

@@ -410,3 +410,51 @@ async def test_files_that_cannot_be_cleaned_do_not_undo_the_result(bench: Bench)
 
     assert len(bench.told("processed")) == 1
     assert await bench.broker.depth(WORK) == 0
+
+
+async def test_a_segment_whose_failure_cannot_be_told_ends_in_the_dead_letters(
+    bench: Bench,
+) -> None:
+    async def broken(info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        raise OSError("I/O error")
+
+    bench.failure = broken  # type: ignore[method-assign]  # one that fails
+    bench.outcomes["uuid-1:1"] = [LASTING] * 99
+    await bench.ask(segment(1), segment(2))
+    await bench.once()
+
+    (dead,) = bench.told("failed")
+    assert dead.body == event(segment(1)).body
+    assert [one.message_id for one in bench.told("processed")] == ["uuid-1:2:processed"]
+
+
+async def test_once_waits_for_a_broker_that_is_away_for_a_moment(bench: Bench) -> None:
+    class Fickle(MemoryBroker):
+        refusals = 2
+
+        async def depth(self, queue: str) -> int:
+            self.refusals -= 1
+            if self.refusals >= 0:
+                raise Unavailable("away for a moment")
+            return await super().depth(queue)
+
+    bench.broker = Fickle()
+    await bench.ask(segment())
+    await bench.once()
+
+    assert len(bench.told("processed")) == 1
+
+
+async def test_a_message_that_cannot_be_acknowledged_is_cleaned_by_whoever_repeats_it(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    async with running(bench.worker(concurrency=1)) as task:
+        await bench.until(lambda: bench.running != [])
+        bench.broker.cut()
+        bench.gate.set()
+        await bench.until(lambda: len(bench.told("processed")) == 2 and bench.cleaned != [])
+        assert not task.done()
+
+    assert bench.cleaned == [("uuid-1:1", True)]
