@@ -212,11 +212,13 @@ class Call:
         """SIGTERM."""
         self.happens(ControllerStopping(self.at))
 
-    def restart(self, *, after_ms: int = 0, mono_ms: int = 7) -> None:
+    def restart(self, *, after_ms: int = 0, mono_ms: int = 7, reconnected: bool = True) -> None:
         """Another controller takes the room up; its monotonic clock has begun anew."""
         self.wall_ms += after_ms
         self.mono_ms = mono_ms
         self.happens(ControllerReady(self.at))
+        for participant in self.room.participants if reconnected else ():
+            self.back(participant.key)
 
     def clock(self, ms: int) -> None:
         """Time goes by unnoticed."""

@@ -226,13 +226,17 @@ class Histories(RuleBasedStateMachine):
     def wall_clock_jumps(self, ms: int) -> None:
         self.call.wall_ms += ms
 
-    @rule(terminated=st.booleans(), after_ms=st.sampled_from((0, 3_000, 600_000)))
-    def controller_restarts(self, terminated: bool, after_ms: int) -> None:
+    @rule(
+        terminated=st.booleans(),
+        after_ms=st.sampled_from((0, 3_000, 600_000)),
+        reconnected=st.booleans(),
+    )
+    def controller_restarts(self, terminated: bool, after_ms: int, reconnected: bool) -> None:
         if terminated:
             self.call.terminate()
             self.look()
         self.call.room = decode_room(encode_room(self.call.room))
-        self.call.restart(after_ms=after_ms, mono_ms=0)
+        self.call.restart(after_ms=after_ms, mono_ms=0, reconnected=reconnected)
         self.phase_since_ms = self.elapsed_ms
         self.look()
 

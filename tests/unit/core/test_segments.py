@@ -1,0 +1,392 @@
+"""How a segment begins, is confirmed, stops, and what waits for it (policy.md, "Segments")."""
+
+import pytest
+
+from sfu_wrapper.core.effects import (
+    Notify,
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStopped,
+    Reply,
+    Started,
+    Stopped,
+)
+from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.requests import StartCapture, StopCapture
+from sfu_wrapper.core.room import CaptureState, Outcome
+from sfu_wrapper.core.segments import BACK_OFF_MS, MEDIA_OF, back_off_ms
+from sfu_wrapper.model.media import Media, Stream, Track
+from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.room import StopReason
+from tests.helpers.rooms import (
+    ALICE,
+    AUDIO,
+    BOB,
+    CAROL,
+    SERVICE,
+    VIDEO,
+    automatic,
+    established,
+    film,
+    permitted,
+    recording,
+    refusal,
+)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "media"),
+    [
+        (RecordingType.ALL, {VIDEO, AUDIO}),
+        (RecordingType.VIDEO, {VIDEO}),
+        (RecordingType.AUDIO, {AUDIO}),
+    ],
+)
+def test_the_type_of_the_grant_says_which_media_are_captured(
+    recorded: RecordingType, media: set[str]
+) -> None:
+    call = established(permissions=permitted(recorded))
+    call.start()
+
+    assert {request.capture.medium for request in call.asked(StartCapture)} == media
+    assert call.segment.type is recorded
+
+
+def test_every_type_has_its_media() -> None:
+    assert set(MEDIA_OF) == set(RecordingType)
+
+
+def test_a_capture_is_asked_for_with_what_is_published_now() -> None:
+    call = established()
+    call.publish(BOB, Media(audio=True, screen=True))
+    call.start()
+
+    bob = BOB.user
+    for request in call.asked(StartCapture):
+        assert request.tracks == (Track(bob, Stream.AUDIO), Track(bob, Stream.SCREEN))
+        assert request.confbridge_id == "bridge-1"
+
+
+def test_the_back_off_grows_and_then_stays() -> None:
+    assert [back_off_ms(failures) for failures in range(1, 8)] == [*BACK_OFF_MS, 30_000, 30_000]
+
+
+def test_a_start_is_answered_when_it_is_confirmed_and_before_it_is_announced() -> None:
+    call = established()
+    ref = call.start()
+    assert call.answer(ref) is None
+    call.clock(700)
+    call.forget()
+    call.confirm()
+
+    reply = next(index for index, each in enumerate(call.effects) if isinstance(each, Reply))
+    told = next(index for index, each in enumerate(call.effects) if isinstance(each, Notify))
+    answer = call.answer(ref)
+    assert reply < told
+    assert isinstance(answer, Started)
+    assert answer.segment.started is not None
+    assert answer.segment.started.wall_ms == call.wall_ms
+
+
+def test_the_segment_starts_when_its_first_capture_is_confirmed() -> None:
+    call = established()
+    call.start()
+    call.clock(100)
+    call.confirm(AUDIO)
+    first_ms = call.wall_ms
+    call.clock(900)
+    call.confirm(VIDEO)
+
+    assert call.segment.started is not None
+    assert call.segment.started.wall_ms == first_ms
+
+
+def test_everybody_who_takes_part_the_owner_and_the_creator_hear_of_a_start() -> None:
+    call = established()
+    call.join(CAROL)
+    call.start()
+    call.confirm()
+
+    assert call.audience(RecordingStarted) == [{ALICE, BOB, CAROL, SERVICE.key}]
+
+
+def test_a_start_by_hand_names_who_asked_and_an_automatic_one_the_system() -> None:
+    assert recording().segment.by == ALICE.user
+    assert automatic().segment.by is None
+
+
+def test_the_room_service_starts_in_its_own_name() -> None:
+    call = established()
+    call.start(SERVICE)
+    call.confirm()
+
+    assert call.segment.by == SERVICE.key.user
+
+
+def test_a_stop_is_answered_once_the_files_are_closed_and_the_event_is_there() -> None:
+    call = recording()
+    call.clock(15_193)
+    ref = call.stop()
+    assert (call.answer(ref), call.infos) == (None, [])
+    call.clock(80)
+    call.close()
+
+    answer = call.answer(ref)
+    assert isinstance(answer, Stopped)
+    assert answer.segment.duration_ms == 15_273
+    assert answer.segment.stopped_ms == call.wall_ms
+    assert answer.segment.stopped_by == ALICE.user
+    assert [info.segment for info in call.infos] == [1]
+
+
+def test_a_stop_waits_for_the_last_file() -> None:
+    call = recording()
+    ref = call.stop()
+    call.close(VIDEO)
+    assert call.answer(ref) is None
+    call.close(AUDIO)
+
+    assert isinstance(call.answer(ref), Stopped)
+
+
+def test_segments_are_numbered_in_the_order_in_which_they_start() -> None:
+    call = recording()
+    for _ in range(2):
+        call.stop()
+        call.close()
+        call.start()
+        call.confirm()
+
+    assert [segment.number for segment in call.room.segments] == [1, 2, 3]
+    assert [info.segment for info in call.infos] == [1, 2]
+
+
+def test_a_second_start_is_refused_with_the_running_segment() -> None:
+    starting = established()
+    starting.start()
+
+    assert refusal(starting, "start") == "ALREADY_RECORDING"
+    assert refusal(recording(), "start") == "ALREADY_RECORDING"
+
+
+def test_a_stop_while_starting_is_carried_out_once_the_start_is_decided() -> None:
+    call = established()
+    start, stop = call.start(), call.stop()
+    assert call.asked(StopCapture) == []
+    call.confirm()
+    assert isinstance(call.answer(start), Started)
+    assert call.answer(stop) is None
+    call.close()
+
+    replies = [each.ref for each in call.effects if isinstance(each, Reply)]
+    assert replies[-2:] == [start, stop]
+    assert isinstance(call.answer(stop), Stopped)
+    assert call.segment.reason is StopReason.REQUESTED
+    assert call.room.wanted is None
+
+
+def test_a_stop_of_a_start_that_fails_has_nothing_to_stop() -> None:
+    call = established()
+    start, stop = call.start(), call.stop()
+    call.refuse()
+
+    assert (call.code(start), call.code(stop)) == ("MEDIA_FAILED", "NOT_RECORDING")
+
+
+def test_a_stop_while_an_automatic_start_is_under_way_ends_the_wish_too() -> None:
+    call = automatic()
+    stop = call.stop()
+    call.refuse()
+    call.wait(60_000)
+
+    assert call.code(stop) == "NOT_RECORDING"
+    assert [note.final for note in call.notes(RecordingFailed)] == [True]
+    assert len(call.room.segments) == 1
+
+
+def test_several_stops_are_answered_alike() -> None:
+    call = recording()
+    first, second = call.stop(), call.stop(SERVICE)
+    call.close()
+
+    assert call.answer(first) == call.answer(second)
+    assert call.segment.stopped_by == ALICE.user
+
+
+def test_a_start_while_stopping_waits_and_gets_the_next_segment() -> None:
+    call = recording()
+    call.stop()
+    start = call.start()
+    assert len(call.room.segments) == 1
+    call.close()
+    call.confirm()
+
+    answer = call.answer(start)
+    assert isinstance(answer, Started)
+    assert answer.segment.number == 2
+
+
+def test_of_several_starts_that_wait_the_first_is_taken() -> None:
+    call = recording()
+    call.stop()
+    first, second = call.start(), call.start(SERVICE)
+    call.close()
+    call.confirm()
+
+    assert isinstance(call.answer(first), Started)
+    assert call.code(second) == "ALREADY_RECORDING"
+
+
+def test_a_stop_after_a_start_that_waits_stops_that_start() -> None:
+    call = recording()
+    early = call.stop()
+    start, late = call.start(), call.stop()
+    call.close()
+    assert isinstance(call.answer(early), Stopped)
+    assert call.answer(late) is None
+    call.confirm()
+    call.close()
+
+    answer = call.answer(late)
+    assert isinstance(call.answer(start), Started)
+    assert isinstance(answer, Stopped)
+    assert answer.segment.number == 2
+    assert call.room.capture is Phase.IDLE
+    call.wait(60_000)
+    assert len(call.room.segments) == 2
+
+
+def test_a_start_that_waits_is_told_when_the_room_ends() -> None:
+    call = recording()
+    call.stop()
+    start = call.start()
+    call.end()
+
+    assert call.code(start) == "ROOM_ENDED"
+
+
+def test_a_start_outlives_a_segment_that_wrote_nothing() -> None:
+    call = automatic()
+    call.terminate()
+    call.restart()
+    start = call.start()
+    call.close()
+    call.confirm()
+
+    answer = call.answer(start)
+    assert call.room.segments[0].outcome is Outcome.FAILED
+    assert isinstance(answer, Started)
+    assert answer.segment.number == 2
+
+
+def test_a_stop_by_hand_in_the_back_off_ends_the_wish_and_says_that_nothing_runs() -> None:
+    call = automatic()
+    call.refuse()
+    stop = call.stop()
+    call.wait(60_000)
+
+    assert call.code(stop) == "NOT_RECORDING"
+    assert len(call.room.segments) == 1
+
+
+def test_a_start_by_hand_in_the_back_off_is_the_next_attempt() -> None:
+    call = automatic()
+    call.refuse()
+    start = call.start()
+    call.confirm()
+    call.wait(60_000)
+
+    assert isinstance(call.answer(start), Started)
+    assert len(call.room.segments) == 2
+
+
+def test_a_running_segment_is_wanted_and_a_stopped_one_not() -> None:
+    call = recording()
+    assert call.room.wanted is not None
+    call.stop()
+    call.close()
+
+    assert call.room.wanted is None
+
+
+def test_a_change_of_permissions_cuts_no_running_segment_and_its_owner_can_stop_it() -> None:
+    call = recording()
+    call.permissions = permitted(RecordingType.NONE)
+    call.wait(60_000)
+    stop = call.stop()
+    call.close()
+
+    assert isinstance(call.answer(stop), Stopped)
+
+
+def test_a_call_that_ends_stops_its_segment_in_the_name_of_the_system() -> None:
+    call = recording()
+    call.leave(BOB)
+    call.close()
+
+    (note,) = call.notes(RecordingStopped)
+    assert (note.segment.reason, note.segment.stopped_by) == (StopReason.CALL_ENDED, None)
+
+
+def test_once_told_a_segment_keeps_only_what_is_still_needed() -> None:
+    call = recording()
+    call.stop()
+    call.close()
+
+    assert call.segment.told
+    assert call.segment.stays == ()
+    assert [capture.files for capture in call.segment.captures] == [(), ()]
+
+
+def test_the_wall_clock_says_when_and_the_monotonic_one_how_long() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.wall_ms += 3_600_000
+    call.stop()
+    call.close()
+
+    assert call.segment.stopped_ms == begun_ms + 10_000 + 3_600_000
+    assert call.segment.duration_ms == 10_000
+
+
+def test_a_wall_clock_set_back_before_the_start_gives_no_stop_before_the_start() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.wall_ms -= 3_600_000
+    call.stop()
+    call.close()
+
+    (info,) = call.infos
+    assert (info.started_ms, info.completed_ms) == (begun_ms, begun_ms + 10_000)
+
+
+def test_a_plane_that_stops_twice_is_reported_once() -> None:
+    call = recording()
+    call.stop()
+    call.close()
+    call.change(VIDEO, film("bob", call.wall_ms))
+    call.close()
+    call.confirm()
+    call.close()
+
+    assert len(call.infos) == 1
+    assert call.states() == [CaptureState.CLOSED, CaptureState.CLOSED]
+    assert [capture.files for capture in call.segment.captures] == [(), ()]
+
+
+def test_a_room_lets_only_so_many_requests_wait() -> None:
+    call = recording()
+    for _ in range(16):
+        call.stop()
+
+    assert refusal(call, "stop") == "OVERLOADED"
+    assert refusal(call, "start") == "OVERLOADED"
+
+
+def test_a_shutdown_takes_no_start() -> None:
+    call = established()
+    call.terminate()
+
+    assert refusal(call, "start") == "OVERLOADED"
