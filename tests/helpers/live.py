@@ -21,12 +21,15 @@ from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.wire.claims import Claims, encode
 
 SECRET = "a secret of thirty-two bytes or more"
 DOMAIN = "example"
 ANSWER_S = 20.0
+REQUESTS = itertools.count(1)  # no request of a test run is taken for a repeat of another one
 
 Json = dict[str, Any]
 
@@ -38,14 +41,13 @@ class Peer:
         self.user = user
         self.received: list[Json] = []
         self._send = send
-        self._ids = itertools.count(1)
         self._news = asyncio.Condition()
 
     async def ask(
         self, endpoint: str, payload: Json | None = None, *, request_id: str = ""
     ) -> Json:
         """The whole body of the response: ``status``, and ``payload`` or ``error``."""
-        request_id = request_id or f"{self.user}-{next(self._ids)}"
+        request_id = request_id or f"{self.user}-{next(REQUESTS)}"
         before = len(self.received)
         body = {"endpoint": endpoint, "payload": payload or {}, "id": request_id}
         await self._send(json.dumps({"type": "request", "payload": body}))
@@ -137,9 +139,9 @@ class Live:
     """A running controller. Connections made through it end with it."""
 
     url: str
+    http_url: str
     store: Store
     broker: MemoryBroker
-    plane: MemoryPlane
     stack: AsyncExitStack
     group: asyncio.TaskGroup
 
@@ -177,19 +179,23 @@ def token(user: str, *roles: str, domain: str = DOMAIN, ttl_s: int = 3600) -> st
 
 @asynccontextmanager
 async def live(
-    *overrides: str, store: Store | None = None, plane: MemoryPlane | None = None
+    *overrides: str,
+    store: Store | None = None,
+    plane: MediaPlane | None = None,
+    broker: MemoryBroker | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Live]:
     """A controller on free ports, over in-memory parts, configured by ``KEY=VALUE``."""
     chosen = ("websocket.port=0", "http.port=0", f"auth.secret={SECRET}", *overrides)
     settings = load(Path("config"), {}, chosen)
-    broker, media = MemoryBroker(), plane or MemoryPlane()
-    parts = Parts(store or MemoryStore(), broker, media, SystemClock())
+    broker = broker or MemoryBroker()
+    parts = Parts(store or MemoryStore(), broker, plane or MemoryPlane(), clock or SystemClock())
     async with (
         controller(settings, parts) as running,
         asyncio.TaskGroup() as group,
         AsyncExitStack() as stack,
     ):
-        yield Live(running.url, parts.store, broker, media, stack, group)
+        yield Live(running.url, running.http_url, parts.store, broker, stack, group)
 
 
 @asynccontextmanager
