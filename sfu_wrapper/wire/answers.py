@@ -192,8 +192,8 @@ def segment_json(room: Room, segment: Segment) -> Json:
 
 
 def _missing(segment: Segment) -> Json:
-    open_and_running = segment.started is not None and segment.outcome is None
-    missing = segment.not_running if open_and_running else segment.missing
+    running = segment.ran and segment.reason is None
+    missing = segment.not_running if running else segment.missing
     return {"missing": list(missing)} if missing else {}
 
 
