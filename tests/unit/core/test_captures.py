@@ -1,0 +1,234 @@
+"""Facts of the media plane: late, repeated, surprising, for what does not exist."""
+
+import pytest
+
+from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted, CaptureStopped
+from sfu_wrapper.core.requests import StartCapture, StopCapture
+from sfu_wrapper.core.room import CaptureState
+from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.permission import RecordingType
+from tests.helpers.rooms import (
+    AUDIO,
+    VIDEO,
+    Call,
+    established,
+    film,
+    mix,
+    permitted,
+    recording,
+)
+
+
+@pytest.mark.parametrize("number", [0, 2, 99])
+def test_a_fact_about_a_segment_that_does_not_exist_is_ignored(number: int) -> None:
+    call = recording()
+    before = call.room
+    call.confirm(segment=number)
+    call.close(segment=number)
+
+    assert call.room == before
+
+
+def test_a_fact_about_a_medium_that_was_not_asked_for_is_ignored() -> None:
+    call = established(permissions=permitted(RecordingType.AUDIO))
+    call.start()
+    before = call.room
+    call.confirm(VIDEO)
+
+    assert call.room == before
+
+
+def test_a_repeated_confirmation_changes_nothing() -> None:
+    call = recording()
+    before = call.room
+    call.confirm()
+
+    assert call.room == before
+
+
+def test_a_late_refusal_of_what_runs_is_ignored() -> None:
+    call = recording()
+    call.refuse()
+
+    assert call.states() == [CaptureState.RUNNING, CaptureState.RUNNING]
+
+
+def test_a_late_refusal_of_what_is_closed_is_ignored() -> None:
+    call = recording()
+    call.stop()
+    call.close()
+    before = call.room.capture
+    call.refuse()
+
+    assert call.room.capture is before
+    assert len(call.infos) == 1
+
+
+def test_a_refusal_that_crosses_a_stop_closes_the_capture() -> None:
+    call = established()
+    call.start()
+    call.end()
+    call.refuse()
+
+    assert call.states() == [CaptureState.CLOSED, CaptureState.CLOSED]
+
+
+def test_a_refusal_after_the_time_was_up_counts_as_another_failure() -> None:
+    call = established()
+    call.start()
+    call.confirm(VIDEO)
+    call.wait(5_000)
+    call.refuse(AUDIO)
+    call.forget()
+    call.wait(1_999)
+    assert call.asked(StartCapture) == []
+    call.wait(1)
+
+    assert len(call.asked(StartCapture)) == 1
+
+
+def test_what_was_refused_needs_no_stop() -> None:
+    call = established()
+    call.start()
+    call.refuse(AUDIO)
+    call.confirm(VIDEO)
+    call.stop()
+
+    assert [request.capture.medium for request in call.asked(StopCapture)] == [VIDEO]
+
+
+def test_what_was_never_answered_is_stopped_too() -> None:
+    call = established()
+    call.start()
+    call.confirm(VIDEO)
+    call.wait(5_000)
+    call.stop()
+
+    assert {request.capture.medium for request in call.asked(StopCapture)} == {VIDEO, AUDIO}
+
+
+def test_a_late_confirmation_within_the_running_segment_is_welcome() -> None:
+    call = established()
+    call.start()
+    call.confirm(VIDEO)
+    call.wait(5_500)
+    call.confirm(AUDIO)
+
+    assert call.segment.not_running == ()
+    assert call.asked(StopCapture) == []
+
+
+def test_later_news_of_a_file_replaces_earlier_and_files_of_an_earlier_attempt_stay() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(1_000)
+    call.lose(AUDIO)
+    call.wait(1_000)
+    call.confirm(AUDIO)
+    call.change(AUDIO, mix(call.wall_ms))
+    call.stop()
+    call.close()
+
+    (info,) = call.infos
+    assert [(file.started_ms, file.stopped_ms) for file in info.audio] == [
+        (begun_ms, begun_ms + 1_000),
+        (begun_ms + 2_000, begun_ms + 2_000),
+    ]
+
+
+def test_a_file_opened_in_mid_segment_is_reported() -> None:
+    call = recording()
+    call.clock(4_000)
+    call.change(VIDEO, film("bob", call.wall_ms))
+    call.clock(4_000)
+    call.stop()
+    call.close()
+
+    assert [file.user for file in call.infos[0].video] == ["alice", "bob"]
+
+
+def test_files_that_surely_hold_nothing_are_not_reported() -> None:
+    call = recording()
+    call.change(VIDEO, film("bob", call.wall_ms, holds_media=False))
+    call.stop()
+    call.close()
+
+    assert [file.user for file in call.infos[0].video] == ["alice"]
+
+
+def test_a_lost_capture_whose_stop_is_under_way_is_closed() -> None:
+    call = recording()
+    call.stop()
+    call.clock(500)
+    call.lose()
+
+    (info,) = call.infos
+    assert info.incomplete
+    assert info.completed_ms == call.wall_ms
+
+
+def test_a_confirmation_that_crosses_a_stop_is_stopped_again() -> None:
+    call = recording()
+    call.stop()
+    call.forget()
+    call.confirm(VIDEO)
+
+    assert [request.capture.medium for request in call.asked(StopCapture)] == [VIDEO]
+
+
+def test_news_of_a_file_while_stopping_is_kept() -> None:
+    call = recording()
+    call.stop()
+    call.change(VIDEO, film("bob", call.wall_ms))
+    call.close()
+
+    assert [file.user for file in call.infos[0].video] == ["alice", "bob"]
+
+
+def test_a_plane_that_is_back_changes_nothing_where_all_is_well() -> None:
+    call = recording()
+    before = call.room
+    call.plane_back()
+
+    assert call.room == before
+
+
+def test_a_plane_that_is_back_has_its_medium_tried_at_once() -> None:
+    call = recording()
+    call.lose(AUDIO)
+    call.forget()
+    call.plane_back(VIDEO)
+    call.wait(0)
+    assert call.asked(StartCapture) == []
+    call.plane_back(AUDIO)
+    call.wait(0)
+
+    assert [request.capture.medium for request in call.asked(StartCapture)] == [AUDIO]
+
+
+def test_facts_of_an_earlier_segment_leave_the_present_one_alone() -> None:
+    call = recording()
+    call.stop()
+    call.close()
+    call.start()
+    call.confirm()
+    before = call.room.segments[1]
+    first = CaptureRef(call.room.uuid, SegmentNo(1), VIDEO)
+    for fact in (
+        CaptureStarted(first, call.wall_ms),
+        CaptureFailed(first, "late"),
+        CaptureStopped(first, call.wall_ms, ()),
+    ):
+        call.fact(fact)
+
+    assert call.room.segments[1] == before
+    assert len(call.infos) == 1
+
+
+def test_a_room_without_segments_ignores_the_plane() -> None:
+    call = Call()
+    before = call.room
+    call.confirm(segment=1)
+    call.plane_back()
+
+    assert call.room == before
