@@ -140,7 +140,7 @@ async def back_off(controller: Live) -> None:
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
     """Look again and again until it is so, at most ``WAIT_S``."""
     async with asyncio.timeout(WAIT_S):
-        while not await look():
+        while not await look():  # noqa: ASYNC110  # what is waited for has no event
             await asyncio.sleep(LOOK_S)
 
 
@@ -180,10 +180,12 @@ def reported(broker: MemoryBroker, room: str = "call") -> list[Json]:
 
 async def report(broker: MemoryBroker, count: int = 1, room: str = "call") -> list[Json]:
     """As ``reported``, once there are so many."""
-    async with asyncio.timeout(WAIT_S):
-        while len(found := reported(broker, room)) < count:
-            await asyncio.sleep(LOOK_S)
-    return found
+
+    async def there() -> bool:
+        return len(reported(broker, room)) >= count
+
+    await until(there)
+    return reported(broker, room)
 
 
 def files(info: Json) -> list[str]:

@@ -1,0 +1,213 @@
+"""What happens when a stop or the end of a call goes wrong: rows of docs/policy.md, live."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.model.moment import Moment
+from tests.helpers.calls import (
+    Call,
+    Faulty,
+    call,
+    faulty,
+    files,
+    mixes,
+    report,
+    reported,
+    still_written,
+    told,
+    until,
+)
+from tests.helpers.live import Json
+
+
+class Ahead(SystemClock):
+    """The real clocks, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.by_ms = 0
+
+    def now(self) -> Moment:
+        """Read both."""
+        real = super().now()
+        return Moment(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
+
+
+async def test_a_stop_not_confirmed_in_time(tmp_path: Path) -> None:
+    async with faulty(tmp_path) as bench:
+        talk = await call(bench.controller)
+        await talk.started()
+        bench.spoil("stop=hang*1")
+        answer = await talk.stop()
+        assert answer["error"]["code"] == "MEDIA_FAILED"
+        assert await talk.segments() == ["stopping"]
+        assert reported(bench.controller.broker) == []
+
+        waiting = asyncio.create_task(talk.start())  # a start waits for the stop
+        stopped = await talk.other.event("roomRecordingStopped")
+        (info,) = await report(bench.controller.broker)
+        assert (stopped["segment"], stopped["reason"]) == (1, "requested")
+        assert (info["segment"], info["incomplete"]) == (1, False)
+        assert (await waiting)["payload"]["segment"] == 2
+        assert await talk.segments() == ["stopped", "recording"]
+
+
+async def test_a_stop_never_confirmed_is_reported_after_30_s_and_asked_again(
+    tmp_path: Path,
+) -> None:
+    clock = Ahead()
+    async with faulty(tmp_path, clock=clock) as bench:
+        talk = await call(bench.controller)
+        await talk.started()
+        bench.spoil("stop=hang")
+        assert (await talk.stop())["error"]["code"] == "MEDIA_FAILED"
+        clock.by_ms += 30_000
+        stopped = await talk.other.event("roomRecordingStopped")
+        (info,) = await report(bench.controller.broker)
+        assert stopped["segment"] == 1
+        assert (info["incomplete"], len(files(info)), len(mixes(info))) == (True, 2, 1)
+        assert len(still_written(tmp_path, info)) == 2
+
+        assert (await talk.started())["segment"] == 2, "nobody waits for it any longer"
+        bench.spoil("")
+
+        async def closed() -> bool:
+            clock.by_ms += 1_000
+            return not still_written(tmp_path, info)
+
+        await until(closed)
+        await talk.stopped()
+        numbers = [each["segment"] for each in await report(bench.controller.broker, 2)]
+        assert numbers == [1, 2], "one event each, whatever came later"
+
+
+async def test_the_media_plane_dies_in_mid_segment(tmp_path: Path) -> None:
+    async with faulty(tmp_path) as bench:
+        talk = await call(bench.controller)
+        bench.spoil("die=0.5*1")
+        started = await talk.started()
+        stopped = await talk.other.event("roomRecordingStopped")
+        (info,) = await report(bench.controller.broker)
+        again = await started_event(talk, 2)
+
+        assert (stopped["segment"], stopped["reason"]) == (1, "failed")
+        assert info["incomplete"] is True
+        assert info["completed"] == stopped["stoppedAt"] == max(closings(info))
+        assert stopped["startedAt"] == started["startedAt"]
+        assert 0.2 < stopped["duration"] < 2.0
+        assert (again["segment"], again["by"]) == (2, "system")
+        await talk.stopped()
+        numbers = [each["segment"] for each in await report(bench.controller.broker, 2)]
+        assert numbers == [1, 2]
+
+
+ENDS = ["endRoom", "the last one leaves"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("way", ["late:0.3", "mute"])
+async def test_a_room_ends_while_starting_and_something_was_written(
+    tmp_path: Path, way: str, end: str
+) -> None:
+    async with faulty(tmp_path, timeout_s=2) as bench:
+        talk = await starting_meeting(bench, way)
+        start = asyncio.create_task(talk.start())
+        await until(lambda: is_starting(talk))
+        await end_call(talk, end)
+        assert (await start)["error"]["code"] == "ROOM_ENDED"
+        (info,) = await report(bench.controller.broker)
+        shown = (await talk.shown())["segments"]
+
+        assert [(each["state"], each["reason"]) for each in shown] == [("stopped", "callEnded")]
+        assert len(files(info)) == 2
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_room_ends_while_starting_and_nothing_was_written(tmp_path: Path, end: str) -> None:
+    async with faulty(tmp_path) as bench:
+        talk = await starting_meeting(bench, "hang")
+        start = asyncio.create_task(talk.start())
+        await until(lambda: is_starting(talk))
+        await end_call(talk, end)
+        assert (await start)["error"]["code"] == "ROOM_ENDED"
+        failed = await talk.owner.event("roomRecordingFailed")
+
+        assert (failed["segment"], failed["final"]) == (1, True)
+        assert await talk.segments() == ["failed"]
+        assert reported(bench.controller.broker) == []
+
+
+async def test_a_room_ends_while_the_plane_hangs(tmp_path: Path) -> None:
+    async with faulty(tmp_path) as bench:
+        talk = await call(bench.controller)
+        await talk.started()
+        bench.spoil("freeze=1.2")
+        ended = await talk.service.ok("endRoom", {"room": "call"})
+        heard = [await peer.event("roomEnded") for peer in (talk.owner, talk.other)]
+
+        assert [each["state"] for each in ended["segments"]] == ["stopping"]
+        assert [each["reason"] for each in heard] == ["ended", "ended"]
+        assert (await talk.shown())["state"] == "ended"
+        assert await talk.owner.refused("startRoomRecording", {"room": "call"}) == "ROOM_ENDED"
+        assert reported(bench.controller.broker) == [], "the plane has not closed the files yet"
+        (info,) = await report(bench.controller.broker)
+        assert (info["incomplete"], len(files(info))) == (False, 2)
+        stopped = await talk.owner.event("roomRecordingStopped")
+        assert stopped["reason"] == "callEnded"
+        assert told(talk.owner, "roomRecordingStopped") == [stopped]
+
+
+async def test_a_room_ends_while_the_plane_hangs_for_longer_than_30_s(tmp_path: Path) -> None:
+    clock = Ahead()
+    async with faulty(tmp_path, clock=clock) as bench:
+        talk = await call(bench.controller)
+        await talk.started()
+        bench.spoil("stop=hang")
+        await talk.owner.ok("leaveRoom", {"room": "call"})
+        assert (await talk.other.event("roomEnded"))["reason"] == "hangup"
+        clock.by_ms += 30_000
+        (info,) = await report(bench.controller.broker)
+        assert (info["incomplete"], len(files(info))) == (True, 2)
+
+
+async def starting_meeting(bench: Faulty, way: str) -> Call:
+    """A meeting of two whose next start is spoilt."""
+    talk = await call(bench.controller, kind="meeting")
+    bench.spoil(f"start={way}*1")
+    return talk
+
+
+async def is_starting(talk: Call) -> bool:
+    """Whether a start is under way."""
+    return await talk.segments() == ["starting"]
+
+
+async def end_call(talk: Call, how: str) -> None:
+    """End the room in one of ``ENDS``."""
+    if how == "endRoom":
+        await talk.service.ok("endRoom", {"room": talk.room})
+        return
+    for peer in (talk.owner, talk.other):
+        await peer.ok("leaveRoom", {"room": talk.room})
+
+
+async def started_event(talk: Call, segment: int) -> Json:
+    """The ``roomRecordingStarted`` of that segment."""
+    frame = await talk.other.hear(
+        lambda frame: (
+            frame["payload"].get("event") == "roomRecordingStarted"
+            and frame["payload"]["payload"]["segment"] == segment
+        )
+    )
+    payload: Json = frame["payload"]["payload"]
+    return payload
+
+
+def closings(info: Json) -> list[str]:
+    """The ends of all files of a recordingInfo, as it says."""
+    kinds = [*info["video"].values(), *info["audio"].values()]
+    return [
+        file["stopTime"] for streams in kinds for each in streams.values() for file in each.values()
+    ]
