@@ -62,6 +62,18 @@ class Delivery(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that a listener was told of; there is nothing to settle.
+
+    message_id: None where the sender gave none.
+    """
+
+    routing_key: str
+    message_id: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSpec:
     """A durable queue to be there: its name and the routing keys that it is bound to.
 
@@ -103,6 +115,16 @@ class Broker(Protocol):
 
         Closing the generator stops deliveries to it: what it has not handed out goes back to the
         queue, what it has can still be settled. Closing the broker ends it.
+        """
+        ...
+
+    def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
+        """Hear what is published under these keys from now on, beside the queues; over reconnects.
+
+        At most once: nothing is kept for a listener that is away. About ``limit`` messages wait for
+        a slow one; of more the oldest are dropped. It takes nothing from any queue, and ends with
+        its process. Closing the generator, or the broker, ends it; it ends at once where the broker
+        was not opened.
         """
         ...
 

@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker, MemoryDelivery
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
 from tests.helpers import brokers
 from tests.helpers.brokers import PROMISES, BrokerBench, Promise, memory_bench, queuefile_bench
 
@@ -125,6 +126,42 @@ class PublishesWhenClosed(MemoryBroker):
         pass
 
 
+class HearsEverything(MemoryBroker):
+    """A listener is told of other keys too."""
+
+    def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
+        return super().listen((*routing_keys, "recordingInfo"), limit)
+
+
+class NeverForgetsForListeners(MemoryBroker):
+    """Keeps everything for one who hears too slowly."""
+
+    def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
+        return super().listen(routing_keys, limit * 1_000)
+
+
+class TellsOneListener(MemoryBroker):
+    """Listeners take each other's messages away."""
+
+    def _put(self, message: Message, queues: list[Any]) -> None:
+        ears, self._ears = self._ears, self._ears[:1]
+        super()._put(message, queues)
+        self._ears = ears
+
+
+class ListensToThePast(MemoryBroker):
+    """A listener hears first what was published before it came."""
+
+    async def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[Heard, None]:
+        for old in self.published:
+            if old.routing_key in routing_keys:
+                yield Heard(old.routing_key, old.message_id, old.body)
+        async for heard in super().listen(routing_keys, limit):
+            yield heard
+
+
 BROKEN: dict[Callable[[], MemoryBroker], Promise] = {
     DropsAConfirmed: brokers.messages_arrive_in_order,
     AcksEarly: brokers.what_a_lost_consumer_held_comes_back,
@@ -137,6 +174,10 @@ BROKEN: dict[Callable[[], MemoryBroker], Promise] = {
     SettlesOverAnyLink: brokers.a_delivery_cannot_be_settled_over_a_lost_link,
     CountsWhatIsOut: brokers.depth_counts_what_waits,
     PublishesWhenClosed: brokers.a_closed_connection_publishes_nothing,
+    HearsEverything: brokers.a_listener_hears_what_others_publish,
+    NeverForgetsForListeners: brokers.a_slow_listener_loses_the_oldest,
+    TellsOneListener: brokers.every_listener_hears_everything,
+    ListensToThePast: brokers.a_listener_hears_nothing_of_before,
 }
 
 

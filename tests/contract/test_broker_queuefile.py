@@ -10,14 +10,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.queuefile import broker as adapter
-from sfu_wrapper.adapters.queuefile import presence
+from sfu_wrapper.adapters.queuefile import listeners, presence
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.adapters.queuefile.presence import Presence, is_alive, sweep
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
@@ -35,6 +35,20 @@ async def main():
     await broker.open(QUEUES)
     async for delivery in broker.consume(WORK, 1):
         print(delivery.message_id, flush=True)
+
+asyncio.run(main())
+"""
+
+LISTENS = """
+import asyncio, sys
+from pathlib import Path
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+
+async def main():
+    broker = QueueFile(Path(sys.argv[1]))
+    await broker.open(())
+    async for heard in broker.listen(("progress",), 5):
+        print(heard.message_id, flush=True)
 
 asyncio.run(main())
 """
@@ -150,6 +164,79 @@ async def test_a_process_that_was_given_up_settles_nothing_and_takes_part_again(
 
 async def _changed(broker: QueueFile, holder: str) -> bool:
     return broker.holder != holder
+
+
+def count(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        (rows,) = file.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 ours
+        return int(rows)
+
+
+async def test_what_a_killed_listener_has_not_heard_goes_with_it(
+    bench: BrokerBench, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "BEAT_S", 0.05)
+    broker = await bench.connect()
+    with other_process(LISTENS, path) as process:
+        heard = asyncio.ensure_future(line(process))
+        while not heard.done():
+            await broker.publish(message(1, "progress", mandatory=False))
+            await asyncio.wait([heard], timeout=0.05)
+        os.kill(process.pid, signal.SIGSTOP)
+        await broker.publish(message(2, "progress", mandatory=False))
+        assert count(path, "notices") >= 1
+        process.kill()
+        await bench.eventually(lambda: _none(path, "listeners"))
+
+    assert count(path, "notices") == 0
+
+
+async def _none(path: Path, table: str) -> bool:
+    return count(path, table) == 0
+
+
+async def test_a_process_that_was_given_up_listens_again(
+    bench: BrokerBench, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "BEAT_S", 0.01)
+    slow, quick = await bench.connect(), await bench.connect()
+    assert isinstance(slow, QueueFile)
+    async with bench.listening(slow, "progress") as listener:
+        before = slow.holder
+        (path.parent / "queue.db.consumers" / before).unlink()  # as one does who takes it for dead
+        await bench.eventually(lambda: _changed(slow, before))
+        await listener.settle_in(quick, "progress")
+        await quick.publish(message(1, "progress", mandatory=False))
+        assert (await listener.next()).message_id == "uuid:1"
+
+
+async def test_a_file_that_cannot_be_read_is_listened_to_again(
+    bench: BrokerBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = await bench.connect()
+    async with bench.listening(broker, "progress") as listener:
+        with monkeypatch.context() as trouble:
+            trouble.setattr(listeners, "is_anything_to_hear", _unreadable)
+            waiting = asyncio.ensure_future(listener.next())
+            await bench.eventually(lambda: _logged(caplog, "queue.readFailed"))
+        await broker.publish(message(1, "progress", mandatory=False))
+        assert (await waiting).message_id == "uuid:1"
+
+
+def _unreadable(connection: sqlite3.Connection, listener: str) -> bool:
+    raise Unavailable("I/O error")
+
+
+async def test_whoever_listens_no_more_leaves_nothing_behind(
+    bench: BrokerBench, path: Path
+) -> None:
+    broker = await bench.connect()
+    async with bench.listening(broker, "progress"):
+        await broker.publish(message(1, "progress", mandatory=False))
+        assert count(path, "listeners") == 1
+    await bench.eventually(lambda: _none(path, "listeners"))
+
+    assert count(path, "notices") == 0
 
 
 async def test_a_killed_process_loses_nothing_that_was_confirmed(path: Path) -> None:

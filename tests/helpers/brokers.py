@@ -6,7 +6,7 @@ pass, run on the broken ones something in it must fail.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ import pytest
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
+from sfu_wrapper.ports.broker import Broker, Delivery, Heard, Message, QueueSpec
 
 WORK, COPY, DEAD = "work", "copy", "dead"
+PROBE = "probe"
 LIMIT = 3
 QUEUES = (
     QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=LIMIT),
@@ -57,11 +58,56 @@ class BrokerBench:
         async with asyncio.timeout(self.deadline_s):
             return [await anext(deliveries) for _ in range(count)]
 
+    @asynccontextmanager
+    async def listening(
+        self, broker: Broker, *keys: str, limit: int = 100
+    ) -> AsyncIterator["Listener"]:
+        """Somebody who listens, and who surely does so already."""
+        async with aclosing(broker.listen(keys, limit)) as heard:
+            listener = Listener(heard, self.deadline_s)
+            await listener.settle_in(broker, keys[0])
+            yield listener
+
     async def eventually(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait until it holds."""
         async with asyncio.timeout(self.deadline_s):
             while not await condition():  # noqa: ASYNC110 a broker tells nobody of its depth
                 await asyncio.sleep(0.02)
+
+
+class Listener:
+    """What is heard, but for the probes by which it is known to listen."""
+
+    def __init__(self, heard: AsyncGenerator[Heard, None], deadline_s: float) -> None:
+        self._heard = heard
+        self._deadline_s = deadline_s
+
+    async def settle_in(self, broker: Broker, key: str) -> None:
+        """Publish probes until the first is heard; nothing says when listening begins."""
+        first = asyncio.ensure_future(anext(self._heard))
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                while not first.done():
+                    with suppress(Unavailable):  # the next may come through
+                        await broker.publish(Message(key, PROBE, b"", persistent=False))
+                    await asyncio.wait([first], timeout=0.05)
+        finally:
+            first.cancel()
+            await asyncio.wait([first])
+
+    async def next(self) -> Heard:
+        """The next that is no probe."""
+        async with asyncio.timeout(self._deadline_s):
+            while (heard := await anext(self._heard)).message_id == PROBE:
+                pass
+        return heard
+
+    async def until(self, message_id: str) -> list[str | None]:
+        """What is heard up to this message, by their ids."""
+        ids: list[str | None] = []
+        while not ids or ids[-1] != message_id:
+            ids.append((await self.next()).message_id)
+        return ids
 
 
 @asynccontextmanager
@@ -333,6 +379,75 @@ async def opening_again_changes_nothing(bench: BrokerBench) -> None:
     assert numbers(await bench.take(broker)) == ["uuid:1"]
 
 
+async def a_listener_hears_what_others_publish(bench: BrokerBench) -> None:
+    publisher, controller = await bench.connect(), await bench.connect()
+    async with bench.listening(controller, "progress", "processed") as listener:
+        await publisher.publish(message(1, "processed"))
+        await publisher.publish(message(2, "recordingInfo"))
+        await publisher.publish(message(3, "progress", mandatory=False))
+
+        assert await listener.next() == Heard("processed", "uuid:1", message(1).body)
+        assert (await listener.next()).message_id == "uuid:3"
+
+
+async def listening_takes_nothing_from_the_queues(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    async with bench.listening(broker, "failed") as listener:
+        await broker.publish(message(1, "failed"))
+        await listener.next()
+        probes = len(await bench.take(broker, await broker.depth(DEAD), DEAD))
+
+    assert probes >= 2  # at least one probe, and the message
+
+
+async def every_listener_hears_everything(bench: BrokerBench) -> None:
+    one, other = await bench.connect(), await bench.connect()
+    async with bench.listening(one, "progress") as mine, bench.listening(other, "progress") as your:
+        for n in range(10):
+            await one.publish(message(n, "progress", mandatory=False))
+        everything = [f"uuid:{n}" for n in range(10)]
+
+        assert await mine.until("uuid:9") == everything
+        assert await your.until("uuid:9") == everything
+
+
+async def a_listener_hears_nothing_of_before(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1, "processed"))
+    async with bench.listening(broker, "processed") as listener:
+        await broker.publish(message(2, "processed"))
+        assert (await listener.next()).message_id == "uuid:2"
+    await broker.publish(message(3, "processed"))
+    async with bench.listening(broker, "processed") as listener:
+        await broker.publish(message(4, "processed"))
+        assert (await listener.next()).message_id == "uuid:4"
+
+
+async def a_slow_listener_loses_the_oldest(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    async with bench.listening(broker, "progress", limit=5) as listener:
+        for n in range(60):
+            await broker.publish(message(n, "progress", mandatory=False))
+        heard = await listener.until("uuid:59")
+
+    assert len(heard) <= 10  # as many may be on their way as wait
+    assert heard[-5:] == [f"uuid:{n}" for n in range(55, 60)]
+
+
+async def closing_ends_a_listener_that_waits(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    heard = broker.listen(("progress",), 5)
+    waiting = asyncio.ensure_future(anext(heard))
+    await asyncio.wait([waiting], timeout=0.1)
+    await broker.close()
+
+    async with asyncio.timeout(bench.deadline_s):
+        with pytest.raises(StopAsyncIteration):
+            await waiting
+        with pytest.raises(StopAsyncIteration):
+            await anext(broker.listen(("progress",), 5))
+
+
 Promise = Callable[[BrokerBench], Awaitable[None]]
 
 PROMISES: tuple[Promise, ...] = (
@@ -356,4 +471,10 @@ PROMISES: tuple[Promise, ...] = (
     a_closed_connection_publishes_nothing,
     closing_ends_a_consumer_that_waits,
     opening_again_changes_nothing,
+    a_listener_hears_what_others_publish,
+    listening_takes_nothing_from_the_queues,
+    every_listener_hears_everything,
+    a_listener_hears_nothing_of_before,
+    a_slow_listener_loses_the_oldest,
+    closing_ends_a_listener_that_waits,
 )

@@ -5,13 +5,13 @@
 
 import asyncio
 from bisect import insort
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from itertools import count
 
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
 
 MAX_DEPTH = 1_000_000
 
@@ -32,6 +32,14 @@ class _Queue:
     unsettled: dict[int, _Stored] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
+class _Ear:
+    """Whoever listens. heard: bounded; the oldest go first."""
+
+    routing_keys: tuple[str, ...]
+    heard: deque[Heard]
+
+
 class MemoryBroker:
     """A ``Broker`` for tests.
 
@@ -49,6 +57,7 @@ class MemoryBroker:
         self._seq = count(1)
         self._queues: dict[str, _Queue] = {}
         self._bindings: dict[str, list[str]] = {}
+        self._ears: list[_Ear] = []
         self._stirred = asyncio.Event()
 
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
@@ -93,6 +102,22 @@ class MemoryBroker:
             held[self._generation] += 1
             yield MemoryDelivery(self, source, stored, held, self._generation)
 
+    async def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[Heard, None]:
+        """See ``Broker``."""
+        ear = _Ear(routing_keys, deque(maxlen=limit))
+        self._ears.append(ear)
+        try:
+            while self._open:
+                if self.away or not ear.heard:
+                    self._stirred.clear()
+                    await self._stirred.wait()
+                    continue
+                yield ear.heard.popleft()
+        finally:
+            self._ears.remove(ear)
+
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         self._require_open()
@@ -109,6 +134,8 @@ class MemoryBroker:
         for queue in self._queues.values():
             for stored in tuple(queue.unsettled.values()):
                 self.put_back(queue, stored)
+        for ear in self._ears:
+            ear.heard.clear()
         self.stir()
 
     def stir(self) -> None:
@@ -140,6 +167,9 @@ class MemoryBroker:
         self.published.append(message)
         for queue in queues:
             queue.waiting.append(_Stored(next(self._seq), message))
+        for ear in self._ears:
+            if message.routing_key in ear.routing_keys:
+                ear.heard.append(Heard(message.routing_key, message.message_id, message.body))
         self.stir()
 
     def _require_open(self) -> None:

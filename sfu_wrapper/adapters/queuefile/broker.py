@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.queuefile import rows
+from sfu_wrapper.adapters.queuefile.listeners import Ear
 from sfu_wrapper.adapters.queuefile.presence import BEAT_S, Presence, is_alive, sweep
 from sfu_wrapper.adapters.queuefile.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.model.errors import RecordingError, Unavailable
-from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
 
 MAX_DEPTH: Final = 1_000_000
 DEADLINE_S: Final = 10.0  # longer than the database waits for another process
@@ -73,6 +74,7 @@ class QueueFile:
         self._link: _Link | None = None
         self._ward: asyncio.Task[None] | None = None
         self._consumers: set[_Consumer] = set()
+        self._ears: set[Ear] = set()
 
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
         """See ``Broker``. Raises Misconfigured too: the file is damaged or of a newer release."""
@@ -100,6 +102,20 @@ class QueueFile:
         finally:
             self._consumers.discard(consumer)
             consumer.close()
+
+    async def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[Heard, None]:
+        """See ``Broker``."""
+        ear = Ear(self, routing_keys, limit)
+        self._ears.add(ear)
+        try:
+            while self._link is not None:
+                for heard in await ear.next():
+                    yield heard
+        finally:
+            self._ears.discard(ear)
+            ear.close()
 
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
@@ -142,6 +158,8 @@ class QueueFile:
         """There may be something to deliver."""
         for consumer in self._consumers:
             consumer.stirred.set()
+        for ear in self._ears:
+            ear.stirred.set()
 
     def _open_link(self) -> _Link:
         if self._link is None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sfu_wrapper.adapters.queuefile import listeners
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
 
@@ -60,6 +61,7 @@ def publish(connection: sqlite3.Connection, message: Message, max_depth: int) ->
         if depth >= max_depth:
             raise Unavailable(f"{queue} is full", depth=depth)
         _put(connection, queue, message)
+    listeners.tell(connection, message)
 
 
 def _put(connection: sqlite3.Connection, queue: str, message: Message) -> None:
@@ -101,13 +103,14 @@ def hand_back(connection: sqlite3.Connection, taken: Taken) -> None:
 
 
 def free(connection: sqlite3.Connection, holder: str) -> None:
-    """Everything that a dead holder had waits again."""
+    """Everything that a dead holder had waits again, and it listens no more."""
     queues = connection.execute(
         "SELECT DISTINCT queue FROM messages WHERE holder = ?", (holder,)
     ).fetchall()
     _free(connection, "holder = ?", (holder,))
     for (queue,) in queues:
         bury(connection, queue)
+    listeners.dismiss(connection, holder)
 
 
 def overdue(connection: sqlite3.Connection, now_ms: int) -> list[tuple[int, str]]:
@@ -146,6 +149,7 @@ def bury(connection: sqlite3.Connection, queue: str) -> None:
         # Not bounded by depth: it only moves, and must not be lost.
         for (target,) in _bound(connection, key):
             _put(connection, target, message)
+        listeners.tell(connection, message)
         connection.execute("DELETE FROM messages WHERE seq = ?", (seq,))
 
 
@@ -165,8 +169,8 @@ def _require(changed: int) -> None:
 
 
 def holders(connection: sqlite3.Connection) -> set[str]:
-    """Everybody to whom something is delivered."""
-    sql = "SELECT DISTINCT holder FROM messages WHERE holder IS NOT NULL"
+    """Everybody to whom something is delivered, or who listens."""
+    sql = "SELECT holder FROM messages WHERE holder IS NOT NULL UNION SELECT holder FROM listeners"
     return {holder for (holder,) in connection.execute(sql)}
 
 

@@ -3,6 +3,7 @@
 A message stands once in each queue that takes it. ``seq`` is its place in the queue, also after it
 was handed back. ``holder`` is the presence (``presence``) that it is delivered to, ``returned`` how
 often it came back unsettled. Triggers keep ``queues.depth``, unsettled messages included.
+What listeners are told (``listeners``) stands apart, goes with their process, and is never kept.
 """
 
 from typing import Final
@@ -53,4 +54,26 @@ _FIRST: Final = (
     """,
 )
 
-MIGRATIONS: Final = (_FIRST,)
+_LISTENERS: Final = (
+    """
+    CREATE TABLE listeners (
+        routing_key TEXT NOT NULL,
+        listener TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        most INTEGER NOT NULL,
+        PRIMARY KEY (routing_key, listener)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE notices (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        listener TEXT NOT NULL,
+        routing_key TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        body BLOB NOT NULL
+    )
+    """,
+    "CREATE INDEX notices_waiting ON notices (listener, seq)",
+)
+
+MIGRATIONS: Final = (_FIRST, _LISTENERS)

@@ -7,18 +7,25 @@ once it is back. Exchange, queues and bindings are declared again with every lin
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from sfu_wrapper.adapters.rabbitmq.foreign import translated
 from sfu_wrapper.adapters.rabbitmq.link import CONNECT_S, Link, connect
-from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery, Subscription, subscribe
+from sfu_wrapper.adapters.rabbitmq.subscription import (
+    RabbitDelivery,
+    Subscription,
+    overhear,
+    subscribe,
+)
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
 
 PUBLISH_S: Final = 5.0
 BACK_OFF_S: Final = (0.2, 5.0)  # first, longest; doubled each time, with jitter
+_LISTEN_AGAIN_S: Final = (1.0, 30.0)  # the same; this user may not be allowed to
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +72,41 @@ class RabbitBroker:
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[RabbitDelivery, None]:
         """See ``Broker``."""
         while self._keeper is not None:
-            subscription = await self._subscribe(queue, prefetch)
+            subscription = await self._subscribe(
+                queue, lambda link: subscribe(link, queue, prefetch), 1.0
+            )
             if subscription is None:
                 continue
             self._subscriptions.add(subscription)
             try:
                 while (delivery := await subscription.next()) is not None:
                     yield delivery
+            finally:
+                self._subscriptions.discard(subscription)
+                await subscription.close()
+
+    async def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[Heard, None]:
+        """See ``Broker``."""
+        first_s, longest_s = _LISTEN_AGAIN_S
+        pause_s = first_s
+        while self._keeper is not None:
+            subscription = await self._subscribe(
+                "notices",
+                lambda link: overhear(link, self._exchange, routing_keys, limit),
+                pause_s,
+            )
+            if subscription is None:
+                pause_s = min(pause_s * 2, longest_s)
+                continue
+            pause_s = first_s
+            self._subscriptions.add(subscription)
+            try:
+                while (delivery := await subscription.next()) is not None:
+                    with suppress(Unavailable):  # its queue went with the link
+                        await delivery.ack()
+                    yield Heard(delivery.routing_key, delivery.message_id, delivery.body)
             finally:
                 self._subscriptions.discard(subscription)
                 await subscription.close()
@@ -115,14 +150,16 @@ class RabbitBroker:
     def _up(self) -> bool:
         return self._link is not None and self._link.usable
 
-    async def _subscribe(self, queue: str, prefetch: int) -> Subscription | None:
-        """None where it did not work; then a moment has passed."""
+    async def _subscribe(
+        self, queue: str, begin: Callable[[Link], Awaitable[Subscription]], pause_s: float
+    ) -> Subscription | None:
+        """None where it did not work; then about ``pause_s`` has passed."""
         try:
-            return await subscribe(await self._linked(), queue, prefetch)
+            return await begin(await self._linked())
         except Unavailable as error:
             if self._keeper is not None:
                 log.warning("broker.cannotConsume", extra={"queue": queue, "error": error.detail})
-                await asyncio.sleep(_jittered(1.0))
+                await asyncio.sleep(_jittered(pause_s))
             return None
 
     async def _set(self, link: Link | None) -> None:

@@ -5,6 +5,7 @@ broker has given it to somebody else.
 """
 
 import asyncio
+import uuid
 from contextlib import suppress
 from typing import Final
 
@@ -15,6 +16,8 @@ from sfu_wrapper.adapters.rabbitmq.link import Link
 from sfu_wrapper.model.errors import Unavailable
 
 _SUBSCRIBE_S: Final = 10.0
+_LISTENER: Final = "sfu_wrapper.notices"  # a name of ours, for whoever permits names by pattern
+_LISTEN_PREFETCH: Final = 100
 
 
 class Subscription:
@@ -84,6 +87,30 @@ async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
             channel = await link.channel()
             await channel.set_qos(prefetch_count=prefetch)
             subscription = Subscription(channel, await channel.get_queue(queue, ensure=False))
+            await subscription.start()
+            return subscription
+
+
+async def overhear(
+    link: Link, exchange: str, routing_keys: tuple[str, ...], limit: int
+) -> Subscription:
+    """Begin to consume from a queue of our own, which goes with the link. Raises Unavailable.
+
+    limit: messages that wait at the broker; here as many more at most.
+    """
+    with translated("listening"):
+        async with asyncio.timeout(_SUBSCRIBE_S):
+            channel = await link.channel()
+            await channel.set_qos(prefetch_count=min(limit, _LISTEN_PREFETCH))
+            queue = await channel.declare_queue(
+                f"{_LISTENER}.{uuid.uuid4().hex}",
+                exclusive=True,
+                auto_delete=True,
+                arguments={"x-max-length": limit, "x-overflow": "drop-head"},
+            )
+            for key in routing_keys:
+                await queue.bind(exchange, routing_key=key)
+            subscription = Subscription(channel, queue)
             await subscription.start()
             return subscription
 

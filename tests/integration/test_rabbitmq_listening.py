@@ -1,0 +1,51 @@
+"""What listening promises on a real RabbitMQ: over reconnects, and with nothing left behind."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.helpers.brokers import BrokerBench, message
+from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+async def bench(rabbitmq: RabbitServer) -> AsyncIterator[BrokerBench]:
+    names = Names()
+    bench = BrokerBench(lambda: ApartBroker(rabbitmq.url, names), deadline_s=60)
+    yield bench
+    await bench.close()
+
+
+def listeners(server: RabbitServer) -> list[str]:
+    """Their queues: how long each may become, and whether it is exclusive and goes by itself."""
+    shown = server.ctl("list_queues", "name", "exclusive", "auto_delete", "arguments")
+    return [line for line in shown.splitlines() if "sfu_wrapper.notices." in line]
+
+
+async def test_a_listener_hears_again_once_the_broker_is_back(
+    bench: BrokerBench, rabbitmq: RabbitServer
+) -> None:
+    broker, other = await bench.connect(), await bench.connect()
+    async with bench.listening(broker, "progress") as listener:
+        rabbitmq.kill()
+        rabbitmq.start()
+        await listener.settle_in(other, "progress")
+        await other.publish(message(1, "progress", mandatory=False))
+
+        assert (await listener.next()).message_id == "uuid:1"
+
+
+async def test_a_listener_has_a_bounded_queue_that_goes_with_it(
+    bench: BrokerBench, rabbitmq: RabbitServer
+) -> None:
+    broker = await bench.connect()
+    before = listeners(rabbitmq)
+    async with bench.listening(broker, "progress", limit=7):
+        (queue,) = set(listeners(rabbitmq)) - set(before)
+    after = listeners(rabbitmq)
+
+    assert queue.split("\t")[1:3] == ["true", "true"]
+    assert '{"x-max-length",7}' in queue
+    assert after == before
