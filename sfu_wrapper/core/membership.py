@@ -139,13 +139,10 @@ def end(turn: Turn, reason: EndReason) -> None:
         end_reason=reason,
     )
     refuse_starts(turn, Code.ROOM_ENDED, "the room has ended")
-    match room.capture:
-        case Phase.STARTING | Phase.RECORDING:
-            stop(turn, StopReason.CALL_ENDED)
-        case Phase.IDLE:
-            turn.ask(CloseMediaRoom(room.uuid))
-        case Phase.STOPPING:
-            pass  # closed when its stop is decided
+    if room.capture in (Phase.STARTING, Phase.RECORDING):
+        stop(turn, StopReason.CALL_ENDED)
+    elif room.capture is Phase.IDLE:  # otherwise closed when its stop is decided
+        turn.ask(CloseMediaRoom(room.uuid))
 
 
 def refuse_starts(turn: Turn, code: Code, detail: str) -> None:

@@ -144,14 +144,11 @@ def stop(turn: Turn, reason: StopReason, by: UserId | None = None) -> None:
 def release(turn: Turn, segment: Segment) -> Segment:
     """Close the captures that surely write nothing, ask the others to stop."""
     for capture in segment.captures:
-        match capture.state:
-            case CaptureState.FAILED if not capture.unanswered:
-                done = replace(capture, state=CaptureState.CLOSED, due_ms=None)
-                segment = turn.put_capture(segment, done)
-            case CaptureState.ASKED | CaptureState.RUNNING | CaptureState.FAILED:
-                segment = stop_capture(turn, segment, capture)
-            case CaptureState.STOPPING | CaptureState.CLOSED:
-                pass
+        if capture.state is CaptureState.FAILED and not capture.unanswered:
+            done = replace(capture, state=CaptureState.CLOSED, due_ms=None)
+            segment = turn.put_capture(segment, done)
+        else:
+            segment = stop_capture(turn, segment, capture)
     return segment
 
 
@@ -235,11 +232,11 @@ def _confirm(turn: Turn, segment: Segment) -> None:
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "started"))
     segment = turn.put_segment(replace(segment, ran=True, resumed=False))
-    for waiting in _take(turn, Want.START):
+    starts = _take(turn, Want.START)
+    for waiting in starts:
         turn.reply(waiting.ref, Started(room.id, segment))
+    if starts or room.wanted is not None:
         turn.room = replace(turn.room, wanted=Wanted(segment.type))
-    if turn.room.wanted is not None:
-        turn.room = replace(turn.room, wanted=Wanted(turn.room.wanted.type))
     note = RecordingStarted(room.id, room.uuid, segment)
     turn.notify(note)
     turn.announce(note)

@@ -99,17 +99,12 @@ def _resume_segment(turn: Turn, segment: Segment, due_ms: int) -> None:
         )
     )
     for capture in segment.captures:
-        match capture.state:
-            case CaptureState.ASKED | CaptureState.RUNNING:
-                asked = replace(capture, state=CaptureState.ASKED, due_ms=due_ms)
-                segment = turn.put_capture(segment, asked)
-                ref = turn.room.ref(segment, capture.medium)
-                turn.ask(ResumeCapture(ref, capture.files))
-            case CaptureState.STOPPING | CaptureState.FAILED:
-                due = replace(capture, due_ms=turn.at.mono_ms)
-                segment = turn.put_capture(segment, due)
-            case CaptureState.CLOSED:
-                pass
+        if capture.state in (CaptureState.ASKED, CaptureState.RUNNING):
+            asked = replace(capture, state=CaptureState.ASKED, due_ms=due_ms)
+            segment = turn.put_capture(segment, asked)
+            turn.ask(ResumeCapture(turn.room.ref(segment, capture.medium), capture.files))
+        elif capture.state is not CaptureState.CLOSED:
+            segment = turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
 
 
 def _rebased(turn: Turn, moment: Moment) -> Moment:

@@ -232,3 +232,15 @@ def test_a_room_without_segments_ignores_the_plane() -> None:
     call.plane_back()
 
     assert call.room == before
+
+
+def test_what_is_lost_of_a_segment_that_failed_is_reported() -> None:
+    call = established()
+    call.start()
+    call.wait(5_000)
+    call.confirm(AUDIO)
+    call.lose(AUDIO)
+    call.close(VIDEO)
+
+    (info,) = call.infos
+    assert (info.incomplete, len(info.audio), info.missing) == (True, 1, (VIDEO,))

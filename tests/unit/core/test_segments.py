@@ -390,3 +390,22 @@ def test_a_shutdown_takes_no_start() -> None:
     call.terminate()
 
     assert refusal(call, "start") == "OVERLOADED"
+
+
+def test_an_automatic_start_that_was_stopped_meanwhile_runs_only_to_be_stopped() -> None:
+    call = automatic()
+    stop = call.stop()
+    call.confirm()
+    call.close()
+    call.wait(60_000)
+
+    assert isinstance(call.answer(stop), Stopped)
+    assert [segment.outcome for segment in call.room.segments] == [Outcome.STOPPED]
+
+
+def test_a_room_that_a_user_created_has_no_service_to_tell() -> None:
+    call = established(creator=None)
+    call.start()
+    call.confirm()
+
+    assert call.audience(RecordingStarted) == [{ALICE, BOB}]
