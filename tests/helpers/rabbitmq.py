@@ -74,6 +74,11 @@ class RabbitServer:
         self._node = _spawn(server, self._environment(), self._folder / "node.log")
         self._wait(self.port, b"AMQP\x00\x00\x09\x01")
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the node runs; it may be paused."""
+        return self._node is not None and self._node.poll() is None
+
     def kill(self) -> None:
         """End the node at once, as a crash does."""
         if self._node is not None:
@@ -205,11 +210,18 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """One node for the whole run; a test that kills it starts it again."""
+def _one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
     server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
     try:
         server.start()
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def rabbitmq(_one_server: RabbitServer) -> RabbitServer:
+    """One node for the whole run, up again whatever the test before did to it."""
+    if not _one_server.is_up:
+        _one_server.start()
+    return _one_server

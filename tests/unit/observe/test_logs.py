@@ -146,7 +146,7 @@ def test_libraries_speak_from_warnings_on(stream: io.StringIO) -> None:
     set_up(LogSettings("debug"), stream)
 
     logging.getLogger("aio_pika").info("chatter")
-    logging.getLogger("aio_pika").warning("trouble")
+    logging.getLogger("some_library").warning("trouble")
     assert [line.split()[2] for line in written(stream)] == ["trouble"]
 
 
