@@ -1,16 +1,13 @@
 """The controller is killed in mid-segment, again and again: no segment is lost, none is doubled."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
-from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.live import DOMAIN, Peer, connected
-from tests.helpers.processes import Command, environment, free_port, start
+from tests.helpers.processes import environment, free_port, queued, serve
 
 KILLS = 10
 BACK_S = 5.0  # what is promised: from its death until it accepts connections again
@@ -25,7 +22,7 @@ async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
     controller = await serve(env)
     async with connected(url, "room-service", "service") as service:
         await service.ok("createRoom", {"id": "call", "owner": "alice", "domain": DOMAIN})
-    numbers = []
+    numbers: list[int] = []
     for round_ in range(KILLS + 1):
         async with connected(url, "alice") as alice, connected(url, "bob") as bob:
             if round_ == 0:
@@ -41,18 +38,11 @@ async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
             assert asyncio.get_running_loop().time() - died_s < BACK_S
     assert await controller.terminate() == 0
 
-    events = await queued(tmp_path / "state" / "queue.db")
+    events = await queued(tmp_path)
     assert numbers == list(range(1, KILLS + 2))
     assert [event["recordingInfo"]["segment"] for event in events] == numbers
     for event in events:
         assert written(tmp_path, event), "an event without any media that was written"
-
-
-async def serve(env: dict[str, str]) -> Command:
-    """A controller that is ready."""
-    command = await start(env, "serve")
-    await command.logged("ready")
-    return command
 
 
 async def join(*peers: Peer) -> None:
@@ -70,20 +60,6 @@ async def running_segment(peer: Peer, *, after: int) -> int:
             if recording["active"] and recording["segment"] != after:
                 return int(recording["segment"])
             await asyncio.sleep(0.05)
-
-
-async def queued(file: Path) -> list[dict[str, Any]]:
-    """What waits in processing_queue, repeats dropped, in order."""
-    broker = QueueFile(file)
-    await broker.open((QueueSpec("processing_queue", ("recordingInfo",)),))
-    found: dict[str | None, dict[str, Any]] = {}
-    for _ in range(await broker.depth("processing_queue")):
-        async for delivery in broker.consume("processing_queue", 1):
-            found.setdefault(delivery.message_id, json.loads(delivery.body))
-            await delivery.ack()
-            break
-    await broker.close()
-    return list(found.values())
 
 
 def written(folder: Path, event: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from tests.helpers.calls import (
     Call,
     Faulty,
     call,
+    closings,
     faulty,
     files,
     mixes,
@@ -203,11 +204,3 @@ async def started_event(talk: Call, segment: int) -> Json:
     )
     payload: Json = frame["payload"]["payload"]
     return payload
-
-
-def closings(info: Json) -> list[str]:
-    """The ends of all files of a recordingInfo, as it says."""
-    kinds = [*info["video"].values(), *info["audio"].values()]
-    return [
-        file["stopTime"] for streams in kinds for each in streams.values() for file in each.values()
-    ]

@@ -200,6 +200,14 @@ def mixes(info: Json) -> list[str]:
     return [file["filename"] for files in mixed for file in files.values()]
 
 
+def closings(info: Json) -> list[str]:
+    """The ends of all files of a recordingInfo, as it says."""
+    kinds = [*info["video"].values(), *info["audio"].values()]
+    return [
+        file["stopTime"] for streams in kinds for each in streams.values() for file in each.values()
+    ]
+
+
 def still_written(folder: Path, info: Json) -> list[str]:
     """The video files of a recordingInfo that somebody has open for writing."""
     paths = {str(folder / "raw" / name.lstrip("/")): name for name in files(info)}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.live import SECRET
 
 READY_S = 30.0  # a deadline, not a measurement: machines are shared
@@ -107,3 +109,24 @@ async def start(env: Mapping[str, str], *arguments: str) -> Command:
     command = Command(process)
     command._reader = asyncio.create_task(command.read())
     return command
+
+
+async def serve(env: Mapping[str, str]) -> Command:
+    """A controller that accepts connections."""
+    command = await start(env, "serve")
+    await command.logged("ready")
+    return command
+
+
+async def queued(folder: Path) -> list[dict[str, Any]]:
+    """What waits in the processing_queue of an installation, repeats dropped, in order."""
+    broker = QueueFile(folder / "state" / "queue.db")
+    await broker.open((QueueSpec("processing_queue", ("recordingInfo",)),))
+    found: dict[str | None, dict[str, Any]] = {}
+    for _ in range(await broker.depth("processing_queue")):
+        async for delivery in broker.consume("processing_queue", 1):
+            found.setdefault(delivery.message_id, json.loads(delivery.body))
+            await delivery.ack()
+            break
+    await broker.close()
+    return list(found.values())
