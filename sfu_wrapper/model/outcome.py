@@ -1,4 +1,4 @@
-"""What became of one segment (events.md, "processed, failed"); ``wire.processed`` has the JSON."""
+"""What becomes of one segment (events.md, "processed, failed"); ``wire.processed`` has the JSON."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,3 +76,20 @@ class Failed:
     file: str | None
     attempts: int
     kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far the work on one segment has come.
+
+    percent: of this stage. eta_s: until the end of it, as far as can be told.
+    """
+
+    uuid: RoomUuid
+    segment: SegmentNo
+    stage: str
+    percent: float
+    eta_s: float | None
+
+
+News = JobProgress | Processed | Failed

@@ -20,7 +20,8 @@ from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
 from sfu_wrapper.service.lease import LEASE_S, Holder
-from sfu_wrapper.service.processor import Done, job_of
+from sfu_wrapper.service.processor import Done, Progress, job_of
+from sfu_wrapper.service.progress import reporting
 from sfu_wrapper.wire.processed import encode_failed, encode_poison
 from sfu_wrapper.wire.recordinginfo import parse_event
 
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 class Processing(Protocol):
     """What a worker has done with a segment; ``service.processor.Processor`` is it."""
 
-    async def process(self, info: SegmentInfo, *, attempts: int) -> Done:
+    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
         """Make and deliver everything of one segment. Raises JobFailed."""
         ...
 
@@ -57,7 +58,8 @@ class WorkerSettings:
 
     queue: what it reads, one of its declared queues. concurrency: segments side by side.
     drain_s: how long what runs may go on once it was told to stop. clean_raw: whether raw files go
-    after success. lease_s: how long a dead worker's segments stay taken.
+    after success. lease_s: how long a dead worker's segments stay taken. progress_s: shortest time
+    between two ``progress`` messages of one job.
     """
 
     queue: str = "processing_queue"
@@ -66,6 +68,7 @@ class WorkerSettings:
     drain_s: float = 60.0
     clean_raw: bool = True
     lease_s: float = LEASE_S
+    progress_s: float = 1.0
 
 
 class Worker:
@@ -207,7 +210,9 @@ class Worker:
 
     async def _work(self, info: SegmentInfo, delivery: Delivery) -> None:
         segment = f"{info.uuid}:{info.segment or 1}"
-        done, failed = await self._attempts(info, delivery.deliveries)
+        every_s = self._settings.progress_s
+        async with reporting(self._broker, self._clock, info, every_s) as progress:
+            done, failed = await self._attempts(info, delivery.deliveries, progress)
         if done is not None:
             await self._tell("processed", f"{segment}:processed", done.message, info.room)
         elif failed is not None:
@@ -216,7 +221,7 @@ class Worker:
             await self._clean(info)
 
     async def _attempts(
-        self, info: SegmentInfo, deliveries: int
+        self, info: SegmentInfo, deliveries: int, progress: Progress
     ) -> tuple[Done | None, Failed | None]:
         """One of both: what came of it, or why nothing did."""
         if self._limit is not None and deliveries >= self._limit:
@@ -225,7 +230,7 @@ class Worker:
         attempt = 1
         while True:
             try:
-                return await self._processing.process(info, attempts=attempt), None
+                done = await self._processing.process(info, attempts=attempt, progress=progress)
             except Exception as error:
                 failure = as_failure(error)
                 log.warning(
@@ -233,6 +238,8 @@ class Worker:
                     extra={"uuid": info.uuid, "attempt": attempt, "code": failure.code},
                     exc_info=not isinstance(error, RecordingError),
                 )
+            else:
+                return done, None
             pause_s = pause_before_next(self._settings.retry, attempt, failure)
             if pause_s is None:
                 return None, await self._processing.failure(info, failure, attempt)

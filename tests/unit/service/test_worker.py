@@ -19,7 +19,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.processor import Done, job_of
+from sfu_wrapper.service.processor import Done, Progress, job_of
 from sfu_wrapper.service.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event
@@ -64,13 +64,16 @@ class Bench:
         self.tried: list[tuple[str, int]] = []
         self.cleaned: list[tuple[str, bool]] = []
         self.outcomes: dict[str, list[Exception]] = {}
+        self.percents: tuple[float, ...] = ()
         self.gate: asyncio.Event | None = None
         self.running: list[str] = []
         self.most_at_once = 0
         self.most_of_one = 0
 
-    async def process(self, info: SegmentInfo, *, attempts: int) -> Done:
+    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
         """See ``Processing``."""
+        for percent in self.percents:
+            progress("compose", percent)
         job = job_of(info)
         self.tried.append((job, attempts))
         self.running.append(job)
@@ -166,6 +169,21 @@ async def test_a_segment_is_processed_told_settled_and_cleaned(bench: Bench) -> 
     assert json.loads(message.body)["status"] == "processed"
     assert bench.cleaned == [("uuid-1:2", True)]
     assert await bench.broker.depth(WORK) == 0
+
+
+async def test_whoever_listens_hears_how_far_it_is_and_nothing_after_the_result(
+    bench: Bench,
+) -> None:
+    bench.percents = (1, 2, 3)
+    await bench.ask(segment(2))
+    await bench.once()
+
+    keys = [message.routing_key for message in bench.broker.published]
+    assert keys == ["recordingInfo", "progress", "processed"]
+    (message,) = bench.told("progress")
+    assert message.message_id == "uuid-1:2:progress:1"
+    assert not message.persistent
+    assert not message.mandatory
 
 
 async def test_raw_files_stay_where_they_are_wanted(bench: Bench) -> None:

@@ -1,0 +1,134 @@
+"""How far a job is: told seldom, as it is by then, and never in the way of the job."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.outcome import JobProgress
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.broker import Heard, Message
+from sfu_wrapper.service.progress import reporting
+from sfu_wrapper.wire.progress import parse_progress
+
+DEADLINE_S = 10
+INFO = SegmentInfo(
+    room=RoomId("room"),
+    uuid=RoomUuid("uuid-1"),
+    confbridge_id=ConfbridgeId("bridge"),
+    segment=None,
+    started_ms=1_590_392_548_633,
+    completed_ms=1_590_392_563_826,
+)
+
+
+class Clock:
+    """Moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def now(self) -> Moment:
+        return Moment(1_590_392_600_000 + self.ms, self.ms)
+
+
+async def following(heard: AsyncGenerator[Heard, None]) -> JobProgress:
+    async with asyncio.timeout(DEADLINE_S):
+        return parse_progress((await anext(heard)).body)
+
+
+async def test_the_latest_is_told_and_when_it_will_be_done() -> None:
+    broker, clock = MemoryBroker(), Clock()
+    await broker.open(())
+    async with (
+        aclosing(broker.listen(("progress",), 100)) as heard,
+        reporting(broker, clock, INFO, 0.0) as progress,
+    ):
+        waiting = asyncio.ensure_future(following(heard))
+        await asyncio.sleep(0)
+        progress("preprocess", 0)
+        first = await waiting
+        progress("compose", 10)
+        clock.ms += 3000
+        progress("compose", 25)
+        progress("compose", 40.06)
+        second = await following(heard)
+        progress("compose", 5)  # another attempt
+        third = await following(heard)
+
+    one = SegmentNo(1)
+    assert first == JobProgress(INFO.uuid, one, "preprocess", 0, None)
+    assert second == JobProgress(INFO.uuid, one, "compose", 40.1, 6.0)
+    assert third == JobProgress(INFO.uuid, one, "compose", 5, None)
+    assert [message.message_id for message in broker.published] == [
+        "uuid-1:1:progress:1",
+        "uuid-1:1:progress:2",
+        "uuid-1:1:progress:3",
+    ]
+
+
+async def test_no_more_than_one_is_told_in_each_span_of_time() -> None:
+    broker = MemoryBroker()
+    await broker.open(())
+    async with reporting(broker, Clock(), INFO, 3600) as progress:
+        progress("compose", 1)
+        async with asyncio.timeout(DEADLINE_S):
+            while not broker.published:  # noqa: ASYNC110 nothing else to wait on
+                await asyncio.sleep(0.001)
+        for percent in range(100):
+            progress("compose", percent)
+            await asyncio.sleep(0)
+
+    assert len(broker.published) == 1
+
+
+async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
+    broker = MemoryBroker()
+    await broker.open(())
+    broker.away = True
+    async with asyncio.timeout(DEADLINE_S), reporting(broker, Clock(), INFO, 0.0) as progress:
+        for percent in range(20):
+            progress("compose", percent)
+            await asyncio.sleep(0.001)
+        broker.away = False
+        progress("compose", 50)
+        while not broker.published:  # noqa: ASYNC110 nothing else to wait on
+            await asyncio.sleep(0.001)
+
+    assert parse_progress(broker.published[-1].body).percent == 50
+
+
+async def test_a_broker_that_hangs_is_not_waited_for() -> None:
+    class Hanging(MemoryBroker):
+        async def publish(self, message: Message) -> None:
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(DEADLINE_S):
+        async with reporting(Hanging(), Clock(), INFO, 0.0) as progress:
+            progress("compose", 1)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> None:
+    class Buggy(MemoryBroker):
+        async def publish(self, message: Message) -> None:
+            raise ValueError("a bug")
+
+    with caplog.at_level(logging.ERROR):
+        async with reporting(Buggy(), Clock(), INFO, 0.0) as progress:
+            progress("compose", 1)
+            await asyncio.sleep(0.01)
+            progress("compose", 2)
+
+    assert caplog.messages == ["job.progressBroke"]
+
+
+async def test_what_fails_within_is_raised_as_it_is() -> None:
+    with pytest.raises(ValueError, match="of the job"):
+        async with reporting(MemoryBroker(), Clock(), INFO, 0.0):
+            raise ValueError("of the job")
