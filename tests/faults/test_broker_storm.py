@@ -5,7 +5,7 @@ import json
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -153,15 +153,16 @@ async def arrived(url: str) -> dict[str, list[int]]:
     await broker.open((QueueSpec("processing_queue", ("recordingInfo",)),))
     seen: set[str | None] = set()
     rooms: dict[str, list[int]] = {}
-    for _ in range(await broker.depth("processing_queue")):
-        async for delivery in broker.consume("processing_queue", 1):
+    left = await broker.depth("processing_queue")
+    async with aclosing(broker.consume("processing_queue", 1)) as deliveries:
+        while left:
+            delivery = await anext(deliveries)
+            left -= 1
             event = json.loads(delivery.body)
             if delivery.message_id not in seen:
                 seen.add(delivery.message_id)
-                rooms.setdefault(event["conferenceId"], []).append(
-                    event["recordingInfo"]["segment"]
-                )
+                number = event["recordingInfo"]["segment"]
+                rooms.setdefault(event["conferenceId"], []).append(number)
             await delivery.ack()
-            break
     await broker.close()
     return rooms

@@ -8,7 +8,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,10 +123,12 @@ async def queued(folder: Path) -> list[dict[str, Any]]:
     broker = QueueFile(folder / "state" / "queue.db")
     await broker.open((QueueSpec("processing_queue", ("recordingInfo",)),))
     found: dict[str | None, dict[str, Any]] = {}
-    for _ in range(await broker.depth("processing_queue")):
-        async for delivery in broker.consume("processing_queue", 1):
+    left = await broker.depth("processing_queue")
+    async with aclosing(broker.consume("processing_queue", 1)) as deliveries:
+        while left:
+            delivery = await anext(deliveries)
+            left -= 1
             found.setdefault(delivery.message_id, json.loads(delivery.body))
             await delivery.ack()
-            break
     await broker.close()
     return list(found.values())
