@@ -133,6 +133,7 @@ def end(turn: Turn, reason: EndReason) -> None:
         turn.room,
         life=advance(room.life, "end"),
         participants=(),
+        farewell=tuple(participant.key for participant in room.participants),
         wanted=None,
         open_by_ms=None,
         ended_ms=turn.at.wall_ms,

@@ -214,7 +214,8 @@ class Room:
     """One room, from createRoom to the last of its segments' events.
 
     flag: the record flag as given. creator: the service identity that created it, if one did.
-    members: whoever took part at any time. decision: as it was at establishment.
+    members: whoever took part at any time. farewell: who still took part when it ended, to be told
+    of the end of its last segment too. decision: as it was at establishment.
     open_by_ms: monotonic; when a room that is still waiting ends by itself.
     halted: the controller is shutting down; nothing is started.
     """
@@ -234,6 +235,7 @@ class Room:
     capture: Phase = Phase.IDLE
     participants: tuple[Participant, ...] = ()
     members: tuple[UserKey, ...] = ()
+    farewell: tuple[UserKey, ...] = ()
     segments: tuple[Segment, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     wanted: Wanted | None = None

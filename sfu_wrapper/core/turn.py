@@ -63,6 +63,7 @@ class Turn:
     def _everybody(self) -> tuple[UserKey, ...]:
         room = self.room
         keys = [participant.key for participant in room.participants]
+        keys.extend(room.farewell)
         keys.append(room.owner_key)
         if room.creator is not None:
             keys.append(room.creator)

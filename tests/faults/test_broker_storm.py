@@ -127,7 +127,7 @@ async def toggle(
         assert started["segment"] == number
         answered[weather.phase] += 1
         if not storm.done():
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2.2)
 
 
 async def said(http_url: str, status: str) -> str:

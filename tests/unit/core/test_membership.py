@@ -13,6 +13,7 @@ from sfu_wrapper.core.effects import (
     ParticipantJoined,
     ParticipantLeft,
     ParticipantMedia,
+    RecordingStopped,
     RoomEnded,
     RoomEstablished,
 )
@@ -186,6 +187,16 @@ def test_stays_of_a_segment_are_those_of_its_participants() -> None:
 
 
 # the end
+
+
+def test_who_was_there_at_the_end_hears_of_the_end_of_the_recording_too() -> None:
+    call = recording()
+    call.join(CAROL)
+    call.forget()
+    call.end()
+    call.close()
+
+    assert call.audience(RecordingStopped) == [{ALICE, BOB, CAROL, SERVICE.key}]
 
 
 def test_the_last_but_one_to_leave_a_direct_call_hangs_up_the_last() -> None:
