@@ -18,7 +18,7 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.ids import RoomUuid, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
@@ -36,6 +36,7 @@ BATCH_LIMIT = 64  # events that share one commit
 MAILBOX_LIMIT = 1_000  # requests that one room lets wait
 RETRY_S = 1.0  # before facts are applied again that could not be stored
 MIN_TIMER_S = 0.005
+NOT_NOW = Refusal(Code.OVERLOADED, "nothing can be stored right now; try again")
 
 log = logging.getLogger(__name__)
 
@@ -44,27 +45,33 @@ Apply = Callable[[Room | None, Moment], tuple[Room, tuple[Effect, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to apply. ref: the request that it is, if it is one. undo: when not stored."""
+    """Something to apply.
+
+    ref: the request that it is, if it is one. undo: called when it was not applied or not stored.
+    joins: who comes in by it.
+    """
 
     apply: Apply
     ref: RequestRef | None = None
     undo: Callable[[], None] | None = None
+    joins: UserKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Something that only reads, in its place among the others."""
+    """Something that only reads, in its place among the others. It raises nothing."""
 
     read: Callable[[Room | None], None]
 
 
 @dataclass(slots=True)
 class Draft:
-    """What one commit will hold."""
+    """What one commit will hold. answers: encoded, and whether each is kept for repeats."""
 
     room: Room | None
     items: list[Item] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    answers: list[tuple[RequestRef, bytes, bool]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +98,19 @@ class RoomActor:
         self.room = room
         self._around = around
         self._mailbox: deque[Item | Look] = deque()
-        self._committing = False
+        self._committing: Draft | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is being stored."""
-        return not self._committing and not self._mailbox
+        return self._committing is None and not self._mailbox
+
+    def joining(self, user: UserKey) -> bool:
+        """Whether the user has asked to come in, and that is not stored yet."""
+        under_way = self._committing.items if self._committing is not None else ()
+        items = (item for item in (*under_way, *self._mailbox) if isinstance(item, Item))
+        return any(item.joins == user for item in items)
 
     def post(self, item: Item | Look) -> None:
         """Put something into the mailbox.
@@ -122,7 +135,7 @@ class RoomActor:
 
     def _go_on(self) -> None:
         """Apply what has arrived, up to one commit's worth."""
-        if self._committing:
+        if self._committing is not None:
             return
         draft = Draft(self.room)
         while self._mailbox and len(draft.items) < BATCH_LIMIT:
@@ -130,33 +143,55 @@ class RoomActor:
             if isinstance(item, Look):
                 if draft.items:
                     break  # it shall see what came before it, committed
+                self._mailbox.popleft()
                 item.read(self.room)
             else:
+                self._mailbox.popleft()
                 self._apply(draft, item)
-            self._mailbox.popleft()
         if draft.items:
             self._commit(draft)
         elif self._timer is None:
             self._set_timer()
 
     def _apply(self, draft: Draft, item: Item) -> None:
+        room: Room | None = draft.room
+        effects: tuple[Effect, ...] = ()
         try:
             room, effects = item.apply(draft.room, self._around.clock.now())
         except Refused as refused:
             effects = self._refusal(item, refused)
-        except Exception:
-            log.exception("room.eventFailed", extra={"room": self.uuid})
-            self._around.signals.alarm()
-            self._timer_at(RETRY_S)  # what fails at its deadline must not spin
+        except Unavailable as error:
+            log.warning("room.notApplied", extra={"room": self.uuid, "error": error.detail})
+            self._drop(item)
+            return
+        except Exception as bug:
+            self._own_up(bug, item)
+            return
+        if effects or room != draft.room:
+            draft.room = room
+            draft.items.append(item)
+            draft.effects.extend(effects)
+
+    def _own_up(self, bug: Exception, *items: Item) -> None:
+        """Our fault: it costs these, and no others."""
+        log.error("room.eventFailed", extra={"room": self.uuid}, exc_info=bug)
+        self._around.signals.alarm()
+        self._timer_at(RETRY_S)  # what fails at its deadline must not spin
+        for item in items:
             if item.ref is not None:
                 self._around.repeats.finish(item.ref, internal_error(item.ref))
-            return
-        else:
-            if not effects and room == draft.room:
-                return
-            draft.room = room
-        draft.items.append(item)
-        draft.effects.extend(effects)
+            if item.undo is not None:
+                item.undo()
+
+    def _drop(self, item: Item) -> None:
+        """Nothing of it has happened; whoever asked may ask again."""
+        if item.ref is not None:
+            self._around.repeats.finish(item.ref, self._overloaded(item.ref))
+        if item.undo is not None:
+            item.undo()
+
+    def _overloaded(self, ref: RequestRef) -> bytes:
+        return encode_answer(ref, NOT_NOW, self._around.rules.policy)
 
     def _refusal(self, item: Item, refused: Refused) -> tuple[Effect, ...]:
         if item.ref is None:
@@ -165,8 +200,17 @@ class RoomActor:
         return (Reply(str(item.ref), Refusal(refused.code, refused.detail, context)),)
 
     def _commit(self, draft: Draft) -> None:
+        try:
+            commit = self._encoded(draft)
+        except Exception as bug:
+            self._own_up(bug, *draft.items)
+            return
+        self._committing = draft
+        future = self._around.store.commit(commit, self._around.epoch)
+        future.add_done_callback(lambda done: self._committed(draft, done))
+
+    def _encoded(self, draft: Draft) -> Commit:
         now_ms = self._around.clock.now().wall_ms
-        answers: list[tuple[RequestRef, bytes, bool]] = []
         outbox: list[OutboxRow] = []
         for effect in draft.effects:
             match effect:
@@ -174,39 +218,34 @@ class RoomActor:
                     parsed = parse_ref(ref)
                     encoded = encode_answer(parsed, answer, self._around.rules.policy)
                     kept = not (isinstance(answer, Refusal) and answer.code in NOT_KEPT)
-                    answers.append((parsed, encoded, kept))
+                    draft.answers.append((parsed, encoded, kept))
                 case Announce(announcement=announcement) if draft.room is not None:
                     outbox.append(outbox_row(draft.room.uuid, announcement, now_ms))
                 case _:
                     pass
-        repeats = self._around.repeats
-        commit = Commit(
+        row = self._around.repeats.row
+        return Commit(
             room=_row(draft.room) if draft.room is not None and draft.room != self.room else None,
             outbox=tuple(outbox),
-            answers=tuple(repeats.row(ref, body, now_ms) for ref, body, kept in answers if kept),
+            answers=tuple(row(ref, body, now_ms) for ref, body, kept in draft.answers if kept),
         )
-        self._committing = True
-        future = self._around.store.commit(commit, self._around.epoch)
-        future.add_done_callback(lambda done: self._committed(draft, answers, done))
 
-    def _committed(
-        self,
-        draft: Draft,
-        answers: list[tuple[RequestRef, bytes, bool]],
-        done: "asyncio.Future[tuple[OutboxRow, ...]]",
-    ) -> None:
-        self._committing = False
+    def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
+        self._committing = None
         error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
         if error is not None:
             self._not_stored(draft, error)
             return
         self._around.signals.stored(True)
         before, self.room = self.room, draft.room
-        for ref, body, _ in answers:
+        for ref, body, _ in draft.answers:
             self._around.repeats.finish(ref, body)
         self._around.offer(done.result())
         for effect in draft.effects:
-            self._carry_out(effect)
+            try:
+                self._carry_out(effect)
+            except Exception as bug:
+                self._own_up(bug)  # the others are carried out all the same
         self._set_timer()
         self._go_on()
         self._around.changed(self, before)
@@ -233,19 +272,11 @@ class RoomActor:
         """No state has changed. People are told; facts are applied again later."""
         self._around.signals.stored(False)
         log.error("room.notStored", extra={"room": self.uuid, "error": str(error)})
-        refused = Refused(Code.OVERLOADED, "nothing can be stored right now; try again")
-        facts = []
         for item in draft.items:
-            if item.ref is None:
-                facts.append(item)
-            else:
-                body = encode_answer(
-                    item.ref, Refusal(refused.code, refused.detail), self._around.rules.policy
-                )
-                self._around.repeats.finish(item.ref, body)
-            if item.undo is not None:
-                item.undo()
-        self._mailbox.extendleft(reversed(facts))
+            self._drop(item)
+        for ref, _, _ in draft.answers:  # of requests that had been waiting, and wait on
+            self._around.repeats.put_off(ref, self._overloaded(ref))
+        self._mailbox.extendleft(item for item in reversed(draft.items) if item.ref is None)
         self._timer_at(RETRY_S)
 
     def _set_timer(self) -> None:

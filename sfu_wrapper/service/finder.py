@@ -67,9 +67,8 @@ class Finder:
 
 def _may_be_in(actor: RoomActor, user: UserKey) -> bool:
     """Whether the user takes part, as far as is known: a join may be in the mailbox."""
-    if actor.room is None or not actor.idle:
-        return True
-    return actor.room.participant(user) is not None
+    takes_part = actor.room is not None and actor.room.participant(user) is not None
+    return takes_part or actor.joining(user)
 
 
 def _forgotten(room: Room | None, now_ms: int) -> bool:

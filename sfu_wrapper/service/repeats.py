@@ -5,10 +5,11 @@ after a restart too; a request that is still under way collects those who ask ag
 Source: protocol.md, "Repeats".
 """
 
+from asyncio import Future
 from dataclasses import dataclass, field
 
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.ports.store import AnswerRow, Store
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, Store
 from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.refs import RequestRef
 
@@ -23,10 +24,11 @@ class _UnderWay:
 
 
 class Repeats:
-    """Who waits for which answer. keep_ms: how long an answer is kept."""
+    """Who waits for which answer. keep_ms: how long an answer is kept. epoch: see ``Store``."""
 
-    def __init__(self, store: Store, keep_ms: int) -> None:
+    def __init__(self, store: Store, keep_ms: int, epoch: int) -> None:
         self._store = store
+        self._epoch = epoch
         self._keep_ms = keep_ms
         self._under_way: dict[str, _UnderWay] = {}
 
@@ -49,6 +51,11 @@ class Repeats:
         self._under_way[ref.key] = _UnderWay(ref.digest, [client])
         return True
 
+    def is_under_way(self, ref: RequestRef) -> bool:
+        """Whether this very request was begun and is not answered."""
+        under_way = self._under_way.get(ref.key)
+        return under_way is not None and under_way.digest == ref.digest
+
     def resume(self, ref: RequestRef) -> None:
         """After a restart: a stored room still has this one waiting."""
         self._under_way[ref.key] = _UnderWay(ref.digest)
@@ -59,13 +66,30 @@ class Repeats:
 
     def finish(self, ref: RequestRef, answer: bytes) -> bool:
         """Answer everybody who asked. False where this request is not under way."""
-        under_way = self._under_way.get(ref.key)
-        if under_way is None or under_way.digest != ref.digest:
+        if not self.is_under_way(ref):
             return False
-        del self._under_way[ref.key]
-        for client in under_way.clients:
+        for client in self._under_way.pop(ref.key).clients:
             client.deliver(answer)
         return True
+
+    def keep(self, ref: RequestRef, answer: bytes, now_ms: int) -> None:
+        """Store an answer that goes with no change of a room, then answer everybody who asked."""
+        commit = Commit(answers=(self.row(ref, answer, now_ms),))
+
+        def stored(done: "Future[tuple[OutboxRow, ...]]") -> None:
+            if not done.cancelled():
+                done.exception()  # where it could not be, a repeat is looked at anew
+            self.finish(ref, answer)
+
+        self._store.commit(commit, self._epoch).add_done_callback(stored)
+
+    def put_off(self, ref: RequestRef, answer: bytes) -> None:
+        """Tell everybody who asked that it takes longer; who asks again gets the outcome."""
+        if self.is_under_way(ref):
+            under_way = self._under_way[ref.key]
+            waiting, under_way.clients = under_way.clients, []
+            for client in waiting:
+                client.deliver(answer)
 
 
 def _require_same(digest: bytes, ref: RequestRef) -> None:

@@ -8,22 +8,24 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
-from sfu_wrapper.core.access import require_visible
+from sfu_wrapper.core.access import NOT_FOUND, require_visible
 from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.events import (
     ControllerReady,
     ControllerStopping,
     PlaneReported,
+    Requester,
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.facts import CaptureStarted, PlaneBack, PlaneFact
+from sfu_wrapper.core.facts import CaptureChanged, CaptureStarted, PlaneBack, PlaneFact
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.requests import StopCapture
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
-from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused
+from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import RoomId, UserKey
 from sfu_wrapper.model.moment import Moment
@@ -38,7 +40,7 @@ from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
 from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
-from sfu_wrapper.service.repeats import Repeats
+from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
 from sfu_wrapper.service.replies import encode_error, internal_error
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals, Unheard
@@ -80,9 +82,10 @@ class Rooms:
         self._clock = clock
         self._rules = rules
         self._sessions = Sessions()
-        self._repeats = Repeats(store, keep_answers_ms)
+        self._repeats = Repeats(store, keep_answers_ms, epoch)
         self._directory = Directory()
         self._stirred = asyncio.Event()
+        self._draining = False
         self._around = self._surroundings(epoch, offer, signals or Unheard())
         self._finder = Finder(
             self._directory,
@@ -137,6 +140,7 @@ class Rooms:
 
     async def drain(self, within_s: float) -> bool:
         """Stop what runs (SIGTERM). True when every room is quiet and stored in time."""
+        self._draining = True  # a new room would not know that nothing may start
         for actor in self._directory:
             self._happened(actor, lambda _, at: ControllerStopping(at))
         try:
@@ -178,16 +182,26 @@ class Rooms:
             ref = ref_of(client.identity, request)
             if self._repeats.begin(client, ref, self._clock.now().wall_ms):
                 self._post(client, request, ref)
-        except RecordingError as error:
-            self._refuse(client, ref, encode_error(request, error))
+        except (Refused, Unavailable) as error:
+            self._refuse(client, request, ref, error)
         except Exception:
             log.exception("request.failed", extra={"endpoint": request.endpoint})
-            self._refuse(client, ref, internal_error(request))
+            self._answer(client, ref, internal_error(request))
 
-    def _refuse(self, client: Client, ref: RequestRef | None, answer: bytes) -> None:
+    def _answer(self, client: Client, ref: RequestRef | None, answer: bytes) -> None:
         """Answer before any room was involved; where it was begun, all who asked it."""
         if ref is None or not self._repeats.finish(ref, answer):
             client.deliver(answer)
+
+    def _refuse(
+        self, client: Client, request: Request, ref: RequestRef | None, error: RecordingError
+    ) -> None:
+        """A refusal is kept for repeats as every answer is, though it changes no room."""
+        answer = encode_error(request, error)
+        if ref is not None and error.code not in NOT_KEPT and self._repeats.is_under_way(ref):
+            self._repeats.keep(ref, answer, self._clock.now().wall_ms)
+        else:
+            self._answer(client, ref, answer)
 
     def _post(self, client: Client, request: Request, ref: RequestRef) -> None:
         payload = request.payload
@@ -197,11 +211,15 @@ class Rooms:
         by = requester(client.identity)
         build = event_of(payload, str(ref), by, self._permissions)
         actor = self._meant(client, getattr(payload, "room", None))
+        joins = None
         if isinstance(payload, JoinRoom) and payload.user in (None, by.key.user):
             self._sessions.joined(client, actor.uuid)
-        actor.post(self._item(build, ref))
+            joins = by.key
+        actor.post(self._item(build, ref, joins))
 
     def _create(self, identity: Identity, asked: CreateRoom, ref: RequestRef) -> None:
+        if self._draining:
+            raise Refused(Code.OVERLOADED, "the controller restarts; ask again")
         spec = room_spec(identity, asked, (uuid.uuid4().hex, uuid.uuid4().hex))
         if self._directory.is_taken(spec.id):
             raise _taken(identity, "id", spec.id)
@@ -220,16 +238,25 @@ class Rooms:
         by = requester(client.identity)
 
         def read(room: Room | None) -> None:
-            try:
-                if room is None:
-                    raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you")
-                require_visible(room, by)
-                shown = room_json(room, self._permissions(room), self._rules.policy)
-                client.deliver(ok_response(request.endpoint, request.id, shown))
-            except RecordingError as error:
-                client.deliver(encode_error(request, error))
+            client.deliver(self._looked(request, by, room))
 
         self._meant(client, payload.room).post(Look(read))
+
+    def _looked(self, request: Request, by: Requester, room: Room | None) -> bytes:
+        """The response to getRoom, whatever it comes to."""
+        try:
+            return ok_response(request.endpoint, request.id, self._shown(by, room))
+        except (Refused, Unavailable) as error:
+            return encode_error(request, error)
+        except Exception:
+            log.exception("request.failed", extra={"endpoint": request.endpoint})
+            return internal_error(request)
+
+    def _shown(self, by: Requester, room: Room | None) -> dict[str, object]:
+        if room is None:
+            raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
+        require_visible(room, by)
+        return room_json(room, self._permissions(room), self._rules.policy)
 
     def _list(self, client: Client, request: Request, payload: ListRooms) -> None:
         by = requester(client.identity)
@@ -252,13 +279,15 @@ class Rooms:
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
 
-    def _item(self, build: Build, ref: RequestRef | None = None) -> Item:
+    def _item(
+        self, build: Build, ref: RequestRef | None = None, joins: UserKey | None = None
+    ) -> Item:
         def apply(room: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
             if room is None:
-                raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you")
+                raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
             return step(room, build(room, at), self._rules)
 
-        return Item(apply, ref)
+        return Item(apply, ref, joins=joins)
 
     def _happened(self, actor: RoomActor, build: Build) -> None:
         actor.post(self._item(build))
@@ -277,10 +306,11 @@ class Rooms:
         recorded = self._directory.by_uuid(fact.capture.room)
         if recorded is not None:
             self._happened(recorded, lambda _, at: PlaneReported(at, fact))
-        elif isinstance(fact, CaptureStarted):
+        elif isinstance(fact, CaptureStarted | CaptureChanged):
             # Nobody holds that room any more, so nobody else would ever stop it.
             log.warning("capture.orphan", extra={"room": fact.capture.room})
-            self._plane.tell(StopCapture(fact.capture))
+            with suppress(Unavailable):  # its next change is heard of, too
+                self._plane.tell(StopCapture(fact.capture))
 
     def _changed(self, actor: RoomActor, before: Room | None) -> None:
         self._stirred.set()
