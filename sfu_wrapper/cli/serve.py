@@ -1,7 +1,9 @@
 """``sfu-wrapper serve``: the controller, until it is told to stop."""
 
 import asyncio
+import resource
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
@@ -17,7 +19,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Serve. SIGTERM and SIGINT close cleanly."""
-    return asyncio.run(_serve(common.start(args)))
+    settings = common.start(args)
+    _allow_many_sockets()
+    return asyncio.run(_serve(settings))
+
+
+def _allow_many_sockets() -> None:
+    """As many files as the system lets us have: often 1024 are given, and a client is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # then it stays with what was given
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(settings: Settings) -> int:

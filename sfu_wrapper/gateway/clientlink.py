@@ -49,6 +49,11 @@ class ClientLink:
         done = self._session.admitted or self._buffer.closed
         return None if done else self._authenticate_by_ms
 
+    @property
+    def trusted(self) -> bool:
+        """Whether it may send as fast as it likes."""
+        return self._session.is_service
+
     def tick(self) -> list[Outgoing]:
         """Look at the clock: whoever has not said who it is in time is closed."""
         due_ms = self.due_ms

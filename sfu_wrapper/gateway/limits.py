@@ -26,9 +26,9 @@ class TokenBucket:
         self._filled_ms = now_ms
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_ms
 
-    def take(self) -> None:
-        """Use a token that ``wait_ms`` has found."""
-        self._tokens -= 1
+    def take(self, tokens: float = 1) -> None:
+        """Use a token that ``wait_ms`` has found; of more than there are, the rest is owed."""
+        self._tokens -= tokens
 
     def is_full(self, now_ms: int) -> bool:
         """Whether it cannot be told from a new one."""

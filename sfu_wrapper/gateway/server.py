@@ -8,49 +8,29 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Protocol, cast
-from weakref import WeakSet
+from typing import Protocol
 
-from websockets.asyncio.server import Server, ServerConnection
-from websockets.asyncio.server import serve as serve_websockets
+from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 
 from sfu_wrapper.gateway.auth import Authenticator
 from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.connection import Connection, Intake
 from sfu_wrapper.gateway.gatewaylink import GatewayLink
 from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.listen import listen
 from sfu_wrapper.gateway.outgoing import Outgoing
 from sfu_wrapper.gateway.sendqueue import SendQueue
 from sfu_wrapper.gateway.session import Gate
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.clients import RoomsApi
 
 log = logging.getLogger(__name__)
 
-# The library would log headers, tokens included, and a traceback for every port scan.
-_library_log = logging.getLogger(f"{__name__}.websockets")
-_library_log.setLevel(logging.CRITICAL)
-
 _SHUTDOWN_S = 5.0  # how long peers get to agree to the end; then their sockets are cut
-
-
-class _Connection(ServerConnection):
-    """A connection that remembers what its handshake came to."""
-
-    admitted: Admitted
-
-
-def _remembered_in(known: WeakSet[ServerConnection]) -> type[_Connection]:
-    class Remembered(_Connection):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            known.add(self)
-
-    return Remembered
 
 
 class _Link(Protocol):
@@ -58,6 +38,8 @@ class _Link(Protocol):
 
     @property
     def due_ms(self) -> int | None: ...
+    @property
+    def trusted(self) -> bool: ...
     def open(self) -> list[Outgoing]: ...
     def feed(self, messages: tuple[str | bytes], /) -> list[Outgoing]: ...
     def take(self) -> list[Outgoing]: ...
@@ -73,8 +55,8 @@ class GatewayServer:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._open: set[ServerConnection] = set()
-        self._sockets: WeakSet[ServerConnection] = WeakSet()  # handshakes under way, too
+        self._open: set[Connection] = set()
+        self._intake = Intake(gate.settings)
         self.host = gate.settings.host
         self.port = gate.settings.port
 
@@ -85,24 +67,7 @@ class GatewayServer:
 
     async def start(self) -> Server:
         """Listen. Raises Unavailable where the address cannot be had."""
-        settings = self._gate.settings
-        try:
-            server = await serve_websockets(
-                self._handle,
-                settings.host,
-                settings.port,
-                process_request=self._admit,
-                create_connection=_remembered_in(self._sockets),
-                compression=None,
-                ping_interval=settings.ping_interval_s,
-                max_size=settings.max_message_bytes,
-                logger=_library_log,
-                server_header=None,
-            )
-        except OSError as exc:
-            raise Unavailable(
-                f"cannot listen on {settings.host} port {settings.port}: {exc.strerror}"
-            ) from exc
+        server = await listen(self._intake, self._handle, self._judge)
         self.port = next(iter(server.sockets)).getsockname()[1]
         return server
 
@@ -113,29 +78,19 @@ class GatewayServer:
             async with asyncio.timeout(_SHUTDOWN_S):
                 await server.wait_closed()
         except TimeoutError:
-            for connection in self._sockets:
+            for connection in list(self._intake.sockets):
                 connection.transport.abort()
             await server.wait_closed()
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Decide on a handshake, before any message can be read."""
+    def _judge(self, request: Request) -> Admitted | Rejected:
         settings = self._gate.settings
         verdict = judge(request.path, request.headers, settings, self._gate.authenticator)
         if isinstance(verdict, Admitted) and len(self._open) >= settings.max_connections:
-            verdict = Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
-        if isinstance(verdict, Rejected):
-            log.info("gateway.handshake.rejected", extra={"status": verdict.status.value})
-            response = connection.respond(verdict.status, verdict.reason + "\n")
-            if verdict.status is HTTPStatus.UNAUTHORIZED:
-                response.headers["WWW-Authenticate"] = "Bearer"
-            return response
-        cast("_Connection", connection).admitted = verdict
-        if verdict.path is Path.GATEWAY:
-            connection.protocol.max_message_size = settings.max_gateway_frame_bytes
-        return None
+            return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        return verdict
 
-    async def _handle(self, connection: ServerConnection) -> None:
-        admitted = cast("_Connection", connection).admitted
+    async def _handle(self, connection: Connection) -> None:
+        admitted = connection.admitted
         is_gateway = admitted.path is Path.GATEWAY
         settings = self._gate.settings
         limit = settings.gateway_queue_bytes if is_gateway else settings.client_queue_bytes
@@ -159,16 +114,19 @@ class GatewayServer:
             self._open.discard(connection)
             log.debug("gateway.connection.closed", extra={"gateway": is_gateway})
 
-    async def _read(self, connection: ServerConnection, link: _Link, queue: SendQueue) -> None:
+    async def _read(self, connection: Connection, link: _Link, queue: SendQueue) -> None:
         """Feed the link until the connection is gone, whoever ended it."""
         alarm = _Alarm(link, queue.put, self._gate.clock)
         try:
             queue.put(link.open())
             alarm.set()
+            connection.trusted = link.trusted
             async for message in connection:
                 queue.put(link.feed((message,)))
                 alarm.set()
+                connection.trusted = link.trusted
                 await queue.room()
+                await connection.turn()
         except ConnectionClosed:
             pass  # without a closing handshake; a client's network does as it likes
         except Exception:
@@ -176,6 +134,7 @@ class GatewayServer:
             raise
         finally:
             alarm.cancel()
+            connection.read_to_the_end()
             queue.finish()
             link.close()
 

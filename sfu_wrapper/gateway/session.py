@@ -91,6 +91,11 @@ class Session:
         return self._member is not None
 
     @property
+    def is_service(self) -> bool:
+        """Whether it is the room service."""
+        return self._member is not None and self._member.identity.is_service
+
+    @property
     def closed(self) -> bool:
         """Whether it is over."""
         return self._closed

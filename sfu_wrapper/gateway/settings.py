@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sfu_wrapper.model.identity import Role
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class GatewaySettings:
     allowed_origins: compared as a whole; empty allows any.
     gateway_roles: what a gateway may vouch for beside ``user``.
     max_connections: WebSockets open at once, gateways included; further ones get 503.
+    max_handshakes: sockets without a WebSocket yet, beside these; further ones are cut.
     max_clients: of one gateway; further ones are closed with 1013.
     client_queue_bytes, gateway_queue_bytes: what may wait to be sent over one connection.
     """
@@ -32,6 +34,7 @@ class GatewaySettings:
     slow_client_s: float = 10
     ping_interval_s: float = 20
     max_connections: int = 20_000
+    max_handshakes: int = 1000
     max_clients: int = 50_000
     client_queue_bytes: int = 4 * MIB
     gateway_queue_bytes: int = 64 * MIB

@@ -1,0 +1,131 @@
+"""The bytes of one WebSocket on their way in: how many at a time, and how fast.
+
+The library answers pings by itself, and takes whatever the system has for it in one piece; a peer
+that floods could so keep the loop to itself, and memory with it if it does not read. Here it is
+read in small pieces, and not at all while it owes for what it has sent: its own network slows
+down, nobody else. Knows nothing of messages.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+
+from websockets.asyncio.server import ServerConnection
+from websockets.protocol import Event
+
+from sfu_wrapper.gateway.handshake import Admitted
+from sfu_wrapper.gateway.limits import TokenBucket
+from sfu_wrapper.gateway.settings import KIB, GatewaySettings
+
+_PIECE_BYTES = 4 * KIB  # of somebody who is not trusted; 700 of the smallest frames
+_TRUSTED_PIECE_BYTES = 64 * KIB
+_SLACK = 3  # frames a request: fragments, pings, pongs
+_LONGEST_DEBT_S = 5.0
+_MESSAGES_A_TURN = 16
+
+
+@dataclass(slots=True)
+class Intake:
+    """What all connections of one server share. sockets: all that are open, admitted or not."""
+
+    settings: GatewaySettings
+    sockets: "set[Connection]" = field(default_factory=set)
+    buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_TRUSTED_PIECE_BYTES)))
+
+    @property
+    def full(self) -> bool:
+        """Whether there are more sockets than connections and handshakes can explain."""
+        return len(self.sockets) >= self.settings.max_connections + self.settings.max_handshakes
+
+    def pace(self) -> TokenBucket:
+        """How fast somebody is read: a token is a frame, or a KiB of a longer one."""
+        settings = self.settings
+        return TokenBucket(_SLACK * settings.requests_per_second, _SLACK * settings.requests_burst)
+
+
+class Connection(ServerConnection, asyncio.BufferedProtocol):
+    """A connection that is read at a bounded pace, and remembers what its handshake came to.
+
+    trusted: read as fast as it sends: a gateway, the room service.
+    """
+
+    admitted: Admitted
+    intake: Intake  # given to a class of their own by ``connections_of``
+    trusted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The system has accepted a socket."""
+        super().connection_made(transport)
+        self._pace = self.intake.pace()
+        self._frames = 0
+        self._messages = 0
+        self._held: asyncio.TimerHandle | None = None
+        self.recv_messages.resume = self._read_on
+        if self.intake.full:
+            self.transport.abort()
+        self.intake.sockets.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self.intake.sockets.discard(self)
+        if self._held is not None:
+            self._held.cancel()
+        super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read into; what is read is copied before anybody else reads."""
+        return self.intake.buffer[: _TRUSTED_PIECE_BYTES if self.trusted else _PIECE_BYTES]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Something was read."""
+        self._frames = 0
+        self.data_received(bytes(self.intake.buffer[:nbytes]))
+        if not self.trusted:
+            self._charge(max(self._frames, nbytes / KIB))
+
+    def process_event(self, event: Event) -> None:
+        """A frame is complete."""
+        self._frames += 1
+        super().process_event(event)
+
+    async def turn(self) -> None:
+        """Let others go on once in a while: messages that are here already come without waiting."""
+        self._messages += 1
+        if self._messages % _MESSAGES_A_TURN == 0:
+            await asyncio.sleep(0)
+
+    def read_to_the_end(self) -> None:
+        """Nobody takes messages any more: read on all the same, to see the peer go."""
+        self.recv_messages.paused = False
+        self._read_on()
+
+    def _charge(self, cost: float) -> None:
+        """Count what was read; do not read on before it is paid for."""
+        now_ms = math.floor(self.loop.time() * 1000)
+        self._pace.wait_ms(now_ms)
+        longest = _LONGEST_DEBT_S * _SLACK * self.intake.settings.requests_per_second
+        self._pace.take(min(cost, longest))
+        wait_ms = self._pace.wait_ms(now_ms)
+        if wait_ms > 0 and self._held is None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._held = self.loop.call_later(wait_ms / 1000, self._paid)
+
+    def _paid(self) -> None:
+        self._held = None
+        if not self.recv_messages.paused:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read again, unless it still owes; also called when its messages were taken."""
+        if self._held is None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+
+def connections_of(intake: Intake) -> type[Connection]:
+    """The class of the connections of one server."""
+
+    class Ours(Connection):
+        pass
+
+    Ours.intake = intake
+    return Ours

@@ -1,0 +1,82 @@
+"""A gateway server over fake rooms, and connections to it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
+
+from sfu_wrapper.gateway.server import GatewayServer, serve
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.moment import Moment
+from tests.helpers.gatewayfakes import FakeRooms, authenticator, token
+
+FAR = 4_000_000_000  # epoch seconds: tokens of these tests do not run out
+SETTINGS = GatewaySettings(port=0)
+
+
+class RealClock:
+    def now(self) -> Moment:
+        return Moment(round(time.time() * 1000), round(time.monotonic() * 1000))
+
+
+@asynccontextmanager
+async def running(
+    rooms: FakeRooms, settings: GatewaySettings = SETTINGS
+) -> AsyncIterator[GatewayServer]:
+    clock = RealClock()
+    async with serve(settings, rooms, authenticator(clock), clock) as server:
+        yield server
+
+
+def client(
+    server: GatewayServer,
+    path: str = "/client",
+    headers: dict[str, str] | None = None,
+    origin: str | None = None,
+    max_queue: int = 16,
+) -> connect:
+    return connect(
+        f"ws://{server.host}:{server.port}{path}",
+        compression=None,
+        additional_headers=headers,
+        origin=None if origin is None else Origin(origin),
+        max_queue=max_queue,
+        max_size=None,
+    )
+
+
+def bearer(**claims: object) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(**({'exp': FAR} | claims))}"}
+
+
+def gateway(server: GatewayServer, max_queue: int = 16) -> connect:
+    headers = bearer(sub="gw", roles=["gateway"])
+    return client(server, "/gateway", headers, max_queue=max_queue)
+
+
+async def read(connection: ClientConnection) -> dict[str, Any]:
+    message = await connection.recv()
+    assert isinstance(message, str)
+    answer: dict[str, Any] = json.loads(message)
+    return answer
+
+
+async def close_code(connection: ClientConnection) -> int | None:
+    """Read to the end, and say how it ended."""
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.recv()
+    return connection.close_code
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that the server does when it comes to it."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # what is waited for has no event
+            await asyncio.sleep(0.01)
