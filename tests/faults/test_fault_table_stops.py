@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
-from sfu_wrapper.model.moment import Moment
 from tests.helpers.calls import (
+    Ahead,
     Call,
     Faulty,
     call,
@@ -22,18 +21,6 @@ from tests.helpers.calls import (
     until,
 )
 from tests.helpers.live import Json
-
-
-class Ahead(SystemClock):
-    """The real clocks, which a test may put forward."""
-
-    def __init__(self) -> None:
-        self.by_ms = 0
-
-    def now(self) -> Moment:
-        """Read both."""
-        real = super().now()
-        return Moment(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
 
 
 async def test_a_stop_not_confirmed_in_time(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
+from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import Store
@@ -27,6 +29,18 @@ ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
 BOTH = {"audio": True, "video": True}
 WAIT_S = 20.0  # a deadline, not a measurement
 LOOK_S = 0.02
+
+
+class Ahead(SystemClock):
+    """The real clocks, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.by_ms = 0
+
+    def now(self) -> Moment:
+        """Read both."""
+        real = super().now()
+        return Moment(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
 
 
 @dataclass(slots=True)
@@ -156,7 +170,7 @@ async def page(url: str) -> tuple[int, str]:
 
     def get() -> tuple[int, str]:
         try:
-            answer: HTTPResponse = urlopen(url, timeout=WAIT_S)  # noqa: S310 - our own server
+            answer: HTTPResponse = urlopen(url, timeout=WAIT_S)
         except HTTPError as error:
             return error.code, error.read().decode()
         with answer:
