@@ -94,11 +94,6 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         if self._messages % _MESSAGES_A_TURN == 0:
             await asyncio.sleep(0)
 
-    def read_to_the_end(self) -> None:
-        """Nobody takes messages any more: read on all the same, to see the peer go."""
-        self.recv_messages.paused = False
-        self._read_on()
-
     def _charge(self, cost: float) -> None:
         """Count what was read; do not read on before it is paid for."""
         now_ms = math.floor(self.loop.time() * 1000)

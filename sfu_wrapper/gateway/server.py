@@ -134,7 +134,6 @@ class GatewayServer:
             raise
         finally:
             alarm.cancel()
-            connection.read_to_the_end()
             queue.finish()
             link.close()
 
