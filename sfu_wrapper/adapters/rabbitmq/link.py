@@ -12,6 +12,7 @@ from typing import Final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPConnectionError, ChannelInvalidStateError
 
 from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
@@ -70,9 +71,7 @@ class Link:
     async def close(self) -> None:
         """Hang up; what is unsettled goes back to its queues."""
         self.lost.set()
-        with suppress(*FOREIGN, TimeoutError):
-            async with asyncio.timeout(_CLOSE_S):
-                await self._connection.close()
+        await _drop(self._connection)
 
     def _gone(self, *_: object) -> None:
         self.lost.set()
@@ -82,10 +81,12 @@ async def connect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Link:
     """Connect and declare. Raises Unavailable, also after ``CONNECT_S``."""
     with translated("connecting to the broker"):
         async with asyncio.timeout(CONNECT_S):
-            connection = await aio_pika.connect(
-                url, heartbeat=HEARTBEAT_S, client_properties={"connection_name": APP_ID}
+            connection = aio_pika.Connection(
+                make_url(url, heartbeat=HEARTBEAT_S),
+                client_properties={"connection_name": APP_ID},
             )
             try:
+                await connection.connect()
                 await declare(connection, exchange, queues)
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 source = await channel.get_exchange(exchange, ensure=False)
@@ -96,7 +97,11 @@ async def connect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Link:
 
 
 async def _drop(connection: AbstractConnection) -> None:
-    with suppress(*FOREIGN):
+    """Close it; one whose broker does not answer is let go, which a second call makes final."""
+    with suppress(*FOREIGN, TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await connection.close()
+    if not connection.is_closed:
         await connection.close()
 
 
