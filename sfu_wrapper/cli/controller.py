@@ -72,6 +72,7 @@ class _Inside:
             signals=Monitor(self.health, self.metrics),
         )
         self.keeper = Housekeeper(parts.store, parts.plane, self.relay, parts.clock, self.health)
+        self.notices = self.rooms.notices(parts.broker)
         self.keys = authenticator(settings.auth, parts.clock)
 
     def rest(self, settings: Settings, parts: Parts) -> RestParts:
@@ -102,7 +103,7 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
     """
     inside = _Inside(settings, parts)
     inside.rooms.load()
-    work = (parts.plane, inside.rooms, inside.relay, inside.keeper)
+    work = (parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices)
     async with _together(*(each.run() for each in work)):
         try:
             async with _doors(settings, parts, inside) as running:

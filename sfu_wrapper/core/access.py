@@ -19,11 +19,16 @@ def sees(room: Room, by: Requester) -> bool:
 
     Those who took part see a room that has ended; while it lives, only those who take part now.
     """
-    if by.service or by.key == room.owner_key or (by.admin and by.key.domain == room.domain):
+    if sees_recordings(room, by):
         return True
     if room.life is Life.ENDED:
         return by.key in room.members
     return room.participant(by.key) is not None
+
+
+def sees_recordings(room: Room, by: Requester) -> bool:
+    """Whether what is recorded there is the requester's to follow: nobody's who only took part."""
+    return by.service or by.key == room.owner_key or (by.admin and by.key.domain == room.domain)
 
 
 def require_visible(room: Room, by: Requester) -> None:

@@ -15,6 +15,7 @@ class Directory:
         self._actors: dict[RoomUuid, RoomActor] = {}
         self._by_id: dict[RoomId, RoomUuid] = {}
         self._by_user: dict[UserKey, dict[RoomUuid, None]] = {}
+        self._by_owner: dict[UserKey, dict[RoomUuid, None]] = {}
 
     def __iter__(self) -> Iterator[RoomActor]:
         return iter(tuple(self._actors.values()))
@@ -30,6 +31,8 @@ class Directory:
         self._actors.pop(actor.uuid, None)
         if self._by_id.get(room_id) == actor.uuid:
             del self._by_id[room_id]
+        if actor.room is not None:
+            _discard(self._by_owner, actor.room.owner_key, actor.uuid)
 
     def by_uuid(self, uuid: RoomUuid) -> RoomActor | None:
         """The room of that uuid."""
@@ -49,14 +52,24 @@ class Directory:
         """The rooms in which the user takes part now."""
         return tuple(self._by_user.get(user, ()))
 
+    def known_to(self, user: UserKey) -> Iterable[RoomActor]:
+        """The rooms that the user owns, or takes part in now."""
+        uuids = {**self._by_owner.get(user, {}), **self._by_user.get(user, {})}
+        return tuple(self._actors[uuid] for uuid in uuids if uuid in self._actors)
+
     def note_participants(self, before: Room | None, after: Room) -> None:
-        """Keep ``rooms_of`` true after a commit."""
+        """Keep ``rooms_of`` and ``known_to`` true after a commit."""
+        self._by_owner.setdefault(after.owner_key, {})[after.uuid] = None
         was = {each.key for each in before.participants} if before is not None else set()
         now = {each.key for each in after.participants}
         for user in now - was:
             self._by_user.setdefault(user, {})[after.uuid] = None
         for user in was - now:
-            rooms = self._by_user.get(user, {})
-            rooms.pop(after.uuid, None)
-            if not rooms:
-                self._by_user.pop(user, None)
+            _discard(self._by_user, user, after.uuid)
+
+
+def _discard(rooms: dict[UserKey, dict[RoomUuid, None]], user: UserKey, room: RoomUuid) -> None:
+    of_user = rooms.get(user, {})
+    of_user.pop(room, None)
+    if not of_user:
+        rooms.pop(user, None)

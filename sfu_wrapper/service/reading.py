@@ -5,7 +5,7 @@ id for a day, and stand in no page.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sfu_wrapper.core.access import NOT_FOUND, require_visible, sees
@@ -14,9 +14,11 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import RoomId, UserKey
+from sfu_wrapper.model.ids import RoomId, SegmentNo, UserKey
+from sfu_wrapper.model.outcome import News
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.actor import RoomActor
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
 
@@ -25,10 +27,14 @@ PAGE = 100  # rooms, where no limit is asked for
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One room, with what is stored for its owner at this moment."""
+    """One room, with what is stored for its owner at this moment.
+
+    news: of the recording service's work on its segments, as far as is known.
+    """
 
     room: Room
     permissions: OwnerPermissions
+    news: Mapping[SegmentNo, News]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,14 @@ class RoomReader:
         clock: Clock,
         policy: PolicySettings,
         permissions: Callable[[UserKey], OwnerPermissions],
+        news: Callable[[Room], Mapping[SegmentNo, News]],
     ) -> None:
         self.policy = policy
         self._directory = directory
         self._finder = finder
         self._clock = clock
         self._permissions = permissions
+        self._news = news
 
     def snapshot(self, by: Requester, room_id: RoomId) -> Snapshot:
         """One room.
@@ -67,7 +75,11 @@ class RoomReader:
         if room is None:  # being created; nobody has been told of it
             raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room_id)
         require_visible(room, by)
-        return self._with_permissions(room)
+        return self.snapshot_of(room)
+
+    def snapshot_of(self, room: Room) -> Snapshot:
+        """A room that is at hand. Raises Unavailable: the store cannot be read."""
+        return Snapshot(room, self._permissions(room.owner_key), self._news(room))
 
     def page(
         self,
@@ -89,18 +101,19 @@ class RoomReader:
         before = None if after is None else _parse(after)
         seen = (
             actor.room
-            for actor in self._directory
+            for actor in self._candidates(by)
             if actor.room is not None
             and (state is None or actor.room.life is state)
             and (before is None or _place(actor.room) < before)
             and sees(actor.room, by)
         )
         found = heapq.nlargest(limit + 1, seen, key=_place)
-        rooms = tuple(self._with_permissions(room) for room in found[:limit])
+        rooms = tuple(self.snapshot_of(room) for room in found[:limit])
         return Page(rooms, _cursor(found[limit - 1]) if len(found) > limit else None)
 
-    def _with_permissions(self, room: Room) -> Snapshot:
-        return Snapshot(room, self._permissions(room.owner_key))
+    def _candidates(self, by: Requester) -> Iterable[RoomActor]:
+        """What is worth a look: a user's page must not cost a look at everybody's rooms."""
+        return self._directory if by.service or by.admin else self._directory.known_to(by.key)
 
 
 def _place(room: Room) -> tuple[int, str]:

@@ -27,9 +27,10 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import RoomId, UserKey
+from sfu_wrapper.model.ids import RoomId, RoomUuid, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
@@ -38,6 +39,8 @@ from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.creation import room_spec
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
+from sfu_wrapper.service.notices import Notices
+from sfu_wrapper.service.outcomes import Outcomes
 from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
@@ -45,6 +48,7 @@ from sfu_wrapper.service.replies import encode_error, internal_error
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals, Unheard
 from sfu_wrapper.service.translate import Build, event_of, requester
+from sfu_wrapper.service.watching import Watchers
 from sfu_wrapper.wire.answers import listed_json, room_json
 from sfu_wrapper.wire.roomstate import decode_room
 from sfu_wrapper.wire.signaling import (
@@ -53,6 +57,8 @@ from sfu_wrapper.wire.signaling import (
     JoinRoom,
     ListRooms,
     Request,
+    Unwatch,
+    Watch,
     ok_response,
 )
 
@@ -93,9 +99,16 @@ class Rooms:
             store,
             lambda room: RoomActor(self._around, room.uuid, room),
         )
+        self._outcomes = Outcomes()
         self.reader = RoomReader(
-            self._directory, self._finder, clock, rules.policy, store.permissions
+            self._directory,
+            self._finder,
+            clock,
+            rules.policy,
+            store.permissions,
+            self._outcomes.of_room,
         )
+        self._watchers = Watchers(self.reader, self._outcomes, clock)
 
     def _surroundings(
         self,
@@ -154,8 +167,13 @@ class Rooms:
 
     def close(self) -> None:
         """Set no timers any more."""
+        self._watchers.close()
         for actor in self._directory:
             actor.close()
+
+    def notices(self, broker: Broker) -> Notices:
+        """Who carries what the recording service tells to these rooms' people."""
+        return Notices(broker, self._known, self._sessions, self._outcomes, self._watchers)
 
     def connected(self, client: Client) -> None:
         """See ``RoomsApi``."""
@@ -165,6 +183,7 @@ class Rooms:
 
     def disconnected(self, client: Client) -> None:
         """See ``RoomsApi``."""
+        self._watchers.forget(client)
         gone = self._sessions.remove(client)
         if gone is not None:
             self._for_rooms_of(gone, _gone(gone))
@@ -173,11 +192,7 @@ class Rooms:
         """See ``RoomsApi``."""
         ref: RequestRef | None = None
         try:
-            if isinstance(request.payload, GetRoom):
-                self._look(client, request, request.payload)
-                return
-            if isinstance(request.payload, ListRooms):
-                self._list(client, request, request.payload)
+            if self._only_looks(client, request):
                 return
             ref = ref_of(client.identity, request)
             if self._repeats.begin(client, ref, self._clock.now().wall_ms):
@@ -187,6 +202,23 @@ class Rooms:
         except Exception:
             log.exception("request.failed", extra={"endpoint": request.endpoint})
             self._answer(client, ref, internal_error(request))
+
+    def _only_looks(self, client: Client, request: Request) -> bool:
+        """Whether it was a request that changes no room; then it has been seen to."""
+        match request.payload:
+            case GetRoom() as asked:
+                self._look(client, request, asked)
+            case ListRooms() as asked:
+                self._list(client, request, asked)
+            case Watch(topics=topics):
+                state = self._watchers.watch(client, topics)
+                client.deliver(ok_response(request.endpoint, request.id, state))
+            case Unwatch(topics=left):
+                state = self._watchers.unwatch(client, left)
+                client.deliver(ok_response(request.endpoint, request.id, state))
+            case _:
+                return False
+        return True
 
     def _answer(self, client: Client, ref: RequestRef | None, answer: bytes) -> None:
         """Answer before any room was involved; where it was begun, all who asked it."""
@@ -256,7 +288,8 @@ class Rooms:
         if room is None:
             raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
         require_visible(room, by)
-        return room_json(room, self._permissions(room), self._rules.policy)
+        found = self.reader.snapshot_of(room)
+        return room_json(room, found.permissions, self._rules.policy, found.news)
 
     def _list(self, client: Client, request: Request, payload: ListRooms) -> None:
         by = requester(client.identity)
@@ -266,7 +299,8 @@ class Rooms:
         state = None if payload.state is None else Life(payload.state)
         page = self.reader.page(by, limit=payload.limit, after=payload.after, state=state)
         shown = [
-            listed_json(each.room, each.permissions, self.reader.policy) for each in page.rooms
+            listed_json(each.room, each.permissions, self.reader.policy, each.news)
+            for each in page.rooms
         ]
         more = {} if page.next is None else {"next": page.next}
         client.deliver(ok_response(request.endpoint, request.id, {"rooms": shown, **more}))
@@ -278,6 +312,14 @@ class Rooms:
 
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
+
+    def _known(self, uuid: RoomUuid) -> Room | None:
+        """A room, living or over. Raises Unavailable, Broken."""
+        actor = self._directory.by_uuid(uuid)
+        if actor is not None:
+            return actor.room
+        row = self._store.room(uuid)
+        return decode_room(row.state) if row is not None else None
 
     def _item(
         self, build: Build, ref: RequestRef | None = None, joins: UserKey | None = None
@@ -318,6 +360,7 @@ class Rooms:
         if room is None:
             return
         self._directory.note_participants(before, room)
+        self._watchers.room_changed(before, room)
         for participant in room.participants:
             unbound = participant.by_service or participant.gone_by_ms is not None
             if not unbound and not self._sessions.is_connected(participant.key):

@@ -1,5 +1,7 @@
 """How answers and notes of the core look on the wire (protocol.md, "Endpoints", "Events")."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import assert_never
 
 from sfu_wrapper.core.effects import (
@@ -27,14 +29,17 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.room import Outcome, Participant, Room, Segment
 from sfu_wrapper.core.view import recording_view
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.ids import SegmentNo, UserId
 from sfu_wrapper.model.media import Media
+from sfu_wrapper.model.outcome import News
 from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.wire.notices import processing_json, result_json
 from sfu_wrapper.wire.times import iso
 
 Json = dict[str, object]
 
 SYSTEM = "system"
+NO_NEWS: Mapping[SegmentNo, News] = MappingProxyType({})
 
 
 def answer_payload(answer: Answer, policy: PolicySettings) -> Json:
@@ -123,8 +128,13 @@ def joined(room: Room, permissions: OwnerPermissions, policy: PolicySettings) ->
     }
 
 
-def room_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
-    """The answer to getRoom."""
+def room_json(
+    room: Room,
+    permissions: OwnerPermissions,
+    policy: PolicySettings,
+    news: Mapping[SegmentNo, News] = NO_NEWS,
+) -> Json:
+    """The answer to getRoom. news: of the recording service's work on its segments."""
     return {
         "room": room.id,
         "uuid": room.uuid,
@@ -134,13 +144,30 @@ def room_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings)
         "state": room.life,
         "participants": [participant_json(each) for each in room.participants],
         "recording": recording_json(room, permissions, policy),
-        "segments": [segment_json(room, each) for each in room.segments],
+        "segments": [segment_json(room, each, news.get(each.number)) for each in room.segments],
     }
 
 
-def listed_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
+def listed_json(
+    room: Room,
+    permissions: OwnerPermissions,
+    policy: PolicySettings,
+    news: Mapping[SegmentNo, News] = NO_NEWS,
+) -> Json:
     """A room for whoever may see those of several domains: as getRoom says, and the domain."""
-    return room_json(room, permissions, policy) | {"domain": room.domain}
+    return room_json(room, permissions, policy, news) | {"domain": room.domain}
+
+
+def followed_json(room: Room, segment: Segment, news: News | None) -> Json:
+    """A segment for whoever follows recordings: whose it is, how it is, what came of it."""
+    whose: Json = {
+        "room": room.id,
+        "uuid": room.uuid,
+        "owner": room.owner,
+        "domain": room.domain,
+    }
+    result = {} if news is None else result_json(news)
+    return whose | segment_json(room, segment, news) | result
 
 
 def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
@@ -176,7 +203,7 @@ def media_json(media: Media) -> Json:
     return {"audio": media.audio, "video": media.video, "screen": media.screen}
 
 
-def segment_json(room: Room, segment: Segment) -> Json:
+def segment_json(room: Room, segment: Segment, news: News | None = None) -> Json:
     """One of ``segments``."""
     by: UserId | str = segment.by or SYSTEM
     state = segment.outcome if segment.outcome is not None else room.capture
@@ -188,6 +215,8 @@ def segment_json(room: Room, segment: Segment) -> Json:
         shown["duration"] = segment.duration_ms / 1000
     if segment.reason is not None and segment.outcome is Outcome.STOPPED:
         shown["reason"] = segment.reason
+    if news is not None:
+        shown["processing"] = processing_json(news)
     return shown | _missing(segment)
 
 

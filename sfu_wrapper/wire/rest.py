@@ -114,6 +114,15 @@ class RecordingModel(_Body):
     started_at: _Maybe[_Time]
 
 
+class ProcessingModel(_Body):
+    """How far the recording service is with a segment, as far as this controller has heard."""
+
+    state: Literal["processing", "processed", "failed"]
+    stage: _Maybe[str]
+    percent: _Maybe[Annotated[float, Field(ge=0, le=100)]]
+    eta_seconds: _Maybe[_Seconds]
+
+
 class SegmentModel(_Body):
     """One start-to-stop of recording."""
 
@@ -125,6 +134,7 @@ class SegmentModel(_Body):
     duration: _Maybe[_Seconds]
     reason: _Maybe[StopReason]
     missing: _Maybe[list[Medium]]
+    processing: _Maybe[ProcessingModel]
 
 
 class RoomModel(_Body):

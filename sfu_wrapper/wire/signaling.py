@@ -57,8 +57,10 @@ _Cursor = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Names = Annotated[tuple[_Name, ...], Field(strict=False)]  # JSON has lists only
 _Kind = Annotated[Kind, Field(strict=False)]  # by its wire name
 _Origin = Annotated[Origin, Field(strict=False)]
-_Topic = Literal["rooms", "recordings"]
-_Topics = Annotated[tuple[_Topic, ...], Field(strict=False, min_length=1)]
+Topic = Literal["rooms", "recordings"]
+ROOMS: Topic = "rooms"
+RECORDINGS: Topic = "recordings"
+_Topics = Annotated[tuple[Topic, ...], Field(strict=False, min_length=1)]
 
 
 class _Payload(BaseModel):

@@ -54,14 +54,16 @@ def room_routes(rooms: RoomReader, asking: Asking) -> APIRouter:
     ) -> Response:
         """Rooms, the youngest first: your own; a domain-admin's domain's; the service's: all."""
         page = rooms.page(requester(by), limit=limit, after=after, state=state)
-        shown = [listed_json(each.room, each.permissions, rooms.policy) for each in page.rooms]
+        shown = [
+            listed_json(each.room, each.permissions, rooms.policy, each.news) for each in page.rooms
+        ]
         return _json(page_json(shown, page.next))
 
     @router.get("/rooms/{id}", response_model=RoomModel, responses=_ONE)
     async def get_room(by: Annotated[Identity, Depends(asking)], room: _RoomInPath) -> Response:
         """One room; the youngest that bears or bore this id."""
         found = rooms.snapshot(requester(by), RoomId(room))
-        return _json(listed_json(found.room, found.permissions, rooms.policy))
+        return _json(listed_json(found.room, found.permissions, rooms.policy, found.news))
 
     @router.get("/rooms/{id}/decision", response_model=DecisionModel, responses=_ONE)
     async def get_room_decision(

@@ -1,0 +1,69 @@
+"""What was heard last of the recording service's work on each segment.
+
+In memory and bounded: of this controller's uptime only, and of the segments heard of most lately.
+Whoever must not miss anything reads ``processed_queue`` and ``failure_queue``.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.ids import RoomUuid, SegmentNo
+from sfu_wrapper.model.outcome import Failed, JobProgress, News, Processed
+
+LIMIT: Final = 5_000
+
+
+class Outcomes:
+    """The latest of each segment. limit: segments kept."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._rooms: OrderedDict[RoomUuid, dict[SegmentNo, News]] = OrderedDict()
+        self._count = 0
+
+    def note(self, news: News) -> bool:
+        """Keep it. False where it says nothing new: a repeat, or progress that comes late."""
+        of_room = self._rooms.setdefault(news.uuid, {})
+        known = of_room.get(news.segment)
+        if isinstance(known, Processed):  # nothing can undo that
+            return False
+        if isinstance(known, Failed) and isinstance(news, Failed):
+            return False
+        self._count += news.segment not in of_room
+        of_room[news.segment] = _slim(news)
+        self._rooms.move_to_end(news.uuid)
+        self._forget_the_oldest()
+        return True
+
+    def of(self, uuid: RoomUuid, segment: SegmentNo) -> News | None:
+        """What was heard last of it."""
+        return self._rooms.get(uuid, {}).get(segment)
+
+    def of_room(self, room: Room) -> Mapping[SegmentNo, News]:
+        """What was heard last of each of its segments."""
+        return dict(self._rooms.get(room.uuid, {}))
+
+    def _forget_the_oldest(self) -> None:
+        """Whole rooms, but for the one just heard of: of that, its own oldest segments."""
+        while self._count > self._limit:
+            uuid, of_room = next(iter(self._rooms.items()))
+            if len(self._rooms) > 1:
+                del self._rooms[uuid]
+                self._count -= len(of_room)
+            else:
+                del of_room[next(iter(of_room))]
+                self._count -= 1
+
+
+def _slim(news: News) -> News:
+    """Without what clients are never told."""
+    match news:
+        case Processed():
+            return replace(news, warnings=(), sync=())
+        case Failed():
+            return replace(news, kept=())
+        case JobProgress():
+            return news
