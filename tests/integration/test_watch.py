@@ -209,6 +209,29 @@ async def test_what_looks_the_same_is_not_told_again() -> None:
         assert Counter(each["room"] for each in changes(boss, "roomChanged"))["call"] == 0
 
 
+async def test_only_segments_that_look_different_are_told() -> None:
+    async with world(policy=RECORDED) as here:
+        alice, bob = here.peer("alice"), here.peer("bob")
+        await here.do(alice, "createRoom", id="call", record=False)
+        for peer in (alice, bob):
+            await here.do(peer, "joinRoom", room="call", media=BOTH)
+        await here.do(alice, "startRoomRecording", room="call")
+        await here.do(alice, "watch", topics=["recordings"])
+        await here.do(bob, "updateMedia", room="call", media={"screen": True})
+        await until_told(here)
+        untouched = changes(alice, "recordingChanged")
+        await here.do(alice, "stopRoomRecording", room="call")
+        await until_told(here)
+        stopped = changes(alice, "recordingChanged")
+        await here.do(alice, "startRoomRecording", room="call")
+        await until_told(here)
+        second = changes(alice, "recordingChanged")[len(stopped) :]
+
+    assert untouched == []
+    assert [(each["segment"], each["state"]) for each in stopped] == [(1, "stopped")]
+    assert [(each["segment"], each["state"]) for each in second] == [(2, "recording")]
+
+
 async def test_more_rooms_than_a_page_are_told_of_when_they_change() -> None:
     async with world(policy=RECORDED) as here:
         alice, service = here.peer("alice"), here.peer("rooms", Role.SERVICE)
