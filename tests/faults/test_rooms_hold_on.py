@@ -1,0 +1,156 @@
+"""What must cost one request at most: stores that cannot be read, full queues, bad moments."""
+
+import asyncio
+from asyncio import Future
+
+from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.core.facts import CaptureChanged, CaptureRef, CaptureStarted
+from sfu_wrapper.core.requests import StopCapture
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.ports.store import Commit, OutboxRow
+from tests.helpers.calls import call, until
+from tests.helpers.live import connected, live
+
+ROOM = {"room": "call"}
+
+
+class Unreadable(MemoryStore):
+    """A store of which permissions cannot be read while ``torn`` is set."""
+
+    torn = False
+
+    def permissions(self, owner: UserKey) -> OwnerPermissions:
+        """See ``Store``."""
+        if self.torn:
+            raise Unavailable("the disk cannot be read")
+        return super().permissions(owner)
+
+
+class Slow(MemoryStore):
+    """A store whose commits take their time."""
+
+    delay_s = 0.0
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        """See ``Store``."""
+        if not self.delay_s:
+            return super().commit(commit, epoch)
+        loop = asyncio.get_running_loop()
+        later: Future[tuple[OutboxRow, ...]] = loop.create_future()
+
+        def write() -> None:
+            done = super(Slow, self).commit(commit, epoch)
+            done.add_done_callback(lambda done: later.set_result(done.result()))
+
+        loop.call_later(self.delay_s, write)
+        return later
+
+
+async def test_a_store_that_cannot_be_read_is_overloaded_and_takes_no_room_id() -> None:
+    store = Unreadable()
+    async with live(store=store) as controller:
+        talk = await call(controller, kind="meeting")
+        store.torn = True
+        asked = {"id": "new", "uuid": "new"}
+        assert await talk.owner.refused("createRoom", asked) == "OVERLOADED"
+        assert await talk.owner.refused("startRoomRecording", ROOM) == "OVERLOADED"
+        assert await talk.owner.refused("getRoom", ROOM) == "OVERLOADED"
+        assert await talk.owner.refused("joinRoom", ROOM) == "OVERLOADED"
+        store.torn = False
+        await talk.owner.ok("createRoom", asked)
+        assert (await talk.started())["segment"] == 1
+
+
+async def test_a_busy_room_that_one_has_left_is_not_taken_for_one_that_one_is_in() -> None:
+    store = Slow()
+    async with live(store=store) as controller:
+        left = await call(controller, "left", kind="meeting")
+        await left.owner.ok("createRoom", {"id": "here", "kind": "meeting"})
+        await left.owner.ok("joinRoom", {"room": "here"})
+        await left.owner.ok("leaveRoom", {"room": "left"})
+        await left.owner.ok("ping")
+        store.delay_s = 0.3
+        busy = asyncio.create_task(left.other.ok("updateMedia", {"room": "left", "media": {}}))
+        await asyncio.sleep(0)  # it is sent
+        await left.other.ok("ping")  # and has been read
+        assert (await left.owner.ok("getRoom"))["room"] == "here"
+        assert not busy.done(), "it was busy all the time"
+        await busy
+
+
+async def test_a_room_that_one_is_about_to_join_counts() -> None:
+    store = Slow()
+    async with live(store=store) as controller:
+        alice = await controller.client("alice")
+        await alice.ok("createRoom", {"id": "call", "kind": "meeting"})
+        store.delay_s = 0.3
+        joining = asyncio.create_task(alice.ok("joinRoom", ROOM))
+        await asyncio.sleep(0)
+        assert (await alice.ok("getRoom"))["state"] == "established"
+        await joining
+
+
+async def test_a_capture_of_a_room_that_nobody_holds_is_stopped_and_costs_nobody_else() -> None:
+    plane = MemoryPlane()
+    orphan = CaptureRef(RoomUuid("gone"), SegmentNo(1), Medium.VIDEO)
+    async with live(plane=plane) as controller:
+        talk = await call(controller)
+        plane.full = True
+        plane.say(CaptureStarted(orphan, 1))
+        await talk.owner.ok("ping")
+        plane.full = False
+        plane.say(CaptureChanged(orphan, ()))
+
+        async def is_stopped() -> bool:
+            return StopCapture(orphan) in plane.asked
+
+        await until(is_stopped)
+        assert (await talk.started())["segment"] == 1
+
+
+async def test_a_request_that_the_full_plane_does_not_take_runs_into_its_deadline() -> None:
+    plane = MemoryPlane()
+    async with live("media.timeoutSeconds=0.3", plane=plane) as controller:
+        talk = await call(controller)
+        plane.full = True
+        assert (await talk.start())["error"]["code"] == "MEDIA_FAILED"
+        plane.full = False
+        assert (await talk.started())["segment"] == 2
+        plane.full = True
+        assert (await talk.stop())["error"]["code"] == "MEDIA_FAILED"
+        plane.full = False
+        await talk.owner.event("roomRecordingStopped")
+
+
+async def test_no_room_is_made_while_the_controller_stops() -> None:
+    plane = MemoryPlane()
+    codes: list[str] = []
+    draining = asyncio.Event()
+    async with live(plane=plane) as controller:
+        talk = await call(controller)
+        await talk.started()
+        for medium in Medium:
+            plane.behave(medium, "stop", Behaviour.HOLD)
+        late = asyncio.create_task(make_rooms(controller.url, plane, draining, codes))
+        await draining.wait()
+    await late
+    assert codes == ["OVERLOADED"]
+
+
+async def make_rooms(url: str, plane: MemoryPlane, ready: asyncio.Event, codes: list[str]) -> None:
+    """Ask for rooms until one is refused, then let the stop be confirmed."""
+    async with connected(url, "zoe") as zoe, connected(url, "bob") as bob:
+        ready.set()
+
+        async def refused() -> bool:
+            answer = await zoe.ask("createRoom")
+            codes.extend([answer["error"]["code"]] if answer["status"] == "error" else [])
+            return bool(codes)
+
+        await until(refused)
+        plane.release()
+        await bob.event("roomRecordingStopped")
