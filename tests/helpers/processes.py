@@ -64,6 +64,14 @@ class Command:
                     raise AssertionError(f"it has ended: {self.lines[-3:]}")
                 await self._news.wait()
 
+    async def ended(self) -> int:
+        """The exit code, once it has ended by itself."""
+        async with asyncio.timeout(END_S):
+            code = await self.process.wait()
+        if self._reader is not None:
+            await self._reader
+        return code
+
     async def kill(self) -> None:
         """SIGKILL, and wait for its end."""
         await self._end(signal.SIGKILL)
@@ -93,12 +101,14 @@ class Command:
             self._news.notify_all()
 
 
-async def start(env: Mapping[str, str], *arguments: str) -> Command:
+async def start(
+    env: Mapping[str, str], *arguments: str, module: str = "sfu_wrapper.cli"
+) -> Command:
     """Start ``sfu-wrapper ARGUMENTS``."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "sfu_wrapper.cli",
+        module,
         *arguments,
         env=dict(env),
         stdin=DEVNULL,
