@@ -4,6 +4,7 @@ import asyncio
 import json
 import resource
 from pathlib import Path
+from typing import Any
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryStore
@@ -58,7 +59,7 @@ async def test_the_store_cannot_write(tmp_path: Path) -> None:
         await talk.started()
         before = store.room(RoomUuid("call"))
         store.failing = True
-        refused = {
+        refused: dict[str, dict[str, Any]] = {
             "stopRoomRecording": {"room": "call"},
             "updateMedia": {"room": "call", "media": {"audio": True}},
             "leaveRoom": {"room": "call"},
