@@ -9,7 +9,7 @@ not wait for each other, and nothing here waits: it is called, and it calls back
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Reply, Warn
@@ -35,6 +35,7 @@ from sfu_wrapper.wire.signaling import event
 BATCH_LIMIT = 64  # events that share one commit
 MAILBOX_LIMIT = 1_000  # requests that one room lets wait
 RETRY_S = 1.0  # before facts are applied again that could not be stored
+PATIENCE_S = 10.0  # with a store that says neither yes nor no
 MIN_TIMER_S = 0.005
 NOT_NOW = Refusal(Code.OVERLOADED, "nothing can be stored right now; try again")
 
@@ -100,6 +101,7 @@ class RoomActor:
         self._mailbox: deque[Item | Look] = deque()
         self._committing: Draft | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
@@ -118,13 +120,17 @@ class RoomActor:
         Raises:
             Refused: OVERLOADED; too many requests wait. Facts are always taken.
         """
-        if not (isinstance(item, Item) and item.ref is None):
+        if not _is_fact(item):
             self._require_space()
         self._mailbox.append(item)
         self._go_on()
 
     def close(self) -> None:
         """Set no timer any more."""
+        self._stop_timer()
+        self._lose_no_patience()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -206,6 +212,7 @@ class RoomActor:
             self._own_up(bug, *draft.items)
             return
         self._committing = draft
+        self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._out_of_patience)
         future = self._around.store.commit(commit, self._around.epoch)
         future.add_done_callback(lambda done: self._committed(draft, done))
 
@@ -232,6 +239,7 @@ class RoomActor:
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
         self._committing = None
+        self._lose_no_patience()
         error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
         if error is not None:
             self._not_stored(draft, error)
@@ -279,15 +287,46 @@ class RoomActor:
         self._mailbox.extendleft(item for item in reversed(draft.items) if item.ref is None)
         self._timer_at(RETRY_S)
 
+    def _lose_no_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _out_of_patience(self) -> None:
+        """The store hangs: what it has may still be stored, so who asks again gets the outcome.
+
+        What has not been tried yet is not done at all; what only reads sees what is stored.
+        """
+        self._around.signals.stored(False)
+        log.error("room.storeHangs", extra={"room": self.uuid})
+        for ref in self._under_way():
+            self._around.repeats.put_off(ref, self._overloaded(ref))
+        waiting, self._mailbox = self._mailbox, deque()
+        for item in waiting:
+            if isinstance(item, Look):
+                item.read(self.room)
+            else:
+                self._drop(item)
+        self._mailbox.extend(item for item in waiting if _is_fact(item))
+        self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._out_of_patience)
+
+    def _under_way(self) -> Iterator[RequestRef]:
+        """Requests whose outcome depends on what the store has."""
+        if self._committing is not None:
+            yield from (item.ref for item in self._committing.items if item.ref is not None)
+            yield from (ref for ref, _, _ in self._committing.answers)
+        if self.room is not None:
+            yield from (parse_ref(waiting.ref) for waiting in self.room.waiting)
+
     def _set_timer(self) -> None:
         due_ms = next_due_ms(self.room) if self.room is not None else None
         if due_ms is None:
-            self.close()
+            self._stop_timer()
         else:
             self._timer_at((due_ms - self._around.clock.now().mono_ms) / 1000)
 
     def _timer_at(self, delay_s: float) -> None:
-        self.close()
+        self._stop_timer()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(max(delay_s, MIN_TIMER_S), self._ring)
 
@@ -299,6 +338,11 @@ class RoomActor:
         if room is None:
             raise Refused(Code.ROOM_NOT_FOUND, "the room was never stored")
         return step(room, TimePassed(at), self._around.rules)
+
+
+def _is_fact(item: Item | Look) -> bool:
+    """Whether it has happened, so that it can be neither refused nor dropped."""
+    return isinstance(item, Item) and item.ref is None
 
 
 def _row(room: Room) -> RoomRow:

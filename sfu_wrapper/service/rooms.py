@@ -361,6 +361,9 @@ class Rooms:
             return
         self._directory.note_participants(before, room)
         self._watchers.room_changed(before, room)
+        for each in before.participants if before is not None else ():
+            if room.participant(each.key) is None and not actor.joining(each.key):
+                self._sessions.left(each.key, room.uuid)
         for participant in room.participants:
             unbound = participant.by_service or participant.gone_by_ms is not None
             if not unbound and not self._sessions.is_connected(participant.key):

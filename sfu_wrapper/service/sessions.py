@@ -44,8 +44,13 @@ class Sessions:
         if client.key in self._user_of:
             self._rooms_of.setdefault(client.key, {})[room] = None
 
+    def left(self, user: UserKey, room: RoomUuid) -> None:
+        """The user takes part in that room no longer, over whichever connection it joined."""
+        for key in self._clients.get(user, ()):
+            self._rooms_of.get(key, {}).pop(room, None)
+
     def rooms_of(self, client: Client) -> Iterable[RoomUuid]:
-        """The rooms that this connection joined, also those that it is no longer in."""
+        """The rooms that this connection has asked to join, and has not left since."""
         return self._rooms_of.get(client.key, ())
 
     def deliver(self, users: Iterable[UserKey], message: bytes) -> None:

@@ -1,16 +1,27 @@
 """What happens while broker or store are away: rows of docs/policy.md over live WebSockets."""
 
 import asyncio
-import json
 import resource
 from pathlib import Path
-from typing import Any
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.ids import RoomUuid
-from tests.helpers.calls import BOTH, Call, call, faulty, files, page, report, reported, told, until
-from tests.helpers.live import connected, live
+from tests.helpers.calls import (
+    BOTH,
+    Call,
+    call,
+    faulty,
+    files,
+    is_away,
+    is_there,
+    page,
+    report,
+    reported,
+    told,
+    until,
+)
+from tests.helpers.live import Json, connected, live
 from tests.helpers.processes import environment, free_port, queued, serve
 
 SEGMENTS = 3
@@ -59,7 +70,7 @@ async def test_the_store_cannot_write(tmp_path: Path) -> None:
         await talk.started()
         before = store.room(RoomUuid("call"))
         store.failing = True
-        refused: dict[str, dict[str, Any]] = {
+        refused: dict[str, Json] = {
             "stopRoomRecording": {"room": "call"},
             "updateMedia": {"room": "call", "media": {"audio": True}},
             "leaveRoom": {"room": "call"},
@@ -154,18 +165,6 @@ async def test_the_disk_of_the_store_is_full(tmp_path: Path) -> None:
 async def in_state(talk: Call, state: str) -> bool:
     """Whether the one segment is so."""
     return await talk.segments() == [state]
-
-
-async def is_away(url: str, part: str) -> bool:
-    """Whether health says that this part is away."""
-    return not await is_there(url, part)
-
-
-async def is_there(url: str, part: str) -> bool:
-    """Whether health says that this part is there."""
-    _, text = await page(f"{url}/health/ready")
-    state: str = json.loads(text)["parts"][part]["state"]
-    return state == "ok"
 
 
 def size(folder: Path) -> int:

@@ -3,6 +3,8 @@
 import asyncio
 from asyncio import Future
 
+import pytest
+
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.core.facts import CaptureChanged, CaptureRef, CaptureStarted
@@ -12,7 +14,7 @@ from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.store import Commit, OutboxRow
-from tests.helpers.calls import call, until
+from tests.helpers.calls import call, is_away, until
 from tests.helpers.live import connected, live
 
 ROOM = {"room": "call"}
@@ -92,6 +94,53 @@ async def test_a_room_that_one_is_about_to_join_counts() -> None:
         await asyncio.sleep(0)
         assert (await alice.ok("getRoom"))["state"] == "established"
         await joining
+
+
+async def test_a_room_that_was_left_and_joined_over_another_connection_is_not_of_this_one() -> None:
+    async with live() as controller:
+        alice, device = await controller.client("alice"), await controller.client("alice")
+        for room in ("one", "two"):
+            await alice.ok("createRoom", {"id": room, "kind": "meeting"})
+        bob = await controller.client("bob")
+        await bob.ok("joinRoom", {"room": "one"})  # keeps it open
+        await alice.ok("joinRoom", {"room": "one"})
+        await alice.ok("joinRoom", {"room": "two"})
+        assert await alice.refused("getRoom") == "ROOM_REQUIRED"
+        assert await device.refused("getRoom") == "ROOM_REQUIRED"
+        await device.ok("leaveRoom", {"room": "one"})
+        await device.ok("joinRoom", {"room": "one"})
+        assert (await alice.ok("getRoom"))["room"] == "two"
+        assert (await device.ok("getRoom"))["room"] == "one"
+
+
+async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sfu_wrapper.service.actor.PATIENCE_S", 0.2)
+    store = Slow()
+    async with live(store=store) as controller:
+        talk = await call(controller)
+        store.delay_s = 1.0
+        first = asyncio.create_task(talk.owner.ask("startRoomRecording", ROOM, request_id="one"))
+        await asyncio.sleep(0)  # it is sent
+        assert await talk.other.refused("leaveRoom", ROOM) == "OVERLOADED"
+        assert (await first)["error"]["code"] == "OVERLOADED"
+        assert await is_away(controller.http_url, "store")
+        assert (await talk.shown())["segments"] == [], "nothing is stored yet"
+
+        store.delay_s = 0.0
+        answers = [await first]
+
+        async def is_answered() -> bool:
+            answers.append(await talk.owner.ask("startRoomRecording", ROOM, request_id="one"))
+            return bool(answers[-1]["status"] == "ok")
+
+        await until(is_answered)
+        assert answers[-1]["payload"]["segment"] == 1
+        assert await talk.segments() == ["recording"]
+        assert len((await talk.shown())["participants"]) == 2, "who was refused has not left"
+        await talk.stopped()
+        assert not await is_away(controller.http_url, "store")
 
 
 async def test_a_capture_of_a_room_that_nobody_holds_is_stopped_and_costs_nobody_else() -> None:

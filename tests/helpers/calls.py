@@ -179,6 +179,18 @@ async def page(url: str) -> tuple[int, str]:
     return await asyncio.to_thread(get)
 
 
+async def is_away(url: str, part: str) -> bool:
+    """Whether health says that this part is away."""
+    return not await is_there(url, part)
+
+
+async def is_there(url: str, part: str) -> bool:
+    """Whether health says that this part is there."""
+    _, text = await page(f"{url}/health/ready")
+    state: str = json.loads(text)["parts"][part]["state"]
+    return state == "ok"
+
+
 async def metric(controller: Live, name: str) -> float:
     """One number of /metrics."""
     _, text = await page(f"{controller.http_url}/metrics")
