@@ -168,6 +168,21 @@ async def test_the_owner_hears_of_a_call_that_it_has_not_joined() -> None:
         assert heard(alice) == ["participantJoined bob", "roomEstablished", "roomEnded"]
 
 
+async def test_who_stayed_until_the_end_hears_what_becomes_of_the_segment() -> None:
+    async with live() as controller:
+        talk = await call(controller)
+        carol = await controller.client("carol")
+        await carol.ok("joinRoom", ROOM)
+        await talk.started()
+        await carol.ok("leaveRoom", ROOM)
+        await talk.service.ok("endRoom", ROOM)
+        for peer in (talk.owner, talk.other, talk.service):
+            stopped = await peer.event("roomRecordingStopped")
+            assert (stopped["segment"], stopped["reason"]) == (1, "callEnded")
+        await carol.ok("ping")
+        assert heard(carol)[-1] == "participantLeft carol"
+
+
 @pytest.mark.parametrize(
     ("user", "roles", "domain"),
     [
