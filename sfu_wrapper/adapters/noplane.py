@@ -19,6 +19,7 @@ from sfu_wrapper.core.requests import (
     UnpublishTrack,
 )
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.clock import Clock
 
 _QUEUE: Final = 100_000
@@ -33,8 +34,7 @@ class NoPlane:
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 
-    @property
-    def there(self) -> bool:
+    def is_there(self, medium: Medium) -> bool:
         """See ``MediaPlane``; there is nothing that could be away."""
         return True
 

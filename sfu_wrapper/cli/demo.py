@@ -16,7 +16,8 @@ from pathlib import Path
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.controller import Parts, controller
-from sfu_wrapper.cli.parts import media_plane, open_broker, open_store
+from sfu_wrapper.cli.parts import open_broker, open_store
+from sfu_wrapper.cli.planes import media_plane
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.cli.story import DOMAIN, NAMES, Story
 from sfu_wrapper.cli.worker import working

@@ -1,14 +1,10 @@
 """Adapters and rules made from the configuration. The only place that knows them all."""
 
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from sfu_wrapper.adapters.noplane import NoPlane
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
-from sfu_wrapper.adapters.simulated.faults import Faults
-from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
@@ -18,7 +14,6 @@ from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.plane import MediaPlane
 
 SPARE_DELIVERIES = 5  # a delivery is also spent when a worker or the link to it dies
 
@@ -68,26 +63,6 @@ def authenticator(auth: Auth, clock: Clock) -> TokenAuthenticator:
     else:
         raise Misconfigured("auth.jwksUrl is not served by this version; give auth.publicKeyFile")
     return TokenAuthenticator(FixedKey(key), clock, audience=auth.audience, issuer=auth.issuer)
-
-
-def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
-    """The SFU and the mixer. Raises Misconfigured for a pair that this version cannot drive."""
-    match settings.media.sfu, settings.media.mixer:
-        case "none", "none":
-            return NoPlane(clock)
-        case "simulated", "simulated":
-            recording = settings.recording
-            return SimulatedPlane(
-                recording.recordings_path,
-                recording.audio_path,
-                token=secrets.token_hex(4),
-                faults=Faults.parse(settings.media.simulated_faults or ""),
-            )
-        case sfu, mixer:
-            raise Misconfigured(
-                f"media.sfu = {sfu} with media.mixer = {mixer}: this version drives "
-                "simulated with simulated, and none with none"
-            )
 
 
 def _ms(seconds: float) -> int:

@@ -8,7 +8,8 @@ from contextlib import suppress
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.controller import Parts, controller
-from sfu_wrapper.cli.parts import media_plane, open_broker, open_store
+from sfu_wrapper.cli.parts import open_broker, open_store
+from sfu_wrapper.cli.planes import media_plane
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.config.settings import Settings
 

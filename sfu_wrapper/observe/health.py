@@ -10,8 +10,9 @@ from enum import StrEnum
 
 STORE = "store"
 BROKER = "broker"
-MEDIA_PLANE = "mediaPlane"
-PARTS = (STORE, BROKER, MEDIA_PLANE)
+SFU = "sfu"
+MIXER = "mixer"
+PARTS = (STORE, BROKER, SFU, MIXER)
 
 
 class Status(StrEnum):

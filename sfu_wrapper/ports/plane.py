@@ -5,6 +5,7 @@ from typing import Protocol
 
 from sfu_wrapper.core.facts import PlaneFact
 from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.model.media import Medium
 
 
 class MediaPlane(Protocol):
@@ -14,9 +15,8 @@ class MediaPlane(Protocol):
     out in order; rooms do not wait for each other.
     """
 
-    @property
-    def there(self) -> bool:
-        """Whether it can be reached, as far as is known."""
+    def is_there(self, medium: Medium) -> bool:
+        """Whether what writes this medium can be reached, as far as is known."""
         ...
 
     async def run(self) -> None:

@@ -5,7 +5,8 @@ import logging
 from typing import Final
 
 from sfu_wrapper.model.errors import RecordingError
-from sfu_wrapper.observe.health import BROKER, MEDIA_PLANE, STORE, Health
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
@@ -58,7 +59,8 @@ class Housekeeper:
         forget_at_s = loop.time()
         while True:
             self._health.report(BROKER, self._relay.status.failing is None)
-            self._health.report(MEDIA_PLANE, self._plane.there)
+            self._health.report(SFU, self._plane.is_there(Medium.VIDEO))
+            self._health.report(MIXER, self._plane.is_there(Medium.AUDIO))
             if loop.time() >= forget_at_s:
                 forget_at_s = loop.time() + FORGET_S
                 await self._forget()

@@ -1,4 +1,4 @@
-"""What every media plane promises, on the fake, on the simulated one and on ``none``."""
+"""What every media plane promises: the fake, the simulated one, ``none``, and pairs of these."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ import pytest
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureLost,
@@ -26,6 +27,7 @@ from sfu_wrapper.core.requests import (
 )
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile, Stream
+from sfu_wrapper.ports.plane import MediaPlane
 from tests.helpers.planes import (
     AUDIO,
     BRIDGE,
@@ -41,23 +43,26 @@ from tests.helpers.planes import (
     voice,
 )
 
-WRITERS = ("memory", "simulated")  # those that write files
+WRITERS = ("memory", "simulated", "paired")  # those that write files
 EVERY = (*WRITERS, "none")
 
 
 @pytest.fixture
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    match request.param:
-        case "memory":
-            plane: MemoryPlane | NoPlane = MemoryPlane()
-        case "none":
-            plane = NoPlane(SystemClock())
-        case _:
-            async with running(simulated(tmp_path)) as bench:
-                yield bench
-            return
-    async with running(plane) as bench:
+    async with running(plane_called(request.param, tmp_path)) as bench:
         yield bench
+
+
+def plane_called(name: str, folder: Path) -> MediaPlane:
+    match name:
+        case "memory":
+            return MemoryPlane()
+        case "none":
+            return NoPlane(SystemClock())
+        case "paired":
+            return PairedPlane(video=MemoryPlane(), audio=MemoryPlane())
+        case _:
+            return simulated(folder)
 
 
 every_plane = pytest.mark.parametrize("bench", EVERY, indirect=True)

@@ -55,12 +55,14 @@ class MemoryPlane:
 
     now_ms: the plane's clock, epoch ms; each reading moves it on by one.
     asked: every request in order. full: ``tell`` raises Unavailable while it is set.
+    away: the media that are said to be out of reach.
     """
 
     def __init__(self, now_ms: int = 1_600_000_000_000) -> None:
         self.now_ms = now_ms
         self.asked: list[PlaneRequest] = []
         self.full = False
+        self.away: set[Medium] = set()
         self._ways: dict[tuple[Medium, Point], Behaviour] = {}
         self._held: list[StartCapture | StopCapture] = []
         self._running: dict[CaptureRef, CaptureStarted] = {}
@@ -100,10 +102,9 @@ class MemoryPlane:
         """Report anything at all."""
         self._facts.put_nowait(fact)
 
-    @property
-    def there(self) -> bool:
+    def is_there(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
-        return True
+        return medium not in self.away
 
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""

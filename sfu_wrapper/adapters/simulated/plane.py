@@ -22,6 +22,7 @@ from sfu_wrapper.adapters.simulated.orders import REPORTS, Freeze, Order, Report
 from sfu_wrapper.core.facts import PlaneFact
 from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.media import Medium
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,8 @@ class SimulatedPlane:
         """What is left to go wrong."""
         return self._desk.faults
 
-    @property
-    def there(self) -> bool:
-        """See ``MediaPlane``."""
+    def is_there(self, medium: Medium) -> bool:
+        """See ``MediaPlane``; one process writes both."""
         return self._process is not None
 
     @property

@@ -1,6 +1,6 @@
 """Readiness, from what its parts are said to be."""
 
-from sfu_wrapper.observe.health import BROKER, MEDIA_PLANE, STORE, Health, Status
+from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health, Status
 
 
 class Clock:
@@ -19,12 +19,13 @@ def test_it_is_ready_until_something_is_said() -> None:
     assert {name: part.since_ms for name, part in readiness.parts.items()} == {
         STORE: 1_000,
         BROKER: 1_000,
-        MEDIA_PLANE: 1_000,
+        SFU: 1_000,
+        MIXER: 1_000,
     }
 
 
-def test_without_broker_or_media_plane_it_is_degraded_and_serves() -> None:
-    for part in (BROKER, MEDIA_PLANE):
+def test_without_broker_sfu_or_mixer_it_is_degraded_and_serves() -> None:
+    for part in (BROKER, SFU, MIXER):
         health = Health(Clock())
         health.report(part, False)
 
@@ -57,7 +58,7 @@ def test_since_is_when_it_changed_not_when_it_was_last_said() -> None:
     for at_ms in (2_000, 3_000, 4_000):
         clock.now_ms = at_ms
         health.report(BROKER, False)
-        health.report("mixer", True)
+        health.report("other", True)
 
     assert health.readiness().parts[BROKER].since_ms == 2_000
-    assert health.readiness().parts["mixer"].since_ms == 2_000
+    assert health.readiness().parts["other"].since_ms == 2_000

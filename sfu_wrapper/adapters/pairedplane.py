@@ -1,0 +1,93 @@
+"""An SFU and a mixer that do not know each other, as one media plane.
+
+Captures go to whoever writes their medium; rooms and tracks are told to both. What one of them
+says about the other's medium is not heard, so a plane that can do both may serve one alone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, assert_never
+
+from sfu_wrapper.core.facts import PlaneBack, PlaneFact
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PlaneRequest,
+    PublishTrack,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+    UnpublishTrack,
+)
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.ports.plane import MediaPlane
+
+_QUEUE: Final = 10_000
+
+
+class PairedPlane:
+    """A ``MediaPlane`` made of two.
+
+    video, audio: what each of them is asked for.
+    """
+
+    def __init__(self, *, video: MediaPlane, audio: MediaPlane) -> None:
+        self._planes = {Medium.VIDEO: video, Medium.AUDIO: audio}
+        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+
+    def is_there(self, medium: Medium) -> bool:
+        """See ``MediaPlane``."""
+        return self._planes[medium].is_there(medium)
+
+    async def run(self) -> None:
+        """See ``MediaPlane``; returns once the plane is closed."""
+        async with asyncio.TaskGroup() as tasks:
+            for plane in self._planes.values():
+                tasks.create_task(plane.run())
+            tasks.create_task(self._carry())
+
+    def tell(self, request: PlaneRequest) -> None:
+        """See ``MediaPlane``."""
+        match request:
+            case StartCapture(capture=capture) | StopCapture(capture=capture):
+                self._planes[capture.medium].tell(request)
+            case ResumeCapture(capture=capture):
+                self._planes[capture.medium].tell(request)
+            case OpenMediaRoom() | CloseMediaRoom() | PublishTrack() | UnpublishTrack():
+                self._tell_both(request)
+            case _:
+                assert_never(request)
+
+    async def facts(self) -> AsyncIterator[PlaneFact]:
+        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        while (fact := await self._facts.get()) is not None:
+            yield fact
+
+    async def close(self) -> None:
+        """See ``MediaPlane``."""
+        async with asyncio.TaskGroup() as tasks:
+            for plane in self._planes.values():
+                tasks.create_task(plane.close())
+
+    def _tell_both(self, request: PlaneRequest) -> None:
+        """One that cannot take it keeps nothing from the other."""
+        try:
+            self._planes[Medium.VIDEO].tell(request)
+        finally:
+            self._planes[Medium.AUDIO].tell(request)
+
+    async def _carry(self) -> None:
+        """Everything that both report, until both have ended."""
+        async with asyncio.TaskGroup() as tasks:
+            for medium, plane in self._planes.items():
+                tasks.create_task(self._carry_from(plane, medium))
+        await self._facts.put(None)
+
+    async def _carry_from(self, plane: MediaPlane, medium: Medium) -> None:
+        async for fact in plane.facts():
+            if _about(fact) is medium:
+                await self._facts.put(fact)
+
+
+def _about(fact: PlaneFact) -> Medium:
+    return fact.medium if isinstance(fact, PlaneBack) else fact.capture.medium
