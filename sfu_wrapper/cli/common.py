@@ -74,7 +74,7 @@ def log_settings(settings: Settings) -> logs.LogSettings:
     return logs.LogSettings(settings.log.level, settings.log.format, relative)
 
 
-def emit(args: Namespace, text: str, **fields: object) -> None:
+def emit(args: Namespace, text: str, /, **fields: object) -> None:
     """Say one thing on standard output: ``text`` to people, ``fields`` as JSON to programs."""
     line = json.dumps(fields, default=str) if wants_json(args) else text
     print(line, flush=True)

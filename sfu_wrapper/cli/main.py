@@ -50,6 +50,7 @@ COMMANDS = (
     Command("token", "make a token for tests and scripts"),
     Command("explain", "why a call of a user would or would not be recorded"),
     Command("permissions", "who may record: get, set or delete what is stored"),
+    Command("doctor", "looks at an installation and says what is to be done"),
     Command("config", "check, show or describe the configuration"),
 )
 

@@ -107,7 +107,7 @@ async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
     """The broker, not connected yet; closed at the end."""
     broker: Broker
     if settings.rabbitmq.embedded:
-        broker = QueueFile(store_file(settings).with_name("queue.db"))
+        broker = QueueFile(queue_file(settings))
     else:
         # Only here, since its library takes longer to load than everything else together.
         from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
@@ -125,3 +125,8 @@ def store_file(settings: Settings) -> Path:
     if file is None:
         raise Misconfigured("store.url: this version stores in sqlite:<file> only")
     return file
+
+
+def queue_file(settings: Settings) -> Path:
+    """The file of the embedded queue. Raises Misconfigured as ``store_file`` does."""
+    return store_file(settings).with_name("queue.db")

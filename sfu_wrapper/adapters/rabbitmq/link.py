@@ -71,7 +71,7 @@ class Link:
     async def close(self) -> None:
         """Hang up; what is unsettled goes back to its queues."""
         self.lost.set()
-        await _drop(self._connection)
+        await drop(self._connection)
 
     def _gone(self, *_: object) -> None:
         self.lost.set()
@@ -91,12 +91,12 @@ async def connect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Link:
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 source = await channel.get_exchange(exchange, ensure=False)
             except BaseException:
-                await _drop(connection)
+                await drop(connection)
                 raise
             return Link(connection, channel, source)
 
 
-async def _drop(connection: AbstractConnection) -> None:
+async def drop(connection: AbstractConnection) -> None:
     """Close it; one whose broker does not answer is let go, which a second call makes final."""
     with suppress(*FOREIGN, TimeoutError):
         async with asyncio.timeout(_CLOSE_S):

@@ -1,0 +1,46 @@
+"""The broker: whether it answers, and whether what stands there already is as it should be."""
+
+from collections.abc import AsyncIterator
+
+from sfu_wrapper.adapters.queuefile.schema import MIGRATIONS
+from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
+from sfu_wrapper.cli.checks.examine import aside
+from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.parts import queue_file, queues
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Unavailable
+
+
+async def look(settings: Settings) -> AsyncIterator[Finding]:
+    """Nothing is declared, published or taken."""
+    looking = _embedded if settings.rabbitmq.embedded else _rabbitmq
+    async for finding in looking(settings):
+        yield finding
+
+
+async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
+    file = queue_file(settings)
+    found = await aside(inspect_file, file, MIGRATIONS)
+    state = "is made at the first start" if found is None else f"sound, schema {found.version}"
+    yield good(f"embedded, {file}: {state}")
+
+
+async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
+    # Only here, since its library takes longer to load than everything else together.
+    from sfu_wrapper.adapters.rabbitmq.inspect import inspect
+    from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+
+    try:
+        found = await inspect(settings.rabbitmq.address, EXCHANGE, queues(settings))
+    except Unavailable as error:
+        yield wrong(error.detail, "start it, or mend rabbitmq.address")
+        return
+    yield good(f"{found.product} answers")
+    for queue in found.queues:
+        if queue.differs:
+            advice = "it is used as it is; to change that, empty and delete it while all is stopped"
+            yield odd(f"queue {queue.name}: {queue.differs}", advice)
+        elif queue.waiting is None:
+            yield good(f"queue {queue.name} is made at the first start")
+        else:
+            yield good(f"queue {queue.name}: {queue.waiting} messages wait")

@@ -1,0 +1,26 @@
+"""Every check, in the order of the report. Append here."""
+
+from typing import Final
+
+from sfu_wrapper.cli.checks import (
+    broker,
+    database,
+    encryption,
+    folders,
+    media,
+    tokens,
+    tools,
+    values,
+)
+from sfu_wrapper.cli.checks.finding import Check
+
+CHECKS: Final = (
+    Check("tools", tools.look),
+    Check("configuration", values.look),
+    Check("tokens", tokens.look),
+    Check("database", database.look),
+    Check("broker", broker.look),
+    Check("media", media.look),
+    Check("folders", folders.look),
+    Check("encryption", encryption.look),
+)

@@ -1,0 +1,36 @@
+"""The store."""
+
+from collections.abc import AsyncIterator
+
+from sfu_wrapper.adapters.disks import disk, nearest, try_writing
+from sfu_wrapper.adapters.sqlite.inspect import inspect
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.cli.checks.examine import aside
+from sfu_wrapper.cli.checks.finding import Finding, odd, wrong
+from sfu_wrapper.cli.checks.folders import room
+from sfu_wrapper.cli.parts import store_file
+from sfu_wrapper.config.settings import Settings
+
+
+async def look(settings: Settings) -> AsyncIterator[Finding]:
+    """The file and its disk, beside a controller or without one."""
+    file = store_file(settings)
+    found = await aside(inspect, file, MIGRATIONS)
+    folder = nearest(file.parent)
+    try:
+        await aside(try_writing, folder)
+    except OSError as error:
+        advice = "let this user write there, or change store.url"
+        yield wrong(f"{file.parent}: cannot be written: {error.strerror}", advice)
+        return
+    on = await aside(disk, folder)
+    if found is None:
+        yield room(str(file), on, "is made at the first start")
+    else:
+        use = ", a controller has it open" if found.in_use else ""
+        yield room(str(file), on, f"sound, schema {found.version}{use}")
+    if on.remote:
+        yield odd(
+            f"{file} is on {on.kind} of another machine, where locks and syncs may not hold",
+            "move it to a local disk (store.url)",
+        )

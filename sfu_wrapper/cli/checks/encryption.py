@@ -1,0 +1,24 @@
+"""Whether finished files can be encrypted, where they are to be."""
+
+from collections.abc import AsyncIterator
+
+from sfu_wrapper.cli.checks.finding import Finding, good, wrong
+from sfu_wrapper.cli.processing import vault
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import JobFailed
+
+
+async def look(settings: Settings) -> AsyncIterator[Finding]:
+    """The key is tried as the worker would try it; nothing is encrypted."""
+    encrypting = vault(settings.recording)
+    if encrypting is None:
+        yield good("finished files are not encrypted (should_encrypt = false)")
+        return
+    recording = settings.recording
+    try:
+        await encrypting.check()
+    except JobFailed as error:
+        advice = "set encryption_key and encryption_mail; no worker starts without a usable key"
+        yield wrong(f"{error.code}: {error.detail}", advice)
+    else:
+        yield good(f"{recording.encryption_key} can encrypt to {recording.encryption_mail}")

@@ -1,0 +1,23 @@
+"""The configuration as a whole: what is allowed but worth a thought."""
+
+from collections.abc import AsyncIterator
+
+from sfu_wrapper.cli.checks.finding import Finding, good, odd
+from sfu_wrapper.config import rules
+from sfu_wrapper.config.settings import Settings
+
+
+async def look(settings: Settings) -> AsyncIterator[Finding]:
+    """Conflicts keep us from starting and were found before; these are what is left."""
+    found = list(rules.warnings(settings))
+    for text in found:
+        yield odd(text, "see docs/configuration.md")
+    if settings.permissions.user_may_write:
+        yield odd(
+            "permissions.userMayWrite = true: a user's own permission overrides its domain's",
+            "set it to false where the domain is to decide",
+        )
+    if settings.media.simulated_faults:
+        yield odd("media.simulatedFaults is set: recording fails on purpose", "unset it")
+    if not found:
+        yield good("no conflicts")

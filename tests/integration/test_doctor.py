@@ -1,0 +1,366 @@
+"""``sfu-wrapper doctor``: what somebody who has just installed it is told, line by line."""
+
+import asyncio
+import json
+import resource
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from sfu_wrapper.adapters.disks import Disk
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.rabbitmq import topology
+from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+from sfu_wrapper.adapters.sqlite.store import SqliteStore
+from sfu_wrapper.cli.checks import database, folders, tools
+from sfu_wrapper.cli.checks.finding import good, wrong
+from sfu_wrapper.cli.main import main
+from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers.processes import free_port
+from tests.helpers.rabbitmq import RabbitServer
+
+Doctor = Callable[..., tuple[int, list[dict[str, str]]]]
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An installation of its own."""
+    return tmp_path / "installation"
+
+
+@pytest.fixture
+def doctor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Doctor:
+    """Ask about an installation with these settings: (exit code, the lines of its report)."""
+    (folder / "config").mkdir(parents=True)
+
+    def inner(**settings: str | None) -> tuple[int, list[dict[str, str]]]:
+        usual: dict[str, str | None] = {
+            "AUTH__SECRET": SECRET,
+            "STORE__URL": f"sqlite:{folder}/state/store.db",
+            "RECORDINGS_PATH": f"{folder}/raw",
+            "AUDIO_PATH": f"{folder}/audio",
+            "DESTINATION_PATH": f"{folder}/out",
+            "LOGS_PATH": f"{folder}/logs",
+        }
+        for key, value in (usual | settings).items():
+            if value is None:
+                monkeypatch.delenv(f"SFU_WRAPPER__{key}", raising=False)
+            else:
+                monkeypatch.setenv(f"SFU_WRAPPER__{key}", value)
+        code = main(["doctor", "--json", "--config", str(folder / "config")])
+        return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return inner
+
+
+def about(check: str, report: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [line for line in report if line["check"] == check]
+
+
+def line(report: list[dict[str, str]], words: str) -> dict[str, str]:
+    """The one line with these words."""
+    (found,) = [row for row in report if words in row["text"]]
+    return found
+
+
+def test_a_fresh_installation_is_in_order(doctor: Doctor, folder: Path) -> None:
+    code, report = doctor()
+
+    assert code == 0
+    assert {row["status"] for row in report} == {"ok", "warning"}
+    assert all(row["advice"] for row in report if row["status"] != "ok")
+    assert "is made at the first start" in about("database", report)[0]["text"]
+    assert [path.name for path in folder.iterdir()] == ["config"]  # it has left nothing behind
+
+
+def test_it_is_told_in_one_line_each_with_what_to_do(
+    doctor: Doctor, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doctor()
+
+    assert main(["doctor", "--config", str(folder / "config")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"ok       configuration read from {folder}/config"
+    (warned,) = [one for one in lines if "userMayWrite" in one]
+    assert warned.startswith("warning  configuration permissions.userMayWrite = true: ")
+    assert warned.endswith(" -> set it to false where the domain is to decide")
+
+
+def test_a_domain_that_decides_is_no_cause_for_a_warning(doctor: Doctor) -> None:
+    _, report = doctor(PERMISSIONS__USER_MAY_WRITE="false")
+
+    assert "userMayWrite" not in json.dumps(report)
+
+
+def test_a_wrong_configuration_is_all_that_is_looked_at(doctor: Doctor) -> None:
+    code, report = doctor(WEBSOCKET__PORT="many", QUALITY="best")
+
+    assert code == 1
+    assert [row["check"] for row in report] == ["configuration"] * 2
+    assert {row["status"] for row in report} == {"wrong"}
+    assert "quality" in line(report, "best")["text"]
+
+
+def test_a_configuration_that_is_nowhere_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["doctor"])
+
+    assert "warning  configuration no folder found" in capsys.readouterr().out
+
+
+def test_incoming_calls_that_are_never_recorded_are_warned_of(doctor: Doctor) -> None:
+    code, report = doctor(TRUNK__RECORD_INCOMING_PSTN="true", RECORD_RECORDING_AT_START="false")
+
+    assert code == 0
+    assert line(report, "incoming calls are never recorded")["status"] == "warning"
+
+
+def test_what_the_operator_refuses_is_wrong(doctor: Doctor) -> None:
+    code, report = doctor(
+        TRUNK__RECORD_INCOMING_PSTN="true",
+        RECORD_RECORDING_AT_START="false",
+        TRUNK__CONFLICT="refuse",
+    )
+
+    assert code == 1
+    assert "trunk.conflict = refuse" in report[0]["text"]
+
+
+def test_without_a_key_nobody_could_be_believed(doctor: Doctor) -> None:
+    code, report = doctor(AUTH__SECRET=None)
+
+    assert code == 1
+    (found,) = about("tokens", report)
+    assert found["status"] == "wrong"
+    assert "set auth.secret" in found["text"]
+
+
+def test_a_key_file_that_is_none_is_wrong(doctor: Doctor, folder: Path) -> None:
+    (folder / "key.pem").write_text("no key")
+    code, report = doctor(AUTH__SECRET=None, AUTH__PUBLIC_KEY_FILE=f"{folder}/key.pem")
+
+    assert code == 1
+    assert "holds no public key" in about("tokens", report)[0]["text"]
+
+
+def test_faults_that_were_left_switched_on_are_warned_of(doctor: Doctor) -> None:
+    _, report = doctor(MEDIA__SIMULATED_FAULTS="start:refuse")
+
+    assert line(report, "media.simulatedFaults is set")["status"] == "warning"
+
+
+def test_media_that_is_not_real_is_warned_of(doctor: Doctor) -> None:
+    _, report = doctor(MEDIA__SFU="none", MEDIA__MIXER="simulated")
+
+    assert line(report, "sfu is another system's")["status"] == "warning"
+    assert line(report, "mixer is simulated")["status"] == "warning"
+
+
+def test_a_plane_that_cannot_be_driven_is_wrong(doctor: Doctor) -> None:
+    code, report = doctor(MEDIA__SIMULATED_FAULTS="fly")
+
+    assert code == 1
+    assert about("media", report)[0]["status"] == "wrong"
+
+
+def test_a_store_in_use_is_looked_at_beside_its_controller(doctor: Doctor, folder: Path) -> None:
+    with closing(SqliteStore(folder / "state" / "store.db")):
+        code, report = doctor()
+    assert code == 0
+    assert "sound, schema 1, a controller has it open" in about("database", report)[0]["text"]
+
+    _, report = doctor()
+    assert "sound, schema 1, " in about("database", report)[0]["text"]
+    assert "has it open" not in about("database", report)[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no database at all" * 100, "is damaged (file is not a database)"),
+        (None, "was written by a newer release (schema 99)"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_wrong(
+    doctor: Doctor, folder: Path, content: bytes | None, words: str
+) -> None:
+    file = folder / "store.db"
+    if content is None:
+        SqliteStore(file).close()
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE schema SET version = 99")
+    else:
+        file.write_bytes(content)
+    code, report = doctor(STORE__URL=f"sqlite:{file}")
+
+    assert code == 1
+    assert words in about("database", report)[0]["text"]
+
+
+def test_an_embedded_queue_is_looked_at_too(doctor: Doctor, folder: Path) -> None:
+    async def use() -> None:
+        queue = QueueFile(folder / "state" / "queue.db")
+        await queue.open(())
+        await queue.close()
+
+    asyncio.run(use())
+    assert "sound, schema" in about("broker", doctor()[1])[0]["text"]
+
+    (folder / "state" / "queue.db").write_bytes(b"no database at all" * 100)
+    code, report = doctor()
+    assert code == 1
+    assert "queue.db is damaged" in about("broker", report)[0]["text"]
+
+
+def test_folders_that_cannot_be_written_are_wrong(doctor: Doctor, folder: Path) -> None:
+    (folder / "file").touch()
+    code, report = doctor(
+        RECORDINGS_PATH=f"{folder}/file/raw", STORE__URL="sqlite:/proc/self/nothing/store.db"
+    )
+
+    assert code == 1
+    assert "is no folder" in line(report, "recordings_path")["text"]
+    assert "cannot be written" in about("database", report)[0]["text"]
+
+    code, report = doctor(AUDIO_PATH="/proc/self/nothing")
+    assert code == 1
+    assert "cannot be written" in line(report, "audio_path")["text"]
+
+
+def test_folders_that_are_there_are_said_to_be_writable(doctor: Doctor, folder: Path) -> None:
+    (folder / "out").mkdir()
+    _, report = doctor()
+
+    assert " writable, " in line(report, "destination_path")["text"]
+    assert " is made when it is needed, " in line(report, "logs_path")["text"]
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "status", "words"),
+    [
+        (499_999_999, "wrong", "500.0 MB of 2.0 TB free"),
+        (4_000_000_000, "warning", "4.0 GB of 2.0 TB free"),
+        (5_000_000_000, "ok", "5.0 GB of 2.0 TB free"),
+        (1000, "wrong", "1000 bytes of 2.0 TB free"),
+    ],
+)
+def test_a_disk_that_fills_is_warned_of_in_time(free_bytes: int, status: str, words: str) -> None:
+    found = folders.room("x", Disk(Path("/mnt"), "ext4", "/dev/sdb", free_bytes, 2 * 10**12), "")
+
+    assert found.status == status
+    assert f"{words} on /mnt (ext4)" in found.text
+
+
+def test_a_store_on_a_network_disk_is_warned_of(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = Disk(Path("/mnt"), "nfs4", "nas:/export", 10**12, 10**12)
+    monkeypatch.setattr(database, "disk", lambda _: far)
+
+    code, report = doctor()
+    assert code == 0
+    assert "nfs4 of another machine" in line(report, "another machine")["text"]
+
+
+def test_encryption_is_tried_before_a_worker_needs_it(doctor: Doctor, folder: Path) -> None:
+    code, report = doctor(
+        SHOULD_ENCRYPT="true",
+        ENCRYPTION_MAIL="recordings@example.org",
+        ENCRYPTION_KEY=f"{folder}/key.asc",
+    )
+
+    assert code == 1
+    assert about("encryption", report)[0]["text"].startswith("KEY_UNUSABLE: the key file")
+
+
+def test_a_program_that_is_missing_is_named_with_its_package() -> None:
+    found = tools.program("no-such-program", "its-package", "this_key")
+
+    assert found == wrong(
+        "no-such-program is not installed, and this_key needs it", "install its-package"
+    )
+    assert tools.program("sh", "dash", "this_key") == good(f"sh: {shutil.which('sh')}")
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "words"),
+    [
+        (1024, "warning", "only 1024 open files are allowed"),
+        (4096, "ok", "4096 open files"),
+        (resource.RLIM_INFINITY, "ok", "any number of open files"),
+    ],
+)
+def test_few_open_files_are_few_clients(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, limit: int, status: str, words: str
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+
+    assert line(doctor()[1], words)["status"] == status
+
+
+def test_a_broker_that_is_away_is_wrong_and_its_password_stays_secret(doctor: Doctor) -> None:
+    code, report = doctor(RABBITMQ__ADDRESS=f"amqp://us:hush-hush@127.0.0.1:{free_port()}/")
+
+    assert code == 1
+    assert about("broker", report)[0]["status"] == "wrong"
+    assert "hush-hush" not in json.dumps(report)
+
+
+@pytest.mark.system
+def test_a_password_that_rabbitmq_does_not_take_stays_secret(
+    doctor: Doctor, rabbitmq: RabbitServer
+) -> None:
+    code, report = doctor(RABBITMQ__ADDRESS=rabbitmq.url.replace("guest@", "hush-hush@"))
+
+    assert code == 1
+    assert "ACCESS_REFUSED" in about("broker", report)[0]["text"]
+    assert "hush-hush" not in json.dumps(report)
+
+
+@pytest.mark.system
+def test_queues_of_another_type_are_named_and_nothing_is_made(
+    doctor: Doctor, rabbitmq: RabbitServer
+) -> None:
+    settings = {
+        "RABBITMQ__ADDRESS": rabbitmq.url,
+        "PROCESSING_QUEUE": "doctor.other",
+        "PROCESSED_QUEUE": "doctor.classic",
+        "FAILURE_QUEUE": "doctor.right",
+    }
+    asyncio.run(declare(rabbitmq.url))
+    for _ in range(2):
+        code, report = doctor(**settings)
+
+        assert code == 0
+        assert about("broker", report)[0]["text"].startswith("RabbitMQ 3.")
+        classic = line(report, "queue doctor.classic")
+        assert classic["status"] == "warning"
+        assert "inequivalent arg 'x-queue-type'" in classic["text"]
+        assert "x-dead-letter-exchange" in line(report, "queue doctor.other")["text"]
+        assert line(report, "queue doctor.right")["text"].endswith(": 0 messages wait")
+    _, report = doctor(**settings | {"FAILURE_QUEUE": "doctor.missing"})
+    assert line(report, "queue doctor.missing is made at the first start")["status"] == "ok"
+
+
+async def declare(url: str) -> None:
+    """What another program has left there."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        await channel.declare_queue("doctor.classic", durable=True)
+        await channel.declare_queue(
+            "doctor.other", durable=True, arguments={"x-queue-type": "quorum"}
+        )
+        arguments = topology.arguments(QueueSpec("doctor.right", ("failed",)), EXCHANGE)
+        await channel.declare_queue("doctor.right", durable=True, arguments={**arguments})

@@ -1,0 +1,108 @@
+"""Running checks: whatever happens to one of them, the report goes on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sfu_wrapper.cli.checks.examine import ASIDE, aside, examine
+from sfu_wrapper.cli.checks.finding import Check, Finding, Look, good, wrong
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Unavailable
+
+
+def failing(error: Exception) -> Look:
+    async def look(_: Settings) -> AsyncIterator[Finding]:
+        yield good("half of it is well")
+        raise error
+
+    return look
+
+
+async def hanging(_: Settings) -> AsyncIterator[Finding]:
+    yield good("half of it is well")
+    await asyncio.Event().wait()
+
+
+async def silent(_: Settings) -> AsyncIterator[Finding]:
+    nothing: tuple[Finding, ...] = ()
+    for finding in nothing:
+        yield finding
+
+
+async def sound(_: Settings) -> AsyncIterator[Finding]:
+    yield good("all is well")
+
+
+async def report(*looks: Look, deadline_s: float = 30) -> list[tuple[str, Finding]]:
+    checks = [Check(look.__name__, look) for look in looks]
+    return [row async for row in examine(Settings(), checks, deadline_s=deadline_s)]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Unavailable("the database hangs"), "the database hangs"),
+        (OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
+        (ZeroDivisionError("a / b"), "the check itself failed: ZeroDivisionError: a / b"),
+    ],
+)
+async def test_what_a_check_raises_is_its_last_finding(error: Exception, text: str) -> None:
+    first, second, third = await report(failing(error), sound)
+
+    assert first == ("look", good("half of it is well"))
+    assert second[1] == wrong(text, second[1].advice)
+    assert second[1].advice
+    assert third == ("sound", good("all is well"))
+
+
+async def test_a_check_that_hangs_is_given_up() -> None:
+    found = await report(hanging, sound, deadline_s=0.05)
+
+    assert found[1] == ("hanging", wrong("no answer in time", found[1][1].advice))
+    assert found[2] == ("sound", good("all is well"))
+
+
+async def test_a_check_that_is_not_asked_for_says_nothing() -> None:
+    assert await report(silent) == []
+
+
+async def test_work_aside_gives_what_it_returns_or_raises() -> None:
+    assert await aside(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await aside(divmod, 7, 0)
+
+
+async def test_work_aside_that_hangs_holds_nobody_up() -> None:
+    """A hung network disk holds its thread for ever; what comes too late changes nothing."""
+    let_go = threading.Event()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await aside(let_go.wait)
+    assert all(thread.daemon for thread in started())
+
+    let_go.set()
+    for thread in started():
+        await asyncio.to_thread(thread.join, 5)
+    await asyncio.sleep(0)
+
+
+def test_work_aside_that_ends_after_the_command_bothers_nobody() -> None:
+    let_go = threading.Event()
+
+    async def given_up() -> None:
+        async with asyncio.timeout(0.01):
+            await aside(let_go.wait)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(given_up())
+    let_go.set()
+    for thread in started():
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def started() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == ASIDE]
