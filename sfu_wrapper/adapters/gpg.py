@@ -7,6 +7,7 @@ whose user id merely contains the mail. Fails closed: no output appears but a wh
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -15,13 +16,27 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
+from sfu_wrapper.adapters.limits import Limits, command
+from sfu_wrapper.adapters.refusals import no_space, refused
 from sfu_wrapper.model.errors import JobFailed
 
 _LOOK_TIMEOUT_S = 30.0
 _MAX_OUTPUT_BYTES = 1 << 20
-_OPTIONS = ("--batch", "--no-tty", "--no-options", "--no-auto-key-locate", "--trust-model=always")
+_MAX_MEMORY_BYTES = 512 << 20
+_SPARE_BYTES = 16 << 20
+_OPTIONS = (
+    "--batch",
+    "--no-tty",
+    "--no-options",
+    "--no-autostart",  # an agent would outlive us, and holds nothing but secret keys
+    "--no-auto-key-locate",
+    "--trust-model=always",
+    "--status-fd=1",
+)
+_STATUS = "[GNUPG:] "
 # First bytes of a public-key encrypted session key packet, in the old and in the new form.
 _PKESK = (0x84, 0x85, 0x86, 0xC1)
 _UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is invalid"}
@@ -45,13 +60,18 @@ class GpgVault:
         part = target.with_name(f".{target.name}.part")
         part.unlink(missing_ok=True)
         try:
+            size = (await asyncio.to_thread(source.stat)).st_size
             async with self._keyring() as (home, fingerprint):
                 options = ("--compress-algo=none", "--recipient", fingerprint)
                 output = ("--output", str(part), "--encrypt", "--", str(source))
-                await self._gpg(home, *options, *output, timeout_s=timeout_s)
+                told = await self._gpg(
+                    home, *options, *output, timeout_s=timeout_s, reads_bytes=size
+                )
+            if f"{_STATUS}END_ENCRYPTION" not in told.splitlines():
+                raise _failed("BAD_RESULT", "gpg did not say that it had finished", permanent=False)
             await asyncio.to_thread(_settle, source, part, target)
         except OSError as exc:
-            raise _failed("IO_ERROR", str(exc), permanent=False) from exc
+            raise refused("encrypt", exc) from exc
         finally:
             part.unlink(missing_ok=True)
 
@@ -62,30 +82,40 @@ class GpgVault:
             raise _unusable(f"the key file {self._key_file} is not there")
         home = Path(tempfile.mkdtemp(prefix="gpg-"))  # with mode 0700
         try:
+            packets = await self._gpg(home, "--list-packets", "--", str(self._key_file))
+            if re.search(r"^:secret (sub )?key packet:", packets, re.MULTILINE):
+                raise _unusable(f"{self._key_file} holds a secret key; give the public one")
             await self._gpg(home, "--import", "--", str(self._key_file))
             listed = await self._gpg(home, "--with-colons", "--list-keys")
-            secret = await self._gpg(home, "--with-colons", "--list-secret-keys")
-            if secret.strip():
-                raise _unusable(f"{self._key_file} holds a secret key; give the public one")
             yield home, _fingerprint(listed, self._mail)
         finally:
             shutil.rmtree(home, ignore_errors=True)
 
-    async def _gpg(self, home: Path, *arguments: str, timeout_s: float = _LOOK_TIMEOUT_S) -> str:
+    async def _gpg(
+        self,
+        home: Path,
+        *arguments: str,
+        timeout_s: float = _LOOK_TIMEOUT_S,
+        reads_bytes: int = 0,
+    ) -> str:
         """Its standard output. Raises JobFailed where it fails, is missing or takes too long."""
-        command = (self._program, "--homedir", str(home), *_OPTIONS, *arguments)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
-                umask=0o077,
-            )
-        except OSError as exc:
-            raise _failed("NO_GPG", f"{self._program} cannot be run: {exc}") from exc
+        program = shutil.which(self._program)
+        if program is None:
+            raise _failed("NO_GPG", f"{self._program} cannot be run: it is not installed")
+        limits = Limits(
+            memory_bytes=_MAX_MEMORY_BYTES,
+            cpu_s=ceil(timeout_s),
+            file_bytes=_SPARE_BYTES + 2 * reads_bytes,
+        )
+        process = await asyncio.create_subprocess_exec(
+            *command(limits, (program, "--homedir", str(home), *_OPTIONS, *arguments)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+            umask=0o077,
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 output, complaint = await process.communicate()
@@ -96,7 +126,7 @@ class GpgVault:
             await _end(process)
         if process.returncode:
             words = complaint[-_MAX_OUTPUT_BYTES:].decode(errors="replace").strip()
-            raise _failed("GPG_FAILED", words.rsplit("\n", 1)[-1] or "gpg failed")
+            raise _refusal(process.returncode, words)
         return output.decode(errors="replace")
 
 
@@ -163,6 +193,16 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+def _refusal(code: int, words: str) -> JobFailed:
+    """What it means that gpg ended so. The disk may be mended, and what killed it may not again."""
+    if os.strerror(errno.ENOSPC) in words:
+        return no_space("encrypt", "the encrypted file")
+    if code < 0:
+        detail = f"gpg was killed by {signal.Signals(-code).name}"
+        return _failed("GPG_FAILED", detail, permanent=False)
+    return _failed("GPG_FAILED", words.rsplit("\n", 1)[-1] or "gpg failed")
 
 
 def _unusable(detail: str) -> JobFailed:

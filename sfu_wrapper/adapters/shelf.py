@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.core.naming import safe_user
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.shelf import Measured, Workplace
@@ -149,7 +150,7 @@ async def _in_thread(
     try:
         return await asyncio.to_thread(work, *args, **kwargs)
     except OSError as exc:
-        raise JobFailed(stage, "IO_ERROR", str(exc), permanent=False) from exc
+        raise refused(stage, exc) from exc
 
 
 def _raw(root: Path, filename: str) -> Path:

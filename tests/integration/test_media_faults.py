@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tools
 from sfu_wrapper.adapters.media.ahead import ahead
 from sfu_wrapper.adapters.media.preprocess import preprocess
@@ -112,7 +113,7 @@ async def test_a_media_process_that_dies_or_babbles_is_a_failure_worth_another_t
 
 @pytest.mark.parametrize("task", [b"", (1000).to_bytes(8) + b"half of it"])
 def test_a_media_process_ends_when_its_parent_is_gone(task: bytes) -> None:
-    command = [sys.executable, "-m", "sfu_wrapper.adapters.media.child"]
+    command = [sys.executable, "-m", "sfu_wrapper.adapters.media.child", str(Limits())]
 
     done = subprocess.run(command, input=task, capture_output=True, timeout=20, check=False)
 

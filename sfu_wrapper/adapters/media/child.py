@@ -2,7 +2,8 @@
 
 A file that makes a codec crash or hang takes this process with it and nothing else. The task comes
 pickled on standard input from whoever started us; answers are JSON lines, so that what a broken
-codec might make us say is never code. Ends by itself when standard input does: its parent is gone.
+codec might make us say is never code. Its limits come as its argument. It ends with its parent,
+and by itself when standard input does.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import TextIO, cast
 
 import av.logging
 
+from sfu_wrapper.adapters.limits import impose
 from sfu_wrapper.adapters.media.tasks import Task, carry_out, result_to_json
 from sfu_wrapper.model.errors import JobFailed
 
@@ -23,6 +25,7 @@ LENGTH_BYTES = 8
 
 def main() -> int:
     """Read one task, do it, say how it went."""
+    impose(sys.argv[1])
     av.logging.set_level(av.logging.PANIC)
     answers = _answers()
     # Unbuffered: a thread that waits in a buffered reader cannot be left behind at the end.

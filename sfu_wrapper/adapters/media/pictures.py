@@ -14,6 +14,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation
 from numpy.typing import NDArray
 
+from sfu_wrapper.adapters.media.reading import reading
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.layout import Tile, fit
 from sfu_wrapper.core.plan import Source
@@ -42,7 +43,7 @@ class PictureReader:
     """Reads one file once, front to back. What cannot be decoded is left out."""
 
     def __init__(self, source: Source) -> None:
-        self._container = av.open(source.path, metadata_errors="replace")
+        self._container = reading(source.path)
         self._pictures = self._decode(source)
         self._shown: Picture | None = None
         self._next = next(self._pictures, None)

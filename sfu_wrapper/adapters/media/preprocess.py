@@ -7,7 +7,7 @@ nothing for an event loop.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -22,6 +22,7 @@ from sfu_wrapper.adapters.media.mux import (
     write_opus,
     write_video,
 )
+from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.core.plan import Turn
 from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot
@@ -33,6 +34,8 @@ from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.track import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media import PreparedVideo
+
+MAX_PIXELS = 4096 * 4096  # a decoder takes several times as many bytes for each picture
 
 _STAGE = "preprocess"
 _OPUS = "opus"
@@ -64,17 +67,18 @@ def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
 
     Raises:
         JobFailed: stage ``preprocess``; for good ``UNREADABLE_MJR``, ``UNSUPPORTED_CODEC`` and
-            ``ENCRYPTED_MJR``; worth another try ``MISSING_FILE``, ``MUX_FAILED`` and ``IO_ERROR``.
+            ``ENCRYPTED_MJR``, ``PICTURE_TOO_LARGE`` and ``LIMIT_EXCEEDED``; worth another try
+            ``MISSING_FILE``, ``MUX_FAILED``, ``NO_SPACE`` and ``IO_ERROR``.
     """
     try:
         target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _convert(source, target_dir)
     except Malformed as exc:
         raise _failed("UNREADABLE_MJR", exc.detail, source, permanent=True) from exc
+    except OSError as exc:  # libav's too, where it passes on what the system said
+        raise refused(_STAGE, exc, file=source.name) from exc
     except av.FFmpegError as exc:
         raise _failed("MUX_FAILED", str(exc), source) from exc
-    except OSError as exc:
-        raise _failed("IO_ERROR", str(exc), source) from exc
 
 
 def _convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
@@ -89,7 +93,7 @@ def _convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
     codec = video_codec(header.codec, header.fmtp)
     track: TrackFile | str
     if header.kind is Kind.VIDEO and codec is not None:
-        track = _convert_video(reader, header, codec, base)
+        track = _convert_video(reader, header, codec, source, base)
     elif header.kind is Kind.AUDIO and header.codec == _OPUS:
         track = _convert_opus(reader, header, base)
     elif header.kind is Kind.AUDIO and header.codec in g711.CODECS:
@@ -101,7 +105,7 @@ def _convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
 
 
 def _convert_video(
-    reader: Reader, header: Header, codec: VideoCodec, base: Path
+    reader: Reader, header: Header, codec: VideoCodec, source: Path, base: Path
 ) -> TrackFile | str:
     stream = MediaStream(reader, CLOCK_HZ)
     assembler = Assembler(stream.packets(), reader.buffer, codec)
@@ -112,16 +116,23 @@ def _convert_video(
     account = Account(CLOCK_HZ // 1000)
     target = _named(base, VIDEO_SUFFIX[header.codec])
     with finished(target) as part:
-        noted = _noted(chain([first], shots), account)
+        noted = noted_shots(chain([first], shots), account, source)
         write_video(part, header.codec, first.picture.size, noted)
     warnings = stream_warnings(reader, stream) + picture_warnings(assembler)
     return account.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
 
 
-def _noted(shots: Iterator[Shot], account: Account) -> Iterator[Shot]:
+def noted_shots(shots: Iterable[Shot], account: Account, source: Path) -> Iterator[Shot]:
+    """The same, each one noted. Raises JobFailed where one is larger than any camera makes it."""
     for shot in shots:
         account.note(shot.time)
         if shot.picture.key:
+            width, height = shot.picture.size or (0, 0)
+            if width * height > MAX_PIXELS:
+                detail = (
+                    f"holds a picture of {width}x{height}; at most {MAX_PIXELS} pixels are read"
+                )
+                raise _failed("PICTURE_TOO_LARGE", detail, source, permanent=True)
             account.note_key(shot.time, shot.picture.size)
         yield shot
 

@@ -8,6 +8,7 @@ import av
 import numpy as np
 
 from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
+from sfu_wrapper.adapters.media.reading import reading
 from sfu_wrapper.adapters.media.sound import timeline
 from sfu_wrapper.core.plan import Sound
 from sfu_wrapper.formats import wav
@@ -26,7 +27,7 @@ def copy_video(source: Path, target: Path) -> None:
     """
     container_format, options = _CONTAINERS[target.suffix]
     with (
-        av.open(source, metadata_errors="replace") as reader,
+        reading(source) as reader,
         av.open(target, "w", format=container_format, options=options) as writer,
     ):
         stream = reader.streams.video[0]

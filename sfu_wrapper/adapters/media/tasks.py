@@ -14,6 +14,7 @@ from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import holds_sound
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.verify import Expected, verify
+from sfu_wrapper.adapters.refusals import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
@@ -84,10 +85,16 @@ def carry_out(task: Task, progress: Progress) -> Result:
         return _carry_out(task, progress)
     except Malformed as exc:
         raise JobFailed(stage, "UNREADABLE_INPUT", exc.detail, permanent=True) from exc
+    except OSError as exc:  # libav's too, where it passes on what the system said
+        raise refused(stage, exc) from exc
+    except MemoryError as exc:
+        raise over_limit(stage, "needs more memory than it may have") from exc
     except av.FFmpegError as exc:
         raise JobFailed(stage, "MEDIA_ERROR", str(exc), permanent=False) from exc
-    except OSError as exc:
-        raise JobFailed(stage, "IO_ERROR", str(exc), permanent=False) from exc
+    except JobFailed as exc:
+        if exc.code == "BAD_RESULT" and is_full(_target_of(task)):
+            raise no_space(stage, exc.file or "the result") from exc
+        raise
 
 
 def _carry_out(task: Task, progress: Progress) -> Result:
@@ -108,6 +115,18 @@ def _carry_out(task: Task, progress: Progress) -> Result:
         case _:
             assert_never(task)
     return None
+
+
+def _target_of(task: Task) -> Path:
+    """The folder that a task writes to; that of its input where it writes nothing."""
+    match task:
+        case Preprocess(target_dir=target_dir):
+            return target_dir
+        case HoldsSound(source=source):
+            return source.parent
+        case Compose(target=target) | CopyVideo(target=target) | WriteSound(target=target):
+            return target.parent
+    assert_never(task)
 
 
 def _merged(plan: Composition) -> Expected:

@@ -11,11 +11,15 @@ import pickle
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tasks
+from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.child import LENGTH_BYTES
+from sfu_wrapper.adapters.refusals import over_limit
 from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
@@ -62,9 +66,10 @@ def _ignore(percent: float) -> None:
 
 async def _run(task: tasks.Task, timeout_s: float, progress: Progress = _ignore) -> tasks.Result:
     """Raises JobFailed, whatever becomes of the process."""
-    stage = tasks.stage_of(task)
+    stage, limits = tasks.stage_of(task), limits_of(task, timeout_s)
     process = await asyncio.create_subprocess_exec(
         *_COMMAND,
+        str(limits),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -83,7 +88,7 @@ async def _run(task: tasks.Task, timeout_s: float, progress: Progress = _ignore)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    return _judge(stage, answer.result(), complaint.result())
+    return _judge(stage, answer.result(), _end_of(process, complaint.result()), limits)
 
 
 async def _converse(
@@ -114,7 +119,21 @@ async def _last_words(process: asyncio.subprocess.Process) -> str:
     return kept.decode(errors="replace").strip()
 
 
-def _judge(stage: str, answer: object, complaint: str) -> tasks.Result:
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a process ended. signal: what killed it, if anything did."""
+
+    signal: signal.Signals | None
+    last_words: str
+
+
+def _end_of(process: asyncio.subprocess.Process, complaint: str) -> _End:
+    code = process.returncode
+    killer = signal.Signals(-code) if code is not None and code < 0 else None
+    return _End(killer, complaint.rsplit("\n", 1)[-1])
+
+
+def _judge(stage: str, answer: object, end: _End, limits: Limits) -> tasks.Result:
     match answer:
         case {"failed": {"stage": str(told), "code": str(code), "detail": str(detail),
                          "permanent": bool(permanent), "file": None | str() as file}}:  # fmt: skip
@@ -122,6 +141,8 @@ def _judge(stage: str, answer: object, complaint: str) -> tasks.Result:
         case {"result": result}:
             with contextlib.suppress(LookupError, TypeError, ValueError):
                 return tasks.result_from_json(result)
-    words = complaint.rsplit("\n", 1)[-1]
-    detail = f"the media process broke off: {words or 'without a word'}"
+    if end.signal is signal.SIGXCPU:
+        raise over_limit(stage, f"takes more than {limits.cpu_s} s of processor time")
+    words = f"killed by {end.signal.name}" if end.signal else end.last_words or "without a word"
+    detail = f"the media process broke off: {words}"
     raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False)

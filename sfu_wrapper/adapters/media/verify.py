@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 
+from sfu_wrapper.adapters.media.reading import reading
 from sfu_wrapper.model.errors import JobFailed
 
 _US = Fraction(1, 1_000_000)
@@ -31,7 +32,7 @@ class Expected:
 def verify(stage: str, path: Path, expected: Expected) -> None:
     """Raises JobFailed (``BAD_RESULT``, another attempt may help) where anything is amiss."""
     try:
-        with av.open(path) as reader:
+        with reading(path) as reader:
             _check_streams(stage, path, reader, expected)
             end_us = _demux(reader)
         if expected.video is not None:
@@ -62,7 +63,7 @@ def _demux(reader: av.container.InputContainer) -> int:
 
 
 def _decode_ends(stage: str, path: Path, expected: Expected) -> None:
-    with av.open(path) as reader:
+    with reading(path) as reader:
         stream = reader.streams.video[0]
         keys = [p.pts for p in reader.demux(stream) if p.is_keyframe and p.pts is not None]
         if not keys:

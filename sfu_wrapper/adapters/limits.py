@@ -1,0 +1,78 @@
+"""What a process that reads other people's files may use up, and that it ends with its parent.
+
+Imposed by the process on itself, before it reads anything; limits are handed on to whatever it
+starts. As a command (``python -m`` this module) it confines itself and becomes another program.
+Linux alone knows all of it; it imports next to nothing, since it runs before each such program.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_GRACE_S: Final = 5  # of processor time between the signal that can be named and SIGKILL
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """memory_bytes: of its own writable memory; what it maps of files is not counted.
+
+    cpu_s: processor time of all its threads. file_bytes: of the longest file that it writes.
+    files: open at once.
+    """
+
+    memory_bytes: int = 2 << 30
+    cpu_s: int = 3600
+    file_bytes: int = 1 << 40
+    files: int = 256
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self) | {"parent": os.getpid()})
+
+
+def impose(text: str) -> None:
+    """Impose ``str(limits)`` on this process, and end it when its parent, who wrote that, does."""
+    given = json.loads(text)
+    _end_with(given.pop("parent"))
+    limits = Limits(**given)
+    _limit(resource.RLIMIT_DATA, limits.memory_bytes)
+    _limit(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + _GRACE_S)
+    _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
+    _limit(resource.RLIMIT_NOFILE, limits.files)
+    _limit(resource.RLIMIT_CORE, 0)  # a core dump would hold what is about to be encrypted
+
+
+def command(limits: Limits, program: Sequence[str]) -> list[str]:
+    """What to execute so that ``program`` runs confined."""
+    # Isolated and without site-packages: quick, and nobody's environment decides what runs.
+    return [sys.executable, "-I", "-S", __file__, str(limits), *program]
+
+
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
+    _, ceiling = resource.getrlimit(kind)
+    wanted = soft if hard is None else hard
+    hard = wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
+    resource.setrlimit(kind, (min(soft, hard), hard))
+
+
+def _end_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it went before that
+        os._exit(1)
+
+
+def main(text: str, program: list[str]) -> None:
+    """Become that program, confined. Raises OSError where it cannot be run."""
+    impose(text)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python's own choice is not everybody's
+    os.execvp(program[0], program)  # noqa: S606 - a list, no shell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,52 @@
+"""How much a media process may use up: in proportion to its input, and far more than it should."""
+
+from math import ceil
+from os import cpu_count
+from pathlib import Path
+from typing import Final, assert_never
+
+from sfu_wrapper.adapters.limits import Limits
+from sfu_wrapper.adapters.media.tasks import (
+    Compose,
+    CopyVideo,
+    HoldsSound,
+    Preprocess,
+    Task,
+    WriteSound,
+)
+
+MAX_MEMORY_BYTES: Final = 2 << 30  # nine streams take a quarter of it
+_SPARE_BYTES: Final = 64 << 20
+_BYTES_PER_S: Final = 1 << 20  # of a finished file: ten times the highest quality
+
+
+def limits_of(task: Task, timeout_s: float) -> Limits:
+    """timeout_s: what it may take by the clock, with every core at work."""
+    return Limits(
+        memory_bytes=MAX_MEMORY_BYTES,
+        cpu_s=ceil(timeout_s) * (cpu_count() or 1),
+        file_bytes=_SPARE_BYTES + _expected_bytes(task),
+    )
+
+
+def _expected_bytes(task: Task) -> int:
+    match task:
+        case Preprocess(source=source):
+            return 2 * _size(source)
+        case CopyVideo(source=prepared):
+            return 2 * _size(prepared.path)
+        case Compose(plan=plan):
+            return plan.duration_us * _BYTES_PER_S // 1_000_000
+        case WriteSound(duration_us=duration_us):
+            return duration_us * _BYTES_PER_S // 1_000_000
+        case HoldsSound():
+            return 0
+    assert_never(task)
+
+
+def _size(path: Path) -> int:
+    """0 where it is not there: whoever opens it will say so."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
