@@ -1,0 +1,1 @@
+"""Janus: VideoRoom as the SFU, AudioBridge as the mixer."""

@@ -1,0 +1,185 @@
+"""A real Janus of the tests' own, in a network of its own.
+
+Janus offers no candidate on a loopback interface, so ``private_network`` gives the calling thread a
+network namespace with a pair of virtual interfaces. Whatever the thread opens or starts inside it
+(servers, clients, Janus, Chromium) is there and nowhere else: ports clash with nothing, and nothing
+can leave. It needs root.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.janus.session import JanusAddress
+
+START_S = 20.0
+HOST = "127.0.0.2"
+"""The address that media flows over, inside of the private network."""
+WS_PORT, ADMIN_PORT = 28188, 27188
+ADMIN_KEY = "key-to-make-rooms"
+API_SECRET = "secret-of-the-api"
+
+_CLONE_NEWNET = 0x40000000
+_LIBRARY = Path("/usr/lib/x86_64-linux-gnu/janus")
+_NETWORK = (
+    "ip link set lo up",
+    "ip link add rtc0 type veth peer name rtc1",
+    f"ip addr add {HOST}/32 dev rtc0",
+    "ip link set rtc0 up",
+    "ip link set rtc1 up",  # or the other one would not be running
+)
+_WANTED = {"videoroom", "audiobridge", "websockets"}
+
+
+@contextmanager
+def private_network() -> Iterator[None]:
+    """Put this thread, and what it starts, into a network of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(_CLONE_NEWNET):
+            pytest.fail(f"no network namespace: {os.strerror(ctypes.get_errno())}; run it as root")
+        try:
+            for command in _NETWORK:
+                subprocess.run(command.split(), check=True, timeout=10)
+            yield
+        finally:
+            if libc.setns(before, _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "cannot leave the private network")
+    finally:
+        os.close(before)
+
+
+class JanusServer:
+    """One Janus. ``recordings`` and ``audio`` are where its rooms may write."""
+
+    def __init__(self, folder: Path) -> None:
+        if not _LIBRARY.is_dir():
+            pytest.fail("Janus is not installed: apt-get install -y janus janus-tools")
+        self.folder = folder
+        self.url = f"ws://127.0.0.1:{WS_PORT}"
+        self.recordings, self.audio = folder / "raw", folder / "audio"
+        self._log = folder / "janus.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        for each in (self.recordings, self.audio):
+            each.mkdir(parents=True)
+        self._configure()
+
+    @property
+    def address(self) -> JanusAddress:
+        """How a client of ours speaks to it."""
+        return JanusAddress(self.url, API_SECRET)
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start; returns once it takes connections."""
+        command = ["janus", "-F", str(self.folder), "-C", str(self.folder / "janus.jcfg"), "-o"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + START_S
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", WS_PORT), timeout=1):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"Janus does not start: {self.log[-2000:]}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Make it hang."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for each in (signal.SIGCONT, number):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, each)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+
+    def _configure(self) -> None:
+        for name, text in _files(self.folder).items():
+            (self.folder / name).write_text(text)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    plugins = f'general: {{ admin_key = "{ADMIN_KEY}"  string_ids = true }}\n'
+    return {
+        "janus.jcfg": f"""
+general: {{
+    configs_folder = "{folder}"
+    plugins_folder = "{_LIBRARY}/plugins"
+    transports_folder = "{_LIBRARY}/transports"
+    events_folder = "{_LIBRARY}/events"
+    interface = "{HOST}"
+    admin_secret = "admin"
+    api_secret = "{API_SECRET}"
+    session_timeout = 60
+}}
+nat: {{ ice_enforce_list = "rtc0"  ice_lite = true  ignore_mdns = true }}
+media: {{ ipv6 = false  rtp_port_range = "21000-21400" }}
+plugins: {{ disable = "{_unwanted("plugins")}" }}
+transports: {{ disable = "{_unwanted("transports")}" }}
+events: {{ broadcast = false }}
+loggers: {{ disable = "libjanus_jsonlog.so" }}
+""",
+        "janus.transport.websockets.jcfg": (
+            f'general: {{ json = "compact"  ws = true  ws_port = {WS_PORT}  ws_ip = "127.0.0.1"'
+            "  wss = false }\n"
+            f'admin: {{ admin_ws = true  admin_ws_port = {ADMIN_PORT}  admin_ws_ip = "127.0.0.1"'
+            "  admin_wss = false }\n"
+        ),
+        "janus.plugin.videoroom.jcfg": plugins,
+        "janus.plugin.audiobridge.jcfg": plugins,
+    }
+
+
+def _unwanted(kind: str) -> str:
+    names = sorted(path.name for path in (_LIBRARY / kind).glob("libjanus_*.so"))
+    return ",".join(n for n in names if not any(f"_{w}." in n for w in _WANTED))
+
+
+@contextmanager
+def running_janus(folder: Path) -> Iterator[JanusServer]:
+    """A private network with a Janus in it."""
+    with private_network():
+        server = JanusServer(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,290 @@
+"""The client of Janus against one that answers, refuses, hangs, breaks off and comes back."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sfu_wrapper.adapters.janus.client import keep_connected
+from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.session import (
+    AUDIO_BRIDGE,
+    VIDEO_ROOM,
+    Handle,
+    JanusAddress,
+    JanusSession,
+    open_session,
+)
+from sfu_wrapper.model.errors import Unavailable
+from tests.helpers.fakejanus import FakeJanus, Json, fake_janus
+
+SOON_S = 5.0
+
+
+@pytest.fixture
+async def janus() -> AsyncIterator[FakeJanus]:
+    async with fake_janus() as janus:
+        yield janus
+
+
+@pytest.fixture
+async def session(janus: FakeJanus) -> AsyncIterator[JanusSession]:
+    async with open_session(janus.address) as session:
+        yield session
+
+
+@pytest.fixture
+async def handle(session: JanusSession) -> Handle:
+    return await session.attach(VIDEO_ROOM)
+
+
+async def lost(session: JanusSession) -> None:
+    async with asyncio.timeout(SOON_S):
+        await session.lost.wait()
+
+
+async def test_every_request_names_the_session_and_the_secret(
+    janus: FakeJanus, handle: Handle
+) -> None:
+    await handle.ask({"request": "exists", "room": "room-1"})
+
+    create, attach, message = (m for m in janus.heard if m["janus"] != "keepalive")
+    assert (create["janus"], attach["janus"]) == ("create", "attach")
+    assert attach["plugin"] == VIDEO_ROOM
+    assert message["session_id"] == attach["session_id"] == janus.session_ids[0]
+    assert {m["apisecret"] for m in janus.heard} == {"secret"}
+    assert message["handle_id"] == handle.id
+    assert message["body"] == {"request": "exists", "room": "room-1"}
+
+
+async def test_an_answer_that_comes_at_once_is_the_plugins_own(
+    janus: FakeJanus, handle: Handle
+) -> None:
+    janus.replies["enable_recording"] = lambda _: {"videoroom": "success", "record": True}
+    answer = await handle.ask({"request": "enable_recording", "record": True})
+
+    assert answer == {"videoroom": "success", "record": True}
+
+
+async def test_an_acknowledgement_is_not_the_answer(janus: FakeJanus, handle: Handle) -> None:
+    janus.replies["join"] = lambda _: {"videoroom": "joined", "publishers": []}
+    answer = await handle.ask({"request": "join", "room": "room-1"})
+
+    assert answer["videoroom"] == "joined"
+
+
+async def test_answers_find_those_who_asked(janus: FakeJanus, handle: Handle) -> None:
+    janus.replies["exists"] = lambda body: {"videoroom": "success", "room": body["room"]}
+    rooms = [f"room-{number}" for number in range(20)]
+    answers = await asyncio.gather(*(handle.ask({"request": "exists", "room": r}) for r in rooms))
+
+    assert [answer["room"] for answer in answers] == rooms
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "trouble"),
+    [
+        (426, "No such room (room-1)", Trouble.NO_SUCH_ROOM),
+        (427, "Room room-1 already exists", Trouble.ROOM_EXISTS),
+        (433, "Unauthorized (wrong secret)", Trouble.UNAUTHORIZED),
+        (485, "No such room (bridge-1)", Trouble.NO_SUCH_ROOM),
+        (429, "Missing mandatory element (secret)", Trouble.OTHER),
+    ],
+)
+async def test_an_error_inside_of_a_success_is_a_refusal(
+    number: int, text: str, trouble: Trouble, janus: FakeJanus, handle: Handle
+) -> None:
+    error: Json = {"videoroom": "event", "error_code": number, "error": text}
+    janus.replies["destroy"] = lambda _: error
+    with pytest.raises(JanusRefused) as refused:
+        await handle.ask({"request": "destroy", "room": "room-1"})
+
+    assert (refused.value.number, refused.value.trouble) == (number, trouble)
+    assert text in refused.value.detail
+
+
+async def test_an_error_of_the_core_is_a_refusal(session: JanusSession, handle: Handle) -> None:
+    await handle.detach()
+    with pytest.raises(JanusRefused) as refused:
+        await handle.ask({"request": "exists"})
+    with pytest.raises(JanusRefused, match="Unknown request 'dance'"):
+        await session.ask({"janus": "dance"})
+
+    assert refused.value.trouble is Trouble.NO_SUCH_SESSION
+
+
+async def test_events_come_to_the_handle_that_they_are_about(
+    janus: FakeJanus, session: JanusSession, handle: Handle
+) -> None:
+    other = await session.attach(AUDIO_BRIDGE)
+    await janus.say(other.id, {"audiobridge": "event", "leaving": "alice"})
+    await janus.say(handle.id, {"videoroom": "event", "leaving": "bob"}, jsep={"type": "offer"})
+    await janus.send({"janus": "webrtcup", "session_id": 1, "sender": handle.id})
+    await janus.say(other.id, {"audiobridge": "destroyed"})
+    async with asyncio.timeout(SOON_S):
+        events = handle.events()
+        of_handle = [await anext(events), await anext(events)]
+        events = other.events()
+        of_other = [await anext(events), await anext(events)]
+
+    assert of_handle[0].data == {"videoroom": "event", "leaving": "bob"}
+    assert of_handle[0].jsep == {"type": "offer"}
+    assert of_handle[1].kind == "webrtcup"
+    assert [event.data for event in of_other] == [
+        {"audiobridge": "event", "leaving": "alice"},
+        {"audiobridge": "destroyed"},
+    ]
+
+
+async def test_sdp_goes_with_a_request_and_comes_with_its_answer(
+    janus: FakeJanus, handle: Handle
+) -> None:
+    await handle.ask({"request": "publish"}, {"type": "offer", "sdp": "v=0"})
+    await handle.trickle({"completed": True})
+
+    message, trickle = (m for m in janus.heard if m["janus"] in ("message", "trickle"))
+    assert message["jsep"] == {"type": "offer", "sdp": "v=0"}
+    assert trickle["candidate"] == {"completed": True}
+
+
+async def test_it_says_that_it_is_alive(janus: FakeJanus, session: JanusSession) -> None:
+    await janus.until(lambda: sum(m["janus"] == "keepalive" for m in janus.heard) >= 3)
+
+    assert not session.lost.is_set()
+
+
+async def test_a_broken_connection_fails_whoever_waits_and_ends_the_events(
+    janus: FakeJanus, session: JanusSession, handle: Handle
+) -> None:
+    janus.replies["exists"] = lambda _: None
+    waiting = asyncio.create_task(handle.ask({"request": "exists"}))
+    await janus.until(lambda: bool(janus.asked("exists")))
+    janus.cut()
+    await lost(session)
+
+    with pytest.raises(Unavailable):
+        await waiting
+    with pytest.raises(Unavailable):
+        await handle.ask({"request": "exists"})
+    assert [event async for event in handle.events()] == []
+    await handle.detach()  # nothing to let go of any more
+
+
+async def test_one_that_does_not_answer_is_given_up(
+    janus: FakeJanus, session: JanusSession, handle: Handle
+) -> None:
+    janus.silent = True
+    asked = asyncio.create_task(handle.ask({"request": "exists"}))
+    await janus.until(lambda: bool(janus.asked("exists")))
+    await asyncio.sleep(0.1)
+    overdue_s = session.overdue_s
+
+    with pytest.raises(Unavailable):
+        await asked
+    await lost(session)
+    assert 0.1 < overdue_s < 2
+    assert session.overdue_s == 0
+
+
+@pytest.mark.parametrize("text", ["{", "[]", b"\xff\x00"])
+async def test_what_cannot_be_read_ends_the_session(
+    text: str | bytes, janus: FakeJanus, session: JanusSession
+) -> None:
+    await janus.send(text)
+
+    await lost(session)
+
+
+async def test_a_session_that_janus_has_ended_is_lost(
+    janus: FakeJanus, session: JanusSession
+) -> None:
+    await janus.send({"janus": "timeout", "session_id": janus.session_ids[0]})
+
+    await lost(session)
+
+
+async def test_events_that_nobody_reads_end_the_session(
+    janus: FakeJanus, session: JanusSession, handle: Handle
+) -> None:
+    for number in range(1_001):
+        await janus.say(handle.id, {"videoroom": "event", "number": number})
+
+    await lost(session)
+
+
+async def test_late_and_foreign_messages_are_passed_over(
+    janus: FakeJanus, session: JanusSession, handle: Handle
+) -> None:
+    await janus.send({"janus": "ack", "transaction": "of-nobody"})
+    await janus.send({"janus": "event", "sender": 7, "plugindata": None})
+    await janus.send({"janus": "event", "sender": handle.id, "plugindata": "odd"})
+
+    assert (await handle.ask({"request": "exists"}))["videoroom"] == "success"
+    assert not session.lost.is_set()
+
+
+async def test_one_that_answers_without_an_id_is_not_used(janus: FakeJanus) -> None:
+    janus.session_ids = OddIds()
+    with pytest.raises(Unavailable, match="without an id"):
+        async with open_session(janus.address):
+            pass
+
+
+class OddIds(list[int]):
+    """What no real Janus says."""
+
+    def __getitem__(self, index: object) -> None:  # type: ignore[override]
+        return None
+
+
+async def test_nobody_there_is_unavailable(janus: FakeJanus) -> None:
+    await janus.stop()
+    for url in (janus.url, "http://127.0.0.1:1"):
+        with pytest.raises(Unavailable):
+            async with open_session(JanusAddress(url)):
+                pass
+
+
+async def test_it_connects_again_and_again(
+    janus: FakeJanus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    served: asyncio.Queue[JanusSession] = asyncio.Queue()
+
+    async def serve(session: JanusSession) -> None:
+        served.put_nowait(session)
+        await session.lost.wait()
+
+    keeping = asyncio.create_task(keep_connected(janus.address, serve, back_off_s=(0.01, 0.02)))
+    async with asyncio.timeout(SOON_S):
+        first = await served.get()
+        janus.cut()
+        second = await served.get()
+        await janus.stop()
+        await second.lost.wait()
+        await asyncio.sleep(0.1)
+        await janus.start()
+        third = await served.get()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+    assert len({id(each) for each in (first, second, third)}) == 3
+    said = [record.message for record in caplog.records if record.message.startswith("janus.")]
+    assert said.count("janus.connected") == 3
+    assert said.count("janus.away") == 2  # once for each loss, not for each try
+
+
+async def test_one_that_will_not_have_us_is_asked_again(janus: FakeJanus) -> None:
+    tries = asyncio.Semaphore(0)
+
+    async def serve(_: JanusSession) -> None:
+        tries.release()
+        raise JanusRefused(403, "Unauthorized request (wrong or missing secret/token)")
+
+    keeping = asyncio.create_task(keep_connected(janus.address, serve, back_off_s=(0.01,)))
+    async with asyncio.timeout(SOON_S):
+        for _ in range(3):
+            await tries.acquire()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
