@@ -1,0 +1,241 @@
+"""Reads from a merged file alone who is on screen when, how old that is, and where the beeps are.
+
+What it finds is held against what was staged, and what does not fit becomes a complaint in words.
+Nothing of the recording service is used but the grid, which is a page of the specification.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from sfu_wrapper.adapters.simulated.pattern import read
+from sfu_wrapper.core.layout import Tile, fit, grid
+from tests.helpers.pictures import SOUND_RATE, sound
+from tests.helpers.staged import BEEP_S, START_MS, Staged, Track, beep_hz, colour
+
+WIDTH, HEIGHT = 640, 480
+FRAME_MS = 40
+LAST_PICTURE_MS = 100  # how long a last picture stays at most
+
+Plane = NDArray[np.uint8]
+
+
+@dataclass
+class Verdict:
+    """What was seen and heard.
+
+    complaints: what does not fit, each with its time. read, unread: tiles whose picture said who
+    and when, and tiles known by their colour alone. lags_ms: of second n of the call, by how much
+    its pictures appear late; beeps_ms: by how much its beep is heard late.
+    """
+
+    complaints: list[str] = field(default_factory=list)
+    pictures: int = 0
+    read: int = 0
+    unread: int = 0
+    most: int = 0
+    lags_ms: dict[int, float] = field(default_factory=dict)
+    beeps_ms: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def readable(self) -> float:
+        """The share of tiles that could be read."""
+        return self.read / max(self.read + self.unread, 1)
+
+    @property
+    def apart_ms(self) -> float:
+        """By how much sound and picture are apart where it is worst; late sound is positive."""
+        both = self.beeps_ms.keys() & self.lags_ms.keys()
+        return max((self.beeps_ms[n] - self.lags_ms[n] for n in both), key=abs)
+
+
+def assert_true_to_script(verdict: Verdict) -> None:
+    """Nothing is amiss in what was read, and enough was read to say so."""
+    assert verdict.complaints == []
+    assert verdict.readable > 0.95
+    assert abs(verdict.apart_ms) <= FRAME_MS
+
+
+def judge(file: Path, call: Staged, *, sounds: bool = True) -> Verdict:
+    """Look at every picture and listen to every second of a merged file."""
+    verdict, viewer = Verdict(), _Viewer(call)
+    for at_ms, planes in _pictures(file):
+        viewer.look(at_ms, planes, verdict)
+    verdict.lags_ms = viewer.lags_ms()
+    expected = -(-round(call.seconds * 1000) // FRAME_MS)
+    if verdict.pictures != expected:
+        verdict.complaints.append(f"{verdict.pictures} pictures instead of {expected}")
+    if sounds:
+        _listen(sound(file), call, verdict)
+    return verdict
+
+
+class _Viewer:
+    """Holds what the pictures say against what was staged."""
+
+    def __init__(self, call: Staged) -> None:
+        users = list(dict.fromkeys(track.role.user for track in call.tracks))
+        first = {u: min(t.role.start_s for t in call.tracks if t.role.user == u) for u in users}
+        # In order of first joining, a user's own tracks in order of their first picture.
+        self._tracks = sorted(
+            (track for track in call.tracks if track.shown_ms),
+            key=lambda t: (first[t.role.user], users.index(t.role.user), t.shown_ms[0]),
+        )
+        self._shown = {track: [ms - START_MS for ms in track.shown_ms] for track in self._tracks}
+        self._span = {track: _span(shown) for track, shown in self._shown.items()}
+        self._appeared: dict[tuple[Track, int], float] = {}
+
+    def look(self, at_ms: float, planes: Sequence[Plane], verdict: Verdict) -> None:
+        """One picture of the file, which stands for [at, at + 40)."""
+        verdict.pictures += 1
+        middle_ms = at_ms + FRAME_MS / 2
+        casts = [self._cast(middle_ms + by) for by in (0, -FRAME_MS, FRAME_MS)]
+        found = [self._compare(at_ms, cast, planes) for cast in dict.fromkeys(casts)]
+        said, read = min(found, key=lambda one: len(one[0]))
+        verdict.complaints += said
+        verdict.read += len(read)
+        verdict.most = max(verdict.most, len(read))
+        verdict.unread += len(casts[0]) - len(read) if not said else 0
+        for track, clock_ms in read.items():
+            self._appeared.setdefault((track, clock_ms), at_ms)
+
+    def lags_ms(self) -> dict[int, float]:
+        """Of each second, the median of how late its pictures appeared."""
+        seconds = defaultdict[int, list[float]](list)
+        for (track, clock_ms), at_ms in self._appeared.items():
+            if not track.role.loss:  # a picture after a loss may have replaced a missing one
+                seconds[clock_ms // 1000].append(at_ms - clock_ms)
+        return {second: median(lags) for second, lags in seconds.items()}
+
+    def _cast(self, at_ms: float) -> tuple[Track, ...]:
+        return tuple(t for t in self._tracks if self._span[t][0] <= at_ms < self._span[t][1])
+
+    def _compare(
+        self, at_ms: float, cast: Sequence[Track], planes: Sequence[Plane]
+    ) -> tuple[list[str], dict[Track, int]]:
+        """What does not fit if these are on screen, and which picture of whom was read."""
+        when = f"{at_ms / 1000:.2f} s"
+        said, read = [], {}
+        rest = np.ones((HEIGHT, WIDTH), np.bool_)
+        for track, tile in zip(cast, grid(len(cast), WIDTH, HEIGHT), strict=True):
+            place = fit(tile, 4, 3)
+            rest[place.y : place.y + place.height, place.x : place.x + place.width] = False
+            clock_ms, complaint = self._tile(at_ms, track, place, planes)
+            if complaint:
+                said.append(f"{when}: {complaint} where {track.role.user} should be")
+            elif clock_ms is not None:
+                read[track] = clock_ms
+        # Encoding smears a little over the edges, never over a whole area.
+        dark = planes[0][rest]
+        if len(dark) and (dark.mean() > 24 or (dark > 60).mean() > 0.02):
+            said.append(f"{when}: something where all should be black")
+        return said, read
+
+    def _tile(
+        self, at_ms: float, track: Track, place: Tile, planes: Sequence[Plane]
+    ) -> tuple[int | None, str | None]:
+        says = read(_cut(planes[0], place, 1))
+        if says is None:
+            return None, None if _coloured(planes, place, track.seat) else "nobody"
+        if (says.name, says.screen) != (track.role.user, track.role.stream == "sfuscreen"):
+            return None, f"{says.name}{' (screen)' if says.screen else ''}"
+        clock_ms = says.clock_ms - START_MS
+        if not self._fits(track, clock_ms, at_ms):
+            return None, f"a picture of {clock_ms / 1000:.3f} s"
+        return clock_ms, None
+
+    def _fits(self, track: Track, clock_ms: int, at_ms: float) -> bool:
+        """Whether that picture was the latest at some time from a frame before to one after."""
+        shown = self._shown[track]
+        if clock_ms not in shown:
+            return False
+        index = shown.index(clock_ms)
+        until_ms = shown[index + 1] if index + 1 < len(shown) else float("inf")
+        return clock_ms <= at_ms + FRAME_MS and until_ms > at_ms - FRAME_MS
+
+
+def _span(shown: Sequence[int]) -> tuple[float, float]:
+    """From the first picture until the last one is over."""
+    last = shown[-1] - shown[-2] if len(shown) > 1 else FRAME_MS
+    return shown[0], shown[-1] + min(last, LAST_PICTURE_MS)
+
+
+def _pictures(file: Path) -> Iterator[tuple[float, tuple[Plane, ...]]]:
+    """(time in ms, luma and both chroma planes) of every picture."""
+    with av.open(str(file)) as container:
+        for frame in container.decode(video=0):
+            assert frame.pts is not None
+            assert frame.time_base is not None
+            assert (frame.width, frame.height) == (WIDTH, HEIGHT)
+            flat = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8).reshape(-1)
+            luma, chroma = WIDTH * HEIGHT, WIDTH * HEIGHT // 4
+            planes = (
+                flat[:luma].reshape(HEIGHT, WIDTH),
+                flat[luma : luma + chroma].reshape(HEIGHT // 2, WIDTH // 2),
+                flat[luma + chroma :].reshape(HEIGHT // 2, WIDTH // 2),
+            )
+            yield float(frame.pts * Fraction(frame.time_base) * 1000), planes
+
+
+def _cut(plane: Plane, tile: Tile, step: int) -> Plane:
+    return plane[
+        tile.y // step : (tile.y + tile.height) // step,
+        tile.x // step : (tile.x + tile.width) // step,
+    ]
+
+
+def _coloured(planes: Sequence[Plane], place: Tile, seat: int) -> bool:
+    """Whether the upper third, where names stand, has the seat's colour."""
+    upper = Tile(place.x, place.y, place.width, place.height // 3)
+    u, v = (float(np.median(_cut(plane, upper, 2))) for plane in planes[1:])
+    red, green, blue = colour(seat)
+    wanted_u = 128 + (-37.797 * red - 74.203 * green + 112.0 * blue) / 255
+    wanted_v = 128 + (112.0 * red - 93.786 * green - 18.214 * blue) / 255
+    return abs(u - wanted_u) < 12 and abs(v - wanted_v) < 12
+
+
+def _listen(samples: NDArray[np.float64], call: Staged, verdict: Verdict) -> None:
+    """Every whole second of the mix begins with its own beep, and there are no others."""
+    mix = call.mix
+    assert mix is not None
+    length_s = len(samples) / SOUND_RATE
+    if abs(length_s - call.seconds) > FRAME_MS / 1000:
+        verdict.complaints.append(f"{length_s:.3f} s of sound instead of {call.seconds:.3f} s")
+    onsets = _onsets(np.abs(samples))
+    first, last = max(mix.start_s - mix.lag_s, 0), min(mix.stop_s - mix.lag_s, call.seconds)
+    wanted = [n for n in range(int(call.seconds) + 1) if first <= n <= last - 2 * BEEP_S]
+    for second in wanted:
+        near = [at_s for at_s in onsets if abs(at_s - second) < 0.4]
+        if len(near) != 1:
+            verdict.complaints.append(f"{second} s: {len(near)} beeps are heard")
+            continue
+        hz = _pitch(samples, near[0])
+        if abs(hz - beep_hz(second)) > 60:
+            verdict.complaints.append(f"{second} s: {hz:.0f} Hz instead of {beep_hz(second)} Hz")
+        verdict.beeps_ms[second] = (near[0] - second) * 1000
+    for one, following in pairwise(onsets):
+        if following - one < 0.5:
+            verdict.complaints.append(f"{following:.2f} s: a beep that nobody made")
+
+
+def _onsets(loud: NDArray[np.float64]) -> list[float]:
+    """When each beep begins, s: half its loudness after a tenth of a second below."""
+    width = SOUND_RATE // 500
+    blocks = loud[: len(loud) // width * width].reshape(-1, width).max(axis=1)
+    above = np.flatnonzero(blocks > np.percentile(blocks, 95) / 2)
+    starts = [i for n, i in enumerate(above) if n == 0 or i - above[n - 1] > 50]
+    return [float(i) * width / SOUND_RATE for i in starts]
+
+
+def _pitch(samples: NDArray[np.float64], at_s: float) -> float:
+    part = samples[round((at_s + 0.02) * SOUND_RATE) : round((at_s + 0.1) * SOUND_RATE)]
+    strength = np.abs(np.fft.rfft(part * np.hanning(len(part)), 8 * len(part)))
+    return float(strength.argmax()) * SOUND_RATE / (8 * len(part))

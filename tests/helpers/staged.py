@@ -1,0 +1,264 @@
+"""Calls that were never held: raw files as an SFU and a mixer leave them, known to the picture.
+
+Every picture says who and when (the simulated plane's pattern); every second of the mix begins with
+a beep whose pitch says which second it is. Seconds count from the start of the segment.
+"""
+
+import random
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.adapters.shelf import DiskShelf, Folders
+from sfu_wrapper.adapters.simulated.pattern import PALETTE, Picture, Reading
+from sfu_wrapper.core.plan import Codec, OutputRules
+from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9, wav
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.service.processor import Processor
+
+START_MS = 1_795_484_878_000
+TOKEN = "0badcafe"
+MIX_HZ = 16_000
+BEEP_S = 0.12
+BEEPS_HZ = tuple(range(600, 3000, 200))
+"""The pitch of second n is that at n modulo their number."""
+
+_HZ = 90_000
+_MTU = 1_100
+_ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264"}
+_OPTIONS = {
+    "vp8": {"deadline": "realtime", "cpu-used": "-12", "lag-in-frames": "0"},
+    "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
+    "h264": {"preset": "ultrafast", "tune": "zerolatency"},
+}
+_CUT: dict[str, Callable[[bytes, int, bool], list[bytes]]] = {
+    "vp8": lambda data, number, _key: vp8.packetise(data, _MTU, number),
+    "vp9": lambda data, number, key: vp9.packetise(data, _MTU, number, key),
+    "h264": lambda data, _number, _key: h264.packetise(data, _MTU),
+}
+
+
+@dataclass(frozen=True)
+class Role:
+    """One track: who, from when to when, and what befalls it on the way.
+
+    widths: (seconds after its start, px) in order. loss: the share of packets that never arrive.
+    jitter_s: by how much at most a packet comes later than it might. clock_ppm: by how much the
+    sender's clock runs fast. wraps: whether numbers and timestamps go beyond their end.
+    """
+
+    user: str
+    start_s: float
+    stop_s: float
+    stream: Stream = Stream.CAMERA
+    codec: str = "vp8"
+    fps: int = 10
+    key_every_s: float = 10.0
+    widths: tuple[tuple[float, int], ...] = ((0.0, 320),)
+    loss: float = 0.0
+    jitter_s: float = 0.0
+    clock_ppm: float = 0.0
+    wraps: bool = False
+
+
+@dataclass(frozen=True)
+class Track:
+    """A role that was played. shown_ms: when each picture that can be decoded was taken."""
+
+    role: Role
+    file: RawFile
+    seat: int
+    shown_ms: tuple[int, ...]
+    packets: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class MixRole:
+    """The mix. Its first sample is of ``start_s``; its sound lags; told as the event tells it."""
+
+    start_s: float
+    stop_s: float
+    lag_s: float = 0.0
+    clock_ppm: float = 0.0
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A whole segment. info: its event. tracks: in the order of the roles."""
+
+    folder: Path
+    info: SegmentInfo
+    tracks: tuple[Track, ...]
+    seconds: float
+    mix: MixRole | None = field(default=None)
+
+
+def stage(
+    folder: Path, seconds: float, roles: Sequence[Role], mix: MixRole | None = None
+) -> Staged:
+    """Write the raw files of a segment."""
+    folder.mkdir(exist_ok=True)
+    seats = {user: seat for seat, user in enumerate(dict.fromkeys(role.user for role in roles))}
+    tracks = tuple(_film(folder, n, role, seats[role.user]) for n, role in enumerate(roles))
+    audio: tuple[RawFile, ...] = ()
+    if mix is not None:
+        write_mix(folder / "mix.wav", mix)
+        audio = (
+            RawFile("mix.wav", Stream.AUDIO, _ms(mix.start_s), _ms(mix.stop_s), mixer="simulated",
+                    delay_ms=round(mix.lag_s * 1000)),
+        )  # fmt: skip
+    info = SegmentInfo(
+        room=RoomId("room"),
+        uuid=RoomUuid("uuid"),
+        confbridge_id=ConfbridgeId("bridge"),
+        segment=SegmentNo(1),
+        started_ms=START_MS,
+        completed_ms=_ms(seconds),
+        video=tuple(sorted((track.file for track in tracks), key=lambda file: file.started_ms)),
+        audio=audio,
+        presences=tuple(_stays(roles)),
+    )
+    return Staged(folder, info, tracks, seconds, mix)
+
+
+async def merged(call: Staged, codec: Codec = "vp8") -> Path:
+    """The call's one file, as the recording service makes it."""
+    out = call.folder / "out"
+    rules = OutputRules(codec, "low", "rec-{{uuid}}", split=False, mix_limit=9)
+    shelf = DiskShelf(Folders(call.folder, call.folder, out))
+    await Processor(MediaProcesses(), shelf, rules, SystemClock()).process(call.info)
+    return out / "rec-uuid-1.webm"
+
+
+def write_mix(path: Path, mix: MixRole) -> Path:
+    """A second's beep begins ``lag_s`` after the second did."""
+    rate = MIX_HZ * (1 + mix.clock_ppm / 1_000_000)
+    total = round((mix.stop_s - mix.start_s) * rate)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(MIX_HZ)
+        for first in range(0, total, MIX_HZ):
+            samples = np.arange(first, min(first + MIX_HZ, total))
+            at_s = mix.start_s + samples / rate - mix.lag_s
+            file.writeframes(_beeps(at_s).tobytes())
+    return path
+
+
+def spoil_lengths(path: Path, declared: int) -> None:
+    """Make the header of a WAV file say another length, as a killed mixer leaves it."""
+    content = bytearray(path.read_bytes())
+    content[: wav.HEADER_BYTES] = wav.header(declared, rate=MIX_HZ)
+    path.write_bytes(bytes(content))
+
+
+def beep_hz(second: int) -> int:
+    """Which pitch that second begins with."""
+    return BEEPS_HZ[second % len(BEEPS_HZ)]
+
+
+def colour(seat: int) -> tuple[int, int, int]:
+    """What a seat's pictures are coloured in, RGB."""
+    return PALETTE[seat % len(PALETTE)]
+
+
+def _beeps(at_s: NDArray[np.float64]) -> NDArray[np.int16]:
+    second = np.floor(at_s)
+    pitch = np.asarray(BEEPS_HZ)[second.astype(int) % len(BEEPS_HZ)]
+    since = at_s - second
+    loud = 12_000 * ((since < BEEP_S) & (at_s >= 0))
+    return np.asarray(np.sin(2 * np.pi * pitch * since) * loud, np.int16)
+
+
+def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
+    name = f"{number}-{role.user}-{role.stream}.mjr"
+    file = RawFile(name, role.stream, _ms(role.start_s), _ms(role.stop_s), UserId(role.user))
+    chance = random.Random(number)  # noqa: S311 - nothing secret in a test
+    header = mjr.Header(
+        mjr.Kind.VIDEO, role.codec, created_us=_us(role.start_s), started_us=_us(role.start_s)
+    )
+    first = (65_500, 2**32 - _HZ) if role.wraps else (1_000, 5_000)
+    shown, sequence, lost, whole = [], 0, 0, False
+    with (folder / name).open("wb") as raw:
+        raw.write(mjr.encode_header(header))
+        for at_s, clock_ms, data, key in _encoded(role, seat):
+            payloads = _CUT[role.codec](data, sequence, key)
+            stamp = first[1] + round(at_s * (1 + role.clock_ppm / 1e6) * _HZ)
+            here = 0
+            for index, payload in enumerate(payloads):
+                packet = rtp.Packet(
+                    payload,
+                    sequence=(first[0] + sequence) % 2**16,
+                    timestamp=stamp % 2**32,
+                    ssrc=7 + number,
+                    payload_type=96,
+                    marker=index == len(payloads) - 1,
+                )
+                sequence += 1
+                if sequence > len(payloads) and chance.random() < role.loss:
+                    lost += 1
+                    continue
+                here += 1
+                late_s = chance.random() * role.jitter_s if at_s else 0.0
+                raw.write(mjr.encode_frame(int((at_s + late_s) * 1000), rtp.encode(packet)))
+            # What follows a loss refers to what is missing, up to the next key frame.
+            whole = here == len(payloads) and (key or whole)
+            if whole:
+                shown.append(clock_ms)
+    return Track(role, file, seat, tuple(shown), sequence, lost)
+
+
+def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool]]:
+    """(seconds after the track's start, clock, data, whether a key frame) of each picture."""
+    who = Reading(role.user, TOKEN, role.stream is Stream.SCREEN, START_MS)
+    widths, picture = list(role.widths), None
+    encoder: av.VideoCodecContext | None = None
+    for number in range(round((role.stop_s - role.start_s) * role.fps)):
+        at_s = number / role.fps
+        if widths and at_s >= widths[0][0]:
+            picture = Picture(who, "room", seat, widths.pop(0)[1])
+            encoder = None
+        assert picture is not None
+        clock_ms = _ms(role.start_s + at_s)
+        frame = av.VideoFrame.from_ndarray(picture.frame(clock_ms), format="yuv420p")
+        frame.pts = number
+        encoder = encoder or _encoder(role, frame.width, frame.height)
+        (packet,) = encoder.encode(frame)
+        yield at_s, clock_ms, bytes(packet), packet.is_keyframe
+
+
+def _encoder(role: Role, width: int, height: int) -> av.VideoCodecContext:
+    encoder = av.CodecContext.create(_ENCODERS[role.codec], "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, role.fps), Fraction(role.fps)
+    every = round(role.key_every_s * role.fps)
+    encoder.bit_rate, encoder.gop_size, encoder.thread_count = 600_000, every, 1
+    encoder.options = {"keyint_min": str(every), **_OPTIONS[role.codec]}
+    return encoder
+
+
+def _stays(roles: Sequence[Role]) -> Iterator[Presence]:
+    for user in dict.fromkeys(role.user for role in roles):
+        for role in roles:
+            if role.user == user and role.stream is Stream.CAMERA:
+                yield Presence(UserId(user), _ms(role.start_s), _ms(role.stop_s))
+
+
+def _ms(seconds: float) -> int:
+    return START_MS + round(seconds * 1000)
+
+
+def _us(seconds: float) -> int:
+    return START_MS * 1000 + round(seconds * 1_000_000)
