@@ -17,7 +17,7 @@ from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
-from sfu_wrapper.observe.health import Health
+from sfu_wrapper.observe.health import KEYS, Health
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
@@ -73,7 +73,9 @@ class _Inside:
         )
         self.keeper = Housekeeper(parts.store, parts.plane, self.relay, parts.clock, self.health)
         self.notices = self.rooms.notices(parts.broker)
-        self.keys = authenticator(settings.auth, parts.clock)
+        self.keys = authenticator(
+            settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
+        )
 
     def rest(self, settings: Settings, parts: Parts) -> RestParts:
         """What HTTP works with; users are limited there as on the WebSocket."""
@@ -103,9 +105,12 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
     """
     inside = _Inside(settings, parts)
     inside.rooms.load()
-    work = (parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices)
+    work = (
+        parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices, inside.keys
+    )  # fmt: skip
     async with _together(*(each.run() for each in work)):
         try:
+            await inside.keys.settled()
             async with _doors(settings, parts, inside) as running:
                 log.info("ready", extra={"websocket": running.url, "http": running.http_url})
                 yield running

@@ -1,15 +1,23 @@
 """Adapters and rules made from the configuration. The only place that knows them all."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from sfu_wrapper.adapters.jwks import HttpKeySet
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.room import Rules
-from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, public_key, secret_key
+from sfu_wrapper.gateway.auth import (
+    FixedKey,
+    KeySource,
+    TokenAuthenticator,
+    public_key,
+    secret_key,
+)
+from sfu_wrapper.gateway.keyset import KeySet
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.ports.broker import Broker, QueueSpec
@@ -48,21 +56,27 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
     )
 
 
-def authenticator(auth: Auth, clock: Clock) -> TokenAuthenticator:
-    """Who believes which tokens. Raises Misconfigured."""
+def authenticator(
+    auth: Auth, clock: Clock, report: Callable[[bool], None] = lambda _: None
+) -> TokenAuthenticator:
+    """Who believes which tokens. report: whether a key set could be had. Raises Misconfigured."""
+    keys = _key_source(auth, report)
+    return TokenAuthenticator(keys, clock, audience=auth.audience, issuer=auth.issuer)
+
+
+def _key_source(auth: Auth, report: Callable[[bool], None]) -> KeySource:
     if not auth.configured:
         raise Misconfigured(
             "[auth] names no key, so nobody could be believed: set auth.secret "
             "(SFU_WRAPPER__AUTH__SECRET), auth.publicKeyFile or auth.jwksUrl"
         )
     accepted = auth.accepted_algorithms
-    if auth.secret is not None:
-        key = secret_key(auth.secret.get_secret_value(), accepted)
-    elif auth.public_key_file is not None:
-        key = public_key(_read(auth.public_key_file, "auth.publicKeyFile"), accepted)
-    else:
-        raise Misconfigured("auth.jwksUrl is not served by this version; give auth.publicKeyFile")
-    return TokenAuthenticator(FixedKey(key), clock, audience=auth.audience, issuer=auth.issuer)
+    if auth.jwks_url is not None:
+        return KeySet(HttpKeySet(auth.jwks_url), accepted, report)
+    if auth.public_key_file is not None:
+        return FixedKey(public_key(_read(auth.public_key_file, "auth.publicKeyFile"), accepted))
+    secret = auth.secret.get_secret_value() if auth.secret else ""
+    return FixedKey(secret_key(secret, accepted))
 
 
 def _ms(seconds: float) -> int:

@@ -58,6 +58,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "fileformat: with neither {{uuid}} nor {{confbridgeid}} names are not unique"
     if auth.secret and len(auth.secret.get_secret_value().encode()) < SHORT_SECRET_BYTES:
         yield f"auth.secret: shorter than {SHORT_SECRET_BYTES} bytes, so that it can be guessed"
+    if auth.jwks_url and auth.jwks_url.startswith("http://"):
+        yield "auth.jwksUrl: without https whoever stands in between can name keys of their own"
     if (auth.public_key_file or auth.jwks_url) and auth.audience is None:
         yield "auth.audience: not set, so that tokens made for other services are believed too"
 

@@ -1,13 +1,14 @@
 """Whose tokens are believed (protocol.md, "Authentication").
 
 The key and the signatures that go with it are fixed by the configuration, never by the token: its
-header can name neither an algorithm, nor a key, nor an address to fetch one from. Nothing is
-fetched while a token is checked, and no token is ever logged or repeated in an error.
+header can name neither an algorithm, nor an address to fetch a key from, and no key but one of a
+set that we have (``keyset``). Nothing is fetched while a token is checked, and no token is ever
+logged or repeated in an error.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,6 +22,7 @@ from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.wire.claims import REQUIRED, read_claims
 
+_MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 _MAX_TOKEN = 8192  # characters; longer ones are not even decoded
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
@@ -57,10 +59,18 @@ class VerifyingKey:
 
 
 class KeySource(Protocol):
-    """Where keys come from; a key set of an identity provider is kept fresh elsewhere."""
+    """Where keys come from."""
 
     def candidates(self, token: str) -> Sequence[VerifyingKey]:
         """The keys that may have signed it, at hand; at most a few."""
+        ...
+
+    async def settled(self) -> None:
+        """Until it has looked for keys once."""
+        ...
+
+    async def run(self) -> None:
+        """Keep them fresh, where that is needed."""
         ...
 
 
@@ -73,6 +83,12 @@ class FixedKey:
     def candidates(self, token: str) -> Sequence[VerifyingKey]:
         """The one key."""
         return (self.key,)
+
+    async def settled(self) -> None:
+        """It is at hand from the beginning."""
+
+    async def run(self) -> None:
+        """It never changes."""
 
 
 def secret_key(secret: str, algorithms: Collection[str]) -> VerifyingKey:
@@ -92,20 +108,26 @@ def public_key(pem: bytes, algorithms: Collection[str]) -> VerifyingKey:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise Misconfigured("auth.publicKeyFile holds no public key in PEM format") from exc
-    match key:
-        case RSAPublicKey():
-            return _fitting(key, "RS256", algorithms)
-        case EllipticCurvePublicKey(curve=SECP256R1()):
-            return _fitting(key, "ES256", algorithms)
-        case Ed25519PublicKey():
-            return _fitting(key, "EdDSA", algorithms)
-    raise Misconfigured("auth.publicKeyFile must hold an RSA, a P-256 or an Ed25519 key")
-
-
-def _fitting(key: PublicKey, algorithm: str, accepted: Collection[str]) -> VerifyingKey:
-    if algorithm not in accepted:
+    algorithm = fitting_algorithm(key)
+    if algorithm is None:
+        raise Misconfigured(
+            "auth.publicKeyFile must hold an RSA (2048 bits or more), a P-256 or an Ed25519 key"
+        )
+    if algorithm not in algorithms:
         raise Misconfigured(f"auth.publicKeyFile holds a key for {algorithm}, not accepted")
-    return VerifyingKey(key, (algorithm,))
+    return VerifyingKey(cast("PublicKey", key), (algorithm,))
+
+
+def fitting_algorithm(key: object) -> str | None:
+    """The signature that a public key verifies; None where we use no such key."""
+    match key:
+        case RSAPublicKey() if key.key_size >= _MIN_RSA_BITS:
+            return "RS256"
+        case EllipticCurvePublicKey(curve=SECP256R1()):
+            return "ES256"
+        case Ed25519PublicKey():
+            return "EdDSA"
+    return None
 
 
 class TokenAuthenticator:
@@ -126,6 +148,14 @@ class TokenAuthenticator:
         self._clock = clock
         self._audience = audience
         self._issuer = issuer
+
+    async def settled(self) -> None:
+        """Until it can believe somebody, or has seen that it cannot yet."""
+        await self._keys.settled()
+
+    async def run(self) -> None:
+        """Keep its keys fresh, where that is needed."""
+        await self._keys.run()
 
     def identify(self, token: str) -> Identity:
         """Who bears the token.

@@ -12,6 +12,7 @@ STORE = "store"
 BROKER = "broker"
 SFU = "sfu"
 MIXER = "mixer"
+KEYS = "keys"  # of tokens; a part only where they are fetched
 PARTS = (STORE, BROKER, SFU, MIXER)
 
 

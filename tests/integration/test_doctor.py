@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aio_pika
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from sfu_wrapper.adapters.disks import Disk
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
@@ -22,6 +23,7 @@ from sfu_wrapper.cli.checks.finding import good, wrong
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.processes import free_port
+from tests.helpers.provider import key_set, provider
 from tests.helpers.rabbitmq import RabbitServer
 
 Doctor = Callable[..., tuple[int, list[dict[str, str]]]]
@@ -152,6 +154,19 @@ def test_a_key_file_that_is_none_is_wrong(doctor: Doctor, folder: Path) -> None:
 
     assert code == 1
     assert "holds no public key" in about("tokens", report)[0]["text"]
+
+
+def test_a_key_set_is_fetched_as_the_controller_would(doctor: Doctor) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    with provider(key_set(one=key)) as told:
+        code, report = doctor(AUTH__SECRET=None, AUTH__JWKS_URL=told.url)
+        assert code == 0
+        assert about("tokens", report)[0]["text"].endswith("with auth.jwksUrl: 1 keys")
+
+        told.status = 404
+        code, report = doctor(AUTH__SECRET=None)
+        assert code == 1
+        assert "404" in about("tokens", report)[0]["text"]
 
 
 def test_faults_that_were_left_switched_on_are_warned_of(doctor: Doctor) -> None:

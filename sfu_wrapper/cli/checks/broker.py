@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.queuefile.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
-from sfu_wrapper.cli.checks.examine import aside
 from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
 from sfu_wrapper.cli.parts import queue_file, queues
 from sfu_wrapper.config.settings import Settings

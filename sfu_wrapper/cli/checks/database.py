@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.disks import disk, nearest, try_writing
 from sfu_wrapper.adapters.sqlite.inspect import inspect
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
-from sfu_wrapper.cli.checks.examine import aside
 from sfu_wrapper.cli.checks.finding import Finding, odd, wrong
 from sfu_wrapper.cli.checks.folders import room
 from sfu_wrapper.cli.parts import store_file

@@ -1,20 +1,14 @@
 """Running checks: one after the other, each with a deadline, none able to spoil the report."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from sfu_wrapper.cli.checks.finding import Check, Finding, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import RecordingError
 
 DEADLINE_S: Final = 30.0  # of one check; what it found until then stands
-ASIDE: Final = "aside"
-
-Params = ParamSpec("Params")
-Result = TypeVar("Result")
 
 
 async def examine(
@@ -44,31 +38,3 @@ async def _next(looking: AsyncIterator[Finding], deadline: float) -> Finding | N
     except Exception as error:
         text = f"the check itself failed: {type(error).__name__}: {error}"
         return wrong(text, "report this as a bug")
-
-
-async def aside(
-    work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
-) -> Result:
-    """Do it in a thread that nobody waits for at the end: a hung disk must not hold us up too."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Result] = loop.create_future()
-
-    def settle(result: Result | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # one of both is given
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work(*args, **kwargs)
-        except Exception as exc:
-            error = exc
-        with suppress(RuntimeError):  # the loop has gone
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name=ASIDE, daemon=True).start()
-    return await done

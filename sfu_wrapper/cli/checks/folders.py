@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.disks import Disk, disk, nearest, try_writing
-from sfu_wrapper.cli.checks.examine import aside
 from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 

@@ -3,19 +3,30 @@
 from collections.abc import AsyncIterator
 
 from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.jwks import HttpKeySet
 from sfu_wrapper.cli.checks.finding import Finding, good, wrong
 from sfu_wrapper.cli.parts import authenticator
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.gateway.keyset import read_key_set
+from sfu_wrapper.model.errors import Misconfigured, Unavailable
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """The key is made as the controller would make it."""
+    """The key is made, or the set fetched, as the controller would do it."""
     auth = settings.auth
     try:
         authenticator(auth, SystemClock())
     except Misconfigured as error:
         yield wrong(error.detail, "serve does not start without it")
         return
-    where = "auth.secret" if auth.secret else f"auth.publicKeyFile {auth.public_key_file}"
-    yield good(f"{', '.join(auth.accepted_algorithms)} with {where}")
+    accepted = ", ".join(auth.accepted_algorithms)
+    if auth.jwks_url is None:
+        where = "auth.secret" if auth.secret else f"auth.publicKeyFile {auth.public_key_file}"
+        yield good(f"{accepted} with {where}")
+        return
+    try:
+        keys = read_key_set(await HttpKeySet(auth.jwks_url).fetch(), auth.accepted_algorithms)
+    except Unavailable as error:
+        yield wrong(f"auth.jwksUrl: {error.detail}", "until it can be had nobody is believed")
+    else:
+        yield good(f"{accepted} with auth.jwksUrl: {len(keys)} keys")

@@ -1,0 +1,40 @@
+"""Work in a thread that nobody waits for at the end: what hangs must not hold up our own end too.
+
+``asyncio.to_thread`` keeps a process alive until its threads are done; a hung disk or name server
+never is.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+
+THREAD: Final = "aside"
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+async def aside(
+    work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
+) -> Result:
+    """What it returns or raises; a caller that gives up leaves it to itself."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def settle(give: Callable[[], None]) -> None:
+        if not done.done():
+            give()
+
+    def run() -> None:
+        try:
+            give = partial(done.set_result, work(*args, **kwargs))
+        except Exception as error:
+            give = partial(done.set_exception, error)
+        with suppress(RuntimeError):  # the loop has gone
+            loop.call_soon_threadsafe(settle, give)
+
+    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    return await done
