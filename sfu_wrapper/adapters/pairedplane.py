@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, assert_never
 
-from sfu_wrapper.core.facts import PlaneBack, PlaneFact
+from sfu_wrapper.core.facts import PlaneBack, PlaneFact, TracksCarried
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
@@ -90,4 +90,4 @@ class PairedPlane:
 
 
 def _about(fact: PlaneFact) -> Medium:
-    return fact.medium if isinstance(fact, PlaneBack) else fact.capture.medium
+    return fact.medium if isinstance(fact, PlaneBack | TracksCarried) else fact.capture.medium

@@ -20,6 +20,7 @@ from sfu_wrapper.gateway.auth import (
 from sfu_wrapper.gateway.keyset import KeySet
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 
@@ -35,7 +36,16 @@ def rules(settings: Settings) -> Rules:
         reconnect_grace_ms=_ms(rooms.reconnect_grace_seconds),
         answer_timeout_ms=_ms(rooms.answer_timeout_seconds),
         unused_timeout_ms=_ms(rooms.unused_timeout_seconds),
+        carries=frozenset(_carries(settings)),
     )
+
+
+def _carries(settings: Settings) -> Iterator[Medium]:
+    """The media of which the plane knows by itself who publishes what."""
+    if settings.media.sfu == "janus":
+        yield Medium.VIDEO
+    if settings.media.mixer == "audiobridge":
+        yield Medium.AUDIO
 
 
 def gateway_settings(settings: Settings) -> GatewaySettings:

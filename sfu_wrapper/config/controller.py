@@ -19,6 +19,7 @@ _SQLITE = "sqlite:"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
 def _origin(value: str) -> str:
@@ -43,6 +44,12 @@ def _store_url(value: str) -> str:
 def _broker_address(value: str) -> str:
     if not re.fullmatch(r"embedded:|amqps?://.+", value):
         raise ValueError("must be embedded: or amqp://<host> or amqps://<host>")
+    return value
+
+
+def _websocket_url(value: str) -> str:
+    if not re.fullmatch(r"wss?://\S+", value):
+        raise ValueError("must be ws://<host>:<port> or wss://<host>:<port>")
     return value
 
 
@@ -125,7 +132,7 @@ class Http(Section):
 class Auth(Section):
     """``[auth]``: whose tokens are believed. One of secret, publicKeyFile and jwksUrl."""
 
-    secret: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+    secret: Secret | None = Field(
         None, description="shared secret of HS256 tokens, 32 bytes or more"
     )
     public_key_file: Path | None = Field(
@@ -181,6 +188,42 @@ class MediaPlane(Section):
     )
     simulated_faults: Text | None = Field(
         None, description="what the simulated plane is to do wrong, for QA; unset: nothing"
+    )
+
+
+class Janus(Section):
+    """``[janus]``: the server of ``media.sfu = "janus"`` and ``media.mixer = "audiobridge"``."""
+
+    url: Annotated[str, AfterValidator(_websocket_url)] = Field(
+        "ws://127.0.0.1:8188", description="address of its WebSocket API, ws:// or wss://"
+    )
+    api_secret: Secret | None = Field(None, description="its api_secret; unset: it asks for none")
+    admin_key: Secret | None = Field(
+        None, description="admin_key of its plugins, without which no room can be made; unset: none"
+    )
+    room_secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None, description="what the secret of each room is derived from, 16 characters or more"
+    )
+    recordings_path: Path | None = Field(
+        None, description="recordings_path as Janus sees it; unset: the same path"
+    )
+    audio_path: Path | None = Field(
+        None, description="audio_path as Janus sees it; unset: the same path"
+    )
+    video_codecs: tuple[Literal["vp8", "vp9", "h264"], ...] = Field(
+        ("vp8", "h264"), min_length=1, description="codecs of the rooms, the preferred one first"
+    )
+    publishers: Count = Field(
+        64, description="cameras and screens that may be published in one room"
+    )
+    bitrate: Annotated[int, Field(ge=0)] = Field(
+        0, description="bit/s that a publisher is asked to keep to; 0: no limit"
+    )
+    sampling_rate: Literal[8000, 16000, 24000, 48000] = Field(
+        16000, description="Hz of the mix, and of its recording"
+    )
+    delay_ms: Annotated[int, Field(ge=0, le=2000)] = Field(
+        120, description="ms by which the mix lags behind the pictures"
     )
 
 

@@ -29,6 +29,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     """Everything that keeps us from starting."""
     yield from _auth_conflicts(settings)
     yield from _queue_conflicts(settings)
+    yield from _janus_conflicts(settings)
     recording, websocket, trunk = settings.recording, settings.websocket, settings.trunk
     if recording.should_encrypt and recording.encryption_mail is None:
         yield Conflict(("encryption_mail", "should_encrypt"), "required with should_encrypt")
@@ -81,6 +82,17 @@ def _auth_conflicts(settings: Settings) -> Iterator[Conflict]:
     elif names and any((name == "HS256") != bool(auth.secret) for name in auth.algorithms):
         text = "HS256 goes with secret and with nothing else"
         yield Conflict(("auth.algorithms", *names), text)
+
+
+def _janus_conflicts(settings: Settings) -> Iterator[Conflict]:
+    media = settings.media
+    for key, value, real in (
+        ("media.sfu", media.sfu, "janus"),
+        ("media.mixer", media.mixer, "audiobridge"),
+    ):
+        if value == real and settings.janus.room_secret is None:
+            yield Conflict(("janus.roomSecret", key), f"required with {key} = {real}")
+            return
 
 
 def _queue_conflicts(settings: Settings) -> Iterator[Conflict]:

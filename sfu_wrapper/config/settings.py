@@ -9,6 +9,7 @@ from pydantic import Field
 from sfu_wrapper.config.controller import (
     Auth,
     Http,
+    Janus,
     Log,
     MediaPlane,
     Permissions,
@@ -38,6 +39,7 @@ class Settings(Section):
     auth: Auth = Auth()
     store: Store = Store()
     media: MediaPlane = MediaPlane()
+    janus: Janus = Janus()
     policy: Policy = Policy()
     permissions: Permissions = Permissions()
     recordings: Recordings = Recordings()

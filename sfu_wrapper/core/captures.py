@@ -9,12 +9,12 @@ from typing import assert_never
 
 from sfu_wrapper.core.facts import (
     CaptureChanged,
+    CaptureFact,
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
-    PlaneFact,
 )
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
@@ -26,7 +26,7 @@ WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"
 
 
-def on_fact(turn: Turn, fact: PlaneFact) -> None:
+def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
     """Apply one fact to the room."""
     if isinstance(fact, PlaneBack):
         _retry_now(turn, fact.medium)

@@ -5,6 +5,7 @@ Answers go to the one who asked, notes to clients, announcements to the broker.
 
 from dataclasses import dataclass
 
+from sfu_wrapper.core.publishers import MediaPlace
 from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import ContextValue
@@ -27,10 +28,11 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """joinRoom."""
+    """joinRoom. place: where a real media plane carries what this participant publishes."""
 
     room: Room
     permissions: OwnerPermissions
+    place: MediaPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

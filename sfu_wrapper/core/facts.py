@@ -7,7 +7,7 @@ in epoch milliseconds, where it knows them.
 from dataclasses import dataclass
 
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
-from sfu_wrapper.model.media import Medium, RawFile
+from sfu_wrapper.model.media import Medium, RawFile, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,17 @@ class PlaneBack:
     medium: Medium
 
 
-PlaneFact = (
-    CaptureStarted | CaptureFailed | CaptureChanged | CaptureStopped | CaptureLost | PlaneBack
-)
+@dataclass(frozen=True, slots=True)
+class TracksCarried:
+    """Who publishes what in one medium of a room now: the whole list, whenever it has changed.
+
+    Said by a plane that knows by itself (``Rules.carries``), where it overrules the clients.
+    """
+
+    room: RoomUuid
+    medium: Medium
+    tracks: tuple[Track, ...]
+
+
+CaptureFact = CaptureStarted | CaptureFailed | CaptureChanged | CaptureStopped | CaptureLost
+PlaneFact = CaptureFact | PlaneBack | TracksCarried

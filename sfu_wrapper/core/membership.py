@@ -27,15 +27,17 @@ from sfu_wrapper.core.events import (
     LeaveRequested,
     MediaRequested,
 )
+from sfu_wrapper.core.facts import TracksCarried
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
 from sfu_wrapper.core.policy import decide
+from sfu_wrapper.core.publishers import media_place
 from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
 from sfu_wrapper.core.room import Participant, Segment, Stay, Want, Wanted
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.media import Media, Track
+from sfu_wrapper.model.media import Media, Stream, Track
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.room import EndReason, Kind, StopReason
 
@@ -46,21 +48,32 @@ def join(turn: Turn, event: JoinRequested) -> None:
     present = turn.room.participant(event.user)
     if present is None:
         by_service = event.by.key != event.user
-        media = event.media or Media()
+        media = _counted(turn, event.user, event.media or Media())
         _enter(turn, Participant(event.user, event.at.wall_ms, media, by_service))
     else:
         if event.by.key == event.user:  # the service has no connection to offer
             _put(turn, replace(present, gone_by_ms=None))
-        set_media(turn, event.user, event.media or present.media)
+        set_media(turn, event.user, _counted(turn, event.user, event.media or present.media))
     _establish_if_due(turn, event.permissions)
-    turn.reply(event.ref, Joined(turn.room, event.permissions))
+    place = media_place(turn.room, event.user.user, turn.rules)
+    turn.reply(event.ref, Joined(turn.room, event.permissions, place))
 
 
 def update_media(turn: Turn, event: MediaRequested) -> None:
     """What a participant publishes from now on."""
     require_member(turn.room, event.by, event.user)
-    set_media(turn, event.user, event.media)
-    turn.reply(event.ref, MediaUpdated(turn.room.id, event.media))
+    media = _counted(turn, event.user, event.media)
+    set_media(turn, event.user, media)
+    turn.reply(event.ref, MediaUpdated(turn.room.id, media))
+
+
+def carry(turn: Turn, fact: TracksCarried) -> None:
+    """The media plane says who publishes what, and is believed."""
+    room = turn.room
+    others = tuple(track for track in room.carried if track.stream.medium is not fact.medium)
+    turn.room = replace(room, carried=(*others, *fact.tracks))
+    for participant in room.participants:
+        set_media(turn, participant.key, _counted(turn, participant.key, participant.media))
 
 
 def invite(turn: Turn, event: InviteRequested) -> None:
@@ -95,10 +108,10 @@ def set_media(turn: Turn, user: UserKey, media: Media) -> None:
     before, after = participant.media.streams(), media.streams()
     for stream in before:
         if stream not in after:
-            turn.ask(UnpublishTrack(turn.room.uuid, Track(user.user, stream)))
+            _tell_plane(turn, UnpublishTrack(turn.room.uuid, Track(user.user, stream)))
     for stream in after:
         if stream not in before:
-            turn.ask(PublishTrack(turn.room.uuid, Track(user.user, stream)))
+            _tell_plane(turn, PublishTrack(turn.room.uuid, Track(user.user, stream)))
     turn.notify(ParticipantMedia(turn.room.id, user.user, media))
 
 
@@ -113,7 +126,7 @@ def depart(turn: Turn, user: UserKey) -> None:
     turn.room = replace(room, participants=rest)
     _close_stays(turn, user)
     for stream in participant.media.streams():
-        turn.ask(UnpublishTrack(room.uuid, Track(user.user, stream)))
+        _tell_plane(turn, UnpublishTrack(room.uuid, Track(user.user, stream)))
     reason = _reason_to_end(turn, user)
     if reason is not None:
         end(turn, reason)
@@ -165,8 +178,28 @@ def _enter(turn: Turn, participant: Participant) -> None:
         stay = Stay(key.user, turn.at.wall_ms)
         turn.put_segment(replace(segment, stays=(*segment.stays, stay)))
     for stream in participant.media.streams():
-        turn.ask(PublishTrack(room.uuid, Track(key.user, stream)))
+        _tell_plane(turn, PublishTrack(room.uuid, Track(key.user, stream)))
     turn.notify(ParticipantJoined(room.id, key.user, participant.media))
+
+
+def _counted(turn: Turn, user: UserKey, claimed: Media) -> Media:
+    """What counts: the media plane's word where it knows by itself, the client's elsewhere."""
+    carried = [track.stream for track in turn.room.carried if track.user == user.user]
+    streams = (
+        *(each for each in claimed.streams() if each.medium not in turn.rules.carries),
+        *(each for each in carried if each.medium in turn.rules.carries),
+    )
+    return Media(
+        audio=Stream.AUDIO in streams,
+        video=Stream.CAMERA in streams,
+        screen=Stream.SCREEN in streams,
+    )
+
+
+def _tell_plane(turn: Turn, request: PublishTrack | UnpublishTrack) -> None:
+    """Unless it knows by itself."""
+    if request.track.stream.medium not in turn.rules.carries:
+        turn.ask(request)
 
 
 def _put(turn: Turn, participant: Participant) -> None:

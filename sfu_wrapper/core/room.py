@@ -29,13 +29,17 @@ WAITING_LIMIT = 16  # start and stop requests that one room lets wait
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The configuration that the machine goes by (policy.md; times in milliseconds)."""
+    """The configuration that the machine goes by (policy.md; times in milliseconds).
+
+    carries: the media whose plane knows by itself who publishes what, and is believed.
+    """
 
     policy: PolicySettings = field(default_factory=PolicySettings)
     media_timeout_ms: int = 5_000
     reconnect_grace_ms: int = 10_000
     answer_timeout_ms: int = 120_000
     unused_timeout_ms: int = 604_800_000
+    carries: frozenset[Medium] = frozenset()
 
 
 class CaptureState(StrEnum):
@@ -218,6 +222,7 @@ class Room:
     of the end of its last segment too. decision: as it was at establishment.
     open_by_ms: monotonic; when a room that is still waiting ends by itself.
     halted: the controller is shutting down; nothing is started.
+    carried: who publishes what, as far as the media plane knows by itself.
     """
 
     uuid: RoomUuid
@@ -245,6 +250,7 @@ class Room:
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     halted: bool = False
+    carried: tuple[Track, ...] = ()
 
     @property
     def owner_key(self) -> UserKey:

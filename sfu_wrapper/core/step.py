@@ -30,8 +30,10 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
+from sfu_wrapper.core.facts import PlaneFact, TracksCarried
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.membership import (
+    carry,
     end_by_request,
     invite,
     join,
@@ -126,7 +128,7 @@ def _apply(turn: Turn, event: Event) -> None:  # one line an event: the table of
         case UserBack(user=user):
             _note_connection(turn, user, None)
         case PlaneReported(fact=fact):
-            on_fact(turn, fact)
+            _report(turn, fact)
         case TimePassed():
             pass_time(turn)
         case ControllerStopping():
@@ -135,6 +137,13 @@ def _apply(turn: Turn, event: Event) -> None:  # one line an event: the table of
             resume(turn)
         case _:
             assert_never(event)
+
+
+def _report(turn: Turn, fact: PlaneFact) -> None:
+    if isinstance(fact, TracksCarried):
+        carry(turn, fact)
+    else:
+        on_fact(turn, fact)
 
 
 def _start(turn: Turn, event: StartRequested) -> None:

@@ -11,7 +11,7 @@ from sfu_wrapper.core.captures import not_answered
 from sfu_wrapper.core.effects import Refusal
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.membership import depart, end
-from sfu_wrapper.core.requests import ResumeCapture
+from sfu_wrapper.core.requests import OpenMediaRoom, ResumeCapture
 from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
 from sfu_wrapper.core.segments import (
     ask_start,
@@ -51,6 +51,8 @@ def pass_time(turn: Turn) -> None:
 def resume(turn: Turn) -> None:
     """A restarted controller takes the room up: set deadlines anew, ask what still runs."""
     room = turn.room
+    if room.life is not Life.ENDED or room.capture is not Phase.IDLE:
+        turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
     grace_by_ms = turn.at.mono_ms + turn.rules.reconnect_grace_ms
     turn.room = replace(
         room,

@@ -20,7 +20,13 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.facts import CaptureChanged, CaptureStarted, PlaneBack, PlaneFact
+from sfu_wrapper.core.facts import (
+    CaptureChanged,
+    CaptureStarted,
+    PlaneBack,
+    PlaneFact,
+    TracksCarried,
+)
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.requests import StopCapture
 from sfu_wrapper.core.room import Room, Rules
@@ -345,7 +351,8 @@ class Rooms:
             for actor in self._directory:
                 self._happened(actor, lambda _, at: PlaneReported(at, fact))
             return
-        recorded = self._directory.by_uuid(fact.capture.room)
+        room = fact.room if isinstance(fact, TracksCarried) else fact.capture.room
+        recorded = self._directory.by_uuid(room)
         if recorded is not None:
             self._happened(recorded, lambda _, at: PlaneReported(at, fact))
         elif isinstance(fact, CaptureStarted | CaptureChanged):

@@ -27,6 +27,7 @@ from sfu_wrapper.core.effects import (
     Stopped,
 )
 from sfu_wrapper.core.policy import PolicySettings, asks
+from sfu_wrapper.core.publishers import MediaPlace
 from sfu_wrapper.core.room import Outcome, Participant, Room, Segment
 from sfu_wrapper.core.view import recording_view
 from sfu_wrapper.model.ids import SegmentNo, UserId
@@ -51,8 +52,9 @@ def answer_payload(answer: Answer, policy: PolicySettings) -> Json:
     match answer:
         case Created(room=room, permissions=permissions):
             return created(room, permissions, policy)
-        case Joined(room=room, permissions=permissions):
-            return joined(room, permissions, policy)
+        case Joined(room=room, permissions=permissions, place=place):
+            where = {} if place is None else {"media": place_json(place)}
+            return joined(room, permissions, policy) | where
         case Invited(room=room_id, users=users):
             return {"room": room_id, "invited": list(users)}
         case MediaUpdated(room=room_id, media=media):
@@ -196,6 +198,16 @@ def participant_json(participant: Participant) -> Json:
         "joinedAt": iso(participant.joined_ms),
         "media": media_json(participant.media),
     }
+
+
+def place_json(place: MediaPlace) -> Json:
+    """Where a participant publishes."""
+    shown: Json = {"publisherId": place.publisher_id}
+    if place.video_room is not None:
+        shown |= {"videoRoom": place.video_room, "screenPublisherId": place.screen_publisher_id}
+    if place.audio_room is not None:
+        shown["audioRoom"] = place.audio_room
+    return shown
 
 
 def media_json(media: Media) -> Json:

@@ -37,6 +37,14 @@ LONG = "0123456789abcdef0123456789abcdef"
             "auth.algorithms: HS256 goes with secret and with nothing else",
         ),
         (
+            ["media.sfu=janus", "media.mixer=audiobridge"],
+            "janus.roomSecret: required with media.sfu = janus",
+        ),
+        (
+            ["media.mixer=audiobridge"],
+            "janus.roomSecret: required with media.mixer = audiobridge",
+        ),
+        (
             ["auth.publicKeyFile=x.pem", "auth.algorithms=HS256,RS256"],
             "auth.algorithms: HS256 goes with secret and with nothing else",
         ),

@@ -17,10 +17,17 @@ from sfu_wrapper.core.effects import (
     RoomEnded,
     RoomEstablished,
 )
+from sfu_wrapper.core.facts import TracksCarried
 from sfu_wrapper.core.lifecycle import Life
-from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Media, Stream, Track
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    PublishTrack,
+    StartCapture,
+    UnpublishTrack,
+)
+from sfu_wrapper.core.room import Rules
+from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.media import Media, Medium, Stream, Track
 from sfu_wrapper.model.room import EndReason, Kind, Origin
 from tests.helpers.rooms import (
     ALICE,
@@ -321,3 +328,107 @@ def test_an_incoming_call_stays_one_when_the_phone_leg_leaves_first() -> None:
 
     assert call.room.life is Life.ESTABLISHED
     assert call.room.origin is Origin.PSTN
+
+
+# a real SFU or mixer knows by itself who publishes what
+
+
+def real_sfu() -> Call:
+    return established(rules=Rules(carries=frozenset({Medium.VIDEO})))
+
+
+def carried(call: Call, *tracks: Track, medium: Medium = Medium.VIDEO) -> None:
+    call.fact(TracksCarried(call.room.uuid, medium, tracks))
+
+
+def camera(user: UserId) -> Track:
+    return Track(user, Stream.CAMERA)
+
+
+def media_of(call: Call, user: UserKey) -> Media:
+    participant = call.room.participant(user)
+    assert participant is not None
+    return participant.media
+
+
+def test_what_the_sfu_carries_is_what_is_shown() -> None:
+    call = real_sfu()
+    call.forget()
+    carried(call, camera(ALICE.user), Track(ALICE.user, Stream.SCREEN), camera(BOB.user))
+
+    assert media_of(call, ALICE) == Media(video=True, screen=True)
+    assert call.notes(ParticipantMedia) == [
+        ParticipantMedia(call.room.id, ALICE.user, Media(video=True, screen=True)),
+        ParticipantMedia(call.room.id, BOB.user, Media(video=True)),
+    ]
+
+
+def test_the_sfu_wins_over_what_a_client_says() -> None:
+    call = real_sfu()
+    carried(call, camera(ALICE.user))
+    ref = call.publish(ALICE, Media(audio=True, screen=True))
+
+    assert call.answer(ref) == MediaUpdated(call.room.id, Media(audio=True, video=True))
+    assert media_of(call, ALICE) == Media(audio=True, video=True)
+
+
+def test_a_client_says_what_the_sfu_does_not_know() -> None:
+    call = real_sfu()
+    call.publish(ALICE, Media(audio=True))
+    carried(call)
+
+    assert media_of(call, ALICE) == Media(audio=True)
+
+
+def test_what_is_published_before_its_user_joins_counts_from_the_join_on() -> None:
+    call = real_sfu()
+    carried(call, camera(CAROL.user))
+    call.join(CAROL, Media(screen=True))
+
+    assert media_of(call, CAROL) == Media(video=True)
+
+
+def test_what_the_sfu_says_again_is_told_to_nobody() -> None:
+    call = real_sfu()
+    carried(call, camera(ALICE.user))
+    call.forget()
+    carried(call, camera(ALICE.user))
+
+    assert call.effects == []
+
+
+def test_each_medium_has_a_word_of_its_own() -> None:
+    call = established(rules=Rules(carries=frozenset(Medium)))
+    carried(call, Track(ALICE.user, Stream.AUDIO), medium=Medium.AUDIO)
+    carried(call, camera(ALICE.user))
+    carried(call, medium=Medium.AUDIO)
+
+    assert media_of(call, ALICE) == Media(video=True)
+
+
+def test_a_plane_that_knows_by_itself_is_not_told_of_tracks() -> None:
+    call = real_sfu()
+    call.forget()
+    carried(call, camera(ALICE.user))
+    call.publish(BOB, Media(audio=True, video=True))
+    call.leave(ALICE)
+
+    told = call.asked(PublishTrack) + call.asked(UnpublishTrack)
+    assert [each.track.stream for each in told] == [Stream.AUDIO]
+
+
+def test_a_capture_is_asked_with_what_the_sfu_carries() -> None:
+    call = real_sfu()
+    carried(call, camera(BOB.user))
+    call.start()
+
+    assert {request.tracks for request in call.asked(StartCapture)} == {(camera(BOB.user),)}
+
+
+def test_whoever_joins_is_told_where_to_publish() -> None:
+    call = real_sfu()
+    answer = call.answer(call.join(CAROL))
+
+    assert isinstance(answer, Joined)
+    assert answer.place is not None
+    assert answer.place.publisher_id == "p-carol"

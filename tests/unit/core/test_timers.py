@@ -5,7 +5,7 @@ import pytest
 from sfu_wrapper.core.effects import Hangup, RoomEnded
 from sfu_wrapper.core.events import TimePassed
 from sfu_wrapper.core.lifecycle import Life, Phase
-from sfu_wrapper.core.requests import StartCapture
+from sfu_wrapper.core.requests import OpenMediaRoom, StartCapture
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.room import EndReason, Kind
@@ -165,6 +165,24 @@ def test_after_a_restart_the_grace_counts_from_then() -> None:
 
 
 # the media plane
+
+
+def test_after_a_restart_the_plane_is_asked_for_the_room_again() -> None:
+    call = established()
+    call.forget()
+    call.restart()
+
+    assert call.asked(OpenMediaRoom) == [OpenMediaRoom(call.room.uuid, call.room.confbridge_id)]
+
+
+def test_after_a_restart_no_room_is_made_for_a_call_that_is_over() -> None:
+    call = recording()
+    call.end()
+    call.wait(31_000)  # the stops were never confirmed
+    call.forget()
+    call.restart()
+
+    assert call.asked(OpenMediaRoom) == []
 
 
 def test_the_time_that_the_plane_has_is_configured() -> None:

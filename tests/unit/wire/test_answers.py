@@ -15,7 +15,8 @@ from sfu_wrapper.core.effects import (
     RoomEnded,
     RoomEstablished,
 )
-from sfu_wrapper.model.media import Media
+from sfu_wrapper.core.room import Rules
+from sfu_wrapper.model.media import Media, Medium
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.wire.answers import (
     answer_payload,
@@ -94,6 +95,33 @@ def test_join_room() -> None:
             {"user": "bob", "joinedAt": BEGUN, "media": SILENT | {"audio": True}},
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("carries", "shown"),
+    [
+        (
+            frozenset(Medium),
+            {
+                "publisherId": "p-bob",
+                "videoRoom": "uuid-1",
+                "screenPublisherId": "s-bob",
+                "audioRoom": "bridge-1",
+            },
+        ),
+        (frozenset({Medium.AUDIO}), {"publisherId": "p-bob", "audioRoom": "bridge-1"}),
+        (
+            frozenset({Medium.VIDEO}),
+            {"publisherId": "p-bob", "videoRoom": "uuid-1", "screenPublisherId": "s-bob"},
+        ),
+    ],
+)
+def test_join_room_says_where_a_real_plane_carries_media(
+    carries: frozenset[Medium], shown: dict[str, object]
+) -> None:
+    call = established(rules=Rules(carries=carries))
+
+    assert answered(call, call.join(BOB))["media"] == shown
 
 
 def test_update_media_leave_and_invite() -> None:

@@ -1,0 +1,56 @@
+"""Under which ids participants publish at a real SFU and mixer, and whose an id is.
+
+The id of a user's microphone and camera is ``p-<user>``, that of the screen it shares ``s-<user>``,
+each with ``~`` and some letters and digits after it where a client needs several (a second device,
+a connection that the SFU has not yet noticed to be dead). ``~`` is in no user's id, so an id can be
+read back by anybody who knows this rule: no table has to survive a restart. An id fits into a file
+name with all that the SFU writes around it.
+"""
+
+import re
+from dataclasses import dataclass
+
+from sfu_wrapper.core.room import Room, Rules
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, UserId
+from sfu_wrapper.model.media import Medium, Stream, Track
+
+_PREFIX = {Stream.CAMERA: "p-", Stream.AUDIO: "p-", Stream.SCREEN: "s-"}
+_ID = re.compile(r"([ps])-([A-Za-z0-9._@+:-]{1,128})(?:~[A-Za-z0-9]{1,8})?")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlace:
+    """Where one participant publishes. A room is None where no real plane carries its medium."""
+
+    publisher_id: str
+    screen_publisher_id: str
+    video_room: RoomUuid | None
+    audio_room: ConfbridgeId | None
+
+
+def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
+    """What a participant is told when it joins; None where nothing real carries its media."""
+    if not rules.carries:
+        return None
+    return MediaPlace(
+        publisher_id(Track(user, Stream.CAMERA)),
+        publisher_id(Track(user, Stream.SCREEN)),
+        room.uuid if Medium.VIDEO in rules.carries else None,
+        room.confbridge_id if Medium.AUDIO in rules.carries else None,
+    )
+
+
+def publisher_id(track: Track) -> str:
+    """The id under which a track is published."""
+    return _PREFIX[track.stream] + track.user
+
+
+def track_of(publisher: str, medium: Medium) -> Track | None:
+    """Whose track it is that an id publishes in this medium; None: it is none of ours."""
+    match = _ID.fullmatch(publisher)
+    if match is None:
+        return None
+    screen = match[1] == "s"
+    if medium is Medium.AUDIO:
+        return None if screen else Track(UserId(match[2]), Stream.AUDIO)
+    return Track(UserId(match[2]), Stream.SCREEN if screen else Stream.CAMERA)
