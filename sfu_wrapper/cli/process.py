@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.processing import output_rules, processor
+from sfu_wrapper.cli.processing import output_rules, processor, require_preprocessor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.recording import SegmentInfo
@@ -39,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Print the processed message, or the failed one. Raises Malformed, Misconfigured."""
     recording = _recording(common.start(args).recording, args)
+    require_preprocessor(recording)
     info = _event(args.event)
     announce(output_rules(recording))
     worker = processor(recording, SystemClock())

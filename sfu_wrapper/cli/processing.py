@@ -1,5 +1,6 @@
 """The recording service's parts, made from the configuration."""
 
+import shutil
 from pathlib import Path
 
 from sfu_wrapper.adapters.gpg import GpgVault
@@ -7,6 +8,7 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.core.plan import OutputRules
+from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.vault import Vault
 from sfu_wrapper.service.processor import Processor
@@ -41,7 +43,20 @@ def processor(recording: Recording, clock: Clock) -> Processor:
     """The worker of one segment after the other."""
     shelf = DiskShelf(folders(recording))
     rules = output_rules(recording)
-    return Processor(MediaProcesses(), shelf, rules, clock, vault(recording))
+    return Processor(
+        MediaProcesses(_preprocessor(recording)), shelf, rules, clock, vault(recording)
+    )
+
+
+def _preprocessor(recording: Recording) -> str | None:
+    return None if recording.preprocessor == "builtin" else recording.preprocessor
+
+
+def require_preprocessor(recording: Recording) -> None:
+    """Raises Misconfigured where the program that is to read raw files is not there."""
+    program = _preprocessor(recording)
+    if program is not None and shutil.which(program) is None:
+        raise Misconfigured(f"preprocessor: {program} is not installed: install it, or set builtin")
 
 
 def vault(recording: Recording) -> Vault | None:

@@ -44,6 +44,13 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return os.environ | ours
 
 
+def is_there(pid: int) -> bool:
+    """Whether it runs, or stands still; a process that is only waited for has no command."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return False
+
+
 @dataclass(slots=True)
 class Command:
     """One running command; ``lines`` is what it has logged so far."""

@@ -17,6 +17,7 @@ from sfu_wrapper.adapters.media.tasks import HoldsSound, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.model.errors import JobFailed
+from tests.helpers.processes import is_there
 from tests.helpers.samples import ALICE, SAMPLES
 
 MIX = SAMPLES / "seg-1" / "mix.wav"
@@ -145,13 +146,6 @@ def children(pid: int) -> set[int]:
 
 def is_confined(pid: int) -> bool:
     return f"Max open files            {Limits().files} " in Path(f"/proc/{pid}/limits").read_text()
-
-
-def is_there(pid: int) -> bool:
-    """Whether it runs, or stands still; a process that is only waited for has no command."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    return False
 
 
 @pytest.mark.parametrize("stopped", [False, True])

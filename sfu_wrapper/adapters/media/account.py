@@ -51,6 +51,11 @@ class Account:
         if size and (known is None or (known.width, known.height) != size):
             self._resolutions.append(Resolution(at_ms, *size))
 
+    @property
+    def end_ms(self) -> int:
+        """When the last frame is over, so far."""
+        return self._ms(self._end)
+
     def track(
         self,
         path: Path,
@@ -68,7 +73,7 @@ class Account:
             started_us=header.started_us,
             created_us=header.created_us,
             first_ms=self._ms(self._first),
-            duration_ms=self._ms(self._end),
+            duration_ms=self.end_ms,
             frames=self.frames,
             key_frames_ms=tuple(self._keys_ms),
             resolutions=tuple(self._resolutions),

@@ -27,8 +27,8 @@ _OGG = {"fflags": "+bitexact", "page_duration": "1"}
 
 @contextmanager
 def finished(target: Path) -> Iterator[Path]:
-    """A name to write to; it becomes ``target`` once all is on disk, or vanishes."""
-    part = target.with_name(f".{target.name}.part")
+    """A name to write to, of the same ending; it becomes ``target`` once on disk, or vanishes."""
+    part = target.with_name(f".part.{target.name}")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:

@@ -8,6 +8,8 @@ nothing for an event loop.
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -41,11 +43,26 @@ _STAGE = "preprocess"
 _OPUS = "opus"
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One raw file that can be read. codec: None where it is sound."""
+
+    source: Path
+    reader: Reader
+    header: Header
+    codec: VideoCodec | None
+
+
 def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
     """As ``convert``, told in the words of the MediaTools port. None: it holds no picture."""
     track = convert(source, target_dir)
     if isinstance(track, EmptyTrack) or track.kind is not TrackKind.VIDEO:
         return None
+    return prepared(track)
+
+
+def prepared(track: TrackFile) -> PreparedVideo:
+    """A video in the words of the MediaTools port."""
     return PreparedVideo(
         path=track.path,
         codec=track.codec,
@@ -66,13 +83,23 @@ def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
     ``target_dir`` is made where it is not there; a file of that name is replaced.
 
     Raises:
-        JobFailed: stage ``preprocess``; for good ``UNREADABLE_MJR``, ``UNSUPPORTED_CODEC`` and
+        JobFailed: stage ``preprocess``; for good ``UNREADABLE_MJR``, ``UNSUPPORTED_CODEC``,
             ``ENCRYPTED_MJR``, ``PICTURE_TOO_LARGE`` and ``LIMIT_EXCEEDED``; worth another try
             ``MISSING_FILE``, ``MUX_FAILED``, ``NO_SPACE`` and ``IO_ERROR``.
     """
-    try:
+    with failures(source):
         target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _convert(source, target_dir)
+        found = recording(source)
+        if found is None:
+            return EmptyTrack(source, "the file ends before its first packet")
+        return _convert(found, target_dir / source.name.removesuffix(".mjr"))
+
+
+@contextmanager
+def failures(source: Path) -> Iterator[None]:
+    """Foreign errors of the work on that file become JobFailed."""
+    try:
+        yield
     except Malformed as exc:
         raise _failed("UNREADABLE_MJR", exc.detail, source, permanent=True) from exc
     except OSError as exc:  # libav's too, where it passes on what the system said
@@ -81,32 +108,41 @@ def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
         raise _failed("MUX_FAILED", str(exc), source) from exc
 
 
-def _convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
+def recording(source: Path) -> Recording | None:
+    """Open it and look at its header. None: it ends before its first packet.
+
+    Raises Malformed, OSError, or JobFailed where it cannot be read by anybody.
+    """
     reader = Reader(_mapped(source))
     header = reader.header
     if header is None:
-        return EmptyTrack(source, "the file ends before its first packet")
+        return None
     if header.encrypted:
         detail = "the media is encrypted end to end"
         raise _failed("ENCRYPTED_MJR", detail, source, permanent=True)
-    base = target_dir / source.name.removesuffix(".mjr")
-    codec = video_codec(header.codec, header.fmtp)
-    track: TrackFile | str
-    if header.kind is Kind.VIDEO and codec is not None:
-        track = _convert_video(reader, header, codec, source, base)
-    elif header.kind is Kind.AUDIO and header.codec == _OPUS:
-        track = _convert_opus(reader, header, base)
-    elif header.kind is Kind.AUDIO and header.codec in g711.CODECS:
-        track = _convert_g711(reader, header, base)
-    else:
+    if header.kind is Kind.AUDIO and header.codec in {_OPUS, *g711.CODECS}:
+        return Recording(source, reader, header, None)
+    codec = video_codec(header.codec, header.fmtp) if header.kind is Kind.VIDEO else None
+    if codec is None:
         detail = f"codec {header.codec!r} cannot be read"
         raise _failed("UNSUPPORTED_CODEC", detail, source, permanent=True)
-    return track if isinstance(track, TrackFile) else EmptyTrack(source, track)
+    return Recording(source, reader, header, codec)
 
 
-def _convert_video(
-    reader: Reader, header: Header, codec: VideoCodec, source: Path, base: Path
-) -> TrackFile | str:
+def _convert(found: Recording, base: Path) -> TrackFile | EmptyTrack:
+    reader, header = found.reader, found.header
+    track: TrackFile | str
+    if found.codec is not None:
+        track = _convert_video(found, found.codec, base)
+    elif header.codec == _OPUS:
+        track = _convert_opus(reader, header, base)
+    else:
+        track = _convert_g711(reader, header, base)
+    return track if isinstance(track, TrackFile) else EmptyTrack(found.source, track)
+
+
+def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile | str:
+    reader, header = found.reader, found.header
     stream = MediaStream(reader, CLOCK_HZ)
     assembler = Assembler(stream.packets(), reader.buffer, codec)
     shots = assembler.shots()
@@ -116,7 +152,7 @@ def _convert_video(
     account = Account(CLOCK_HZ // 1000)
     target = _named(base, VIDEO_SUFFIX[header.codec])
     with finished(target) as part:
-        noted = noted_shots(chain([first], shots), account, source)
+        noted = noted_shots(chain([first], shots), account, found.source)
         write_video(part, header.codec, first.picture.size, noted)
     warnings = stream_warnings(reader, stream) + picture_warnings(assembler)
     return account.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)

@@ -11,12 +11,18 @@ from av.container import InputContainer
 
 _DEMUXERS = {".webm": "matroska", ".mp4": "mov", ".wav": "wav", ".opus": "ogg"}
 
+_OPTIONS = {
+    "protocol_whitelist": "file",
+    # Of an edit list the offset counts; janus-pp-rec's cut off the last picture.
+    "advanced_editlist": "0",
+}
+
 
 def reading(path: Path | str) -> InputContainer:
     """Open it. Raises av.FFmpegError, or KeyError where the ending is none of ours."""
     return av.open(
         f"file:{path}",
         format=_DEMUXERS[Path(path).suffix],
-        options={"protocol_whitelist": "file"},
+        options=_OPTIONS,
         metadata_errors="replace",
     )

@@ -9,6 +9,7 @@ from typing import assert_never
 
 import av
 
+from sfu_wrapper.adapters.media import januspprec
 from sfu_wrapper.adapters.media.compose import compose
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import holds_sound
@@ -24,10 +25,11 @@ _SLACK_US = 100_000  # an encoder's delay and the last picture's length; a lost 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """Turn a raw file into a media file."""
+    """Turn a raw file into a media file; by another program where one is given."""
 
     source: Path
     target_dir: Path
+    program: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ def carry_out(task: Task, progress: Progress) -> Result:
 
 def _carry_out(task: Task, progress: Progress) -> Result:
     match task:
-        case Preprocess(source=source, target_dir=target_dir):
+        case Preprocess(source=source, target_dir=target_dir, program=program):
+            if program is not None:
+                return januspprec.preprocess(source, target_dir, program)
             return preprocess(source, target_dir)
         case HoldsSound(source=source):
             return holds_sound(source)

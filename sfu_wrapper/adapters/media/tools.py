@@ -30,13 +30,16 @@ _MAX_COMPLAINT_BYTES = 1 << 12  # of its last words on standard error, for the m
 
 
 class MediaProcesses:
-    """``MediaTools``, one process a call."""
+    """``MediaTools``, one process a call. preprocessor: a program instead of our own code."""
+
+    def __init__(self, preprocessor: str | None = None) -> None:
+        self._preprocessor = preprocessor
 
     async def preprocess(
         self, source: Path, target_dir: Path, *, timeout_s: float
     ) -> PreparedVideo | None:
         """See the port."""
-        result = await _run(tasks.Preprocess(source, target_dir), timeout_s)
+        result = await _run(tasks.Preprocess(source, target_dir, self._preprocessor), timeout_s)
         return result if isinstance(result, PreparedVideo) else None
 
     async def holds_sound(self, source: Path, *, timeout_s: float) -> bool:
