@@ -7,6 +7,7 @@ microseconds from the start of the segment.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Literal
 
 from sfu_wrapper.core.intervals import Interval, Span
@@ -80,6 +81,15 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Showing:
+    """One source in one tile during the frames [first, stop)."""
+
+    first: int
+    stop: int
+    tile: Tile
+
+
+@dataclass(frozen=True, slots=True)
 class Chapter:
     """A named part of the merged file."""
 
@@ -104,6 +114,19 @@ class Composition:
     def frames(self) -> int:
         """How many frames cover the duration, at least one."""
         return max(1, -(-self.duration_us // FRAME_US))
+
+    def scene_frames(self) -> tuple[range, ...]:
+        """For each scene the frames that show it: those whose middle lies in it."""
+        starts = [_first_frame(scene.start_us) for scene in self.scenes]
+        return tuple(range(*edges) for edges in pairwise([*starts, self.frames]))
+
+    def showings(self) -> tuple[tuple[Showing, ...], ...]:
+        """For each source where it stands when, in order."""
+        found: list[list[Showing]] = [[] for _ in self.sources]
+        for scene, numbers in zip(self.scenes, self.scene_frames(), strict=True):
+            for source, tile in scene.tiles if numbers else ():
+                found[source].append(Showing(numbers.start, numbers.stop, tile))
+        return tuple(map(tuple, found))
 
 
 def choose(rules: OutputRules, *, video: bool, audio: bool, most_on_screen: int) -> Output:
@@ -164,6 +187,11 @@ def zero_us(started_ms: int, file_zero_us: int, span: Span) -> int:
 def sound_start_us(started_ms: int, sound_started_ms: int, delay_ms: int) -> int:
     """Where the first sample of a mix that lags by ``delay_ms`` belongs in the segment."""
     return (sound_started_ms - delay_ms - started_ms) * 1000
+
+
+def _first_frame(time_us: int) -> int:
+    """The first frame whose middle is not before that time."""
+    return -(-(time_us - FRAME_US // 2) // FRAME_US)
 
 
 def _scene(interval: Interval) -> Scene:

@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-import threading
-from collections.abc import Generator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -181,34 +181,33 @@ def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
     verify("split", tmp_path / "copy.webm", AS_BOB)
 
 
-def counted(made: list[int], closed: threading.Event, fail_at: int) -> Generator[int]:
-    try:
-        for number in range(100):
-            if number == fail_at:
-                raise ValueError("broken")
-            made.append(number)
-            yield number
-    finally:
-        closed.set()
+def counted(made: list[int], fail_at: int) -> Iterator[int]:
+    for number in range(100):
+        if number == fail_at:
+            raise ValueError("broken")
+        made.append(number)
+        yield number
 
 
-def test_what_is_made_ahead_comes_in_order_and_errors_come_last() -> None:
-    made: list[int] = []
+def test_what_is_made_ahead_comes_in_order() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert list(ahead(counted([], -1), pool, 7)) == list(range(100))
+
+
+def test_an_error_in_the_making_takes_the_place_of_its_batch() -> None:
     got: list[int] = []
 
-    with pytest.raises(ValueError, match="broken"):
-        got.extend(ahead(lambda: counted(made, threading.Event(), 50), 4))
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="broken"):
+        got.extend(ahead(counted([], 50), pool, 7))
 
-    assert got == list(range(50))
+    assert got == list(range(49))
 
 
-def test_who_leaves_early_stops_the_making_and_closes_it() -> None:
+def test_no_more_than_one_batch_is_made_ahead() -> None:
     made: list[int] = []
-    closed = threading.Event()
-    numbers = ahead(lambda: counted(made, closed, -1), 4)
 
-    assert next(numbers) == 0
-    numbers.close()
+    with ThreadPoolExecutor(2) as pool:
+        numbers = ahead(counted(made, -1), pool, 7)
+        assert [next(numbers) for _ in range(8)] == list(range(8))
 
-    assert closed.is_set()
-    assert len(made) <= 6  # four ahead, one handed out, one in hand
+    assert made == list(range(21))  # the third batch, while the second is handed out

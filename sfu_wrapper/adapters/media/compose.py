@@ -1,32 +1,37 @@
 """Carry out the plan of a merged file: decode each input once, paint, encode, in one pass.
 
-Painting and encoding run in a thread each, joined by a short queue. Each output picture shows what
-was to be seen in the middle of its time, so that nothing is more than half a frame early or late.
+Decoding and scaling run in a pool of threads, a little ahead; painting and encoding in the calling
+one. Each output picture shows what was to be seen in the middle of its time, so that nothing is
+more than half a frame early or late.
 """
 
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
 from sfu_wrapper.adapters.media.ahead import ahead
 from sfu_wrapper.adapters.media.encoder import PICTURE_TIME_BASE, SOUND_RATE, MergedWriter
-from sfu_wrapper.adapters.media.pictures import Canvas, Picture, PictureReader
+from sfu_wrapper.adapters.media.pictures import Canvas, Picture, PictureReader, Scaler, Still
 from sfu_wrapper.adapters.media.sound import timeline
+from sfu_wrapper.core.layout import Tile
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
     FRAME_US,
     FRAMES_PER_S,
     Composition,
-    Scene,
+    Showing,
     Source,
 )
 
 Progress = Callable[[float], None]
 
-_FRAMES_AHEAD = 16
+_BATCH = 25  # pictures of one source that are decoded in one go
 
 
 def compose(plan: Composition, target: Path, progress: Progress) -> None:
@@ -39,7 +44,7 @@ def compose(plan: Composition, target: Path, progress: Progress) -> None:
     with MergedWriter(
         target, plan.codec, bits_per_s, sound=bool(plan.sounds), chapters=plan.chapters
     ) as writer:
-        for number, frame in enumerate(ahead(lambda: frames(plan), _FRAMES_AHEAD)):
+        for number, frame in enumerate(frames(plan)):
             if number % FRAMES_PER_S == 0:
                 if (second := next(sound, None)) is not None:
                     writer.add_sound(second)
@@ -48,53 +53,83 @@ def compose(plan: Composition, target: Path, progress: Progress) -> None:
 
 
 def frames(plan: Composition) -> Generator[av.VideoFrame]:
-    """The pictures of the merged file, in order."""
-    scenes = iter(plan.scenes)
-    scene = next(scenes)
-    with ExitStack() as stack:
-        painter = _Painter(plan.sources, stack)
-        for number in range(plan.frames):
-            middle_us = number * FRAME_US + FRAME_US // 2
-            while middle_us >= scene.stop_us and (following := next(scenes, None)) is not None:
-                scene = following
-            painter.show(scene, middle_us)
-            yield painter.canvas.frame(number, PICTURE_TIME_BASE)
+    """The pictures of the merged file, in order; each is good until the next is asked for."""
+    canvas = Canvas(CANVAS_WIDTH, CANVAS_HEIGHT)
+    scenes = list(zip(plan.scenes, plan.scene_frames(), strict=True))
+    with _pool() as pool:
+        strips = _Strips(plan, pool)
+        for index, (scene, numbers) in enumerate(scenes):
+            # Whoever comes next is decoded ahead as well.
+            for soon, _ in scenes[index : index + 2]:
+                strips.begin(source for source, _ in soon.tiles)
+            canvas.clear()
+            for number in numbers:
+                for source, tile in scene.tiles:
+                    if (change := strips.at(source, number)) is not None:
+                        canvas.put(tile, change.still)
+                yield canvas.frame(number, PICTURE_TIME_BASE)
 
 
-class _Painter:
-    """Keeps the canvas as the scene wants it, painting only what has changed.
+@contextmanager
+def _pool() -> Iterator[Executor]:
+    """As many threads as there are cores for us; nothing waits for them longer than a batch."""
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
-    A file is open while it is on screen; a track is on screen once.
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a tile shows from a frame on; nothing: it is black."""
+
+    number: int
+    still: Still | None
+
+
+def _changes(source: Source, showings: Sequence[Showing]) -> Iterator[_Change]:
+    """Read a file once and tell what changes in its tile; each showing begins with a change."""
+    scaler = Scaler()
+    with PictureReader(source) as reader:
+        for showing in showings:
+            shown: Picture | None = None
+            for number in range(showing.first, showing.stop):
+                picture = reader.at(number * FRAME_US + FRAME_US // 2)
+                if picture is not shown or number == showing.first:
+                    shown = picture
+                    yield _Change(number, _still(scaler, showing.tile, picture))
+
+
+def _still(scaler: Scaler, tile: Tile, picture: Picture | None) -> Still | None:
+    return None if picture is None else scaler.fitted(tile, picture)
+
+
+class _Strips:
+    """What changes in the sources' tiles, by frame, made ahead.
+
+    A file is open from the scene before its first one until its last one is over.
     """
 
-    def __init__(self, sources: tuple[Source, ...], stack: ExitStack) -> None:
-        self.canvas = Canvas(CANVAS_WIDTH, CANVAS_HEIGHT)
-        self._sources = sources
-        self._stack = stack
-        self._scene: Scene | None = None
-        self._readers: dict[int, PictureReader] = {}
-        self._shown: dict[int, Picture | None] = {}
+    def __init__(self, plan: Composition, pool: Executor) -> None:
+        self._sources = list(zip(plan.sources, plan.showings(), strict=True))
+        self._pool = pool
+        self._coming: dict[int, Iterator[_Change]] = {}
+        self._next: dict[int, _Change | None] = {}
 
-    def show(self, scene: Scene, time_us: int) -> None:
-        """Make the canvas show the scene as it is at that time; times must rise."""
-        if scene is not self._scene:
-            self._enter(scene)
-        for source, tile in scene.tiles:
-            picture = self._readers[source].at(time_us)
-            if picture is self._shown[source]:
-                continue
-            self._shown[source] = picture
-            if picture is None:
-                self.canvas.blacken(tile)
-            else:
-                self.canvas.paint(tile, picture)
+    def begin(self, sources: Iterator[int]) -> None:
+        """Make ahead what these show, where that has not begun."""
+        for source in sources:
+            if source not in self._coming:
+                changes = _changes(*self._sources[source])
+                self._coming[source] = ahead(changes, self._pool, _BATCH)
 
-    def _enter(self, scene: Scene) -> None:
-        self._scene = scene
-        self.canvas.clear()
-        self._shown = {source: None for source, _ in scene.tiles}
-        for gone in self._readers.keys() - self._shown.keys():
-            self._readers.pop(gone).close()
-        for source in self._shown.keys() - self._readers.keys():
-            self._readers[source] = PictureReader(self._sources[source])
-            self._stack.callback(self._readers[source].close)
+    def at(self, source: int, number: int) -> _Change | None:
+        """What changes at that frame, if anything; numbers must rise."""
+        if source not in self._next:
+            self._next[source] = next(self._coming[source], None)
+        change = self._next[source]
+        if change is None or change.number > number:
+            return None
+        self._next[source] = next(self._coming[source], None)
+        return change

@@ -1,17 +1,19 @@
 """Decoded pictures of one file by segment time, and the canvas they are put on.
 
-A reader hands out what is to be seen at rising times; a canvas paints tiles in place and touches
-only what has changed. Neither knows about scenes.
+A reader hands out what is to be seen at rising times; a scaler makes it fit its tile; a canvas
+takes tiles in place and touches only what has changed. None of them knows about scenes.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Self
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.plane import VideoPlane
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from sfu_wrapper.adapters.media.reading import reading
@@ -22,7 +24,7 @@ from sfu_wrapper.core.plan import Source
 Plane = NDArray[np.uint8]
 
 BLACK = (16, 128, 128)
-_US = Fraction(1, 1_000_000)
+_US = 1_000_000
 _BT709 = int(Colorspace.ITU709)
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
@@ -48,8 +50,10 @@ class PictureReader:
         self._shown: Picture | None = None
         self._next = next(self._pictures, None)
 
-    def close(self) -> None:
-        """Give the file back; closing twice is fine."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def at(self, time_us: int) -> Picture | None:
@@ -76,12 +80,57 @@ class PictureReader:
             for frame in frames:
                 if frame.pts is None or frame.time_base is None:
                     continue
-                at_us = int(frame.pts * frame.time_base / _US)
+                at_us = frame.pts * frame.time_base.numerator * _US // frame.time_base.denominator
                 while turns and turns[0].at_us <= at_us:
                     degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
                     last_us = at_us
                     yield Picture(source.zero_us + at_us, frame, degrees)
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A picture as it goes into a tile: its three planes, upright, and where they belong."""
+
+    place: Tile
+    planes: tuple[Plane, ...]
+
+
+class Scaler:
+    """Makes the pictures of one file fit; it keeps what it prepares for pictures of one size."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def fitted(self, tile: Tile, picture: Picture) -> Still:
+        """The picture in the middle of the tile, as large as its aspect allows, upright."""
+        frame, quarters = picture.frame, picture.degrees // 90 % 4
+        lies = quarters % 2 == 1
+        place = fit(tile, *((frame.height, frame.width) if lies else (frame.width, frame.height)))
+        width, height = (place.height, place.width) if lies else (place.width, place.height)
+        planes = (_pixels(plane) for plane in self._scaled(frame, width, height).planes)
+        return Still(place, tuple(np.rot90(p, -quarters) if quarters else p for p in planes))
+
+    def _scaled(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        shrinks = width < frame.width and height < frame.height
+        converts = frame.colorspace == _BT709
+        return self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="yuv420p",
+            src_colorspace=Colorspace.ITU709 if converts else None,
+            dst_colorspace=Colorspace.ITU601 if converts else None,
+            dst_color_range="MPEG" if frame.color_range == _FULL_RANGE else None,
+            interpolation=int(Interpolation.AREA if shrinks else Interpolation.BICUBIC),
+            threads=1,  # one is four times as fast for pictures as small as these
+        )
+
+
+def _pixels(plane: VideoPlane) -> Plane:
+    """The plane's own memory, without what pads its lines."""
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: plane.height, : plane.width]
 
 
 class Canvas:
@@ -96,41 +145,34 @@ class Canvas:
             flat[luma : luma + chroma].reshape(height // 2, width // 2),
             flat[luma + chroma :].reshape(height // 2, width // 2),
         )
-        self._painted: dict[Tile, tuple[int, int]] = {}
+        self._frame = av.VideoFrame.from_numpy_buffer(self._whole, format="yuv420p")
+        self._places: dict[Tile, Tile] = {}
         self.clear()
 
     def clear(self) -> None:
         """Make everything black."""
-        self._painted.clear()
+        self._places.clear()
         for plane, value in zip(self._planes, BLACK, strict=True):
             plane[:] = value
 
-    def blacken(self, tile: Tile) -> None:
-        """Make one tile black."""
-        self._painted.pop(tile, None)
-        for plane, value in zip(self._within(tile), BLACK, strict=True):
-            plane[:] = value
-
-    def paint(self, tile: Tile, picture: Picture) -> None:
-        """Fit the picture into the tile; a change of its size leaves nothing of the one before."""
-        frame, quarters = picture.frame, picture.degrees // 90 % 4
-        lies = quarters % 2 == 1
-        size = (frame.height, frame.width) if lies else (frame.width, frame.height)
-        if self._painted.get(tile) != size:
-            self.blacken(tile)
-            self._painted[tile] = size
-        place = fit(tile, *size)
-        width, height = (place.height, place.width) if lies else (place.width, place.height)
-        scaled = _scaled(frame, width, height)
-        for target, plane, step in zip(self._within(place), scaled.planes, (1, 2, 2), strict=True):
-            pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            target[:] = np.rot90(pixels[: height // step, : width // step], -quarters)
+    def put(self, tile: Tile, still: Still | None) -> None:
+        """Show a picture in a tile, or black; nothing stays of what was there before."""
+        if still is None or self._places.get(tile) != still.place:
+            self._blacken(tile)
+        if still is not None:
+            self._places[tile] = still.place
+            for target, plane in zip(self._within(still.place), still.planes, strict=True):
+                target[:] = plane
 
     def frame(self, number: int, time_base: Fraction) -> av.VideoFrame:
-        """A copy of what stands on it now."""
-        copy = av.VideoFrame.from_ndarray(self._whole, format="yuv420p")
-        copy.pts, copy.time_base = number, time_base
-        return copy
+        """The canvas itself as a frame: what is put on it later changes the frame."""
+        self._frame.pts, self._frame.time_base = number, time_base
+        return self._frame
+
+    def _blacken(self, tile: Tile) -> None:
+        self._places.pop(tile, None)
+        for plane, value in zip(self._within(tile), BLACK, strict=True):
+            plane[:] = value
 
     def _within(self, tile: Tile) -> tuple[Plane, ...]:
         return tuple(
@@ -140,16 +182,3 @@ class Canvas:
             ]
             for plane, step in zip(self._planes, (1, 2, 2), strict=True)
         )
-
-
-def _scaled(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    shrinks = width < frame.width and height < frame.height
-    return frame.reformat(
-        width=width,
-        height=height,
-        format="yuv420p",
-        src_colorspace=Colorspace.ITU709 if frame.colorspace == _BT709 else None,
-        dst_colorspace=Colorspace.ITU601 if frame.colorspace == _BT709 else None,
-        dst_color_range="MPEG" if frame.color_range == _FULL_RANGE else None,
-        interpolation=int(Interpolation.AREA if shrinks else Interpolation.BICUBIC),
-    )

@@ -3,12 +3,14 @@
 import pytest
 
 from sfu_wrapper.core.intervals import Interval, Span
-from sfu_wrapper.core.layout import Tile
+from sfu_wrapper.core.layout import Tile, grid
 from sfu_wrapper.core.plan import (
     Chapter,
+    Composition,
     Output,
     OutputRules,
     Scene,
+    Showing,
     Sound,
     Source,
     choose,
@@ -95,3 +97,33 @@ def test_a_files_own_time_is_placed_in_the_segment() -> None:
 
 def test_a_mix_that_lags_is_moved_back_by_its_lag() -> None:
     assert sound_start_us(1_000, 1_020, 122) == -102_000
+
+
+def two_scenes(change_us: int) -> Composition:
+    cut = [Interval(0, change_us, (0,)), Interval(change_us, 200_000, (1, 0))]
+    return compose(rules(), 200_000, [Source("a", 0), Source("b", 0)], cut, (), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("change_us", "first"), [(60_000, 1), (60_001, 2), (99_999, 2), (100_000, 2), (100_001, 3)]
+)
+def test_a_scene_is_shown_by_the_frames_whose_middle_lies_in_it(change_us: int, first: int) -> None:
+    assert two_scenes(change_us).scene_frames() == (range(first), range(first, 5))
+
+
+def test_a_source_stands_in_its_tile_while_its_scenes_are_shown() -> None:
+    left, right = grid(2, 640, 480)
+    (whole,) = grid(1, 640, 480)
+
+    assert two_scenes(80_000).showings() == (
+        (Showing(0, 2, whole), Showing(2, 5, right)),
+        (Showing(2, 5, left),),
+    )
+
+
+def test_a_scene_between_two_middles_is_not_shown() -> None:
+    cut = [Interval(0, 61_000, ()), Interval(61_000, 99_000, (0,)), Interval(99_000, 200_000, ())]
+    plan = compose(rules(), 200_000, [Source("a", 0)], cut, (), ("a",))
+
+    assert plan.scene_frames() == (range(2), range(2, 2), range(2, 5))
+    assert plan.showings() == ((),)
