@@ -54,6 +54,8 @@ def require_owner(room: Room, by: Requester, deed: str) -> None:
 def require_may_join(room: Room, by: Requester, user: UserKey) -> None:
     """Policy.md, "Who may join". Whoever may not learns nothing of the room."""
     if by.key != user and not by.service:
+        if not sees(room, by) and not _welcome(room, by.key):
+            raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room.id)
         raise Refused(Code.FORBIDDEN, "only the room service may join somebody else")
     welcome = by.service or user == room.owner_key or _welcome(room, user)
     if not welcome and not sees(room, by):

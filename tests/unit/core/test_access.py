@@ -66,6 +66,16 @@ def test_who_has_left_sees_the_room_again_only_once_it_has_ended() -> None:
     assert refusal(call, "stop", STRANGER) == "ROOM_NOT_FOUND"
 
 
+def test_joining_somebody_else_tells_nobody_whether_a_room_is_there() -> None:
+    secret = Call(invited=(BOB.user,))
+
+    for by in (STRANGER, FOREIGN_ADMIN, CAROL):
+        assert refusal(secret, "join", BOB, by=by) == "ROOM_NOT_FOUND"
+    for knows in (ALICE, BOB, ADMIN):
+        assert refusal(secret, "join", CAROL, by=knows) == "FORBIDDEN"
+    assert refusal(Call(), "join", BOB, by=CAROL) == "FORBIDDEN"  # open to her whole domain
+
+
 # start: exists, takes part, public, pstn, owner, grant, established, already recording
 
 
