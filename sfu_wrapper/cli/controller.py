@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sfu_wrapper.cli.parts import authenticator, gateway_settings, queues, rules
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
@@ -77,7 +78,7 @@ class _Inside:
             settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
         )
 
-    def rest(self, settings: Settings, parts: Parts) -> RestParts:
+    def rest(self, settings: Settings, parts: Parts, websocket_port: int) -> RestParts:
         """What HTTP works with; users are limited there as on the WebSocket."""
         permissions = Permissions(
             parts.store,
@@ -92,6 +93,7 @@ class _Inside:
             Limits(gateway_settings(settings)),
             self.health,
             self.metrics,
+            CallPageSettings(websocket_port, settings.http.public_websocket_url),
         )
 
 
@@ -128,7 +130,7 @@ async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIter
     http_settings = HttpSettings(settings.http.host, settings.http.port)
     async with (
         serve(gateway_settings(settings), inside.rooms, inside.keys, parts.clock) as server,
-        serve_http(http_settings, inside.rest(settings, parts)) as http,
+        serve_http(http_settings, inside.rest(settings, parts, server.port)) as http,
     ):
         _measure(inside.metrics, server, inside.relay)
         url = f"ws://{server.host}:{server.port}"

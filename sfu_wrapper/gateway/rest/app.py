@@ -1,6 +1,6 @@
 """All routes as one application, with its errors and its description (OpenAPI 3.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ from starlette.routing import Match, Route
 
 from sfu_wrapper import __version__
 from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.callpage.page import CallPageSettings, call_routes
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.asking import Asking
 from sfu_wrapper.gateway.rest.operations import operation_routes
@@ -41,6 +42,7 @@ class RestParts:
     limits: Limits
     health: Health
     metrics: Metrics
+    call_page: CallPageSettings = field(default_factory=CallPageSettings)
 
 
 class RestApp(FastAPI):
@@ -62,6 +64,7 @@ class RestApp(FastAPI):
             permission_routes(parts.permissions, asking, settings),
             room_routes(parts.rooms, asking),
             operation_routes(parts.health, parts.metrics),
+            call_routes(parts.call_page, parts.clock),
         )
         for router in self._routers:
             self.include_router(router)

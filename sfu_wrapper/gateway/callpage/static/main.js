@@ -1,0 +1,436 @@
+// The call page: who is here, what is shown, what the buttons do.
+
+import * as devices from "./devices.js";
+import { Media } from "./media.js";
+import { Socket } from "./socket.js";
+import { Tiles } from "./tiles.js";
+import * as words from "./words.js";
+
+const KEPT = "sfu-wrapper.token";
+const STAGES = ["token", "lobby", "absent", "call", "over"];
+const $ = (id) => document.getElementById(id);
+const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
+
+const room = decodeURIComponent(location.pathname.split("/").pop());
+// This clock against the server's, so that "recorded so far" is right on a clock that is not.
+const skew = Number(told("now")) - (performance.timeOrigin + performance.now());
+const now = () => Date.now() + skew;
+
+const tiles = new Tiles($("grid"));
+const mine = { audio: null, video: null, screen: null, mic: true, cam: true };
+const people = new Map(); // user -> media
+let token = "";
+let me = "";
+let socket = null;
+let media = null;
+let inCall = false;
+let connected = false;
+let busy = false; // a start or stop is under way
+let view = {}; // kind, origin, owner, state of the room
+let recording = { active: false, allowed: false };
+let hungUp = false;
+let sent = ""; // what the others were told last of what is sent here
+
+// Stages
+
+function stage(name) {
+  for (const each of STAGES) $(`stage-${each}`).hidden = each !== name;
+  $("controls").hidden = name !== "call";
+  $(`${name}-title`).focus({ preventScroll: true });
+}
+
+function notice(text = "") {
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+}
+
+const speak = (text) => ($("spoken").textContent = text);
+
+// Whose pass it is
+
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (location.hash) history.replaceState(null, "", location.pathname);
+  if (given) sessionStorage.setItem(KEPT, given);
+  return sessionStorage.getItem(KEPT) ?? "";
+}
+
+function connect() {
+  socket?.close();
+  socket = new Socket(told("signaling"), {
+    open: async () => {
+      const known = await socket.ask("authenticate", { token }, { early: true });
+      me = known.user;
+      if (inCall) await enter(true);
+    },
+    heard,
+    state: connection,
+  });
+}
+
+function connection(state, error) {
+  connected = state === "open";
+  if (state === "lost" && inCall) notice("The connection was lost. The call goes on; connecting again …");
+  else if (state === "lost") notice("No connection to the server. Trying again …");
+  else if (state === "open") {
+    notice();
+    $("me").textContent = me;
+    if (!inCall && $("stage-lobby").hidden) lobby();
+  } else if (error) refusedAtTheDoor(error);
+  draw();
+}
+
+function refusedAtTheDoor(error) {
+  if (error.code === "UNAUTHENTICATED") {
+    sessionStorage.removeItem(KEPT);
+    quit();
+    stage("token");
+    notice(words.refused(error));
+  } else if (["ROOM_NOT_FOUND", "ROOM_ENDED", "FORBIDDEN"].includes(error.code)) {
+    over(words.refused(error));
+  } else {
+    notice(words.refused(error));
+  }
+}
+
+// Before the call
+
+async function lobby() {
+  stage("lobby");
+  await getDevices();
+}
+
+async function getDevices() {
+  if (mine.asked) return;
+  mine.asked = true;
+  const found = await devices.ask();
+  mine.audio = found.audio ?? null;
+  mine.video = found.video ?? null;
+  mine.mic = Boolean(mine.audio);
+  mine.cam = Boolean(mine.video);
+  $("devices").textContent = words.devices(found.errors);
+  if (inCall) spread();
+  draw();
+}
+
+async function join() {
+  notice();
+  $("join").disabled = true;
+  try {
+    await enter(false);
+    stage("call");
+    if (told("media")) startMedia();
+    spread();
+    draw();
+  } catch (error) {
+    if (["ROOM_NOT_FOUND", "ROOM_ENDED"].includes(error.code)) {
+      $("absent-why").textContent = words.refused(error);
+      stage("absent");
+    } else {
+      refusedAtTheDoor(error);
+    }
+  } finally {
+    $("join").disabled = false;
+  }
+}
+
+async function create(event) {
+  event.preventDefault();
+  notice();
+  try {
+    await socket.ask("createRoom", { id: room, kind: "meeting", record: $("create-record").checked });
+  } catch (error) {
+    notice(error.code === "BAD_REQUEST" ? "This name is taken. You are not invited there." : words.refused(error));
+    return;
+  }
+  await join();
+}
+
+// In the call
+
+// Join, or come back; and learn all about the room. early: at the beginning of a connection.
+async function enter(early) {
+  sent = JSON.stringify(flags());
+  await socket.ask("joinRoom", { room, media: flags() }, { early });
+  inCall = true;
+  const whole = await socket.ask("getRoom", { room }, { early });
+  view = { kind: whole.kind, origin: whole.origin, owner: whole.owner, state: whole.state };
+  people.clear();
+  for (const { user, media } of whole.participants) people.set(user, media);
+  mark({ ...whole.recording, by: whole.segments.at(-1)?.by });
+}
+
+const flags = () => ({
+  audio: Boolean(mine.audio) && mine.mic,
+  video: Boolean(mine.video) && mine.cam,
+  screen: Boolean(mine.screen),
+});
+
+function startMedia() {
+  media = new Media(told("media"), () => token, room, {
+    got: (user, stream, track) => {
+      if (track && stream === "screen") people.set(user, { ...people.get(user), screen: true });
+      draw();
+      tiles.attach(user, stream, track);
+    },
+    heard: (stream) => {
+      $("mix").srcObject = stream;
+      $("mix").play().catch(() => notice("Press any button to hear the others."));
+    },
+    state: (state, error) => {
+      if (state === "closed" && inCall) notice(`Pictures and sound have stopped: ${error.message}.`);
+      else if (state === "lost" && connected) notice("Pictures and sound were interrupted; connecting again …");
+      else if (state === "open" && connected) notice();
+    },
+  });
+}
+
+// Make all parts agree with what this browser sends now.
+function spread() {
+  media?.speak(mine.audio);
+  media?.send("camera", mine.cam ? mine.video : null);
+  media?.send("screen", mine.screen);
+  if (mine.audio) mine.audio.enabled = mine.mic;
+  if (inCall) {
+    people.set(me, flags());
+    tell();
+  }
+  draw();
+}
+
+function tell() {
+  const media = flags();
+  if (sent === JSON.stringify(media)) return;
+  sent = JSON.stringify(media);
+  socket.ask("updateMedia", { room, media }).catch((error) => notice(words.refused(error)));
+}
+
+function heard(event, payload) {
+  if (payload.room !== room || !inCall) return;
+  const { user } = payload;
+  switch (event) {
+    case "participantJoined":
+      people.set(user, payload.media);
+      if (user !== me) speak(`${user} has joined.`);
+      break;
+    case "participantMedia":
+      people.set(user, payload.media);
+      break;
+    case "participantLeft":
+      if (user === me) {
+        over("You were taken out of the call.");
+        return;
+      }
+      people.delete(user);
+      speak(`${user} has left.`);
+      break;
+    case "roomEstablished":
+      view.state = "established";
+      break;
+    case "roomRecordingStarted":
+      notice();
+      mark({ ...recording, active: true, startedAt: payload.startedAt, by: payload.by, type: payload.type });
+      break;
+    case "roomRecordingStopped":
+      mark({ ...recording, active: false });
+      if (payload.reason === "failed") notice("The recording was interrupted. It goes on as soon as it can.");
+      break;
+    case "roomRecordingFailed":
+      notice(payload.final ? "The recording could not be started." : "The recording could not be started; it is tried again.");
+      break;
+    case "hangup":
+      hungUp = true;
+      break;
+    case "roomEnded":
+      over(words.ended(payload.reason));
+      return;
+  }
+  draw();
+}
+
+// Recording: everybody sees it, the owner starts and stops it
+
+function mark(next) {
+  const was = recording.active;
+  recording = next;
+  const since = recording.active ? words.since(recording.startedAt, recording.by, recording.type) : "";
+  $("recording-since").textContent = since;
+  if (recording.active && !was) {
+    speak(`This call is being recorded, ${since}.`);
+  } else if (was && !recording.active) {
+    speak("This call is not being recorded any more.");
+  }
+  draw();
+}
+
+async function toggle() {
+  if (busy || $("record").ariaDisabled === "true") {
+    speak($("record-why").textContent);
+    return;
+  }
+  busy = true;
+  notice();
+  draw();
+  try {
+    await socket.ask(recording.active ? "stopRoomRecording" : "startRoomRecording", { room });
+  } catch (error) {
+    notice(words.refused(error));
+  } finally {
+    busy = false;
+    draw();
+  }
+}
+
+function drawRecording() {
+  $("recording").hidden = !(inCall && recording.active);
+  document.body.classList.toggle("is-recorded", inCall && recording.active);
+  document.title = `${inCall && recording.active ? "● Recording: " : ""}${room}`;
+  const why = busy ? "One moment …" : words.whyNotRecord({ ...view, me, recording, connected });
+  $("record-why").textContent = why ?? "";
+  $("record").ariaDisabled = String(Boolean(why));
+  $("record").classList.toggle("live", recording.active && !why);
+  label("record", recording.active ? "Stop" : "Record", recording.active ? "#i-stop" : "#i-record");
+  tick();
+}
+
+function tick() {
+  if (recording.active) $("recording-clock").textContent = words.clock(now() - Date.parse(recording.startedAt));
+}
+
+// Buttons
+
+async function toggleMic() {
+  if (!mine.audio) mine.audio = await devices.microphone().catch(failed("microphone"));
+  mine.mic = mine.audio ? !mine.mic : false;
+  spread();
+}
+
+async function toggleCam() {
+  if (mine.video && mine.cam) {
+    mine.video.stop();
+    mine.video = null;
+  } else {
+    mine.video = await devices.camera().catch(failed("camera"));
+  }
+  mine.cam = Boolean(mine.video);
+  spread();
+}
+
+async function toggleScreen() {
+  if (mine.screen) {
+    mine.screen.stop();
+    mine.screen = null;
+  } else {
+    mine.screen = await devices.screen().catch((error) => (error.name === "NotAllowedError" ? null : failed("screen")(error)));
+    if (mine.screen) mine.screen.onended = () => mine.screen && toggleScreen();
+  }
+  spread();
+}
+
+const failed = (kind) => (error) => {
+  notice(`The ${kind} cannot be used (${error.name}).`);
+  return null;
+};
+
+function label(id, text, href, name = text) {
+  const button = $(id);
+  button.querySelector("span").textContent = text;
+  button.querySelector("use").setAttribute("href", href);
+  button.ariaLabel = name;
+}
+
+async function leave() {
+  await socket.ask("leaveRoom", { room }).catch(() => {});
+  over("You have left the call.");
+}
+
+function over(why) {
+  quit();
+  $("over-why").textContent = hungUp ? words.ended("hangup") : why;
+  hungUp = false;
+  stage("over");
+  draw();
+}
+
+// Let go of everything that is about the call.
+function quit() {
+  inCall = false;
+  media?.close();
+  media = null;
+  socket?.close();
+  for (const track of [mine.audio, mine.video, mine.screen]) track?.stop();
+  Object.assign(mine, { audio: null, video: null, screen: null, asked: false });
+  people.clear();
+  tiles.clear();
+  recording = { active: false, allowed: false };
+}
+
+// What is shown follows from what is known
+
+function draw() {
+  for (const [id, on, icon, text] of [
+    ["mic", mine.mic && mine.audio, "#i-mic", "Mic"],
+    ["cam", mine.cam && mine.video, "#i-cam", "Camera"],
+    ["lobby-mic", mine.mic && mine.audio, "#i-mic", "Microphone"],
+    ["lobby-cam", mine.cam && mine.video, "#i-cam", "Camera"],
+  ]) {
+    $(id).ariaPressed = String(Boolean(on));
+    label(id, text, on ? icon : `${icon}-off`);
+  }
+  $("screen").ariaPressed = String(Boolean(mine.screen));
+  $("screen").hidden = !devices.canShare();
+  label("screen", mine.screen ? "Sharing" : "Share", "#i-screen", "Share the screen");
+  show($("preview"), mine.cam ? mine.video : null);
+  $("preview-avatar").hidden = Boolean(mine.cam && mine.video);
+  $("preview-avatar").textContent = words.initials(me);
+  if (inCall) drawPeople();
+  $("no-media").hidden = Boolean(told("media"));
+  drawRecording();
+}
+
+function drawPeople() {
+  const others = [...people].filter(([user]) => user !== me);
+  const all = [[me, flags()], ...others];
+  tiles.show(all.map(([user, given]) => ({ user, me: user === me, media: given })));
+  tiles.attach(me, "camera", mine.cam ? mine.video : null);
+  if (mine.screen) tiles.attach(me, "screen", mine.screen);
+}
+
+function show(video, track) {
+  if ((video.srcObject?.getTracks()[0] ?? null) === (track ?? null)) return;
+  video.srcObject = track ? new MediaStream([track]) : null;
+}
+
+// Beginning
+
+function start() {
+  token = takeToken();
+  if (token) connect();
+  else stage("token");
+}
+
+$("room").textContent = room;
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  notice();
+  token = $("token").value.trim();
+  sessionStorage.setItem(KEPT, token);
+  $("token").value = "";
+  connect();
+});
+$("create-form").addEventListener("submit", create);
+$("retry").addEventListener("click", join);
+$("join").addEventListener("click", join);
+$("again").addEventListener("click", start);
+$("lobby-mic").addEventListener("click", toggleMic);
+$("lobby-cam").addEventListener("click", toggleCam);
+$("mic").addEventListener("click", toggleMic);
+$("cam").addEventListener("click", toggleCam);
+$("screen").addEventListener("click", toggleScreen);
+$("record").addEventListener("click", toggle);
+$("leave").addEventListener("click", leave);
+window.addEventListener("resize", () => tiles.arrange());
+window.addEventListener("hashchange", () => location.hash && start());
+setInterval(tick, 500);
+draw();
+start();

@@ -1,0 +1,159 @@
+// Real media: a peer connection for each thing that is sent or watched, and one for the sound.
+// What is said about them goes over a socket of its own, to the controller; never to the SFU.
+
+import { Socket } from "./socket.js";
+
+const AGAIN_MS = 1000;
+const keyOf = (stream, user) => (user ? `${stream} ${user}` : stream);
+
+export class Media {
+  // changed: what is here now was gained or lost; got: (user, stream, track or null); heard: the
+  // sound of everybody; state: "open", "lost" or "closed" (with an error).
+  constructor(url, token, room, { got, heard, state }) {
+    this.got = got;
+    this.heard = heard;
+    this.told = state;
+    this.lines = new Map();
+    this.sent = { camera: null, screen: null };
+    this.microphone = null;
+    this.socket = new Socket(url, {
+      open: async () => {
+        await this.socket.ask("authenticate", { token: token() }, { early: true });
+        this.feeds = (await this.socket.ask("enter", { room }, { early: true })).feeds;
+      },
+      heard: (event, payload) => this.event(event, payload),
+      state: (state, error) => this.state(state, error),
+    });
+  }
+
+  // Send this camera or screen from now on; null: nothing any more.
+  send(stream, track) {
+    if (this.sent[stream] === track) return;
+    this.sent[stream] = track;
+    if (!this.socket.ready) return;
+    if (track) this.publish(stream);
+    else this.drop(keyOf(stream), () => this.socket.ask("unpublish", { stream }));
+  }
+
+  // Speak with this microphone from now on.
+  speak(track) {
+    this.microphone = track;
+    this.lines.get("audio")?.pc.getSenders()[0]?.replaceTrack(track);
+  }
+
+  close() {
+    this.socket.close();
+    this.dropAll();
+  }
+
+  state(state, error) {
+    if (state === "open") {
+      this.mix();
+      for (const stream of ["camera", "screen"]) if (this.sent[stream]) this.publish(stream);
+      for (const feed of this.feeds) this.watch(feed);
+    } else {
+      this.dropAll();
+    }
+    this.told(state, error);
+  }
+
+  event(event, feed) {
+    if (event === "feedPublished") this.watch(feed);
+    else if (event === "feedUnpublished") this.drop(keyOf(feed.stream, feed.user));
+    else if (event === "lineLost") this.restart(keyOf(feed.stream, feed.user));
+  }
+
+  mix() {
+    const line = this.line("audio", { stream: "audio" }, () => this.mix());
+    line.pc.addTransceiver(this.microphone ?? "audio", { direction: "sendrecv" });
+    line.pc.ontrack = ({ track }) => this.heard(new MediaStream([track]));
+    this.offer(line, (sdp) => this.socket.ask("mix", { sdp }));
+  }
+
+  publish(stream) {
+    const line = this.line(keyOf(stream), { stream }, () => this.publish(stream));
+    line.pc.addTransceiver(this.sent[stream], { direction: "sendonly" });
+    this.offer(line, (sdp) => this.socket.ask("publish", { stream, sdp }));
+  }
+
+  watch({ user, stream }) {
+    const key = keyOf(stream, user);
+    const line = this.line(key, { user, stream }, () => this.watch({ user, stream }));
+    line.gone = () => this.got(user, stream, null);
+    line.pc.ontrack = ({ track }) => this.got(user, stream, track);
+    this.attempt(line, async () => {
+      const { sdp } = await this.socket.ask("subscribe", { user, stream });
+      await line.pc.setRemoteDescription({ type: "offer", sdp });
+      await line.pc.setLocalDescription();
+      const answer = this.socket.ask("accept", { user, stream, sdp: line.pc.localDescription.sdp });
+      line.flush();
+      await answer;
+    });
+  }
+
+  offer(line, ask) {
+    this.attempt(line, async () => {
+      await line.pc.setLocalDescription();
+      const answer = ask(line.pc.localDescription.sdp);
+      line.flush();
+      await line.pc.setRemoteDescription({ type: "answer", sdp: (await answer).sdp });
+    });
+  }
+
+  // A new peer connection under this key; one that was there is closed.
+  line(key, names, again) {
+    this.drop(key);
+    const pc = new RTCPeerConnection();
+    const early = [];
+    const line = { pc, key, again, gone: () => {}, said: false };
+    const tell = (candidate) =>
+      this.socket.ask("candidate", candidate ? { ...names, candidate } : names).catch(() => {});
+    line.flush = () => {
+      line.said = true;
+      early.splice(0).forEach(tell);
+    };
+    pc.onicecandidate = ({ candidate }) => {
+      const plain = candidate?.candidate
+        ? { candidate: candidate.candidate, sdpMid: candidate.sdpMid, sdpMLineIndex: candidate.sdpMLineIndex }
+        : null;
+      if (line.said) tell(plain);
+      else early.push(plain);
+    };
+    pc.onconnectionstatechange = () => pc.connectionState === "failed" && this.restart(key);
+    this.lines.set(key, line);
+    return line;
+  }
+
+  async attempt(line, work) {
+    try {
+      await work();
+    } catch (error) {
+      const gone = ["CLOSED", "NOT_IN_ROOM", "NO_SUCH_FEED"].includes(error.code);
+      if (this.lines.get(line.key) !== line) return;
+      if (gone) this.drop(line.key);
+      else this.restart(line.key);
+    }
+  }
+
+  restart(key) {
+    const line = this.lines.get(key);
+    if (!line || line.timer) return;
+    line.timer = setTimeout(() => this.lines.get(key) === line && this.socket.ready && line.again(), AGAIN_MS);
+  }
+
+  drop(key, after) {
+    const line = this.lines.get(key);
+    if (line) {
+      clearTimeout(line.timer);
+      this.lines.delete(key);
+      line.pc.ontrack = line.pc.onicecandidate = line.pc.onconnectionstatechange = null;
+      line.pc.close();
+      line.gone();
+    }
+    after?.().catch(() => {});
+  }
+
+  dropAll() {
+    for (const key of [...this.lines.keys()]) this.drop(key);
+  }
+}
