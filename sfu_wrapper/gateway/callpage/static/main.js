@@ -288,8 +288,9 @@ function drawRecording() {
   const why = busy ? "One moment …" : words.whyNotRecord({ ...view, me, recording, connected });
   $("record-why").textContent = why ?? "";
   $("record").ariaDisabled = String(Boolean(why));
-  $("record").classList.toggle("live", recording.active && !why);
-  label("record", recording.active ? "Stop" : "Record", recording.active ? "#i-stop" : "#i-record");
+  const stops = recording.active && !why;
+  label("record", stops ? "Stop" : "Record", stops ? "#i-stop" : "#i-record", stops ? "Stop recording" : "Record");
+  $("record").classList.toggle("live", stops);
   tick();
 }
 
@@ -429,7 +430,6 @@ $("cam").addEventListener("click", toggleCam);
 $("screen").addEventListener("click", toggleScreen);
 $("record").addEventListener("click", toggle);
 $("leave").addEventListener("click", leave);
-window.addEventListener("resize", () => tiles.arrange());
 window.addEventListener("hashchange", () => location.hash && start());
 setInterval(tick, 500);
 draw();

@@ -2,11 +2,15 @@
 
 import { initials } from "./words.js";
 
+const GAP = 12; // as in the style
+const SMALLEST = 140;
+
 export class Tiles {
   constructor(grid) {
     this.grid = grid;
     this.tiles = new Map();
     this.tracks = new Map();
+    new ResizeObserver(() => this.arrange()).observe(grid);
   }
 
   // people: [{user, me, media}]; what is not among them goes.
@@ -62,18 +66,15 @@ export class Tiles {
 
   arrange() {
     const count = this.tiles.size;
-    const wide = window.innerWidth > window.innerHeight;
-    const columns = count <= 1 ? 1 : wide ? Math.ceil(Math.sqrt(count)) : count <= 3 ? 1 : 2;
-    this.grid.style.setProperty("--columns", columns);
-    this.grid.style.setProperty("--widest", `${this.widest(columns, Math.ceil(count / columns))}px`);
+    const widths = Array.from({ length: count }, (_, less) => this.width(less + 1, Math.ceil(count / (less + 1))));
+    this.grid.style.setProperty("--width", `${Math.max(SMALLEST, ...widths)}px`);
   }
 
-  // As wide as lets all rows be seen without scrolling, if that leaves anything to see.
-  widest(columns, rows) {
-    const gap = 12;
-    const height = (this.grid.parentElement.clientHeight - gap * (rows - 1)) / rows;
-    const width = (this.grid.clientWidth - gap * (columns - 1)) / columns;
-    return Math.max(140, Math.floor(Math.min((height * 16) / 9, width || Infinity)));
+  // Of a tile, so that this many columns and rows can be seen without scrolling.
+  width(columns, rows) {
+    const height = (this.grid.clientHeight - GAP * (rows - 1)) / rows;
+    const width = (this.grid.clientWidth - GAP * (columns - 1)) / columns;
+    return Math.floor(Math.min((height * 16) / 9, width));
   }
 }
 
