@@ -18,9 +18,11 @@ from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
+from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.observe.health import KEYS, Health
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.broker import Broker
+from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
@@ -37,12 +39,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The adapters that a controller works with; whoever made them closes store and broker."""
+    """The adapters that a controller works with; whoever made them closes store and broker.
+
+    browsers: None where browsers cannot reach the media plane.
+    """
 
     store: Store
     broker: Broker
     plane: MediaPlane
     clock: Clock
+    browsers: BrowserMedia | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,9 @@ class _Inside:
             Limits(gateway_settings(settings)),
             self.health,
             self.metrics,
-            CallPageSettings(websocket_port, settings.http.public_websocket_url),
+            CallPageSettings(
+                websocket_port, settings.http.public_websocket_url, parts.browsers is not None
+            ),
         )
 
 
@@ -110,7 +118,8 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
     work = (
         parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices, inside.keys
     )  # fmt: skip
-    async with _together(*(each.run() for each in work)):
+    beside = () if parts.browsers is None else (parts.browsers,)
+    async with _together(*(each.run() for each in (*work, *beside))):
         try:
             await inside.keys.settled()
             async with _doors(settings, parts, inside) as running:
@@ -129,7 +138,13 @@ async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIter
     """Both servers, while the context lasts."""
     http_settings = HttpSettings(settings.http.host, settings.http.port)
     async with (
-        serve(gateway_settings(settings), inside.rooms, inside.keys, parts.clock) as server,
+        serve(
+            gateway_settings(settings),
+            inside.rooms,
+            inside.keys,
+            parts.clock,
+            None if parts.browsers is None else MediaDoor(parts.browsers, inside.rooms.seats),
+        ) as server,
         serve_http(http_settings, inside.rest(settings, parts, server.port)) as http,
     ):
         _measure(inside.metrics, server, inside.relay)

@@ -1,6 +1,7 @@
-"""A WebSocket that is one client: messages in, messages out, no I/O."""
+"""A WebSocket that is one client, or one browser's media: messages in, messages out, no I/O."""
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
@@ -8,18 +9,36 @@ from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.wire.strictjson import NotJson
 
 
+class _Session(Protocol):
+    """Who is at the other end, and what becomes of its messages."""
+
+    @property
+    def admitted(self) -> bool: ...
+    @property
+    def is_service(self) -> bool: ...
+    def admit(self, identity: Identity) -> None: ...
+    def receive(self, message: str) -> None: ...
+    def close(self) -> None: ...
+
+
 class ClientLink:
-    """Sans-I/O side of one connection to ``/client``.
+    """Sans-I/O side of one connection to ``/client``, or with another ``session`` to ``/media``.
 
     Everything is synchronous. ``feed`` returns all that is to be sent now; for what comes about
     later, ``on_ready`` is called and ``take`` returns it. After a ``Close`` nothing is read.
     """
 
-    def __init__(self, gate: Gate, identity: Identity | None, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        identity: Identity | None,
+        on_ready: Callable[[], None],
+        session: Callable[[Gate, Callable[[Outgoing], None]], _Session] = Session,
+    ) -> None:
         self._gate = gate
         self._identity = identity
         self._buffer = Buffer(on_ready)
-        self._session = Session(gate, self._buffer.put)
+        self._session = session(gate, self._buffer.put)
         self._authenticate_by_ms = gate.clock.now().mono_ms + round(
             gate.settings.auth_timeout_s * 1000
         )

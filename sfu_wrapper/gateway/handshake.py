@@ -20,6 +20,7 @@ class Path(StrEnum):
 
     CLIENT = "/client"
     GATEWAY = "/gateway"
+    MEDIA = "/media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def judge(
         identity = bearer(headers.get_all("Authorization"), authenticator)
     except Refused as exc:
         return Rejected(HTTPStatus.UNAUTHORIZED, exc.detail)
-    if path is Path.CLIENT:
+    if path is not Path.GATEWAY:
         return Admitted(path, identity)
     if identity is None:
         return Rejected(HTTPStatus.UNAUTHORIZED, "a gateway must bring its token in the handshake")

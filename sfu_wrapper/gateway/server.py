@@ -21,9 +21,10 @@ from sfu_wrapper.gateway.gatewaylink import GatewayLink
 from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.listen import listen
+from sfu_wrapper.gateway.mediasession import MediaSession
 from sfu_wrapper.gateway.outgoing import Outgoing
 from sfu_wrapper.gateway.sendqueue import SendQueue
-from sfu_wrapper.gateway.session import Gate
+from sfu_wrapper.gateway.session import Gate, MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.clients import RoomsApi
@@ -85,7 +86,11 @@ class GatewayServer:
     def _judge(self, request: Request) -> Admitted | Rejected:
         settings = self._gate.settings
         verdict = judge(request.path, request.headers, settings, self._gate.authenticator)
-        if isinstance(verdict, Admitted) and len(self._open) >= settings.max_connections:
+        if not isinstance(verdict, Admitted):
+            return verdict
+        if verdict.path is Path.MEDIA and self._gate.media is None:
+            return Rejected(HTTPStatus.NOT_FOUND, "no media are carried here")
+        if len(self._open) >= settings.max_connections:
             return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         return verdict
 
@@ -100,10 +105,13 @@ class GatewayServer:
         def flush() -> None:
             queue.put(link.take())
 
-        if is_gateway:
-            link = GatewayLink(self._gate, flush)
-        else:
-            link = ClientLink(self._gate, admitted.identity, flush)
+        match admitted.path:
+            case Path.GATEWAY:
+                link = GatewayLink(self._gate, flush)
+            case Path.CLIENT:
+                link = ClientLink(self._gate, admitted.identity, flush)
+            case Path.MEDIA:
+                link = ClientLink(self._gate, admitted.identity, flush, MediaSession)
         self._open.add(connection)
         log.debug("gateway.connection.opened", extra={"gateway": is_gateway})
         try:
@@ -175,14 +183,20 @@ class _Alarm:
 
 @asynccontextmanager
 async def serve(
-    settings: GatewaySettings, rooms: RoomsApi, authenticator: Authenticator, clock: Clock
+    settings: GatewaySettings,
+    rooms: RoomsApi,
+    authenticator: Authenticator,
+    clock: Clock,
+    media: MediaDoor | None = None,
 ) -> AsyncIterator[GatewayServer]:
     """Listen while the context lasts; at its end all connections are closed with 1001.
+
+    media: for ``/media``; None where nobody's media are carried.
 
     Raises:
         Unavailable: the address cannot be had.
     """
-    gate = Gate(settings, rooms, authenticator, clock, Limits(settings))
+    gate = Gate(settings, rooms, authenticator, clock, Limits(settings), media)
     server = GatewayServer(gate)
     listening = await server.start()
     try:

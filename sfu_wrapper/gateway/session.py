@@ -24,8 +24,10 @@ from sfu_wrapper.model.errors import (
 )
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.clients import RoomsApi
+from sfu_wrapper.service.seats import Seats
 from sfu_wrapper.wire.signaling import (
     Authenticate,
     Ping,
@@ -43,14 +45,23 @@ _CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
 
 
 @dataclass(frozen=True, slots=True)
+class MediaDoor:
+    """What connections to ``/media`` work with."""
+
+    media: BrowserMedia
+    seats: Seats
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """What all clients of one server share."""
+    """What all clients of one server share. media: None where nobody's media are carried."""
 
     settings: GatewaySettings
     rooms: RoomsApi
     authenticator: Authenticator
     clock: Clock
     limits: Limits
+    media: MediaDoor | None = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def next_key(self) -> str:

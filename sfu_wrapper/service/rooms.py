@@ -51,6 +51,7 @@ from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
 from sfu_wrapper.service.replies import encode_error, internal_error
+from sfu_wrapper.service.seats import Seats
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals, Unheard
 from sfu_wrapper.service.translate import Build, event_of, requester
@@ -74,7 +75,7 @@ log = logging.getLogger(__name__)
 class Rooms:
     """Every room of this controller (``service.clients.RoomsApi``).
 
-    reader: for whoever only looks.
+    reader: for whoever only looks. seats: for the media of those who take part.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Rooms:
             store,
             lambda room: RoomActor(self._around, room.uuid, room),
         )
+        self.seats = Seats(self._finder, clock)
         self._outcomes = Outcomes()
         self.reader = RoomReader(
             self._directory,
@@ -368,6 +370,7 @@ class Rooms:
             return
         self._directory.note_participants(before, room)
         self._watchers.room_changed(before, room)
+        self.seats.room_changed(room)
         for each in before.participants if before is not None else ():
             if room.participant(each.key) is None and not actor.joining(each.key):
                 self._sessions.left(each.key, room.uuid)

@@ -29,7 +29,7 @@ _MAX_ECHO = 256  # characters of an id or endpoint that an error repeats to its 
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 
 
-_NAME = r"\A[A-Za-z0-9._@+:-]{1,128}\z"
+NAME_PATTERN = r"\A[A-Za-z0-9._@+:-]{1,128}\z"
 _FILE_NAME = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\z"
 
 # What a person is told where the library's own words would not help.
@@ -37,8 +37,9 @@ _SAID = {
     "missing": "is missing",
     "tuple_type": "must be a list",
     "model_type": "must be an object",
+    "extra_forbidden": "is not known here",
     "null": "may be left out, but not be null",
-    _NAME: "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ + : -",
+    NAME_PATTERN: "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ + : -",
     _FILE_NAME: "must be 1 to 64 characters of A-Z a-z 0-9 . _ -, the first none of . and -",
 }
 
@@ -50,8 +51,9 @@ def _given(value: object) -> object:
 
 
 _T = TypeVar("_T")
+_Model = TypeVar("_Model", bound=BaseModel)
 _Maybe = Annotated[_T | None, BeforeValidator(_given)]
-_Name = Annotated[str, StringConstraints(pattern=_NAME)]
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 _FileName = Annotated[str, StringConstraints(pattern=_FILE_NAME)]
 _Cursor = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Names = Annotated[tuple[_Name, ...], Field(strict=False)]  # JSON has lists only
@@ -235,6 +237,16 @@ class Unanswerable(RecordingError):
         self.id = request_id
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A request whose payload has not been looked at. frame: all of it, for errors to echo."""
+
+    endpoint: str
+    id: str
+    payload: dict[str, object]
+    frame: object
+
+
 def parse_request(message: str | bytes) -> Request:
     """Read one message of a client.
 
@@ -242,6 +254,13 @@ def parse_request(message: str | bytes) -> Request:
         NotJson: it is no JSON; over a socket of its own, the client is to be closed with 1007.
         Unanswerable: it is no request; to be answered with an error.
     """
+    envelope = open_envelope(message)
+    payload = read_payload(_ENDPOINTS, envelope)
+    return Request(envelope.endpoint, envelope.id, payload, _digest(envelope.payload))
+
+
+def open_envelope(message: str | bytes) -> Envelope:
+    """Read what is around a payload. Raises NotJson, Unanswerable."""
     try:
         frame = parse_strict(message)
     except Ambiguous as exc:
@@ -253,24 +272,25 @@ def parse_request(message: str | bytes) -> Request:
             if not _REQUEST_ID.fullmatch(request_id):
                 detail = "id must be 1 to 128 printable ASCII characters"
                 raise _bad_request(detail, "id", frame)
-            return Request(endpoint, request_id, _read(endpoint, payload, frame), _digest(payload))
+            return Envelope(endpoint, request_id, payload, frame)
         case inner:
             path = _first_wrong(inner)
             raise _bad_request(f"{path} is missing or of a wrong type", path, frame)
 
 
-def _read(endpoint: str, payload: dict[str, object], frame: object) -> Payload:
-    model = _ENDPOINTS.get(endpoint)
+def read_payload(endpoints: Mapping[str, type[_Model]], envelope: Envelope) -> _Model:
+    """Read what is inside, as its endpoint wants it. Raises Unanswerable."""
+    model = endpoints.get(envelope.endpoint)
     if model is None:
         raise Unanswerable(
-            Code.UNKNOWN_ENDPOINT, "there is no such endpoint", "endpoint", *_echo(frame)
+            Code.UNKNOWN_ENDPOINT, "there is no such endpoint", "endpoint", *_echo(envelope.frame)
         )
     try:
-        return model.model_validate(payload)
+        return model.model_validate(envelope.payload)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         path = ".".join(("payload", *map(str, first["loc"])))
-        raise _bad_request(f"{path} {_explain(first)}", path, frame) from None
+        raise _bad_request(f"{path} {_explain(first)}", path, envelope.frame) from None
 
 
 def _explain(error: ErrorDetails) -> str:

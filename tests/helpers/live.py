@@ -21,6 +21,7 @@ from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
@@ -184,12 +185,15 @@ async def live(
     plane: MediaPlane | None = None,
     broker: MemoryBroker | None = None,
     clock: Clock | None = None,
+    browsers: BrowserMedia | None = None,
 ) -> AsyncIterator[Live]:
     """A controller on free ports, over in-memory parts, configured by ``KEY=VALUE``."""
     chosen = ("websocket.port=0", "http.port=0", f"auth.secret={SECRET}", *overrides)
     settings = load(Path("config"), {}, chosen)
     broker = broker or MemoryBroker()
-    parts = Parts(store or MemoryStore(), broker, plane or MemoryPlane(), clock or SystemClock())
+    parts = Parts(
+        store or MemoryStore(), broker, plane or MemoryPlane(), clock or SystemClock(), browsers
+    )
     async with (
         controller(settings, parts) as running,
         asyncio.TaskGroup() as group,

@@ -19,7 +19,7 @@ export class Media {
     this.socket = new Socket(url, {
       open: async () => {
         await this.socket.ask("authenticate", { token: token() }, { early: true });
-        this.feeds = (await this.socket.ask("enter", { room }, { early: true })).feeds;
+        await this.socket.ask("enter", { room }, { early: true });
       },
       heard: (event, payload) => this.event(event, payload),
       state: (state, error) => this.state(state, error),
@@ -50,7 +50,6 @@ export class Media {
     if (state === "open") {
       this.mix();
       for (const stream of ["camera", "screen"]) if (this.sent[stream]) this.publish(stream);
-      for (const feed of this.feeds) this.watch(feed);
     } else {
       this.dropAll();
     }
@@ -128,7 +127,7 @@ export class Media {
     try {
       await work();
     } catch (error) {
-      const gone = ["CLOSED", "NOT_IN_ROOM", "NO_SUCH_FEED"].includes(error.code);
+      const gone = ["CLOSED", "NOT_IN_ROOM", "NOT_FOUND"].includes(error.code);
       if (this.lines.get(line.key) !== line) return;
       if (gone) this.drop(line.key);
       else this.restart(line.key);

@@ -1,0 +1,180 @@
+"""One browser's media: who it is, where it sits, and what becomes of its requests (callpage.md).
+
+It is let in where its user takes part in the room right now, and is cut off when that ends. What it
+may ask is the closed vocabulary of ``wire.mediasignaling``. Knows nothing of any SFU. Never blocks.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from uuid import uuid4
+
+from sfu_wrapper.gateway.limits import TokenBucket
+from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.session import Gate
+from sfu_wrapper.model.browsermedia import MediaLost, MediaNews, Outcome
+from sfu_wrapper.model.errors import (
+    Broken,
+    Code,
+    Malformed,
+    RecordingError,
+    Refused,
+    Unavailable,
+)
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.model.ids import RoomId
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.ports.browsermedia import Line
+from sfu_wrapper.service.seats import Seat
+from sfu_wrapper.wire.mediasignaling import (
+    AuthenticateMedia,
+    Enter,
+    MediaRequest,
+    news_event,
+    parse_media_request,
+)
+from sfu_wrapper.wire.signaling import Unanswerable, error_response, ok_response
+
+log = logging.getLogger(__name__)
+
+# Beside those of its user's signaling: a browser has a dozen candidates for each connection.
+_PER_SECOND = 40
+_BURST = 200
+_POLICY = 1008
+_COME_BACK = 1012
+
+
+class MediaSession:
+    """One connection to ``/media`` from its first message to its loss."""
+
+    def __init__(self, gate: Gate, send: Callable[[Outgoing], None]) -> None:
+        if gate.media is None:
+            raise Broken("there is no media to be had here")
+        self._gate = gate
+        self._door = gate.media
+        self._send = send
+        self._bucket = TokenBucket(_PER_SECOND, _BURST)
+        self._identity: Identity | None = None
+        self._seat: Seat | None = None
+        self._line: Line | None = None
+        self._closed = False
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it has come in."""
+        return self._line is not None
+
+    @property
+    def is_service(self) -> bool:
+        """Never: media are of people."""
+        return False
+
+    def admit(self, identity: Identity) -> None:
+        """It is this user, for as long as it lasts."""
+        if self._identity is not None and self._identity.key != identity.key:
+            raise Refused(Code.BAD_REQUEST, "this connection is somebody already; open another")
+        self._identity = identity
+
+    def receive(self, message: str) -> None:
+        """Take one message; exactly one response to it is sent, now or later.
+
+        Raises:
+            NotJson: it is no JSON; nothing was sent.
+        """
+        now = self._gate.clock.now()
+        try:
+            request = parse_media_request(message)
+        except Unanswerable as exc:
+            self._refuse(exc.endpoint, exc.id, self._limited(now) or exc)
+            return
+        limited = self._limited(now)
+        if limited is not None:
+            self._refuse(request.endpoint, request.id, limited)
+            return
+        try:
+            self._carry_out(request, now)
+        except (Refused, Malformed, Unavailable) as exc:
+            self._refuse(request.endpoint, request.id, exc)
+        except Exception as exc:  # a bug must not cost the call its link
+            self._own_up(request, exc)
+
+    def close(self) -> None:
+        """Its connection is gone; called again, nothing happens."""
+        self._closed = True
+        if self._seat is not None:
+            self._door.seats.leave(self._seat)
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _carry_out(self, request: MediaRequest, now: Moment) -> None:
+        match request.payload:
+            case AuthenticateMedia(token=token):
+                self.admit(self._gate.authenticator.identify(token))
+                self._answer(request, None)
+            case Enter(room=room):
+                self._enter(request, RoomId(room), now)
+            case payload:
+                if self._line is None or self._identity is None:
+                    raise Refused(Code.NOT_IN_ROOM, "enter a room first")
+                ask = payload.ask(self._identity.user)
+                self._line.ask(ask, lambda outcome: self._answer(request, outcome))
+
+    def _enter(self, request: MediaRequest, room: RoomId, now: Moment) -> None:
+        identity = self._identity
+        if identity is None:
+            raise Refused(Code.UNAUTHENTICATED, "authenticate first")
+        if identity.expires_ms is not None and identity.expires_ms <= now.wall_ms:
+            raise Refused(Code.UNAUTHENTICATED, "the token has expired")
+        if self._seat is not None:
+            raise Refused(Code.BAD_REQUEST, "this connection is in a room already; open another")
+        seat = self._door.seats.take(identity.key, room, self._cut)
+        try:
+            self._line = self._door.media.open(seat.place, self._tell)
+        except Unavailable:
+            self._door.seats.leave(seat)
+            raise
+        self._seat = seat
+        log.debug("media.entered", extra={"room": seat.place.room})
+        answer = {"room": room, "user": identity.user}
+        self._put(ok_response(request.endpoint, request.id, answer))
+
+    def _answer(self, request: MediaRequest, outcome: Outcome) -> None:
+        if isinstance(outcome, RecordingError):
+            self._refuse(request.endpoint, request.id, outcome)
+        else:
+            payload = {} if outcome is None else {"sdp": outcome}
+            self._put(ok_response(request.endpoint, request.id, payload))
+
+    def _tell(self, news: MediaNews) -> None:
+        if isinstance(news, MediaLost):
+            self._put(Close(_COME_BACK, "the media server is away"))
+        elif self._identity is not None:
+            self._put(news_event(news, self._identity.user))
+
+    def _cut(self, reason: str) -> None:
+        self._put(Close(_POLICY, reason))
+        self.close()
+
+    def _refuse(self, endpoint: str | None, request_id: str | None, error: RecordingError) -> None:
+        self._put(error_response(endpoint, request_id, error.code, error.detail, error.context))
+
+    def _put(self, frame: Outgoing) -> None:
+        if not self._closed:
+            self._send(frame)
+
+    def _limited(self, now: Moment) -> RecordingError | None:
+        wait_ms = self._bucket.wait_ms(now.mono_ms)
+        if wait_ms > 0:
+            retry_after = math.ceil(wait_ms) / 1000
+            detail = "too many requests; wait a little"
+            return Refused(Code.RATE_LIMITED, detail, retryAfter=retry_after)
+        self._bucket.take()
+        return None
+
+    def _own_up(self, request: MediaRequest, bug: Exception) -> None:
+        incident = uuid4().hex
+        extra = {"incident": incident, "endpoint": request.endpoint}
+        log.error("media.request.broke", extra=extra, exc_info=bug)
+        error = Broken("something went wrong on our side", incident=incident)
+        self._refuse(request.endpoint, request.id, error)

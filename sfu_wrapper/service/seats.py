@@ -1,0 +1,72 @@
+"""Whose media may be carried: one seat for each user in each room in which it takes part now.
+
+A seat ends with the participation, and when the same user sits down again somewhere else: then the
+newer one counts, since a browser that comes back need not have noticed that it was away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.browsermedia import Place
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.ids import RoomId, RoomUuid, UserKey
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.service.finder import Finder
+
+LEFT = "you do not take part in this room any more"
+REPLACED = "another window of yours has taken over"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seat:
+    """One that is taken. cut: called once it is lost, with the reason; never after ``leave``."""
+
+    place: Place
+    cut: Callable[[str], None]
+
+
+class Seats:
+    """All seats of this controller."""
+
+    def __init__(self, finder: Finder, clock: Clock) -> None:
+        self._finder = finder
+        self._clock = clock
+        self._taken: dict[RoomUuid, dict[UserKey, Seat]] = {}
+
+    def take(self, user: UserKey, room_id: RoomId, cut: Callable[[str], None]) -> Seat:
+        """Sit down in a room in which the user takes part.
+
+        Raises:
+            Refused: ROOM_NOT_FOUND, to whoever does not, whether or not there is such a room.
+        """
+        room = self._finder.by_id(room_id, self._clock.now().wall_ms).room
+        if room is None or not _takes_part(room, user):
+            raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
+        seat = Seat(Place(room.uuid, room.confbridge_id, user), cut)
+        seats = self._taken.setdefault(room.uuid, {})
+        older = seats.get(user)
+        seats[user] = seat
+        if older is not None:
+            older.cut(REPLACED)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """Get up; called again, or after the seat was lost, nothing happens."""
+        seats = self._taken.get(seat.place.room, {})
+        if seats.get(seat.place.user) is seat:
+            del seats[seat.place.user]
+            if not seats:
+                del self._taken[seat.place.room]
+
+    def room_changed(self, room: Room) -> None:
+        """Take the seats of those who do not take part any more."""
+        for seat in tuple(self._taken.get(room.uuid, {}).values()):
+            if not _takes_part(room, seat.place.user):
+                self.leave(seat)
+                seat.cut(LEFT)
+
+
+def _takes_part(room: Room, user: UserKey) -> bool:
+    return room.life is not Life.ENDED and room.participant(user) is not None

@@ -1,0 +1,184 @@
+"""What a browser may say about its media over ``/media`` (docs/callpage.md).
+
+A vocabulary of our own and a closed one: an endpoint, a field or a value that does not stand here
+is refused, so that nothing can be passed through to the SFU. Envelopes are those of ``signaling``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from sfu_wrapper.model.browsermedia import (
+    Accept,
+    Ask,
+    FeedPublished,
+    FeedUnpublished,
+    IceCandidate,
+    LineLost,
+    Mix,
+    Publish,
+    Subscribe,
+    Trickle,
+    Unpublish,
+    Unsubscribe,
+)
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.wire.signaling import NAME_PATTERN, event, open_envelope, read_payload
+
+_STREAMS = {"camera": Stream.CAMERA, "screen": Stream.SCREEN, "audio": Stream.AUDIO}
+_NAMES = {stream: name for name, stream in _STREAMS.items()}
+
+_Picture = Literal["camera", "screen"]
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+_Sdp = Annotated[str, StringConstraints(pattern=r"\Av=0\r?\n", max_length=60_000)]
+_CandidateText = Annotated[str, StringConstraints(pattern=r"\A[\x20-\x7e]{0,1024}\z")]
+_Mid = Annotated[str, StringConstraints(pattern=r"\A[\x21-\x7e]{1,64}\z")]
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class AuthenticateMedia(_Payload):
+    """Who this connection is; once."""
+
+    token: Annotated[str, StringConstraints(min_length=1)]
+
+
+class Enter(_Payload):
+    """The room in which the requester takes part already; once."""
+
+    room: _Name
+
+
+class _PublishPayload(_Payload):
+    stream: _Picture
+    sdp: _Sdp
+
+    def ask(self, _: UserId) -> Ask:
+        return Publish(_STREAMS[self.stream], self.sdp)
+
+
+class _UnpublishPayload(_Payload):
+    stream: _Picture
+
+    def ask(self, _: UserId) -> Ask:
+        return Unpublish(_STREAMS[self.stream])
+
+
+class _MixPayload(_Payload):
+    sdp: _Sdp
+
+    def ask(self, _: UserId) -> Ask:
+        return Mix(self.sdp)
+
+
+class _FeedPayload(_Payload):
+    user: _Name
+    stream: _Picture
+
+    @property
+    def feed(self) -> Track:
+        return Track(UserId(self.user), _STREAMS[self.stream])
+
+
+class _SubscribePayload(_FeedPayload):
+    def ask(self, _: UserId) -> Ask:
+        return Subscribe(self.feed)
+
+
+class _AcceptPayload(_FeedPayload):
+    sdp: _Sdp
+
+    def ask(self, _: UserId) -> Ask:
+        return Accept(self.feed, self.sdp)
+
+
+class _UnsubscribePayload(_FeedPayload):
+    def ask(self, _: UserId) -> Ask:
+        return Unsubscribe(self.feed)
+
+
+class _Candidate(_Payload):
+    candidate: _CandidateText
+    sdp_mid: _Mid | None = None
+    sdp_m_line_index: Annotated[int, Field(ge=0, le=64)] | None = None
+
+
+class _CandidatePayload(_Payload):
+    stream: Literal["camera", "screen", "audio"]
+    user: _Name | None = None
+    candidate: _Candidate | None = None
+
+    def ask(self, me: UserId) -> Ask:
+        line = Track(me if self.user is None else UserId(self.user), _STREAMS[self.stream])
+        if self.candidate is None:
+            return Trickle(line, None)
+        given = self.candidate
+        return Trickle(line, IceCandidate(given.candidate, given.sdp_mid, given.sdp_m_line_index))
+
+
+AskPayload = (
+    _PublishPayload
+    | _UnpublishPayload
+    | _MixPayload
+    | _SubscribePayload
+    | _AcceptPayload
+    | _UnsubscribePayload
+    | _CandidatePayload
+)
+MediaPayload = AuthenticateMedia | Enter | AskPayload
+
+ENDPOINTS: dict[str, type[MediaPayload]] = {
+    "authenticate": AuthenticateMedia,
+    "enter": Enter,
+    "publish": _PublishPayload,
+    "unpublish": _UnpublishPayload,
+    "mix": _MixPayload,
+    "subscribe": _SubscribePayload,
+    "accept": _AcceptPayload,
+    "unsubscribe": _UnsubscribePayload,
+    "candidate": _CandidatePayload,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRequest:
+    """One readable request."""
+
+    endpoint: str
+    id: str
+    payload: MediaPayload
+
+
+def parse_media_request(message: str | bytes) -> MediaRequest:
+    """Read one message of a browser.
+
+    Raises:
+        NotJson: it is no JSON.
+        Unanswerable: it is no request of this vocabulary; to be answered with an error.
+    """
+    envelope = open_envelope(message)
+    return MediaRequest(envelope.endpoint, envelope.id, read_payload(ENDPOINTS, envelope))
+
+
+def feed_json(feed: Track) -> dict[str, object]:
+    """Whose camera or screen it is; the sound is ``audio``."""
+    return {"user": feed.user, "stream": _NAMES[feed.stream]}
+
+
+def news_event(news: FeedPublished | FeedUnpublished | LineLost, me: UserId) -> bytes:
+    """News as an event. An own line is named without a user, as it is when a browser names it."""
+    match news:
+        case FeedPublished(feed=feed):
+            return event("feedPublished", feed_json(feed))
+        case FeedUnpublished(feed=feed):
+            return event("feedUnpublished", feed_json(feed))
+        case LineLost(line=line):
+            named = feed_json(line)
+            if line.user == me:
+                del named["user"]
+            return event("lineLost", named)
