@@ -75,6 +75,7 @@ function connection(state, error) {
   else if (state === "open") {
     notice();
     $("me").textContent = me;
+    if (inCall && media?.over) startMedia();
     if (!inCall && $("stage-lobby").hidden) lobby();
   } else if (error) refusedAtTheDoor(error);
   draw();
@@ -167,6 +168,7 @@ const flags = () => ({
 });
 
 function startMedia() {
+  media?.close();
   media = new Media(told("media"), () => token, room, {
     got: (user, stream, track) => {
       if (track && stream === "screen") people.set(user, { ...people.get(user), screen: true });

@@ -41,6 +41,10 @@ export class Media {
     this.lines.get("audio")?.pc.getSenders()[0]?.replaceTrack(track);
   }
 
+  get over() {
+    return this.socket.ended;
+  }
+
   close() {
     this.socket.close();
     this.dropAll();

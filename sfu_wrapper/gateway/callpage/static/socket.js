@@ -3,7 +3,8 @@
 
 const PATIENCE_MS = 15000;
 const WAITS_MS = [300, 1000, 2000, 4000, 5000];
-const REFUSED = 1008; // not authenticated, or not there: asking again cannot help
+const REFUSED = 1008; // closed for what was asked, or for who asked: asking again cannot help
+const FINAL = new Set(["UNAUTHENTICATED", "FORBIDDEN", "ROOM_NOT_FOUND", "ROOM_ENDED", "BAD_REQUEST", "UNKNOWN_ENDPOINT"]);
 
 export class Refusal extends Error {
   constructor(code, message, details) {
@@ -15,7 +16,7 @@ export class Refusal extends Error {
 
 export class Socket {
   // open: asks what each new connection begins with; heard: (event, payload); state: "open",
-  // "lost" (it is being opened again) or "closed" (it is not; with the code).
+  // "lost" (it is being opened again) or "closed" (it is not; with the error).
   constructor(url, { open, heard, state }) {
     this.url = url;
     this.open = open;
@@ -62,8 +63,8 @@ export class Socket {
       await this.open();
     } catch (error) {
       if (ws !== this.ws || this.ended) return;
-      if (error.code === "CLOSED" || error.code === "TIMEOUT") ws.close(1000);
-      else this.end(REFUSED, error);
+      if (FINAL.has(error.code)) this.end(error);
+      else ws.close(1000);
       return;
     }
     if (ws !== this.ws || this.ended) return;
@@ -95,7 +96,7 @@ export class Socket {
     }
     if (this.ended) return;
     if (code === REFUSED) {
-      this.end(code, new Refusal("CLOSED", reason));
+      this.end(new Refusal("CLOSED", reason));
       return;
     }
     const wait = WAITS_MS[Math.min(this.attempt++, WAITS_MS.length - 1)];
@@ -103,9 +104,9 @@ export class Socket {
     this.state("lost");
   }
 
-  end(code, error) {
+  end(error) {
     this.close();
-    this.state("closed", error, code);
+    this.state("closed", error);
   }
 
   refuseAll() {
