@@ -38,7 +38,7 @@ class Code(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
     OVERLOADED = "OVERLOADED"
     INTERNAL = "INTERNAL"
-    NOT_FOUND = "NOT_FOUND"  # over HTTP alone: nothing is stored there, or not for the requester
+    NOT_FOUND = "NOT_FOUND"  # over HTTP and /media: not there, or not for the requester
 
 
 ContextValue = str | int | float | bool | None

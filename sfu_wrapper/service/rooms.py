@@ -106,7 +106,7 @@ class Rooms:
             store,
             lambda room: RoomActor(self._around, room.uuid, room),
         )
-        self.seats = Seats(self._finder, clock)
+        self.seats = Seats(lambda room: self._finder.by_id(room, clock.now().wall_ms).room)
         self._outcomes = Outcomes()
         self.reader = RoomReader(
             self._directory,

@@ -12,8 +12,6 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.browsermedia import Place
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import RoomId, RoomUuid, UserKey
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.finder import Finder
 
 LEFT = "you do not take part in this room any more"
 REPLACED = "another window of yours has taken over"
@@ -28,11 +26,10 @@ class Seat:
 
 
 class Seats:
-    """All seats of this controller."""
+    """All seats of this controller. find: raises Refused where there is no such room."""
 
-    def __init__(self, finder: Finder, clock: Clock) -> None:
-        self._finder = finder
-        self._clock = clock
+    def __init__(self, find: Callable[[RoomId], Room | None]) -> None:
+        self._find = find
         self._taken: dict[RoomUuid, dict[UserKey, Seat]] = {}
 
     def take(self, user: UserKey, room_id: RoomId, cut: Callable[[str], None]) -> Seat:
@@ -41,7 +38,7 @@ class Seats:
         Raises:
             Refused: ROOM_NOT_FOUND, to whoever does not, whether or not there is such a room.
         """
-        room = self._finder.by_id(room_id, self._clock.now().wall_ms).room
+        room = self._find(room_id)
         if room is None or not _takes_part(room, user):
             raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
         seat = Seat(Place(room.uuid, room.confbridge_id, user), cut)

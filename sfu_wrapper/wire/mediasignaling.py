@@ -4,11 +4,13 @@ A vocabulary of our own and a closed one: an endpoint, a field or a value that d
 is refused, so that nothing can be passed through to the SFU. Envelopes are those of ``signaling``.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from sfu_wrapper.model.browsermedia import (
     Accept,
@@ -33,7 +35,26 @@ _NAMES = {stream: name for name, stream in _STREAMS.items()}
 
 _Picture = Literal["camera", "screen"]
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-_Sdp = Annotated[str, StringConstraints(pattern=r"\Av=0\r?\n", max_length=60_000)]
+_LINE_END = re.compile(r"[\r\n]+")
+
+
+def _only(medium: str) -> AfterValidator:
+    """One stream of that medium and nothing beside it: no data channel, nothing to be recorded
+    where it does not belong.
+    """
+
+    def check(sdp: str) -> str:
+        described = [line for line in _LINE_END.split(sdp) if line.startswith("m=")]
+        if len(described) != 1 or not described[0].startswith(f"m={medium} "):
+            raise PydanticCustomError("medium", f"must describe one {medium} stream")
+        return sdp
+
+    return AfterValidator(check)
+
+
+_Text = Annotated[str, StringConstraints(pattern=r"\Av=0\r?\n", max_length=60_000)]
+_PictureSdp = Annotated[_Text, _only("video")]
+_SoundSdp = Annotated[_Text, _only("audio")]
 _CandidateText = Annotated[str, StringConstraints(pattern=r"\A[\x20-\x7e]{0,1024}\z")]
 _Mid = Annotated[str, StringConstraints(pattern=r"\A[\x21-\x7e]{1,64}\z")]
 
@@ -56,7 +77,7 @@ class Enter(_Payload):
 
 class _PublishPayload(_Payload):
     stream: _Picture
-    sdp: _Sdp
+    sdp: _PictureSdp
 
     def ask(self, _: UserId) -> Ask:
         return Publish(_STREAMS[self.stream], self.sdp)
@@ -70,7 +91,7 @@ class _UnpublishPayload(_Payload):
 
 
 class _MixPayload(_Payload):
-    sdp: _Sdp
+    sdp: _SoundSdp
 
     def ask(self, _: UserId) -> Ask:
         return Mix(self.sdp)
@@ -91,7 +112,7 @@ class _SubscribePayload(_FeedPayload):
 
 
 class _AcceptPayload(_FeedPayload):
-    sdp: _Sdp
+    sdp: _PictureSdp
 
     def ask(self, _: UserId) -> Ask:
         return Accept(self.feed, self.sdp)

@@ -1,0 +1,294 @@
+"""Who is let in at ``/media``, what it may ask, and when it is cut off."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sfu_wrapper.adapters.memory.browsermedia import SDP, MemoryBrowserMedia, MemoryLine
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.mediasession import MediaSession
+from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.model.browsermedia import Ask, LineLost, Mix, Outcome, Publish
+from sfu_wrapper.model.errors import Broken, Code, Refused
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import RoomId, UserId, UserKey
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.service.seats import LEFT, REPLACED, Seats
+from tests.helpers.gatewayfakes import NOW_S, FakeRooms, StandingClock, gate, request, token
+from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call
+from tests.helpers.sdp import PICTURES, SOUND
+
+ROOM = "room-1"
+
+
+class World:
+    """A call of alice and bob, and whoever connects for its media."""
+
+    def __init__(self) -> None:
+        self.call = Call(permissions=FORBIDDEN)
+        self.call.join(ALICE)
+        self.call.join(BOB)
+        self.media = MemoryBrowserMedia()
+        self.seats = Seats(self.find)
+        self.clock = StandingClock()
+        door = MediaDoor(self.media, self.seats)
+        self.gate = replace(gate(FakeRooms(), self.clock), media=door)
+
+    def find(self, room_id: RoomId) -> Room:
+        if room_id != self.call.room.id:
+            raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
+        return self.call.room
+
+    def changed(self) -> None:
+        """The room has changed, and that is stored."""
+        self.seats.room_changed(self.call.room)
+
+    def browser(self, user: str | None = None, **claims: object) -> "Browser":
+        """One that has connected and, where ``user`` is given, said who it is."""
+        found = Browser(self)
+        if user is not None:
+            assert found.say("authenticate", token=token(sub=user, **claims)) == {}
+        return found
+
+    def inside(self, user: str) -> "Browser":
+        """One that is in the room."""
+        found = self.browser(user)
+        assert found.say("enter", room=ROOM) == {"room": ROOM, "user": user}
+        return found
+
+
+class Browser:
+    """One connection."""
+
+    def __init__(self, world: World, identity: Identity | None = None) -> None:
+        self.sent: list[Outgoing] = []
+        self.link = ClientLink(world.gate, identity, self.flush, MediaSession)
+        self.sent += self.link.open()
+
+    def flush(self) -> None:
+        self.sent += self.link.take()
+
+    def say(self, endpoint: str, **payload: object) -> object:
+        """Ask; the answer that came at once, or the code of a refusal."""
+        before = len(self.sent)
+        self.sent += self.link.feed((request(endpoint, "r1", **payload),))
+        return answer_in(self.sent[before:])
+
+    async def ask(self, endpoint: str, **payload: object) -> object:
+        """Ask; the answer, which may come later."""
+        before = len(self.sent)
+        self.say(endpoint, **payload)
+        await asyncio.sleep(0)
+        return answer_in(self.sent[before:])
+
+    @property
+    def closed(self) -> Close | None:
+        """How the connection was ended, if it was."""
+        return next((each for each in self.sent if isinstance(each, Close)), None)
+
+    def events(self) -> list[tuple[str, Any]]:
+        """What was told."""
+        frames = [json.loads(each) for each in self.sent if not isinstance(each, Close)]
+        bodies = [frame["payload"] for frame in frames if frame["type"] == "event"]
+        return [(body["event"], body["payload"]) for body in bodies]
+
+
+def answer_in(frames: list[Outgoing]) -> object:
+    bodies = [json.loads(frame)["payload"] for frame in frames if not isinstance(frame, Close)]
+    for body in bodies:
+        if "status" in body:
+            return body["payload"] if body["status"] == "ok" else body["error"]["code"]
+    return None
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_whoever_takes_part_comes_in_and_is_answered(world: World) -> None:
+    alice = world.inside("alice")
+
+    assert await alice.ask("publish", stream="camera", sdp=PICTURES) == {"sdp": SDP}
+    assert await alice.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    assert await alice.ask("candidate", stream="audio") == {}
+    assert world.media.lines[0].place.user == ALICE
+    assert world.media.lines[0].place.room == world.call.room.uuid
+    assert world.media.lines[0].asked[:2] == [Publish(Stream.CAMERA, PICTURES), Mix(SOUND)]
+
+
+async def test_a_token_in_the_handshake_counts_as_well(world: World) -> None:
+    browser = Browser(world, Identity(ALICE.domain, ALICE.user, frozenset({Role.USER})))
+
+    assert browser.say("enter", room=ROOM) == {"room": ROOM, "user": "alice"}
+
+
+@pytest.mark.parametrize("room", [ROOM, "nowhere"])
+async def test_whoever_does_not_take_part_learns_of_no_room(world: World, room: str) -> None:
+    carol = world.browser("carol")
+
+    assert carol.say("enter", room=room) == "ROOM_NOT_FOUND"
+    assert world.media.lines == []
+
+
+async def test_a_namesake_of_another_domain_is_somebody_else(world: World) -> None:
+    assert world.browser("alice", domain="elsewhere").say("enter", room=ROOM) == "ROOM_NOT_FOUND"
+
+
+async def test_the_room_service_has_no_media_unless_it_takes_part(world: World) -> None:
+    service = world.browser("room-service", roles=["service"])
+
+    assert service.say("enter", room=ROOM) == "ROOM_NOT_FOUND"
+    assert not service.link.trusted
+
+
+async def test_nothing_is_done_before_it_is_known_who_asks_and_where(world: World) -> None:
+    assert world.browser().say("enter", room=ROOM) == "UNAUTHENTICATED"
+    assert world.browser().say("mix", sdp=SOUND) == "NOT_IN_ROOM"
+    assert world.browser("alice").say("mix", sdp=SOUND) == "NOT_IN_ROOM"
+    assert world.browser().say("authenticate", token="x") == "UNAUTHENTICATED"
+
+
+async def test_a_token_that_has_expired_opens_nothing_and_ends_nothing(world: World) -> None:
+    soon = {"exp": NOW_S + 60}
+    early, late = world.browser("alice", **soon), world.browser("bob", **soon)
+    early.say("enter", room=ROOM)
+
+    world.clock.pass_s(61)
+
+    assert late.say("enter", room=ROOM) == "UNAUTHENTICATED"
+    assert await early.ask("mix", sdp=SOUND) == {"sdp": SDP}
+
+
+async def test_a_connection_stays_who_it_is_and_where_it_is(world: World) -> None:
+    alice = world.inside("alice")
+
+    assert alice.say("authenticate", token=token(sub="bob")) == "BAD_REQUEST"
+    assert alice.say("authenticate", token=token(sub="alice")) == {}
+    assert alice.say("enter", room=ROOM) == "BAD_REQUEST"
+
+
+async def test_whoever_leaves_the_room_is_cut_off(world: World) -> None:
+    alice, bob = world.inside("alice"), world.inside("bob")
+    world.call.leave(BOB)
+    world.changed()
+
+    assert bob.closed == Close(1008, LEFT)
+    assert alice.closed == Close(1008, LEFT)  # a direct call ends with it
+    assert world.media.lines == []
+
+
+async def test_a_change_that_concerns_nobody_cuts_nobody_off(world: World) -> None:
+    alice = world.inside("alice")
+    world.changed()
+
+    assert alice.closed is None
+
+
+async def test_a_second_window_takes_over(world: World) -> None:
+    first, second = world.inside("alice"), world.inside("alice")
+
+    assert first.closed == Close(1008, REPLACED)
+    assert await second.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    first.link.close()
+    world.call.leave(ALICE)
+    world.changed()
+    assert second.closed == Close(1008, LEFT)
+
+
+async def test_a_lost_connection_frees_everything(world: World) -> None:
+    alice = world.inside("alice")
+    alice.link.close()
+    alice.link.close()
+
+    assert world.media.lines == []
+    world.call.leave(ALICE)
+    world.changed()
+
+
+async def test_where_the_media_server_is_away_one_may_try_again(world: World) -> None:
+    world.media.there = False
+    alice = world.browser("alice")
+
+    assert alice.say("enter", room=ROOM) == "OVERLOADED"
+    world.media.there = True
+    assert alice.say("enter", room=ROOM) == {"room": ROOM, "user": "alice"}
+
+
+async def test_a_media_server_that_is_lost_asks_to_come_back(world: World) -> None:
+    alice = world.inside("alice")
+    world.media.lose()
+
+    assert alice.closed == Close(1012, "the media server is away")
+
+
+async def test_others_are_told_of_and_an_own_connection_that_is_lost(world: World) -> None:
+    alice, bob = world.inside("alice"), world.inside("bob")
+    await alice.ask("publish", stream="camera", sdp=PICTURES)
+    await alice.ask("unpublish", stream="camera")
+    world.media.lines[1].tell(LineLost(Track(UserId("bob"), Stream.AUDIO)))
+    await asyncio.sleep(0)
+
+    feed = {"user": "alice", "stream": "camera"}
+    assert sorted(bob.events()) == [
+        ("feedPublished", feed),
+        ("feedUnpublished", feed),
+        ("lineLost", {"stream": "audio"}),
+    ]
+
+
+async def test_what_cannot_be_had_is_refused(world: World) -> None:
+    alice = world.inside("alice")
+
+    assert await alice.ask("subscribe", user="bob", stream="camera") == "NOT_FOUND"
+
+
+async def test_unreadable_requests_are_answered_and_count(world: World) -> None:
+    alice = world.inside("alice")
+
+    assert alice.say("enable_recording", record=True) == "UNKNOWN_ENDPOINT"
+    codes = [alice.say("startRoomRecording") for _ in range(250)]
+    assert set(codes) == {"UNKNOWN_ENDPOINT", "RATE_LIMITED"}
+    assert alice.say("mix", sdp=SOUND) == "RATE_LIMITED"
+    world.clock.pass_s(1)
+    assert await alice.ask("mix", sdp=SOUND) == {"sdp": SDP}
+
+
+async def test_whoever_does_not_come_in_in_time_is_closed(world: World) -> None:
+    browser = world.browser("alice")
+    assert browser.link.due_ms == 5000
+    world.clock.pass_s(5)
+
+    assert browser.link.tick() == [Close(1008, "authentication timeout")]
+
+
+async def test_a_bug_costs_one_answer(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    alice = world.inside("alice")
+
+    def broken(ask: Ask, done: Callable[[Outcome], None]) -> None:
+        raise ZeroDivisionError
+
+    line = world.media.lines[0]
+    assert isinstance(line, MemoryLine)
+    line.ask = broken  # type: ignore[method-assign]
+
+    assert alice.say("mix", sdp=SOUND) == "INTERNAL"
+    assert "media.request.broke" in caplog.messages
+
+
+def test_without_media_there_is_no_session() -> None:
+    with pytest.raises(Broken):
+        MediaSession(gate(FakeRooms(), StandingClock()), lambda _: None)
+
+
+def test_a_seat_that_is_left_twice_is_free(world: World) -> None:
+    seat = world.seats.take(UserKey(ALICE.domain, ALICE.user), RoomId(ROOM), lambda _: None)
+    world.seats.leave(seat)
+    world.seats.leave(seat)
+    world.changed()
