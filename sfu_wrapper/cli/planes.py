@@ -2,12 +2,15 @@
 
 import secrets
 
+from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.noplane import NoPlane
 from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 
@@ -21,6 +24,17 @@ def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
         video=_plane(sfu, settings, clock),
         audio=_plane(mixer, settings, clock),
     )
+
+
+def browser_media(settings: Settings) -> BrowserMedia | None:
+    """How browsers reach the SFU and the mixer; None where there is nothing real to reach."""
+    if settings.media.sfu != "janus":
+        return None
+    secret = settings.janus.api_secret
+    address = JanusAddress(
+        settings.janus.url, None if secret is None else secret.get_secret_value()
+    )
+    return JanusBrowsers(address, mixes=settings.media.mixer == "audiobridge")
 
 
 def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:

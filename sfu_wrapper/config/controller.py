@@ -29,7 +29,7 @@ def _origin(value: str) -> str:
     return value
 
 
-def _websocket_url(value: str) -> str:
+def _public_url(value: str) -> str:
     """It stands in a header and in a page, so that it is held to what needs no escape there."""
     if not re.fullmatch(r"wss?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*", value):
         raise ValueError(f"{value!r} is no WebSocket address; write it as wss://calls.example.com")
@@ -134,7 +134,7 @@ class Http(Section):
 
     host: Text = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(8080, description="port to listen on; 0: any free one")
-    public_websocket_url: Annotated[str, AfterValidator(_websocket_url)] | None = Field(
+    public_websocket_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         None,
         description="where browsers find the WebSocket server, such as wss://calls.example.com; "
         "unset: on the host that served the call page, at websocket.port",

@@ -1,6 +1,8 @@
 """The call page as it is served: what it is told, what it may do, what it is made of."""
 
+import asyncio
 import re
+import urllib.request
 
 import pytest
 
@@ -23,7 +25,7 @@ async def test_a_configured_address_counts_for_page_and_policy() -> None:
         page, policy = await fetched(here.http_url)
 
     assert meta(page, "signaling") == "wss://calls.test/ws/client"
-    assert "connect-src wss://calls.test/ws;" in policy
+    assert "connect-src wss://calls.test/ws/client wss://calls.test/ws/media;" in policy
 
 
 async def test_it_may_run_nothing_but_its_own_files_and_stand_in_no_frame() -> None:
@@ -32,7 +34,7 @@ async def test_it_may_run_nothing_but_its_own_files_and_stand_in_no_frame() -> N
 
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
-    assert "connect-src ws://test:8765;" in policy
+    assert "connect-src ws://test:8765/client ws://test:8765/media;" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -52,7 +54,10 @@ async def test_a_host_that_is_none_stands_nowhere(host: str) -> None:
         answer = await here.ask("GET", "/call/standup", headers={"Host": host or " "})
 
     assert meta(answer.body, "signaling") == "ws://localhost:8765/client"
-    assert "connect-src ws://localhost:8765;" in answer.headers["content-security-policy"]
+    assert (
+        "connect-src ws://localhost:8765/client ws://localhost:8765/media;"
+        in answer.headers["content-security-policy"]
+    )
 
 
 async def test_an_ipv6_host_is_one() -> None:
@@ -101,8 +106,6 @@ def meta(page: bytes, name: str) -> str:
 
 async def fetched(url: str) -> tuple[bytes, str]:
     """The page of a running controller, and its policy."""
-    import asyncio
-    import urllib.request
 
     def fetch() -> tuple[bytes, str]:
         with urllib.request.urlopen(f"{url}/call/standup", timeout=10) as answer:

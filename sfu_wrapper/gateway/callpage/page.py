@@ -77,7 +77,7 @@ def _headers(websockets: str) -> dict[str, str]:
         "style-src 'self'",
         "img-src data:",
         "media-src blob:",
-        f"connect-src {websockets}",
+        f"connect-src {websockets}/client {websockets}/media",  # of a path only the whole matches
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

@@ -1,0 +1,235 @@
+"""What every way to the media of browsers promises: the fake, and Janus as it answers.
+
+What a browser makes of the descriptions is seen in ``tests/integration/test_call_page_janus.py``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.memory.browsermedia import MemoryBrowserMedia
+from sfu_wrapper.model.browsermedia import (
+    Accept,
+    Ask,
+    FeedPublished,
+    FeedUnpublished,
+    IceCandidate,
+    MediaLost,
+    MediaNews,
+    Mix,
+    Outcome,
+    Place,
+    Publish,
+    Subscribe,
+    Trickle,
+    Unpublish,
+    Unsubscribe,
+)
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
+from tests.helpers.janusrooms import janus_with_rooms
+from tests.helpers.sdp import PICTURES, SOUND
+
+ALICE, BOB = UserId("alice"), UserId("bob")
+SOON_S = 10.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """A line, and what it was told."""
+
+    line: Line
+    news: list[MediaNews]
+
+    async def ask(self, ask: Ask) -> Outcome:
+        """What comes of it."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.line.ask(ask, answer.set_result)
+        async with asyncio.timeout(SOON_S):
+            return await answer
+
+    async def told(self, news: MediaNews) -> None:
+        """Wait for it."""
+        async with asyncio.timeout(SOON_S):
+            while news not in self.news:  # noqa: ASYNC110  # what is waited for has no event
+                await asyncio.sleep(0.005)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One implementation that runs. lose: the SFU is gone; back: it is there again."""
+
+    media: BrowserMedia
+    lose: Callable[[], Any]
+    back: Callable[[], Any]
+    opened: list[Line] = field(default_factory=list)
+
+    async def line(self, user: UserId, room: str = "room-1") -> Heard:
+        """A line of its own, once it can be had."""
+        place = Place(RoomUuid(room), ConfbridgeId(room), UserKey(DomainId("example"), user))
+        news: list[MediaNews] = []
+        async with asyncio.timeout(SOON_S):
+            while True:
+                try:
+                    return Heard(self.media.open(place, news.append), news)
+                except Unavailable:
+                    await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def _memory() -> AsyncIterator[Bench]:
+    media = MemoryBrowserMedia()
+
+    def back() -> None:
+        media.there = True
+
+    yield Bench(media, media.lose, back)
+
+
+@asynccontextmanager
+async def _janus() -> AsyncIterator[Bench]:
+    async with janus_with_rooms() as janus:
+        yield Bench(JanusBrowsers(janus.address), janus.stop, janus.start)
+
+
+@pytest.fixture(params=["memory", "janus"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        made = _memory() if request.param == "memory" else _janus()
+        bench = await stack.enter_async_context(made)
+        running = asyncio.create_task(bench.media.run())
+        yield bench
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_offers_are_answered_with_descriptions(bench: Bench) -> None:
+    alice = await bench.line(ALICE)
+
+    for ask in (Publish(Stream.CAMERA, PICTURES), Publish(Stream.SCREEN, PICTURES), Mix(SOUND)):
+        assert str(await alice.ask(ask)).startswith("v=0")
+
+
+async def test_what_others_publish_is_told_to_those_who_are_there_and_who_come_later(
+    bench: Bench,
+) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.SCREEN, PICTURES))
+    camera, screen = Track(ALICE, Stream.CAMERA), Track(ALICE, Stream.SCREEN)
+
+    await bob.told(FeedPublished(camera))
+    await bob.told(FeedPublished(screen))
+    late = await bench.line(UserId("late"))
+    await late.told(FeedPublished(camera))
+    await late.told(FeedPublished(screen))
+    assert alice.news == []
+
+
+async def test_nothing_is_told_of_other_rooms(bench: Bench) -> None:
+    alice, elsewhere = await bench.line(ALICE), await bench.line(BOB, "room-2")
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    late = await bench.line(UserId("late"))
+    await late.told(FeedPublished(Track(ALICE, Stream.CAMERA)))
+
+    assert elsewhere.news == []
+
+
+async def test_a_feed_is_watched_with_an_offer_and_an_answer(bench: Bench) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    feed = Track(ALICE, Stream.CAMERA)
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await bob.told(FeedPublished(feed))
+
+    assert str(await bob.ask(Subscribe(feed))).startswith("v=0")
+    assert await bob.ask(Accept(feed, PICTURES)) is None
+    assert await bob.ask(Trickle(feed, IceCandidate("candidate:1", "0", 0))) is None
+    assert await bob.ask(Trickle(feed, None)) is None
+    assert await bob.ask(Unsubscribe(feed)) is None
+    assert await bob.ask(Unsubscribe(feed)) is None
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Subscribe(Track(BOB, Stream.CAMERA)),
+        Accept(Track(BOB, Stream.CAMERA), PICTURES),
+        Trickle(Track(BOB, Stream.CAMERA), None),
+        Trickle(Track(ALICE, Stream.SCREEN), None),
+    ],
+)
+async def test_what_is_not_there_is_not_found(bench: Bench, ask: Ask) -> None:
+    outcome = await (await bench.line(ALICE)).ask(ask)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.code == Code.NOT_FOUND
+
+
+async def test_the_end_of_a_feed_is_told_whichever_way_it_ends(bench: Bench) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.SCREEN, PICTURES))
+    await bob.told(FeedPublished(Track(ALICE, Stream.SCREEN)))
+
+    await alice.ask(Unpublish(Stream.SCREEN))
+    await bob.told(FeedUnpublished(Track(ALICE, Stream.SCREEN)))
+    alice.line.close()
+    await bob.told(FeedUnpublished(Track(ALICE, Stream.CAMERA)))
+
+
+async def test_what_is_published_again_is_told_again(bench: Bench) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    feed = FeedPublished(Track(ALICE, Stream.CAMERA))
+    for _ in range(2):
+        await alice.ask(Publish(Stream.CAMERA, PICTURES))
+        await bob.told(feed)
+        bob.news.clear()
+        await alice.ask(Unpublish(Stream.CAMERA))
+        await alice.ask(Unpublish(Stream.CAMERA))
+    await alice.ask(Mix(SOUND))
+    await alice.ask(Mix(SOUND))
+
+
+async def test_a_newer_line_of_the_same_user_replaces_the_older(bench: Bench) -> None:
+    older, bob = await bench.line(ALICE), await bench.line(BOB)
+    await older.ask(Publish(Stream.CAMERA, PICTURES))
+    newer = await bench.line(ALICE)
+
+    await older.told(MediaLost())
+    assert isinstance(await older.ask(Mix(SOUND)), Unavailable)
+    assert str(await newer.ask(Publish(Stream.CAMERA, PICTURES))).startswith("v=0")
+    await bob.told(FeedPublished(Track(ALICE, Stream.CAMERA)))
+
+
+async def test_a_closed_line_says_so_and_hears_nothing(bench: Bench) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    await bob.ask(Mix(SOUND))
+    bob.line.close()
+    bob.line.close()
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+
+    assert isinstance(await bob.ask(Mix(SOUND)), Unavailable)
+    assert bob.news == []
+
+
+async def test_a_server_that_is_lost_is_told_and_comes_back(bench: Bench) -> None:
+    alice = await bench.line(ALICE)
+    await alice.ask(Mix(SOUND))
+    await _done(bench.lose())
+    await alice.told(MediaLost())
+
+    assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
+    await _done(bench.back())
+    assert str(await (await bench.line(ALICE)).ask(Mix(SOUND))).startswith("v=0")
+
+
+async def _done(result: Any) -> None:  # noqa: ANN401  # a coroutine or nothing
+    if asyncio.iscoroutine(result):
+        await result

@@ -1,0 +1,129 @@
+"""A VideoRoom and an AudioBridge in a few lines, on the Janus that answers as it is told.
+
+Who publishes is told at once, where a real one waits for the browser's packets.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from websockets.asyncio.server import ServerConnection
+
+from tests.helpers.fakejanus import FakeJanus, Json
+
+DESCRIPTION = "v=0\r\ns=janus\r\n"
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A handle that has joined a VideoRoom."""
+
+    room: str
+    publisher: str
+    publishes: bool = False
+
+
+class JanusRooms(FakeJanus):
+    """Rooms that stand in ``rooms``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rooms = {"room-1", "room-2"}
+        self.seats: dict[int, _Seat] = {}
+        self._told: list[tuple[int, Json]] = []
+
+    async def stop(self) -> None:
+        """Be gone, with everything that it held."""
+        self.seats.clear()
+        await super().stop()
+
+    async def _answer(self, connection: ServerConnection, message: Json) -> None:
+        if message["janus"] == "detach":
+            self._leave(message["handle_id"])
+        await super()._answer(connection, message)
+        told, self._told = self._told, []
+        for handle, data in told:
+            if handle in self.handles:
+                await self.say(handle, data)
+
+    def _message(self, message: Json) -> list[Json]:
+        handle, body = message["handle_id"], message["body"]
+        plugin = self.handles[handle][1].removeprefix("janus.plugin.")
+        data, kind = self._bridge(body) if plugin == "audiobridge" else self._room(handle, body)
+        answer = {
+            "janus": "event",
+            "sender": handle,
+            "plugindata": {"data": {plugin: "event"} | data},
+        }
+        if kind is not None:
+            answer["jsep"] = {"type": kind, "sdp": DESCRIPTION}
+        return [{"janus": "ack"}, answer]
+
+    def _bridge(self, body: Json) -> tuple[Json, str | None]:
+        if body["request"] == "configure":
+            return {"result": "ok"}, "answer"
+        known = body["room"] in self.rooms
+        return ({"audiobridge": "joined"} if known else refusal(485)), None
+
+    def _room(self, handle: int, body: Json) -> tuple[Json, str | None]:
+        seat = self.seats.get(handle)
+        match body, seat:
+            case {"request": "join", "ptype": "subscriber", "streams": [{"feed": feed}]}, None:
+                there = feed in self._publishers(body["room"], handle)
+                return ({"videoroom": "attached"}, "offer") if there else (refusal(428), None)
+            case {"request": "join", "ptype": "publisher"}, None:
+                return self._join(handle, body), None
+            case {"request": "publish"}, _Seat(publishes=False):
+                seat.publishes = True
+                self._tell(seat, {"publishers": [{"id": seat.publisher}]})
+                return {"configured": "ok"}, "answer"
+            case {"request": "unpublish"}, _Seat():
+                return self._unpublish(seat), None
+            case {"request": "start"}, None:
+                return {"started": "ok"}, None
+        return refusal(423), None
+
+    def _join(self, handle: int, body: Json) -> Json:
+        if body["room"] not in self.rooms:
+            return refusal(426)
+        self.seats[handle] = _Seat(body["room"], body["id"])
+        publishers = [{"id": each} for each in self._publishers(body["room"], handle)]
+        return {"videoroom": "joined", "publishers": publishers}
+
+    def _unpublish(self, seat: _Seat) -> Json:
+        if not seat.publishes:
+            return refusal(435)
+        seat.publishes = False
+        self._tell(seat, {"unpublished": seat.publisher})
+        return {"unpublished": "ok"}
+
+    def _leave(self, handle: int) -> None:
+        seat = self.seats.pop(handle, None)
+        if seat is not None:
+            self._tell(seat, {"unpublished": seat.publisher})
+            self._tell(seat, {"leaving": seat.publisher})
+
+    def _publishers(self, room: str, but: int) -> list[str]:
+        seats = ((handle, seat) for handle, seat in self.seats.items() if handle != but)
+        return [seat.publisher for _, seat in seats if seat.room == room and seat.publishes]
+
+    def _tell(self, seat: _Seat, data: Json) -> None:
+        for handle, other in self.seats.items():
+            if other is not seat and other.room == seat.room:
+                self._told.append((handle, {"videoroom": "event", "room": seat.room} | data))
+
+
+def refusal(number: int) -> Json:
+    """A plugin's no."""
+    return {"error_code": number, "error": "no"}
+
+
+@asynccontextmanager
+async def janus_with_rooms() -> AsyncIterator[JanusRooms]:
+    """One that listens while the context lasts."""
+    janus = JanusRooms()
+    await janus.start()
+    try:
+        yield janus
+    finally:
+        await janus.stop()
