@@ -57,8 +57,9 @@ def tell_often(plane: MediaPlane, request: PlaneRequest) -> None:
 class Bench:
     """A plane under test. ``heard`` is every fact so far, in order."""
 
-    def __init__(self, plane: MediaPlane) -> None:
+    def __init__(self, plane: MediaPlane, deadline_s: float = DEADLINE_S) -> None:
         self.plane = plane
+        self.deadline_s = deadline_s
         self.heard: list[PlaneFact] = []
         self._facts = plane.facts()
 
@@ -69,7 +70,7 @@ class Bench:
 
     async def next(self) -> PlaneFact:
         """The next fact; TimeoutError where none comes."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(self.deadline_s):
             fact = await anext(self._facts)
         self.heard.append(fact)
         return fact
@@ -88,11 +89,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(plane: MediaPlane) -> AsyncIterator[Bench]:
+async def running(plane: MediaPlane, deadline_s: float = DEADLINE_S) -> AsyncIterator[Bench]:
     """Run a plane for the length of a test."""
     run = asyncio.create_task(plane.run())
     try:
-        yield Bench(plane)
+        yield Bench(plane, deadline_s)
     finally:
         await plane.close()
         async with asyncio.timeout(DEADLINE_S):
