@@ -59,6 +59,17 @@ class DiskShelf:
         """See the port."""
         return await _in_thread("preprocess", _raw, self._audio, filename)
 
+    async def raw_bytes(self, videos: Sequence[str], sounds: Sequence[str]) -> int:
+        """See the port."""
+        files = [(self._recordings, name) for name in videos]
+        files += [(self._audio, name) for name in sounds]
+        return await _in_thread("preprocess", lambda: sum(_size(*file) for file in files))
+
+    async def free_bytes(self) -> int:
+        """See the port."""
+        folders = [self._own, *([self._plain] if self._plain else [])]
+        return await _in_thread("preprocess", lambda: min(_free(_folder(f)) for f in folders))
+
     async def workplace(self, job: str) -> Workplace:
         """See the port."""
         return await _in_thread("preprocess", self._make_workplace, job)
@@ -173,6 +184,17 @@ def _raw(root: Path, filename: str) -> Path:
     if not stat.S_ISREG(mode):
         raise _unsafe(filename, "is not a plain file")
     return path
+
+
+def _size(root: Path, filename: str) -> int:
+    try:
+        return _raw(root, filename).stat().st_size
+    except JobFailed:
+        return 0
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _unsafe(filename: str, why: str) -> JobFailed:

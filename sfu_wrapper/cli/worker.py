@@ -13,6 +13,8 @@ from sfu_wrapper.cli.processing import output_rules, processor, require_preproce
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.job import Retry
+from sfu_wrapper.observe import logs
+from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.processor import announce
@@ -60,15 +62,17 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     require_preprocessor(settings.recording)
     await _require_usable_key(settings)
     leases = SqliteLeases(store_file(settings))
+    formatter = logs.formatter(common.log_settings(settings))
     try:
-        yield Worker(
-            broker,
-            leases,
-            processor(settings.recording, clock),
-            clock,
-            queues(settings),
-            worker_settings(settings),
-        )
+        with recording_logs(settings.recording.logs_path, formatter):
+            yield Worker(
+                broker,
+                leases,
+                processor(settings.recording, clock),
+                clock,
+                queues(settings),
+                worker_settings(settings),
+            )
     finally:
         leases.close()
 

@@ -1,12 +1,35 @@
-"""How often one segment is tried, and when it has failed for good. Pure: waits nowhere.
+"""Whose turn it is, how often one segment is tried, when it has failed. Pure: waits nowhere.
 
 Permanent faults fail at once, others after ``attempts`` tries with growing pauses. An error that
 nobody foresaw is a fault of ours and is tried again like any other (processing.md, "Failure").
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from sfu_wrapper.model.errors import JobFailed, RecordingError
+
+_BYTES_PER_S: Final = 200_000  # of finished files: high quality, and as much while it is made
+_RESERVE_BYTES: Final = 16 << 20
+
+NO_SPACE: Final = "NO_SPACE"  # after which a worker begins nothing until there is some
+
+
+def rank_ms(taken_ms: int, length_ms: int) -> int:
+    """Whose turn it is next, of those who wait: the lowest.
+
+    The shortest first, with ageing: a segment is overtaken only by what came so much later as it
+    is longer than that. An hour waits at most an hour for what is shorter.
+    """
+    return taken_ms + length_ms
+
+
+def needed_bytes(raw_bytes: int, length_ms: int) -> int:
+    """Space for the work on a segment of so many raw bytes: its media files twice, and a mix.
+
+    Far more than most of them take; asked for only once a disk has been full.
+    """
+    return 2 * raw_bytes + length_ms * _BYTES_PER_S // 1000 + _RESERVE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,14 @@ class Shelf(Protocol):
         """The same for the mix."""
         ...
 
+    async def raw_bytes(self, videos: Sequence[str], sounds: Sequence[str]) -> int:
+        """How long these raw files are together; what is not there counts nothing."""
+        ...
+
+    async def free_bytes(self) -> int:
+        """What can still be written: the least of all folders that are written to."""
+        ...
+
     async def workplace(self, job: str) -> Workplace:
         """New folders for one attempt at that job; they stay until ``clear``."""
         ...

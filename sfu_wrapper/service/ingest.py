@@ -14,7 +14,7 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
-from sfu_wrapper.ports.media import MediaTools, PreparedVideo
+from sfu_wrapper.ports.media import MediaTools, PreparedVideo, Progress
 from sfu_wrapper.ports.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -54,12 +54,15 @@ class Material:
         )
 
 
-async def ingest(info: SegmentInfo, tools: MediaTools, shelf: Shelf, target_dir: Path) -> Material:
-    """Read everything that the event names. Raises JobFailed."""
+async def ingest(
+    info: SegmentInfo, tools: MediaTools, shelf: Shelf, target_dir: Path, progress: Progress
+) -> Material:
+    """Read everything that the event names; ``progress`` hears percents. Raises JobFailed."""
     timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * (info.completed_ms - info.started_ms) / 1000
     warnings: list[str] = []
     videos = []
     for number, file in enumerate(info.video):
+        progress(100 * number / (len(info.video) + len(info.audio)))
         video = await _video(file, tools, shelf, target_dir / str(number), timeout_s)
         if video is None:
             warnings.append(f"{file.filename} holds no picture")
@@ -67,7 +70,8 @@ async def ingest(info: SegmentInfo, tools: MediaTools, shelf: Shelf, target_dir:
             warnings += [f"{file.filename}: {note}" for note in video.prepared.notes]
             videos.append(video)
     sounds = []
-    for file in info.audio:
+    for number, file in enumerate(info.audio, start=len(info.video)):
+        progress(100 * number / (len(info.video) + len(info.audio)))
         sound, warning = await _sound(info, file, tools, shelf, timeout_s)
         sounds += [sound] if sound else []
         warnings += [warning] if warning else []

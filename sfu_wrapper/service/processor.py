@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
+from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.ids import SegmentNo
@@ -43,6 +44,11 @@ class Done:
 def job_of(info: SegmentInfo) -> str:
     """What makes a segment the same one: its number, or for older senders when it completed."""
     return f"{info.uuid}:{info.segment if info.segment is not None else f't{info.completed_ms}'}"
+
+
+def log_name(info: SegmentInfo) -> str:
+    """What the log of a segment is called, before it is made safe."""
+    return job_of(info).replace(":", "-")
 
 
 def announce(rules: OutputRules) -> None:
@@ -121,6 +127,14 @@ class Processor:
             kept=tuple(str(path) for path in kept),
         )
 
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """Whether the disks have space for the work on it. Raises JobFailed."""
+        raw_bytes = await self._shelf.raw_bytes(
+            [file.filename for file in info.video], [file.filename for file in info.audio]
+        )
+        needed = needed_bytes(raw_bytes, info.completed_ms - info.started_ms)
+        return await self._shelf.free_bytes() >= needed
+
     async def _finished_before(self, info: SegmentInfo) -> Done | None:
         stored = await self._shelf.manifest(job_of(info))
         if stored is None:
@@ -139,8 +153,9 @@ class Processor:
         job = job_of(info)
         await self._shelf.clear(job)
         place = await self._shelf.workplace(job)
-        progress("preprocess", 0)
-        material = await ingest(info, self._tools, self._shelf, place.plain)
+        material = await ingest(
+            info, self._tools, self._shelf, place.plain, lambda p: progress("preprocess", p)
+        )
         output, cut, why = self._decide(info, material)
         products = await self._make(info, place, material, output, cut, progress)
         await self._shelf.deliver([(product.staged, product.name) for product in products])
@@ -204,8 +219,7 @@ class Processor:
             case Output.MERGED:
                 return await shop.merged(material, cut, lambda p: progress("compose", p))
             case Output.SPLIT:
-                progress("split", 0)
-                return await shop.split(material)
+                return await shop.split(material, lambda p: progress("split", p))
 
     def _usable_vault(self) -> Vault:
         """Fails closed: where encryption is asked for, nothing is delivered without it."""

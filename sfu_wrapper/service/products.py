@@ -82,7 +82,7 @@ class Workshop:
             await self._write_sound(material, plain)
         return (await self._product(plain, name, kind),)
 
-    async def split(self, material: Material) -> tuple[Product, ...]:
+    async def split(self, material: Material, progress: Progress) -> tuple[Product, ...]:
         """A file a stream, the mix, and the JSON that relates them."""
         names = await self._claim(
             self._split_names(material, distinct) for distinct in naming.further_stems(self._info)
@@ -90,6 +90,7 @@ class Workshop:
         *media_names, json_name = names
         products = []
         for number, video in enumerate(material.videos):
+            progress(100 * number / len(names))
             plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
             await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
             products.append(await self._product(plain, media_names[number], FileKind.VIDEO))
@@ -97,6 +98,7 @@ class Workshop:
             plain = self._place.plain / "mix.wav"
             await self._write_sound(material, plain)
             products.append(await self._product(plain, media_names[-1], FileKind.AUDIO))
+        progress(100 * len(products) / len(names))
         plain = self._place.plain / "split.json"
         await asyncio.to_thread(plain.write_bytes, self._json(material, products))
         return (*products, await self._product(plain, json_name, FileKind.METADATA))

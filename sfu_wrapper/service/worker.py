@@ -12,22 +12,32 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from sfu_wrapper.core.job import Retry, as_failure, no_result, pause_before_next
+from sfu_wrapper.core.job import (
+    NO_SPACE,
+    Retry,
+    as_failure,
+    no_result,
+    pause_before_next,
+    rank_ms,
+)
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.observe.recordinglogs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
 from sfu_wrapper.service.lease import LEASE_S, Holder
-from sfu_wrapper.service.processor import Done, Progress, job_of
+from sfu_wrapper.service.processor import Done, Progress, job_of, log_name
 from sfu_wrapper.service.progress import reporting
+from sfu_wrapper.service.turns import Closed, Turns
 from sfu_wrapper.wire.processed import encode_failed, encode_poison
 from sfu_wrapper.wire.recordinginfo import parse_event
 
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _HAND_BACK_S: Final = 5.0
+_HELD_MORE: Final = 2  # so that there is a choice where one segment runs at a time
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +57,10 @@ class Processing(Protocol):
         """What to tell of a segment that failed for good."""
         ...
 
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """Whether the disks have space for the work on it. Raises JobFailed."""
+        ...
+
 
 class _Stopped(Unavailable):
     """It was told to stop while it waited; the delivery goes back."""
@@ -56,10 +70,11 @@ class _Stopped(Unavailable):
 class WorkerSettings:
     """How a worker works.
 
-    queue: what it reads, one of its declared queues. concurrency: segments side by side.
+    queue: what it reads, one of its declared queues. concurrency: segments side by side; about as
+    many more are held, of which the shortest is next.
     drain_s: how long what runs may go on once it was told to stop. clean_raw: whether raw files go
     after success. lease_s: how long a dead worker's segments stay taken. progress_s: shortest time
-    between two ``progress`` messages of one job.
+    between two ``progress`` messages of one job. space_s: between two looks at a full disk.
     """
 
     queue: str = "processing_queue"
@@ -69,6 +84,12 @@ class WorkerSettings:
     clean_raw: bool = True
     lease_s: float = LEASE_S
     progress_s: float = 1.0
+    space_s: float = 5.0
+
+    @property
+    def held(self) -> int:
+        """Most messages at once."""
+        return 2 * self.concurrency + _HELD_MORE
 
 
 class Worker:
@@ -92,6 +113,8 @@ class Worker:
         self._limit = next((q.delivery_limit for q in queues if q.name == settings.queue), None)
         self._stopping = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
+        self._turns = Turns(settings.concurrency)
+        self._is_crammed = False
 
     def stop(self) -> None:
         """Take no more; ``run`` returns once what runs is finished or handed back."""
@@ -158,9 +181,11 @@ class Worker:
 
     async def _session(self, over: Callable[[], Awaitable[object]]) -> None:
         """Take segments until ``over``, then see what runs to its end."""
+        self._turns = Turns(self._settings.concurrency)
         async with asyncio.TaskGroup() as group:
             intake = group.create_task(self._take(group))
             await over()
+            self._turns.close()
             # What the broker has delivered and nobody has taken yet goes back with this.
             intake.cancel()
             await asyncio.wait([intake])
@@ -170,7 +195,7 @@ class Worker:
                 job.cancel()
 
     async def _take(self, group: asyncio.TaskGroup) -> None:
-        deliveries = self._broker.consume(self._settings.queue, self._settings.concurrency)
+        deliveries = self._broker.consume(self._settings.queue, self._settings.held)
         async with aclosing(deliveries):
             async for delivery in deliveries:
                 job = group.create_task(self._handle(delivery))
@@ -181,7 +206,7 @@ class Worker:
         """One delivery to its end: acknowledged, handed back, or lost with its link."""
         try:
             await self._settle(delivery)
-        except _Stopped:
+        except (_Stopped, Closed):
             await self._hand_back(delivery)
         except asyncio.CancelledError:
             await self._hand_back(delivery)
@@ -197,6 +222,7 @@ class Worker:
                 await delivery.requeue()
 
     async def _settle(self, delivery: Delivery) -> None:
+        taken_ms = self._clock.now().mono_ms
         try:
             info = parse_event(delivery.body)
         except Malformed as error:
@@ -205,14 +231,16 @@ class Worker:
             await self._tell("failed", message_id, body, None)
             await self._acknowledge(delivery)
             return
-        async with self._holder.hold(job_of(info), self._pause_job):
-            await self._work(info, delivery)
+        rank = rank_ms(taken_ms, info.completed_ms - info.started_ms)
+        with of_recording(log_name(info)):
+            async with self._holder.hold(job_of(info), self._pause_job):
+                await self._work(info, delivery, rank)
 
-    async def _work(self, info: SegmentInfo, delivery: Delivery) -> None:
+    async def _work(self, info: SegmentInfo, delivery: Delivery, rank: int) -> None:
         segment = f"{info.uuid}:{info.segment or 1}"
         every_s = self._settings.progress_s
         async with reporting(self._broker, self._clock, info, every_s) as progress:
-            done, failed = await self._attempts(info, delivery.deliveries, progress)
+            done, failed = await self._attempts(info, delivery.deliveries, rank, progress)
         if done is not None:
             await self._tell("processed", f"{segment}:processed", done.message, info.room)
         elif failed is not None:
@@ -221,7 +249,7 @@ class Worker:
             await self._clean(info)
 
     async def _attempts(
-        self, info: SegmentInfo, deliveries: int, progress: Progress
+        self, info: SegmentInfo, deliveries: int, rank: int, progress: Progress
     ) -> tuple[Done | None, Failed | None]:
         """One of both: what came of it, or why nothing did."""
         if self._limit is not None and deliveries >= self._limit:
@@ -229,22 +257,51 @@ class Worker:
             return None, await self._processing.failure(info, no_result(deliveries), 0)
         attempt = 1
         while True:
-            try:
-                done = await self._processing.process(info, attempts=attempt, progress=progress)
-            except Exception as error:
-                failure = as_failure(error)
-                log.warning(
-                    "job.attemptFailed",
-                    extra={"uuid": info.uuid, "attempt": attempt, "code": failure.code},
-                    exc_info=not isinstance(error, RecordingError),
-                )
-            else:
-                return done, None
-            pause_s = pause_before_next(self._settings.retry, attempt, failure)
-            if pause_s is None:
-                return None, await self._processing.failure(info, failure, attempt)
-            await self._pause_job(pause_s)
-            attempt += 1
+            async with self._turns.turn(rank):
+                begin = attempt > 1 or await self._may_begin(info)
+                outcome = await self._attempt(info, attempt, progress) if begin else None
+            # Whoever waits from here on has no place: others go on meanwhile.
+            match outcome:
+                case None:
+                    await self._pause_job(self._settings.space_s)
+                case Done():
+                    return outcome, None
+                case JobFailed():
+                    pause_s = pause_before_next(self._settings.retry, attempt, outcome)
+                    if pause_s is None:
+                        return None, await self._processing.failure(info, outcome, attempt)
+                    await self._pause_job(pause_s)
+                    attempt += 1
+
+    async def _attempt(
+        self, info: SegmentInfo, attempt: int, progress: Progress
+    ) -> Done | JobFailed:
+        try:
+            return await self._processing.process(info, attempts=attempt, progress=progress)
+        except Exception as error:
+            failure = as_failure(error)
+            log.warning(
+                "job.attemptFailed",
+                extra={"uuid": info.uuid, "attempt": attempt, "code": failure.code},
+                exc_info=not isinstance(error, RecordingError),
+            )
+            if failure.code == NO_SPACE and not self._is_crammed:
+                self._is_crammed = True
+                log.error("worker.noSpace", extra={"why": failure.detail})  # noqa: TRY400 told above
+            return failure
+
+    async def _may_begin(self, info: SegmentInfo) -> bool:
+        """Once a disk was full, nothing more is begun before there is space for it."""
+        if self._is_crammed and await self._has_space(info):
+            self._is_crammed = False
+            log.info("worker.spaceAgain")
+        return not self._is_crammed
+
+    async def _has_space(self, info: SegmentInfo) -> bool:
+        try:
+            return await self._processing.has_space(info)
+        except JobFailed:  # the attempt will say what is wrong with the folders
+            return True
 
     async def _tell(self, key: str, message_id: str, body: bytes, room: str | None) -> None:
         """Publish until it is confirmed, however long that takes."""

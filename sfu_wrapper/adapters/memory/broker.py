@@ -118,6 +118,10 @@ class MemoryBroker:
         finally:
             self._ears.remove(ear)
 
+    def unsettled(self, queue: str) -> int:
+        """How many messages are with whoever consumes."""
+        return len(self._queues[queue].unsettled)
+
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         self._require_open()

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed, Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.service.processor import Done, Progress, job_of
 from sfu_wrapper.service.worker import Worker, WorkerSettings
@@ -34,22 +38,33 @@ QUEUES = (
 DEADLINE_S = 15.0
 QUICK = Retry(attempts=3, first_s=0.001, factor=1)
 PASSING = JobFailed("compose", "ENCODER_FAILED", "it broke", permanent=False)
+FULL = JobFailed("compose", "NO_SPACE", "no space left", permanent=False)
 LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True, file="a.mjr")
 
 
-def segment(number: int = 1, uuid: str = "uuid-1") -> SegmentInfo:
+def segment(number: int = 1, uuid: str = "uuid-1", length_s: float = 15.193) -> SegmentInfo:
     return SegmentInfo(
         room=RoomId("room"),
         uuid=RoomUuid(uuid),
         confbridge_id=ConfbridgeId("bridge"),
         segment=SegmentNo(number),
         started_ms=1_590_392_548_633,
-        completed_ms=1_590_392_563_826,
+        completed_ms=1_590_392_548_633 + int(length_s * 1000),
     )
 
 
 def event(info: SegmentInfo) -> Message:
     return Message("recordingInfo", job_of(info), encode_event(info), info.room, mandatory=True)
+
+
+class Clock(SystemClock):
+    """May be put forward."""
+
+    ahead_ms = 0
+
+    def now(self) -> Moment:
+        now = super().now()
+        return replace(now, mono_ms=now.mono_ms + self.ahead_ms)
 
 
 class Bench:
@@ -66,6 +81,9 @@ class Bench:
         self.outcomes: dict[str, list[Exception]] = {}
         self.percents: tuple[float, ...] = ()
         self.gate: asyncio.Event | None = None
+        self.clock = Clock()
+        self.space: bool | None = True
+        self.looks = 0
         self.running: list[str] = []
         self.most_at_once = 0
         self.most_of_one = 0
@@ -120,10 +138,19 @@ class Bench:
             kept=(),
         )
 
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """See ``Processing``."""
+        self.looks += 1
+        if self.space is None:
+            raise JobFailed("preprocess", "IO_ERROR", "the folder is away", permanent=False)
+        return self.space
+
     def worker(self, **changes: Any) -> Worker:  # noqa: ANN401 fields of the settings
-        given = WorkerSettings(queue=WORK, concurrency=2, retry=QUICK, drain_s=5, lease_s=0.3)
+        given = WorkerSettings(
+            queue=WORK, concurrency=2, retry=QUICK, drain_s=5, lease_s=0.3, space_s=0.01
+        )
         settings = replace(given, **changes)
-        return Worker(self.broker, self.leases, self, SystemClock(), QUEUES, settings)
+        return Worker(self.broker, self.leases, self, self.clock, QUEUES, settings)
 
     async def ask(self, *infos: SegmentInfo) -> None:
         await self.broker.open(QUEUES)
@@ -247,7 +274,9 @@ async def test_a_bug_fails_its_own_segment_alone(bench: Bench) -> None:
     assert [one.message_id for one in bench.told("processed")] == ["uuid-1:2:processed"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\x00", b"[]", b'{"recordingInfo": 3}', b"x" * 99_999])
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff\x00", b"[]", b'{"recordingInfo": 3}', b"x" * (5 << 20)]
+)
 async def test_what_is_no_recording_info_goes_to_the_failures(bench: Bench, body: bytes) -> None:
     await bench.broker.open(QUEUES)
     await bench.broker.publish(Message("recordingInfo", "any", body))
@@ -269,6 +298,102 @@ async def test_as_many_segments_run_side_by_side_as_configured(bench: Bench) -> 
 
     assert bench.most_at_once == 3
     assert len(bench.told("processed")) == 9
+
+
+async def test_the_shortest_that_it_holds_is_next(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    lengths = {1: 3600, 2: 1800, 3: 60, 4: 600}
+    await bench.ask(*(segment(n, length_s=length) for n, length in lengths.items()))
+    async with running(bench.worker(concurrency=1)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 4)
+        bench.gate.set()
+        await bench.until(lambda: len(bench.told("processed")) == 4)
+
+    # The first had nobody to be compared with.
+    assert [job for job, _ in bench.tried] == ["uuid-1:1", "uuid-1:3", "uuid-1:4", "uuid-1:2"]
+
+
+async def test_a_long_segment_is_overtaken_only_for_as_long_as_it_is(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment(1), segment(2, length_s=600))
+    async with running(bench.worker(concurrency=1)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 2)
+        bench.clock.ahead_ms += 590_000
+        await bench.ask(segment(3, length_s=60))
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 3)
+        bench.gate.set()
+        await bench.until(lambda: len(bench.told("processed")) == 3)
+
+    assert [job for job, _ in bench.tried] == ["uuid-1:1", "uuid-1:2", "uuid-1:3"]
+
+
+async def test_of_a_long_queue_no_more_is_held_than_there_is_a_choice(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.broker.open(QUEUES)
+    one = event(segment(1))
+    for n in range(10_000):
+        body = one.body.replace(b'"uuid":"uuid-1"', b'"uuid":"uuid-%d"' % n)
+        await bench.broker.publish(replace(one, body=body))
+    async with running(bench.worker(concurrency=2)):
+        await bench.until(lambda: len(bench.running) == 2)
+        await asyncio.sleep(0.05)
+        assert bench.broker.unsettled(WORK) == 6
+        assert await bench.broker.depth(WORK) == 10_000 - 6
+
+
+async def test_while_one_waits_to_be_tried_again_others_go_on(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [PASSING]
+    await bench.ask(segment(1), segment(2), segment(3))
+    retry = replace(QUICK, first_s=0.1, longest_s=0.1)
+    await bench.once(concurrency=1, retry=retry)
+
+    assert [job for job, _ in bench.tried] == ["uuid-1:1", "uuid-1:2", "uuid-1:3", "uuid-1:1"]
+
+
+async def test_after_a_full_disk_nothing_is_begun_until_there_is_space(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.outcomes["uuid-1:1"] = [FULL] * 9
+    bench.space = False
+    await bench.ask(segment(1), segment(2))
+    async with running(bench.worker(concurrency=1)):
+        await bench.until(lambda: bench.told("failed") != [] and bench.looks > 3)
+        assert [job for job, _ in bench.tried] == ["uuid-1:1"] * 3
+        bench.space = True
+        await bench.until(lambda: bench.told("processed") != [])
+
+    assert json.loads(bench.told("failed")[0].body)["error"]["code"] == "NO_SPACE"
+    actions = [record.message for record in caplog.records]
+    assert actions.count("worker.noSpace") == 1
+
+
+async def test_folders_that_cannot_be_asked_for_space_are_left_to_the_attempt(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [FULL] * 9
+    bench.space = None
+    await bench.ask(segment(1), segment(2))
+    await bench.once(concurrency=1)
+
+    assert [one.message_id for one in bench.told("processed")] == ["uuid-1:2:processed"]
+
+
+async def test_whoever_waits_for_space_is_handed_back_when_it_is_told_to_stop(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [FULL] * 9
+    bench.space = False
+    await bench.ask(segment(1), segment(2), segment(3))
+    async with running(bench.worker(concurrency=1, drain_s=1000)):
+        await bench.until(lambda: bench.told("failed") != [] and bench.looks > 1)
+
+    assert await bench.broker.depth(WORK) == 2
+
+
+async def test_each_segment_has_a_log_of_its_own(bench: Bench, tmp_path: Path) -> None:
+    bench.outcomes["uuid-1:1"] = [PASSING]
+    await bench.ask(segment(1), segment(2))
+    with recording_logs(tmp_path, logging.Formatter("%(message)s")):
+        await bench.once()
+
+    assert (tmp_path / "uuid-1-1.log").read_text() == "job.attemptFailed\n"
+    assert not (tmp_path / "uuid-1-2.log").exists()
 
 
 async def test_the_same_segment_is_never_worked_on_twice_at_once(bench: Bench) -> None:
