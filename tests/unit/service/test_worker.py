@@ -334,7 +334,7 @@ async def test_of_a_long_queue_no_more_is_held_than_there_is_a_choice(bench: Ben
     for n in range(10_000):
         body = one.body.replace(b'"uuid":"uuid-1"', b'"uuid":"uuid-%d"' % n)
         await bench.broker.publish(replace(one, body=body))
-    async with running(bench.worker(concurrency=2)):
+    async with running(bench.worker(concurrency=2, drain_s=0)):
         await bench.until(lambda: len(bench.running) == 2)
         await asyncio.sleep(0.05)
         assert bench.broker.unsettled(WORK) == 6
