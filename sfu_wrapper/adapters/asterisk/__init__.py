@@ -1,0 +1,1 @@
+"""Asterisk's ConfBridge over its manager interface (AMI)."""

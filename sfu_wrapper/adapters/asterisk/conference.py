@@ -1,0 +1,334 @@
+"""The audio of one room: its captures as recordings of one ConfBridge conference.
+
+A conference exists only while somebody is in it. A capture outlasts that: it is accepted while
+nobody is there, its file begins with the first who enters, ends with the last who leaves, and
+whoever enters later begins another. Only where somebody is said to speak (a published audio
+track) does the confirmation wait for the conference.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from sfu_wrapper.adapters.asterisk.ami import Ami
+from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
+from sfu_wrapper.adapters.asterisk.messages import Message
+from sfu_wrapper.adapters.asterisk.take import Outcome, Recorder, Take
+from sfu_wrapper.core.facts import (
+    CaptureChanged,
+    CaptureFailed,
+    CaptureLost,
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
+    PlaneFact,
+)
+from sfu_wrapper.core.requests import CloseMediaRoom, ResumeCapture, StartCapture, StopCapture
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.media import RawFile, Stream
+
+log = logging.getLogger(__name__)
+
+AWAY = "Asterisk cannot be reached"
+STRANGER = "the conference is recorded already, and not by this controller"
+STOPPED_ELSEWHERE = "somebody else stopped the recording at Asterisk"
+BUSY = "the recording before it has not ended yet"
+NOT_WRITTEN = "Asterisk does not write it any more"
+
+
+class Nudge(StrEnum):
+    """What happened at Asterisk that wants looking at, in turn with what is asked."""
+
+    BEGUN = "begun"  # somebody is in the conference
+    CEASED = "ceased"  # a recording has ended
+    LINK = "link"  # the link to Asterisk came or went
+
+
+Order = StartCapture | StopCapture | ResumeCapture | CloseMediaRoom | Nudge
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every conference works with. delay_ms: by how much its sound lags."""
+
+    ami: Ami
+    folder: Folder
+    delay_ms: int
+    now_ms: Callable[[], int]
+    say: Callable[[PlaneFact], Awaitable[None]]
+
+
+class Conference:
+    """One room's conference. Orders are carried out one after the other by ``run``."""
+
+    def __init__(self, desk: Desk, room: RoomUuid, name: ConfbridgeId) -> None:
+        self.room = room
+        self.name = name
+        self.over = False
+        self._desk = desk
+        self._recorder = Recorder(desk.ami, desk.folder, desk.now_ms)
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()  # the plane bounds it
+        self._capture: CaptureRef | None = None  # what is wanted
+        self._confirmed: CaptureStarted | None = None  # that it has begun, once it was said
+        self._audible = False
+        self._stopping = False
+        self._files: dict[CaptureRef, dict[str, RawFile]] = {}
+        self._stopped_ms: dict[CaptureRef, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many orders have not been carried out yet."""
+        return self._orders.qsize()
+
+    def put(self, order: Order) -> None:
+        """Have something carried out, after what was put before."""
+        self._orders.put_nowait(order)
+
+    def hear(self, message: Message) -> None:
+        """An event of this conference."""
+        self._recorder.hear(message)
+        if message.event == "ConfbridgeStart" and self._capture is not None:
+            self.put(Nudge.BEGUN)
+        elif message.event == "ConfbridgeStopRecord" and self._recorder.take is not None:
+            self.put(Nudge.CEASED)
+
+    async def run(self) -> None:
+        """Carry orders out until the room is closed."""
+        while not (self.over and self._orders.empty()):
+            order = await self._orders.get()
+            match order:
+                case StartCapture():
+                    await self._start(order)
+                case StopCapture(capture=capture):
+                    await self._stop(capture)
+                case ResumeCapture():
+                    await self._resume(order)
+                case CloseMediaRoom():
+                    await self._close()
+                case Nudge.BEGUN:
+                    await self._begin_if_wanted()
+                case Nudge.CEASED:
+                    await self._ceased()
+                case Nudge.LINK:
+                    await self._look()
+                case _:
+                    assert_never(order)
+
+    async def _start(self, request: StartCapture) -> None:
+        capture = request.capture
+        if capture == self._capture and self._confirmed is not None:
+            await self._say_started(self._confirmed)
+            return
+        if capture != self._capture and not await self._let_go():
+            await self._desk.say(CaptureFailed(capture, BUSY))
+            return
+        self._capture, self._confirmed, self._stopping = capture, None, False
+        self._audible = any(track.stream is Stream.AUDIO for track in request.tracks)
+        if not self._desk.ami.up:
+            await self._refuse(AWAY)
+        else:
+            await self._begin()
+
+    async def _begin_if_wanted(self) -> None:
+        unknown = self._recorder.take is None or self._recorder.take.recorded_ms is None
+        if self._capture is not None and unknown and not self._stopping and self._desk.ami.up:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Have the conference recorded for the capture that is wanted, if there is one yet."""
+        capture = self._capture
+        take = self._recorder.take or (self._new_take(capture) if capture is not None else None)
+        if capture is None or take is None:
+            await self._refuse(f"{self.name!r} cannot be part of a file name")
+            return
+        outcome = await self._recorder.record(self.name, take)
+        if outcome is Outcome.OTHERS and self._is_left_over(capture):
+            await self._recorder.stop_blindly(self.name)
+            outcome = await self._recorder.record(self.name, take)
+        match outcome:
+            case Outcome.RECORDING:
+                self._note(capture, take)
+                await self._say_progress(capture, take.recorded_ms or self._desk.now_ms())
+            case Outcome.NOBODY if self._confirmed is None and self._audible:
+                log.info("asterisk.nobodyThere", extra={"conference": self.name})
+            case Outcome.NOBODY:
+                if self._confirmed is None:
+                    await self._say_progress(capture, self._desk.now_ms())
+            case Outcome.OTHERS:
+                await self._refuse(STRANGER)
+            case Outcome.REFUSED:
+                await self._refuse(take.message)
+            case Outcome.UNKNOWN:
+                pass  # looked at again when the link is back, or when it is asked again
+            case _:
+                assert_never(outcome)
+
+    async def _ceased(self) -> None:
+        """Asterisk ended a recording that nobody here has stopped."""
+        take = self._recorder.take
+        if take is None or take.ceased_ms is None or self._stopping:
+            return
+        left = take.left
+        if not await self._recorder.end(self.name):
+            await self._look()
+            return
+        self._seal(take)
+        if left and self._capture is not None:
+            await self._desk.say(CaptureChanged(self._capture, self._files_of(self._capture)))
+        else:
+            await self._refuse(STOPPED_ELSEWHERE)
+
+    async def _look(self) -> None:
+        """Events may have been missed, or Asterisk may have died: see what the file says."""
+        take = self._recorder.take
+        if take is None or take.recorded_ms is None:
+            await self._begin_if_wanted()
+            return
+        fate = await self._desk.folder.fate(take.name)
+        if fate is Fate.WRITTEN:
+            return
+        self._recorder.take = None
+        if fate is Fate.WHOLE:
+            take.ceased_ms = take.ceased_ms or self._end_of(take)
+            self._seal(take)
+        else:
+            self._seal(take, self._desk.folder.written_ms(take.name) or None)
+        await self._refuse(NOT_WRITTEN)
+
+    async def _stop(self, capture: CaptureRef) -> None:
+        if capture != self._capture:
+            await self._stop_unknown(capture)
+            return
+        self._stopping = True
+        take = self._recorder.take
+        if not await self._recorder.end(self.name):
+            return  # not confirmed; whoever wants it asks again
+        if take is not None:
+            self._seal(take)
+        self._capture, self._confirmed, self._stopping = None, None, False
+        await self._say_stopped(capture)
+
+    async def _stop_unknown(self, capture: CaptureRef) -> None:
+        """One that has ended, or that an earlier controller began."""
+        unheard_of = capture not in self._files and self._capture is None
+        if unheard_of and await self._take_up(capture, ()):
+            await self._stop(capture)
+        else:
+            await self._say_stopped(capture)
+
+    async def _resume(self, request: ResumeCapture) -> None:
+        capture = request.capture
+        if capture != self._capture or self._confirmed is None:
+            await self._take_up(capture, request.files)
+        if capture == self._capture and self._confirmed is not None:
+            await self._say_started(self._confirmed)
+            return
+        files = self._files_of(capture)
+        stopped_ms = max((file.stopped_ms or 0 for file in files), default=0)
+        await self._desk.say(CaptureLost(capture, stopped_ms, files, NOT_WRITTEN))
+
+    async def _take_up(self, capture: CaptureRef, known: tuple[RawFile, ...]) -> bool:
+        """Find what an earlier controller left of a capture. True: it is written, and goes on."""
+        goes_on = False
+        folder = self._desk.folder
+        files = self._files.setdefault(capture, {})
+        files.update({file.filename: file for file in known})
+        # A name that was never stored: only what is written now is surely this conference's.
+        for name in folder.found(self.name, capture.segment)[-1:]:
+            if name not in files and await folder.fate(name) is Fate.WRITTEN:
+                files[name] = self._raw_file(name, folder.began_ms(name))
+        for name, file in tuple(files.items()):
+            if file.stopped_ms is not None:
+                continue
+            fate = await folder.fate(name)
+            if fate is Fate.WRITTEN:
+                self._capture, self._stopping = capture, False
+                self._recorder.take = Take(name, recorded_ms=file.started_ms)
+                self._confirmed = CaptureStarted(capture, file.started_ms)
+                goes_on = True
+            elif fate is Fate.MISSING:
+                del files[name]
+            else:
+                files[name] = replace(file, stopped_ms=folder.ended_ms(name, file.started_ms))
+        return goes_on
+
+    async def _close(self) -> None:
+        self.over = await self._let_go()
+
+    async def _let_go(self) -> bool:
+        """End what runs; whether it has ended."""
+        if self._capture is not None:
+            await self._stop(self._capture)
+        return self._capture is None
+
+    def _is_left_over(self, capture: CaptureRef) -> bool:
+        """Whether what is recorded there may be an earlier capture of ours, given up as lost."""
+        earlier = [ref for ref in self._files if ref != capture]
+        return bool(earlier) or bool(self._files_of(capture))
+
+    async def _refuse(self, message: str) -> None:
+        """The capture is not wanted any more, unless it is asked for again."""
+        capture, confirmed = self._capture, self._confirmed
+        self._capture, self._confirmed, self._stopping = None, None, False
+        if capture is None:
+            return
+        if confirmed is None:
+            await self._desk.say(CaptureFailed(capture, message))
+            return
+        files = self._files_of(capture)
+        stopped_ms = max((file.stopped_ms or 0 for file in files), default=0)
+        await self._desk.say(CaptureLost(capture, stopped_ms, files, message))
+
+    def _new_take(self, capture: CaptureRef) -> Take | None:
+        taken = {name for files in self._files.values() for name in files}
+        name = self._desk.folder.fresh_name(self.name, capture.segment, taken)
+        return Take(name) if name is not None else None
+
+    def _note(self, capture: CaptureRef, take: Take) -> None:
+        started_ms = take.recorded_ms or self._desk.now_ms()
+        self._files.setdefault(capture, {})[take.name] = self._raw_file(take.name, started_ms)
+        self._stopped_ms.pop(capture, None)
+
+    def _raw_file(self, name: str, started_ms: int) -> RawFile:
+        delay_ms = self._desk.delay_ms
+        return RawFile(name, Stream.AUDIO, started_ms, mixer="asterisk", delay_ms=delay_ms)
+
+    def _seal(self, take: Take, stopped_ms: int | None = None) -> None:
+        """Note when a file ended; one of a start that was never answered is noted as a whole."""
+        capture = self._capture
+        if capture is None:
+            return
+        files = self._files.setdefault(capture, {})
+        if take.name not in files:
+            if not self._desk.folder.holds(take.name):
+                return
+            self._note(capture, take)
+        file = files[take.name]
+        ended_ms = stopped_ms or take.ceased_ms or self._end_of(take)
+        files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
+
+    def _end_of(self, take: Take) -> int:
+        return self._desk.folder.ended_ms(take.name, take.recorded_ms or self._desk.now_ms())
+
+    def _files_of(self, capture: CaptureRef) -> tuple[RawFile, ...]:
+        return tuple(self._files.get(capture, {}).values())
+
+    async def _say_progress(self, capture: CaptureRef, started_ms: int) -> None:
+        """It has begun, or goes on in another file."""
+        if self._confirmed is None:
+            self._confirmed = CaptureStarted(capture, started_ms)
+            await self._say_started(self._confirmed)
+        else:
+            await self._desk.say(CaptureChanged(capture, self._files_of(capture)))
+
+    async def _say_started(self, confirmed: CaptureStarted) -> None:
+        await self._desk.say(replace(confirmed, files=self._files_of(confirmed.capture)))
+
+    async def _say_stopped(self, capture: CaptureRef) -> None:
+        files = self._files_of(capture)
+        last_ms = max((file.stopped_ms or 0 for file in files), default=0)
+        stopped_ms = self._stopped_ms.setdefault(capture, last_ms or self._desk.now_ms())
+        await self._desk.say(CaptureStopped(capture, stopped_ms, files))

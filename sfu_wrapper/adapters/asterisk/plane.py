@@ -1,0 +1,230 @@
+"""Asterisk's ConfBridge as the mixer: the audio half of a media plane, and the trunk's calls.
+
+Requests go to the room that they are about, which carries them out in turn (``conference``);
+events go to whoever they are about. Rooms do not wait for each other.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from sfu_wrapper.adapters.asterisk.ami import Ami, AmiSettings, Declined, LinkUp
+from sfu_wrapper.adapters.asterisk.conference import NOT_WRITTEN, Conference, Desk, Nudge
+from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.adapters.asterisk.messages import Message
+from sfu_wrapper.adapters.asterisk.trunkline import TrunkLine
+from sfu_wrapper.core.facts import (
+    CaptureFailed,
+    CaptureLost,
+    CaptureStopped,
+    PlaneBack,
+    PlaneFact,
+)
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PlaneRequest,
+    PublishTrack,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+    UnpublishTrack,
+)
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.trunk import CallNews
+
+log = logging.getLogger(__name__)
+
+_QUEUE: Final = 10_000
+_WAITING: Final = 1_000  # orders that one room lets wait
+_CLOSE_S: Final = 4.0
+_NO_VIDEO: Final = "Asterisk records audio only"
+
+
+@dataclass(frozen=True, slots=True)
+class AsteriskSettings:
+    """ami: how to log in. folder: of the mixes. delay_ms: by how much they lag behind the pictures.
+
+    trunk_context: of the dialplan, in which the trunk's calls are answered.
+    """
+
+    ami: AmiSettings
+    folder: Folder
+    delay_ms: int = 0
+    trunk_context: str = "from-trunk"
+
+
+class AsteriskPlane:
+    """A ``MediaPlane`` for audio, and a ``Trunk``."""
+
+    def __init__(self, settings: AsteriskSettings, clock: Clock) -> None:
+        self._ami = Ami(settings.ami)
+        self._line = TrunkLine(settings.trunk_context)
+        self._now_ms: Callable[[], int] = lambda: clock.now().wall_ms
+        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._desk = Desk(
+            self._ami, settings.folder, settings.delay_ms, self._now_ms, self._facts.put
+        )
+        self._rooms: dict[RoomUuid, Conference] = {}
+        self._emptied = asyncio.Event()
+        self._fresh: asyncio.Queue[Conference] = asyncio.Queue()  # at most one a room
+        self._calls: asyncio.Queue[CallNews | None] = asyncio.Queue(_QUEUE)
+        self._doomed: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
+        self._closed = asyncio.Event()
+
+    def is_there(self, medium: Medium) -> bool:
+        """See ``MediaPlane``."""
+        return self._ami.up
+
+    async def run(self) -> None:
+        """See ``MediaPlane``; returns once the plane is closed."""
+        async with asyncio.TaskGroup() as tasks:
+            work = [
+                tasks.create_task(self._ami.run()),
+                tasks.create_task(self._listen()),
+                tasks.create_task(self._hang_up_doomed()),
+                tasks.create_task(self._serve_rooms()),
+            ]
+            await self._closed.wait()
+            for task in work:
+                task.cancel()
+
+    def tell(self, request: PlaneRequest) -> None:
+        """See ``MediaPlane``."""
+        match request:
+            case OpenMediaRoom(room=room, confbridge_id=name):
+                self._conference(room, name)
+            case StartCapture() | StopCapture() | ResumeCapture():
+                self._order(request)
+            case CloseMediaRoom(room=room):
+                conference = self._living(room)
+                if conference is not None:
+                    conference.put(request)
+            case PublishTrack() | UnpublishTrack():
+                pass  # whoever is in the conference is heard
+            case _:
+                assert_never(request)
+
+    async def facts(self) -> AsyncIterator[PlaneFact]:
+        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        while not (self._closed.is_set() and self._facts.empty()):
+            fact = await self._facts.get()
+            if fact is not None:
+                yield fact
+
+    async def calls(self) -> AsyncIterator[CallNews]:
+        """See ``Trunk``; ends once the plane is closed."""
+        while not (self._closed.is_set() and self._calls.empty()):
+            news = await self._calls.get()
+            if news is not None:
+                yield news
+
+    def hang_up(self, call_id: str) -> None:
+        """See ``Trunk``. One that gets lost here is asked for again after the next loss of link."""
+        with suppress(asyncio.QueueFull):
+            self._doomed.put_nowait(call_id)
+
+    async def close(self) -> None:
+        """See ``MediaPlane``."""
+        for conference in tuple(self._rooms.values()):
+            conference.put(CloseMediaRoom(conference.room))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                while self._ami.up and self._rooms:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        self._closed.set()
+        for queue in (self._facts, self._calls):
+            with suppress(asyncio.QueueFull):
+                queue.put_nowait(None)
+
+    def _order(self, request: StartCapture | StopCapture | ResumeCapture) -> None:
+        """Hand it to its room, or answer at once where there is none to carry it out."""
+        capture = request.capture
+        if isinstance(request, StartCapture) and capture.medium is Medium.AUDIO:
+            conference: Conference | None = self._conference(capture.room, request.confbridge_id)
+        else:
+            conference = self._living(capture.room) if capture.medium is Medium.AUDIO else None
+        if conference is not None:
+            conference.put(request)
+            return
+        match request:
+            case StartCapture():
+                self._answer(CaptureFailed(capture, _NO_VIDEO))
+            case StopCapture():
+                self._answer(CaptureStopped(capture, self._now_ms(), ()))
+            case ResumeCapture(files=files):
+                last_ms = max((file.stopped_ms or 0 for file in files), default=0)
+                self._answer(CaptureLost(capture, last_ms, files, NOT_WRITTEN))
+            case _:
+                assert_never(request)
+
+    def _answer(self, fact: PlaneFact) -> None:
+        try:
+            self._facts.put_nowait(fact)
+        except asyncio.QueueFull:
+            raise Unavailable("nobody reads what Asterisk says") from None
+
+    def _living(self, room: RoomUuid) -> Conference | None:
+        conference = self._rooms.get(room)
+        if conference is None or conference.over:
+            return None
+        if conference.waiting >= _WAITING:
+            raise Unavailable("too much is asked of one room at Asterisk")
+        return conference
+
+    def _conference(self, room: RoomUuid, name: ConfbridgeId) -> Conference:
+        conference = self._living(room)
+        if conference is None:
+            conference = self._rooms[room] = Conference(self._desk, room, name)
+            self._fresh.put_nowait(conference)
+        return conference
+
+    async def _serve_rooms(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._serve(await self._fresh.get()))
+
+    async def _serve(self, conference: Conference) -> None:
+        try:
+            await conference.run()
+        finally:
+            if self._rooms.get(conference.room) is conference:
+                del self._rooms[conference.room]
+            self._emptied.set()
+
+    async def _listen(self) -> None:
+        async for news in self._ami.news():
+            if isinstance(news, Message):
+                await self._hear(news)
+                continue
+            for conference in tuple(self._rooms.values()):
+                conference.put(Nudge.LINK)
+            if isinstance(news, LinkUp):
+                await self._facts.put(PlaneBack(Medium.AUDIO))
+                for said in await self._line.listed(self._ami):
+                    await self._calls.put(said)
+
+    async def _hear(self, message: Message) -> None:
+        name = message.get("Conference").lower()  # as Asterisk compares them
+        for conference in tuple(self._rooms.values()) if name else ():
+            if conference.name.lower() == name:
+                conference.hear(message)
+        for said in self._line.hear(message):
+            await self._calls.put(said)
+
+    async def _hang_up_doomed(self) -> None:
+        while True:
+            channel = self._line.channel(await self._doomed.get())
+            if channel is None:
+                continue
+            try:
+                await self._ami.act("Hangup", ("Channel", channel))
+            except (Declined, Unavailable) as error:
+                log.warning("asterisk.notHungUp", extra={"error": error.detail})

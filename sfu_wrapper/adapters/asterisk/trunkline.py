@@ -1,0 +1,122 @@
+"""The legs of trunk calls: who arrived, who is in a conference, who left.
+
+The dialplan announces a call (UserEvent IncomingTrunkCall) before it puts it into its conference.
+After a time without a link Asterisk replays nothing, so the conferences are listed: a leg from the
+trunk's context that was never announced is taken for a call all the same.
+"""
+
+import logging
+from typing import Final
+
+from sfu_wrapper.adapters.asterisk.ami import Ami, Declined
+from sfu_wrapper.adapters.asterisk.folder import is_safe
+from sfu_wrapper.adapters.asterisk.messages import Message
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.ports.trunk import (
+    CallArrived,
+    CallEntered,
+    CallLeft,
+    CallNews,
+    CallsPresent,
+    TrunkCall,
+)
+
+log = logging.getLogger(__name__)
+
+_EVENT: Final = "IncomingTrunkCall"
+_LEGS: Final = 10_000  # announced calls that are remembered
+_NONE: Final = ("No active conferences.",)
+
+
+class TrunkLine:
+    """Bookkeeping of legs. context: of the dialplan, in which the trunk's calls are answered."""
+
+    def __init__(self, context: str) -> None:
+        self._context = context
+        self._calls: dict[str, TrunkCall] = {}
+        self._channels: dict[str, str] = {}
+
+    def hear(self, message: Message) -> tuple[CallNews, ...]:
+        """What an event says about calls."""
+        call_id = message.get("Uniqueid")
+        match message.event:
+            case "UserEvent" if message.get("UserEvent") == _EVENT:
+                return self._announced(message)
+            case "ConfbridgeJoin" if call_id in self._calls:
+                self._channels[call_id] = message.get("Channel")
+                return (CallEntered(call_id),)
+            case "ConfbridgeLeave" if call_id in self._calls:
+                self._calls.pop(call_id)
+                self._channels.pop(call_id, None)
+                return (CallLeft(call_id),)
+            case _:
+                return ()
+
+    async def listed(self, ami: Ami) -> tuple[CallNews, ...]:
+        """Who is there now. Nothing where it cannot be found out."""
+        try:
+            legs = await _legs(ami)
+        except (Declined, Unavailable) as error:
+            log.warning("asterisk.callsUnknown", extra={"error": error.detail})
+            return ()
+        present = {}
+        for leg in legs:
+            call_id = leg.get("Uniqueid")
+            if call_id in self._calls or leg.get("Context") == self._context:
+                call = self._calls.get(call_id) or _call(leg, leg.get("CallerIDNum"), "Exten")
+                if call is not None:
+                    present[call_id] = call
+                    self._channels[call_id] = leg.get("Channel")
+        self._calls = present
+        return (CallsPresent(tuple(present.values())),)
+
+    def channel(self, call_id: str) -> str | None:
+        """What Asterisk calls that leg; None where it is not in a conference."""
+        return self._channels.get(call_id)
+
+    def _announced(self, message: Message) -> tuple[CallNews, ...]:
+        call = _call(message, message.get("CallerNum") or message.get("CallerIDNum"), "Did")
+        if call is None:
+            extra = {"conference": message.get("ConferenceId"), "call": message.get("Uniqueid")}
+            log.warning("asterisk.callUnusable", extra=extra)
+            return ()
+        while len(self._calls) >= _LEGS:
+            self._calls.pop(next(iter(self._calls)))
+        self._calls[call.id] = call
+        return (CallArrived(call),)
+
+
+def _call(message: Message, caller: str, called: str) -> TrunkCall | None:
+    """None where its names are none that may stand in files and requests."""
+    call_id = message.get("Uniqueid")
+    conference = message.get("ConferenceId") or message.get("Conference")
+    if not is_safe(call_id) or not is_safe(conference):
+        return None
+    invited = message.get("Invite").replace(",", " ").split()
+    return TrunkCall(
+        id=call_id,
+        conference=ConfbridgeId(conference),
+        caller="" if caller == "<unknown>" else caller,
+        called=message.get(called),
+        room_id=message.get("RoomId") or None,
+        invited=tuple(invited) or None,
+    )
+
+
+async def _legs(ami: Ami) -> list[Message]:
+    """Everybody who is in a conference. Raises Declined, Unavailable."""
+    try:
+        rooms = await ami.act("ConfbridgeListRooms")
+    except Declined as declined:
+        if declined.detail in _NONE:
+            return []
+        raise
+    legs: list[Message] = []
+    for room in rooms.listed:
+        try:
+            answer = await ami.act("ConfbridgeList", ("Conference", room.get("Conference")))
+        except Declined:
+            continue  # it has just ended
+        legs.extend(answer.listed)
+    return legs

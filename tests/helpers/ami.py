@@ -1,0 +1,288 @@
+"""An Asterisk that is none: the manager interface alone, with the exact texts of a real one.
+
+Conferences exist while somebody is in them; what is recorded is a WAV file that grows and is whole
+once it is closed, as Asterisk leaves it. Nothing here is shared with what is tested.
+"""
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from sfu_wrapper.adapters.asterisk.ami import AmiSettings
+
+USER, SECRET = "sfu-wrapper", "s3cret"
+TICK_S = 0.05
+TICK_BYTES = 800  # 16,000 a second
+_EPOCH = 1_795_484_530
+
+Block = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Somebody in a conference."""
+
+    channel: str
+    unique_id: str
+    context: str = "internal"
+    exten: str = ""
+    number: str = "<unknown>"
+
+    def fields(self) -> Block:
+        """As events have it."""
+        return {
+            "Channel": self.channel,
+            "CallerIDNum": self.number,
+            "Context": self.context,
+            "Exten": self.exten,
+            "Uniqueid": self.unique_id,
+        }
+
+
+@dataclass(slots=True)
+class FakeAsterisk:
+    """Set an attribute to have something go wrong.
+
+    silent: actions that are not answered. denied: actions that the user may not do. writable: where
+    False, recordings are accepted and no file is made. mute: no events are sent.
+    """
+
+    folder: Path
+    silent: set[str] = field(default_factory=set)
+    denied: set[str] = field(default_factory=set)
+    writable: bool = True
+    mute: bool = False
+    secret: str = SECRET
+    banner: str = "Asterisk Call Manager/5.0.4"
+    asked: list[Block] = field(default_factory=list)
+    hung_up: list[str] = field(default_factory=list)
+    port: int = 0
+    _server: asyncio.Server | None = None
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _conferences: dict[str, dict[str, Leg]] = field(default_factory=dict)
+    _recording: dict[str, Path] = field(default_factory=dict)
+    _growth: asyncio.Task[None] | None = None
+    _ids: "count[int]" = field(default_factory=lambda: count(1))
+
+    @property
+    def settings(self) -> AmiSettings:
+        """How to log in."""
+        return AmiSettings("127.0.0.1", self.port, USER, SECRET, timeout_s=1.0, ping_s=0.2)
+
+    async def start(self) -> None:
+        """Listen, on the same port as before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._growth = asyncio.create_task(self._grow())
+
+    async def kill(self) -> None:
+        """SIGKILL: links break, conferences are gone, files stay as they are."""
+        if self._server is not None:
+            self._server.close()
+        self.drop()
+        self._conferences.clear()
+        self._recording.clear()
+        if self._growth is not None:
+            self._growth.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._growth
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def drop(self) -> None:
+        """The links break; calls go on."""
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    def enter(self, conference: str, leg: Leg | None = None) -> Leg:
+        """Somebody enters."""
+        number = next(self._ids)
+        leg = leg or Leg(f"PJSIP/phone-{number:08x}", f"{_EPOCH}.{number}")
+        legs = self._conferences.setdefault(conference, {})
+        if not legs:
+            self._say("ConfbridgeStart", conference)
+        legs[leg.unique_id] = leg
+        self._say("ConfbridgeJoin", conference, leg.fields())
+        return leg
+
+    def leave(self, conference: str, leg: Leg) -> None:
+        """Somebody leaves; the last one ends the conference and what is recorded of it."""
+        del self._conferences[conference][leg.unique_id]
+        self._say("ConfbridgeLeave", conference, leg.fields())
+        if not self._conferences[conference]:
+            del self._conferences[conference]
+            self._say("ConfbridgeEnd", conference)
+            self._cease(conference)
+
+    def announce(self, conference: str, leg: Leg, **fields: str) -> None:
+        """What the dialplan says of a trunk call before it is put through."""
+        event = {"Event": "UserEvent", "Privilege": "user,all", "UserEvent": "IncomingTrunkCall"}
+        self._send({**event, **leg.fields(), "ConferenceId": conference, **fields})
+
+    def stop_elsewhere(self, conference: str) -> None:
+        """Somebody else stops the recording."""
+        self._cease(conference)
+
+    def record_elsewhere(self, conference: str) -> None:
+        """Somebody else records the conference."""
+        self._begin(conference, self.folder / f"confbridge-{conference}-{_EPOCH}.wav")
+
+    def send(self, raw: bytes) -> None:
+        """Anything at all, to everybody."""
+        for writer in self._writers:
+            writer.write(raw)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{self.banner}\r\n".encode())
+        try:
+            while True:
+                block = (await reader.readuntil(b"\r\n\r\n")).decode()
+                action = dict(line.split(": ", 1) for line in block.strip().split("\r\n"))
+                self.asked.append(action)
+                if action["Action"] not in self.silent:
+                    self._answer(writer, action)
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def _answer(self, writer: asyncio.StreamWriter, action: Block) -> None:
+        name, conference = action["Action"], action.get("Conference", "")
+        if name in self.denied:
+            return self._reply(writer, action, "Error", "Permission denied")
+        match name:
+            case "Login":
+                self._login(writer, action)
+            case "Ping":
+                self._write(writer, {"Response": "Success", **_id(action), "Ping": "Pong"})
+            case "ConfbridgeStartRecord" | "ConfbridgeStopRecord":
+                error = self._objection(name, conference)
+                if error is not None:
+                    self._reply(writer, action, "Error", error)
+                elif name == "ConfbridgeStartRecord":
+                    self._reply(writer, action, "Success", "Conference Recording Started.")
+                    self._begin(conference, Path(action["RecordFile"]))
+                else:
+                    self._reply(writer, action, "Success", "Conference Recording Stopped.")
+                    self._cease(conference)
+            case "ConfbridgeListRooms" | "ConfbridgeList":
+                self._list(writer, action, conference)
+            case "Hangup":
+                self.hung_up.append(action["Channel"])
+                self._reply(writer, action, "Success", "Channel Hungup")
+            case _:
+                self._reply(writer, action, "Error", "Invalid/unknown command")
+        return None
+
+    def _login(self, writer: asyncio.StreamWriter, action: Block) -> None:
+        if (action.get("Username"), action.get("Secret")) != (USER, self.secret):
+            self._reply(writer, action, "Error", "Authentication failed")
+            writer.close()
+            return
+        self._reply(writer, action, "Success", "Authentication accepted")
+        self._writers.add(writer)
+
+    def _objection(self, name: str, conference: str) -> str | None:
+        if not self._conferences:
+            return "No active conferences."
+        if conference not in self._conferences:
+            return "No Conference by that name found."
+        recorded = conference in self._recording
+        if name == "ConfbridgeStartRecord":
+            return "Conference is already being recorded." if recorded else None
+        return None if recorded else "Internal error while stopping recording."
+
+    def _list(self, writer: asyncio.StreamWriter, action: Block, conference: str) -> None:
+        error = self._objection(action["Action"], conference) if conference else None
+        if not self._conferences or error in ("No Conference by that name found.",):
+            self._reply(writer, action, "Error", error or "No active conferences.")
+            return
+        start = {"Response": "Success", **_id(action), "EventList": "start", "Message": "follow"}
+        self._write(writer, start)
+        name = action["Action"]
+        if conference:
+            entries = [leg.fields() for leg in self._conferences[conference].values()]
+        else:
+            entries = [{"Conference": each} for each in self._conferences]
+        for entry in entries:
+            conferences = {"Conference": conference} if conference else {}
+            self._write(writer, {"Event": name, **_id(action), **conferences, **entry})
+        self._write(writer, {"Event": f"{name}Complete", **_id(action), "EventList": "Complete"})
+
+    def _begin(self, conference: str, file: Path) -> None:
+        self._say("ConfbridgeRecord", conference)
+        if not self.writable:
+            self._say("ConfbridgeStopRecord", conference)
+            return
+        self._recording[conference] = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as out:
+            out.write(_header(None))
+
+    def _cease(self, conference: str) -> None:
+        file = self._recording.pop(conference, None)
+        if file is None:
+            return
+        self._say("ConfbridgeStopRecord", conference)
+        # As on a real one, the file is whole only a moment later.
+        asyncio.get_running_loop().call_later(0.004, _finish, file)
+
+    async def _grow(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for file in self._recording.values():
+                with file.open("ab") as out:
+                    out.write(bytes(TICK_BYTES))
+
+    def _say(self, event: str, conference: str, fields: Block | None = None) -> None:
+        head = {"Event": event, "Privilege": "call,all", "Timestamp": f"{time.time():.6f}"}
+        self._send({**head, "Conference": conference, **(fields or {})})
+
+    def _send(self, fields: Block) -> None:
+        for writer in () if self.mute else tuple(self._writers):
+            self._write(writer, fields)
+
+    def _reply(self, writer: asyncio.StreamWriter, action: Block, kind: str, text: str) -> None:
+        self._write(writer, {"Response": kind, **_id(action), "Message": text})
+
+    def _write(self, writer: asyncio.StreamWriter, fields: Block) -> None:
+        lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+        writer.write(f"{lines}\r\n".encode())
+
+
+@asynccontextmanager
+async def asterisk(folder: Path) -> AsyncIterator[FakeAsterisk]:
+    """One that listens."""
+    fake = FakeAsterisk(folder)
+    await fake.start()
+    try:
+        yield fake
+    finally:
+        await fake.kill()
+
+
+def _id(action: Block) -> Block:
+    return {"ActionID": action["ActionID"]} if "ActionID" in action else {}
+
+
+def _header(sound_bytes: int | None) -> bytes:
+    """44 bytes; with sizes of 0 while the file is open (None)."""
+    riff = 0 if sound_bytes is None else sound_bytes + 36
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16)
+    return (
+        struct.pack("<4sI4s", b"RIFF", riff, b"WAVE")
+        + form
+        + struct.pack("<4sI", b"data", sound_bytes or 0)
+    )
+
+
+def _finish(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[:44] = _header(len(data) - 44)
+    file.write_bytes(data)

@@ -1,0 +1,163 @@
+"""A real Asterisk of the tests' own: on loopback, free ports, everything in a temporary folder.
+
+It comes from ``scripts/fetch-asterisk`` and runs with the files of ``config/asterisk``, in which
+only ports, the secret and folders are other ones.
+"""
+
+import asyncio
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.asterisk.ami import AmiSettings
+
+TOP = Path(__file__).parents[2]
+FETCHED = TOP / ".asterisk"
+NOT_FETCHED = "Asterisk is not there: scripts/fetch-asterisk could not fetch it"
+USER, SECRET = "sfu-wrapper", "s3cret-of-the-test"
+START_S = 30.0
+
+_TEST_CALLERS = """
+[tone]
+exten => _[0-9].,1,Answer()
+ same => n,Playtones(${EXTEN}/60000)
+ same => n,Wait(60)
+"""
+_FOLDERS = {
+    "astetcdir": "etc",
+    "astmoddir": "",
+    "astvarlibdir": "var",
+    "astdbdir": "var",
+    "astkeydir": "var",
+    "astdatadir": "",
+    "astagidir": "var",
+    "astspooldir": "spool",
+    "astrundir": "run",
+    "astlogdir": "log",
+}
+
+
+class AsteriskServer:
+    """One Asterisk. ``sip_port``: of the trunk. ``recordings``: where it writes."""
+
+    def __init__(self, folder: Path) -> None:
+        if not FETCHED.is_dir():
+            pytest.skip(NOT_FETCHED)
+        self._folder = folder
+        self.ami_port, self.sip_port = free_port(), free_port(socket.SOCK_DGRAM)
+        self.recordings = folder / "recordings"
+        self._process: subprocess.Popen[bytes] | None = None
+        for name in {*_FOLDERS.values(), "recordings"} - {""}:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._configure()
+
+    @property
+    def settings(self) -> AmiSettings:
+        """How to log in."""
+        return AmiSettings("127.0.0.1", self.ami_port, USER, SECRET, ping_s=1.0)
+
+    async def start(self) -> None:
+        """Start it; returns once its manager interface answers."""
+        self._spawn()
+        async with asyncio.timeout(START_S):
+            while not await _says(self.ami_port, b"Asterisk Call Manager"):
+                assert self._process is not None
+                assert self._process.poll() is None, self.log()
+                await asyncio.sleep(0.05)
+
+    def _spawn(self) -> None:
+        (libraries,) = (FETCHED / "lib").glob("*-linux-gnu*")
+        (loader,) = libraries.glob("ld-*.so")
+        paths = (libraries, FETCHED / "usr/lib" / libraries.name, FETCHED / "usr/lib")
+        program = FETCHED / "usr/sbin/asterisk"
+        with (self._folder / "log" / "console").open("ab") as console:
+            self._process = subprocess.Popen(
+                [
+                    loader,
+                    "--library-path",
+                    ":".join(map(str, paths)),
+                    program,
+                    "-f",
+                    "-C",
+                    self._folder / "etc" / "asterisk.conf",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(START_S)
+            self._process = None
+
+    def stop(self) -> None:
+        """End it properly."""
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(START_S / 3)
+        self.kill()
+
+    def log(self) -> str:
+        """What it has said."""
+        return (self._folder / "log" / "console").read_text("utf-8", "replace")
+
+    def _configure(self) -> None:
+        etc = self._folder / "etc"
+        changes = {
+            "manager.conf": [("port = 5038", f"port = {self.ami_port}"), ("change-me", SECRET)],
+            "pjsip.conf": [("127.0.0.1:5060", f"127.0.0.1:{self.sip_port}")],
+        }
+        for example in (TOP / "config" / "asterisk").glob("*.conf"):
+            text = example.read_text("utf-8")
+            for before, after in changes.get(example.name, ()):
+                assert before in text
+                text = text.replace(before, after)
+            (etc / example.name).write_text(text, "utf-8")
+        with (etc / "extensions.conf").open("a", encoding="utf-8") as extensions:
+            extensions.write(_TEST_CALLERS)
+        _allow_originate(etc / "manager.conf")
+        modules = FETCHED / "usr/lib/asterisk/modules"
+        inside = {"astmoddir": modules, "astdatadir": FETCHED / "usr/share/asterisk"}
+        lines = [
+            f"{key} => {inside.get(key, self._folder / name)}" for key, name in _FOLDERS.items()
+        ]
+        text = "\n".join(("[directories]", *lines, ""))
+        (etc / "asterisk.conf").write_text(text, "utf-8")
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of the loopback interface that nobody uses now."""
+    with socket.socket(type=kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _allow_originate(manager: Path) -> None:
+    """The test has callers of its own made."""
+    text = manager.read_text("utf-8")
+    before = "write = system,call,reporting"
+    assert before in text
+    manager.write_text(text.replace(before, f"{before},originate"), "utf-8")
+
+
+async def _says(port: int, greeting: bytes) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
+        async with asyncio.timeout(1):
+            return (await reader.read(100)).startswith(greeting)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
