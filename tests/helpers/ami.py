@@ -132,6 +132,12 @@ class FakeAsterisk:
         """Somebody else records the conference."""
         self._begin(conference, self.folder / f"confbridge-{conference}-{_EPOCH}.wav")
 
+    def begin_in_silence(self, conference: str, file: Path) -> None:
+        """A recording begins, and nobody hears of it."""
+        mute, self.mute = self.mute, True
+        self._begin(conference, file)
+        self.mute = mute
+
     def send(self, raw: bytes) -> None:
         """Anything at all, to everybody."""
         for writer in self._writers:
@@ -153,7 +159,7 @@ class FakeAsterisk:
             writer.close()
 
     def _answer(self, writer: asyncio.StreamWriter, action: Block) -> None:
-        name, conference = action["Action"], action.get("Conference", "")
+        name, conference = action["Action"], self._known_as(action.get("Conference", ""))
         if name in self.denied:
             return self._reply(writer, action, "Error", "Permission denied")
         match name:
@@ -179,6 +185,11 @@ class FakeAsterisk:
             case _:
                 self._reply(writer, action, "Error", "Invalid/unknown command")
         return None
+
+    def _known_as(self, conference: str) -> str:
+        """Names are matched in any case."""
+        same = (name for name in self._conferences if name.lower() == conference.lower())
+        return next(same, conference)
 
     def _login(self, writer: asyncio.StreamWriter, action: Block) -> None:
         if (action.get("Username"), action.get("Secret")) != (USER, self.secret):

@@ -6,6 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from sfu_wrapper.adapters.asterisk.ami import AmiSettings
+from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
+from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.core.facts import (
@@ -45,7 +49,12 @@ def voice(user: str) -> Track:
 
 def start(capture: CaptureRef, *tracks: Track) -> StartCapture:
     """Begin to write, with these tracks published."""
-    return StartCapture(capture, BRIDGE, tracks)
+    return StartCapture(capture, bridge_of(capture.room), tracks)
+
+
+def bridge_of(room: RoomUuid) -> ConfbridgeId:
+    """The conference of a room: each has its own."""
+    return BRIDGE if room == ROOM else ConfbridgeId(f"bridge-of-{room}")
 
 
 def tell_often(plane: MediaPlane, request: PlaneRequest) -> None:
@@ -105,6 +114,12 @@ def simulated(folder: Path, faults: str = "") -> SimulatedPlane:
     return SimulatedPlane(
         folder / "raw", folder / "audio", token=TOKEN, faults=Faults.parse(faults)
     )
+
+
+def asterisk_plane(ami: AmiSettings, audio: Path, *, delay_ms: int = 0) -> AsteriskPlane:
+    """The mixer alone, writing to a folder that both sides see under one name."""
+    folder = Folder(audio, str(audio))
+    return AsteriskPlane(AsteriskSettings(ami, folder, delay_ms=delay_ms), SystemClock())
 
 
 def on_disk(folder: Path, file: RawFile) -> Path:

@@ -1,0 +1,458 @@
+"""The mixer Asterisk: what it says and does not mean, and what becomes of a capture when it dies.
+
+Against a server of our own that speaks the exact texts of a real one (``tests.helpers.ami``).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.asterisk.conference import (
+    AWAY,
+    NOT_WRITTEN,
+    STOPPED_ELSEWHERE,
+    STRANGER,
+)
+from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane
+from sfu_wrapper.core.facts import (
+    CaptureChanged,
+    CaptureFailed,
+    CaptureLost,
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
+    PlaneBack,
+)
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+)
+from sfu_wrapper.formats.wav import parse
+from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.model.ids import ConfbridgeId, SegmentNo
+from sfu_wrapper.model.media import Medium, RawFile, Stream
+from sfu_wrapper.ports.trunk import CallArrived, CallEntered, CallLeft, CallsPresent, TrunkCall
+from tests.helpers.ami import FakeAsterisk, Leg, asterisk
+from tests.helpers.gatewaylive import until
+from tests.helpers.planes import (
+    AUDIO,
+    BRIDGE,
+    ROOM,
+    VIDEO,
+    Bench,
+    asterisk_plane,
+    running,
+    start,
+    voice,
+)
+
+SECOND = CaptureRef(ROOM, SegmentNo(2), Medium.AUDIO)
+PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456", "34600111222")
+
+
+@dataclass(slots=True)
+class World:
+    """An Asterisk and a plane that is connected to it."""
+
+    server: FakeAsterisk
+    bench: Bench
+    plane: AsteriskPlane
+    folder: Path
+
+    def path(self, file: RawFile) -> Path:
+        return self.folder / file.filename
+
+
+@asynccontextmanager
+async def connected(
+    server: FakeAsterisk, folder: Path, *, delay_ms: int = 0
+) -> AsyncIterator[World]:
+    plane = asterisk_plane(server.settings, folder, delay_ms=delay_ms)
+    async with running(plane) as bench:
+        await bench.until(PlaneBack)
+        yield World(server, bench, plane, folder)
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with asterisk(tmp_path) as server, connected(server, tmp_path, delay_ms=120) as world:
+        yield world
+
+
+async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:
+    here.server.enter(BRIDGE)
+    started = await here.bench.start(AUDIO, voice("alice"))
+    here.bench.tell(StopCapture(AUDIO))
+    stopped = await here.bench.until(CaptureStopped)
+
+    (file,) = stopped.files
+    assert file.filename == "recording-bridge-1-1.wav"
+    assert (file.mixer, file.delay_ms) == ("asterisk", 120)
+    assert file.started_ms == started.started_ms
+    assert file.stopped_ms == stopped.stopped_ms
+    wav = parse(here.path(file).read_bytes())
+    assert wav is not None
+    assert wav.truthful
+
+
+async def test_a_file_that_is_there_already_is_never_appended_to(here: World) -> None:
+    (here.folder / "recording-bridge-1-1.wav").write_bytes(b"another call's")
+    here.server.enter(BRIDGE)
+    started = await here.bench.start(AUDIO)
+
+    assert [file.filename for file in started.files] == ["recording-bridge-1-1.2.wav"]
+    assert (here.folder / "recording-bridge-1-1.wav").read_bytes() == b"another call's"
+
+
+async def test_while_nobody_is_there_and_nobody_speaks_a_start_is_accepted(here: World) -> None:
+    started = await here.bench.start(AUDIO)
+    here.server.enter(BRIDGE)
+    changed = await here.bench.until(CaptureChanged)
+
+    assert started.files == ()
+    assert [file.stopped_ms for file in changed.files] == [None]
+
+
+async def test_where_somebody_is_to_be_heard_the_first_who_enters_is_waited_for(
+    here: World,
+) -> None:
+    here.bench.tell(start(AUDIO, voice("alice")))
+    await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
+    here.server.enter("another")
+    here.server.enter(BRIDGE)
+    started = await here.bench.next()
+
+    assert isinstance(started, CaptureStarted)
+    assert len(started.files) == 1
+
+
+async def test_a_start_that_is_given_up_while_nobody_is_there_records_nothing(
+    here: World,
+) -> None:
+    here.bench.tell(start(AUDIO, voice("alice")), StopCapture(AUDIO))
+    stopped = await here.bench.until(CaptureStopped)
+    here.server.enter(BRIDGE)
+    here.bench.tell(StopCapture(SECOND))
+    await here.bench.until(CaptureStopped, SECOND)
+
+    assert stopped.files == ()
+    assert _asked(here.server, "ConfbridgeStartRecord") == 1
+
+
+async def test_the_last_who_leaves_ends_a_file_and_who_enters_later_begins_another(
+    here: World,
+) -> None:
+    leg = here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.leave(BRIDGE, leg)
+    ended = await here.bench.until(CaptureChanged)
+    here.server.enter(BRIDGE)
+    again = await here.bench.until(CaptureChanged)
+    here.bench.tell(StopCapture(AUDIO))
+    stopped = await here.bench.until(CaptureStopped)
+
+    assert [file.stopped_ms is None for file in ended.files] == [False]
+    assert [file.stopped_ms is None for file in again.files] == [False, True]
+    assert [file.filename for file in stopped.files] == [
+        "recording-bridge-1-1.wav",
+        "recording-bridge-1-1.2.wav",
+    ]
+
+
+async def test_a_recording_that_somebody_else_stops_is_lost(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.stop_elsewhere(BRIDGE)
+    lost = await here.bench.until(CaptureLost)
+    again = await here.bench.start(AUDIO)
+
+    assert lost.message == STOPPED_ELSEWHERE
+    assert lost.files[0].stopped_ms == lost.stopped_ms
+    assert [file.stopped_ms is None for file in again.files] == [False, True]
+
+
+async def test_a_conference_that_is_recorded_already_is_left_alone(here: World) -> None:
+    here.server.enter(BRIDGE)
+    here.server.record_elsewhere(BRIDGE)
+    here.bench.tell(start(AUDIO))
+    failed = await here.bench.until(CaptureFailed)
+
+    assert failed.message == STRANGER
+    assert _asked(here.server, "ConfbridgeStopRecord") == 0
+
+
+async def test_success_without_a_file_is_a_failure(here: World) -> None:
+    here.server.enter(BRIDGE)
+    here.server.writable = False
+    here.bench.tell(start(AUDIO))
+    failed = await here.bench.until(CaptureFailed)
+
+    assert "recording-bridge-1-1.wav is not there" in failed.message
+
+
+async def test_success_without_an_event_is_a_failure(here: World) -> None:
+    here.server.enter(BRIDGE)
+    here.server.mute = True
+    here.bench.tell(start(AUDIO))
+    failed = await here.bench.until(CaptureFailed)
+
+    assert "manager.conf" in failed.message
+    assert _asked(here.server, "ConfbridgeStopRecord") == 1
+
+
+async def test_a_user_that_may_not_record_is_told_so(here: World) -> None:
+    here.server.enter(BRIDGE)
+    here.server.denied = {"ConfbridgeStartRecord"}
+    here.bench.tell(start(AUDIO))
+
+    assert (await here.bench.until(CaptureFailed)).message == "Asterisk refused: Permission denied"
+
+
+async def test_a_name_that_could_leave_the_folder_is_refused(here: World) -> None:
+    here.bench.tell(StartCapture(AUDIO, ConfbridgeId("../x,,touch y"), ()))
+
+    assert "cannot be part of a file name" in (await here.bench.until(CaptureFailed)).message
+    assert _asked(here.server, "ConfbridgeStartRecord") == 0
+
+
+async def test_video_is_none_of_its_business(here: World) -> None:
+    here.bench.tell(start(VIDEO))
+
+    assert (await here.bench.until(CaptureFailed)).capture == VIDEO
+
+
+async def test_conferences_are_told_apart_without_regard_to_case(here: World) -> None:
+    here.server.enter("Bridge-1")
+    started = await here.bench.start(AUDIO, voice("alice"))
+
+    assert len(started.files) == 1
+
+
+async def test_a_stop_that_is_not_answered_is_not_confirmed(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.silent = {"ConfbridgeStopRecord"}
+    here.bench.tell(StopCapture(AUDIO))
+    await until(lambda: _asked(here.server, "ConfbridgeStopRecord") == 1)
+    await asyncio.sleep(0)
+    here.server.silent = set()
+    here.bench.tell(StopCapture(AUDIO))
+    stopped = await here.bench.next()
+
+    assert isinstance(stopped, CaptureStopped)
+    assert len(stopped.files) == 1
+
+
+async def test_a_recording_that_ended_unheard_is_stopped_all_the_same(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.mute = True
+    here.server.stop_elsewhere(BRIDGE)
+    here.bench.tell(StopCapture(AUDIO))
+    stopped = await here.bench.until(CaptureStopped)
+
+    assert stopped.files[0].stopped_ms is not None
+
+
+async def test_a_loss_of_the_link_alone_costs_nothing(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.drop()
+    await here.bench.until(PlaneBack)
+    here.bench.tell(StopCapture(AUDIO))
+    fact = await here.bench.next()
+
+    assert isinstance(fact, CaptureStopped)
+    assert len(fact.files) == 1
+
+
+async def test_a_start_whose_answer_was_lost_is_found_again(here: World) -> None:
+    here.server.enter(BRIDGE)
+    here.server.silent = {"ConfbridgeStartRecord"}
+    here.bench.tell(start(AUDIO))
+    await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
+    here.server.begin_in_silence(BRIDGE, here.folder / "recording-bridge-1-1.wav")
+    here.server.silent = set()
+    here.server.drop()
+    started = await here.bench.until(CaptureStarted)
+
+    assert [file.filename for file in started.files] == ["recording-bridge-1-1.wav"]
+
+
+async def test_an_asterisk_that_is_killed_loses_what_it_recorded(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    await here.server.kill()
+    lost = await here.bench.until(CaptureLost)
+
+    assert lost.message == NOT_WRITTEN
+    assert lost.files[0].filename == "recording-bridge-1-1.wav"
+    assert lost.stopped_ms == lost.files[0].stopped_ms
+    assert not here.plane.is_there(Medium.AUDIO)
+
+
+async def test_while_asterisk_is_away_a_start_is_refused_and_its_return_is_told(
+    here: World,
+) -> None:
+    await here.server.kill()
+    await until(lambda: not here.plane.is_there(Medium.AUDIO))
+    here.bench.tell(start(AUDIO))
+    failed = await here.bench.until(CaptureFailed)
+    await here.server.start()
+
+    assert failed.message == AWAY
+    assert (await here.bench.until(PlaneBack)).medium is Medium.AUDIO
+
+
+async def test_a_restarted_controller_goes_on_with_what_is_written(tmp_path: Path) -> None:
+    async with asterisk(tmp_path) as server:
+        server.enter(BRIDGE)
+        known = _growing(server, tmp_path)
+        async with connected(server, tmp_path) as after:
+            after.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+            resumed = await after.bench.until(CaptureStarted)
+            after.bench.tell(StopCapture(AUDIO))
+            stopped = await after.bench.until(CaptureStopped)
+
+    assert resumed.files == (known,)
+    assert [file.filename for file in stopped.files] == [known.filename]
+
+
+async def test_a_file_that_was_begun_just_before_a_crash_is_found(tmp_path: Path) -> None:
+    async with asterisk(tmp_path) as server:
+        server.enter(BRIDGE)
+        known = _growing(server, tmp_path)
+        async with connected(server, tmp_path) as after:
+            after.bench.tell(OpenMediaRoom(ROOM, BRIDGE), StopCapture(AUDIO))
+            stopped = await after.bench.until(CaptureStopped)
+
+    assert [file.filename for file in stopped.files] == [known.filename]
+
+
+async def test_a_file_that_was_closed_meanwhile_ends_with_its_sound(here: World) -> None:
+    leg = here.server.enter(BRIDGE)
+    known = _growing(here.server, here.folder)
+    here.server.leave(BRIDGE, leg)
+    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+    lost = await here.bench.until(CaptureLost)
+
+    (file,) = lost.files
+    assert file.stopped_ms == known.started_ms == lost.stopped_ms
+
+
+async def test_an_old_recording_of_the_same_conference_is_not_taken_for_this_one(
+    here: World,
+) -> None:
+    (here.folder / "recording-bridge-1-1.wav").write_bytes(b"another call's")
+    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, ()))
+
+    assert (await here.bench.until(CaptureLost)).files == ()
+
+
+async def test_a_room_that_is_closed_is_forgotten_once_it_has_stopped(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.bench.tell(CloseMediaRoom(ROOM), StopCapture(AUDIO))
+    stopped = [await here.bench.until(CaptureStopped), await here.bench.until(CaptureStopped)]
+    await until(lambda: not here.plane._rooms)
+
+    assert len(stopped[0].files) == 1
+
+
+@pytest.mark.parametrize("theirs", ["mixes", "/mixes,,touch x", "/mixes/../etc", "/a\r\nb"])
+def test_a_folder_that_asterisk_would_misread_is_refused(theirs: str) -> None:
+    with pytest.raises(Misconfigured, match="recordingsFolder"):
+        Folder(None, theirs)
+
+
+async def test_where_the_folder_cannot_be_seen_asterisk_is_believed(tmp_path: Path) -> None:
+    folder = Folder(None, "/there")
+
+    assert folder.record_file("a.wav") == "/there/a.wav"
+    assert await folder.appears("a.wav", 0)
+    assert await folder.becomes_whole("a.wav", 0)
+    assert (folder.written_ms("a.wav"), folder.found(BRIDGE, SegmentNo(1))) == (0, ())
+
+
+async def test_a_trunk_call_is_told_from_its_announcement_to_its_end(here: World) -> None:
+    calls = here.plane.calls()
+    assert await anext(calls) == CallsPresent(())
+    here.server.announce("pstn-1", PHONE, CallerNum="+34 600", Did="34900", RoomId="sales")
+    here.server.enter("pstn-1", PHONE)
+    here.server.enter("pstn-1")
+    here.server.leave("pstn-1", PHONE)
+
+    call = TrunkCall(PHONE.unique_id, ConfbridgeId("pstn-1"), "+34 600", "34900", "sales")
+    assert [await anext(calls) for _ in range(3)] == [
+        CallArrived(call),
+        CallEntered(call.id),
+        CallLeft(call.id),
+    ]
+
+
+async def test_an_announcement_may_name_who_is_invited(here: World) -> None:
+    calls = here.plane.calls()
+    await anext(calls)
+    here.server.announce("pstn-1", PHONE, Invite="alice, bob carol")
+    arrived = await anext(calls)
+
+    assert isinstance(arrived, CallArrived)
+    assert arrived.call.invited == ("alice", "bob", "carol")
+    assert arrived.call.caller == PHONE.number
+
+
+async def test_a_call_whose_conference_cannot_be_named_is_not_taken(
+    here: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.server.announce("../x", PHONE)
+    await until(lambda: any(r.message == "asterisk.callUnusable" for r in caplog.records))
+
+
+async def test_calls_that_came_while_nobody_listened_are_found(tmp_path: Path) -> None:
+    async with asterisk(tmp_path) as server:
+        server.enter("pstn-1", PHONE)
+        server.enter("pstn-1")
+        async with connected(server, tmp_path) as world:
+            present = await anext(world.plane.calls())
+
+    call = TrunkCall(PHONE.unique_id, ConfbridgeId("pstn-1"), PHONE.number, PHONE.exten)
+    assert present == CallsPresent((call,))
+
+
+async def test_where_conferences_may_not_be_listed_nothing_is_said_of_calls(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asterisk(tmp_path) as server:
+        server.denied = {"ConfbridgeListRooms"}
+        async with connected(server, tmp_path):
+            await until(lambda: any(r.message == "asterisk.callsUnknown" for r in caplog.records))
+
+
+async def test_a_call_can_be_hung_up(here: World) -> None:
+    calls = here.plane.calls()
+    here.server.announce("pstn-1", PHONE)
+    here.server.enter("pstn-1", PHONE)
+    while not isinstance(await anext(calls), CallEntered):
+        pass
+    here.plane.hang_up("unheard.of")
+    here.plane.hang_up(PHONE.unique_id)
+    await until(lambda: here.server.hung_up == [PHONE.channel])
+
+
+def _asked(server: FakeAsterisk, action: str) -> int:
+    return sum(asked["Action"] == action for asked in server.asked)
+
+
+def _growing(server: FakeAsterisk, folder: Path) -> RawFile:
+    """What a controller that died had begun."""
+    name = "recording-bridge-1-1.wav"
+    server.begin_in_silence(BRIDGE, folder / name)
+    return RawFile(name, Stream.AUDIO, started_ms=1_795_484_530_000, mixer="asterisk")
