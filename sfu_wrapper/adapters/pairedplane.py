@@ -35,6 +35,11 @@ class PairedPlane:
         self._planes = {Medium.VIDEO: video, Medium.AUDIO: audio}
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
 
+    @property
+    def audio(self) -> MediaPlane:
+        """The mixer."""
+        return self._planes[Medium.AUDIO]
+
     def is_there(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
         return self._planes[medium].is_there(medium)

@@ -19,6 +19,8 @@ from sfu_wrapper.gateway.rest.server import serve_http
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.observe.health import KEYS, Health
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.broker import Broker
@@ -26,10 +28,12 @@ from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
+from sfu_wrapper.ports.trunk import Trunk
 from sfu_wrapper.service.housekeeping import Housekeeper, Monitor
 from sfu_wrapper.service.outbox import Relay
 from sfu_wrapper.service.permissions import Permissions
 from sfu_wrapper.service.rooms import Rooms
+from sfu_wrapper.service.trunk import TrunkDesk
 
 DRAIN_S = 10.0  # for the media plane to close the files of what runs
 FLUSH_S = 5.0  # for the broker to confirm; what it does not stays in the outbox
@@ -49,6 +53,7 @@ class Parts:
     plane: MediaPlane
     clock: Clock
     browsers: BrowserMedia | None = None
+    trunk: Trunk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +123,9 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
     work = (
         parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices, inside.keys
     )  # fmt: skip
-    beside = () if parts.browsers is None else (parts.browsers,)
-    async with _together(*(each.run() for each in (*work, *beside))):
+    browsers, desk = parts.browsers, _trunk_desk(settings, parts, inside.rooms)
+    beside = [each.run() for each in (browsers, desk) if each is not None]
+    async with _together(*(each.run() for each in work), *beside):
         try:
             await inside.keys.settled()
             async with _doors(settings, parts, inside) as running:
@@ -131,6 +137,16 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
         finally:
             inside.rooms.close()
             await parts.plane.close()
+
+
+def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkDesk | None:
+    """Who makes rooms of incoming calls, as the room service that is configured."""
+    domain = settings.asterisk.trunk_domain
+    if parts.trunk is None or domain is None:
+        return None
+    user = UserId(settings.asterisk.trunk_service)
+    identity = Identity(DomainId(domain), user, frozenset({Role.SERVICE}))
+    return TrunkDesk(parts.trunk, rooms, rooms.reader.created_by, identity)
 
 
 @asynccontextmanager

@@ -2,6 +2,9 @@
 
 import secrets
 
+from sfu_wrapper.adapters.asterisk.ami import AmiSettings
+from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
 from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.noplane import NoPlane
@@ -13,6 +16,7 @@ from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.trunk import Trunk
 
 
 def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
@@ -37,6 +41,25 @@ def browser_media(settings: Settings) -> BrowserMedia | None:
     return JanusBrowsers(address, mixes=settings.media.mixer == "audiobridge")
 
 
+def trunk_of(plane: MediaPlane, settings: Settings) -> Trunk | None:
+    """Where incoming calls come from; None where nobody makes rooms of them."""
+    mixer = plane.audio if isinstance(plane, PairedPlane) else plane
+    wanted = settings.asterisk.trunk_domain is not None
+    return mixer if wanted and isinstance(mixer, AsteriskPlane) else None
+
+
+def asterisk_settings(settings: Settings) -> AsteriskSettings:
+    """How to reach Asterisk, and where its files are."""
+    ours, audio = settings.asterisk, settings.recording.audio_path.absolute()
+    secret = ours.secret.get_secret_value() if ours.secret is not None else ""
+    return AsteriskSettings(
+        AmiSettings(ours.host, ours.port, ours.user, secret),
+        Folder(audio if ours.folder_shared else None, ours.audio_path or str(audio)),
+        delay_ms=ours.delay_ms,
+        trunk_context=ours.trunk_context if ours.trunk_domain is not None else None,
+    )
+
+
 def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:
     match name:
         case "none":
@@ -49,5 +72,7 @@ def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:
                 token=secrets.token_hex(4),
                 faults=Faults.parse(settings.media.simulated_faults or ""),
             )
+        case "asterisk":
+            return AsteriskPlane(asterisk_settings(settings), clock)
         case _:
             raise Misconfigured(f"media: this version does not drive {name}")

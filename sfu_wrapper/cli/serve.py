@@ -9,7 +9,7 @@ from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.cli.parts import open_broker, open_store
-from sfu_wrapper.cli.planes import browser_media, media_plane
+from sfu_wrapper.cli.planes import browser_media, media_plane, trunk_of
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.config.settings import Settings
 
@@ -37,7 +37,8 @@ async def _serve(settings: Settings) -> int:
     with open_store(settings) as store:
         async with open_broker(settings) as broker:
             plane = media_plane(settings, clock)
-            parts = Parts(store, broker, plane, clock, browser_media(settings))
+            beside = browser_media(settings), trunk_of(plane, settings)
+            parts = Parts(store, broker, plane, clock, *beside)
             async with controller(settings, parts):
                 await stop_requested()
     return common.DONE

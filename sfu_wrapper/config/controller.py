@@ -66,6 +66,23 @@ def _jwks_url(value: str) -> str:
     return value
 
 
+def _one_line(value: str) -> str:
+    if not re.fullmatch(r"[^\r\n\0]+", value):
+        raise ValueError("must be one line")
+    return value
+
+
+def _asterisk_folder(value: str) -> str:
+    """Asterisk takes ``file,options,command`` for a file, and carries the command out."""
+    if not re.fullmatch(r"/[^,\r\n\0]*", value) or ".." in value.split("/"):
+        raise ValueError("must be an absolute path without commas and without ..")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Name = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._@+:-]{1,128}\z")]
+
+
 class Rooms(Section):
     """``[rooms]``: the life of rooms, and who is recorded without any permission."""
 
@@ -236,6 +253,33 @@ class Janus(Section):
     )
     delay_ms: Annotated[int, Field(ge=0, le=2000)] = Field(
         120, description="ms by which the mix lags behind the pictures"
+    )
+
+
+class Asterisk(Section):
+    """``[asterisk]``: the server of ``media.mixer = "asterisk"``, over its manager interface."""
+
+    host: Text = Field("127.0.0.1", description="address of its manager interface (AMI)")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(5038, description="port of it")
+    user: Line = Field("sfu-wrapper", description="user of manager.conf")
+    secret: Secret | None = Field(None, description="its secret")
+    audio_path: Annotated[str, AfterValidator(_asterisk_folder)] | None = Field(
+        None, description="audio_path as Asterisk sees it; unset: the same path"
+    )
+    folder_shared: bool = Field(
+        True, description="whether the controller sees the files in audio_path, to check them"
+    )
+    delay_ms: Annotated[int, Field(ge=0, le=2000)] = Field(
+        0, description="ms by which the mix lags behind the pictures"
+    )
+    trunk_domain: Name | None = Field(
+        None, description="domain of incoming calls; unset: no rooms are made of them"
+    )
+    trunk_service: Name = Field(
+        "trunk", description="user id of the room service that hears of their rooms"
+    )
+    trunk_context: Line = Field(
+        "from-trunk", description="context of the dialplan in which they are answered"
     )
 
 

@@ -30,6 +30,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     yield from _auth_conflicts(settings)
     yield from _queue_conflicts(settings)
     yield from _janus_conflicts(settings)
+    yield from _asterisk_conflicts(settings)
     recording, websocket, trunk = settings.recording, settings.websocket, settings.trunk
     if recording.should_encrypt and recording.encryption_mail is None:
         yield Conflict(("encryption_mail", "should_encrypt"), "required with should_encrypt")
@@ -82,6 +83,12 @@ def _auth_conflicts(settings: Settings) -> Iterator[Conflict]:
     elif names and any((name == "HS256") != bool(auth.secret) for name in auth.algorithms):
         text = "HS256 goes with secret and with nothing else"
         yield Conflict(("auth.algorithms", *names), text)
+
+
+def _asterisk_conflicts(settings: Settings) -> Iterator[Conflict]:
+    if settings.media.mixer == "asterisk" and settings.asterisk.secret is None:
+        text = "required with media.mixer = asterisk"
+        yield Conflict(("asterisk.secret", "media.mixer"), text)
 
 
 def _janus_conflicts(settings: Settings) -> Iterator[Conflict]:

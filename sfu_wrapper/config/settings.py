@@ -7,6 +7,7 @@ keys stand at the top level, as ``recording.toml`` has them.
 from pydantic import Field
 
 from sfu_wrapper.config.controller import (
+    Asterisk,
     Auth,
     Http,
     Janus,
@@ -40,6 +41,7 @@ class Settings(Section):
     store: Store = Store()
     media: MediaPlane = MediaPlane()
     janus: Janus = Janus()
+    asterisk: Asterisk = Asterisk()
     policy: Policy = Policy()
     permissions: Permissions = Permissions()
     recordings: Recordings = Recordings()

@@ -64,6 +64,11 @@ class RoomReader:
         self._permissions = permissions
         self._news = news
 
+    def created_by(self, creator: UserKey) -> tuple[Room, ...]:
+        """The rooms of one room service that have not ended."""
+        rooms = (actor.room for actor in self._directory if actor.room is not None)
+        return tuple(r for r in rooms if r.creator == creator and r.life is not Life.ENDED)
+
     def snapshot(self, by: Requester, room_id: RoomId) -> Snapshot:
         """One room.
 

@@ -118,8 +118,8 @@ def simulated(folder: Path, faults: str = "") -> SimulatedPlane:
 
 def asterisk_plane(ami: AmiSettings, audio: Path, *, delay_ms: int = 0) -> AsteriskPlane:
     """The mixer alone, writing to a folder that both sides see under one name."""
-    folder = Folder(audio, str(audio))
-    return AsteriskPlane(AsteriskSettings(ami, folder, delay_ms=delay_ms), SystemClock())
+    settings = AsteriskSettings(ami, Folder(audio, str(audio)), delay_ms, "from-trunk")
+    return AsteriskPlane(settings, SystemClock())
 
 
 def on_disk(folder: Path, file: RawFile) -> Path:

@@ -369,7 +369,7 @@ async def test_a_room_that_is_closed_is_forgotten_once_it_has_stopped(here: Worl
 
 @pytest.mark.parametrize("theirs", ["mixes", "/mixes,,touch x", "/mixes/../etc", "/a\r\nb"])
 def test_a_folder_that_asterisk_would_misread_is_refused(theirs: str) -> None:
-    with pytest.raises(Misconfigured, match="recordingsFolder"):
+    with pytest.raises(Misconfigured, match=r"asterisk\.audioPath"):
         Folder(None, theirs)
 
 

@@ -53,7 +53,7 @@ class Folder:
         # Asterisk takes "file,options,command" for a file, and carries the command out.
         if not _FOLDER.fullmatch(self.theirs) or ".." in Path(self.theirs).parts:
             raise Misconfigured(
-                f"asterisk.recordingsFolder = {self.theirs}: must be an absolute path "
+                f"asterisk.audioPath = {self.theirs}: must be an absolute path "
                 "without commas and without .."
             )
 

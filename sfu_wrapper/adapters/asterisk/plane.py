@@ -51,13 +51,14 @@ _NO_VIDEO: Final = "Asterisk records audio only"
 class AsteriskSettings:
     """ami: how to log in. folder: of the mixes. delay_ms: by how much they lag behind the pictures.
 
-    trunk_context: of the dialplan, in which the trunk's calls are answered.
+    trunk_context: of the dialplan, in which the trunk's calls are answered; None: nobody asks for
+        ``calls``.
     """
 
     ami: AmiSettings
     folder: Folder
     delay_ms: int = 0
-    trunk_context: str = "from-trunk"
+    trunk_context: str | None = None
 
 
 class AsteriskPlane:
@@ -65,7 +66,8 @@ class AsteriskPlane:
 
     def __init__(self, settings: AsteriskSettings, clock: Clock) -> None:
         self._ami = Ami(settings.ami)
-        self._line = TrunkLine(settings.trunk_context)
+        context = settings.trunk_context
+        self._line = TrunkLine(context) if context is not None else None
         self._now_ms: Callable[[], int] = lambda: clock.now().wall_ms
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
         self._desk = Desk(
@@ -208,7 +210,7 @@ class AsteriskPlane:
                 conference.put(Nudge.LINK)
             if isinstance(news, LinkUp):
                 await self._facts.put(PlaneBack(Medium.AUDIO))
-                for said in await self._line.listed(self._ami):
+                for said in await self._line.listed(self._ami) if self._line is not None else ():
                     await self._calls.put(said)
 
     async def _hear(self, message: Message) -> None:
@@ -216,12 +218,13 @@ class AsteriskPlane:
         for conference in tuple(self._rooms.values()) if name else ():
             if conference.name.lower() == name:
                 conference.hear(message)
-        for said in self._line.hear(message):
+        for said in self._line.hear(message) if self._line is not None else ():
             await self._calls.put(said)
 
     async def _hang_up_doomed(self) -> None:
         while True:
-            channel = self._line.channel(await self._doomed.get())
+            call_id = await self._doomed.get()
+            channel = self._line.channel(call_id) if self._line is not None else None
             if channel is None:
                 continue
             try:

@@ -138,7 +138,7 @@ class Recorder:
         elif not await self._folder.appears(take.name, CONFIRMED_WITHIN_S):
             take.message = (
                 f"Asterisk said it records, but {take.name} is not there: "
-                "it may not write to asterisk.recordingsFolder, or that is not audio_path"
+                "it may not write to asterisk.audioPath, or that is another folder than audio_path"
             )
         else:
             return Outcome.RECORDING

@@ -68,7 +68,9 @@ class TrunkLine:
                 if call is not None:
                     present[call_id] = call
                     self._channels[call_id] = leg.get("Channel")
-        self._calls = present
+        # Whoever was announced and is not there yet may be on its way.
+        coming = {c: call for c, call in self._calls.items() if c not in self._channels}
+        self._calls = coming | present
         return (CallsPresent(tuple(present.values())),)
 
     def channel(self, call_id: str) -> str | None:

@@ -88,7 +88,8 @@ def test_the_shipped_files_say_the_defaults_but_keep_everything_below_data() -> 
 
 
 def test_the_shipped_files_name_every_key() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(SHIPPED.iterdir()))
+    files = (path for path in sorted(SHIPPED.iterdir()) if path.is_file())
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
 
     missing = [key.name for key in catalogue().values() if f"{key.path[-1]}" not in text]
     assert missing == []

@@ -1,0 +1,246 @@
+"""Incoming calls of the trunk become rooms of origin ``pstn``.
+
+A room service of our own that lives inside the controller: what it may do and what it is told is
+what any room service may do and is told (protocol.md), over the same door. The room's uuid is made
+from the call, so that neither a repeated announcement nor a restart makes a second room of it.
+"""
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, cast
+
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.identity import Identity
+from sfu_wrapper.model.ids import RoomUuid, UserKey
+from sfu_wrapper.ports.trunk import (
+    CallArrived,
+    CallEntered,
+    CallLeft,
+    CallNews,
+    CallsPresent,
+    Trunk,
+    TrunkCall,
+)
+from sfu_wrapper.service.clients import Client, RoomsApi
+from sfu_wrapper.wire.signaling import parse_request
+from sfu_wrapper.wire.strictjson import dump, parse_strict
+
+log = logging.getLogger(__name__)
+
+ANSWER_S: Final = 15.0
+_AGAIN_S: Final = (0.5, 1.0, 2.0)  # where nothing can be stored right now
+_NAME: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9._@+:-]+")
+_NUMBER_LENGTH: Final = 64
+_UUID_LENGTH: Final = 64
+_GONE: Final = frozenset((Code.ROOM_ENDED, Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM))
+
+
+@dataclass(slots=True)
+class _Leg:
+    """A phone in its room. call_id: empty after a restart, until the call is heard of again."""
+
+    room: str
+    user: str
+    call_id: str = ""
+    entered: bool = False
+
+
+class TrunkDesk(Client):
+    """One controller's.
+
+    created_by: the rooms of a room service that have not ended.
+    identity: of the room service that it acts for, with role ``service``.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        rooms: RoomsApi,
+        created_by: Callable[[UserKey], tuple[Room, ...]],
+        identity: Identity,
+    ) -> None:
+        self._trunk = trunk
+        self._rooms = rooms
+        self._created_by = created_by
+        self._identity = identity
+        self._key = f"trunk:{uuid.uuid4().hex}"
+        self._legs: dict[RoomUuid, _Leg] = {}
+        self._asked: dict[str, asyncio.Future[Mapping[str, object]]] = {}
+
+    @property
+    def key(self) -> str:
+        """See ``Client``."""
+        return self._key
+
+    @property
+    def identity(self) -> Identity:
+        """See ``Client``."""
+        return self._identity
+
+    def deliver(self, message: bytes) -> None:
+        """See ``Client``: answers, and what happens in its rooms."""
+        if b'"response"' not in message and b'"roomEnded"' not in message:
+            return
+        payload = cast("dict[str, object]", parse_strict(message))["payload"]
+        said = cast("dict[str, object]", payload)
+        asked = self._asked.get(str(said.get("id")))
+        if asked is not None:
+            if not asked.done():
+                asked.set_result(said)
+        elif said.get("event") == "roomEnded":
+            self._ended(str(cast("dict[str, object]", said["payload"])["room"]))
+
+    async def run(self) -> None:
+        """Carry the trunk's calls to the rooms until cancelled; raises only on our own bugs."""
+        for room in self._created_by(self._identity.key):
+            entered = room.participant(room.owner_key) is not None
+            self._legs[room.uuid] = _Leg(room.id, room.owner, entered=entered)
+        self._rooms.connected(self)
+        try:
+            async for news in self._trunk.calls():
+                await self._take(news)
+        finally:
+            self._rooms.disconnected(self)
+
+    async def _take(self, news: CallNews) -> None:
+        match news:
+            case CallArrived(call=call):
+                await self._arrived(call)
+            case CallEntered(id=call_id):
+                await self._entered(call_id)
+            case CallLeft(id=call_id):
+                await self._left(room_uuid(call_id))
+            case CallsPresent(calls=calls):
+                await self._present(calls)
+
+    async def _arrived(self, call: TrunkCall) -> None:
+        room = room_uuid(call.id)
+        if room in self._legs:
+            self._legs[room].call_id = call.id
+            return
+        user = user_of(call.caller)
+        wished = _valid(call.room_id)
+        answer = await self._create(call, room, user, wished)
+        if _code(answer) == Code.ROOM_EXISTS and wished is not None:
+            # Whoever calls is not let into a room by the header of a call.
+            log.warning("trunk.roomTaken", extra={"wished": wished, "call": call.id})
+            answer = await self._create(call, room, user, None)
+        if _code(answer) == Code.ROOM_EXISTS:
+            self._trunk.hang_up(call.id)  # its room has ended while nobody heard of it
+            return
+        if answer.get("status") != "ok":
+            log.error("trunk.callNotTaken", extra={"call": call.id, "error": _code(answer)})
+            return
+        made = cast("dict[str, object]", answer["payload"])
+        self._legs[room] = _Leg(str(made["room"]), user, call.id)
+        log.info("trunk.call", extra={"room": room, "call": call.id})
+
+    async def _create(
+        self, call: TrunkCall, room: RoomUuid, user: str, room_id: str | None
+    ) -> Mapping[str, object]:
+        invited = [name for name in call.invited or () if _valid(name)]
+        wishes = {"id": room_id} if room_id is not None else {}
+        return await self._ask(
+            "createRoom",
+            {
+                **wishes,
+                "uuid": room,
+                "kind": "direct",
+                "origin": "pstn",
+                "domain": self._identity.domain,
+                "owner": user,
+                "confbridgeId": call.conference,
+                **({"invited": invited} if invited else {}),
+            },
+        )
+
+    async def _entered(self, call_id: str) -> None:
+        leg = self._legs.get(room_uuid(call_id))
+        if leg is None or leg.entered:
+            return
+        leg.entered = True
+        join = {"room": leg.room, "user": leg.user, "media": {"audio": True}}
+        answer = await self._ask("joinRoom", join)
+        if _code(answer) in _GONE:
+            self._trunk.hang_up(call_id)
+        elif answer.get("status") != "ok":
+            log.error("trunk.callNotTaken", extra={"call": call_id, "error": _code(answer)})
+
+    async def _left(self, room: RoomUuid) -> None:
+        leg = self._legs.pop(room, None)
+        if leg is None:
+            return
+        answer = await self._ask("leaveRoom", {"room": leg.room, "user": leg.user})
+        if answer.get("status") != "ok" and _code(answer) not in _GONE:
+            log.error("trunk.legNotEnded", extra={"room": room, "error": _code(answer)})
+
+    async def _present(self, calls: tuple[TrunkCall, ...]) -> None:
+        """Make up for what was not heard: calls that came, calls that went."""
+        here = {room_uuid(call.id) for call in calls}
+        for room, leg in tuple(self._legs.items()):
+            if leg.entered and room not in here:
+                await self._left(room)
+        for call in calls:
+            await self._arrived(call)
+            await self._entered(call.id)
+
+    def _ended(self, room_id: str) -> None:
+        """Whoever is left on the telephone is hung up."""
+        for room, leg in tuple(self._legs.items()):
+            if leg.room == room_id:
+                del self._legs[room]
+                if leg.call_id:
+                    self._trunk.hang_up(leg.call_id)
+
+    async def _ask(self, endpoint: str, payload: Mapping[str, object]) -> Mapping[str, object]:
+        """One request; again where nothing can be stored right now."""
+        for pause_s in _AGAIN_S:
+            answer = await self._ask_once(endpoint, payload)
+            if _code(answer) != Code.OVERLOADED:
+                return answer
+            await asyncio.sleep(pause_s)
+        return await self._ask_once(endpoint, payload)
+
+    async def _ask_once(self, endpoint: str, payload: Mapping[str, object]) -> Mapping[str, object]:
+        request_id = uuid.uuid4().hex
+        asked = {"endpoint": endpoint, "id": request_id, "payload": payload}
+        request = parse_request(dump({"type": "request", "payload": asked}))
+        self._asked[request_id] = asyncio.get_running_loop().create_future()
+        try:
+            self._rooms.handle(self, request)
+            async with asyncio.timeout(ANSWER_S):
+                return await self._asked[request_id]
+        except TimeoutError:
+            return {"status": "error", "error": {"code": "OVERLOADED"}}
+        finally:
+            del self._asked[request_id]
+
+
+def room_uuid(call_id: str) -> RoomUuid:
+    """The room of that call: the same one whoever asks, and whenever."""
+    name = f"pstn-{call_id}"
+    if len(name) > _UUID_LENGTH:
+        name = f"pstn-{sha256(call_id.encode()).hexdigest()[:32]}"
+    return RoomUuid(name)
+
+
+def user_of(number: str) -> str:
+    """The caller's number as a user id. Marked, so that a number is never somebody's account."""
+    plain = _FOREIGN.sub("-", number.strip()).strip("-")[:_NUMBER_LENGTH]
+    return f"tel:{plain or 'anonymous'}"
+
+
+def _valid(name: str | None) -> str | None:
+    return name if name is not None and _NAME.fullmatch(name) else None
+
+
+def _code(answer: Mapping[str, object]) -> str | None:
+    error = answer.get("error")
+    return str(error["code"]) if isinstance(error, dict) else None
