@@ -25,6 +25,7 @@ from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
+from sfu_wrapper.ports.trunk import Trunk
 from sfu_wrapper.wire.claims import Claims, encode
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -186,13 +187,19 @@ async def live(
     broker: MemoryBroker | None = None,
     clock: Clock | None = None,
     browsers: BrowserMedia | None = None,
+    trunk: Trunk | None = None,
 ) -> AsyncIterator[Live]:
     """A controller on free ports, over in-memory parts, configured by ``KEY=VALUE``."""
     chosen = ("websocket.port=0", "http.port=0", f"auth.secret={SECRET}", *overrides)
     settings = load(Path("config"), {}, chosen)
     broker = broker or MemoryBroker()
     parts = Parts(
-        store or MemoryStore(), broker, plane or MemoryPlane(), clock or SystemClock(), browsers
+        store or MemoryStore(),
+        broker,
+        plane or MemoryPlane(),
+        clock or SystemClock(),
+        browsers,
+        trunk,
     )
     async with (
         controller(settings, parts) as running,

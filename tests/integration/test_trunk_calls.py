@@ -1,0 +1,272 @@
+"""Calls of the trunk as rooms: what callee, room service and the phone itself see of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.ports.trunk import (
+    CallArrived,
+    CallEntered,
+    CallLeft,
+    CallNews,
+    CallsPresent,
+    TrunkCall,
+)
+from sfu_wrapper.service.trunk import room_uuid, user_of
+from tests.helpers.gatewaylive import until
+from tests.helpers.live import DOMAIN, Live, Peer, live
+
+RECORDED = "trunk.recordIncomingPSTN=true"
+CALL = TrunkCall("1795484911.95", ConfbridgeId("pstn-1"), "+34 600-111")
+ROOM = "pstn-1795484911.95"
+PHONE = "tel:+34-600-111"
+
+
+@dataclass(slots=True)
+class Trunk:
+    """A trunk that a test lets ring."""
+
+    news: "asyncio.Queue[CallNews]" = field(default_factory=asyncio.Queue)
+    hung_up: list[str] = field(default_factory=list)
+
+    async def calls(self) -> AsyncIterator[CallNews]:
+        while True:
+            yield await self.news.get()
+
+    def hang_up(self, call_id: str) -> None:
+        self.hung_up.append(call_id)
+
+    def say(self, *news: CallNews) -> None:
+        for each in news:
+            self.news.put_nowait(each)
+
+
+@dataclass(slots=True)
+class Here:
+    """A controller with a trunk, and the room service whose rooms the calls are."""
+
+    controller: Live
+    trunk: Trunk
+    service: Peer
+
+    async def ring(self, call: TrunkCall = CALL) -> str:
+        """A call comes in; its room's id."""
+        since = len(self.service.received)
+        self.trunk.say(CallArrived(call), CallEntered(call.id))
+        joined = await self.service.event("participantJoined", since=since)
+        return str(joined["room"])
+
+
+@asynccontextmanager
+async def trunk_of(*overrides: str, store: MemoryStore | None = None) -> AsyncIterator[Here]:
+    trunk = Trunk()
+    domain = f"asterisk.trunkDomain={DOMAIN}"
+    async with live(domain, *overrides, trunk=trunk, store=store) as controller:
+        yield Here(controller, trunk, await controller.client("trunk", "service"))
+
+
+async def test_a_call_is_a_direct_room_of_the_caller() -> None:
+    async with trunk_of() as here:
+        room = await here.ring()
+        shown = await here.service.ok("getRoom", {"room": room})
+
+    assert room == ROOM
+    assert (shown["kind"], shown["origin"], shown["owner"]) == ("direct", "pstn", PHONE)
+    assert shown["state"] == "waiting"
+    assert [each["user"] for each in shown["participants"]] == [PHONE]
+
+
+async def test_it_is_recorded_from_the_answer_and_nobody_can_start_or_stop_it() -> None:
+    async with trunk_of(RECORDED) as here:
+        room = await here.ring()
+        alice = await here.controller.client("alice")
+        await alice.ok("joinRoom", {"room": room, "media": {"audio": True}})
+        started = await alice.event("roomRecordingStarted")
+        codes = [await alice.refused(f"{word}RoomRecording") for word in ("start", "stop")]
+        await here.service.event("roomRecordingStarted")
+
+    assert (started["by"], started["type"]) == ("system", "all")
+    assert codes == ["PSTN_ROOM", "PSTN_ROOM"]
+
+
+async def test_the_conflict_of_two_keys_shows() -> None:
+    async with trunk_of(RECORDED, "recordRecordingAtStart=false") as here:
+        room = await here.ring()
+        alice = await here.controller.client("alice")
+        joined = await alice.ok("joinRoom", {"room": room})
+        code = await alice.refused("startRoomRecording")
+
+    assert joined["recording"]["reason"] == "PSTN_CONFLICT"
+    assert not joined["recording"]["active"]
+    assert code == "PSTN_ROOM"
+
+
+async def test_who_hangs_up_while_it_rings_ends_the_room() -> None:
+    async with trunk_of() as here:
+        room = await here.ring()
+        here.trunk.say(CallLeft(CALL.id))
+        ended = await here.service.event("roomEnded")
+
+    assert (ended["room"], ended["reason"]) == (room, "cancelled")
+
+
+async def test_the_callee_is_hung_up_when_the_phone_leaves() -> None:
+    async with trunk_of() as here:
+        room = await here.ring()
+        alice = await here.controller.client("alice")
+        await alice.ok("joinRoom", {"room": room})
+        here.trunk.say(CallLeft(CALL.id))
+        await alice.event("hangup")
+
+    assert here.trunk.hung_up == []
+
+
+async def test_the_phone_is_hung_up_when_the_callee_leaves() -> None:
+    async with trunk_of() as here:
+        room = await here.ring()
+        alice = await here.controller.client("alice")
+        await alice.ok("joinRoom", {"room": room})
+        await alice.ok("leaveRoom", {"room": room})
+        await until(lambda: here.trunk.hung_up == [CALL.id])
+        here.trunk.say(CallLeft(CALL.id))  # as it does then, and nobody minds
+
+
+async def test_the_room_id_of_the_announcement_counts() -> None:
+    async with trunk_of() as here:
+        assert await here.ring(_call(room_id="sales")) == "sales"
+
+
+@pytest.mark.parametrize("wished", ["no spaces", "x" * 129, "ä"])
+async def test_a_room_id_that_is_none_is_not_used(wished: str) -> None:
+    async with trunk_of() as here:
+        assert await here.ring(_call(room_id=wished)) == ROOM
+
+
+async def test_a_call_is_not_let_into_a_room_that_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with trunk_of() as here:
+        alice = await here.controller.client("alice")
+        await alice.ok("createRoom", {"id": "private"})
+        assert await here.ring(_call(room_id="private")) == ROOM
+
+    assert any(record.message == "trunk.roomTaken" for record in caplog.records)
+
+
+async def test_only_who_is_invited_may_join_where_somebody_is() -> None:
+    async with trunk_of() as here:
+        room = await here.ring(_call(invited=("alice", "not a user")))
+        alice = await here.controller.client("alice")
+        bob = await here.controller.client("bob")
+        code = await bob.refused("joinRoom", {"room": room})
+        await alice.ok("joinRoom", {"room": room})
+
+    assert code == "ROOM_NOT_FOUND"
+
+
+async def test_whoever_of_the_domain_knows_the_room_may_join_otherwise() -> None:
+    async with trunk_of() as here:
+        room = await here.ring()
+        stranger = await here.controller.client("eve", domain="elsewhere")
+        code = await stranger.refused("joinRoom", {"room": room})
+        await (await here.controller.client("bob")).ok("joinRoom", {"room": room})
+
+    assert code == "ROOM_NOT_FOUND"
+
+
+async def test_a_call_that_is_announced_twice_has_one_room() -> None:
+    async with trunk_of() as here:
+        here.trunk.say(CallArrived(CALL), CallArrived(CALL), CallEntered(CALL.id))
+        here.trunk.say(CallEntered(CALL.id))
+        await here.ring(_call(call_id="another.1"))
+        rooms = await here.service.ok("listRooms")
+
+    assert sorted(room["room"] for room in rooms["rooms"]) == [
+        "pstn-1795484911.95",
+        "pstn-another.1",
+    ]
+
+
+async def test_calls_that_came_and_went_unheard_are_made_up_for() -> None:
+    missed = TrunkCall("missed.1", ConfbridgeId("pstn-2"), "112")
+    async with trunk_of() as here:
+        room = await here.ring()
+        since = len(here.service.received)
+        here.trunk.say(CallsPresent((missed,)))
+        ended = await here.service.event("roomEnded")
+        joined = await here.service.event("participantJoined", since=since)
+
+    assert (ended["room"], ended["reason"]) == (room, "cancelled")
+    assert (joined["room"], joined["user"]) == ("pstn-missed.1", "tel:112")
+
+
+async def test_a_restarted_controller_knows_its_calls() -> None:
+    store = MemoryStore()
+    async with trunk_of(store=store) as here:
+        room = await here.ring()
+        await here.ring(_call(call_id="another.1"))
+    async with trunk_of(store=store) as here:
+        here.trunk.say(CallsPresent((CALL,)))
+        ended = await here.service.event("roomEnded")
+        shown = await here.service.ok("getRoom", {"room": room})
+        await here.service.ok("endRoom", {"room": room})
+        await until(lambda: here.trunk.hung_up == [CALL.id])
+
+    assert ended["room"] == "pstn-another.1"
+    assert [each["user"] for each in shown["participants"]] == [PHONE]
+
+
+async def test_the_phone_of_a_room_that_has_ended_unheard_is_hung_up() -> None:
+    store = MemoryStore()
+    async with trunk_of(store=store) as here:
+        room = await here.ring()
+        await here.service.ok("endRoom", {"room": room})
+    async with trunk_of(store=store) as here:
+        here.trunk.say(CallsPresent((CALL,)))
+        await until(lambda: here.trunk.hung_up == [CALL.id])
+
+
+async def test_a_phone_that_enters_a_room_that_has_just_ended_is_hung_up() -> None:
+    async with trunk_of("rooms.answerTimeoutSeconds=0.05") as here:
+        here.trunk.say(CallArrived(CALL))
+        await here.service.event("roomEnded")
+        await until(lambda: here.trunk.hung_up == [CALL.id])
+
+
+async def test_what_is_said_of_calls_that_nobody_knows_is_passed_over() -> None:
+    async with trunk_of() as here:
+        here.trunk.say(CallEntered("unheard.1"), CallLeft("unheard.2"))
+        await here.ring()
+
+
+@pytest.mark.parametrize(
+    ("number", "user"),
+    [
+        ("34600111222", "tel:34600111222"),
+        ("+34 (600) 111", "tel:+34-600-111"),
+        ("", "tel:anonymous"),
+        ("✆", "tel:anonymous"),
+        ("alice", "tel:alice"),
+        ("9" * 500, "tel:" + "9" * 64),
+    ],
+)
+def test_a_number_is_a_user_id_and_nobodys_account(number: str, user: str) -> None:
+    assert user_of(number) == user
+
+
+def test_a_room_uuid_is_always_short_enough() -> None:
+    long = "x" * 64
+
+    assert len(room_uuid(long)) <= 64
+    assert room_uuid(long) == room_uuid(long) != room_uuid("y" * 64)
+
+
+def _call(
+    call_id: str = CALL.id, room_id: str | None = None, invited: tuple[str, ...] | None = None
+) -> TrunkCall:
+    return TrunkCall(call_id, CALL.conference, CALL.caller, "", room_id, invited)
