@@ -238,6 +238,7 @@ function heard(event, payload) {
       if (payload.reason === "failed") notice("The recording was interrupted. It goes on as soon as it can.");
       break;
     case "roomRecordingFailed":
+      if (payload.final && !$("notice").hidden) break; // whoever asked has been told why
       notice(payload.final ? "The recording could not be started." : "The recording could not be started; it is tried again.");
       break;
     case "hangup":

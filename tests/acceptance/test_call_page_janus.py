@@ -1,0 +1,113 @@
+"""Two people with a browser see and hear each other through a real Janus that neither speaks to."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from tests.helpers.callpage import CallPage, opened
+from tests.helpers.chromium import browser
+from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
+from tests.helpers.live import Live, live
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+ROOM, BRIDGE = "room-of-the-call", "bridge-of-the-call"
+SCREEN = "--auto-select-desktop-capture-source=Entire screen"
+
+# How loud the loudest moment of the next seconds is: the devices of the browser beep once a second.
+LOUDEST = """(async () => {
+  const context = new AudioContext();
+  await context.resume();
+  const analyser = context.createAnalyser();
+  context.createMediaStreamSource(document.querySelector('#mix').srcObject).connect(analyser);
+  const wave = new Float32Array(analyser.fftSize);
+  let loudest = 0;
+  for (const until = Date.now() + 8000; Date.now() < until && loudest < 0.02;) {
+    analyser.getFloatTimeDomainData(wave);
+    loudest = Math.max(loudest, ...wave.map(Math.abs));
+    await new Promise(done => setTimeout(done, 20));
+  }
+  return loudest;
+})()"""
+
+
+@pytest.fixture
+def janus(tmp_path: Path) -> Iterator[JanusServer]:
+    with running_janus(tmp_path / "janus") as server:
+        yield server
+
+
+@asynccontextmanager
+async def rooms(janus: JanusServer) -> AsyncIterator[None]:
+    """The rooms of the call, as the media plane makes them."""
+    async with open_session(janus.address) as session:
+        room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY}
+        video = {"room": ROOM, "publishers": 9, "videocodec": "vp8,h264", "lock_record": True}
+        await (await session.attach(VIDEO_ROOM)).ask(room | video)
+        sound = {"room": BRIDGE, "sampling_rate": 16_000}
+        await (await session.attach(AUDIO_BRIDGE)).ask(room | sound)
+        yield
+
+
+async def meeting(here: Live) -> None:
+    room = {"id": "standup", "uuid": ROOM, "confbridgeId": BRIDGE, "kind": "meeting"}
+    await (await here.service()).ok("createRoom", room | {"owner": "alice", "domain": "example"})
+
+
+def video(user: str, stream: str = "camera") -> str:
+    """The element that shows somebody."""
+    return f"document.querySelector('video[data-user={user}][data-stream={stream}]')"
+
+
+async def sees(page: CallPage, user: str, stream: str = "camera") -> None:
+    """Wait until pictures are shown, and new ones come."""
+    frames = f"{video(user, stream)}.getVideoPlaybackQuality().totalVideoFrames"
+    await page.page.until(f"{video(user, stream)}?.videoWidth > 0 && !{video(user, stream)}.hidden")
+    before = await page.page.run(frames)
+    await page.page.until(f"{frames} > {before} + 3")
+
+
+async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServer) -> None:
+    async with (
+        live("recordRecordingAtStart=false", browsers=JanusBrowsers(janus.address)) as here,
+        browser(SCREEN) as chromium,
+    ):
+        await meeting(here)
+        async with rooms(janus):
+            alice = await opened(chromium, here.http_url, "alice")
+            bob = await opened(chromium, here.http_url, "bob")
+            for each in (alice, bob):
+                await each.page.until("document.querySelector('#preview').videoWidth > 0")
+                await each.join()
+            for each, other in ((alice, "bob"), (bob, "alice")):
+                await sees(each, other)
+                assert await each.page.run(LOUDEST) >= 0.02
+                assert not await each.visible("no-media")
+
+            await alice.click("screen")
+            await sees(bob, "alice", "screen")
+            await alice.click("screen")
+            await bob.page.until(f"!{video('alice', 'screen')}")
+            await alice.click("cam")
+            await bob.page.until(f"{video('alice')}.hidden")
+            await alice.click("cam")
+            await sees(bob, "alice")
+
+            janus.kill()
+            await alice.says("notice", "Pictures and sound were interrupted")
+            janus.start()
+        async with rooms(janus):
+            await sees(bob, "alice")
+            await sees(alice, "bob")
+
+            # Whoever leaves is cut off, and gone for the others.
+            await alice.click("leave")
+            await alice.shows("over")
+            await bob.page.until(f"!{video('alice')}")
+            assert await bob.names() == ["bob (you)"]
+            assert alice.page.console == bob.page.console == []
+    assert not [*janus.folder.rglob("*.mjr"), *janus.folder.rglob("*.wav")]

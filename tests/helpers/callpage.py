@@ -1,0 +1,112 @@
+"""The call page in a browser, as a person uses it: what is shown, what is pressed."""
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from tests.helpers.chromium import Browser, Page
+from tests.helpers.live import token
+
+_CODES = {"Tab": 9, "Enter": 13, " ": 32}
+_TABS = 20  # more than there is to be focused
+
+# Devices that a browser refuses, as it does for pages that are not secure, or by a person's wish.
+NO_DEVICES = """
+navigator.mediaDevices.getUserMedia = async () => {
+  throw new DOMException("no", "NotAllowedError");
+};
+"""
+
+
+@dataclass(slots=True)
+class CallPage:
+    """One person's page."""
+
+    page: Page
+    url: str
+
+    async def shows(self, stage: str) -> None:
+        """Wait until that part of the page is there, and no other."""
+        await self.page.until(f"!document.querySelector('#stage-{stage}').hidden")
+        shown = "[...document.querySelectorAll('[id^=stage-]')].filter(e => !e.hidden).length"
+        assert await self.page.run(shown) == 1
+
+    async def click(self, element: str) -> None:
+        """Press a button."""
+        await self.page.run(f"document.querySelector('#{element}').click()")
+
+    async def text(self, element: str) -> str:
+        """What is written there."""
+        return str(await self.page.run(f"document.querySelector('#{element}').innerText"))
+
+    async def visible(self, element: str) -> bool:
+        """Whether it can be seen."""
+        return bool(await self.page.run(f"document.querySelector('#{element}').checkVisibility()"))
+
+    async def says(self, element: str, text: str) -> None:
+        """Wait until something with these words is written there, to be seen or to be heard."""
+        await self.page.until(
+            f"document.querySelector('#{element}').textContent.includes({text!r})"
+            f" && !document.querySelector('#{element}').hidden"
+        )
+
+    async def names(self) -> list[str]:
+        """Who is shown."""
+        script = "[...document.querySelectorAll('.name span')].map(e => e.textContent)"
+        return sorted(await self.page.run(script))
+
+    async def join(self) -> None:
+        """From the beginning into the call."""
+        await self.shows("lobby")
+        await self.click("join")
+        await self.shows("call")
+
+    async def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        text = {"Enter": "\r", " ": " "}.get(key, "")
+        fields = {"key": key, "windowsVirtualKeyCode": _CODES[key], "text": text}
+        await self.page.ask("Input.dispatchKeyEvent", {"type": "keyDown", **fields})
+        await self.page.ask("Input.dispatchKeyEvent", {"type": "keyUp", **fields})
+
+    async def tab_to(self, element: str) -> None:
+        """Press Tab until it is there."""
+        for _ in range(_TABS):
+            await self.press("Tab")
+            if await self.page.run("document.activeElement.id") == element:
+                return
+        raise AssertionError(f"{element} cannot be reached by Tab")
+
+    async def look(self, width: int, height: int, scheme: str = "light") -> None:
+        """Give the window a size, and the page a scheme."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        await self.page.ask("Emulation.setDeviceMetricsOverride", size)
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        await self.page.ask("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    async def violations(self) -> list[Any]:
+        """What axe finds serious or worse: rule, and what it is about."""
+        await self.page.run(f"{_axe()};0")
+        found = await self.page.run("axe.run({resultTypes: ['violations']})", 60)
+        return [
+            (each["id"], [node["target"] for node in each["nodes"]])
+            for each in found["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+
+
+def _axe() -> str:
+    return resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+
+
+async def opened(
+    chromium: Browser, http_url: str, user: str = "", *, room: str = "standup", before: str = ""
+) -> CallPage:
+    """The page of a room in a tab of its own. before: a script that runs before the page's own."""
+    url = f"{http_url}/call/{room}"
+    fragment = f"#token={token(user)}" if user else ""
+    page = await chromium.open(f"{http_url}/health/live")
+    if before:
+        await page.ask("Page.addScriptToEvaluateOnNewDocument", {"source": before})
+    await page.go(f"{url}{fragment}")
+    await page.until("document.querySelector('#room')?.textContent")
+    return CallPage(page, url)
