@@ -6,7 +6,7 @@ is refused, so that nothing can be passed through to the SFU. Envelopes are thos
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -203,3 +203,4 @@ def news_event(news: FeedPublished | FeedUnpublished | LineLost, me: UserId) -> 
             if line.user == me:
                 del named["user"]
             return event("lineLost", named)
+    assert_never(news)

@@ -1,12 +1,11 @@
 """What every way to the media of browsers promises: the fake, and Janus as it answers.
 
-What a browser makes of the descriptions is seen in ``tests/integration/test_call_page_janus.py``.
+What a browser makes of the descriptions is seen in ``tests/acceptance/test_call_page_janus.py``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -20,10 +19,7 @@ from sfu_wrapper.model.browsermedia import (
     FeedUnpublished,
     IceCandidate,
     MediaLost,
-    MediaNews,
     Mix,
-    Outcome,
-    Place,
     Publish,
     Subscribe,
     Trickle,
@@ -31,56 +27,11 @@ from sfu_wrapper.model.browsermedia import (
     Unsubscribe,
 )
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
+from tests.helpers.browserlines import ALICE, BOB, Bench
 from tests.helpers.janusrooms import janus_with_rooms
 from tests.helpers.sdp import PICTURES, SOUND
-
-ALICE, BOB = UserId("alice"), UserId("bob")
-SOON_S = 10.0
-
-
-@dataclass(slots=True)
-class Heard:
-    """A line, and what it was told."""
-
-    line: Line
-    news: list[MediaNews]
-
-    async def ask(self, ask: Ask) -> Outcome:
-        """What comes of it."""
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.line.ask(ask, answer.set_result)
-        async with asyncio.timeout(SOON_S):
-            return await answer
-
-    async def told(self, news: MediaNews) -> None:
-        """Wait for it."""
-        async with asyncio.timeout(SOON_S):
-            while news not in self.news:  # noqa: ASYNC110  # what is waited for has no event
-                await asyncio.sleep(0.005)
-
-
-@dataclass(slots=True)
-class Bench:
-    """One implementation that runs. lose: the SFU is gone; back: it is there again."""
-
-    media: BrowserMedia
-    lose: Callable[[], Any]
-    back: Callable[[], Any]
-    opened: list[Line] = field(default_factory=list)
-
-    async def line(self, user: UserId, room: str = "room-1") -> Heard:
-        """A line of its own, once it can be had."""
-        place = Place(RoomUuid(room), ConfbridgeId(room), UserKey(DomainId("example"), user))
-        news: list[MediaNews] = []
-        async with asyncio.timeout(SOON_S):
-            while True:
-                try:
-                    return Heard(self.media.open(place, news.append), news)
-                except Unavailable:
-                    await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -1,0 +1,55 @@
+"""Lines of browsers' media, as tests ask over them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sfu_wrapper.model.browsermedia import Ask, MediaNews, Outcome, Place
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomUuid, UserId, UserKey
+from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
+
+ALICE, BOB = UserId("alice"), UserId("bob")
+SOON_S = 10.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """A line, and what it was told."""
+
+    line: Line
+    news: list[MediaNews]
+
+    async def ask(self, ask: Ask) -> Outcome:
+        """What comes of it."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.line.ask(ask, answer.set_result)
+        async with asyncio.timeout(SOON_S):
+            return await answer
+
+    async def told(self, news: MediaNews) -> None:
+        """Wait for it."""
+        async with asyncio.timeout(SOON_S):
+            while news not in self.news:  # noqa: ASYNC110  # what is waited for has no event
+                await asyncio.sleep(0.005)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One implementation that runs. lose: the SFU is gone; back: it is there again."""
+
+    media: BrowserMedia
+    lose: Callable[[], Any]
+    back: Callable[[], Any]
+
+    async def line(self, user: UserId, room: str = "room-1") -> Heard:
+        """A line of its own, once it can be had."""
+        place = Place(RoomUuid(room), ConfbridgeId(room), UserKey(DomainId("example"), user))
+        news: list[MediaNews] = []
+        async with asyncio.timeout(SOON_S):
+            while True:
+                try:
+                    return Heard(self.media.open(place, news.append), news)
+                except Unavailable:
+                    await asyncio.sleep(0.005)

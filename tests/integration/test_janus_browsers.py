@@ -1,0 +1,278 @@
+"""Media of browsers at Janus: what it is told, and what happens when it says no or goes away."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.model.browsermedia import (
+    Accept,
+    Ask,
+    FeedPublished,
+    FeedUnpublished,
+    IceCandidate,
+    LineLost,
+    MediaLost,
+    Mix,
+    Outcome,
+    Publish,
+    Subscribe,
+    Trickle,
+    Unpublish,
+    Unsubscribe,
+)
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.media import Stream, Track
+from tests.helpers.browserlines import ALICE, BOB, Bench
+from tests.helpers.fakejanus import Json
+from tests.helpers.janusrooms import JanusRooms, janus_with_rooms, refusal
+from tests.helpers.sdp import PICTURES, SOUND
+
+CAMERA, SOUND_OF_ALICE = Track(ALICE, Stream.CAMERA), Track(ALICE, Stream.AUDIO)
+EVERY_ASK: tuple[Ask, ...] = (
+    Publish(Stream.CAMERA, PICTURES),
+    Publish(Stream.CAMERA, PICTURES),
+    Publish(Stream.SCREEN, PICTURES),
+    Publish(Stream.SCREEN, PICTURES),
+    Mix(SOUND),
+    Subscribe(Track(BOB, Stream.CAMERA)),
+    Accept(Track(BOB, Stream.CAMERA), PICTURES),
+    Trickle(CAMERA, IceCandidate("candidate:1", "0", 0)),
+    Trickle(CAMERA, IceCandidate("candidate:1", None, None)),
+    Trickle(CAMERA, None),
+    Unsubscribe(Track(BOB, Stream.CAMERA)),
+    Unpublish(Stream.SCREEN),
+    Unpublish(Stream.CAMERA),
+)
+
+
+@pytest.fixture
+async def janus() -> AsyncIterator[JanusRooms]:
+    async with janus_with_rooms() as janus:
+        yield janus
+
+
+@asynccontextmanager
+async def carried(janus: JanusRooms, *, mixes: bool = True) -> AsyncIterator[Bench]:
+    media = JanusBrowsers(replace(janus.address, deadline_s=3), mixes=mixes)
+    running = asyncio.create_task(media.run())
+    try:
+        yield Bench(media, janus.stop, janus.start)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+async def bench(janus: JanusRooms) -> AsyncIterator[Bench]:
+    async with carried(janus) as bench:
+        yield bench
+
+
+def code(outcome: Outcome) -> str | None:
+    return outcome.code if isinstance(outcome, Refused) else None
+
+
+def handle_of(janus: JanusRooms, request: str) -> int:
+    """The handle over which a request came last."""
+    asked = [each for each in janus.heard if each.get("body", {}).get("request") == request]
+    return int(asked[-1]["handle_id"])
+
+
+async def test_no_request_to_janus_says_anything_but_this(janus: JanusRooms, bench: Bench) -> None:
+    bob, alice = await bench.line(BOB), await bench.line(ALICE)
+    await bob.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
+    for ask in EVERY_ASK:
+        outcome = await alice.ask(ask)
+        assert outcome is None or isinstance(outcome, str), ask
+
+    shapes = {
+        (message["body"]["request"], *sorted(message["body"].keys() - {"request"}))
+        for message in janus.heard
+        if message["janus"] == "message"
+    }
+    assert shapes == {
+        ("join", "display", "id", "ptype", "room"),
+        ("join", "ptype", "room", "streams"),
+        ("join", "display", "id", "room"),
+        ("configure", "muted"),
+        ("publish",),
+        ("unpublish",),
+        ("start",),
+    }
+    kinds = {message["janus"] for message in janus.heard}
+    assert kinds <= {"create", "attach", "detach", "message", "trickle", "keepalive"}
+
+
+async def test_a_browser_publishes_under_ids_that_nobody_has_had(
+    janus: JanusRooms, bench: Bench
+) -> None:
+    for _ in range(2):
+        await (await bench.line(ALICE)).ask(Mix(SOUND))
+
+    ids = [body["id"] for body in janus.asked("join")]
+    assert len(set(ids)) == 4
+    assert all(each.startswith("p-alice~") for each in ids)
+
+
+async def test_a_room_that_is_just_being_made_is_waited_for(
+    janus: JanusRooms, bench: Bench
+) -> None:
+    janus.rooms.clear()
+    alice = await bench.line(ALICE)
+    await janus.until(lambda: len(janus.asked("join")) > 1)
+    janus.rooms.add("room-1")
+
+    assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
+
+
+async def test_a_room_that_is_never_made_ends_the_line(
+    janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.browserline._TRY_AGAIN_S", (0.01,))
+    janus.rooms.clear()
+    alice = await bench.line(ALICE)
+    outcome = alice.ask(Mix(SOUND))
+
+    assert isinstance(await outcome, Unavailable)
+    await alice.told(MediaLost())
+
+
+async def test_what_janus_refuses_is_told_and_costs_nothing_else(
+    janus: JanusRooms,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    alice = await bench.line(ALICE)
+    monkeypatch.setattr(janus, "_bridge", lambda _: (refusal(499), None))
+    assert code(await alice.ask(Mix(SOUND))) == Code.MEDIA_FAILED
+    monkeypatch.setattr(janus, "_bridge", lambda _: ({"audiobridge": "event"}, None))
+    assert code(await alice.ask(Mix(SOUND))) == Code.MEDIA_FAILED  # no description in it
+    monkeypatch.undo()
+
+    assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
+    assert "janus.line.refused" in caplog.messages
+
+
+@pytest.mark.parametrize(("number", "said"), [(428, Code.NOT_FOUND), (499, Code.MEDIA_FAILED)])
+async def test_a_feed_that_has_just_gone_is_not_found(
+    janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, said: Code
+) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    await bob.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
+    monkeypatch.setattr(janus, "_room", lambda *_: (refusal(number), None))
+
+    assert code(await alice.ask(Subscribe(Track(BOB, Stream.CAMERA)))) == said
+
+
+async def test_a_camera_that_cannot_be_taken_back_is_told(
+    janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await bench.line(ALICE)
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    monkeypatch.setattr(janus, "_room", lambda *_: (refusal(499), None))
+
+    assert code(await alice.ask(Unpublish(Stream.CAMERA))) == Code.MEDIA_FAILED
+
+
+async def test_a_connection_that_janus_hangs_up_is_told(janus: JanusRooms, bench: Bench) -> None:
+    alice = await bench.line(ALICE)
+    await alice.ask(Mix(SOUND))
+    handle = handle_of(janus, "configure")
+    await janus.send({"janus": "hangup", "sender": handle, "reason": "ICE failed"})
+
+    await alice.told(LineLost(SOUND_OF_ALICE))
+    await janus.send({"janus": "media", "sender": handle, "receiving": True})
+    assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
+
+
+async def test_a_room_that_is_destroyed_loses_the_line(janus: JanusRooms, bench: Bench) -> None:
+    alice = await bench.line(ALICE)
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await janus.say(handle_of(janus, "publish"), {"videoroom": "destroyed"})
+
+    await alice.told(MediaLost())
+
+
+async def test_what_is_told_of_strangers_and_of_oneself_is_passed_over(
+    janus: JanusRooms, bench: Bench
+) -> None:
+    alice = await bench.line(ALICE)
+    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    handle = handle_of(janus, "publish")
+    strangers: list[Json] = [
+        {"publishers": [{"id": 7}, {"id": "monitor"}, {"id": "p-alice~old"}, "x"]},
+        {"publishers": "nobody"},
+        {"unpublished": "p-bob"},
+        {"leaving": 9},
+        {"publishers": [{"id": "p-bob~new"}]},
+        {"leaving": "p-bob~old"},
+    ]
+    for each in strangers:
+        await janus.say(handle, each)
+    await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
+    await janus.say(handle, {"kicked": "p-bob~new"})
+    await alice.told(FeedUnpublished(Track(BOB, Stream.CAMERA)))
+
+    assert len(alice.news) == 2
+
+
+async def test_where_the_mixer_is_another_one_there_is_no_sound_here(janus: JanusRooms) -> None:
+    async with carried(janus, mixes=False) as bench:
+        assert code(await (await bench.line(ALICE)).ask(Mix(SOUND))) == Code.NOT_FOUND
+
+
+async def test_a_browser_that_asks_too_much_at_once_is_told_so(bench: Bench) -> None:
+    alice = await bench.line(ALICE)
+    outcomes: list[Outcome] = []
+    for _ in range(100):
+        alice.line.ask(Unpublish(Stream.SCREEN), outcomes.append)
+
+    assert len([each for each in outcomes if isinstance(each, Unavailable)]) == 36
+
+
+async def test_a_browser_has_so_many_connections_and_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.browserline._LEGS", 1)
+    alice = await bench.line(ALICE)
+
+    assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
+
+
+async def test_a_janus_that_hangs_is_lost_for_everybody(janus: JanusRooms) -> None:
+    media = JanusBrowsers(janus.address)
+    running = asyncio.create_task(media.run())
+    alice = await Bench(media, janus.stop, janus.start).line(ALICE)
+    await alice.ask(Mix(SOUND))
+    janus.silent = True
+
+    assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
+    await alice.told(MediaLost())
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_bug_in_one_line_is_its_own(
+    janus: JanusRooms,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alice, bob = await bench.line(ALICE), await bench.line(BOB)
+    await bob.ask(Mix(SOUND))
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.browserline._offer", lambda _: 1 / 0)
+    alice.line.ask(Mix(SOUND), lambda _: None)
+    await alice.told(MediaLost())
+    monkeypatch.undo()
+
+    assert str(await bob.ask(Mix(SOUND))).startswith("v=0")
+    assert "janus.line.broke" in caplog.messages
