@@ -3,14 +3,17 @@
 import secrets
 
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
-from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.adapters.asterisk.folder import Folder as AsteriskFolder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
 from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
 from sfu_wrapper.adapters.janus.session import JanusAddress
+from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.noplane import NoPlane
 from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
+from sfu_wrapper.config.section import reveal
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.ports.browsermedia import BrowserMedia
@@ -34,11 +37,7 @@ def browser_media(settings: Settings) -> BrowserMedia | None:
     """How browsers reach the SFU and the mixer; None where there is nothing real to reach."""
     if settings.media.sfu != "janus":
         return None
-    secret = settings.janus.api_secret
-    address = JanusAddress(
-        settings.janus.url, None if secret is None else secret.get_secret_value()
-    )
-    return JanusBrowsers(address, mixes=settings.media.mixer == "audiobridge")
+    return JanusBrowsers(janus_address(settings), mixes=settings.media.mixer == "audiobridge")
 
 
 def trunk_of(plane: MediaPlane, settings: Settings) -> Trunk | None:
@@ -54,7 +53,7 @@ def asterisk_settings(settings: Settings) -> AsteriskSettings:
     secret = ours.secret.get_secret_value() if ours.secret is not None else ""
     return AsteriskSettings(
         AmiSettings(ours.host, ours.port, ours.user, secret),
-        Folder(audio if ours.folder_shared else None, ours.audio_path or str(audio)),
+        AsteriskFolder(audio if ours.folder_shared else None, ours.audio_path or str(audio)),
         delay_ms=ours.delay_ms,
         trunk_context=ours.trunk_context if ours.trunk_domain is not None else None,
     )
@@ -74,5 +73,42 @@ def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:
             )
         case "asterisk":
             return AsteriskPlane(asterisk_settings(settings), clock)
+        case "janus":
+            return video_plane(_janus(settings, _video_folder(settings)))
+        case "audiobridge":
+            return audio_plane(_janus(settings, _audio_folder(settings)))
         case _:
             raise Misconfigured(f"media: this version does not drive {name}")
+
+
+def janus_address(settings: Settings) -> JanusAddress:
+    """Where Janus is and how it is spoken to."""
+    return JanusAddress(settings.janus.url, reveal(settings.janus.api_secret))
+
+
+def _janus(settings: Settings, folder: Folder) -> JanusSettings:
+    janus = settings.janus
+    room_secret = reveal(janus.room_secret)
+    if room_secret is None:  # config.rules says so before
+        raise Misconfigured("janus.roomSecret: required with Janus")
+    return JanusSettings(
+        janus_address(settings),
+        folder,
+        room_secret,
+        admin_key=reveal(janus.admin_key),
+        video_codecs=janus.video_codecs,
+        publishers=janus.publishers,
+        bitrate=janus.bitrate,
+        sampling_rate=janus.sampling_rate,
+        delay_ms=janus.delay_ms,
+    )
+
+
+def _video_folder(settings: Settings) -> Folder:
+    ours = settings.recording.recordings_path.absolute()
+    return Folder(ours, settings.janus.recordings_path or ours)
+
+
+def _audio_folder(settings: Settings) -> Folder:
+    ours = settings.recording.audio_path.absolute()
+    return Folder(ours, settings.janus.audio_path or ours)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 
@@ -17,6 +17,11 @@ class Section(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
     )
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """What a secret is, for whoever needs it; None where it is not set."""
+    return None if secret is None else secret.get_secret_value()
 
 
 Text = Annotated[str, Field(min_length=1)]

@@ -117,6 +117,35 @@ class Reader:
             self.skipped_bytes += len(tail)
 
 
+def last_offset_ms(tail: bytes) -> int | None:
+    """When the last whole frame came, ms since the first packet; None: there is none in there.
+
+    tail: the end of a timed file, from anywhere on. A mark that stands within a packet by chance
+    is told from a real one by what follows: frame after frame, up to the end or the cut.
+    """
+    position = tail.find(_FRAME_MARK)
+    while position >= 0:
+        offset_ms = _follow(tail, position)
+        if offset_ms is not None:
+            return offset_ms
+        position = tail.find(_FRAME_MARK, position + 1)
+    return None
+
+
+def _follow(tail: bytes, position: int) -> int | None:
+    """The last whole frame of an unbroken row that begins here and reaches to the end."""
+    last_ms: int | None = None
+    while position + _FRAME.size <= len(tail):
+        mark, offset_ms, length = _FRAME.unpack_from(tail, position)
+        if mark != _MARK:
+            return None
+        position += _FRAME.size + length
+        if position <= len(tail):
+            last_ms = offset_ms
+    rest = tail[position:]  # of a frame that was cut within its head
+    return last_ms if rest[: len(_FRAME_MARK)] == _FRAME_MARK[: len(rest)] else None
+
+
 def encode_header(header: Header) -> bytes:
     """Magic and JSON, spelled as Janus spells them. Raises ValueError past 65535 bytes."""
     fields: dict[str, object] = {"t": header.kind.value, "c": header.codec}

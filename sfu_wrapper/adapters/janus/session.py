@@ -9,7 +9,7 @@ that nobody reads, end the session: what is known of Janus is then read anew ove
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -63,6 +63,9 @@ class JanusEvent:
     jsep: Json | None = None
 
 
+Hear = Callable[[JanusEvent], None]
+
+
 @dataclass(slots=True, eq=False)
 class _Pending:
     """A request on its way. final: the answers that end it."""
@@ -95,10 +98,14 @@ class JanusSession:
         oldest_s = min((each.asked_s for each in self._pending.values()), default=None)
         return 0.0 if oldest_s is None else self._loop.time() - oldest_s
 
-    async def attach(self, plugin: str) -> "Handle":
-        """A handle of this plugin. Raises Unavailable, JanusRefused."""
+    async def attach(self, plugin: str, hear: Hear | None = None) -> "Handle":
+        """A handle of this plugin. Raises Unavailable, JanusRefused.
+
+        Args:
+            hear: gets its events as they come; without it they are read from the handle.
+        """
         answer = await self._ask({"janus": "attach", "plugin": plugin}, _SYNCHRONOUS)
-        handle = Handle(self, _id_of(answer))
+        handle = Handle(self, _id_of(answer), hear)
         self._handles[handle.id] = handle
         return handle
 
@@ -210,8 +217,9 @@ class JanusSession:
 class Handle:
     """What a session has attached to a plugin. Made by ``JanusSession.attach``."""
 
-    def __init__(self, session: JanusSession, number: int) -> None:
+    def __init__(self, session: JanusSession, number: int, hear: Hear | None) -> None:
         self.id = number
+        self._hear = hear
         self._session = session
         self._events: asyncio.Queue[JanusEvent | None] = asyncio.Queue(_EVENTS + 1)
 
@@ -254,6 +262,9 @@ class Handle:
 
     def put(self, event: JanusEvent) -> bool:
         """Take in an event; False where too many wait."""
+        if self._hear is not None:
+            self._hear(event)
+            return True
         if self._events.qsize() >= _EVENTS:
             return False
         self._events.put_nowait(event)

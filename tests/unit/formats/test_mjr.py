@@ -178,3 +178,33 @@ def test_recordings_of_a_real_janus_are_read(name: str, codec: str, truncated: b
     assert offsets[0] == 0
     assert offsets == sorted(offsets)
     assert (reader.truncated, reader.skipped_bytes) == (truncated, 0)
+
+
+# when the last packet came, from the end of a file alone
+
+
+def test_the_last_frame_says_when_it_came() -> None:
+    frames = b"".join(mjr.encode_frame(ms, b"x" * 100) for ms in (0, 33, 66))
+
+    assert mjr.last_offset_ms(frames) == 66
+    assert mjr.last_offset_ms(frames[50:]) == 66  # from the middle of a packet on
+
+
+def test_a_frame_that_was_cut_does_not_count() -> None:
+    frames = mjr.encode_frame(33, b"x" * 100) + mjr.encode_frame(66, b"x" * 100)
+
+    assert mjr.last_offset_ms(frames[:-1]) == 33
+    assert mjr.last_offset_ms(frames[:-105]) == 33  # within its head
+
+
+def test_a_mark_within_a_packet_is_not_taken_for_a_frame() -> None:
+    tricky = b"MEET" + bytes(20) + b"MEET\x00\x00\xff\xff\x00\x05"
+    frames = mjr.encode_frame(33, tricky) + mjr.encode_frame(66, b"y")
+
+    assert mjr.last_offset_ms(frames[14:]) == 66
+
+
+def test_without_a_whole_frame_nothing_is_known() -> None:
+    assert mjr.last_offset_ms(b"") is None
+    assert mjr.last_offset_ms(b"no frame at all") is None
+    assert mjr.last_offset_ms(mjr.encode_frame(33, b"x" * 100)[:50]) is None

@@ -1,0 +1,95 @@
+"""The files of an AudioBridge room: when a mix begins says its name, how long it runs its size.
+
+    recording-<room>-<segment>-<epoch ms of its start>.wav
+
+The lengths in its header are those of the whole file once Janus has closed it, 44 bytes too many;
+before that they are stale or 0.
+"""
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import replace
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Final
+
+from sfu_wrapper.formats.wav import HEADER_BYTES, Wav, parse, repaired_header
+from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.media import RawFile, Stream
+
+_NAME: Final = re.compile(r"recording-.+-(\d{1,16})\.wav")
+
+
+def mixes(folder: Path, below: str, delay_ms: int, *, running: bool) -> tuple[RawFile, ...]:
+    """Every mix in a folder, in order; with ``running`` the last one is still being written.
+
+    Args:
+        below: what stands before a name in an event.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    paths = _paths(folder)
+    return tuple(
+        _raw_file(path, at_ms, below, delay_ms, is_open=running and (at_ms, path) == paths[-1])
+        for at_ms, path in paths
+    )
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether Janus has written the last word into every mix, or there is none. Raises OSError."""
+    return all(_is_closed(path) for _, path in _paths(folder))
+
+
+def mend(folder: Path) -> None:
+    """Write the true lengths into the headers, where we may; readers do without, too."""
+    for _, path in _paths(folder):
+        with suppress(OSError, ValueError, Malformed):
+            wav = _parse(path)
+            plain = wav is not None and wav.data_start == HEADER_BYTES and wav.data_bytes > 0
+            if wav is not None and plain and not wav.truthful:
+                with path.open("r+b") as data:
+                    data.write(repaired_header(wav))
+
+
+def _paths(folder: Path) -> list[tuple[int, Path]]:
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:  # Janus makes it for the first file
+        return []
+    matches = [match for name in names if (match := _NAME.fullmatch(name)) is not None]
+    return sorted((int(match[1]), folder / match[0]) for match in matches)
+
+
+def _is_closed(path: Path) -> bool:
+    with suppress(Malformed):
+        wav = _parse(path)
+        if wav is None:
+            return False
+        by_janus = wav.declared_bytes == wav.data_start + wav.data_bytes
+        return by_janus or (wav.truthful and wav.data_bytes > 0)  # mended since
+    return True  # damaged: nothing to wait for
+
+
+def _raw_file(path: Path, at_ms: int, below: str, delay_ms: int, *, is_open: bool) -> RawFile:
+    file = RawFile(
+        f"{below}/{path.name}", Stream.AUDIO, at_ms, mixer="audiobridge", delay_ms=delay_ms
+    )
+    if is_open:
+        return file
+    try:
+        wav = _parse(path)
+    except Malformed:  # damaged: for the recording service to judge
+        return replace(file, stopped_ms=at_ms)
+    length_ms = wav.duration_ms if wav is not None else 0
+    return replace(file, stopped_ms=at_ms + length_ms, holds_media=length_ms > 0)
+
+
+def _parse(path: Path) -> Wav | None:
+    """Its header and what is really there, without reading the sound."""
+    with path.open("rb") as data:
+        if os.fstat(data.fileno()).st_size == 0:
+            return None
+        with mmap(data.fileno(), 0, access=ACCESS_READ) as mapped:
+            return parse(mapped)

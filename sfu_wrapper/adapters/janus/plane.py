@@ -1,0 +1,173 @@
+"""Janus as the media plane for one medium: pictures from VideoRooms, or sound from AudioBridges.
+
+Holds the connection and a line for each room (``line``); what is asked of a room is done there.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Final, assert_never
+
+from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
+from sfu_wrapper.adapters.janus.client import keep_connected
+from sfu_wrapper.adapters.janus.line import Line
+from sfu_wrapper.adapters.janus.room import JanusRoom
+from sfu_wrapper.adapters.janus.session import JanusAddress, JanusSession
+from sfu_wrapper.adapters.janus.settings import JanusSettings
+from sfu_wrapper.adapters.janus.videoroom import VideoRoom
+from sfu_wrapper.core.facts import PlaneBack, PlaneFact
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PlaneRequest,
+    PublishTrack,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+    UnpublishTrack,
+)
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.media import Medium
+
+log = logging.getLogger(__name__)
+
+_QUEUE: Final = 10_000
+_SETTLED_WITHIN_S: Final = 10.0
+_OVERDUE_S: Final = 3.0
+_SHUT_WITHIN_S: Final = 3.0
+
+MakeRoom = Callable[[RoomUuid, ConfbridgeId | None], JanusRoom]
+
+
+class _Closed(Exception):
+    """The plane is to end."""
+
+
+class JanusPlane:
+    """A ``MediaPlane``; see ``video_plane`` and ``audio_plane``.
+
+    make_room: from its uuid, and its name at the mixer as soon as that is known.
+    """
+
+    def __init__(self, address: JanusAddress, medium: Medium, make_room: MakeRoom) -> None:
+        self._address = address
+        self._medium = medium
+        self._make_room = make_room
+        self._lines: dict[RoomUuid, Line] = {}
+        self._fresh: asyncio.Queue[Line] = asyncio.Queue()
+        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._session: JanusSession | None = None
+        self._was_there = False
+        self._closed = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+
+    def is_there(self, medium: Medium) -> bool:
+        """See ``MediaPlane``."""
+        session = self._session
+        return session is not None and session.overdue_s < _OVERDUE_S and medium is self._medium
+
+    def tell(self, request: PlaneRequest) -> None:
+        """See ``MediaPlane``."""
+        match request:
+            case OpenMediaRoom(room=room) | CloseMediaRoom(room=room):
+                self._line(room).tell(request)
+            case StartCapture(capture=ref) | StopCapture(capture=ref) | ResumeCapture(capture=ref):
+                self._line(ref.room).tell(request)
+            case PublishTrack() | UnpublishTrack():
+                pass  # Janus knows by itself
+            case _:
+                assert_never(request)
+
+    async def run(self) -> None:
+        """See ``MediaPlane``; returns once the plane is closed."""
+        self._ended.clear()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(keep_connected(self._address, self._serve))
+                tasks.create_task(self._run_lines(tasks))
+                tasks.create_task(self._until_closed())
+        except* _Closed:
+            pass
+        finally:
+            with suppress(asyncio.QueueFull):
+                self._facts.put_nowait(None)
+            self._ended.set()
+
+    async def facts(self) -> AsyncIterator[PlaneFact]:
+        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        while not (self._ended.is_set() and self._closed.is_set() and self._facts.empty()):
+            fact = await self._facts.get()
+            if fact is not None:
+                yield fact
+
+    async def close(self) -> None:
+        """See ``MediaPlane``; the rooms stay, since calls may go on."""
+        self._closed.set()
+        await self._ended.wait()
+        with suppress(asyncio.QueueFull):
+            self._facts.put_nowait(None)
+
+    def _line(self, room: RoomUuid) -> Line:
+        line = self._lines.get(room)
+        if line is None:
+            line = Line(
+                room, lambda known: self._make_room(room, known), self._facts.put, self._retire
+            )
+            if self._session is not None:
+                line.connected(self._session)
+            self._lines[room] = line
+            self._fresh.put_nowait(line)
+        return line
+
+    def _retire(self, room: RoomUuid) -> None:
+        self._lines.pop(room, None)
+
+    async def _run_lines(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            line = await self._fresh.get()
+            tasks.create_task(line.run())
+
+    async def _serve(self, session: JanusSession) -> None:
+        """While there is a connection."""
+        lines = tuple(self._lines.values())
+        self._session = session
+        for line in lines:
+            line.connected(session)
+        try:
+            if self._was_there:
+                await self._settle(lines)
+                await self._facts.put(PlaneBack(self._medium))
+            self._was_there = True
+            await session.lost.wait()
+        finally:
+            self._session = None
+            for line in self._lines.values():
+                line.disconnected()
+
+    async def _settle(self, lines: tuple[Line, ...]) -> None:
+        """Until the fate of every room is told."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLED_WITHIN_S):
+                for line in lines:
+                    await line.settled.wait()
+
+    async def _until_closed(self) -> None:
+        await self._closed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SHUT_WITHIN_S):
+                await asyncio.gather(*(line.shut() for line in self._lines.values()))
+        raise _Closed
+
+
+def video_plane(settings: JanusSettings) -> JanusPlane:
+    """Pictures, from a VideoRoom named as the room's uuid."""
+    return JanusPlane(settings.address, Medium.VIDEO, lambda uuid, _: VideoRoom(uuid, settings))
+
+
+def audio_plane(settings: JanusSettings) -> JanusPlane:
+    """Sound, from an AudioBridge room named as the room's confbridgeId."""
+    return JanusPlane(
+        settings.address, Medium.AUDIO, lambda _, confbridge: AudioBridge(confbridge, settings)
+    )

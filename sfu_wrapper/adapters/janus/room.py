@@ -1,0 +1,117 @@
+"""One room at one plugin of Janus: how it is made, watched and recorded, request by request.
+
+What the two plugins have in common, as ``line`` sees it. Nothing here waits for a turn, repeats
+anything or survives a connection; methods that take a handle raise Unavailable (the connection is
+lost) and JanusRefused, whatever else is said with them.
+"""
+
+from abc import ABC, abstractmethod
+from enum import Enum, auto
+from typing import ClassVar
+
+from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.session import Handle, Json
+from sfu_wrapper.adapters.janus.settings import JanusSettings
+from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.model.errors import RecordingError
+from sfu_wrapper.model.media import Medium, RawFile, Track
+
+
+class NotWritten(RecordingError):
+    """Janus said yes to a recording and opened no file."""
+
+
+class Heard(Enum):
+    """What an event was about."""
+
+    NOTHING = auto()
+    TRACKS = auto()  # who publishes, or publishes what, may have changed
+    GONE = auto()  # there is no such room any more
+
+
+class JanusRoom(ABC):
+    """See the module. room: its id at the plugin; None: not known, and nothing can be asked."""
+
+    plugin: ClassVar[str]
+    medium: ClassVar[Medium]
+
+    def __init__(self, room: str | None, settings: JanusSettings) -> None:
+        self.room = room
+        self._settings = settings
+
+    async def make(self, handle: Handle) -> bool:
+        """Let it be there; True where it was not."""
+        try:
+            await handle.ask(self._secured("create") | self._settings.to_make_rooms | self._made_as)
+        except JanusRefused as refused:
+            if refused.trouble is Trouble.ROOM_EXISTS:
+                return False
+            raise
+        return True
+
+    async def destroy(self, handle: Handle) -> None:
+        """Let it be gone."""
+        if self.room is None:
+            return
+        try:
+            await handle.ask(self._secured("destroy"))
+        except JanusRefused as refused:
+            if refused.trouble is not Trouble.NO_SUCH_ROOM:
+                raise
+
+    @property
+    @abstractmethod
+    def tracks(self) -> tuple[Track, ...]:
+        """Who publishes what now, as far as was heard."""
+
+    @abstractmethod
+    async def watch(self, handle: Handle) -> None:
+        """Come in to hear who publishes, without publishing."""
+
+    @abstractmethod
+    def hear(self, data: Json) -> Heard:
+        """Take in an event of the plugin."""
+
+    @abstractmethod
+    async def record(self, handle: Handle, capture: CaptureRef) -> int:
+        """Begin to write into the capture's folder; returns when, epoch ms.
+
+        Raises:
+            NotWritten: no file was opened; nothing is written.
+        """
+
+    @abstractmethod
+    async def go_on(self, handle: Handle, capture: CaptureRef) -> None:
+        """Take up a capture that an earlier controller began and Janus may still write."""
+
+    @abstractmethod
+    async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:
+        """Write no more; returns once the files of ``capture`` are closed. No room, no writing."""
+
+    @abstractmethod
+    def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
+        """What the disk holds of a capture. Slow: for a thread. Raises OSError."""
+
+    @property
+    @abstractmethod
+    def _made_as(self) -> Json:
+        """What a new room is like."""
+
+    def _secured(self, request: str, **more: object) -> Json:
+        """A request about this room with its secret."""
+        room = self.room or ""
+        secret = self._settings.secret_of(self.plugin, room)
+        return {"request": request, "room": room, "secret": secret} | more
+
+    async def _switch(self, handle: Handle, *, on: bool, **more: object) -> None:
+        await handle.ask(self._secured("enable_recording", record=on) | more)
+
+    async def _switch_off(self, handle: Handle) -> None:
+        """Whether or not it was on, and whether or not there is such a room."""
+        if self.room is None:
+            return
+        try:
+            await self._switch(handle, on=False)
+        except JanusRefused as refused:
+            if refused.trouble is not Trouble.NO_SUCH_ROOM:
+                raise

@@ -1,0 +1,52 @@
+"""What the planes on Janus are told at their making."""
+
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfu_wrapper.adapters.janus.session import JanusAddress
+from sfu_wrapper.core.facts import CaptureRef
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where recordings of one medium lie: as we see it, and as Janus does."""
+
+    ours: Path
+    janus: Path
+
+    def of(self, capture: CaptureRef) -> Path:
+        """The folder of one capture, as we see it: no two captures share one."""
+        return self.ours / capture.room / str(capture.segment)
+
+    def at_janus(self, capture: CaptureRef) -> str:
+        """The same, as Janus sees it."""
+        return str(self.janus / capture.room / str(capture.segment))
+
+
+@dataclass(frozen=True, slots=True)
+class JanusSettings:
+    """How Janus is reached and what its rooms are like.
+
+    room_secret: what the secret of each room is derived from.
+    """
+
+    address: JanusAddress
+    folder: Folder
+    room_secret: str
+    admin_key: str | None = None
+    video_codecs: tuple[str, ...] = ("vp8", "h264")
+    publishers: int = 64
+    bitrate: int = 0
+    sampling_rate: int = 16_000
+    delay_ms: int = 120
+
+    def secret_of(self, plugin: str, room: str) -> str:
+        """The secret of a room, the same after every restart."""
+        key, text = self.room_secret.encode(), f"{plugin}:{room}".encode()
+        return hmac.digest(key, text, "sha256").hex()
+
+    @property
+    def to_make_rooms(self) -> dict[str, object]:
+        """What Janus wants to see of whoever makes a room."""
+        return {} if self.admin_key is None else {"admin_key": self.admin_key}
