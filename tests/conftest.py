@@ -1,7 +1,7 @@
 """Rules for all tests: how hard properties are tried, and that nothing is skipped in silence."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,30 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],  # shared machines
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+_SAID = "said"
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Print a line at the end of the run, whichever process the test runs in."""
+    return lambda line: record_property(_SAID, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests had to say beside pass or fail."""
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    said = [
+        (report.nodeid, line)
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, line in report.user_properties
+        if name == _SAID
+    ]
+    if said:
+        terminalreporter.section("said by tests")
+    for node, line in said:
+        terminalreporter.line(f"{node}: {line}")
 
 
 @cache

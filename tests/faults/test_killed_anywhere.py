@@ -9,7 +9,7 @@ import json
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -34,7 +34,7 @@ QUIET_S = 30.0
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_or_doubled_or_stuck_wherever_the_controller_dies(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     there = Installation(tmp_path)
     await there.begin()
@@ -44,8 +44,7 @@ async def test_nothing_is_lost_or_doubled_or_stuck_wherever_the_controller_dies(
     rooms = await there.end()
     events = await queued(tmp_path)
 
-    with capsys.disabled():
-        print(f"\nit struck in: {dict(there.struck)}")
+    say(f"it struck in: {dict(there.struck)}")
     assert sum(there.struck.values()) >= len(POINTS) + AT_RANDOM
     assert {"idle", "starting", "recording", "stopping"} <= {phase for _, phase in there.struck}
     told = Counter((e["conferenceId"], e["recordingInfo"]["segment"]) for e in events)
