@@ -12,11 +12,11 @@ from typing import Literal
 
 from sfu_wrapper.core.intervals import Interval, Span
 from sfu_wrapper.core.layout import MAX_TILES, Tile, grid
+from sfu_wrapper.core.poster import moments
 
 CANVAS_WIDTH, CANVAS_HEIGHT = 640, 480
 FRAMES_PER_S = 25
 FRAME_US = 1_000_000 // FRAMES_PER_S
-SHORTEST_CHAPTER_US = 500_000  # nobody wants to jump to the moment between two joins
 
 Codec = Literal["vp8", "vp9"]
 Quality = Literal["low", "medium", "high"]
@@ -56,19 +56,27 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One video file. zero_us: when its own time 0 is; turns: in order, in its own time."""
+    """One video file. zero_us: when its own time 0 is; turns: in order, in its own time.
+
+    pace: how long a second of its own time lasts; not 1 only where the sender's clock was off.
+    """
 
     path: str
     zero_us: int
     turns: tuple[Turn, ...] = ()
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """One piece of the mix. start_us: when its first sample sounds, the mixer's lag taken off."""
+    """One piece of the mix. start_us: when its first sample sounds, the mixer's lag taken off.
+
+    pace: how long a second of its own time lasts; not 1 only where the mixer's clock was off.
+    """
 
     path: str
     start_us: int
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,10 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The whole plan of one merged file. Scenes cover [0, duration) without gap or overlap."""
+    """The whole plan of one merged file. Scenes cover [0, duration) without gap or overlap.
+
+    poster_us: moments that may stand for the whole, the best first.
+    """
 
     duration_us: int
     codec: Codec
@@ -109,6 +120,7 @@ class Composition:
     scenes: tuple[Scene, ...]
     sounds: tuple[Sound, ...]
     chapters: tuple[Chapter, ...]
+    poster_us: tuple[int, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -161,9 +173,9 @@ def compose(
     sources: Sequence[Source],
     cut: Sequence[Interval],
     sounds: Sequence[Sound],
-    titles: Sequence[str],
+    chapters: Sequence[Chapter],
 ) -> Composition:
-    """Lay out the merged file. ``titles``: what to call each source's track in chapters."""
+    """Lay out the merged file."""
     return Composition(
         duration_us=duration_us,
         codec=rules.codec,
@@ -171,11 +183,8 @@ def compose(
         sources=tuple(sources),
         scenes=tuple(_scene(interval) for interval in cut),
         sounds=tuple(sounds),
-        chapters=tuple(
-            Chapter(i.start_us, i.stop_us, ", ".join(titles[t] for t in i.tracks) or "nobody")
-            for i in cut
-            if i.stop_us - i.start_us >= SHORTEST_CHAPTER_US
-        ),
+        chapters=tuple(chapters),
+        poster_us=moments(cut),
     )
 
 

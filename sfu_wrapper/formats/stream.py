@@ -10,6 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from sfu_wrapper.formats import rtp
+from sfu_wrapper.formats.drift import Drift, DriftMeter
 from sfu_wrapper.formats.mediaclock import MediaClock
 from sfu_wrapper.formats.mjr import Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
@@ -46,6 +47,7 @@ class MediaStream:
     def __init__(self, reader: Reader, clock_hz: int) -> None:
         self._reader = reader
         self._clock = MediaClock(clock_hz, timed=reader.timed)
+        self._meter = DriftMeter(clock_hz)
         self._sorter = Sorter()
         header = reader.header
         self._rotation_id = header.extension_id(rtp.VIDEO_ORIENTATION) if header else None
@@ -71,9 +73,15 @@ class MediaStream:
         """How often the timestamps had to be corrected."""
         return self._clock.jumps
 
+    @property
+    def drift(self) -> Drift:
+        """How the sender's clock ran against the recorder's."""
+        return self._meter.drift() if self._reader.timed else Drift(0.0, None)
+
     def packets(self) -> Iterator[MediaPacket]:
         """In order of sending."""
         buffer, clock, sorter = self._reader.buffer, self._clock, self._sorter
+        note = self._meter.note
         last_raw, time, restarts = -1, 0, 0
         for (_, raw, received_ms, start, end, second), gap in sorter.sort(self._own()):
             if buffer[start] == _PLAIN:
@@ -89,6 +97,7 @@ class MediaStream:
                 last_raw = -1
             if raw != last_raw:  # the packets of one picture share their timestamp
                 time, last_raw = clock.at(raw, received_ms), raw
+                note(time, received_ms)
             self.received += 1
             rotation = self._rotation(start) if self._rotation_id and second >= _MARKER else None
             yield MediaPacket(time, first, stop, second >= _MARKER, gap, rotation)

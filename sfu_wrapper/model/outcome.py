@@ -14,6 +14,7 @@ class FileKind(StrEnum):
     AUDIO = "audio"
     VIDEO = "video"
     METADATA = "metadata"
+    POSTER = "poster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +29,32 @@ class FinishedFile:
 
 @dataclass(frozen=True, slots=True)
 class TrackSync:
-    """How one raw file sits in the segment.
+    """How one raw file lies in the segment, as it was measured.
 
-    offset_ms: its first media after the segment's start. length_ms: of its media.
-    told_ms: how much later that is than the event says; negative: earlier.
-    packets_lost, gaps: what never arrived, and how often nothing did for a while.
+    start_ms: its first media after the segment's start. length_ms: of its media.
+    offset_ms: how much later its own clock puts it than the event says; negative: earlier. Of the
+        mix, how much sound is missing.
+    drift_ppm: by how much its clock runs fast; None where that cannot be told.
+    packets_received, packets_lost: by their numbers. gaps: how often nothing came for a while.
+    frames_repeated: pictures of the merged file that show its picture of before once more.
     """
 
+    filename: str
     stream: Stream
     user: UserId | None
-    offset_ms: int
+    start_ms: int
     length_ms: int
-    told_ms: int
+    offset_ms: int = 0
+    drift_ppm: float | None = None
+    packets_received: int = 0
     packets_lost: int = 0
     gaps: int = 0
+    frames_repeated: int = 0
+
+    @property
+    def loss_percent(self) -> float:
+        """The share of its packets that never came."""
+        return 100 * self.packets_lost / max(self.packets_received + self.packets_lost, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class TrackFile:
     frames: pictures, or packets of sound. key_frames_ms: where a file can be cut and sought.
     resolutions, rotations: in order; a picture without any rotation is upright.
     packets_received, packets_lost: of this track, by their numbers.
+    ahead_ms: by how much the file's own time is ahead of the recorder's clock at its beginning.
+    drift_ppm: by how much it runs fast against that clock; None where that cannot be told.
     gaps: longer than a second.
     warnings: what had to be survived, one sentence each, for people.
     """
@@ -68,6 +70,8 @@ class TrackFile:
     rotations: tuple[Rotation, ...] = ()
     packets_received: int = 0
     packets_lost: int = 0
+    ahead_ms: float = 0.0
+    drift_ppm: float | None = None
     gaps: tuple[Gap, ...] = ()
     warnings: tuple[str, ...] = ()
 

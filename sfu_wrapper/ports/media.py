@@ -16,8 +16,9 @@ class PreparedVideo:
 
     path: ``.webm`` or ``.mp4``. codec: ``vp8``, ``vp9`` or ``h264``.
     zero_us: epoch microseconds of the file's own time 0, by the clock of whoever wrote it.
+    drift_ppm: by how much the file's own time runs fast against that; None: it cannot be told.
     first_us, end_us: in the file's own time, when its first picture shows and its last is over.
-    packets_lost, gaps: what never arrived, and how often nothing did for a while.
+    packets_received, packets_lost, gaps: what came, what never did, how often nothing did for long.
     turns: of pictures that were sent turned, in the file's own time.
     notes: what had to be survived, for the log and the warnings.
     """
@@ -27,6 +28,8 @@ class PreparedVideo:
     zero_us: int
     first_us: int
     end_us: int
+    drift_ppm: float | None = None
+    packets_received: int = 0
     packets_lost: int = 0
     gaps: int = 0
     notes: tuple[str, ...] = ()
@@ -46,14 +49,23 @@ class MediaTools(Protocol):
         """Turn one ``.mjr`` into a media file in ``target_dir``. None: it holds no picture."""
         ...
 
-    async def holds_sound(self, source: Path, *, timeout_s: float) -> bool:
-        """Whether a raw WAV file holds any sample."""
+    async def sound_us(self, source: Path, *, timeout_s: float) -> int:
+        """How many microseconds of sound a raw WAV file really holds."""
         ...
 
     async def compose(
-        self, plan: Composition, target: Path, progress: Progress, *, timeout_s: float
-    ) -> None:
-        """Write the merged file; ``progress`` hears percents."""
+        self,
+        plan: Composition,
+        target: Path,
+        progress: Progress,
+        *,
+        poster: Path | None = None,
+        timeout_s: float,
+    ) -> tuple[int, ...]:
+        """Write the merged file, and its poster where one is wanted; ``progress`` hears percents.
+
+        Returns of each source how many pictures of the file show its picture of before once more.
+        """
         ...
 
     async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sfu_wrapper.core.intervals import Held, Span, spans
 from sfu_wrapper.core.plan import Sound, Source, sound_start_us, zero_us
+from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.outcome import TrackSync
@@ -49,6 +50,7 @@ class Material:
                 str(video.prepared.path),
                 zero_us(info.started_ms, video.prepared.zero_us, shifts.get(track, unseen)),
                 video.prepared.turns,
+                pace(video.prepared.drift_ppm),
             )
             for track, video in enumerate(self.videos)
         )
@@ -69,18 +71,25 @@ async def ingest(
         else:
             warnings += [f"{file.filename}: {note}" for note in video.prepared.notes]
             videos.append(video)
+    sync = [_video_sync(info, video) for video in videos]
     sounds = []
     for number, file in enumerate(info.audio, start=len(info.video)):
         progress(100 * number / (len(info.video) + len(info.audio)))
-        sound, warning = await _sound(info, file, tools, shelf, timeout_s)
-        sounds += [sound] if sound else []
-        warnings += [warning] if warning else []
+        try:
+            path, measured = await _sound(info, file, tools, shelf, timeout_s)
+        except _NoSound as exc:
+            warnings.append(str(exc))
+            continue
+        start_us = sound_start_us(info.started_ms, file.started_ms, file.delay_ms)
+        sounds.append(Sound(str(path), start_us, mix_pace(measured)))
+        sync.append(measured)
     shown = spans(info, [video.held for video in videos])
+    warnings += [f"{one.filename}: {note}" for one in sync for note in notes(one)]
     return Material(
         videos=tuple(videos),
         shown=shown,
         sounds=tuple(sounds),
-        sync=tuple(_video_sync(info, video) for video in videos),
+        sync=tuple(sync),
         warnings=(*warnings, *_disagreeing_clocks(videos, shown)),
     )
 
@@ -93,35 +102,44 @@ async def _video(
     prepared = await tools.preprocess(path, target_dir, timeout_s=timeout_s)
     if prepared is None:
         return None
-    first_us = prepared.zero_us + prepared.first_us
-    return Video(prepared, Held(file, first_us, prepared.zero_us + prepared.end_us))
+    stretch = pace(prepared.drift_ppm)
+    first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
+    return Video(prepared, Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us))
+
+
+class _NoSound(Exception):
+    """What to tell people of a piece of the mix that is left out."""
 
 
 async def _sound(
     info: SegmentInfo, file: RawFile, tools: MediaTools, shelf: Shelf, timeout_s: float
-) -> tuple[Sound | None, str | None]:
+) -> tuple[Path, TrackSync]:
+    """Where it is and how it lies. Raises _NoSound; JobFailed for an unsafe name."""
     try:
         path = await shelf.raw_audio(file.filename)
-        if not await tools.holds_sound(path, timeout_s=timeout_s):
-            return None, f"{file.filename} holds no sound"
+        length_us = await tools.sound_us(path, timeout_s=timeout_s)
     except JobFailed as exc:
         if exc.code == "UNSAFE_NAME":
             raise
-        return None, f"no sound from {file.filename}: {exc.detail}"
-    start_us = sound_start_us(info.started_ms, file.started_ms, file.delay_ms)
-    return Sound(str(path), start_us), None
+        raise _NoSound(f"no sound from {file.filename}: {exc.detail}") from exc
+    if length_us == 0:
+        raise _NoSound(f"{file.filename} holds no sound")
+    return path, mix_sync(info, file, length_us)
 
 
 def _video_sync(info: SegmentInfo, video: Video) -> TrackSync:
-    held = video.held
+    held, prepared = video.held, video.prepared
     return TrackSync(
+        filename=held.file.filename,
         stream=held.file.stream,
         user=held.file.user,
-        offset_ms=held.first_us // 1000 - info.started_ms,
+        start_ms=held.first_us // 1000 - info.started_ms,
         length_ms=(held.end_us - held.first_us) // 1000,
-        told_ms=held.first_us // 1000 - held.file.started_ms,
-        packets_lost=video.prepared.packets_lost,
-        gaps=video.prepared.gaps,
+        offset_ms=round(prepared.zero_us / 1000) - held.file.started_ms,
+        drift_ppm=prepared.drift_ppm,
+        packets_received=prepared.packets_received,
+        packets_lost=prepared.packets_lost,
+        gaps=prepared.gaps,
     )
 
 

@@ -22,7 +22,7 @@ from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.shelf import Shelf, Workplace
 from sfu_wrapper.ports.vault import Vault
 from sfu_wrapper.service.ingest import Material, ingest
-from sfu_wrapper.service.products import Product, Workshop
+from sfu_wrapper.service.products import Made, Workshop
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
@@ -157,8 +157,8 @@ class Processor:
             info, self._tools, self._shelf, place.plain, lambda p: progress("preprocess", p)
         )
         output, cut, why = self._decide(info, material)
-        products = await self._make(info, place, material, output, cut, progress)
-        await self._shelf.deliver([(product.staged, product.name) for product in products])
+        made = await self._make(info, place, material, output, cut, progress)
+        await self._shelf.deliver([(product.staged, product.name) for product in made.products])
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -167,12 +167,12 @@ class Processor:
             started_ms=info.started_ms,
             completed_ms=info.completed_ms,
             encrypted=self._rules.encrypt,
-            files=tuple(product.finished(self._shelf) for product in products),
+            files=tuple(product.finished(self._shelf) for product in made.products),
             processing_started_ms=started_ms,
             processing_completed_ms=self._clock.now().wall_ms,
             attempts=attempts,
             warnings=(*why, *material.warnings),
-            sync=material.sync,
+            sync=made.sync,
         )
         message = encode_processed(result)
         await self._shelf.seal(job, encode_manifest(Manifest(message)))
@@ -208,14 +208,14 @@ class Processor:
         output: Output,
         cut: tuple[Interval, ...],
         progress: Progress,
-    ) -> tuple[Product, ...]:
+    ) -> Made:
         vault = self._usable_vault() if self._rules.encrypt else None
         shop = Workshop(
             self._tools, self._shelf, vault, self._rules, place, job=job_of(info), info=info
         )
         match output:
             case Output.NONE:
-                return ()
+                return Made()
             case Output.MERGED:
                 return await shop.merged(material, cut, lambda p: progress("compose", p))
             case Output.SPLIT:

@@ -6,16 +6,16 @@ Nothing here stands in the destination yet; ``Product`` says what is to stand th
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sfu_wrapper.core import naming
+from sfu_wrapper.core.chapters import chapters
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.naming import VideoName
 from sfu_wrapper.core.plan import OutputRules, compose
 from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Stream
-from sfu_wrapper.model.outcome import FileKind, FinishedFile
+from sfu_wrapper.model.outcome import FileKind, FinishedFile, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import MediaTools, Progress
 from sfu_wrapper.ports.shelf import Measured, Shelf, Workplace
@@ -44,6 +44,14 @@ class Product:
         return FinishedFile(filename, self.kind, self.measured.size_bytes, self.measured.sha256)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """All products of one segment, and the sync report with what making them has shown."""
+
+    products: tuple[Product, ...] = ()
+    sync: tuple[TrackSync, ...] = ()
+
+
 class Workshop:
     """Makes the products of one segment, in one workplace."""
 
@@ -68,21 +76,24 @@ class Workshop:
         self._duration_us = (info.completed_ms - info.started_ms) * 1000
         self._timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * self._duration_us / 1_000_000
 
-    async def merged(
-        self, material: Material, cut: Sequence[Interval], progress: Progress
-    ) -> tuple[Product, ...]:
-        """One file: the matrix with the mix, or the mix alone where there is no picture."""
-        ending, kind = (".webm", FileKind.MERGED) if material.shown else (".wav", FileKind.AUDIO)
-        plain = self._place.plain / f"merged{ending}"
+    async def merged(self, material: Material, cut: Sequence[Interval], progress: Progress) -> Made:
+        """The matrix with the mix and its poster; the mix alone where there is no picture."""
         stems = (self._stem(distinct) for distinct in naming.further_stems(self._info))
-        (name,) = await self._claim((stem + ending,) for stem in stems)
-        if material.shown:
-            await self._compose(material, cut, plain, progress)
-        else:
+        if not material.shown:
+            plain = self._place.plain / "merged.wav"
+            (name,) = await self._claim((f"{stem}.wav",) for stem in stems)
             await self._write_sound(material, plain)
-        return (await self._product(plain, name, kind),)
+            return Made((await self._product(plain, name, FileKind.AUDIO),), material.sync)
+        plain, poster = self._place.plain / "merged.webm", self._place.plain / "merged.jpg"
+        names = await self._claim((f"{stem}.webm", f"{stem}.jpg") for stem in stems)
+        repeated = await self._compose(material, cut, plain, poster, progress)
+        products = (
+            await self._product(plain, names[0], FileKind.MERGED),
+            await self._product(poster, names[1], FileKind.POSTER),
+        )
+        return Made(products, _counted(material.sync, repeated))
 
-    async def split(self, material: Material, progress: Progress) -> tuple[Product, ...]:
+    async def split(self, material: Material, progress: Progress) -> Made:
         """A file a stream, the mix, and the JSON that relates them."""
         names = await self._claim(
             self._split_names(material, distinct) for distinct in naming.further_stems(self._info)
@@ -101,20 +112,28 @@ class Workshop:
         progress(100 * len(products) / len(names))
         plain = self._place.plain / "split.json"
         await asyncio.to_thread(plain.write_bytes, self._json(material, products))
-        return (*products, await self._product(plain, json_name, FileKind.METADATA))
+        products.append(await self._product(plain, json_name, FileKind.METADATA))
+        return Made(tuple(products), material.sync)
 
     async def _compose(
-        self, material: Material, cut: Sequence[Interval], target: Path, progress: Progress
-    ) -> None:
+        self,
+        material: Material,
+        cut: Sequence[Interval],
+        target: Path,
+        poster: Path,
+        progress: Progress,
+    ) -> tuple[int, ...]:
         plan = compose(
             self._rules,
             self._duration_us,
             material.sources(self._info),
             cut,
             material.sounds,
-            [_title(video) for video in material.videos],
+            chapters(self._info, [video.held.file for video in material.videos], cut),
         )
-        await self._tools.compose(plan, target, progress, timeout_s=self._timeout_s)
+        return await self._tools.compose(
+            plan, target, progress, poster=poster, timeout_s=self._timeout_s
+        )
 
     async def _write_sound(self, material: Material, target: Path) -> None:
         await self._tools.write_sound(
@@ -177,6 +196,7 @@ def _owner(video: Video) -> VideoName:
     return VideoName(file.user or UserId(""), file.stream)
 
 
-def _title(video: Video) -> str:
-    owner = _owner(video)
-    return f"{owner.user} (screen)" if owner.stream is Stream.SCREEN else owner.user
+def _counted(sync: Sequence[TrackSync], repeated: Sequence[int]) -> tuple[TrackSync, ...]:
+    """With what the composition counted, for the first of them: the videos."""
+    counted = [replace(one, frames_repeated=n) for one, n in zip(sync, repeated, strict=False)]
+    return (*counted, *sync[len(counted) :])

@@ -92,16 +92,21 @@ def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:
 
 
 def sync_object(sync: tuple[TrackSync, ...]) -> list[dict[str, Any]]:
-    """How the raw files sit in the segment, as the message and the split file tell it."""
+    """How the raw files lie in the segment, as the message and the split file tell it."""
     return [
         {
+            "filename": one.filename,
             "userID": one.user,
             "stream": one.stream.value,
-            "offsetMs": one.offset_ms,
+            "startMs": one.start_ms,
             "lengthMs": one.length_ms,
-            "correctedMs": one.told_ms,
+            "offsetMs": one.offset_ms,
+            "driftPpm": None if one.drift_ppm is None else round(one.drift_ppm, 1),
+            "packetsReceived": one.packets_received,
             "packetsLost": one.packets_lost,
+            "lossPercent": round(one.loss_percent, 2),
             "gaps": one.gaps,
+            "framesRepeated": one.frames_repeated,
         }
         for one in sync
     ]
@@ -129,13 +134,17 @@ class _File(_Wire):
 
 
 class _Sync(_Wire):
+    filename: str
     user: Annotated[str | None, Field(alias="userID")] = None
     stream: Stream
-    offset_ms: int
+    start_ms: int
     length_ms: int
-    told_ms: Annotated[int, Field(alias="correctedMs")]
+    offset_ms: int
+    drift_ppm: float | None = None
+    packets_received: int = 0
     packets_lost: int = 0
     gaps: int = 0
+    frames_repeated: int = 0
 
 
 class _Processing(_Wire):

@@ -92,7 +92,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
             (file,) = streams["sfuvideo"].values()
             track = convert(SAMPLES / file["filename"], folder / segment)
             assert isinstance(track, TrackFile)
-            offset_s = (track.started_us - start_us) / 1e6
+            offset_s = (track.started_us - start_us) / 1e6 - track.ahead_ms / 1e3
             found[user] = [(s.at_s + offset_s, counter(s.rgb)) for s in shots(track.path)]
         return found
 
@@ -175,7 +175,7 @@ def test_the_merged_file_has_chapters_where_the_layout_changes(run: Run) -> None
 
     with av.open(path) as reader:
         titles = [chapter["metadata"]["title"] for chapter in reader.chapters()]
-    assert titles == ["alice, bob", "alice, bob, carol", "alice, carol"]
+    assert titles == ["alice, bob", "carol joined", "bob left"]
 
 
 def test_the_split_json_has_the_products_shape(run: Run) -> None:
@@ -238,8 +238,9 @@ def test_files_are_for_their_owner_alone_and_nothing_else_is_left(run: Run) -> N
     output = run("seg-1")
     (path,) = output.files("merged")
 
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [one for one in output.folder.iterdir() if one.name != ".sfu-wrapper"] == [path]
+    (poster,) = output.files("poster")
+    assert {one.stat().st_mode & 0o777 for one in (path, poster)} == {0o600}
+    assert {one for one in output.folder.iterdir() if one.name != ".sfu-wrapper"} == {path, poster}
     assert not [one for one in (output.folder / ".sfu-wrapper/work").rglob("*") if one.is_file()]
 
 
@@ -362,11 +363,15 @@ def test_people_are_told_the_files_and_the_notes(tmp_path: Path) -> None:
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
 
-    title, file, *notes = done.stdout.splitlines()
+    title, file, poster, *notes = done.stdout.splitlines()
     assert title == "61408347 segment 3: merged"
     assert file.startswith(f"  {tmp_path}/rec-20261124-014808-61408347-conf-1-3.webm  0.")
-    assert len(notes) == 2
-    assert all(note.endswith("the file ends within a packet") for note in notes)
+    assert poster.startswith(f"  {tmp_path}/rec-20261124-014808-61408347-conf-1-3.jpg  0.")
+    assert [note.partition(": ")[2].split(": ")[-1] for note in notes] == [
+        "the file ends within a packet",
+        "the file ends within a packet",
+        "holds 0.131 s less sound than its times say; where cannot be told",
+    ]
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no JSON"])

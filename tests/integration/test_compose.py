@@ -104,8 +104,7 @@ def plan(
 ) -> Composition:
     rules = OutputRules(codec, quality, "{{uuid}}", split=False, mix_limit=9)
     intervals = [Interval(round(a * S), round(b * S), tracks) for a, b, tracks in cut]
-    titles = [str(n) for n in range(len(sources))]
-    return compose(rules, round(duration_s * S), sources, intervals, sounds, titles)
+    return compose(rules, round(duration_s * S), sources, intervals, sounds, chapters=())
 
 
 async def merged(wanted: Composition, folder: Path) -> list[Shot]:

@@ -13,7 +13,7 @@ import pytest
 from sfu_wrapper.adapters.limits import Limits, command
 from sfu_wrapper.adapters.media import tasks, tools
 from sfu_wrapper.adapters.media.bounds import limits_of
-from sfu_wrapper.adapters.media.tasks import HoldsSound, Preprocess, carry_out
+from sfu_wrapper.adapters.media.tasks import MeasureSound, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.model.errors import JobFailed
@@ -71,7 +71,7 @@ async def test_a_media_process_that_takes_too_much_time_fails_for_good_and_says_
     monkeypatch.setattr(tools, "limits_of", lambda *_: Limits(cpu_s=1))
 
     with pytest.raises(JobFailed, match="more than 1 s of processor time") as caught:
-        await MediaProcesses().holds_sound(MIX, timeout_s=DEADLINE_S)
+        await MediaProcesses().sound_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("LIMIT_EXCEEDED", True)
 
@@ -83,7 +83,7 @@ async def test_a_media_process_that_something_killed_is_tried_again(
     monkeypatch.setattr(tools, "_COMMAND", (sys.executable, "-c", script))
 
     with pytest.raises(JobFailed, match="killed by SIGKILL") as caught:
-        await MediaProcesses().holds_sound(MIX, timeout_s=DEADLINE_S)
+        await MediaProcesses().sound_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("MEDIA_CRASH", False)
 
@@ -94,10 +94,10 @@ def test_a_task_that_needs_too_much_memory_fails_for_good_and_says_so(
     def greedy(source: Path) -> bool:
         raise MemoryError
 
-    monkeypatch.setattr(tasks, "holds_sound", greedy)
+    monkeypatch.setattr(tasks, "sound_us", greedy)
 
     with pytest.raises(JobFailed, match="more memory") as caught:
-        carry_out(HoldsSound(MIX), lambda _: None)
+        carry_out(MeasureSound(MIX), lambda _: None)
 
     assert (caught.value.code, caught.value.permanent) == ("LIMIT_EXCEEDED", True)
 
@@ -132,7 +132,7 @@ from sfu_wrapper.adapters.media import tools
 async def main():
     sleeping = await asyncio.create_subprocess_exec(*command(Limits(), ["sleep", "60"]))
     tools._COMMAND = (sys.executable, "-c", sys.argv[1])
-    await tools.MediaProcesses().holds_sound(Path(sys.argv[2]), timeout_s=60)
+    await tools.MediaProcesses().sound_us(Path(sys.argv[2]), timeout_s=60)
 
 asyncio.run(main())
 """

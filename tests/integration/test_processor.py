@@ -21,6 +21,7 @@ from sfu_wrapper.wire.processed import parse_outcome
 
 START_MS = 1_590_392_548_000
 ALICE, BOB = UserId("alice"), UserId("bob")
+MERGED = {"rec-uuid-bridge-1.webm", "rec-uuid-bridge-1.jpg"}
 RULES = OutputRules("vp8", "low", "rec-{{uuid}}-{{confbridgeid}}", split=False, mix_limit=9)
 
 
@@ -49,16 +50,25 @@ class PretendedTools:
             notes=("it was damaged",), turns=(Turn(0, 90),),
         )  # fmt: skip
 
-    async def holds_sound(self, source: Path, *, timeout_s: float) -> bool:
-        return source.name not in self.empty
+    async def sound_us(self, source: Path, *, timeout_s: float) -> int:
+        return 0 if source.name in self.empty else 10_000_000
 
     async def compose(
-        self, plan: Composition, target: Path, progress: Progress, *, timeout_s: float
-    ) -> None:
+        self,
+        plan: Composition,
+        target: Path,
+        progress: Progress,
+        *,
+        poster: Path | None = None,
+        timeout_s: float,
+    ) -> tuple[int, ...]:
         self._maybe_break("compose")
         self.plans.append(plan)
         progress(50)
         write(target, "merged")
+        if poster is not None:
+            write(poster, "poster")
+        return tuple(range(1, 1 + len(plan.sources)))
 
     async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
         self._maybe_break("split")
@@ -142,7 +152,9 @@ async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -
     assert [source.turns for source in plan.sources] == [(Turn(0, 90),)] * 2
     assert plan.sounds == (Sound(str(place.raw / "mix.wav"), -122_000),)
     assert plan.chapters[0].title == "alice, bob (screen)"
-    assert place.delivered() == {"rec-uuid-bridge-1.webm"}
+    assert place.delivered() == MERGED
+    assert [file.kind for file in done.result.files] == ["merged", "poster"]
+    assert [track.frames_repeated for track in done.result.sync] == [1, 2, 0]
     assert done.result.warnings == ("a.mjr: it was damaged", "b.mjr: it was damaged")
     assert parse_outcome(done.message) == done.result
     thirds = [("preprocess", 100 * n / 3) for n in range(3)]
@@ -186,7 +198,7 @@ async def test_a_failed_attempt_delivers_nothing_and_the_next_one_does(
     place.tools.broken = None
     await processor.process(INFO, attempts=2)
 
-    assert place.delivered() == {"rec-uuid-bridge-1.webm"}
+    assert place.delivered() == MERGED
 
 
 async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
@@ -208,7 +220,9 @@ async def test_two_recordings_of_one_name_are_both_kept(place: Place) -> None:
 
     await place.processor(rules).process(replace(INFO, uuid=RoomUuid("other")))
 
-    assert place.delivered() == {"bridge-1.webm", "bridge-1-other.webm"}
+    assert place.delivered() == {
+        "bridge-1.webm", "bridge-1.jpg", "bridge-1-other.webm", "bridge-1-other.jpg"
+    }  # fmt: skip
 
 
 async def test_encrypted_files_alone_are_delivered(place: Place) -> None:
@@ -284,7 +298,10 @@ async def test_an_older_senders_segment_is_number_one_and_known_by_its_end(place
     assert done.result.segment == 1
     assert again.repeated
     assert not other.repeated
-    assert place.delivered() == {"rec-uuid-bridge.webm", "rec-uuid-bridge-uuid.webm"}
+    assert place.delivered() == {
+        "rec-uuid-bridge.webm", "rec-uuid-bridge.jpg",
+        "rec-uuid-bridge-uuid.webm", "rec-uuid-bridge-uuid.jpg",
+    }  # fmt: skip
 
 
 async def test_a_manifest_that_cannot_be_read_fails_the_job_for_good(place: Place) -> None:
@@ -308,7 +325,7 @@ async def test_cleaning_removes_temporary_files_and_raw_ones_where_asked(
 
     assert await place.shelf.leftovers("uuid:1") == ()
     assert {path.name for path in place.raw.iterdir()} == left
-    assert place.delivered() == {"rec-uuid-bridge-1.webm"}
+    assert place.delivered() == MERGED
 
 
 async def test_the_promised_lines_are_logged_in_their_words(
@@ -335,5 +352,6 @@ async def test_the_promised_lines_are_logged_in_their_words(
         ("DEBUG", f"Processing video: {place.raw / 'a.mjr'}."),
         ("DEBUG", f"Processing video: {place.raw / 'b.mjr'}."),
         ("DEBUG", f"Trying to encrypt file: {place.out / 'rec-uuid-bridge-1.webm'}"),
+        ("DEBUG", f"Trying to encrypt file: {place.out / 'rec-uuid-bridge-1.jpg'}"),
         ("DEBUG", "Recording with ID uuid processed correctly"),
     ]

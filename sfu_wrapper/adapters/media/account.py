@@ -66,6 +66,7 @@ class Account:
         warnings: list[str],
     ) -> TrackFile:
         """The whole account, once everything is written."""
+        drift = stream.drift
         return TrackFile(
             path=path,
             kind=kind,
@@ -80,6 +81,8 @@ class Account:
             rotations=tuple(Rotation(self._ms(time), turn) for time, turn in rotations),
             packets_received=stream.received,
             packets_lost=stream.lost,
+            ahead_ms=drift.ahead_ms,
+            drift_ppm=drift.ppm,
             gaps=tuple(self._gaps),
             warnings=tuple(warnings),
         )

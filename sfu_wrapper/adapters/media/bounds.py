@@ -9,7 +9,7 @@ from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media.tasks import (
     Compose,
     CopyVideo,
-    HoldsSound,
+    MeasureSound,
     Preprocess,
     Task,
     WriteSound,
@@ -39,7 +39,7 @@ def _expected_bytes(task: Task) -> int:
             return plan.duration_us * _BYTES_PER_S // 1_000_000
         case WriteSound(duration_us=duration_us):
             return duration_us * _BYTES_PER_S // 1_000_000
-        case HoldsSound():
+        case MeasureSound():
             return 0
     assert_never(task)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import av
@@ -34,30 +35,37 @@ Progress = Callable[[float], None]
 _BATCH = 25  # pictures of one source that are decoded in one go
 
 
-def compose(plan: Composition, target: Path, progress: Progress) -> None:
+def compose(plan: Composition, target: Path, progress: Progress) -> tuple[int, ...]:
     """Write the merged file. ``progress`` hears percents, once a second of media.
+
+    Returns of each source in how many pictures its picture of before stands once more.
 
     Raises av.FFmpegError, OSError or Malformed where something cannot be read or written.
     """
+    repeated = [0] * len(plan.sources)
     sound = timeline(plan.sounds, plan.duration_us, SOUND_RATE)
     bits_per_s = plan.picture_bits_per_s
     with MergedWriter(
         target, plan.codec, bits_per_s, sound=bool(plan.sounds), chapters=plan.chapters
     ) as writer:
-        for number, frame in enumerate(frames(plan)):
+        for number, frame in enumerate(frames(plan, repeated)):
             if number % FRAMES_PER_S == 0:
                 if (second := next(sound, None)) is not None:
                     writer.add_sound(second)
                 progress(100 * number / plan.frames)
             writer.add_picture(frame)
+    return tuple(repeated)
 
 
-def frames(plan: Composition) -> Generator[av.VideoFrame]:
-    """The pictures of the merged file, in order; each is good until the next is asked for."""
+def frames(plan: Composition, repeated: list[int]) -> Generator[av.VideoFrame]:
+    """The pictures of the merged file, in order; each is good until the next is asked for.
+
+    repeated: counts up, of each source, the pictures in which that of before stands once more.
+    """
     canvas = Canvas(CANVAS_WIDTH, CANVAS_HEIGHT)
     scenes = list(zip(plan.scenes, plan.scene_frames(), strict=True))
     with _pool() as pool:
-        strips = _Strips(plan, pool)
+        strips = _Strips(plan, pool, repeated)
         for index, (scene, numbers) in enumerate(scenes):
             # Whoever comes next is decoded ahead as well.
             for soon, _ in scenes[index : index + 2]:
@@ -88,14 +96,23 @@ class _Change:
     still: Still | None
 
 
-def _changes(source: Source, showings: Sequence[Showing]) -> Iterator[_Change]:
-    """Read a file once and tell what changes in its tile; each showing begins with a change."""
+def _changes(
+    source: Source, showings: Sequence[Showing], repeat: Callable[[], None]
+) -> Iterator[_Change]:
+    """Read a file once and tell what changes in its tile; each showing begins with a change.
+
+    repeat: called wherever the picture of before is shown once more.
+    """
     scaler = Scaler()
+    before: Picture | None = None
     with PictureReader(source) as reader:
         for showing in showings:
             shown: Picture | None = None
             for number in range(showing.first, showing.stop):
                 picture = reader.at(number * FRAME_US + FRAME_US // 2)
+                if picture is not None and picture is before:
+                    repeat()
+                before = picture
                 if picture is not shown or number == showing.first:
                     shown = picture
                     yield _Change(number, _still(scaler, showing.tile, picture))
@@ -111,9 +128,10 @@ class _Strips:
     A file is open from the scene before its first one until its last one is over.
     """
 
-    def __init__(self, plan: Composition, pool: Executor) -> None:
+    def __init__(self, plan: Composition, pool: Executor, repeated: list[int]) -> None:
         self._sources = list(zip(plan.sources, plan.showings(), strict=True))
         self._pool = pool
+        self._repeated = repeated
         self._coming: dict[int, Iterator[_Change]] = {}
         self._next: dict[int, _Change | None] = {}
 
@@ -121,8 +139,11 @@ class _Strips:
         """Make ahead what these show, where that has not begun."""
         for source in sources:
             if source not in self._coming:
-                changes = _changes(*self._sources[source])
+                changes = _changes(*self._sources[source], partial(self._repeat, source))
                 self._coming[source] = ahead(changes, self._pool, _BATCH)
+
+    def _repeat(self, source: int) -> None:
+        self._repeated[source] += 1
 
     def at(self, source: int, number: int) -> _Change | None:
         """What changes at that frame, if anything; numbers must rise."""

@@ -85,7 +85,7 @@ class PictureReader:
                     degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
                     last_us = at_us
-                    yield Picture(source.zero_us + at_us, frame, degrees)
+                    yield Picture(source.zero_us + round(at_us * source.pace), frame, degrees)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,11 @@ def prepared(track: TrackFile) -> PreparedVideo:
     return PreparedVideo(
         path=track.path,
         codec=track.codec,
-        zero_us=track.started_us,
+        zero_us=track.started_us - round(track.ahead_ms * 1000),
         first_us=track.first_ms * 1000,
         end_us=track.duration_ms * 1000,
+        drift_ppm=track.drift_ppm,
+        packets_received=track.packets_received,
         packets_lost=track.packets_lost,
         gaps=len(track.gaps),
         notes=track.warnings,

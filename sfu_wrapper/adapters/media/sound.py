@@ -20,6 +20,7 @@ from sfu_wrapper.model.errors import Malformed
 Samples = NDArray[np.int16]
 
 _LOUDEST = 32767
+_FINE = 1_000  # parts of a hertz, so that a rate can be a few millionths off another
 _RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1, 32): "pcm_s32le",
                (3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}  # fmt: skip
 
@@ -38,24 +39,24 @@ def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[S
         yield np.clip(block, -_LOUDEST - 1, _LOUDEST).astype(np.int16)
 
 
-def holds_sound(path: Path) -> bool:
-    """Whether there is any. Raises Malformed where it is no WAV file of a kind we read."""
+def sound_us(path: Path) -> int:
+    """How much there is. Raises Malformed where it is no WAV file of a kind we read."""
     with path.open("rb") as file:
         if path.stat().st_size == 0:
-            return False
+            return 0
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             parsed = wav.parse(mapped)
             if parsed is None or parsed.data_bytes == 0:
-                return False
+                return 0
             _codec(parsed)
-            return True
+            return parsed.data_bytes // parsed.block_bytes * 1_000_000 // parsed.rate
 
 
 class _Piece:
     """One file on the time line, read as the blocks ask for it."""
 
     def __init__(self, sound: Sound, rate: int) -> None:
-        self._chunks = _resampled(Path(sound.path), rate)
+        self._chunks = _resampled(Path(sound.path), rate, sound.pace)
         self._at = sound.start_us * rate // 1_000_000  # of the first sample in ``_rest``
         self._rest: Samples = np.empty(0, np.int16)
 
@@ -81,9 +82,12 @@ class _Piece:
         return taken
 
 
-def _resampled(path: Path, rate: int) -> Iterator[Samples]:
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+def _resampled(path: Path, rate: int, pace: float) -> Iterator[Samples]:
+    """At ``rate``, each second stretched to ``pace`` seconds."""
+    fine = 1 if pace == 1 else _FINE
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=round(rate * pace * fine))
     for frame in _decoded(path):
+        frame.sample_rate *= fine
         for out in resampler.resample(frame):
             yield _samples(out)
     for out in resampler.resample(None):

@@ -11,8 +11,9 @@ import av
 
 from sfu_wrapper.adapters.media import januspprec
 from sfu_wrapper.adapters.media.compose import compose
+from sfu_wrapper.adapters.media.poster import write_poster
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.sound import holds_sound
+from sfu_wrapper.adapters.media.sound import sound_us
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.refusals import is_full, no_space, over_limit, refused
@@ -33,18 +34,19 @@ class Preprocess:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldsSound:
-    """Look for samples in a WAV file."""
+class MeasureSound:
+    """Look how much sound a WAV file holds."""
 
     source: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """Write a merged file."""
+    """Write a merged file and the picture that stands for it."""
 
     plan: Composition
     target: Path
+    poster: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,14 @@ class WriteSound:
     target: Path
 
 
-Task = Preprocess | HoldsSound | Compose | CopyVideo | WriteSound
-Result = PreparedVideo | bool | None
+Task = Preprocess | MeasureSound | Compose | CopyVideo | WriteSound
+Result = PreparedVideo | int | tuple[int, ...] | None
 
 
 def stage_of(task: Task) -> str:
     """The stage that a failure of this task is reported with."""
     match task:
-        case Preprocess() | HoldsSound():
+        case Preprocess() | MeasureSound():
             return "preprocess"
         case Compose():
             return "compose"
@@ -105,11 +107,14 @@ def _carry_out(task: Task, progress: Progress) -> Result:
             if program is not None:
                 return januspprec.preprocess(source, target_dir, program)
             return preprocess(source, target_dir)
-        case HoldsSound(source=source):
-            return holds_sound(source)
-        case Compose(plan=plan, target=target):
-            compose(plan, target, progress)
+        case MeasureSound(source=source):
+            return sound_us(source)
+        case Compose(plan=plan, target=target, poster=poster):
+            repeated = compose(plan, target, progress)
             verify("compose", target, _merged(plan))
+            if poster is not None:
+                write_poster(target, plan.poster_us, poster)
+            return repeated
         case CopyVideo(source=source, target=target):
             copy_video(source.path, target)
             verify("split", target, _copied(source))
@@ -126,7 +131,7 @@ def _target_of(task: Task) -> Path:
     match task:
         case Preprocess(target_dir=target_dir):
             return target_dir
-        case HoldsSound(source=source):
+        case MeasureSound(source=source):
             return source.parent
         case Compose(target=target) | CopyVideo(target=target) | WriteSound(target=target):
             return target.parent
@@ -149,15 +154,20 @@ def result_to_json(result: Result) -> object:
     return result
 
 
-def result_from_json(value: object) -> Result:
-    """The other way. Raises LookupError, TypeError or ValueError where it is no result."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, dict):
-        inner = {
-            "path": Path(value["path"]),
-            "notes": tuple(value["notes"]),
-            "turns": tuple(Turn(**turn) for turn in value["turns"]),
-        }
-        return PreparedVideo(**value | inner)
-    raise ValueError(f"no result of a media task: {value!r:.80}")
+def result_from_json(task: Task, value: object) -> Result:
+    """The other way. Raises LookupError, TypeError or ValueError where it is no result of that."""
+    match task, value:
+        case Preprocess(), dict():
+            inner = {
+                "path": Path(value["path"]),
+                "notes": tuple(value["notes"]),
+                "turns": tuple(Turn(**turn) for turn in value["turns"]),
+            }
+            return PreparedVideo(**value | inner)
+        case MeasureSound(), int():
+            return value
+        case Compose(), list():
+            return tuple(int(number) for number in value)
+        case ((Preprocess() | CopyVideo() | WriteSound()), None):
+            return None
+    raise ValueError(f"no result of {type(task).__name__}: {value!r:.80}")

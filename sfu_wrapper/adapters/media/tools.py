@@ -42,15 +42,23 @@ class MediaProcesses:
         result = await _run(tasks.Preprocess(source, target_dir, self._preprocessor), timeout_s)
         return result if isinstance(result, PreparedVideo) else None
 
-    async def holds_sound(self, source: Path, *, timeout_s: float) -> bool:
+    async def sound_us(self, source: Path, *, timeout_s: float) -> int:
         """See the port."""
-        return bool(await _run(tasks.HoldsSound(source), timeout_s))
+        result = await _run(tasks.MeasureSound(source), timeout_s)
+        return result if isinstance(result, int) else 0
 
     async def compose(
-        self, plan: Composition, target: Path, progress: Progress, *, timeout_s: float
-    ) -> None:
+        self,
+        plan: Composition,
+        target: Path,
+        progress: Progress,
+        *,
+        poster: Path | None = None,
+        timeout_s: float,
+    ) -> tuple[int, ...]:
         """See the port."""
-        await _run(tasks.Compose(plan, target), timeout_s, progress)
+        result = await _run(tasks.Compose(plan, target, poster), timeout_s, progress)
+        return result if isinstance(result, tuple) else ()
 
     async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
         """See the port."""
@@ -91,7 +99,7 @@ async def _run(task: tasks.Task, timeout_s: float, progress: Progress = _ignore)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    return _judge(stage, answer.result(), _end_of(process, complaint.result()), limits)
+    return _judge(task, answer.result(), _end_of(process, complaint.result()), limits)
 
 
 async def _converse(
@@ -136,14 +144,15 @@ def _end_of(process: asyncio.subprocess.Process, complaint: str) -> _End:
     return _End(killer, complaint.rsplit("\n", 1)[-1])
 
 
-def _judge(stage: str, answer: object, end: _End, limits: Limits) -> tasks.Result:
+def _judge(task: tasks.Task, answer: object, end: _End, limits: Limits) -> tasks.Result:
+    stage = tasks.stage_of(task)
     match answer:
         case {"failed": {"stage": str(told), "code": str(code), "detail": str(detail),
                          "permanent": bool(permanent), "file": None | str() as file}}:  # fmt: skip
             raise JobFailed(told, code, detail, permanent=permanent, file=file)
         case {"result": result}:
             with contextlib.suppress(LookupError, TypeError, ValueError):
-                return tasks.result_from_json(result)
+                return tasks.result_from_json(task, result)
     if end.signal is signal.SIGXCPU:
         raise over_limit(stage, f"takes more than {limits.cpu_s} s of processor time")
     words = f"killed by {end.signal.name}" if end.signal else end.last_words or "without a word"

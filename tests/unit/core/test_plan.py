@@ -63,7 +63,7 @@ def test_a_split_that_was_not_configured_says_why() -> None:
     assert why_split(rules(mix_limit=12), 1) == "mix_limit 12 is above 9: split instead of merged"
 
 
-def test_a_composition_has_a_scene_and_a_chapter_an_interval() -> None:
+def test_a_composition_has_a_scene_an_interval_and_a_poster_of_the_fullest() -> None:
     cut = (
         Interval(0, 10_000, (1,)),
         Interval(10_000, 900_000, (1, 0)),
@@ -72,17 +72,17 @@ def test_a_composition_has_a_scene_and_a_chapter_an_interval() -> None:
     sources = [Source("a.webm", 0), Source("b.webm", 5)]
     sounds = [Sound("mix.wav", -122_000)]
 
-    plan = compose(rules(), 2_000_000, sources, cut, sounds, ["alice", "bob"])
+    named = Chapter(0, 2_000_000, "bob, alice")
+
+    plan = compose(rules(), 2_000_000, sources, cut, sounds, [named])
 
     assert plan.scenes == (
         Scene(0, 10_000, ((1, Tile(0, 0, 640, 480)),)),
         Scene(10_000, 900_000, ((1, Tile(0, 0, 320, 480)), (0, Tile(320, 0, 320, 480)))),
         Scene(900_000, 2_000_000, ()),
     )
-    assert plan.chapters == (  # the first interval is too short to be one
-        Chapter(10_000, 900_000, "bob, alice"),
-        Chapter(900_000, 2_000_000, "nobody"),
-    )
+    assert plan.chapters == (named,)
+    assert plan.poster_us == (455_000, 5_000)
 
 
 @pytest.mark.parametrize(("duration_us", "frames"), [(0, 1), (1, 1), (40_000, 1), (40_001, 2)])

@@ -32,7 +32,21 @@ PROCESSED = Processed(
     processing_completed_ms=1_590_392_574_500,
     attempts=1,
     warnings=("a.mjr holds no picture",),
-    sync=(TrackSync(Stream.CAMERA, UserId("alice"), 39, 7266, 0, packets_lost=3, gaps=1),),
+    sync=(
+        TrackSync(
+            "a.mjr",
+            Stream.CAMERA,
+            UserId("alice"),
+            39,
+            7266,
+            offset_ms=12,
+            drift_ppm=-18.25,
+            packets_received=897,
+            packets_lost=3,
+            gaps=1,
+            frames_repeated=74,
+        ),
+    ),
 )
 FAILED = Failed(
     room=RoomId("room"),
@@ -75,13 +89,18 @@ def test_a_processed_message_has_the_agreed_shape() -> None:
         "warnings": ["a.mjr holds no picture"],
         "sync": [
             {
+                "filename": "a.mjr",
                 "userID": "alice",
                 "stream": "sfuvideo",
-                "offsetMs": 39,
+                "startMs": 39,
                 "lengthMs": 7266,
-                "correctedMs": 0,
+                "offsetMs": 12,
+                "driftPpm": -18.2,
+                "packetsReceived": 897,
                 "packetsLost": 3,
+                "lossPercent": 0.33,
                 "gaps": 1,
+                "framesRepeated": 74,
             }
         ],
     }
@@ -106,7 +125,7 @@ def test_a_failed_message_has_the_agreed_shape() -> None:
 
 @pytest.mark.parametrize("user", [UserId("alice"), None])
 def test_a_processed_message_reads_back(user: UserId | None) -> None:
-    result = replace(PROCESSED, sync=(TrackSync(Stream.SCREEN, user, 1, 2, -3),))
+    result = replace(PROCESSED, sync=(TrackSync("a.mjr", Stream.SCREEN, user, 1, 2, -3),))
 
     assert parse_outcome(encode_processed(result)) == result
 

@@ -1,0 +1,81 @@
+"""How the raw files of a segment lie in time: what is put right and what is worth a warning.
+
+Pure. Everything here is measured on the files; the event is only what they are held against.
+"""
+
+from collections.abc import Iterator
+
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.outcome import TrackSync
+from sfu_wrapper.model.recording import SegmentInfo
+
+OFFSET_LIMIT_MS = 40
+DRIFT_LIMIT_PPM = 100.0
+LOSS_LIMIT_PERCENT = 2.0
+
+CREDIBLE_PPM = 1_000.0
+"""No oscillator is further off; what seems to be is a sender that counts wrongly, or a hole."""
+
+MIX_LONG_ENOUGH_MS = 600_000
+"""Of a mix only begin, end and length are known, to a mixer's tick or two: 60 ppm of this."""
+
+
+def pace(drift_ppm: float | None) -> float:
+    """How long a second of a clock that runs fast by that much really lasts."""
+    if drift_ppm is None or abs(drift_ppm) > CREDIBLE_PPM:
+        return 1.0
+    return 1 / (1 + drift_ppm / 1_000_000)
+
+
+def mix_sync(info: SegmentInfo, file: RawFile, sound_us: int) -> TrackSync:
+    """How a piece of the mix that holds so much sound lies in the segment.
+
+    What is missing or too much of a long one, and little, is taken for a clock that was off;
+    else for an offset, as nobody can tell where it belongs.
+    """
+    stopped_ms = info.completed_ms if file.stopped_ms is None else file.stopped_ms
+    told_ms, length_ms = stopped_ms - file.started_ms, round(sound_us / 1000)
+    drift_ppm: float | None = None
+    if told_ms >= MIX_LONG_ENOUGH_MS:
+        off_ppm = (sound_us / 1000 - told_ms) / told_ms * 1_000_000
+        drift_ppm = off_ppm if abs(off_ppm) <= CREDIBLE_PPM else None
+    return TrackSync(
+        filename=file.filename,
+        stream=Stream.AUDIO,
+        user=None,
+        start_ms=file.started_ms - file.delay_ms - info.started_ms,
+        length_ms=length_ms,
+        offset_ms=told_ms - length_ms if drift_ppm is None else 0,
+        drift_ppm=drift_ppm,
+    )
+
+
+def mix_pace(sync: TrackSync) -> float:
+    """How long a second of that mix really lasts; what the ends' own vagueness explains stays."""
+    drift_ppm = sync.drift_ppm or 0.0
+    return pace(drift_ppm) if abs(drift_ppm) > DRIFT_LIMIT_PPM else 1.0
+
+
+def notes(sync: TrackSync) -> Iterator[str]:
+    """A sentence for each limit that is passed."""
+    if abs(sync.offset_ms) > OFFSET_LIMIT_MS:
+        yield _offset_note(sync)
+    drift_ppm = sync.drift_ppm or 0.0
+    if abs(drift_ppm) > DRIFT_LIMIT_PPM:
+        pace_word = "fast" if drift_ppm > 0 else "slow"
+        what = "put right" if abs(drift_ppm) <= CREDIBLE_PPM else "not believed, left as it is"
+        yield f"its clock runs {abs(drift_ppm):.0f} ppm {pace_word}: {what}"
+    if sync.loss_percent > LOSS_LIMIT_PERCENT:
+        yield f"{sync.loss_percent:.1f} % of its packets never came"
+    if sync.gaps:
+        times = "once" if sync.gaps == 1 else f"{sync.gaps} times"
+        yield f"nothing came for more than a second, {times}"
+
+
+def _offset_note(sync: TrackSync) -> str:
+    by_s = abs(sync.offset_ms) / 1000
+    if sync.stream is Stream.AUDIO:
+        amount = "less" if sync.offset_ms > 0 else "more"
+        return f"holds {by_s:.3f} s {amount} sound than its times say; where cannot be told"
+    when = "later" if sync.offset_ms > 0 else "earlier"
+    return f"begins {by_s:.3f} s {when} than the event says: its own time was taken"

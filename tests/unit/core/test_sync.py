@@ -1,0 +1,99 @@
+"""What is said of a track's clock, and what is put right."""
+
+import pytest
+
+from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.outcome import TrackSync
+from sfu_wrapper.model.recording import SegmentInfo
+
+HOUR_MS = 3_600_000
+OWN_TIME = "than the event says: its own time was taken"
+INFO = SegmentInfo(
+    RoomId("room"), RoomUuid("uuid"), ConfbridgeId("bridge"), SegmentNo(1),
+    started_ms=1_000, completed_ms=1_000 + HOUR_MS,
+)  # fmt: skip
+
+
+def camera(
+    offset_ms: int = 0, drift_ppm: float | None = None, received: int = 0, lost: int = 0,
+    gaps: int = 0,
+) -> TrackSync:  # fmt: skip
+    return TrackSync("a.mjr", Stream.CAMERA, UserId("alice"), 0, 1, offset_ms, drift_ppm,
+                     received, lost, gaps)  # fmt: skip
+
+
+def mix(length_ms: float, start_ms: int = 0, delay_ms: int = 0,
+        stopped_ms: int | None = None) -> TrackSync:  # fmt: skip
+    file = RawFile("mix.wav", Stream.AUDIO, 1_000 + start_ms, stopped_ms, delay_ms=delay_ms)
+    return mix_sync(INFO, file, round(length_ms * 1000))
+
+
+def test_a_second_of_a_fast_clock_lasts_less() -> None:
+    assert pace(200.0) == pytest.approx(1 - 200e-6, abs=1e-7)
+    assert pace(-200.0) > 1
+
+
+@pytest.mark.parametrize("ppm", [None, 0.0, 1_500.0, -40_000.0])
+def test_what_cannot_be_a_clock_is_left_as_it_is(ppm: float | None) -> None:
+    assert pace(ppm) == 1.0
+
+
+def test_a_long_mix_that_is_a_little_short_had_a_slow_clock() -> None:
+    found = mix(HOUR_MS - 720)
+
+    assert found.offset_ms == 0
+    assert found.drift_ppm == pytest.approx(-200)
+    assert mix_pace(found) == pytest.approx(1 + 200e-6, abs=1e-7)
+    assert list(notes(found)) == ["its clock runs 200 ppm slow: put right"]
+
+
+def test_a_long_mix_of_nearly_the_right_length_is_left_as_it_is() -> None:
+    found = mix(HOUR_MS + 20)
+
+    assert found.drift_ppm == pytest.approx(5.6, abs=0.1)
+    assert mix_pace(found) == 1.0
+    assert not list(notes(found))
+
+
+@pytest.mark.parametrize(
+    ("length_ms", "amount"),
+    [(HOUR_MS - 60_000, "60.000 s less"), (HOUR_MS + 60_000, "60.000 s more")],
+)
+def test_too_much_for_a_clock_is_a_hole_that_nobody_can_place(
+    length_ms: float, amount: str
+) -> None:
+    found = mix(length_ms)
+
+    assert (abs(found.offset_ms), found.drift_ppm) == (60_000, None)
+    assert mix_pace(found) == 1.0
+    assert list(notes(found)) == [f"holds {amount} sound than its times say; where cannot be told"]
+
+
+def test_what_a_short_mix_misses_is_an_offset() -> None:
+    found = mix(9_920, start_ms=500, delay_ms=122, stopped_ms=1_000 + 10_500)
+
+    assert (found.start_ms, found.length_ms, found.offset_ms) == (378, 9_920, 80)
+    assert found.drift_ppm is None
+
+
+@pytest.mark.parametrize(
+    ("track", "said"),
+    [
+        (camera(offset_ms=40, drift_ppm=100, received=98, lost=2), []),
+        (camera(offset_ms=80), [f"begins 0.080 s later {OWN_TIME}"]),
+        (camera(offset_ms=-80), [f"begins 0.080 s earlier {OWN_TIME}"]),
+        (camera(drift_ppm=200.4), ["its clock runs 200 ppm fast: put right"]),
+        (camera(drift_ppm=-9_000), ["its clock runs 9000 ppm slow: not believed, left as it is"]),
+        (camera(received=97, lost=3), ["3.0 % of its packets never came"]),
+        (camera(gaps=1), ["nothing came for more than a second, once"]),
+        (camera(gaps=2), ["nothing came for more than a second, 2 times"]),
+    ],
+)  # fmt: skip
+def test_a_sentence_for_each_limit_that_is_passed(track: TrackSync, said: list[str]) -> None:
+    assert list(notes(track)) == said
+
+
+def test_the_loss_of_nothing_is_none() -> None:
+    assert camera().loss_percent == 0
