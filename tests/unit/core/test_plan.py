@@ -101,7 +101,7 @@ def test_a_mix_that_lags_is_moved_back_by_its_lag() -> None:
 
 def two_scenes(change_us: int) -> Composition:
     cut = [Interval(0, change_us, (0,)), Interval(change_us, 200_000, (1, 0))]
-    return compose(rules(), 200_000, [Source("a", 0), Source("b", 0)], cut, (), ("a", "b"))
+    return compose(rules(), 200_000, [Source("a", 0), Source("b", 0)], cut, (), ())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_source_stands_in_its_tile_while_its_scenes_are_shown() -> None:
 
 def test_a_scene_between_two_middles_is_not_shown() -> None:
     cut = [Interval(0, 61_000, ()), Interval(61_000, 99_000, (0,)), Interval(99_000, 200_000, ())]
-    plan = compose(rules(), 200_000, [Source("a", 0)], cut, (), ("a",))
+    plan = compose(rules(), 200_000, [Source("a", 0)], cut, (), ())
 
     assert plan.scene_frames() == (range(2), range(2, 2), range(2, 5))
     assert plan.showings() == ((),)
