@@ -68,8 +68,8 @@ async def played(folder: Path, files: list[Path]) -> dict[Path, Played]:
 
 
 async def test_merged_and_split_files_play_to_their_end(tmp_path: Path) -> None:
-    (vp8,) = await asyncio.to_thread(process, tmp_path / "vp8")
-    (vp9,) = await asyncio.to_thread(process, tmp_path / "vp9", "webm_codec=vp9")
+    vp8, _ = await asyncio.to_thread(process, tmp_path / "vp8")
+    vp9, _ = await asyncio.to_thread(process, tmp_path / "vp9", "webm_codec=vp9")
     split = await asyncio.to_thread(process, tmp_path / "split", "split_recording_output=true")
     media = [file for file in split if file.suffix != ".json"]
 

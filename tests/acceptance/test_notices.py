@@ -46,7 +46,7 @@ async def test_the_owner_hears_of_the_files_that_another_process_made(tmp_path: 
     assert await worker.terminate() == 0
     assert await controller.terminate() == 0
 
-    made = {path.name: path.stat().st_size for path in (tmp_path / "out").glob("*.webm")}
+    made = {path.name: path.stat().st_size for path in (tmp_path / "out").glob("rec-*")}
     assert {file["name"]: file["bytes"] for file in told["files"]} == made
     assert watched["payload"]["payload"]["files"] == told["files"]
     assert watched["payload"]["payload"]["domain"] == DOMAIN
