@@ -41,7 +41,7 @@ aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: [HOST]
 
 
 class Camera(MediaStreamTrack):
-    """A picture of one colour (Y, U, V)."""
+    """Snow of one colour (Y, U, V): what does not change would take hardly any bytes."""
 
     kind = "video"
 
@@ -50,16 +50,22 @@ class Camera(MediaStreamTrack):
         self._begun_s: float | None = None
         self._count = 0
         width, height = size
-        planes = [(height, colour[0]), (height // 4, colour[1]), (height // 4, colour[2])]
-        self._picture = np.concatenate(
-            [np.full((rows, width), value, np.uint8) for rows, value in planes]
-        )
+        flat = [(height, colour[0]), (height // 4, colour[1]), (height // 4, colour[2])]
+        planes = [np.full((rows, width), value, np.uint8) for rows, value in flat]
+        dice = np.random.default_rng(1)
+        self._pictures = [
+            np.concatenate(
+                [planes[0] + dice.integers(0, 20, (height, width), np.uint8), *planes[1:]]
+            )
+            for _ in range(8)
+        ]
 
     async def recv(self) -> VideoFrame:
         """The next picture when it is due."""
         self._begun_s = self._begun_s or time.monotonic()
         await asyncio.sleep(max(0, self._begun_s + self._count / FPS - time.monotonic()))
-        frame = VideoFrame.from_ndarray(self._picture, format="yuv420p")
+        picture = self._pictures[self._count % len(self._pictures)]
+        frame = VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts, frame.time_base = self._count * 90_000 // FPS, fractions.Fraction(1, 90_000)
         self._count += 1
         return frame

@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -90,7 +91,8 @@ class AudioBridge(JanusRoom):
         folder = self._settings.folder.of(capture)
         if not await _comes_true(lambda: is_closed(folder), _CLOSED_WITHIN_S):
             log.warning("janus.mixNotClosed", extra={"room": capture.room})
-        await asyncio.to_thread(mend, folder)
+        with suppress(OSError):  # a folder that cannot be read is told of by ``files``
+            await asyncio.to_thread(mend, folder)
 
     def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         """See ``JanusRoom``."""
@@ -111,8 +113,9 @@ class AudioBridge(JanusRoom):
 
 async def _comes_true(question: Callable[[], bool], within_s: float) -> bool:
     give_up_s = time.monotonic() + within_s
-    while not await asyncio.to_thread(question):
-        if time.monotonic() > give_up_s:
-            return False
+    while time.monotonic() < give_up_s:
+        with suppress(OSError):
+            if await asyncio.to_thread(question):
+                return True
         await asyncio.sleep(_LOOK_S)
-    return True
+    return False

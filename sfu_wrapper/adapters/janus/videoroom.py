@@ -7,6 +7,7 @@ is is read from the folder. Sound that a publisher sends along is written too, a
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 from sfu_wrapper.adapters.janus.room import Heard, JanusRoom, NotWritten
@@ -85,7 +86,10 @@ class VideoRoom(JanusRoom):
         """See ``JanusRoom``; the files are closed when Janus answers."""
         await self._switch_off(handle)
         if capture is not None:
-            await asyncio.to_thread(remove_sound, self._settings.folder.of(capture), capture.room)
+            with suppress(OSError):  # a folder that cannot be read is told of by ``files``
+                await asyncio.to_thread(
+                    remove_sound, self._settings.folder.of(capture), capture.room
+                )
 
     def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         """See ``JanusRoom``."""
@@ -110,7 +114,9 @@ class VideoRoom(JanusRoom):
         folder = self._settings.folder.of(capture)
         give_up_s = time.monotonic() + _OPENED_WITHIN_S
         while True:
-            written = await asyncio.to_thread(publishers_in, folder, capture.room)
+            written: frozenset[str] = frozenset()
+            with suppress(OSError):
+                written = await asyncio.to_thread(publishers_in, folder, capture.room)
             ours = {each for each in self._publishing if track_of(each, Medium.VIDEO)}
             missing = frozenset(ours - written)
             if not missing or time.monotonic() > give_up_s:

@@ -1,0 +1,278 @@
+"""Rows of docs/policy.md on a real Janus: it refuses, hangs, dies, is cut off and comes back."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.janus import line
+from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from tests.helpers.calls import files, is_away, is_there, mixes, report, reported, until
+from tests.helpers.janus import ADMIN_KEY, API_SECRET, WS_PORT, JanusServer, running_janus
+from tests.helpers.januscalls import (
+    COLOURS,
+    RealCall,
+    again,
+    first_frame_us,
+    last_frame_us,
+    real_call,
+)
+from tests.helpers.live import DOMAIN, Json, connected
+from tests.helpers.processes import environment, free_port, queued, serve
+from tests.helpers.publishers import Camera, Tone, person
+from tests.helpers.wire import wire
+
+pytestmark = [pytest.mark.system]
+
+
+@pytest.fixture(scope="module")
+def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
+    with running_janus(tmp_path_factory.mktemp("janus") / "server") as server:
+        yield server
+
+
+async def recorded(real: RealCall, seconds: float = 0.5) -> Json:
+    """Alice starts, and it records for a while; the answer."""
+    started = await real.call.started()
+    await asyncio.sleep(seconds)
+    return started
+
+
+async def one_event(real: RealCall, count: int = 1) -> Json:
+    """The last of so many recordingInfo, and no more of them."""
+    infos = await report(real.controller.broker, count, real.call.room)
+    assert len(infos) == count
+    return infos[-1]
+
+
+async def is_recording(server: JanusServer, room: str) -> list[bool]:
+    """Whether the VideoRoom and the AudioBridge of a room record, where they are."""
+    found = []
+    async with open_session(server.address) as session:
+        for plugin in (VIDEO_ROOM, AUDIO_BRIDGE):
+            handle = await session.attach(plugin)
+            answer = await handle.ask({"request": "list", "admin_key": ADMIN_KEY})
+            rooms = answer["list"]
+            assert isinstance(rooms, list)
+            found += [bool(each["record"]) for each in rooms if each["room"] == room]
+    return found
+
+
+async def test_janus_is_killed_in_mid_segment(janus: JanusServer, tmp_path: Path) -> None:
+    async with real_call(janus, tmp_path) as real:
+        await recorded(real, 1.5)
+        janus.kill()
+        await real.go()
+        await until(lambda: is_away(real.controller.http_url, "sfu"))
+        janus.start()
+        stopped = await real.call.other.event("roomRecordingStopped")
+        info = await one_event(real)
+
+        assert (stopped["segment"], stopped["reason"]) == (1, "failed")
+        assert info["incomplete"] is True
+        assert sorted(info["video"]) == ["alice", "bob"]
+        assert info["completed"] == stopped["stoppedAt"]
+        ends_us = [last_frame_us(video) for video in real.videos(info)]
+        assert 0.5 < stopped["duration"] < 2.0
+        assert max(ends_us) - min(first_frame_us(video) for video in real.videos(info)) > 500_000
+
+        await real.come("alice", "bob")  # the rooms were rebuilt
+        await until(lambda: segment_runs(real, 2))
+        await asyncio.sleep(0.5)
+        await real.call.stopped()
+        second = await one_event(real, 2)
+        assert (second["segment"], second["incomplete"]) == (2, False)
+        assert sorted(second["video"]) == ["alice", "bob"]
+
+
+async def segment_runs(real: RealCall, number: int) -> bool:
+    """Whether that segment is being recorded."""
+    states = await real.call.segments()
+    return len(states) == number and states[-1] == "recording"
+
+
+@pytest.mark.timeout(90)
+async def test_janus_hangs_for_10_s_in_mid_segment(janus: JanusServer, tmp_path: Path) -> None:
+    async with real_call(janus, tmp_path, timeout_s=1) as real:
+        await recorded(real)
+        janus.freeze()
+        answer = await real.call.stop()
+        assert answer["error"]["code"] == "MEDIA_FAILED"
+        assert await real.call.segments() == ["stopping"]
+        await until(lambda: is_away(real.controller.http_url, "sfu"))
+        await asyncio.sleep(8)
+        assert reported(real.controller.broker, real.call.room) == []
+        janus.thaw()
+
+        stopped = await real.call.other.event("roomRecordingStopped")
+        info = await one_event(real)
+        assert (stopped["segment"], stopped["reason"]) == (1, "requested")
+        assert (info["incomplete"], len(real.videos(info))) == (False, 2)
+        assert await is_recording(janus, real.call.room) == [False, False]
+        await until(lambda: is_there(real.controller.http_url, "sfu"))
+        assert (await recorded(real))["segment"] == 2
+
+
+async def test_a_late_confirmation_of_a_start_already_given_up(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with real_call(janus, tmp_path, timeout_s=0.5) as real:
+        janus.freeze()
+        answer = await real.call.start()
+        assert answer["error"]["code"] == "MEDIA_FAILED"
+        janus.thaw()
+
+        async def nothing_is_written() -> bool:
+            return await is_recording(janus, real.call.room) == [False, False]
+
+        await until(nothing_is_written)
+        assert (await recorded(real))["segment"] == 2
+        await real.call.stopped()
+        infos = await report(real.controller.broker, 1, real.call.room)
+        late, last = infos[:-1], infos[-1]
+        assert (last["segment"], last["incomplete"]) == (2, False)
+        assert [(info["segment"], info["incomplete"]) for info in late] in ([], [(1, True)])
+
+
+async def test_a_room_ends_while_janus_hangs(janus: JanusServer, tmp_path: Path) -> None:
+    async with real_call(janus, tmp_path, timeout_s=0.5) as real:
+        await recorded(real)
+        janus.freeze()
+        await real.call.service.ok("endRoom", {"room": real.call.room})
+        await real.call.other.event("roomEnded")
+        assert reported(real.controller.broker, real.call.room) == []
+        janus.thaw()
+        info = await one_event(real)
+
+        assert (info["incomplete"], len(real.videos(info))) == (False, 2)
+        await until(lambda: is_gone(janus, real.call.room))
+
+
+async def is_gone(server: JanusServer, room: str) -> bool:
+    """Whether Janus has no such room any more."""
+    return await is_recording(server, room) == []
+
+
+async def test_a_connection_that_is_cut_does_not_end_the_segment(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with wire(WS_PORT) as between, real_call(janus, tmp_path, url=between.url) as real:
+        await recorded(real)
+        between.cut()
+        await asyncio.sleep(0.5)
+        stopped = await real.call.stopped()
+        info = await one_event(real)
+
+        assert (stopped["segment"], info["incomplete"]) == (1, False)
+        assert len(real.videos(info)) == 2, "each went on in its one file"
+        for video in real.videos(info):
+            assert last_frame_us(video) - first_frame_us(video) > 700_000
+
+
+async def test_a_connection_that_stays_away_ends_the_segment_as_it_is_known(
+    janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "LOST_AFTER_S", 0.5)
+    async with wire(WS_PORT) as between, real_call(janus, tmp_path, url=between.url) as real:
+        await recorded(real)
+        between.closed = True
+        between.cut()
+        stopped = await real.call.other.event("roomRecordingStopped")
+        assert (stopped["segment"], stopped["reason"]) == (1, "failed")
+        assert await is_recording(janus, real.call.room) == [True, True], "nobody can stop it"
+        between.closed = False
+
+        await until(lambda: segment_runs(real, 2))
+        await asyncio.sleep(0.3)
+        await real.call.stopped()
+        infos = await report(real.controller.broker, 2, real.call.room)
+        assert [(each["segment"], each["incomplete"]) for each in infos] == [(1, True), (2, False)]
+        assert await is_recording(janus, real.call.room) == [False, False]
+
+
+async def test_pictures_alone_cannot_be_written_and_are_tried_again(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").write_text("in the way: Janus says yes, and opens no file")
+    async with real_call(janus, tmp_path) as real:
+        started = await recorded(real, 0)
+        assert started["missing"] == ["video"]
+        (tmp_path / "raw").unlink()
+
+        await until(lambda: nothing_is_missing(real))
+        await asyncio.sleep(0.3)
+        await real.call.stopped()
+        info = await one_event(real)
+        assert sorted(info["video"]) == ["alice", "bob"]
+        assert real.mix(info).is_file()
+
+
+async def nothing_is_missing(real: RealCall) -> bool:
+    """Whether the segment that runs has all that it asks for."""
+    shown = await real.call.shown()
+    return "missing" not in shown["segments"][-1]
+
+
+@pytest.mark.timeout(90)
+async def test_the_controller_is_killed_and_janus_goes_on_recording(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    url = f"ws://127.0.0.1:{(port := free_port())}"
+    env = environment(
+        tmp_path,
+        WEBSOCKET__PORT=str(port),
+        HTTP__PORT="0",
+        ROOMS__RECORD="all",
+        MEDIA__SFU="janus",
+        MEDIA__MIXER="audiobridge",
+        JANUS__URL=janus.url,
+        JANUS__API_SECRET=API_SECRET,
+        JANUS__ADMIN_KEY=ADMIN_KEY,
+        JANUS__ROOM_SECRET="secret-of-these-rooms",
+    )
+    room = {"id": "killed", "uuid": "killed", "confbridgeId": "killed", "record": False}
+    killed = await serve(env)
+    async with (
+        person(janus.address) as alice,
+        connected(url, "room-service", "service") as service,
+        connected(url, "alice") as owner,
+        connected(url, "bob") as bob,
+    ):
+        await service.ok("createRoom", room | {"owner": "alice", "domain": DOMAIN})
+        where = (await owner.ok("joinRoom", {"room": "killed"}))["media"]
+        await bob.ok("joinRoom", {"room": "killed"})
+        await again(lambda: alice.film("killed", where["publisherId"], Camera(COLOURS["alice"])))
+        await again(lambda: alice.speak("killed", where["publisherId"], Tone(440)))
+        await owner.ok("startRoomRecording")
+        await asyncio.sleep(0.5)
+        await killed.kill()
+        await asyncio.sleep(0.5)
+        restarted = await serve(env)
+        async with connected(url, "alice") as owner:
+            stopped = await owner.ok("stopRoomRecording", {"room": "killed"})
+            await owner.ok("startRoomRecording", {"room": "killed"})
+            await asyncio.sleep(0.3)
+        assert await restarted.terminate() == 0  # with a segment that runs
+
+    first, second = [event["recordingInfo"] for event in await queued(tmp_path)]
+    assert (first["segment"], first["incomplete"], stopped["segment"]) == (1, False, 1)
+    assert (second["segment"], second["incomplete"]) == (2, False)
+    (video,) = [tmp_path / "raw" / name.lstrip("/") for name in files(first)]
+    assert last_frame_us(video) - first_frame_us(video) > 1_000_000, "one file, all the time"
+    (mix,) = mixes(first)
+    assert (tmp_path / "raw-audio" / mix).stat().st_size > 32_000
+
+
+async def test_a_start_while_janus_is_away_is_refused_soon(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with real_call(janus, tmp_path) as real:
+        janus.kill()
+        await real.go()
+        answer = await real.call.start()
+        janus.start()
+
+        assert answer["error"]["code"] == "MEDIA_FAILED"
+        assert "Janus cannot be reached" in answer["error"]["message"]
+        assert reported(real.controller.broker, real.call.room) == []

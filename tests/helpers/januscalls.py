@@ -1,0 +1,138 @@
+"""Calls whose people are at a real Janus: a live controller, WebSockets, WebRTC and files.
+
+Alice speaks with 440 Hz and Bob with 880 Hz; each shows a colour of their own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
+from sfu_wrapper.adapters.janus.session import JanusAddress
+from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.formats.mjr import Reader
+from tests.helpers.calls import Call, call, files, mixes
+from tests.helpers.janus import JanusServer
+from tests.helpers.live import Json, Live, live
+from tests.helpers.peopled import janus_settings
+from tests.helpers.publishers import Camera, Person, Tone, person
+
+BACK_S = 15.0
+TONES_HZ = {"alice": 440, "bob": 880, "carol": 1320}
+COLOURS = {"alice": (150, 60, 60), "bob": (90, 200, 100), "carol": (60, 100, 220)}
+SFU = ("media.sfu=janus", "media.mixer=audiobridge", "janus.roomSecret=not-used-by-these-tests")
+_rooms = count(1)
+
+
+@dataclass(slots=True)
+class RealCall:
+    """A call that is established, and its people at Janus."""
+
+    controller: Live
+    call: Call
+    server: JanusServer
+    folder: Path
+    people: dict[str, Person] = field(default_factory=dict)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def come(self, *users: str) -> None:
+        """Publish camera and microphone, once the rooms are there, and be seen to do so."""
+        for user in users:
+            await self._come(user)
+
+    async def _come(self, user: str) -> None:
+        somebody = await self.stack.enter_async_context(person(self.server.address))
+        self.people[user] = somebody
+        room, publisher = self.call.room, f"p-{user}"
+        await again(lambda: somebody.film(room, publisher, Camera(COLOURS[user])))
+        await again(lambda: somebody.speak(room, publisher, Tone(TONES_HZ[user])))
+        await self.shows(user, audio=True, video=True)
+
+    async def shows(self, user: str, **media: bool) -> None:
+        """Wait until everybody is told that ``user`` publishes this and no more."""
+        wanted = {"audio": False, "video": False, "screen": False} | media
+        peer = self.call.other
+        async with asyncio.timeout(BACK_S):
+            while True:
+                shown = await peer.ok("getRoom", {"room": self.call.room})
+                if wanted in [p["media"] for p in shown["participants"] if p["user"] == user]:
+                    return
+                await asyncio.sleep(0.02)
+
+    async def go(self) -> None:
+        """Everybody's connection to Janus ends."""
+        self.people.clear()
+        await self.stack.aclose()
+
+    def videos(self, info: Json) -> list[Path]:
+        """The video files of a recordingInfo on disk."""
+        return [self.folder / "raw" / name.lstrip("/") for name in files(info)]
+
+    def mix(self, info: Json) -> Path:
+        """Its one mix."""
+        (name,) = mixes(info)
+        return self.folder / "audio" / name
+
+
+async def again(ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask until the room is there: Janus, or the controller, may be on its way back."""
+    async with asyncio.timeout(BACK_S):
+        while True:
+            try:
+                await ask()
+            except JanusRefused as refused:
+                if refused.trouble is not Trouble.NO_SUCH_ROOM:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+@asynccontextmanager
+async def real_call(
+    server: JanusServer,
+    folder: Path,
+    *overrides: str,
+    url: str | None = None,
+    timeout_s: float = 5.0,
+) -> AsyncIterator[RealCall]:
+    """Alice and Bob in a call over Janus; nothing is recorded yet.
+
+    url: by which way the controller reaches Janus.
+    """
+    address = server.address if url is None else replace(server.address, url=url)
+    chosen = (*SFU, f"media.timeoutSeconds={timeout_s}", *overrides)
+    async with live(*chosen, plane=plane_at(server, address, folder)) as controller:
+        talk = await call(controller, f"call-{next(_rooms)}", media={})
+        real = RealCall(controller, talk, server, folder)
+        try:
+            await real.come("alice", "bob")
+            yield real
+        finally:
+            await real.go()
+            with suppress(Exception):  # it may have ended
+                await talk.service.ok("endRoom", {"room": talk.room})
+
+
+def plane_at(server: JanusServer, address: JanusAddress, folder: Path) -> PairedPlane:
+    """Both media of a Janus, reached at this address."""
+    raw = replace(janus_settings(server, folder / "raw"), address=address)
+    audio = replace(janus_settings(server, folder / "audio"), address=address)
+    return PairedPlane(video=video_plane(raw), audio=audio_plane(audio))
+
+
+def first_frame_us(video: Path) -> int:
+    """When the first packet of a video came, epoch µs."""
+    header = Reader(video.read_bytes()).header
+    assert header is not None
+    return header.started_us
+
+
+def last_frame_us(video: Path) -> int:
+    """When its last one came."""
+    *_, (offset_ms, _, _) = Reader(video.read_bytes()).frames()
+    return first_frame_us(video) + offset_ms * 1000
