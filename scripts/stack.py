@@ -139,6 +139,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, help="folder of all files (default: data/stack/<time>)")
     parser.add_argument("--interface", help="network interface for media (default: found)")
     parser.add_argument("--http-port", type=int, help="of the call page (default: a free one)")
+    parser.add_argument("--embedded", action="store_true", help="no RabbitMQ: a queue of our own")
     parser.add_argument("--asterisk", action="store_true", help="mix and record with Asterisk")
     return parser.parse_args()
 
@@ -162,7 +163,7 @@ def run(args: argparse.Namespace, stack: Stack) -> None:
         "AUDIO_PATH": str(stack.folder / "audio"),
         "DESTINATION_PATH": str(stack.folder / "out"),
         "LOGS_PATH": str(stack.folder / "logs"),
-        "RABBITMQ__ADDRESS": start_rabbitmq(stack),
+        "RABBITMQ__ADDRESS": "embedded:" if args.embedded else start_rabbitmq(stack),
         "MEDIA__SFU": "janus",
         "MEDIA__MIXER": "audiobridge",
     }
