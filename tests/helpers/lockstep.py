@@ -1,0 +1,468 @@
+"""One room lived twice: by the pure machine, and by a live controller over real WebSockets.
+
+Whatever happens to the pure room happens to the live one at the same moment of one clock, and as
+it happens in life: people ask over their connections, lose them and come back, the media plane
+reports, timers ring, the controller is stopped, killed and started again. After each step the two
+must be in the same state, and have said the same to people, to the media plane and to the broker.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.adapters.memory.plane import MemoryPlane
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.cli import controller as controller_module
+from sfu_wrapper.cli.controller import Parts, Running, controller
+from sfu_wrapper.config.load import load
+from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Reply
+from sfu_wrapper.core.events import (
+    ControllerReady,
+    ControllerStopping,
+    EndRequested,
+    Event,
+    JoinRequested,
+    LeaveRequested,
+    MediaRequested,
+    PlaneReported,
+    Requester,
+    StartRequested,
+    StopRequested,
+    TimePassed,
+    UserBack,
+    UserGone,
+)
+from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.core.timers import next_due_ms
+from sfu_wrapper.model.errors import Refused
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.media import Media
+from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.room import Origin
+from sfu_wrapper.wire.announcements import encode_announcement
+from sfu_wrapper.wire.answers import note_payload
+from sfu_wrapper.wire.roomstate import decode_room
+from sfu_wrapper.wire.signaling import event as event_message
+from tests.helpers.histories import Histories
+from tests.helpers.live import SECRET, Json, token
+from tests.helpers.rooms import ADMIN, ALICE, BOB, CAROL, HOME, SERVICE, STRANGER, Call
+
+SETTLE_S = 10.0  # a deadline, not a measurement
+USERS = (ALICE, BOB, CAROL, STRANGER)
+ROLES = {SERVICE.key: "service", ADMIN.key: "domain-admin"}
+Asking = (
+    JoinRequested | MediaRequested | LeaveRequested | EndRequested | StartRequested | StopRequested
+)
+
+
+class Killed(Exception):
+    """Ends a controller without the orderly way out."""
+
+
+class Silent(MemoryPlane):
+    """A media plane that does nothing by itself: what it says, the test says."""
+
+    def tell(self, request: PlaneRequest) -> None:
+        self.asked.append(request)
+
+
+@dataclass
+class Person:
+    """A user with at most one connection. events, answers: all that were ever heard over it."""
+
+    key: UserKey
+    connection: ClientConnection | None = None
+    pump: "asyncio.Task[None] | None" = None
+    events: list[Json] = field(default_factory=list)
+    answers: dict[str, Json] = field(default_factory=dict)
+
+    async def come(self, url: str) -> None:
+        role = ROLES.get(self.key, "user")
+        bearer = token(self.key.user, role, domain=self.key.domain)
+        header = {"Authorization": f"Bearer {bearer}"}
+        self.connection = await connect(f"{url}/client", additional_headers=header, proxy=None)
+        self.pump = asyncio.create_task(self._listen(self.connection))
+        await self.ask("hello", "ping", {})
+        while "hello" not in self.answers:  # noqa: ASYNC110  # bounded by whoever waits for this
+            await asyncio.sleep(0.0005)
+        del self.answers["hello"]
+
+    async def ask(self, request_id: str, endpoint: str, payload: Json) -> None:
+        assert self.connection is not None
+        body = {"endpoint": endpoint, "payload": payload, "id": request_id}
+        await self.connection.send(json.dumps({"type": "request", "payload": body}))
+
+    async def go(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None and self.pump is not None:
+            await connection.close()
+            await self.pump
+
+    async def _listen(self, connection: ClientConnection) -> None:
+        with suppress(ConnectionClosed):
+            async for message in connection:
+                frame = json.loads(message)
+                if frame["type"] == "event":
+                    self.events.append(frame["payload"])
+                else:
+                    self.answers[frame["payload"]["id"]] = frame["payload"]
+
+
+@dataclass
+class Asked:
+    """A request that was sent, over which connection, and whether its answer was looked at."""
+
+    by: UserKey
+    endpoint: str
+    payload: Json
+    over: ClientConnection | None
+    seen: bool = False
+
+
+class LiveRoom:
+    """The live side of one room. Its loop turns only while a step is mirrored."""
+
+    def __init__(self, call: "Mirrored") -> None:
+        self._call = call
+        self._runner = asyncio.Runner()
+        self._people = {key: Person(key) for key in (*USERS, *ROLES)}
+        self._asked: dict[str, Asked] = {}
+        self._stored = OwnerPermissions()
+        # What the pure room has said: it must be said here, no less and no more.
+        self._codes: dict[str, str | None] = {}
+        self._told: dict[UserKey, list[Json]] = {key: [] for key in self._people}
+        self._wanted: list[PlaneRequest] = []
+        self._announced: list[tuple[str, bytes]] = []
+        self._do(self._begin())
+
+    def is_connected(self, user: UserKey) -> bool:
+        """Whether that user has a connection."""
+        return self._people[user].connection is not None
+
+    def mirror(self, event: Event, effects: Sequence[Effect], code: str | None) -> None:
+        """Let the same happen, which came to these effects, or to a refusal with this code."""
+        self._do(self._mirror(event, effects, code))
+
+    def forgotten(self) -> bool:
+        """Whether the controller has let go of the room: what is late has its captures stopped."""
+        return self._running.rooms._directory.by_uuid(self._call.room.uuid) is None
+
+    def finish(self) -> None:
+        """Everybody comes back for what they have not heard yet; then it is over."""
+        try:
+            self._do(self._hear_the_rest())
+            self._do(self._end(kill=True))
+        finally:
+            self._runner.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(2 * SETTLE_S):
+                await work
+
+        self._runner.run(bounded())
+
+    # The controller
+
+    async def _begin(self) -> None:
+        self._store, self._broker = MemoryStore(), MemoryBroker()
+        await self._start()
+        await self._permit()
+        room = self._call.room
+        wish: Json = {"id": room.id, "uuid": room.uuid, "confbridgeId": room.confbridge_id}
+        wish |= {"owner": room.owner, "domain": room.domain, "kind": room.kind}
+        wish |= {"origin": room.origin} if room.origin is Origin.PSTN else {}
+        wish |= {} if self._call.flag is None else {"record": self._call.flag}
+        await self._ask("create", SERVICE.key, "createRoom", wish)
+        self._note(self._call.effects)
+        await self._settle()
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._plane = Silent()
+        self._wanted.clear()
+        self._stop: asyncio.Future[None] = loop.create_future()
+        ready: asyncio.Future[Running] = loop.create_future()
+        self._main = asyncio.create_task(self._live(ready, self._stop))
+        await asyncio.wait((ready, self._main), return_when=asyncio.FIRST_COMPLETED)
+        self._running = ready.result()
+
+    async def _live(self, ready: "asyncio.Future[Running]", stop: "asyncio.Future[None]") -> None:
+        chosen = (
+            "websocket.port=0",
+            "http.port=0",
+            f"auth.secret={SECRET}",
+            "websocket.requestsBurst=1000000",  # the clock stands still: nothing flows back
+            "websocket.idempotencySeconds=1e9",
+            *_policy(self._call.policy),
+        )
+        parts = Parts(self._store, self._broker, self._plane, self._call)
+        with suppress(Killed):
+            async with controller(load(Path("config"), {}, chosen), parts) as running:
+                ready.set_result(running)
+                await stop
+
+    async def _end(self, *, kill: bool) -> None:
+        if self._main.done():
+            return
+        if kill:
+            self._store.failing = True  # a dead process stores nothing
+            self._stop.set_exception(Killed())
+        else:
+            self._stop.set_result(None)
+        with patch.object(controller_module, "DRAIN_S", 0.01):  # the plane will close no file
+            await self._main
+        self._store.failing = False
+        for person in self._people.values():
+            await person.go()
+
+    # One step
+
+    async def _mirror(self, event: Event, effects: Sequence[Effect], code: str | None) -> None:
+        match event:
+            case ControllerStopping():
+                self._note(effects)
+                await self._end(kill=False)
+                return  # those who were connected count as gone until it is back
+            case ControllerReady():
+                await self._end(kill=True)
+                await self._start()
+            case UserBack(user=user):
+                await self._people[user].come(self._running.url)
+            case UserGone(user=user):
+                await self._leave(user)
+            case PlaneReported(fact=fact):
+                self._plane.say(fact)
+                await _until(self._plane._facts.empty)
+            case TimePassed():
+                self._ring()
+            case _:
+                assert isinstance(event, Asking)
+                await self._permit()
+                await self._ask(event.ref, event.by.key, *_request(event, self._call.room.id))
+                if code is not None:
+                    self._codes[event.ref] = code
+        self._note(effects)
+        await self._settle()
+
+    async def _ask(self, ref: str, by: UserKey, endpoint: str, payload: Json) -> None:
+        person = self._people[by]
+        if person.connection is None:
+            await person.come(self._running.url)
+        self._asked[ref] = Asked(by, endpoint, payload, person.connection)
+        await person.ask(ref, endpoint, payload)
+
+    async def _leave(self, user: UserKey) -> None:
+        await self._people[user].go()
+        sessions = self._running.rooms._sessions
+        await _until(lambda: not sessions.is_connected(user))
+
+    def _ring(self) -> None:
+        """The timers of the loop know nothing of our clock."""
+        for actor in list(self._running.rooms._directory):
+            actor._ring()
+
+    async def _permit(self) -> None:
+        """Store what counts for the owner now."""
+        wanted, owner = self._call.permissions, self._call.room.owner_key
+        if wanted != self._stored:
+            await self._store.set_permission(owner.domain, owner.user, wanted.user)
+            await self._store.set_permission(owner.domain, None, wanted.domain)
+            self._stored = wanted
+
+    # Whether both are the same
+
+    def _note(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Reply(ref=ref, answer=answer):
+                    self._codes[ref] = answer.code if isinstance(answer, Refusal) else None
+                case Notify(audience=audience, note=note):
+                    heard = json.loads(event_message(*note_payload(note)))["payload"]
+                    for user in audience:
+                        if self.is_connected(user):
+                            self._told[user].append(heard)
+                case Ask(request=request):
+                    self._wanted.append(request)
+                case Announce(announcement=announcement):
+                    said = encode_announcement(announcement)
+                    self._announced.append((said.message_id, said.body))
+                case _:
+                    pass
+
+    async def _settle(self) -> None:
+        await self._ask_again()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await _until(lambda: all(here == there for _, here, there in self._both()))
+        for what, here, there in self._both():
+            assert here == there, f"{what}: {_difference(here, there)}"
+
+    def _both(self) -> Iterator[tuple[str, object, object]]:
+        """What the live room came to, and the pure one."""
+        row = self._store.room(self._call.room.uuid)
+        yield "state", row and _plain(decode_room(row.state)), _plain(self._call.room)
+        for key, person in self._people.items():
+            yield f"told to {key.user}", person.events, self._told[key]
+        yield "asked of the plane", self._plane.asked, self._wanted
+        # At least once: what was published and not known to be so comes again after a restart.
+        published = {each.message_id: each.body for each in self._broker.published}
+        yield "published", list(published.items()), self._announced
+        for ref, asked in self._asked.items():
+            answer = self._people[asked.by].answers.get(ref)
+            if ref not in self._codes:
+                yield f"no answer to {ref}", answer, None
+            elif answer is not None or self.is_connected(asked.by):
+                yield f"answer to {ref}", _code(answer), self._codes[ref] or "ok"
+
+    async def _ask_again(self) -> None:
+        """Whoever lost the connection before the answer came repeats the request."""
+        for ref, asked in self._asked.items():
+            person = self._people[asked.by]
+            missing = ref in self._codes and ref not in person.answers
+            if missing and person.connection not in (None, asked.over):
+                asked.over = person.connection
+                await person.ask(ref, asked.endpoint, asked.payload)
+
+    async def _hear_the_rest(self) -> None:
+        for person in self._people.values():
+            if person.connection is None:
+                await person.come(self._running.url)
+        await self._settle()
+
+
+@dataclass
+class Mirrored(Call):
+    """A pure room beside which a live one goes through the same; also the clock of both."""
+
+    live: LiveRoom | None = None
+
+    def now(self) -> Moment:
+        """See ``Clock``."""
+        return self.at
+
+    def join(
+        self, user: UserKey, media: Media | None = None, by: UserKey | Requester | None = None
+    ) -> str:
+        """The service names users of the room's domain alone."""
+        return super().join(user, media, by if user.domain == HOME else None)
+
+    def happens(self, event: Event) -> tuple[Effect, ...]:
+        """Twice the same."""
+        if self.live is None:
+            return super().happens(event)
+        if isinstance(event, PlaneReported) and self.live.forgotten():
+            self.live.finish()  # it does no more than stop what a late fact is about
+            self.live = None
+            return super().happens(event)
+        match event:
+            case UserGone(user=user) if not self.live.is_connected(user):
+                return ()
+            case UserBack(user=user) if self.live.is_connected(user):
+                return ()
+        try:
+            effects = super().happens(event)
+        except Refused as refused:
+            self.live.mirror(event, (), refused.code)
+            raise
+        while (due_ms := next_due_ms(self.room)) is not None and due_ms <= self.mono_ms:
+            effects += super().happens(TimePassed(self.at))  # as the live room's timer does at once
+        self.live.mirror(event, effects, None)
+        return effects
+
+
+class LiveHistories(Histories):
+    """The same rules, each carried out on both."""
+
+    def made(self, call: Call) -> Call:
+        """Beside it the live one."""
+        room = Mirrored(call.kind, call.origin, call.flag, call.policy, call.permissions)
+        room.live = LiveRoom(room)
+        return room
+
+    def ask(self, what: str, *args: object, **how: object) -> str | None:
+        """Whoever asks is connected."""
+        by = how.get("by") or args[0]
+        if isinstance(by, UserKey):
+            self.call.back(by)
+        return super().ask(what, *args, **how)
+
+    def teardown(self) -> None:
+        """In the end nobody has an answer outstanding either."""
+        try:
+            super().teardown()
+        finally:
+            call = getattr(self, "call", None)
+            if isinstance(call, Mirrored) and call.live is not None:
+                call.live.finish()
+
+
+def _policy(policy: PolicySettings) -> tuple[str, ...]:
+    return (
+        f"rooms.record={policy.system}",
+        f"recordRecordingAtStart={str(policy.record_at_start).lower()}",
+        f"trunk.recordIncomingPSTN={str(policy.record_incoming_pstn).lower()}",
+        f"trunk.conflict={policy.pstn_conflict}",
+        f"policy.optionalAllowsManual={str(policy.optional_allows_manual).lower()}",
+    )
+
+
+def _request(event: Asking, room: str) -> tuple[str, Json]:
+    """Endpoint and payload with which somebody would ask for that."""
+    payload: Json = {"room": room}
+    user: UserKey | None = getattr(event, "user", None)
+    if user is not None and user != event.by.key:
+        payload["user"] = user.user
+    media: Media | None = getattr(event, "media", None)
+    if media is not None:
+        payload["media"] = {"audio": media.audio, "video": media.video, "screen": media.screen}
+    match event:
+        case JoinRequested():
+            return "joinRoom", payload
+        case MediaRequested():
+            return "updateMedia", payload
+        case LeaveRequested():
+            return "leaveRoom", payload
+        case EndRequested():
+            return "endRoom", payload
+        case StartRequested():
+            return "startRoomRecording", payload
+        case StopRequested():
+            return "stopRoomRecording", payload
+
+
+def _plain(room: Room) -> Room:
+    """Without what a reference says beside the id of its request."""
+    ids = (replace(each, ref=each.ref.split("\n")[-2:][0]) for each in room.waiting)
+    return replace(room, waiting=tuple(ids))
+
+
+def _difference(here: object, there: object) -> str:
+    if isinstance(here, Room) and isinstance(there, Room):
+        names = [each.name for each in fields(Room)]
+        odd = [name for name in names if getattr(here, name) != getattr(there, name)]
+        here, there = ({name: getattr(room, name) for name in odd} for room in (here, there))
+    return f"live {here}, pure {there}"
+
+
+def _code(answer: Json | None) -> str | None:
+    if answer is None:
+        return None
+    return str(answer["error"]["code"]) if answer["status"] == "error" else "ok"
+
+
+async def _until(look: Callable[[], bool]) -> None:
+    while not look():  # noqa: ASYNC110  # bounded by whoever waits for this
+        await asyncio.sleep(0.0005)
