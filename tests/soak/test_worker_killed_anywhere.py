@@ -1,0 +1,31 @@
+"""SIGKILL at every open, rename, unlink, fsync and publish of a worker, one after the other."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.deathpoints import Installation
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
+
+
+@pytest.mark.parametrize("output", ["merged", "split"])
+async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
+    tmp_path: Path, record_property: Callable[[str, object], None], output: str
+) -> None:
+    split = str(output == "split").lower()
+    there = Installation(tmp_path / "here", SPLIT_RECORDING_OUTPUT=split)
+    await there.reset()
+    points = there.points()
+    whole = there.delivered()
+
+    struck = [point for point in points if await there.strike(point, whole)]
+
+    for point in struck:
+        print(f"struck: {point}")
+    kinds = Counter(point.kind for point in struck)
+    record_property("points", len(points))
+    record_property("struck", dict(kinds))
+    assert len(struck) >= 0.8 * len(points)  # the order of threads decides about the others
