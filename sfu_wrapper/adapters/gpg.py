@@ -80,7 +80,10 @@ class GpgVault:
         """A keyring with our key alone, and the fingerprint of that key. Raises JobFailed."""
         if not self._key_file.is_file():
             raise _unusable(f"the key file {self._key_file} is not there")
-        home = Path(tempfile.mkdtemp(prefix="gpg-"))  # with mode 0700
+        try:
+            home = Path(tempfile.mkdtemp(prefix="gpg-"))  # with mode 0700
+        except OSError as exc:
+            raise refused("encrypt", exc) from exc
         try:
             packets = await self._gpg(home, "--list-packets", "--", str(self._key_file))
             if re.search(r"^:secret (sub )?key packet:", packets, re.MULTILINE):

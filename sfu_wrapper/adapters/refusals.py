@@ -16,7 +16,7 @@ _AT_A_LIMIT = {
 def refused(stage: str, error: OSError, *, file: str | None = None) -> JobFailed:
     """The job's failure that an error of the system amounts to."""
     if error.errno in _FULL:
-        return no_space(stage, str(error.filename or "the disk"), file)
+        return no_space(stage, str(error.filename or file or "what is to be written"), file)
     if error.errno in _AT_A_LIMIT:
         return over_limit(stage, _AT_A_LIMIT[error.errno], file)
     return JobFailed(stage, "IO_ERROR", str(error), permanent=False, file=file)

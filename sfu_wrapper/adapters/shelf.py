@@ -13,7 +13,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -82,6 +83,10 @@ class DiskShelf:
         """See the port."""
         await _in_thread("deliver", _remove_folders, self._work_folders(job))
 
+    async def write(self, file: Path, content: bytes) -> None:
+        """See the port."""
+        await _in_thread("split", file.write_bytes, content)
+
     async def measure(self, file: Path) -> Measured:
         """See the port."""
         return await _in_thread("deliver", _measure, file)
@@ -94,17 +99,13 @@ class DiskShelf:
         """See the port."""
         return self._destination / name
 
-    async def deliver(self, staged: Sequence[tuple[Path, str]]) -> None:
+    async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
         """See the port."""
-        await _in_thread("deliver", self._deliver, staged)
+        await _in_thread("deliver", self._deliver, job, staged, manifest)
 
     async def manifest(self, job: str) -> bytes | None:
         """See the port."""
         return await _in_thread("deliver", _read, self._manifest_path(job))
-
-    async def seal(self, job: str, manifest: bytes) -> None:
-        """See the port."""
-        await _in_thread("deliver", _write_durably, self._manifest_path(job), manifest)
 
     async def remove(self, files: Sequence[Path]) -> None:
         """See the port."""
@@ -138,20 +139,24 @@ class DiskShelf:
         """Claims are made whole and exclusively; whoever is first keeps it."""
         path = self._claim_path(name)
         with contextlib.suppress(FileExistsError):
-            _write_durably(path, job.encode(), exclusive=True)
+            _write_exclusively(path, job.encode())
         return _read(path) == job.encode()
 
     def _claim_path(self, name: str) -> Path:
         return self._own / "names" / hashlib.sha256(name.encode()).hexdigest()
 
-    def _deliver(self, staged: Sequence[tuple[Path, str]]) -> None:
-        for source, name in staged:
-            target = self._destination / name
-            _folder_below(self._destination, target.parent)
-            source.chmod(_FILE_MODE)
-            _sync(source)
-            source.replace(target)
-            _sync(target.parent)
+    def _deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
+        path = self._manifest_path(job)
+        with _written(path, manifest) as sealed:
+            for source, name in staged:
+                target = self._destination / name
+                _folder_below(self._destination, target.parent)
+                source.chmod(_FILE_MODE)
+                _sync(source)
+                source.replace(target)
+                _sync(target.parent)
+            sealed.replace(path)
+            _sync(path.parent)
 
 
 async def _in_thread(
@@ -238,19 +243,23 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _write_durably(path: Path, content: bytes, *, exclusive: bool = False) -> None:
-    """The file appears whole or not at all. Exclusively: FileExistsError where one stands."""
+def _write_exclusively(path: Path, content: bytes) -> None:
+    """The file appears whole or not at all. FileExistsError where one stands."""
+    with _written(path, content) as written:
+        os.link(written, path)
+        _sync(path.parent)
+
+
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """The content, durable under a name beside ``path`` that is gone afterwards."""
     number, name = tempfile.mkstemp(dir=_folder(path.parent))  # with mode 0600
     try:
         with os.fdopen(number, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if exclusive:
-            os.link(name, path)
-        else:
-            Path(name).replace(path)
-        _sync(path.parent)
+        yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
 

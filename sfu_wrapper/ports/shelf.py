@@ -61,6 +61,10 @@ class Shelf(Protocol):
         """Remove all workplaces of that job; none is fine."""
         ...
 
+    async def write(self, file: Path, content: bytes) -> None:
+        """Write a small file of ours into a workplace."""
+        ...
+
     async def measure(self, file: Path) -> Measured:
         """Read it once from end to end."""
         ...
@@ -76,16 +80,15 @@ class Shelf(Protocol):
         """Where a claimed name stands or will stand; absolute."""
         ...
 
-    async def deliver(self, staged: Sequence[tuple[Path, str]]) -> None:
-        """Move files from the staging folder to claimed names; each appears whole or not at all."""
+    async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
+        """Move files from the staging folder to claimed names; then the job is finished, durably.
+
+        Each file appears whole or not at all, and none unless there was space for the manifest.
+        """
         ...
 
     async def manifest(self, job: str) -> bytes | None:
-        """What ``seal`` stored for that job, if it did."""
-        ...
-
-    async def seal(self, job: str, manifest: bytes) -> None:
-        """Store durably that the job is finished; the delivered files are durable before."""
+        """What ``deliver`` stored for that job, once all was done."""
         ...
 
     async def remove(self, files: Sequence[Path]) -> None:

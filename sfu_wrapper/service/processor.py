@@ -158,7 +158,6 @@ class Processor:
         )
         output, cut, why = self._decide(info, material)
         made = await self._make(info, place, material, output, cut, progress)
-        await self._shelf.deliver([(product.staged, product.name) for product in made.products])
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -175,7 +174,8 @@ class Processor:
             sync=made.sync,
         )
         message = encode_processed(result)
-        await self._shelf.seal(job, encode_manifest(Manifest(message)))
+        staged = [(product.staged, product.name) for product in made.products]
+        await self._shelf.deliver(job, staged, encode_manifest(Manifest(message)))
         return Done(result, message)
 
     def _decide(

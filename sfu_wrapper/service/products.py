@@ -3,7 +3,6 @@
 Nothing here stands in the destination yet; ``Product`` says what is to stand there.
 """
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -111,7 +110,7 @@ class Workshop:
             products.append(await self._product(plain, media_names[-1], FileKind.AUDIO))
         progress(100 * len(products) / len(names))
         plain = self._place.plain / "split.json"
-        await asyncio.to_thread(plain.write_bytes, self._json(material, products))
+        await self._shelf.write(plain, self._json(material, products))
         products.append(await self._product(plain, json_name, FileKind.METADATA))
         return Made(tuple(products), material.sync)
 

@@ -1,4 +1,4 @@
-"""Every file operation of a worker that touches its work, its results or its queue, and dying there.
+"""Every file operation of a worker that touches its work, results or queue, and dying there.
 
 ``strace`` lists them in a first run, and in a later one kills the process at a chosen one, before
 the kernel has done it. Whatever is left is what a power switch would leave but for unwritten data.
@@ -74,7 +74,7 @@ class Installation:
     async def reset(self) -> None:
         """Nothing has happened yet: raw files, and one event in the queue."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        event = _record(self.folder / "raw", self.folder / "raw-audio")
+        event = record(self.folder / "raw", self.folder / "raw-audio")
         (self.folder / "state").mkdir()
         broker = QueueFile(self.folder / "state" / "queue.db")
         await broker.open(QUEUES)
@@ -179,10 +179,10 @@ def decoded(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _record(raw: Path, sounds: Path) -> dict[str, Any]:
+def record(raw: Path, sounds: Path) -> dict[str, Any]:
     """One second of one user and of the mix; the event that tells of it."""
     raw.mkdir(parents=True)
-    sounds.mkdir()
+    sounds.mkdir(exist_ok=True)
     header, packets = received(ALICE)
     recorded(raw / "a.mjr", header, [(ms, packet) for ms, packet in packets if ms < 1000])
     mix = (SAMPLES / "seg-1" / "mix.wav").read_bytes()

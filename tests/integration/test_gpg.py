@@ -1,49 +1,21 @@
 """Encryption with the system's gpg: what it writes can be read by the key's owner alone."""
 
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.gpg import GpgVault
 from sfu_wrapper.model.errors import JobFailed
+from tests.helpers.owners import Owner, owner
+
+__all__ = ["owner"]
 
 pytestmark = pytest.mark.system
 
 MAIL = "recordings@example.org"
 SECRET = b"what was said " * 1000
-
-
-class Owner:
-    """Somebody with a keyring; keys are made for one day unless said otherwise."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def gpg(self, *arguments: str) -> bytes:
-        command = ["gpg", "--homedir", str(self.home), "--batch", "--no-tty", "--passphrase", ""]
-        return subprocess.run([*command, *arguments], capture_output=True, check=True).stdout
-
-    def make(self, user_id: str, usage: str = "default", expires: str = "1d") -> str:
-        algorithm = "ed25519" if usage == "sign" else "future-default"
-        self.gpg("--quick-generate-key", user_id, algorithm, usage, expires)
-        listing = self.gpg("--with-colons", "--list-keys").decode().splitlines()
-        return next(line.split(":")[9] for line in listing if line.startswith("fpr"))
-
-    def public(self, file: Path, *names: str) -> Path:
-        file.write_bytes(self.gpg("--armor", "--export", *names))
-        return file
-
-
-@pytest.fixture
-def owner() -> Iterator[Owner]:
-    home = Path(tempfile.mkdtemp(prefix="k-"))  # short: it holds sockets
-    yield Owner(home)
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def names(folder: Path) -> str:
@@ -148,6 +120,41 @@ async def test_without_a_readable_key_nothing_is_written(
     assert "out" not in names(tmp_path)
 
 
+async def test_nothing_of_gpg_is_left_running_or_lying_about(
+    owner: Owner, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.make(MAIL)
+    key = owner.public(tmp_path / "key.asc")
+    (tmp_path / "homes").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "homes"))
+
+    await GpgVault(key, MAIL).encrypt(plain, tmp_path / "out.gpg", timeout_s=20)
+
+    assert list((tmp_path / "homes").iterdir()) == []
+    assert not running_with(str(tmp_path / "homes"))
+
+
+def running_with(word: str) -> list[str]:
+    """Commands of whatever runs now and has been told of that word."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_text(errors="replace"))
+    return [command for command in found if word in command]
+
+
+async def test_where_no_keyring_can_be_made_it_may_be_mended(
+    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.make(MAIL)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-folder"))
+
+    with pytest.raises(JobFailed) as caught:
+        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+
+    assert (caught.value.code, caught.value.permanent) == ("IO_ERROR", False)
+
+
 async def test_without_gpg_it_fails_for_good(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "key.asc").write_text("key")
 
@@ -159,7 +166,15 @@ async def test_without_gpg_it_fails_for_good(plain: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("last_step", "code"),
-    [("exit 2", "GPG_FAILED"), ("sleep 60", "TIMEOUT"), ('cp "$source" "$out"', "BAD_RESULT")],
+    [
+        ("exit 2", "GPG_FAILED"),
+        ('head -c 1000 "$source" > "$out"; kill -9 $$', "GPG_FAILED"),
+        ("sleep 60", "TIMEOUT"),
+        ("kill -STOP $$", "TIMEOUT"),
+        ('cp "$source" "$out"', "BAD_RESULT"),
+        ('cp "$source" "$out"; echo "[GNUPG:] END_ENCRYPTION"', "BAD_RESULT"),
+        ("echo 'gpg: write error: No space left on device' >&2; exit 2", "NO_SPACE"),
+    ],
 )
 async def test_a_gpg_that_fails_hangs_or_does_not_encrypt_leaves_nothing(
     owner: Owner, plain: Path, tmp_path: Path, last_step: str, code: str
@@ -175,7 +190,8 @@ async def test_a_gpg_that_fails_hangs_or_does_not_encrypt_leaves_nothing(
     vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
 
     with pytest.raises(JobFailed) as caught:
-        await vault.encrypt(plain, tmp_path / "out.gpg", timeout_s=1)
+        await vault.encrypt(plain, tmp_path / "out.gpg", timeout_s=1 if code == "TIMEOUT" else 20)
 
     assert caught.value.code == code
+    assert caught.value.permanent == (last_step == "exit 2")
     assert "out" not in names(tmp_path)

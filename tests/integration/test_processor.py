@@ -305,7 +305,7 @@ async def test_an_older_senders_segment_is_number_one_and_known_by_its_end(place
 
 
 async def test_a_manifest_that_cannot_be_read_fails_the_job_for_good(place: Place) -> None:
-    await place.shelf.seal("uuid:1", b"junk")
+    await place.shelf.deliver("uuid:1", [], b"junk")
 
     with pytest.raises(JobFailed) as caught:
         await place.processor().process(INFO)

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,7 @@ async def test_a_delivered_file_is_whole_private_and_alone(folders: Folders) -> 
     made = plain(place.staging, b"pictures")
     (name,) = await shelf.claim("job", [["folder/rec.webm"]])
 
-    await shelf.deliver([(made, name)])
+    await shelf.deliver("job", [(made, name)], b"{}")
     await shelf.clear("job")
 
     final = shelf.final(name)
@@ -111,11 +113,11 @@ async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) ->
     assert sorted(names) == [f"rec{n}.webm" for n in range(10)]
 
 
-async def test_a_manifest_stands_once_it_is_sealed(folders: Folders) -> None:
+async def test_a_manifest_stands_once_all_is_delivered(folders: Folders) -> None:
     shelf = DiskShelf(folders)
     assert await shelf.manifest("a/b:1") is None
 
-    await shelf.seal("a/b:1", b"{}")
+    await shelf.deliver("a/b:1", [], b"{}")
 
     assert await DiskShelf(folders).manifest("a/b:1") == b"{}"
     assert await shelf.manifest("a/b:2") is None
@@ -146,7 +148,7 @@ async def test_a_link_in_place_of_a_results_folder_is_not_followed(
     (folders.destination / "folder").symlink_to(tmp_path)
 
     with pytest.raises(JobFailed) as caught:
-        await shelf.deliver([(made, "folder/rec.webm")])
+        await shelf.deliver("job", [(made, "folder/rec.webm")], b"{}")
 
     assert caught.value.code == "IO_ERROR"
     assert "rec.webm" not in tree(tmp_path)
@@ -161,6 +163,17 @@ async def test_a_file_is_measured_from_end_to_end(folders: Folders, tmp_path: Pa
         len(content),
         hashlib.sha256(content).hexdigest(),
     )
+
+
+async def test_the_space_that_is_left_and_what_the_raw_files_take_can_be_asked(
+    folders: Folders,
+) -> None:
+    shelf = DiskShelf(replace(folders, plain=folders.recordings / "plain"))
+    (folders.recordings / "long.mjr").write_bytes(bytes(1000))
+    (folders.audio / "long.wav").write_bytes(bytes(200))
+
+    assert await shelf.raw_bytes(["long.mjr", "gone.mjr", "../x"], ["long.wav"]) == 1200
+    assert 0 < await shelf.free_bytes() <= shutil.disk_usage(folders.recordings).total
 
 
 async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
