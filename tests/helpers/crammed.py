@@ -2,12 +2,14 @@
 
 Run as ``unshare --mount --map-root-user python -m tests.helpers.crammed ARGUMENTS``: what it mounts
 is seen by nobody else, and gone with it. Arguments: the raw folder, the folder to mount on, the
-configuration as JSON, and sizes in KiB. One JSON line a size on standard output.
+configuration as JSON, and sizes in KiB, of which negative ones say by how much less than the first
+try came to take. One JSON line a size on standard output.
 """
 
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,9 +57,12 @@ async def main(raw: Path, out: Path, settings: str, sizes: list[int]) -> None:
     given = {"recordings_path": raw, "audio_path": raw, "destination_path": out}
     recording = Recording.model_validate(given | json.loads(settings), strict=False)
     event = (raw / "event.json").read_bytes()
-    for kib in sizes:
+    taken = 0
+    for size in sizes:
+        kib = size if size > 0 else taken + size
         with disk(out, kib):
             told = await attempt(processor(recording, SystemClock()), event, out)
+            taken = taken or shutil.disk_usage(out).used // 1024
         print(json.dumps({"kib": kib, **told}), flush=True)
 
 
