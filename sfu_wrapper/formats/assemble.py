@@ -8,7 +8,7 @@ and has it within a second or so; if none comes within ``PATIENCE_S``, nobody mi
 a smear that passes says more than a hole that lasts until the next key frame, minutes later.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sfu_wrapper.formats.buffer import Buffer
@@ -94,23 +94,25 @@ class Assembler:
         if time != _NEVER:
             yield time, payloads, whole and (closed or not payloads), gap_before
 
-    def _judge(self, shot: Shot) -> Iterator[Shot]:
+    def _judge(self, shot: Shot) -> Sequence[Shot]:
+        """What to keep now that this one is there."""
         if shot.picture.key:
             self._started = True
             self._forget()
-            yield shot
-        elif not self._started:
+            return (shot,)
+        if not self._started:
             self.before_key += 1
-        elif self._broken_at is None:
-            yield shot
-        else:
-            self._pending.append(shot)
-            waited = shot.time - self._broken_at > PATIENCE_S * CLOCK_HZ
-            if waited or len(self._pending) > _MAX_PENDING:
-                self.smeared += len(self._pending)
-                yield from self._pending
-                self._pending.clear()
-                self._broken_at = None
+            return ()
+        if self._broken_at is None:
+            return (shot,)
+        self._pending.append(shot)
+        waited = shot.time - self._broken_at > PATIENCE_S * CLOCK_HZ
+        if not waited and len(self._pending) <= _MAX_PENDING:
+            return ()
+        kept, self._pending = self._pending, []
+        self.smeared += len(kept)
+        self._broken_at = None
+        return kept
 
     def _break(self, time: int) -> None:
         if self._broken_at is None:

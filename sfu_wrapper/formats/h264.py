@@ -100,38 +100,42 @@ def _annex_b(units: list[bytes]) -> bytes:
     return START_CODE + START_CODE.join(units)
 
 
-def _units(payloads: Sequence[memoryview]) -> Iterator[bytes]:
+def _units(payloads: Sequence[memoryview]) -> list[bytes]:
     """Raises Malformed where a unit is cut, of unknown form or has an end missing."""
+    units: list[bytes] = []
     fragments: list[memoryview | bytes] = []
     for payload in payloads:
         form = payload[0] & _TYPE
         if form == _FU_A:
-            yield from _fragment(payload, fragments)
+            if _fragment(payload, fragments):
+                units.append(b"".join(fragments))
+                fragments.clear()
         elif fragments:
             raise Malformed("a fragmented unit has no end")
         elif 0 < form <= _LAST_SINGLE:
-            yield bytes(payload)
+            units.append(bytes(payload))
         elif form == _STAP_A:
-            yield from _aggregate(payload)
+            units += _aggregate(payload)
         else:
             raise Malformed(f"packets of type {form} are not known")
     if fragments:
         raise Malformed("a fragmented unit has no end")
+    return units
 
 
-def _fragment(payload: memoryview, fragments: list[memoryview | bytes]) -> Iterator[bytes]:
+def _fragment(payload: memoryview, fragments: list[memoryview | bytes]) -> bool:
+    """Put it to those before it; whether that makes the unit whole."""
     if len(payload) < 3:
         raise Malformed("a fragment is cut")
     flags = payload[1]
-    if bool(flags & _FU_START) == bool(fragments):
-        raise Malformed("a fragmented unit has no beginning, or two")
-    if not fragments:
-        fragments.append(bytes([payload[0] & ~_TYPE | flags & _TYPE]))
+    if flags & _FU_START:
+        if fragments:
+            raise Malformed("a fragmented unit has two beginnings")
+        fragments.append(bytes((payload[0] & ~_TYPE | flags & _TYPE,)))
+    elif not fragments:
+        raise Malformed("a fragmented unit has no beginning")
     fragments.append(payload[2:])
-    if flags & _FU_END:
-        unit = b"".join(fragments)
-        fragments.clear()
-        yield unit
+    return flags & _FU_END != 0
 
 
 def _aggregate(payload: memoryview) -> Iterator[bytes]:

@@ -4,12 +4,10 @@ Decides nothing about time or loss: a codec is only ever handed all packets of o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """One coded picture, ready for a container.
 
     data: empty where the packets held no picture (parameter sets sent by themselves).

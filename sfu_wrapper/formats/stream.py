@@ -15,10 +15,12 @@ from sfu_wrapper.formats.mediaclock import MediaClock
 from sfu_wrapper.formats.mjr import Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 
+_WORDS_AT = rtp.HEADER_BYTES + 2  # where an extension tells its length
+_EXTENDED_BYTES = rtp.HEADER_BYTES + 4  # with the extension's own header
 _SAMPLE = 200  # packets that choose the first SSRC
 _VERSION_MASK, _VERSION = 0xC0, 0x80
 _MARKER = 0x80
-_PLAIN = 0x80  # neither padding nor extension nor other sources: the short way
+_PLAIN, _EXTENDED = 0x80, 0x90  # no padding, no other sources: the short ways
 
 
 class MediaPacket(NamedTuple):
@@ -83,14 +85,19 @@ class MediaStream:
         buffer, clock, sorter = self._reader.buffer, self._clock, self._sorter
         note = self._meter.note
         last_raw, time, restarts = -1, 0, 0
+        turns = self._rotation_id
         for (_, raw, received_ms, start, end, second), gap in sorter.sort(self._own()):
-            if buffer[start] == _PLAIN:
+            flags = buffer[start]
+            if flags == _PLAIN:
                 first, stop = start + rtp.HEADER_BYTES, end
+            elif flags == _EXTENDED and end - start >= _EXTENDED_BYTES:
+                words = buffer[start + _WORDS_AT] << 8 | buffer[start + _WORDS_AT + 1]
+                first, stop = start + _EXTENDED_BYTES + 4 * words, end
             else:
                 first, stop = rtp.payload_span(buffer, start, end)
-                if first < 0:
-                    self.foreign += 1
-                    continue
+            if not 0 <= first <= stop:
+                self.foreign += 1
+                continue
             if gap and sorter.restarts != restarts:
                 restarts = sorter.restarts
                 clock.restart()
@@ -99,14 +106,11 @@ class MediaStream:
                 time, last_raw = clock.at(raw, received_ms), raw
                 note(time, received_ms)
             self.received += 1
-            rotation = self._rotation(start) if self._rotation_id and second >= _MARKER else None
+            rotation = None
+            if turns is not None and second >= _MARKER:
+                said = rtp.extension(buffer, start, turns)
+                rotation = rtp.rotation_degrees(said) if said is not None else None
             yield MediaPacket(time, first, stop, second >= _MARKER, gap, rotation)
-
-    def _rotation(self, start: int) -> int | None:
-        for number, value in rtp.extensions(self._reader.buffer, start):
-            if number == self._rotation_id:
-                return rtp.rotation_degrees(value)
-        return None
 
     def _own(self) -> Iterator[Raw | None]:
         """The packets of the stream's SSRC in file order; None where another one takes over."""
@@ -123,8 +127,9 @@ class MediaStream:
                 continue
             packet = (sequence, raw, received_ms, start, end, second)
             if ssrc == own:
-                self.foreign += len(run)
-                run.clear()
+                if run:
+                    self.foreign += len(run)
+                    run.clear()
                 yield packet
                 continue
             if ssrc != rival:

@@ -11,6 +11,11 @@ _HAS_PICTURE_ID = 0x80  # I, L, T, K of the second byte
 _HAS_TL0 = 0x40
 _HAS_TID_OR_KEY = 0x30
 _LONG_PICTURE_ID = 0x80
+_MIN_EXTENDED_BYTES = 3
+_DESCRIPTOR_BYTES = tuple(  # by the second byte; one more where the picture's number is long
+    2 + bool(flags & _HAS_PICTURE_ID) + bool(flags & _HAS_TL0) + bool(flags & _HAS_TID_OR_KEY)
+    for flags in range(256)
+)
 
 _NOT_KEY = 0x01
 _START_CODE = b"\x9d\x01\x2a"
@@ -28,7 +33,13 @@ class Vp8:
             return None
         parts = []
         for payload in payloads:
-            length = 1 if payload[0] < _EXTENDED else _descriptor_length(payload)
+            length = 1
+            if payload[0] >= _EXTENDED:
+                if len(payload) < _MIN_EXTENDED_BYTES:
+                    return None
+                flags = payload[1]
+                # The picture's number is a byte longer where its own first bit says so.
+                length = _DESCRIPTOR_BYTES[flags] + ((flags & payload[2]) >> 7)
             if length >= len(payload):
                 return None
             parts.append(payload[length:])
@@ -65,21 +76,6 @@ def packetise(frame: bytes, mtu: int = 1200, picture_id: int | None = None) -> l
         bytes([flags | (0 if at else _START)]) + tail + frame[at : at + room]
         for at in range(0, len(frame), room)
     ]
-
-
-def _descriptor_length(payload: memoryview) -> int:
-    """May lie beyond the end: then there is no picture data."""
-    if len(payload) < 3:
-        return len(payload)
-    flags = payload[1]
-    length = 2
-    if flags & _HAS_PICTURE_ID:
-        length += 2 if payload[2] & _LONG_PICTURE_ID else 1
-    if flags & _HAS_TL0:
-        length += 1
-    if flags & _HAS_TID_OR_KEY:
-        length += 1
-    return length
 
 
 def _picture_id(payload: memoryview) -> tuple[int | None, int]:

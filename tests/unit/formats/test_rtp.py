@@ -120,3 +120,16 @@ def test_a_step_is_the_same_across_the_wrap(step: int, sequence: int) -> None:
 @pytest.mark.parametrize(("value", "turn"), [(b"\0", 0), (b"\1", 90), (b"\x0b", 270), (b"", None)])
 def test_orientation_is_told_in_degrees(value: bytes, turn: int | None) -> None:
     assert rtp.rotation_degrees(value) == turn
+
+
+@given(packets, st.integers(1, 14), st.binary(max_size=8))
+def test_one_extension_is_found_as_among_all_of_them(
+    packet: rtp.Packet, number: int, garbage: bytes
+) -> None:
+    written = rtp.encode(packet)
+    data = written[:16] + garbage + written[16 + len(garbage) :]
+    if rtp.payload_span(data, 0, len(data))[0] < 0:
+        return
+    found = [value for one, value in rtp.extensions(data, 0) if one == number]
+
+    assert rtp.extension(data, 0, number) == (found[0] if found else None)
