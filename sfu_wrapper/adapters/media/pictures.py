@@ -24,6 +24,7 @@ from sfu_wrapper.core.plan import Source
 Plane = NDArray[np.uint8]
 
 BLACK = (16, 128, 128)
+SHRINK, ENLARGE = int(Interpolation.AREA), int(Interpolation.BICUBIC)
 _US = 1_000_000
 _BT709 = int(Colorspace.ITU709)
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -122,7 +123,7 @@ class Scaler:
             src_colorspace=Colorspace.ITU709 if converts else None,
             dst_colorspace=Colorspace.ITU601 if converts else None,
             dst_color_range="MPEG" if frame.color_range == _FULL_RANGE else None,
-            interpolation=int(Interpolation.AREA if shrinks else Interpolation.BICUBIC),
+            interpolation=SHRINK if shrinks else ENLARGE,
             threads=1,  # one is four times as fast for pictures as small as these
         )
 
