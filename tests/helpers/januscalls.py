@@ -15,6 +15,8 @@ from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.formats.mjr import Reader
+from sfu_wrapper.formats.rtp import payload_span
+from sfu_wrapper.formats.vp8 import Vp8
 from tests.helpers.calls import Call, call, files, mixes
 from tests.helpers.janus import JanusServer
 from tests.helpers.live import Json, Live, live
@@ -136,3 +138,14 @@ def last_frame_us(video: Path) -> int:
     """When its last one came."""
     *_, (offset_ms, _, _) = Reader(video.read_bytes()).frames()
     return first_frame_us(video) + offset_ms * 1000
+
+
+def key_frame_us(video: Path) -> int:
+    """When the first packet of its first VP8 key frame came."""
+    data = video.read_bytes()
+    for offset_ms, start, end in Reader(data).frames():
+        span = payload_span(data, start, end)
+        picture = Vp8().picture([memoryview(data)[slice(*span)]])
+        if picture is not None and picture.key:
+            return first_frame_us(video) + offset_ms * 1000
+    raise AssertionError(f"no key frame in {video}")

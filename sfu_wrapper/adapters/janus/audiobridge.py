@@ -82,6 +82,9 @@ class AudioBridge(JanusRoom):
         """See ``JanusRoom``; the new name counts only where nothing was being written."""
         await self._begin(handle, capture, time.time_ns() // 1_000_000)
 
+    async def run_in(self, handle: Handle) -> None:
+        """See ``JanusRoom``; sound needs no care."""
+
     async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:
         """See ``JanusRoom``; Janus answers before it closes the file."""
         await self._switch_off(handle)

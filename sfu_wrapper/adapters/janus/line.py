@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.room import Heard, JanusRoom, NotWritten
+from sfu_wrapper.adapters.janus.room import RUN_IN_S, Heard, JanusRoom, NotWritten
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession
 from sfu_wrapper.adapters.janus.waiting import LIMIT, Asked, Waiting
 from sfu_wrapper.core.facts import (
@@ -79,6 +79,7 @@ class Line:
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._again_s: float | None = None
+        self._run_in_s: float | None = None
         self._session: JanusSession | None = None
         self._away_since_s = time.monotonic()
         self._handle: Handle | None = None
@@ -149,7 +150,7 @@ class Line:
 
     def _due_s(self) -> float | None:
         if self._session is not None:
-            return self._again_s
+            return min(filter(None, (self._again_s, self._run_in_s)), default=None)
         dues = [each.by_s for each in self._queue if each.by_s is not None]
         if self._running is not None:
             dues.append(self._away_since_s + LOST_AFTER_S)
@@ -167,6 +168,10 @@ class Line:
             self._queue.popleft()
             if self.over:
                 return
+        if self._run_in_s is not None and self._run_in_s <= time.monotonic():
+            self._run_in_s = None
+            if self._running is not None:
+                await self._room.run_in(handle)
         if self._news:
             await self._tell_news()
         if not self._opened and not self._queue:
@@ -277,6 +282,7 @@ class Line:
             self._forsaken = None
             self._known = ()
             self._running = CaptureStarted(capture, started_ms)
+            self._run_in_s = time.monotonic() + RUN_IN_S
         self._known, _ = await self._files(capture, running=True)
         await self._say(replace(self._running, files=self._known))
 

@@ -7,7 +7,7 @@ lost) and JanusRefused, whatever else is said with them.
 
 from abc import ABC, abstractmethod
 from enum import Enum, auto
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.session import Handle, Json
@@ -15,6 +15,8 @@ from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.media import Medium, RawFile, Track
+
+RUN_IN_S: Final = 2.5
 
 
 class NotWritten(RecordingError):
@@ -83,6 +85,10 @@ class JanusRoom(ABC):
     @abstractmethod
     async def go_on(self, handle: Handle, capture: CaptureRef) -> None:
         """Take up a capture that an earlier controller began and Janus may still write."""
+
+    @abstractmethod
+    async def run_in(self, handle: Handle) -> None:
+        """A recording has been under way for ``RUN_IN_S``."""
 
     @abstractmethod
     async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:

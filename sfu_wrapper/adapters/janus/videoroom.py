@@ -19,6 +19,11 @@ from sfu_wrapper.model.media import Medium, RawFile, Track
 
 _OPENED_WITHIN_S: Final = 1.0
 _LOOK_S: Final = 0.02
+_KEY_FRAMES_AT_FIRST_S: Final = 1
+"""Janus asks for a key frame when it begins a file, and browsers pass over that where they have
+just sent one: then the file would begin with pictures that nobody can decode, and go on so."""
+_KEY_FRAMES_S: Final = 10
+"""Afterwards: where a packet is lost and nobody watches, nobody else asks for one."""
 
 
 class VideoRoom(JanusRoom):
@@ -63,7 +68,8 @@ class VideoRoom(JanusRoom):
         """See ``JanusRoom``."""
         await self._switch(handle, on=False)  # while it is on, another folder would count later
         folder = self._settings.folder
-        await handle.ask(self._secured("edit", new_rec_dir=folder.at_janus(capture)))
+        key_frames = {"new_fir_freq": _KEY_FRAMES_AT_FIRST_S}
+        await handle.ask(self._secured("edit", new_rec_dir=folder.at_janus(capture), **key_frames))
         started_ms = time.time_ns() // 1_000_000
         await self._switch(handle, on=True)
         missing = await self._without_file(capture)
@@ -81,6 +87,10 @@ class VideoRoom(JanusRoom):
         folder = self._settings.folder.at_janus(capture)
         await handle.ask(self._secured("edit", new_rec_dir=folder))
         await self._switch(handle, on=True)
+
+    async def run_in(self, handle: Handle) -> None:
+        """See ``JanusRoom``."""
+        await handle.ask(self._secured("edit", new_fir_freq=_KEY_FRAMES_S))
 
     async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:
         """See ``JanusRoom``; the files are closed when Janus answers."""

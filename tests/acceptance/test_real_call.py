@@ -1,0 +1,285 @@
+"""A call as it is meant: two browsers and a third client over a real Janus, recorded twice.
+
+What is told is read from the finished files: who is seen when (by colour) and heard when (by tone).
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sfu_wrapper.core.layout import Tile, grid
+from tests.helpers.callpage import opened
+from tests.helpers.chromium import browser
+from tests.helpers.janus import ADMIN_KEY, API_SECRET, JanusServer, running_janus
+from tests.helpers.januscalls import first_frame_us, key_frame_us, last_frame_us
+from tests.helpers.live import DOMAIN, Peer, connected
+from tests.helpers.merged import HEIGHT, WIDTH, loudness, sound
+from tests.helpers.processes import environment, free_port, serve, start
+from tests.helpers.publishers import Camera, Tone, person
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+
+ROOM = {"room": "standup"}
+TONES_HZ = {"alice": 440, "bob": 880, "carol": 1320}
+AUDIBLE, SILENT = 0.02, 0.006
+SETTLED_S = 0.8  # after a change: encoders begin, grids are laid anew, the mixer has its delay
+SOON_S = 0.5
+
+# A camera of one colour and a microphone with one tone, in place of the browser's own.
+DEVICES = """(() => {
+  const colour = "%s", hertz = %d;
+  navigator.mediaDevices.getUserMedia = async wanted => {
+    const stream = new MediaStream();
+    if (wanted.video) {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [320, 240];
+      const pen = canvas.getContext("2d");
+      setInterval(() => {
+        pen.fillStyle = colour;
+        pen.fillRect(0, 0, 320, 240);
+        pen.fillStyle = "#808080";
+        pen.fillRect(Date.now() / 10 %% 320, 10, 20, 20);
+      }, 50);
+      stream.addTrack(canvas.captureStream(15).getVideoTracks()[0]);
+    }
+    if (wanted.audio) {
+      const context = new AudioContext();
+      await context.resume();
+      const [tone, level] = [context.createOscillator(), context.createGain()];
+      tone.frequency.value = hertz;
+      level.gain.value = 0.25;
+      const out = context.createMediaStreamDestination();
+      tone.connect(level).connect(out);
+      tone.start();
+      stream.addTrack(out.stream.getAudioTracks()[0]);
+    }
+    return stream;
+  };
+})()"""
+
+
+@dataclass
+class Told:
+    """What happened. Times in s since the epoch.
+
+    raw: of each segment's video of each user, when its first packet, its first key frame and its
+    last packet came. names: of all files beside and including these.
+    """
+
+    folder: Path
+    started_s: list[float] = field(default_factory=list)
+    stopped_s: list[float] = field(default_factory=list)
+    carol_s: float = 0
+    bob_left_s: float = 0
+    raw: dict[tuple[int, str], list[float]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Path]:
+        """The finished files, by segment."""
+        return sorted((self.folder / "out").glob("*.webm"))
+
+    def measure(self) -> None:
+        """Look at the raw files, which are gone once they are processed."""
+        folder = self.folder / "raw" / "uuid-of-standup"
+        for segment in (1, 2):
+            for user in TONES_HZ:
+                (video,) = (folder / str(segment)).glob(f"*-user-p-{user}[-~]*.mjr")
+                times = first_frame_us(video), key_frame_us(video), last_frame_us(video)
+                self.raw[segment, user] = [us / 1e6 for us in times]
+        self.names = [path.name for path in folder.rglob("*.*")]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    folder = tmp_path_factory.mktemp("call")
+    with running_janus(folder / "janus") as janus:
+        yield asyncio.run(scenario(janus, Told(folder)))
+
+
+async def scenario(janus: JanusServer, told: Told) -> Told:
+    """Alice and Bob with browsers; Carol comes in segment 1, Bob goes in segment 2."""
+    ports = free_port(), free_port()
+    env = installation(janus, told.folder, *ports)
+    url, http_url = f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    controller = await serve(env)
+    async with (
+        browser() as first,
+        browser() as second,
+        person(janus.address) as carol,
+        connected(url, "room-service", "service") as service,
+        connected(url, "alice") as alice,
+        connected(url, "carol") as client,
+    ):
+        room = {"id": "standup", "uuid": "uuid-of-standup", "confbridgeId": "bridge-of-standup"}
+        who = {"kind": "meeting", "owner": "alice", "domain": DOMAIN}
+        await service.ok("createRoom", room | who)
+        at = {"alice": (first, "#c02020"), "bob": (second, "#2020c0")}
+        pages = {
+            user: await opened(chromium, http_url, user, before=DEVICES % (colour, TONES_HZ[user]))
+            for user, (chromium, colour) in at.items()
+        }
+        for page in pages.values():
+            await page.join()
+        await seen_and_heard(service, "alice", "bob")
+
+        await asyncio.sleep(1)  # a browser sends no two key frames at once, whoever asks
+        await begin(alice, told)
+        await asyncio.sleep(1.5)
+        where = (await client.ok("joinRoom", ROOM))["media"]
+        await carol.film(where["videoRoom"], where["publisherId"], Camera((120, 60, 60)))
+        await carol.speak(where["audioRoom"], where["publisherId"], Tone(TONES_HZ["carol"]))
+        told.carol_s = time.time()
+        await asyncio.sleep(1.8)
+        await end(alice, told)
+
+        await begin(alice, told)
+        await asyncio.sleep(1.8)
+        told.bob_left_s = time.time()
+        await pages["bob"].click("leave")
+        await asyncio.sleep(1.8)
+        await end(alice, told)
+    told.measure()
+    worker = await start(env, "worker", "--once")
+    assert await worker.ended() == 0
+    assert await controller.terminate() == 0
+    return told
+
+
+def installation(janus: JanusServer, folder: Path, port: int, http_port: int) -> dict[str, str]:
+    return environment(
+        folder,
+        WEBSOCKET__PORT=str(port),
+        HTTP__PORT=str(http_port),
+        ROOMS__RECORD="all",
+        RECORD_RECORDING_AT_START="false",
+        MEDIA__SFU="janus",
+        MEDIA__MIXER="audiobridge",
+        JANUS__URL=janus.url,
+        JANUS__API_SECRET=API_SECRET,
+        JANUS__ADMIN_KEY=ADMIN_KEY,
+        JANUS__ROOM_SECRET="secret-of-these-rooms",
+    )
+
+
+async def seen_and_heard(service: Peer, *users: str) -> None:
+    """Wait until the SFU and the mixer have them."""
+    wanted = {user: {"audio": True, "video": True, "screen": False} for user in users}
+    async with asyncio.timeout(30):
+        while True:
+            people = (await service.ok("getRoom", ROOM))["participants"]
+            if {each["user"]: each["media"] for each in people} == wanted:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def begin(owner: Peer, told: Told) -> None:
+    told.started_s.append(time.time())
+    await owner.ok("startRoomRecording", ROOM)
+
+
+async def end(owner: Peer, told: Told) -> None:
+    told.stopped_s.append(time.time())
+    await owner.ok("stopRoomRecording", ROOM)
+
+
+def test_each_segment_is_one_file(told: Told) -> None:
+    assert len(told.files) == 2
+
+
+def test_the_first_file_shows_the_two_browsers_and_then_the_third(told: Told) -> None:
+    assert casts(told.files[0]) == ["alice bob", "alice bob carol"]
+
+
+def test_the_second_file_shows_all_three_of_whom_one_leaves(told: Told) -> None:
+    assert casts(told.files[1]) == ["alice bob carol", "alice carol"]
+
+
+def test_whoever_comes_and_goes_is_shown_from_then_on_and_until_then(told: Told) -> None:
+    came_s = next(at for at, cast in shown(told.files[0]) if "carol" in cast)
+    last_s = max(at for at, cast in shown(told.files[1]) if "bob" in cast)
+
+    assert came_s == pytest.approx(told.carol_s - told.started_s[0], abs=SETTLED_S)
+    assert last_s == pytest.approx(told.bob_left_s - told.started_s[1], abs=SETTLED_S)
+
+
+def test_everybody_is_heard_while_there(told: Told) -> None:
+    first, second = (sound(file) for file in told.files)
+    came_s, left_s = told.carol_s - told.started_s[0], told.bob_left_s - told.started_s[1]
+
+    assert heard(first, SETTLED_S, came_s - 0.3) == {"alice", "bob"}
+    assert heard(first, came_s + SETTLED_S, came_s + 1.7) == {"alice", "bob", "carol"}
+    assert heard(second, SETTLED_S, left_s - 0.1) == {"alice", "bob", "carol"}
+    assert heard(second, left_s + SETTLED_S, left_s + 1.7) == {"alice", "carol"}
+
+
+def test_recording_begins_and_ends_within_half_a_second(told: Told) -> None:
+    for segment, started_s in enumerate(told.started_s, start=1):
+        for user in ("alice", "bob"):
+            first_s, key_s, _ = told.raw[segment, user]
+            assert 0 <= first_s - started_s <= key_s - started_s < SOON_S
+    for segment, stopped_s in enumerate(told.stopped_s, start=1):
+        for user in ("alice", "carol"):
+            assert abs(told.raw[segment, user][2] - stopped_s) < SOON_S
+
+
+def test_no_sound_is_kept_beside_the_pictures(told: Told) -> None:
+    assert len(told.names) == 6
+    assert not [name for name in told.names if "-audio-" in name]
+
+
+def casts(file: Path) -> list[str]:
+    """Who is shown together, one after the other, without the moments in which it changes."""
+    runs = [(cast, len(list(run))) for cast, run in groupby(cast for _, cast in shown(file))]
+    return [cast for cast, count in runs if count >= 5]
+
+
+def shown(file: Path) -> list[tuple[float, str]]:
+    """Of every second picture its time, s, and who is on it."""
+    with av.open(str(file)) as container:
+        return [
+            (
+                float(picture.time or 0),
+                who_is_on(np.asarray(picture.to_ndarray(format="yuv444p"), np.uint8)),
+            )
+            for index, picture in enumerate(container.decode(video=0))
+            if index % 2 == 0
+        ]
+
+
+def who_is_on(planes: NDArray[np.uint8]) -> str:
+    for count in (1, 2, 3):
+        people = [who_is_in(planes, tile) for tile in grid(count, WIDTH, HEIGHT)]
+        if all(people):
+            return " ".join(sorted(str(each) for each in people))
+    return ""
+
+
+def who_is_in(planes: NDArray[np.uint8], tile: Tile) -> str | None:
+    """Whose colour fills the middle of a tile."""
+    x, y = tile.x + tile.width // 2, tile.y + tile.height // 2
+    middle = planes[:, y - 30 : y + 30, x - 30 : x + 30].reshape(3, -1)
+    _, blue, red = middle.mean(axis=1)
+    if middle.std(axis=1).max() > 12:
+        return None
+    if red > 160:
+        return "alice"
+    if blue > 160:
+        return "bob"
+    return "carol" if blue < 100 and red < 100 else None
+
+
+def heard(samples: NDArray[np.float32], from_s: float, to_s: float) -> set[str]:
+    """Whose tones are there; each is either clearly there or clearly not."""
+    stretch = samples[int(from_s * 48_000) : int(to_s * 48_000)]
+    levels = {user: loudness(stretch, hz) for user, hz in TONES_HZ.items()}
+    assert not [user for user, level in levels.items() if SILENT < level < AUDIBLE], levels
+    return {user for user, level in levels.items() if level > AUDIBLE}
