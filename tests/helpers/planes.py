@@ -15,6 +15,7 @@ from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.core.facts import (
     CaptureRef,
     CaptureStarted,
+    PlaneBack,
     PlaneFact,
 )
 from sfu_wrapper.core.requests import PlaneRequest, StartCapture
@@ -95,6 +96,11 @@ class Bench:
         """Begin a capture and wait for the confirmation."""
         self.tell(start(capture, *tracks))
         return await self.until(CaptureStarted, capture)
+
+    async def start_when_there(self, capture: CaptureRef, *tracks: Track) -> CaptureStarted:
+        """Begin a capture once the plane says that it is there."""
+        await self.until(PlaneBack)
+        return await self.start(capture, *tracks)
 
 
 @asynccontextmanager

@@ -1,0 +1,317 @@
+"""A real Asterisk: a telephone calls through the trunk, is recorded, and its tone is in the file.
+
+Left out where Asterisk could not be fetched (``scripts/fetch-asterisk``, ``tests/skips.txt``).
+"""
+
+import asyncio
+import json
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sfu_wrapper.adapters.asterisk.ami import Ami, LinkUp
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.cli.planes import media_plane, trunk_of
+from sfu_wrapper.config.load import load
+from sfu_wrapper.core.facts import (
+    CaptureChanged,
+    CaptureFailed,
+    CaptureLost,
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
+    PlaneBack,
+)
+from sfu_wrapper.core.requests import OpenMediaRoom, ResumeCapture, StopCapture
+from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from tests.contract import test_plane as contract
+from tests.helpers.asterisk import SECRET, AsteriskServer
+from tests.helpers.gatewaylive import until
+from tests.helpers.live import DOMAIN, Live, Peer, live
+from tests.helpers.live import SECRET as TOKEN_SECRET
+from tests.helpers.planes import AUDIO, BRIDGE, ROOM, Bench, asterisk_plane, running, start, voice
+from tests.helpers.sip import calling
+
+pytestmark = pytest.mark.system
+
+PHONE_HZ, ALICE_HZ, BOB_HZ = 1000.0, 440.0, 700.0
+NUMBER, DID = "34600111222", "34900123456"
+AUDIBLE = 300.0
+Promise = Callable[[Bench], Awaitable[None]]
+PROMISES: tuple[Promise, ...] = (
+    contract.test_a_repeated_start_is_confirmed_again,
+    contract.test_a_running_capture_is_resumed,
+    contract.test_two_segments_share_no_file,
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskServer]:
+    asterisk = AsteriskServer(tmp_path_factory.mktemp("asterisk"))
+    asterisk.start()
+    yield asterisk
+    asterisk.kill()
+
+
+@dataclass(slots=True)
+class Here:
+    """A controller whose mixer is a real Asterisk."""
+
+    server: AsteriskServer
+    controller: Live
+    service: Peer
+    callers: Ami
+
+    async def put_in(self, conference: str, hz: float) -> None:
+        """Somebody who plays a tone enters a conference."""
+        await put_in(self.callers, conference, hz)
+
+    async def told(self) -> dict[str, Any]:
+        """The one recordingInfo that was published."""
+        published = self.controller.broker.published
+        found: list[bytes] = []
+
+        def look() -> bool:
+            found[:] = [m.body for m in published if m.routing_key == "recordingInfo"]
+            return bool(found)
+
+        await until(look)
+        (body,) = found
+        info: dict[str, Any] = json.loads(body)["recordingInfo"]
+        return info
+
+    def mixes(self, info: dict[str, Any]) -> list[Path]:
+        """The files that an event names."""
+        files = info["audio"]["asterisk"]["sipcall"].values()
+        assert {file["mixer"] for file in files} == {"asterisk"}
+        return [self.server.recordings / file["filename"] for file in files]
+
+
+@asynccontextmanager
+async def here(server: AsteriskServer, *overrides: str) -> AsyncIterator[Here]:
+    chosen = (
+        "media.sfu=none",
+        "media.mixer=asterisk",
+        f"asterisk.port={server.ami_port}",
+        f"asterisk.secret={SECRET}",
+        f"asterisk.trunkDomain={DOMAIN}",
+        f"audio_path={server.recordings}",
+        *overrides,
+    )
+    settings = load(Path("config"), {}, (f"auth.secret={TOKEN_SECRET}", *chosen))
+    plane = media_plane(settings, SystemClock())
+    async with AsyncExitStack() as stack:
+        controller = await stack.enter_async_context(
+            live(*chosen, plane=plane, trunk=trunk_of(plane, settings))
+        )
+        callers = await stack.enter_async_context(manager(server))
+        service = await controller.client("trunk", "service")
+        await until(lambda: plane.is_there(Medium.AUDIO))
+        yield Here(server, controller, service, callers)
+
+
+@asynccontextmanager
+async def manager(server: AsteriskServer) -> AsyncIterator[Ami]:
+    """A manager of the test's own, that makes callers."""
+    ami = Ami(server.settings)
+    run = asyncio.create_task(ami.run())
+    try:
+        assert isinstance(await anext(ami.news()), LinkUp)
+        yield ami
+    finally:
+        if ami.up:
+            await ami.act("Hangup", ("Channel", "/^Local.*/"))
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+
+async def put_in(ami: Ami, conference: str, hz: float) -> None:
+    await ami.act(
+        "Originate",
+        ("Channel", f"Local/{hz:.0f}@tone/n"),
+        ("Context", "internal"),
+        ("Exten", conference),
+        ("Priority", "1"),
+        ("Async", "true"),
+    )
+
+
+async def test_a_call_through_the_trunk_is_recorded_from_the_answer(
+    server: AsteriskServer,
+) -> None:
+    async with here(server, "trunk.recordIncomingPSTN=true") as world:
+        async with calling(
+            server.sip_port,
+            number=NUMBER,
+            called=DID,
+            hz=PHONE_HZ,
+            headers={"X-Room-Id": "sales", "X-Invite": "alice bob"},
+        ) as phone:
+            rung = await world.service.event("participantJoined")
+            alice = await world.controller.client("alice")
+            joined = await alice.ok("joinRoom", {"room": "sales", "media": {"audio": True}})
+            started = await alice.event("roomRecordingStarted")
+            codes = [await alice.refused(f"{word}RoomRecording") for word in ("start", "stop")]
+            await asyncio.sleep(1.0)
+            await phone.hang_up()
+            stopped = await alice.event("roomRecordingStopped")
+            await alice.event("hangup")
+        info = await world.told()
+        (mix,) = world.mixes(info)
+
+    assert (rung["room"], rung["user"]) == ("sales", f"tel:{NUMBER}")
+    assert joined["participants"][0]["user"] == f"tel:{NUMBER}"
+    assert (started["by"], stopped["reason"]) == ("system", "callEnded")
+    assert codes == ["PSTN_ROOM", "PSTN_ROOM"]
+    assert mix.name == f"recording-{info['confbridgeId']}-1.wav"
+    assert not info["incomplete"]
+    assert loudness(mix, PHONE_HZ) > AUDIBLE
+    assert loudness(mix, 660.0) < AUDIBLE / 10
+    assert abs(seconds(mix) - stopped["duration"]) < 0.3
+
+
+async def test_the_conflict_of_two_keys_shows_and_the_phone_is_hung_up(
+    server: AsteriskServer,
+) -> None:
+    keys = ("trunk.recordIncomingPSTN=true", "recordRecordingAtStart=false")
+    before = set(server.recordings.iterdir())
+    async with (
+        here(server, *keys) as world,
+        calling(server.sip_port, number="anonymous", called=DID, hz=PHONE_HZ) as phone,
+    ):
+        rung = await world.service.event("participantJoined")
+        alice = await world.controller.client("alice")
+        joined = await alice.ok("joinRoom", {"room": rung["room"]})
+        code = await alice.refused("startRoomRecording")
+        await alice.ok("leaveRoom", {"room": rung["room"]})
+        async with asyncio.timeout(10):
+            await phone.hung_up.wait()
+
+    assert rung["user"] == "tel:anonymous"
+    assert joined["recording"]["reason"] == "PSTN_CONFLICT"
+    assert code == "PSTN_ROOM"
+    assert set(server.recordings.iterdir()) == before
+
+
+async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
+    server: AsteriskServer,
+) -> None:
+    async with here(server, "recordRecordingAtStart=false") as world:
+        permission = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
+        await world.controller.permit("alice", permission)
+        alice = await world.controller.client("alice")
+        bob = await world.controller.client("bob")
+        room = (await alice.ok("createRoom", {"confbridgeId": "two-segments"}))["room"]
+        for peer, hz in ((alice, ALICE_HZ), (bob, BOB_HZ)):
+            await world.put_in("two-segments", hz)
+            await peer.ok("joinRoom", {"room": room, "media": {"audio": True}})
+        for _ in range(2):
+            await alice.ok("startRoomRecording")
+            await asyncio.sleep(0.5)
+            await alice.ok("stopRoomRecording")
+
+    for number in (1, 2):
+        mix = server.recordings / f"recording-two-segments-{number}.wav"
+        assert min(loudness(mix, ALICE_HZ), loudness(mix, BOB_HZ)) > AUDIBLE
+        assert 0.3 < seconds(mix) < 3.0
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+async def test_it_keeps_what_every_mixer_promises(
+    promise: Promise, server: AsteriskServer, tmp_path: Path
+) -> None:
+    async with manager(server) as callers, connected(server, tmp_path) as bench:
+        await put_in(callers, BRIDGE, ALICE_HZ)
+        before = CaptureRef(ROOM, SegmentNo(9), Medium.AUDIO)
+        await bench.start(before, voice("alice"))  # confirmed as soon as somebody is there
+        bench.tell(StopCapture(before))
+        await bench.until(CaptureStopped)
+        await promise(bench)
+
+
+async def test_the_first_who_enters_begins_the_file_and_the_last_who_leaves_ends_it(
+    server: AsteriskServer, tmp_path: Path
+) -> None:
+    async with connected(server, tmp_path) as bench:
+        bench.tell(OpenMediaRoom(ROOM, BRIDGE))
+        accepted = await bench.start(AUDIO)
+        async with manager(server) as callers:
+            await put_in(callers, BRIDGE, ALICE_HZ)
+            begun = await bench.until(CaptureChanged)
+            await asyncio.sleep(0.3)
+        ended = await bench.until(CaptureChanged)
+
+    assert accepted.files == ()
+    assert [file.stopped_ms is None for file in begun.files] == [True]
+    (file,) = ended.files
+    assert file.stopped_ms is not None
+    length_s = (file.stopped_ms - file.started_ms) / 1000
+    assert abs(seconds(tmp_path / file.filename) - length_s) < 0.1
+
+
+async def test_a_file_that_cannot_be_written_is_told_though_asterisk_says_success(
+    server: AsteriskServer, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    async with manager(server) as callers:
+        await put_in(callers, BRIDGE, ALICE_HZ)
+        async with connected(server, tmp_path / "file") as bench:
+            bench.tell(start(AUDIO, voice("alice")))
+            failed = await bench.until(CaptureFailed)
+
+    assert "is not there" in failed.message
+
+
+async def test_a_restarted_controller_goes_on_and_a_killed_asterisk_is_noticed(
+    server: AsteriskServer, tmp_path: Path
+) -> None:
+    async with manager(server) as callers:
+        await put_in(callers, BRIDGE, ALICE_HZ)
+        plane = asterisk_plane(server.settings, tmp_path)
+        first = asyncio.create_task(plane.run())
+        started = await Bench(plane).start_when_there(AUDIO, voice("alice"))
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        async with connected(server, tmp_path) as bench:
+            bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, started.files))
+            resumed = await bench.until(CaptureStarted)
+            server.kill()
+            lost = await bench.until(CaptureLost)
+            server.start()
+            await bench.until(PlaneBack)
+
+    assert resumed.files == started.files
+    (file,) = lost.files
+    assert file.stopped_ms == lost.stopped_ms > file.started_ms
+    assert (tmp_path / file.filename).stat().st_size > 32_000
+
+
+@asynccontextmanager
+async def connected(server: AsteriskServer, folder: Path) -> AsyncIterator[Bench]:
+    async with running(asterisk_plane(server.settings, folder)) as bench:
+        await bench.until(PlaneBack)
+        yield bench
+
+
+def seconds(mix: Path) -> float:
+    with wave.open(str(mix)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
+        frames: int = file.getnframes()
+        return frames / 8000
+
+
+def loudness(mix: Path, hz: float) -> float:
+    """How much of one tone there is in a mix."""
+    with wave.open(str(mix)) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    turns = np.exp(-2j * np.pi * hz * np.arange(len(sound)) / 8000)
+    strength: float = 2 * abs((turns * sound).mean())
+    return strength
