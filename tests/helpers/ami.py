@@ -22,6 +22,16 @@ _EPOCH = 1_795_484_530
 
 Block = dict[str, str]
 
+MODULES = ("app_confbridge", "app_mixmonitor", "format_wav", "app_userevent")
+GOOD_CONFBRIDGE = {
+    "Category-000000": "general",
+    "Category-000001": "default_bridge",
+    "Line-000001-000000": "type=bridge",
+    "Line-000001-000001": "record_file_timestamp=no",
+    "Category-000002": "default_user",
+    "Line-000002-000000": "type=user",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Leg:
@@ -57,6 +67,8 @@ class FakeAsterisk:
     denied: set[str] = field(default_factory=set)
     writable: bool = True
     mute: bool = False
+    modules: set[str] = field(default_factory=lambda: set(MODULES))
+    confbridge: Block = field(default_factory=lambda: dict(GOOD_CONFBRIDGE))
     secret: str = SECRET
     banner: str = "Asterisk Call Manager/5.0.4"
     asked: list[Block] = field(default_factory=list)
@@ -179,12 +191,27 @@ class FakeAsterisk:
                     self._cease(conference)
             case "ConfbridgeListRooms" | "ConfbridgeList":
                 self._list(writer, action, conference)
+            case "Hangup" if action["Channel"] not in self._channels():
+                self._reply(writer, action, "Error", "No such channel")
             case "Hangup":
                 self.hung_up.append(action["Channel"])
                 self._reply(writer, action, "Success", "Channel Hungup")
+            case "CoreSettings":
+                version = {"AsteriskVersion": "16.28.0"}
+                self._write(writer, {"Response": "Success", **_id(action), **version})
+            case "ModuleCheck" if action["Module"] in self.modules:
+                self._write(writer, {"Response": "Success", **_id(action), "Version": ""})
+            case "ModuleCheck":
+                self._reply(writer, action, "Error", "Module not loaded")
+            case "GetConfig":
+                self._write(writer, {"Response": "Success", **_id(action), **self.confbridge})
             case _:
                 self._reply(writer, action, "Error", "Invalid/unknown command")
         return None
+
+    def _channels(self) -> set[str]:
+        legs = (leg for there in self._conferences.values() for leg in there.values())
+        return {leg.channel for leg in legs}
 
     def _known_as(self, conference: str) -> str:
         """Names are matched in any case."""

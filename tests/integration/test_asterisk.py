@@ -17,6 +17,8 @@ import pytest
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, LinkUp
 from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.cli.checks.asterisk import look
+from sfu_wrapper.cli.checks.finding import Status
 from sfu_wrapper.cli.planes import media_plane, trunk_of
 from sfu_wrapper.config.load import load
 from sfu_wrapper.core.facts import (
@@ -199,6 +201,16 @@ async def test_the_conflict_of_two_keys_shows_and_the_phone_is_hung_up(
     assert joined["recording"]["reason"] == "PSTN_CONFLICT"
     assert code == "PSTN_ROOM"
     assert set(server.recordings.iterdir()) == before
+
+
+async def test_doctor_finds_the_examples_in_order(server: AsteriskServer) -> None:
+    chosen = (f"asterisk.port={server.ami_port}", f"asterisk.secret={SECRET}")
+    audio = f"audio_path={server.recordings}"
+    settings = load(Path("config"), {}, ("media.mixer=asterisk", audio, *chosen))
+    found = [finding async for finding in look(settings)]
+
+    assert {finding.status for finding in found} == {Status.OK}
+    assert found[0].text.startswith("Asterisk 16.")
 
 
 async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(

@@ -65,10 +65,6 @@ class Answer:
     listed: tuple[Message, ...] = ()
 
 
-class _Lost(Exception):
-    """The link has broken, or is of no use."""
-
-
 @dataclass(slots=True)
 class _Pending:
     future: "asyncio.Future[Answer]"
@@ -110,23 +106,12 @@ class Ami:
             raise Unavailable("Asterisk's manager interface cannot be reached")
         return await self._ask(action, fields)
 
-    async def run(self) -> None:
-        """Stay connected until cancelled."""
-        loop = asyncio.get_running_loop()
-        losses = 0
-        while True:
-            born = loop.time()
-            try:
-                await self._live()
-            except (_Lost, OSError, Unavailable, Declined) as error:
-                log.warning("asterisk.gone", extra={"error": str(error)})
-            if loop.time() - born > _SOUND_AFTER_S:
-                losses = 0
-            await asyncio.sleep(_BACK_OFF_S[min(losses, len(_BACK_OFF_S) - 1)])
-            losses += 1
+    async def link(self) -> None:
+        """The life of one link.
 
-    async def _live(self) -> None:
-        """The life of one link. Raises when it is over."""
+        Raises:
+            Unavailable, Declined, OSError: it is over, or never came to be.
+        """
         settings = self._settings
         try:
             async with asyncio.timeout(settings.timeout_s):
@@ -134,7 +119,7 @@ class Ami:
                     settings.host, settings.port, limit=LIMIT_BYTES
                 )
         except TimeoutError:
-            raise _Lost(f"no connection to {settings.host}:{settings.port} in time") from None
+            raise Unavailable(f"no connection to {settings.host}:{settings.port} in time") from None
         self._writer = writer
         try:
             version = await self._banner(reader)
@@ -146,14 +131,29 @@ class Ami:
                 async with asyncio.timeout(_PARTING_S):
                     await writer.wait_closed()
 
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        loop = asyncio.get_running_loop()
+        losses = 0
+        while True:
+            born = loop.time()
+            try:
+                await self.link()
+            except (OSError, Unavailable, Declined) as error:
+                log.warning("asterisk.gone", extra={"error": str(error)})
+            if loop.time() - born > _SOUND_AFTER_S:
+                losses = 0
+            await asyncio.sleep(_BACK_OFF_S[min(losses, len(_BACK_OFF_S) - 1)])
+            losses += 1
+
     async def _banner(self, reader: asyncio.StreamReader) -> str:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 line = await reader.readuntil(b"\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            raise _Lost("no manager interface answers there") from None
+            raise Unavailable("no manager interface answers there") from None
         if not line.startswith(_BANNER):
-            raise _Lost(f"this is no manager interface: it says {line[:40]!r}")
+            raise Unavailable(f"this is no manager interface: it says {line[:40]!r}")
         return line.removeprefix(_BANNER).decode("ascii", "replace").strip()
 
     async def _keep(self, version: str) -> None:
@@ -172,9 +172,9 @@ class Ami:
             try:
                 block = await reader.readuntil(END)
             except asyncio.IncompleteReadError:
-                raise _Lost("Asterisk closed the connection") from None
+                raise Unavailable("Asterisk closed the connection") from None
             except asyncio.LimitOverrunError:
-                raise _Lost(f"a message has more than {LIMIT_BYTES} bytes") from None
+                raise Unavailable(f"a message has more than {LIMIT_BYTES} bytes") from None
             self._take(decode(block))
 
     def _take(self, message: Message) -> None:
@@ -201,7 +201,7 @@ class Ami:
     def _put(self, news: AmiNews) -> None:
         if self._news.qsize() >= self._news.maxsize - 1:
             # Lost events would be worse than a lost link, after which everything is looked at anew.
-            raise _Lost("nobody reads what Asterisk says")
+            raise Unavailable("nobody reads what Asterisk says")
         self._news.put_nowait(news)
 
     async def _ask(self, action: str, fields: Fields = ()) -> Answer:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from sfu_wrapper.cli.checks import (
+    asterisk,
     broker,
     database,
     encryption,
@@ -21,6 +22,7 @@ CHECKS: Final = (
     Check("database", database.look),
     Check("broker", broker.look),
     Check("media", media.look),
+    Check("asterisk", asterisk.look),
     Check("folders", folders.look),
     Check("encryption", encryption.look),
 )
