@@ -23,8 +23,9 @@ from sfu_wrapper.core.plan import Codec, OutputRules
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9, wav
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.outcome import Processed
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-from sfu_wrapper.service.processor import Processor
+from sfu_wrapper.service.processor import Processor, Progress
 
 START_MS = 1_795_484_878_000
 TOKEN = "0badcafe"
@@ -132,13 +133,22 @@ def stage(
     return Staged(folder, info, tracks, seconds, mix)
 
 
-async def merged(call: Staged, codec: Codec = "vp8") -> Path:
-    """The call's one file, as the recording service makes it."""
+async def processed(
+    call: Staged, codec: Codec = "vp8", progress: Progress = lambda _stage, _percent: None
+) -> tuple[Processed, Path]:
+    """What the recording service tells of the call, and the one file that it makes."""
     out = call.folder / "out"
     rules = OutputRules(codec, "low", "rec-{{uuid}}", split=False, mix_limit=9)
     shelf = DiskShelf(Folders(call.folder, call.folder, out))
-    await Processor(MediaProcesses(), shelf, rules, SystemClock()).process(call.info)
-    return out / "rec-uuid-1.webm"
+    service = Processor(MediaProcesses(), shelf, rules, SystemClock())
+    done = await service.process(call.info, progress=progress)
+    return done.result, out / "rec-uuid-1.webm"
+
+
+async def merged(call: Staged, codec: Codec = "vp8") -> Path:
+    """The call's one file, as the recording service makes it."""
+    _, file = await processed(call, codec)
+    return file
 
 
 def write_mix(path: Path, mix: MixRole) -> Path:
