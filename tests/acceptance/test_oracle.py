@@ -6,18 +6,19 @@ it is in ``tests/soak``.
 """
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from sfu_wrapper.core.plan import Codec
 from sfu_wrapper.model.media import Stream
 from tests.helpers.oracle import assert_true_to_script, judge
-from tests.helpers.staged import MixRole, Role, merged, spoil_lengths, stage
+from tests.helpers.staged import MixRole, Role, merged, processed, spoil_lengths, stage
 
 pytestmark = pytest.mark.timeout(150)
 
 
-@pytest.mark.parametrize(("codec", "seconds"), [("vp8", 10.0), ("vp9", 6.0)])
+@pytest.mark.parametrize(("codec", "seconds"), [("vp8", 8.0), ("vp9", 4.0)])
 async def test_one_to_nine_people_come_and_go_in_their_tiles(
     tmp_path: Path, codec: Codec, seconds: float
 ) -> None:
@@ -48,14 +49,21 @@ async def test_whatever_befalls_the_tracks_their_pictures_stay_in_time(tmp_path:
     assert verdict.most == 4
 
 
-async def test_sound_and_picture_stay_together_though_the_mix_starts_early_and_lies(
+async def test_sound_and_picture_stay_together_though_clocks_are_off_and_the_mix_lies(
     tmp_path: Path,
 ) -> None:
-    roles = [Role("alice", 0, 30), Role("bob", 4.02, 27.98, fps=30, widths=((0, 640),))]
-    call = stage(tmp_path, 30.0, roles, MixRole(-0.45, 29.5, lag_s=-0.06))
+    alice = Role("alice", 0, 34, fps=30, clock_ppm=950)  # comes to 32 ms
+    bob = Role("bob", 4.02, 33.98, widths=((0, 640),))
+    call = stage(tmp_path, 34.0, [alice, bob], MixRole(-0.45, 33.5, lag_s=-0.06))
     spoil_lengths(tmp_path / "mix.wav", declared=160_000)
 
-    verdict = judge(await merged(call), call)
+    told, file = await processed(call)
+    verdict = judge(file, call)
 
     assert_true_to_script(verdict)
-    assert len(verdict.beeps_ms) == 30
+    assert len(verdict.beeps_ms) == 34
+    early, late = ([verdict.lags_ms[n] for n in part] for part in (range(1, 6), range(28, 33)))
+    assert median(late) == pytest.approx(median(early), abs=12)
+    assert [one.frames_repeated for one in told.sync[:2]] == [
+        pytest.approx(verdict.repeats[track], abs=5) for track in call.tracks
+    ]

@@ -4,7 +4,7 @@ What it finds is held against what was staged, and what does not fit becomes a c
 Nothing of the recording service is used but the grid, which is a page of the specification.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,8 +33,9 @@ class Verdict:
     """What was seen and heard.
 
     complaints: what does not fit, each with its time. read, unread: tiles whose picture said who
-    and when, and tiles known by their colour alone. lags_ms: of second n of the call, by how much
-    its pictures appear late; beeps_ms: by how much its beep is heard late.
+    and when, and tiles known by their colour alone. repeats: of each track, how often its picture
+    of before was read once more. lags_ms: of second n of the call, by how much its pictures appear
+    late; beeps_ms: by how much its beep is heard late.
     """
 
     complaints: list[str] = field(default_factory=list)
@@ -42,6 +43,7 @@ class Verdict:
     read: int = 0
     unread: int = 0
     most: int = 0
+    repeats: dict[Track, int] = field(default_factory=dict)
     lags_ms: dict[int, float] = field(default_factory=dict)
     beeps_ms: dict[int, float] = field(default_factory=dict)
 
@@ -70,6 +72,7 @@ def judge(file: Path, call: Staged, *, sounds: bool = True) -> Verdict:
     for at_ms, planes in _pictures(file):
         viewer.look(at_ms, planes, verdict)
     verdict.lags_ms = viewer.lags_ms()
+    verdict.repeats = viewer.repeats()
     expected = -(-round(call.seconds * 1000) // FRAME_MS)
     if verdict.pictures != expected:
         verdict.complaints.append(f"{verdict.pictures} pictures instead of {expected}")
@@ -95,6 +98,7 @@ class _Viewer:
         }
         self._span = {track: _span(shown) for track, shown in self._shown.items()}
         self._appeared: dict[tuple[Track, int], float] = {}
+        self._read = Counter[Track]()
 
     def look(self, at_ms: float, planes: Sequence[Plane], verdict: Verdict) -> None:
         """One picture of the file, which stands for [at, at + 40)."""
@@ -109,6 +113,12 @@ class _Viewer:
         verdict.unread += len(casts[0]) - len(read) if not said else 0
         for track, clock_ms in read.items():
             self._appeared.setdefault((track, clock_ms), at_ms)
+            self._read[track] += 1
+
+    def repeats(self) -> dict[Track, int]:
+        """Of each track, how often its picture of before was read once more."""
+        distinct = Counter(track for track, _ in self._appeared)
+        return {track: self._read[track] - distinct[track] for track in self._tracks}
 
     def lags_ms(self) -> dict[int, float]:
         """Of each second, the median of how late its pictures appeared."""

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from sfu_wrapper.adapters.media.split import write_sound
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.layout import fit, grid
@@ -225,6 +226,21 @@ async def test_sound_that_starts_early_or_late_is_heard_at_its_time(
     assert abs(first_s - max(start_s, 0)) < 0.04
     assert abs(last_s - (start_s + 1.5)) < 0.04
     assert abs(len(samples) / 16_000 - 3) < 0.03
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000])
+@pytest.mark.parametrize("ppm", [1_000, -1_000, 0])
+def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, ppm: int) -> None:
+    path = tone(tmp_path / "a.wav", 500, 40.0, rate)
+    samples = path.read_bytes()
+    silent = bytes(len(samples) - 44 - 2 * rate)
+    path.write_bytes(samples[:44] + silent + samples[44 : 44 + 2 * rate])  # its last second sounds
+
+    write_sound([Sound(str(path), 0, pace=1 + ppm / 1e6)], 41 * S, tmp_path / "out.wav")
+
+    first_s, last_s = heard_s(sound(tmp_path / "out.wav"), 500)
+    assert first_s == pytest.approx(39 * (1 + ppm / 1e6), abs=0.015)
+    assert last_s == pytest.approx(40 * (1 + ppm / 1e6), abs=0.015)
 
 
 async def test_pieces_of_a_mix_that_was_interrupted_are_put_together(tmp_path: Path) -> None:
