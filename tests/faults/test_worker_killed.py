@@ -29,11 +29,11 @@ async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
     await there.reset()
     points = there.points()
     whole = there.delivered()
-    assert len(whole) == 1
+    assert {Path(name).suffix for name in whole} == {".webm", ".jpg"}
 
     struck = [point for point in chosen(points) if await there.strike(point, whole)]
 
     with capsys.disabled():
         print(f"\nof {len(points)} points struck: {'; '.join(map(str, struck))}")
     assert {point.kind for point in struck} == {"rename", "fsync", "open", "unlink", "publish"}
-    assert len([point for point in struck if point.kind == "rename"]) == 4
+    assert len([point for point in struck if point.kind == "rename"]) >= 4

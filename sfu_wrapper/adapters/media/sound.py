@@ -25,6 +25,9 @@ _RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1,
                (3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}  # fmt: skip
 
 
+_SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # beyond, resampling takes for ever
+
+
 def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[Samples]:
     """Blocks of at most one second that together last for the duration.
 
@@ -117,6 +120,8 @@ def _decoded(path: Path) -> Iterator[av.AudioFrame]:
 
 
 def _codec(parsed: wav.Wav) -> str:
+    if not _SLOWEST_HZ <= parsed.rate <= _FASTEST_HZ:
+        raise Malformed(f"a WAV of {parsed.rate} samples a second is not read here")
     codec = _RAW_CODECS.get((parsed.tag, parsed.bits))
     if codec is None or parsed.channels not in (1, 2):
         raise Malformed(

@@ -1,0 +1,200 @@
+"""Raw files made to hurt: each ends as a failure that says why, or as what can be saved of it.
+
+Whole segments, through the real processes. What a file names is never opened, and no worker dies.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.media.reading import reading
+from sfu_wrapper.adapters.media.sound import sound_us
+from sfu_wrapper.cli.processing import processor
+from sfu_wrapper.config.processing import Recording
+from sfu_wrapper.formats import rtp, wav
+from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.outcome import Processed
+from sfu_wrapper.wire.recordinginfo import parse_event
+from tests.helpers.deathpoints import record
+from tests.helpers.samples import ALICE, Received, received, recorded
+
+VP8_START = b"\x9d\x01\x2a"
+SECRET = "what nobody but its owner may read"
+LISTS = {
+    "ffconcat": "ffconcat version 1.0\nfile {secret}\n",
+    "m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{secret}\n#EXT-X-ENDLIST\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+}
+
+
+class Case:
+    """One second of good media, of which some is about to be replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.raw, self.out = folder / "raw", folder / "out"
+        self.event = record(self.raw, self.raw)
+        self.secret = folder / "secret.txt"
+        self.secret.write_text(SECRET)
+
+    def video(self, change: Callable[[list[Received]], list[Received]]) -> None:
+        header, packets = received(ALICE)
+        first = [(ms, packet) for ms, packet in packets if ms < 1000]
+        recorded(self.raw / "a.mjr", header, change(first))
+
+    async def process(self, **settings: Any) -> Processed | JobFailed:  # noqa: ANN401 any of them
+        recording = Recording(
+            recordings_path=self.raw, audio_path=self.raw, destination_path=self.out, **settings
+        )
+        worker = processor(recording, SystemClock())
+        try:
+            done = await worker.process(parse_event(json.dumps(self.event).encode()))
+        except JobFailed as failure:
+            assert not [path for path in self.out.glob("*") if path.is_file()]
+            return failure
+        for path in self.out.rglob("*"):
+            assert path.is_dir() or SECRET.encode() not in path.read_bytes()
+        return done.result
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def sized(width: int, height: int) -> Callable[[list[Received]], list[Received]]:
+    """The key frame claims to be of that size."""
+    size = width.to_bytes(2, "little") + height.to_bytes(2, "little")
+
+    def change(packets: list[Received]) -> list[Received]:
+        ms, key = packets[0]
+        at = key.payload.index(VP8_START) + len(VP8_START)
+        payload = key.payload[:at] + size + key.payload[at + 4 :]
+        return [(ms, replace(key, payload=payload)), *packets[1:]]
+
+    return change
+
+
+def at_once(packets: list[Received]) -> list[Received]:
+    """A picture each 1/90000 s."""
+    start = packets[0][1].timestamp
+    return [(0, replace(p, timestamp=start + n)) for n, (_, p) in enumerate(packets)]
+
+
+def leaping(packets: list[Received]) -> list[Received]:
+    """Hours between pictures, forth and back."""
+    return [
+        (ms, replace(p, timestamp=(p.timestamp + n * 2**31) % 2**32))
+        for n, (ms, p) in enumerate(packets)
+    ]
+
+
+async def test_a_picture_beyond_any_camera_fails_the_segment_for_good(case: Case) -> None:
+    case.video(sized(16_000, 16_000))
+
+    failure = await case.process()
+
+    assert isinstance(failure, JobFailed)
+    assert (failure.code, failure.permanent, failure.file) == ("PICTURE_TOO_LARGE", True, "a.mjr")
+    assert "16000x16000" in failure.detail
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_a_large_picture_that_is_none_hurts_nobody(case: Case, split: bool) -> None:
+    case.video(sized(4096, 4096))
+
+    result = await case.process(split_recording_output=split)
+
+    if isinstance(result, JobFailed):
+        assert result.code in {"BAD_RESULT", "MEDIA_ERROR", "LIMIT_EXCEEDED"}
+
+
+@pytest.mark.parametrize("change", [at_once, leaping])
+async def test_times_that_cannot_be_true_make_no_long_file(
+    case: Case, change: Callable[[list[Received]], list[Received]]
+) -> None:
+    case.video(change)
+
+    result = await case.process()
+
+    assert isinstance(result, Processed)
+    with reading(result.files[0].filename) as container:
+        assert container.duration is not None
+        assert container.duration / av.time_base == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("content", ["ffconcat", "m3u8"])
+async def test_a_mix_that_is_a_list_of_files_is_no_mix(case: Case, content: str) -> None:
+    (case.raw / "mix.wav").write_text(LISTS[content].format(secret=case.secret))
+
+    result = await case.process()
+
+    assert isinstance(result, Processed)
+    assert any(warning.startswith("no sound from mix.wav") for warning in result.warnings)
+
+
+@pytest.mark.parametrize("content", ["ffconcat", "m3u8"])
+async def test_a_recording_that_is_a_list_of_files_fails_for_good(case: Case, content: str) -> None:
+    (case.raw / "a.mjr").write_text(LISTS[content].format(secret=case.secret))
+
+    failure = await case.process()
+
+    assert isinstance(failure, JobFailed)
+    assert (failure.code, failure.permanent) == ("UNREADABLE_MJR", True)
+
+
+@pytest.mark.parametrize("name", ["concat:a.mjr|b.mjr", "-rf $(id).mjr"])
+async def test_a_name_is_only_ever_a_name(case: Case, name: str) -> None:
+    (case.raw / "a.mjr").rename(case.raw / name)
+    case.event["recordingInfo"]["video"]["alice"]["sfuvideo"]["1"]["filename"] = name
+
+    assert isinstance(await case.process(split_recording_output=True), Processed)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        wav.header(32_000, rate=1),
+        wav.header(32_000, rate=2**30),
+        wav.header(32_000, rate=16_000, channels=2**10),
+    ],
+    ids=["one sample a second", "a billion a second", "a thousand channels"],
+)
+def test_a_mix_that_lies_about_itself_is_no_mix(case: Case, header: bytes) -> None:
+    (case.raw / "mix.wav").write_bytes(header + bytes(32_000))
+
+    with pytest.raises(Malformed, match="is not read here"):
+        sound_us(case.raw / "mix.wav")
+
+
+async def test_ten_thousand_tiny_packets_are_read_in_time(case: Case) -> None:
+    def tiny(packets: list[Received]) -> list[Received]:
+        last = packets[-1][1]
+        return packets + [
+            (
+                999,
+                rtp.Packet(b"\x90", (last.sequence + n) % 2**16, last.timestamp + n, last.ssrc, 96),
+            )
+            for n in range(1, 10_000)
+        ]
+
+    case.video(tiny)
+
+    assert isinstance(await case.process(), Processed)
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mp4", "a.wav"])
+@pytest.mark.parametrize("content", LISTS)
+def test_a_media_file_that_is_a_list_of_files_is_not_followed(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / name).write_text(LISTS[content].format(secret=tmp_path / "secret"))
+
+    with pytest.raises(av.FFmpegError):
+        reading(tmp_path / name)
