@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.core.lifecycle import CAPTURE_ARROWS, LIFE_ARROWS, Life, Phase, advance
+from sfu_wrapper.core.lifecycle import (
+    CAPTURE_ARROWS,
+    LIFE_ARROWS,
+    Life,
+    Phase,
+    _machine,
+    _table,
+    advance,
+)
 
 TOP = Path(__file__).parents[3]
 TRIGGERS = sorted({arrow[0] for arrow in (*LIFE_ARROWS, *CAPTURE_ARROWS)})
@@ -35,6 +43,19 @@ def test_a_life_has_no_other_arrow(life: Life, trigger: str) -> None:
 def test_a_capture_has_no_other_arrow(phase: Phase, trigger: str) -> None:
     with pytest.raises(ValueError, match=f"no arrow '{trigger}'"):
         advance(phase, trigger)
+
+
+@pytest.mark.parametrize(("states", "arrows"), [(Life, LIFE_ARROWS), (Phase, CAPTURE_ARROWS)])
+def test_the_table_is_that_of_a_machine_made_of_the_arrows(
+    states: type[Life] | type[Phase], arrows: tuple[tuple[str, Life | Phase, Life | Phase], ...]
+) -> None:
+    machine = _machine(states, arrows)
+
+    assert machine.models == []  # it is a table, and drives nothing
+    assert machine.initial == next(iter(states)).name
+    assert set(machine.events) == {trigger for trigger, _, _ in arrows}  # no arrow of its own
+    table = _table(machine, states)  # type: ignore[type-var]  # either of both
+    assert table == {(source, trigger): target for trigger, source, target in arrows}
 
 
 def test_an_ended_room_stays_ended() -> None:

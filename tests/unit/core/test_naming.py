@@ -142,3 +142,50 @@ def test_video_names_are_different_and_single_plain_components(videos: list[Vide
         assert name.isascii()
         assert name.isprintable()
         assert len(f"{name}.webm.gpg") <= MAX_NAME_BYTES
+
+
+def test_a_user_is_cut_only_where_it_is_too_long() -> None:
+    assert safe_user("u" * 96) == "u" * 96
+    cut = safe_user("u" * 97)
+    assert cut.startswith("u" * 24 + "~")
+    assert len(cut) == 24 + 1 + 64
+
+
+def refused(make: Callable[[], object]) -> tuple[str, str, bool, str]:
+    with pytest.raises(JobFailed) as caught:
+        make()
+    failed = caught.value
+    return failed.stage, failed.code, failed.permanent, failed.detail
+
+
+def test_a_name_that_leaves_no_room_for_its_ending_is_refused() -> None:
+    longest = MAX_NAME_BYTES - len("-screen") - 9
+    assert stem("x" * longest, info(segment=None)) == "x" * longest
+
+    long = "x" * (longest + 1)
+    detail = f"{'x' * 80!r} cannot be a file name"
+    assert refused(lambda: stem(long, info(segment=None))) == (
+        "event", "UNSAFE_NAME", True, detail,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_is_a_folder_is_refused(name: str) -> None:
+    assert refused(lambda: stem(name, info(segment=None)))[1] == "UNSAFE_NAME"
+
+
+def test_a_value_that_leaves_its_folder_is_named() -> None:
+    detail = "uuid 'a/b' cannot be part of a file name"
+    assert refused(lambda: stem("{{uuid}}", info(uuid="a/b"))) == (
+        "event", "UNSAFE_NAME", True, detail,
+    )  # fmt: skip
+    assert refused(lambda: folder(info(uuid="a/b")))[3] == detail
+    assert refused(lambda: list(further_stems(info(uuid="a/b"))))[3] == detail
+    for make in (lambda: stem("x", info(bridge="..")), lambda: folder(info(bridge=".."))):
+        assert refused(make)[3] == "confbridgeid '..' cannot be part of a file name"
+
+
+def test_of_two_pairs_the_first_is_the_users() -> None:
+    twice = "{{uuid}}-{{confbridgeid}}_{{uuid}}-{{confbridgeid}}"
+
+    assert video_stems(twice, info(), [camera("bob")]) == ("bob_61408347-c48eb251-1",)

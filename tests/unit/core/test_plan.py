@@ -82,6 +82,9 @@ def test_a_composition_has_a_scene_an_interval_and_a_poster_of_the_fullest() -> 
         Scene(900_000, 2_000_000, ()),
     )
     assert plan.chapters == (named,)
+    assert (plan.codec, plan.duration_us) == ("vp8", 2_000_000)
+    assert plan.picture_bits_per_s > 0
+    assert (plan.sources, plan.sounds) == (tuple(sources), tuple(sounds))
     assert plan.poster_us == (455_000, 5_000)
 
 
