@@ -50,6 +50,13 @@ class CallPage:
             f" && !document.querySelector('#{element}').hidden"
         )
 
+    async def recorded_for(self, seconds: int) -> None:
+        """Wait until the running clock shows so much, or more."""
+        clock = "document.querySelector('#recording-clock').textContent.split(':')"
+        await self.page.until(
+            f"{clock}.reduce((all, one) => all * 60 + Number(one), 0) >= {seconds}"
+        )
+
     async def names(self) -> list[str]:
         """Who is shown."""
         script = "[...document.querySelectorAll('.name span')].map(e => e.textContent)"

@@ -108,7 +108,7 @@ async def test_a_call_is_held_and_recorded_and_nothing_is_left_over(stack: Stack
         for page, other in ((alice, "bob"), (bob, "alice")):
             await page.page.until(f"document.querySelector('video[data-user={other}]').videoWidth")
         await alice.click("record")
-        await bob.says("recording-clock", "00:03")
+        await bob.recorded_for(3)
         await alice.click("record")
         await bob.page.until("document.querySelector('#recording').hidden")
     async with asyncio.timeout(START_S):

@@ -5,6 +5,7 @@ from typing import Final
 from sfu_wrapper.cli.checks import (
     asterisk,
     broker,
+    callpage,
     database,
     encryption,
     folders,
@@ -23,6 +24,7 @@ CHECKS: Final = (
     Check("broker", broker.look),
     Check("media", media.look),
     Check("asterisk", asterisk.look),
+    Check("callpage", callpage.look),
     Check("folders", folders.look),
     Check("encryption", encryption.look),
 )

@@ -7,6 +7,7 @@ import { Tiles } from "./tiles.js";
 import * as words from "./words.js";
 
 const KEPT = "sfu-wrapper.token";
+const INTERRUPTED = "Pictures and sound were interrupted; connecting again …";
 const STAGES = ["token", "lobby", "absent", "call", "over"];
 const $ = (id) => document.getElementById(id);
 const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
@@ -105,13 +106,26 @@ async function getDevices() {
   if (mine.asked) return;
   mine.asked = true;
   const found = await devices.ask();
-  mine.audio = found.audio ?? null;
-  mine.video = found.video ?? null;
+  mine.audio = watched("audio", found.audio ?? null);
+  mine.video = watched("video", found.video ?? null);
   mine.mic = Boolean(mine.audio);
   mine.cam = Boolean(mine.video);
   $("devices").textContent = words.devices(found.errors);
   if (inCall) spread();
   draw();
+}
+
+// A device that is pulled out, or taken away by the browser, is as good as switched off.
+function watched(kind, track) {
+  if (track) {
+    track.onended = () => {
+      if (mine[kind] !== track) return;
+      mine[kind] = null;
+      mine[kind === "audio" ? "mic" : "cam"] = false;
+      spread();
+    };
+  }
+  return track;
 }
 
 async function join() {
@@ -177,14 +191,20 @@ function startMedia() {
     },
     heard: (stream) => {
       $("mix").srcObject = stream;
-      $("mix").play().catch(() => notice("Press any button to hear the others."));
+      $("mix").play().catch(listenLater);
     },
     state: (state, error) => {
       if (state === "closed" && inCall) notice(`Pictures and sound have stopped: ${error.message}.`);
-      else if (state === "lost" && connected) notice("Pictures and sound were interrupted; connecting again …");
-      else if (state === "open" && connected) notice();
+      else if (state === "lost" && connected) notice(INTERRUPTED);
+      else if (state === "open" && $("notice").textContent === INTERRUPTED) notice();
     },
   });
+}
+
+// Browsers play no sound before anything was pressed.
+function listenLater() {
+  notice("Press any button to hear the others.");
+  document.addEventListener("click", () => $("mix").play().then(() => notice()).catch(() => {}), { once: true });
 }
 
 // Make all parts agree with what this browser sends now.
@@ -304,7 +324,7 @@ function tick() {
 // Buttons
 
 async function toggleMic() {
-  if (!mine.audio) mine.audio = await devices.microphone().catch(failed("microphone"));
+  if (!mine.audio) mine.audio = watched("audio", await devices.microphone().catch(failed("microphone")));
   mine.mic = mine.audio ? !mine.mic : false;
   spread();
 }
@@ -314,7 +334,7 @@ async function toggleCam() {
     mine.video.stop();
     mine.video = null;
   } else {
-    mine.video = await devices.camera().catch(failed("camera"));
+    mine.video = watched("video", await devices.camera().catch(failed("camera")));
   }
   mine.cam = Boolean(mine.video);
   spread();
