@@ -228,9 +228,9 @@ async def test_sound_that_starts_early_or_late_is_heard_at_its_time(
     assert abs(len(samples) / 16_000 - 3) < 0.03
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000])
-@pytest.mark.parametrize("ppm", [1_000, -1_000, 0])
-def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, ppm: int) -> None:
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+@pytest.mark.parametrize("ppm", [1_000, -987.654321, 0])
+def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, ppm: float) -> None:
     path = tone(tmp_path / "a.wav", 500, 40.0, rate)
     samples = path.read_bytes()
     silent = bytes(len(samples) - 44 - 2 * rate)

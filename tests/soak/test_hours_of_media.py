@@ -114,7 +114,7 @@ async def test_nine_people_take_no_more_memory_after_eight_minutes_than_after_tw
     tmp_path: Path, record_property: Record
 ) -> None:
     seconds = 9 * 60.0
-    roles = [Role(f"user{n}", 0, seconds, fps=15, widths=((0, 640),)) for n in range(9)]
+    roles = [Role(f"user{n}", 0, seconds, fps=5, widths=((0, 640),)) for n in range(9)]
     call = stage(tmp_path, seconds, roles, MixRole(0.0, seconds))
     memory = Memory(seconds)
 

@@ -20,7 +20,7 @@ from sfu_wrapper.model.errors import Malformed
 Samples = NDArray[np.int16]
 
 _LOUDEST = 32767
-_FINE = 1_000  # parts of a hertz, so that a rate can be a few millionths off another
+_FINEST_HZ = 1_000_000  # what libswresample takes of rates that share no factor
 _RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1, 32): "pcm_s32le",
                (3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}  # fmt: skip
 
@@ -87,13 +87,16 @@ class _Piece:
 
 def _resampled(path: Path, rate: int, pace: float) -> Iterator[Samples]:
     """At ``rate``, each second stretched to ``pace`` seconds."""
-    fine = 1 if pace == 1 else _FINE
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=round(rate * pace * fine))
+    resampler: av.AudioResampler | None = None
+    fine = 1  # parts of a hertz, so that a rate can be a few millionths off another
     for frame in _decoded(path):
+        if resampler is None:
+            fine = 1 if pace == 1 else max(1, _FINEST_HZ // frame.sample_rate)
+            resampler = av.AudioResampler("s16", "mono", round(rate * pace * fine))
         frame.sample_rate *= fine
         for out in resampler.resample(frame):
             yield _samples(out)
-    for out in resampler.resample(None):
+    for out in resampler.resample(None) if resampler else ():
         yield _samples(out)
 
 
@@ -103,18 +106,19 @@ def _samples(frame: av.AudioFrame) -> Samples:
 
 def _decoded(path: Path) -> Iterator[av.AudioFrame]:
     """One frame a second of sound, without times: the samples follow each other."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        parsed = wav.parse(mapped)
+    with path.open("rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            parsed = wav.parse(mapped)
         if parsed is None:
             return
         decoder = cast("av.AudioCodecContext", av.CodecContext.create(_codec(parsed), "r"))
         decoder.sample_rate = parsed.rate
         decoder.layout = {1: "mono", 2: "stereo"}[parsed.channels]
-        second = parsed.block_bytes * parsed.rate
-        end = parsed.data_start + parsed.data_bytes
-        for start in range(parsed.data_start, end, second):
-            packet = av.Packet(mapped[start : min(start + second, end)])
-            for frame in decoder.decode(packet):
+        file.seek(parsed.data_start)
+        left = parsed.data_bytes
+        while chunk := file.read(min(parsed.block_bytes * parsed.rate, left)):
+            left -= len(chunk)
+            for frame in decoder.decode(av.Packet(chunk)):
                 frame.pts = None
                 yield frame
 
