@@ -404,6 +404,17 @@ async def test_the_same_segment_is_never_worked_on_twice_at_once(bench: Bench) -
     assert {one.message_id for one in bench.told("processed")} == {"uuid-1:1:processed"}
 
 
+async def test_two_workers_that_get_the_same_segment_at_once_work_on_it_one_after_the_other(
+    bench: Bench,
+) -> None:
+    await bench.ask(segment(), segment(), segment(), segment())
+    async with running(bench.worker()), running(bench.worker()):
+        await bench.until(lambda: len(bench.cleaned) == 4)
+
+    assert bench.most_of_one == 1
+    assert {one.message_id for one in bench.told("processed")} == {"uuid-1:1:processed"}
+
+
 async def test_a_segment_that_another_worker_holds_waits(bench: Bench) -> None:
     await bench.leases.acquire("uuid-1:1", "another", 0.2)
     await bench.ask(segment())

@@ -1,0 +1,147 @@
+"""A segment that takes longer than RabbitMQ waits: delivered again, and never worked on twice."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.core.job import Retry
+from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.service.processor import Done, Progress
+from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.wire.processed import encode_processed
+from sfu_wrapper.wire.recordinginfo import encode_event
+from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+WORK = "processing_queue"
+QUEUES = (
+    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=8),
+    QueueSpec("processed_queue", ("processed",)),
+    QueueSpec("failure_queue", ("failed",)),
+)
+DEADLINE_S = 60.0
+INFO = SegmentInfo(
+    room=RoomId("room"),
+    uuid=RoomUuid("uuid"),
+    confbridge_id=ConfbridgeId("bridge"),
+    segment=SegmentNo(1),
+    started_ms=1_590_392_548_633,
+    completed_ms=1_590_392_563_826,
+)
+
+
+class Slow:
+    """Processing that ends when it is let go, and knows a segment that it has finished before."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.running = self.most_at_once = 0
+        self.cleaned = 0
+        self.go = asyncio.Event()
+        self.done: Done | None = None
+
+    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+        """See ``service.worker.Processing``."""
+        if self.done is not None:
+            return self.done
+        self.begun += 1
+        self.running += 1
+        self.most_at_once = max(self.most_at_once, self.running)
+        try:
+            await self.go.wait()
+        finally:
+            self.running -= 1
+        ms = info.started_ms
+        result = Processed(
+            info.room, info.uuid, SegmentNo(1), "none", ms, ms, False, (), ms, ms, attempts
+        )
+        self.done = Done(result, encode_processed(result))
+        return self.done
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """See ``service.worker.Processing``."""
+        self.cleaned += 1
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """See ``service.worker.Processing``."""
+        raise AssertionError(error)
+
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """See ``service.worker.Processing``."""
+        return True
+
+
+class Watched(MemoryLeases):
+    """holders: whoever has asked, the same worker under another name for each delivery."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holders: set[str] = set()
+
+    async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+        """See ``JobLeases``."""
+        self.holders.add(holder)
+        return await super().acquire(job, holder, ttl_s)
+
+
+@pytest.fixture
+def impatient(rabbitmq: RabbitServer) -> Iterator[RabbitServer]:
+    """A server that takes a message back after a second."""
+    before = "1800000", "60000"
+    _patience(rabbitmq, "1000", "500")
+    yield rabbitmq
+    _patience(rabbitmq, *before)
+
+
+def _patience(server: RabbitServer, timeout_ms: str, look_ms: str) -> None:
+    server.ctl(
+        "eval",
+        f"application:set_env(rabbit, consumer_timeout, {timeout_ms}), "
+        f"application:set_env(rabbit, channel_tick_interval, {look_ms}).",
+    )
+
+
+async def test_a_segment_that_outlasts_the_brokers_patience_is_worked_on_once(
+    impatient: RabbitServer,
+) -> None:
+    names, work, leases = Names(), Slow(), Watched()
+    broker = ApartBroker(impatient.url, names)
+    settings = WorkerSettings(WORK, 1, Retry(), drain_s=5, lease_s=3)
+    worker = Worker(broker, leases, work, SystemClock(), QUEUES, settings)
+    await broker.open(QUEUES)
+    await broker.publish(Message("recordingInfo", "uuid:1", encode_event(INFO), "room"))
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        running = group.create_task(worker.run())
+        while len(leases.holders) < 2:  # noqa: ASYNC110 nothing to wait on but what it did
+            await asyncio.sleep(0.1)  # it is taken from the worker, and given to it again
+        work.go.set()
+        while work.cleaned == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        worker.stop()
+        await running
+
+    assert (work.begun, work.most_at_once) == (1, 1)
+    assert await broker.depth(WORK) == 0
+    assert await told(broker) == {"uuid:1:processed"}
+    await broker.close()
+
+
+async def told(broker: ApartBroker) -> set[str | None]:
+    """The ids of all messages of the processed_queue."""
+    left, found = await broker.depth("processed_queue"), set[str | None]()
+    async with asyncio.timeout(DEADLINE_S), aclosing(broker.consume("processed_queue", 9)) as them:
+        while left:
+            delivery = await anext(them)
+            found.add(delivery.message_id)
+            await delivery.ack()
+            left -= 1
+    return found
