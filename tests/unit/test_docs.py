@@ -93,6 +93,26 @@ def job_codes(path: Path) -> Iterator[str]:
                             yield code
 
 
+def faults(path: Path) -> Iterator[tuple[str, bool]]:
+    """The codes of the failures that this module tells of, and whether they are for good."""
+    where, otherwise = {"JobFailed": 1} | dict(relays(path)), dict(assumptions(path))
+    for name, call in calls(path):
+        if name in where and (code := text_of(call, where[name])):
+            said = {word.arg: word.value for word in call.keywords}
+            match said.get("permanent", otherwise.get(name)):
+                case ast.Constant(value=bool(permanent)):
+                    yield code, permanent
+
+
+def assumptions(path: Path) -> Iterator[tuple[str, ast.expr | None]]:
+    """Functions of this module, and what they take ``permanent`` to be if it is not said."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+                if argument.arg == "permanent":
+                    yield node.name, default
+
+
 def page(name: str) -> str:
     return (TOP / "docs" / name).read_text(encoding="utf-8")
 
@@ -104,6 +124,9 @@ def first_cells(text: str) -> set[str]:
 
 
 ALL_ACTIONS = sorted({action for path in MODULES for action in actions(path)})
+ALL_FAULTS: dict[str, set[bool]] = {}
+for _code, _permanent in sorted({fault for path in MODULES for fault in faults(path)}):
+    ALL_FAULTS.setdefault(_code, set()).add(_permanent)
 ALL_JOB_CODES = sorted({code for path in MODULES for code in job_codes(path)})
 
 
@@ -115,6 +138,18 @@ def test_there_is_something_to_look_for() -> None:
 @pytest.mark.parametrize("code", [*Code, "MISCONFIGURED", *ALL_JOB_CODES])
 def test_every_error_code_is_explained(code: str) -> None:
     assert code in first_cells(page("errors.md"))
+
+
+@pytest.mark.parametrize("code", ALL_FAULTS)
+def test_a_fault_is_for_good_where_its_page_says_so(code: str) -> None:
+    section = page("errors.md").partition("## Segments that")[2].partition("\n## ")[0]
+    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{code}` |"))
+    _, _, for_good, *rest = row.split(" | ")
+
+    if ALL_FAULTS[code] == {True, False}:
+        assert "not for good where" in " ".join(rest)
+    else:
+        assert ALL_FAULTS[code] == {for_good == "yes"}
 
 
 @pytest.mark.parametrize("action", ALL_ACTIONS)
