@@ -1,14 +1,18 @@
 """The media plane made from the configuration: the SFU and the mixer are chosen apart."""
 
 import secrets
+from pathlib import Path
 
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
 from sfu_wrapper.adapters.asterisk.folder import Folder as AsteriskFolder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
+from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.inspect import MakeRoom
 from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
+from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.noplane import NoPlane
 from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.adapters.simulated.faults import Faults
@@ -84,6 +88,20 @@ def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:
 def janus_address(settings: Settings) -> JanusAddress:
     """Where Janus is and how it is spoken to."""
     return JanusAddress(settings.janus.url, reveal(settings.janus.api_secret))
+
+
+def janus_room_makers(settings: Settings) -> dict[str, tuple[MakeRoom, Path, Path]]:
+    """By plugin in use: how its rooms are made, and its folder as we and as Janus see it."""
+    found: dict[str, tuple[MakeRoom, Path, Path]] = {}
+    if settings.media.sfu == "janus":
+        video = _janus(settings, _video_folder(settings))
+        folder = video.folder
+        found["VideoRoom"] = lambda name: VideoRoom(name, video), folder.ours, folder.janus
+    if settings.media.mixer == "audiobridge":
+        audio = _janus(settings, _audio_folder(settings))
+        folder = audio.folder
+        found["AudioBridge"] = lambda name: AudioBridge(name, audio), folder.ours, folder.janus
+    return found
 
 
 def _janus(settings: Settings, folder: Folder) -> JanusSettings:

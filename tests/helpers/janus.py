@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.janus.session import JanusAddress
 START_S = 20.0
 HOST = "127.0.0.2"
 """The address that media flows over, inside of the private network."""
-WS_PORT, ADMIN_PORT = 28188, 27188
+WS_PORT = 28188
 ADMIN_KEY = "key-to-make-rooms"
 API_SECRET = "secret-of-the-api"
 
@@ -36,7 +36,7 @@ _NETWORK = (
     "ip link set rtc0 up",
     "ip link set rtc1 up",  # or the other one would not be running
 )
-_WANTED = {"videoroom", "audiobridge", "websockets"}
+_SHIPPED = Path(__file__).parents[2] / "config" / "janus"
 
 
 @contextmanager
@@ -137,40 +137,23 @@ class JanusServer:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    plugins = f'general: {{ admin_key = "{ADMIN_KEY}"  string_ids = true }}\n'
-    return {
-        "janus.jcfg": f"""
-general: {{
-    configs_folder = "{folder}"
-    plugins_folder = "{_LIBRARY}/plugins"
-    transports_folder = "{_LIBRARY}/transports"
-    events_folder = "{_LIBRARY}/events"
-    interface = "{HOST}"
-    admin_secret = "admin"
-    api_secret = "{API_SECRET}"
-    session_timeout = 60
-}}
-nat: {{ ice_enforce_list = "rtc0"  ice_lite = true  ignore_mdns = true }}
-media: {{ ipv6 = false  rtp_port_range = "21000-21400" }}
-plugins: {{ disable = "{_unwanted("plugins")}" }}
-transports: {{ disable = "{_unwanted("transports")}" }}
-events: {{ broadcast = false }}
-loggers: {{ disable = "libjanus_jsonlog.so" }}
-""",
-        "janus.transport.websockets.jcfg": (
-            f'general: {{ json = "compact"  ws = true  ws_port = {WS_PORT}  ws_ip = "127.0.0.1"'
-            "  wss = false }\n"
-            f'admin: {{ admin_ws = true  admin_ws_port = {ADMIN_PORT}  admin_ws_ip = "127.0.0.1"'
-            "  admin_wss = false }\n"
-        ),
-        "janus.plugin.videoroom.jcfg": plugins,
-        "janus.plugin.audiobridge.jcfg": plugins,
+    """The files that we ship, with what is different here."""
+    here = {
+        '"/etc/janus"': f'"{folder}"',
+        "/usr/lib/x86_64-linux-gnu/janus": str(_LIBRARY),
+        "change-me-api-secret": API_SECRET,
+        "change-me-admin-key": ADMIN_KEY,
+        "8188": str(WS_PORT),
+        "session_timeout": f'interface = "{HOST}"\n\tsession_timeout',
+        "ignore_mdns": 'ice_enforce_list = "rtc0"\n\tice_lite = true\n\tignore_mdns',
     }
-
-
-def _unwanted(kind: str) -> str:
-    names = sorted(path.name for path in (_LIBRARY / kind).glob("libjanus_*.so"))
-    return ",".join(n for n in names if not any(f"_{w}." in n for w in _WANTED))
+    files = {}
+    for path in _SHIPPED.glob("*.jcfg"):
+        text = path.read_text()
+        for shipped, ours in here.items():
+            text = text.replace(shipped, ours)
+        files[path.name] = text
+    return files
 
 
 @contextmanager

@@ -109,14 +109,22 @@ class Person:
         camera: MediaStreamTrack,
         codec: str = "VP8",
         name: str = "",
+        sound: MediaStreamTrack | None = None,
     ) -> None:
         """Publish a camera or screen in a VideoRoom; returns once media may flow.
 
         name: for ``stop`` and ``leave``; the publisher's id, where nothing else is said.
+        sound: sent along, which nobody should do.
         """
         handle = await self._session.attach(VIDEO_ROOM)
         await handle.ask({"request": "join", "ptype": "publisher", "room": room, "id": publisher})
-        await self._publish(name or publisher, handle, camera, {"request": "publish"}, codec)
+        request = {"request": "publish"}
+        await self._publish(name or publisher, handle, camera, request, codec, sound)
+
+    async def say(self, publisher: str, body: dict[str, Any]) -> dict[str, object]:
+        """Ask Janus something as this publisher."""
+        handle, _ = self._peers[publisher]
+        return await handle.ask(body)
 
     async def speak(
         self, room: str, publisher: str, tone: MediaStreamTrack, name: str = ""
@@ -149,6 +157,7 @@ class Person:
         track: MediaStreamTrack,
         body: dict[str, Any],
         codec: str | None = None,
+        sound: MediaStreamTrack | None = None,
     ) -> None:
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         transceiver = peer.addTransceiver(track, direction="sendonly" if codec else "sendrecv")
@@ -156,6 +165,8 @@ class Person:
             known = RTCRtpSender.getCapabilities("video").codecs
             wanted = [each for each in known if each.mimeType == f"video/{codec}"]
             transceiver.setCodecPreferences(wanted)
+        if sound is not None:
+            peer.addTransceiver(sound, direction="sendonly")
         self._peers[name] = handle, peer
         connected = asyncio.Event()
 

@@ -77,6 +77,7 @@ class _Pending:
 
 _SYNCHRONOUS: Final = frozenset({"success", "error"})
 _ASYNCHRONOUS: Final = frozenset({"success", "error", "event"})  # an ack comes first
+_INFORMED: Final = frozenset({"server_info", "error"})
 _ACKNOWLEDGED: Final = frozenset({"ack", "error"})
 
 
@@ -118,16 +119,20 @@ class JanusSession:
         """
         return await self._ask(message, _ACKNOWLEDGED if acknowledged else _ASYNCHRONOUS)
 
+    async def server_info(self) -> Json:
+        """What Janus says of itself. Raises Unavailable, JanusRefused."""
+        return await self._ask({"janus": "info"}, _INFORMED, in_session=False)
+
     def forget(self, handle: int) -> None:
         """Events of this handle are of no interest any more."""
         self._handles.pop(handle, None)
 
-    async def _ask(self, message: Json, final: frozenset[str]) -> Json:
+    async def _ask(self, message: Json, final: frozenset[str], *, in_session: bool = True) -> Json:
         if self.lost.is_set():
             raise _lost()
         transaction = secrets.token_hex(8)
         envelope = message | {"transaction": transaction}
-        if self._id is not None:
+        if self._id is not None and in_session:
             envelope["session_id"] = self._id
         if self._address.api_secret is not None:
             envelope["apisecret"] = self._address.api_secret
