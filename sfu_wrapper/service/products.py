@@ -100,15 +100,15 @@ class Workshop:
         *media_names, json_name = names
         products = []
         for number, video in enumerate(material.videos):
-            progress(100 * number / len(names))
+            progress(100 * number / len(media_names))
             plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
             await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
             products.append(await self._product(plain, media_names[number], FileKind.VIDEO))
         if material.sounds:
+            progress(100 * len(products) / len(media_names))
             plain = self._place.plain / "mix.wav"
             await self._write_sound(material, plain)
             products.append(await self._product(plain, media_names[-1], FileKind.AUDIO))
-        progress(100 * len(products) / len(names))
         plain = self._place.plain / "split.json"
         await self._shelf.write(plain, self._json(material, products))
         products.append(await self._product(plain, json_name, FileKind.METADATA))

@@ -18,8 +18,10 @@ from sfu_wrapper.adapters.media import januspprec
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.reading import reading
 from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.cli.checks import tools
 from sfu_wrapper.cli.processing import require_preprocessor
 from sfu_wrapper.config.processing import Recording
+from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.model.errors import JobFailed, Misconfigured
 from sfu_wrapper.ports.media import PreparedVideo
@@ -341,3 +343,11 @@ def test_nothing_begins_without_the_program_that_is_configured(
 
     with pytest.raises(Misconfigured, match="janus-pp-rec is not installed"):
         require_preprocessor(Recording(preprocessor="janus-pp-rec"))
+
+
+async def test_doctor_looks_for_the_program_that_is_configured() -> None:
+    settings = Settings(recording=Recording(preprocessor="janus-pp-rec"))
+
+    said = [finding.text async for finding in tools.look(settings)]
+
+    assert f"janus-pp-rec: {shutil.which('janus-pp-rec')}" in said

@@ -162,8 +162,12 @@ async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -
 
 
 async def test_a_split_recording_has_a_file_a_stream_a_mix_and_a_json(place: Place) -> None:
-    done = await place.processor(replace(RULES, split=True)).process(INFO)
+    heard: list[tuple[str, float]] = []
+    done = await place.processor(replace(RULES, split=True)).process(
+        INFO, progress=lambda stage, percent: heard.append((stage, percent))
+    )
 
+    assert heard == [(stage, 100 * n / 3) for stage in ("preprocess", "split") for n in range(3)]
     assert place.delivered() == {
         "uuid-bridge/rec-alice-1.webm",
         "uuid-bridge/rec-bob-1-screen.webm",

@@ -25,6 +25,8 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     yield good(", ".join(f"{name} {version(name)}" for name in LIBRARIES))
     if settings.recording.should_encrypt:
         yield program("gpg", "gnupg", "should_encrypt")
+    if settings.recording.preprocessor != "builtin":
+        yield program(settings.recording.preprocessor, "janus-tools", "preprocessor")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY or most >= ENOUGH_FILES:
         yield good(f"{most if most != resource.RLIM_INFINITY else 'any number of'} open files")
