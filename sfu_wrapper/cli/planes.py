@@ -56,7 +56,13 @@ def asterisk_settings(settings: Settings) -> AsteriskSettings:
     ours, audio = settings.asterisk, settings.recording.audio_path.absolute()
     secret = ours.secret.get_secret_value() if ours.secret is not None else ""
     return AsteriskSettings(
-        AmiSettings(ours.host, ours.port, ours.user, secret),
+        AmiSettings(
+            ours.host,
+            ours.port,
+            ours.user,
+            secret,
+            timeout_s=settings.media.timeout_seconds / 2,  # a start takes an answer and a look
+        ),
         AsteriskFolder(audio if ours.folder_shared else None, ours.audio_path or str(audio)),
         delay_ms=ours.delay_ms,
         trunk_context=ours.trunk_context if ours.trunk_domain is not None else None,

@@ -79,7 +79,13 @@ class FakeAsterisk:
     _conferences: dict[str, dict[str, Leg]] = field(default_factory=dict)
     _recording: dict[str, Path] = field(default_factory=dict)
     _growth: asyncio.Task[None] | None = None
+    _frozen: asyncio.Event = field(default_factory=asyncio.Event)
     _ids: "count[int]" = field(default_factory=lambda: count(1))
+
+    @property
+    def recording(self) -> bool:
+        """Whether anything is recorded."""
+        return bool(self._recording)
 
     @property
     def settings(self) -> AmiSettings:
@@ -88,6 +94,7 @@ class FakeAsterisk:
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
+        self._frozen.set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._growth = asyncio.create_task(self._grow())
@@ -144,6 +151,18 @@ class FakeAsterisk:
         """Somebody else records the conference."""
         self._begin(conference, self.folder / f"confbridge-{conference}-{_EPOCH}.wav")
 
+    def begin(self, conference: str, file: Path) -> None:
+        """A recording begins, for whatever reason."""
+        self._begin(conference, file)
+
+    def freeze(self) -> None:
+        """SIGSTOP: nothing is written and nothing is answered, but the port is there."""
+        self._frozen.clear()
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._frozen.set()
+
     def begin_in_silence(self, conference: str, file: Path) -> None:
         """A recording begins, and nobody hears of it."""
         mute, self.mute = self.mute, True
@@ -160,6 +179,7 @@ class FakeAsterisk:
         try:
             while True:
                 block = (await reader.readuntil(b"\r\n\r\n")).decode()
+                await self._frozen.wait()
                 action = dict(line.split(": ", 1) for line in block.strip().split("\r\n"))
                 self.asked.append(action)
                 if action["Action"] not in self.silent:
@@ -274,6 +294,7 @@ class FakeAsterisk:
     async def _grow(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            await self._frozen.wait()
             for file in self._recording.values():
                 with file.open("ab") as out:
                     out.write(bytes(TICK_BYTES))

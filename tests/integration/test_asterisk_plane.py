@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.asterisk import folder, take
 from sfu_wrapper.adapters.asterisk.conference import (
     AWAY,
+    BUSY,
     NOT_WRITTEN,
     STOPPED_ELSEWHERE,
     STRANGER,
 )
 from sfu_wrapper.adapters.asterisk.folder import Folder
-from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane
+from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
+from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -79,6 +82,13 @@ async def connected(
     async with running(plane) as bench:
         await bench.until(PlaneBack)
         yield World(server, bench, plane, folder)
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server here writes 40 times as often as a real one."""
+    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 0.5)
+    monkeypatch.setattr(take, "CONFIRMED_WITHIN_S", 0.5)
 
 
 @pytest.fixture
@@ -285,6 +295,82 @@ async def test_a_start_whose_answer_was_lost_is_found_again(here: World) -> None
     started = await here.bench.until(CaptureStarted)
 
     assert [file.filename for file in started.files] == ["recording-bridge-1-1.wav"]
+
+
+async def test_a_start_that_is_carried_out_late_is_confirmed_late(here: World) -> None:
+    here.server.enter(BRIDGE)
+    here.server.silent = {"ConfbridgeStartRecord"}
+    here.bench.tell(start(AUDIO))
+    await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
+    await asyncio.sleep(here.server.settings.timeout_s)  # until it is given up
+    here.server.silent = set()
+    here.server.begin(BRIDGE, here.folder / "recording-bridge-1-1.wav")
+    started = await here.bench.until(CaptureStarted)
+
+    assert [file.filename for file in started.files] == ["recording-bridge-1-1.wav"]
+
+
+async def test_a_next_segment_waits_until_the_one_before_it_has_ended(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.silent = {"ConfbridgeStopRecord"}
+    here.bench.tell(start(SECOND))
+    failed = await here.bench.until(CaptureFailed)
+    here.server.silent = set()
+    here.bench.tell(start(SECOND))
+    stopped = await here.bench.until(CaptureStopped)
+    started = await here.bench.until(CaptureStarted)
+
+    assert (failed.capture, failed.message) == (SECOND, BUSY)
+    assert (stopped.capture, started.capture) == (AUDIO, SECOND)
+
+
+async def test_what_a_frozen_asterisk_still_records_does_not_stop_the_next_segment(
+    here: World,
+) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.freeze()
+    lost = await here.bench.until(CaptureLost)
+    here.server.thaw()
+    await here.bench.until(PlaneBack)
+    started = await here.bench.start(SECOND)
+
+    assert lost.message == NOT_WRITTEN
+    assert [file.filename for file in started.files] == ["recording-bridge-1-2.wav"]
+
+
+async def test_what_was_given_up_as_lost_is_not_recorded_on_though_the_room_is_closed(
+    here: World,
+) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.freeze()
+    await here.bench.until(CaptureLost)
+    here.bench.tell(CloseMediaRoom(ROOM))
+    here.server.thaw()
+    await until(lambda: not here.server.recording)
+
+
+async def test_a_user_who_may_only_record_unseen_is_believed(tmp_path: Path) -> None:
+    async with asterisk(tmp_path) as server:
+        server.enter(BRIDGE)
+        settings = AsteriskSettings(server.settings, Folder(None, str(tmp_path)))
+        async with running(AsteriskPlane(settings, SystemClock())) as bench:
+            await bench.until(PlaneBack)
+            server.silent = {"ConfbridgeStartRecord"}
+            bench.tell(start(AUDIO))
+            await until(lambda: _asked(server, "ConfbridgeStartRecord") == 1)
+            server.begin_in_silence(BRIDGE, tmp_path / "recording-bridge-1-1.wav")
+            server.silent = set()
+            server.drop()
+            started = await bench.until(CaptureStarted)
+            server.mute = True
+            server.stop_elsewhere(BRIDGE)
+            bench.tell(StopCapture(AUDIO))
+            stopped = await bench.until(CaptureStopped)
+
+    assert started.started_ms <= stopped.stopped_ms == stopped.files[0].stopped_ms
 
 
 async def test_an_asterisk_that_is_killed_loses_what_it_recorded(here: World) -> None:

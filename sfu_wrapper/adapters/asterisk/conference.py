@@ -75,6 +75,8 @@ class Conference:
         self._confirmed: CaptureStarted | None = None  # that it has begun, once it was said
         self._audible = False
         self._stopping = False
+        self._stray = False  # what was given up as lost may still be recorded
+        self._closing = False
         self._files: dict[CaptureRef, dict[str, RawFile]] = {}
         self._stopped_ms: dict[CaptureRef, int] = {}
 
@@ -90,8 +92,8 @@ class Conference:
     def hear(self, message: Message) -> None:
         """An event of this conference."""
         self._recorder.hear(message)
-        if message.event == "ConfbridgeStart" and self._capture is not None:
-            self.put(Nudge.BEGUN)
+        if message.event in ("ConfbridgeStart", "ConfbridgeRecord") and self._capture is not None:
+            self.put(Nudge.BEGUN)  # a recording may be one whose answer was lost
         elif message.event == "ConfbridgeStopRecord" and self._recorder.take is not None:
             self.put(Nudge.CEASED)
 
@@ -133,21 +135,25 @@ class Conference:
             await self._begin()
 
     async def _begin_if_wanted(self) -> None:
-        unknown = self._recorder.take is None or self._recorder.take.recorded_ms is None
-        if self._capture is not None and unknown and not self._stopping and self._desk.ami.up:
+        waits = self._capture is not None and not self._records() and not self._stopping
+        if waits and self._desk.ami.up:
             await self._begin()
+
+    def _records(self) -> bool:
+        """Whether the capture that is wanted has a file that is being written, as far as known."""
+        take, capture = self._recorder.take, self._capture
+        known = self._files.get(capture, {}) if capture is not None else {}
+        return take is not None and take.name in known
 
     async def _begin(self) -> None:
         """Have the conference recorded for the capture that is wanted, if there is one yet."""
+        await self._sweep()
         capture = self._capture
         take = self._recorder.take or (self._new_take(capture) if capture is not None else None)
         if capture is None or take is None:
             await self._refuse(f"{self.name!r} cannot be part of a file name")
             return
         outcome = await self._recorder.record(self.name, take)
-        if outcome is Outcome.OTHERS and self._is_left_over(capture):
-            await self._recorder.stop_blindly(self.name)
-            outcome = await self._recorder.record(self.name, take)
         match outcome:
             case Outcome.RECORDING:
                 self._note(capture, take)
@@ -183,8 +189,12 @@ class Conference:
 
     async def _look(self) -> None:
         """Events may have been missed, or Asterisk may have died: see what the file says."""
+        await self._sweep()
+        if self._closing:
+            await self._close()
+            return
         take = self._recorder.take
-        if take is None or take.recorded_ms is None:
+        if take is None or not self._records():
             await self._begin_if_wanted()
             return
         fate = await self._desk.folder.fate(take.name)
@@ -196,6 +206,7 @@ class Conference:
             self._seal(take)
         else:
             self._seal(take, self._desk.folder.written_ms(take.name) or None)
+            self._stray = True
         await self._refuse(NOT_WRITTEN)
 
     async def _stop(self, capture: CaptureRef) -> None:
@@ -256,7 +267,8 @@ class Conference:
         return goes_on
 
     async def _close(self) -> None:
-        self.over = await self._let_go()
+        self._closing = True
+        self.over = await self._let_go() and not self._stray
 
     async def _let_go(self) -> bool:
         """End what runs; whether it has ended."""
@@ -264,10 +276,10 @@ class Conference:
             await self._stop(self._capture)
         return self._capture is None
 
-    def _is_left_over(self, capture: CaptureRef) -> bool:
-        """Whether what is recorded there may be an earlier capture of ours, given up as lost."""
-        earlier = [ref for ref in self._files if ref != capture]
-        return bool(earlier) or bool(self._files_of(capture))
+    async def _sweep(self) -> None:
+        """An Asterisk that was only frozen still writes what was given up as lost."""
+        if self._stray and self._desk.ami.up:
+            self._stray = not await self._recorder.stop_blindly(self.name)
 
     async def _refuse(self, message: str) -> None:
         """The capture is not wanted any more, unless it is asked for again."""

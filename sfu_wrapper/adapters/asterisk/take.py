@@ -41,6 +41,7 @@ class Take:
     """One file.
 
     recorded_ms, ceased_ms: when Asterisk began and ended it, by its own clock, once that was heard.
+    unanswered: it was asked for and may have been carried out.
     left: the conference ended first, since nobody was in it any more.
     message: why it was refused.
     """
@@ -48,6 +49,7 @@ class Take:
     name: str
     recorded_ms: int | None = None
     ceased_ms: int | None = None
+    unanswered: bool = False
     left: bool = False
     message: str = ""
 
@@ -99,12 +101,15 @@ class Recorder:
         self.take = None
         return True
 
-    async def stop_blindly(self, conference: ConfbridgeId) -> None:
-        """End what is recorded there, whatever it is; best effort."""
+    async def stop_blindly(self, conference: ConfbridgeId) -> bool:
+        """End what is recorded there, whatever it is. False: nobody answered."""
         try:
             await self._ami.act("ConfbridgeStopRecord", ("Conference", conference))
-        except (Declined, Unavailable) as error:
-            log.debug("asterisk.notStopped", extra={"error": error.detail})
+        except Declined as declined:
+            log.debug("asterisk.notStopped", extra={"error": declined.detail})
+        except Unavailable:
+            return False
+        return True
 
     async def _ask(self, conference: ConfbridgeId, take: Take) -> Outcome:
         file = self._folder.record_file(take.name)
@@ -115,7 +120,7 @@ class Recorder:
         except Declined as declined:
             return self._declined(take, declined.detail)
         except Unavailable as error:
-            take.message = error.detail
+            take.unanswered, take.message = True, error.detail
             return Outcome.UNKNOWN
         return await self._confirm(conference, take)
 
@@ -123,13 +128,19 @@ class Recorder:
         if detail in _NOBODY:
             return Outcome.NOBODY
         if detail == _ALREADY:
-            if not self._folder.holds(take.name):
+            if not self._is_ours(take):
                 return Outcome.OTHERS
-            # Ours, from an attempt whose answer was lost.
-            take.recorded_ms = take.recorded_ms or self._folder.began_ms(take.name)
+            # From an attempt whose answer was lost.
+            began_ms = self._folder.began_ms(take.name)
+            take.recorded_ms = take.recorded_ms or began_ms or self._now_ms()
             return Outcome.RECORDING
         take.message = f"Asterisk refused: {detail}"
         return Outcome.REFUSED
+
+    def _is_ours(self, take: Take) -> bool:
+        if self._folder.ours is None:
+            return take.unanswered
+        return self._folder.holds(take.name)
 
     async def _confirm(self, conference: ConfbridgeId, take: Take) -> Outcome:
         """Accepted; but is it true?"""
@@ -151,7 +162,8 @@ class Recorder:
         except Declined:
             # It has ended by itself, or never began.
             if take.recorded_ms is not None and take.ceased_ms is None:
-                take.ceased_ms = self._folder.ended_ms(take.name, take.recorded_ms)
+                ended_ms = self._folder.ended_ms(take.name, take.recorded_ms)
+                take.ceased_ms = ended_ms if self._folder.holds(take.name) else self._now_ms()
             return True
         except Unavailable:
             return False
