@@ -1,0 +1,146 @@
+"""Rows of policy.md's fault table with Asterisk as the mixer: what people and queue are told."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sfu_wrapper.adapters.asterisk import folder
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.cli.planes import media_plane
+from sfu_wrapper.config.load import load
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
+from tests.helpers.gatewaylive import until
+from tests.helpers.live import SECRET as TOKEN_SECRET
+from tests.helpers.live import Live, Peer, live
+
+CONFERENCE = "bridge-1"
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server here writes 40 times as often as a real one."""
+    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 0.5)
+
+
+@dataclass(slots=True)
+class Call:
+    """Alice's call to bob, of which the sound alone is recorded."""
+
+    server: FakeAsterisk
+    controller: Live
+    alice: Peer
+
+    async def told(self, count: int = 1) -> list[dict[str, Any]]:
+        """What the queue was told of segments."""
+        published = self.controller.broker.published
+
+        def bodies() -> list[bytes]:
+            return [m.body for m in published if m.routing_key == "recordingInfo"]
+
+        await until(lambda: len(bodies()) >= count)
+        assert len(bodies()) == count
+        return [json.loads(body)["recordingInfo"] for body in bodies()]
+
+
+@asynccontextmanager
+async def call(tmp_path: Path) -> AsyncIterator[Call]:
+    async with asterisk(tmp_path) as server:
+        chosen = (
+            "media.sfu=none",
+            "media.mixer=asterisk",
+            "media.timeoutSeconds=1",
+            "recordRecordingAtStart=false",
+            f"asterisk.port={server.port}",
+            f"asterisk.secret={SECRET}",
+            f"audio_path={tmp_path}",
+        )
+        settings = load(Path("config"), {}, (f"auth.secret={TOKEN_SECRET}", *chosen))
+        plane = media_plane(settings, SystemClock())
+        async with live(*chosen, plane=plane) as controller:
+            await until(lambda: plane.is_there(Medium.AUDIO))
+            permission = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.ALWAYS)
+            await controller.permit("alice", permission)
+            alice, bob = await controller.client("alice"), await controller.client("bob")
+            room = (await alice.ok("createRoom", {"confbridgeId": CONFERENCE}))["room"]
+            for peer in (alice, bob):
+                await peer.ok("joinRoom", {"room": room, "media": {"audio": True}})
+            yield Call(server, controller, alice)
+
+
+async def test_asterisk_dies_in_mid_segment_and_the_next_one_starts_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async with call(tmp_path) as here:
+        here.server.enter(CONFERENCE)
+        await here.alice.ok("startRoomRecording")
+        await here.server.kill()
+        stopped = await here.alice.event("roomRecordingStopped")
+        (info,) = await here.told()
+        await here.server.start()
+        here.server.enter(CONFERENCE)
+        since = len(here.alice.received)
+        again = await here.alice.event("roomRecordingStarted", since=since)
+
+    assert (stopped["segment"], stopped["reason"]) == (1, "failed")
+    assert info["incomplete"]
+    (file,) = info["audio"]["asterisk"]["sipcall"].values()
+    assert file["filename"] == "recording-bridge-1-1.wav"
+    assert file["stopTime"] == info["completed"] == stopped["stoppedAt"]
+    assert (again["segment"], again["by"]) == (2, "system")
+
+
+async def test_a_start_is_refused_while_nobody_is_in_the_conference_and_stays_refused(
+    tmp_path: Path,
+) -> None:
+    async with call(tmp_path) as here:
+        code = await here.alice.refused("startRoomRecording")
+        here.server.enter(CONFERENCE)
+        started = await here.alice.ok("startRoomRecording")
+
+    assert code == "MEDIA_FAILED"
+    assert started["segment"] == 2
+    assert names(tmp_path) == ["recording-bridge-1-2.wav"]
+
+
+async def test_a_stop_that_asterisk_does_not_answer_is_confirmed_later_with_one_event(
+    tmp_path: Path,
+) -> None:
+    async with call(tmp_path) as here:
+        here.server.enter(CONFERENCE)
+        await here.alice.ok("startRoomRecording")
+        here.server.silent = {"ConfbridgeStopRecord"}
+        code = await here.alice.refused("stopRoomRecording")
+        here.server.silent = set()
+        stopped = await here.alice.event("roomRecordingStopped")
+        (info,) = await here.told()
+
+    assert code == "MEDIA_FAILED"
+    assert stopped["reason"] == "requested"
+    assert not info["incomplete"]
+    assert len(info["audio"]["asterisk"]["sipcall"]) == 1
+
+
+async def test_the_end_of_the_call_ends_the_recording_though_the_conference_ends_first(
+    tmp_path: Path,
+) -> None:
+    async with call(tmp_path) as here:
+        leg = here.server.enter(CONFERENCE)
+        await here.alice.ok("startRoomRecording")
+        here.server.leave(CONFERENCE, leg)
+        await here.alice.ok("endRoom")
+        stopped = await here.alice.event("roomRecordingStopped")
+        (info,) = await here.told()
+
+    assert stopped["reason"] == "callEnded"
+    assert not info["incomplete"]
+
+
+def names(mixes: Path) -> list[str]:
+    return [path.name for path in mixes.glob("*.wav")]
