@@ -17,6 +17,7 @@ from sfu_wrapper.ports.trunk import (
     CallsPresent,
     TrunkCall,
 )
+from sfu_wrapper.service import trunk
 from sfu_wrapper.service.trunk import room_uuid, user_of
 from tests.helpers.gatewaylive import until
 from tests.helpers.live import DOMAIN, Live, Peer, live
@@ -236,6 +237,34 @@ async def test_a_phone_that_enters_a_room_that_has_just_ended_is_hung_up() -> No
         here.trunk.say(CallArrived(CALL))
         await here.service.event("roomEnded")
         await until(lambda: here.trunk.hung_up == [CALL.id])
+
+
+async def test_a_call_that_comes_while_nothing_can_be_stored_gets_its_room_later() -> None:
+    store = MemoryStore()
+    async with trunk_of(store=store) as here:
+        store.failing = True
+        here.trunk.say(CallArrived(CALL), CallEntered(CALL.id))
+        await asyncio.sleep(0.1)
+        store.failing = False
+        joined = await here.service.event("participantJoined")
+
+    assert joined["room"] == ROOM
+
+
+async def test_a_call_that_cannot_be_taken_is_told_to_the_operator(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trunk, "_AGAIN_S", (0.01,))
+    store = MemoryStore()
+    async with trunk_of(store=store) as here:
+        await here.ring()
+        store.failing = True
+        another = _call(call_id="another.1")
+        here.trunk.say(CallArrived(another), CallEntered(another.id), CallLeft(CALL.id))
+        await until(lambda: any(r.message == "trunk.legNotEnded" for r in caplog.records))
+        store.failing = False
+
+    assert any(record.message == "trunk.callNotTaken" for record in caplog.records)
 
 
 async def test_what_is_said_of_calls_that_nobody_knows_is_passed_over() -> None:
