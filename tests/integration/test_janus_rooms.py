@@ -1,34 +1,47 @@
 """What publishers do in a real VideoRoom and AudioBridge, and what is recorded of it."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import line
+from sfu_wrapper.adapters.janus import line, videoroom, waiting
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
+    CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
     TracksCarried,
 )
-from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCapture, StopCapture
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+)
 from sfu_wrapper.formats.wav import parse
+from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, Stream
 from tests.helpers.calls import until
-from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
-from tests.helpers.peopled import janus_plane, janus_settings
+from tests.helpers.janus import ADMIN_KEY, WS_PORT, JanusServer, running_janus
+from tests.helpers.januscalls import plane_at
+from tests.helpers.peopled import janus_settings
 from tests.helpers.planes import Bench, camera, running, screen, users, voice
 from tests.helpers.publishers import Camera, Person, Tone, person
+from tests.helpers.wire import wire
 
 pytestmark = pytest.mark.system
 RED, GREY = (90, 90, 220), (120, 128, 128)
@@ -75,8 +88,11 @@ async def studio(janus: JanusServer, tmp_path: Path) -> AsyncIterator[Studio]:
 
 
 @asynccontextmanager
-async def in_studio(janus: JanusServer, folder: Path) -> AsyncIterator[Studio]:
-    plane = janus_plane(janus, folder)
+async def in_studio(
+    janus: JanusServer, folder: Path, url: str | None = None
+) -> AsyncIterator[Studio]:
+    """url: by which way the plane reaches Janus."""
+    plane = plane_at(janus, replace(janus.address, url=url or janus.url), folder)
     async with running(plane) as bench, person(janus.address) as people:
         studio = Studio(janus, folder, bench, people)
         await studio.opened()
@@ -227,3 +243,135 @@ async def test_a_room_that_somebody_else_made_is_not_recorded(studio: Studio) ->
         failed = await studio.bench.until(CaptureFailed, capture)
 
     assert "wrong secret" in failed.message
+
+
+async def test_a_room_that_somebody_destroys_is_made_again(studio: Studio) -> None:
+    await studio.people.film(studio.room, "p-alice", Camera(RED))
+    capture = await studio.start(Medium.VIDEO)
+    await asyncio.sleep(0.3)
+    async with open_session(studio.server.address) as session:
+        settings = janus_settings(studio.server, studio.folder)
+        await VideoRoom(studio.room, settings).destroy(await session.attach(VIDEO_ROOM))
+    lost = await studio.bench.until(CaptureLost, capture)
+    again = await studio.start(Medium.VIDEO)
+
+    assert users(lost.files) == ["alice"]
+    assert lost.stopped_ms > 0
+    assert users((await studio.stop(again)).files) == ["alice"], "what was written stays"
+
+
+async def test_a_start_whose_connection_is_cut_is_carried_out_over_the_next(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
+        await studio.people.film(studio.room, "p-alice", Camera(RED))
+        await studio.bench.until(TracksCarried)
+        capture = studio.capture(Medium.VIDEO)
+        janus.freeze()
+        studio.bench.tell(StartCapture(capture, studio.bridge, ()))
+        await asyncio.sleep(0.2)
+        between.cut()
+        janus.thaw()
+        await studio.bench.until(CaptureStarted, capture)
+        stopped = await studio.stop(capture)
+
+    assert set(users(stopped.files)) == {"alice"}
+
+
+async def test_a_start_that_waited_too_long_is_refused_and_its_traces_are_stopped(
+    janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "START_WAITS_S", 0.5)
+    async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
+        await studio.people.film(studio.room, "p-alice", Camera(RED))
+        await studio.bench.until(TracksCarried)
+        capture = studio.capture(Medium.VIDEO)
+        janus.freeze()
+        studio.bench.tell(StartCapture(capture, studio.bridge, ()))
+        await asyncio.sleep(0.2)
+        between.closed = True
+        between.cut()
+        janus.thaw()
+        failed = await studio.bench.until(CaptureFailed, capture)
+        between.closed = False
+        await studio.bench.until(CaptureStopped, capture)
+        room = await video_room(studio)
+
+    assert failed.message == line.AWAY
+    assert room["record"] is False
+
+
+async def test_what_cannot_be_read_at_the_stop_is_reported_as_it_was_known(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await studio.people.film(studio.room, "p-alice", Camera(RED))
+    capture = await studio.start(Medium.VIDEO)
+    monkeypatch.setattr(videoroom, "tapes", unreadable)
+    studio.bench.tell(StopCapture(capture))
+    lost = await studio.bench.until(CaptureLost, capture)
+
+    assert users(lost.files) == ["alice"]
+    assert lost.message == "the recordings cannot be read: Stale file handle"
+
+
+def unreadable(*_: object, **__: object) -> None:
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+async def test_a_bug_in_one_room_is_logged_and_the_room_goes_on(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(VideoRoom, "record", None)
+        studio.bench.tell(StartCapture(studio.capture(Medium.VIDEO), studio.bridge, ()))
+        await until(lambda: has_logged(caplog, "janus.roomBroke"))
+    await studio.bench.until(CaptureStarted)
+
+
+async def has_logged(caplog: pytest.LogCaptureFixture, action: str) -> bool:
+    return action in [record.message for record in caplog.records]
+
+
+async def test_what_still_runs_is_stopped_when_the_plane_is_closed(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with in_studio(janus, tmp_path) as studio:
+        await studio.start(Medium.VIDEO)
+        await studio.start(Medium.AUDIO)
+
+    assert (await video_room(studio))["record"] is False
+
+
+async def test_what_a_room_can_wait_for_is_bounded(studio: Studio) -> None:
+    stops = [StopCapture(studio.capture(Medium.VIDEO, n)) for n in range(waiting.LIMIT + 1)]
+    with pytest.raises(Unavailable):
+        studio.bench.tell(*stops)
+
+
+async def test_nothing_is_known_of_a_capture_before_its_room_is_made(
+    studio: Studio,
+) -> None:
+    capture = CaptureRef(RoomUuid("never-heard-of"), SegmentNo(1), Medium.AUDIO)
+    studio.bench.tell(ResumeCapture(capture, ()), StopCapture(capture))
+    lost = await studio.bench.until(CaptureLost, capture)
+    stopped = await studio.bench.until(CaptureStopped, capture)
+
+    assert lost.files == stopped.files == ()
+
+
+async def test_a_resume_while_janus_is_away_tells_what_the_disk_holds(
+    janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "START_WAITS_S", 0.3)
+    async with in_studio(janus, tmp_path) as studio:
+        await studio.people.film(studio.room, "p-alice", Camera(RED))
+        capture = await studio.start(Medium.VIDEO)
+        await asyncio.sleep(0.5)
+    plane = plane_at(janus, replace(janus.address, url="ws://127.0.0.1:9"), tmp_path)
+    async with running(plane) as bench:
+        bench.tell(OpenMediaRoom(studio.room, studio.bridge), ResumeCapture(capture, ()))
+        bench.tell(ResumeCapture(capture, ()))  # one of them is enough
+        lost = await bench.until(CaptureLost, capture)
+
+    assert (users(lost.files), lost.message) == (["alice"], line.AWAY)
+    assert lost.stopped_ms == max(file.stopped_ms or 0 for file in lost.files)

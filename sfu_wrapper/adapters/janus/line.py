@@ -50,7 +50,7 @@ Say = Callable[[PlaneFact], Awaitable[None]]
 
 LOST_AFTER_S: Final = 10.0  # without Janus, what runs counts as lost
 _PAUSE_S: Final = 0.2  # before looking again
-DIED = "Janus was restarted while it recorded"
+DIED = "Janus, or the room in it, was gone while it recorded"
 AWAY = "Janus cannot be reached"
 
 
@@ -84,6 +84,7 @@ class Line:
         self._away_since_s = time.monotonic()
         self._handle: Handle | None = None
         self._entered = False
+        self._outworn = False
         self._made = False
         self._news = False
         self._running: CaptureStarted | None = None
@@ -178,6 +179,9 @@ class Line:
             await self._end_line(handle)
 
     async def _attached(self, session: JanusSession) -> Handle:
+        if self._outworn and self._handle is not None:
+            await self._handle.detach()  # it is bound to the room that is gone
+            self._forget_handle()
         if self._handle is None:
             self._handle = await session.attach(self._room.plugin, self._hear)
         return self._handle
@@ -190,7 +194,7 @@ class Line:
             if heard is Heard.NOTHING:
                 return
             if heard is Heard.GONE:
-                self._entered = False
+                self._entered, self._outworn = False, True
             self._news = True
         self._wake.set()
 
@@ -322,9 +326,11 @@ class Line:
         await self._say(replace(self._running, files=self._known))
 
     async def _without_janus(self) -> None:
-        """Answer what cannot wait."""
-        while self._queue and self._queue[0].is_late:
-            match self._queue.popleft().request:
+        """Answer what cannot wait, whatever waits before it."""
+        late = [each for each in self._queue if each.is_late]
+        for waiting in late:
+            self._queue.remove(waiting)
+            match waiting.request:
                 case StartCapture(capture=capture):
                     await self._say(CaptureFailed(capture, AWAY))
                 case ResumeCapture(capture=capture):
@@ -374,7 +380,7 @@ class Line:
 
     def _forget_handle(self) -> None:
         self._handle = None
-        self._entered = False
+        self._entered = self._outworn = False
 
 
 def _last_written_ms(files: tuple[RawFile, ...]) -> int:
