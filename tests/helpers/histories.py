@@ -24,7 +24,9 @@ from sfu_wrapper.core.effects import (
     RecordingStarted,
     RecordingStopped,
     Reply,
+    Started,
 )
+from sfu_wrapper.core.events import ControllerReady
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -37,10 +39,12 @@ from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.requests import ResumeCapture, StartCapture, StopCapture
 from sfu_wrapper.core.room import Room
+from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.media import Media, Medium, RawFile
+from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.model.room import Kind, Origin
@@ -101,6 +105,19 @@ class Oracle:
     def start(self, by: object) -> str | None:
         """The code of the refusal; None: it is taken up."""
         return self._common(by) or self._grant() or self._state()
+
+    def begins_by_itself(self) -> bool:
+        """Whether establishment starts segment 1."""
+        room, policy = self.room, self.call.policy
+        if room.kind is Kind.PUBLIC or not policy.record_at_start:
+            return False
+        if room.origin is Origin.PSTN:
+            return policy.record_incoming_pstn
+        asked = room.kind is Kind.DIRECT if room.flag is None else room.flag
+        stored = self.call.permissions.user or self.call.permissions.domain
+        profile = stored.recording_profile.value if stored else "always"
+        recorded = stored.recording_type if stored else policy.system
+        return asked and profile == "always" and recorded != "none"
 
     def _common(self, by: object) -> str | None:
         asker = who(by)  # type: ignore[arg-type]  # a user or a requester
@@ -169,6 +186,7 @@ class Histories(RuleBasedStateMachine):
         self.infos: Counter[int] = Counter()
         self.over: Counter[int] = Counter()
         self.answers: Counter[str] = Counter()
+        self.started: Counter[int] = Counter()
         self.phase_since_ms = 0
         self.elapsed_ms = 0
         if joined:
@@ -243,6 +261,9 @@ class Histories(RuleBasedStateMachine):
             self.call.terminate()
             self.look()
         self.call.room = decode_room(encode_room(self.call.room))
+        ready = ControllerReady(Moment(self.call.wall_ms + after_ms, 0))
+        once, _ = step(self.call.room, ready, self.call.rules)
+        assert step(once, ready, self.call.rules)[0] == once  # twice is no more than once
         self.call.restart(after_ms=after_ms, mono_ms=0, reconnected=reconnected)
         self.phase_since_ms = self.elapsed_ms
         self.look()
@@ -357,6 +378,8 @@ class Histories(RuleBasedStateMachine):
     def look(self) -> None:
         """Judge what was said since the last look."""
         room = self.call.room
+        if self.before.life is Life.WAITING and room.life is Life.ESTABLISHED:
+            assert bool(room.segments) is Oracle(self.call).begins_by_itself()
         if room.capture is not self.before.capture or len(room.segments) != len(
             self.before.segments
         ):
@@ -371,6 +394,9 @@ class Histories(RuleBasedStateMachine):
             case Reply(ref=ref):
                 self.answers[ref] += 1
                 assert self.answers[ref] == 1
+                if isinstance(effect.answer, Started):
+                    self.started[effect.answer.segment.number] += 1
+                    assert self.started[effect.answer.segment.number] == 1
             case Ask(request=StartCapture() | StopCapture() | ResumeCapture() as request):
                 self.open_asks.append(request)
             case Announce(announcement=SegmentInfo() as info):

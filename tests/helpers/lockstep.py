@@ -4,10 +4,12 @@ Whatever happens to the pure room happens to the live one at the same moment of 
 it happens in life: people ask over their connections, lose them and come back, the media plane
 reports, timers ring, the controller is stopped, killed and started again. After each step the two
 must be in the same state, and have said the same to people, to the media plane and to the broker.
+Meanwhile things go on in another room of the same owner, which must make no difference.
 """
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -42,15 +44,21 @@ from sfu_wrapper.core.events import (
     UserGone,
 )
 from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.requests import (
+    PlaneRequest,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+)
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.timers import next_due_ms
-from sfu_wrapper.model.errors import Refused
+from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.room import Origin
+from sfu_wrapper.service.repeats import NOT_KEPT
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.roomstate import decode_room
@@ -59,6 +67,7 @@ from tests.helpers.histories import Histories
 from tests.helpers.live import SECRET, Json, token
 from tests.helpers.rooms import ADMIN, ALICE, BOB, CAROL, HOME, SERVICE, STRANGER, Call
 
+OTHER_ROOM = "elsewhere"
 SETTLE_S = 10.0  # a deadline, not a measurement
 USERS = (ALICE, BOB, CAROL, STRANGER)
 ROLES = {SERVICE.key: "service", ADMIN.key: "domain-admin"}
@@ -85,8 +94,10 @@ class Person:
     key: UserKey
     connection: ClientConnection | None = None
     pump: "asyncio.Task[None] | None" = None
-    events: list[Json] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list)  # about other rooms left out
     answers: dict[str, Json] = field(default_factory=dict)
+    times_asked: Counter[str] = field(default_factory=Counter)
+    times_answered: Counter[str] = field(default_factory=Counter)
 
     async def come(self, url: str) -> None:
         role = ROLES.get(self.key, "user")
@@ -95,12 +106,11 @@ class Person:
         self.connection = await connect(f"{url}/client", additional_headers=header, proxy=None)
         self.pump = asyncio.create_task(self._listen(self.connection))
         await self.ask("hello", "ping", {})
-        while "hello" not in self.answers:  # noqa: ASYNC110  # bounded by whoever waits for this
-            await asyncio.sleep(0.0005)
-        del self.answers["hello"]
+        await _until(lambda: self.times_answered["hello"] == self.times_asked["hello"])
 
     async def ask(self, request_id: str, endpoint: str, payload: Json) -> None:
         assert self.connection is not None
+        self.times_asked[request_id] += 1
         body = {"endpoint": endpoint, "payload": payload, "id": request_id}
         await self.connection.send(json.dumps({"type": "request", "payload": body}))
 
@@ -114,10 +124,12 @@ class Person:
         with suppress(ConnectionClosed):
             async for message in connection:
                 frame = json.loads(message)
-                if frame["type"] == "event":
-                    self.events.append(frame["payload"])
-                else:
-                    self.answers[frame["payload"]["id"]] = frame["payload"]
+                body = frame["payload"]
+                if frame["type"] == "response":
+                    assert self.answers.setdefault(body["id"], body) == body, "a repeat differs"
+                    self.times_answered[body["id"]] += 1
+                elif body["payload"]["room"] != OTHER_ROOM:
+                    self.events.append(body)
 
 
 @dataclass
@@ -139,6 +151,7 @@ class LiveRoom:
         self._runner = asyncio.Runner()
         self._people = {key: Person(key) for key in (*USERS, *ROLES)}
         self._asked: dict[str, Asked] = {}
+        self._steps = 0  # taken elsewhere
         self._stored = OwnerPermissions()
         # What the pure room has said: it must be said here, no less and no more.
         self._codes: dict[str, str | None] = {}
@@ -187,7 +200,29 @@ class LiveRoom:
         wish |= {} if self._call.flag is None else {"record": self._call.flag}
         await self._ask("create", SERVICE.key, "createRoom", wish)
         self._note(self._call.effects)
+        other = {"id": OTHER_ROOM, "uuid": OTHER_ROOM, "confbridgeId": OTHER_ROOM}
+        await self._elsewhere("createRoom", other | {"owner": room.owner, "domain": room.domain})
         await self._settle()
+
+    async def _elsewhere(self, endpoint: str, payload: Json) -> None:
+        """Something of another room, which is nobody's business here."""
+        self._steps += 1
+        service = self._people[SERVICE.key]
+        if service.connection is None:
+            await service.come(self._running.url)
+        await service.ask(f"elsewhere-{self._steps}", endpoint, payload)
+
+    async def _go_on_elsewhere(self) -> None:
+        match self._steps % 4:
+            case 0:
+                await self._elsewhere("stopRoomRecording", {"room": OTHER_ROOM})
+            case 1 | 2:
+                user = ("alice", "zoe")[self._steps % 2]
+                media = {"audio": True, "video": self._steps % 8 < 4}
+                wish = {"room": OTHER_ROOM, "user": user, "media": media}
+                await self._elsewhere("joinRoom", wish)
+            case _:
+                await self._elsewhere("startRoomRecording", {"room": OTHER_ROOM})
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -256,6 +291,19 @@ class LiveRoom:
                     self._codes[event.ref] = code
         self._note(effects)
         await self._settle()
+        await self._go_on_elsewhere()
+        if isinstance(event, Asking):
+            await self._repeat(event.ref)
+
+    async def _repeat(self, ref: str) -> None:
+        """Ask the same once more, which changes nothing; ``Person`` compares the answers."""
+        asked, person = self._asked[ref], self._people[self._asked[ref].by]
+        if self._codes.get(ref, Code.OVERLOADED) in NOT_KEPT or person.connection is None:
+            return  # not answered yet, or to be tried anew
+        before = person.times_answered[ref]
+        await person.ask(ref, asked.endpoint, asked.payload)
+        await _until(lambda: person.times_answered[ref] > before)
+        await self._settle()
 
     async def _ask(self, ref: str, by: UserKey, endpoint: str, payload: Json) -> None:
         person = self._people[by]
@@ -316,22 +364,38 @@ class LiveRoom:
         yield "state", row and _plain(decode_room(row.state)), _plain(self._call.room)
         for key, person in self._people.items():
             yield f"told to {key.user}", person.events, self._told[key]
-        yield "asked of the plane", self._plane.asked, self._wanted
+        asked_here = [each for each in self._plane.asked if _about(each) != OTHER_ROOM]
+        yield "asked of the plane", asked_here, self._wanted
         # At least once: what was published and not known to be so comes again after a restart.
-        published = {each.message_id: each.body for each in self._broker.published}
+        published = {
+            each.message_id: each.body
+            for each in self._broker.published
+            if each.correlation_id != OTHER_ROOM
+        }
         yield "published", list(published.items()), self._announced
+        for person in self._people.values():
+            yield (
+                "more answers than questions",
+                person.times_answered - person.times_asked,
+                Counter(),
+            )
         for ref, asked in self._asked.items():
             answer = self._people[asked.by].answers.get(ref)
             if ref not in self._codes:
                 yield f"no answer to {ref}", answer, None
-            elif answer is not None or self.is_connected(asked.by):
+            elif answer is not None or self._reaches(asked, self._codes[ref]):
                 yield f"answer to {ref}", _code(answer), self._codes[ref] or "ok"
+
+    def _reaches(self, asked: Asked, code: str | None) -> bool:
+        """Whether the answer must have come; one that is not kept is gone with its connection."""
+        connection = self._people[asked.by].connection
+        return connection is not None and (code not in NOT_KEPT or connection is asked.over)
 
     async def _ask_again(self) -> None:
         """Whoever lost the connection before the answer came repeats the request."""
         for ref, asked in self._asked.items():
             person = self._people[asked.by]
-            missing = ref in self._codes and ref not in person.answers
+            missing = ref not in person.answers and self._codes.get(ref, "") not in ("", *NOT_KEPT)
             if missing and person.connection not in (None, asked.over):
                 asked.over = person.connection
                 await person.ask(ref, asked.endpoint, asked.payload)
@@ -447,6 +511,12 @@ def _plain(room: Room) -> Room:
     """Without what a reference says beside the id of its request."""
     ids = (replace(each, ref=each.ref.split("\n")[-2:][0]) for each in room.waiting)
     return replace(room, waiting=tuple(ids))
+
+
+def _about(request: PlaneRequest) -> str:
+    if isinstance(request, StartCapture | StopCapture | ResumeCapture):
+        return request.capture.room
+    return request.room
 
 
 def _difference(here: object, there: object) -> str:
