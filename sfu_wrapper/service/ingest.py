@@ -5,7 +5,8 @@ A missing or unreadable video file fails the attempt: the next one may find it.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sfu_wrapper.core.intervals import Held, Span, spans
@@ -71,7 +72,9 @@ async def ingest(
         else:
             warnings += [f"{file.filename}: {note}" for note in video.prepared.notes]
             videos.append(video)
-    sync = [_video_sync(info, video) for video in videos]
+    shown = spans(info, [video.held for video in videos])
+    shifts_us = {span.track: span.shift_us for span in shown}
+    sync = [_video_sync(info, one, shifts_us.get(n, 0)) for n, one in enumerate(videos)]
     sounds = []
     for number, file in enumerate(info.audio, start=len(info.video)):
         progress(100 * number / (len(info.video) + len(info.audio)))
@@ -83,14 +86,12 @@ async def ingest(
         start_us = sound_start_us(info.started_ms, file.started_ms, file.delay_ms)
         sounds.append(Sound(str(path), start_us, mix_pace(measured)))
         sync.append(measured)
-    shown = spans(info, [video.held for video in videos])
-    warnings += [f"{one.filename}: {note}" for one in sync for note in notes(one)]
     return Material(
         videos=tuple(videos),
         shown=shown,
         sounds=tuple(sounds),
         sync=tuple(sync),
-        warnings=(*warnings, *_disagreeing_clocks(videos, shown)),
+        warnings=(*warnings, *_sync_notes(sync, shifts_us)),
     )
 
 
@@ -127,13 +128,13 @@ async def _sound(
     return path, mix_sync(info, file, length_us)
 
 
-def _video_sync(info: SegmentInfo, video: Video) -> TrackSync:
+def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:
     held, prepared = video.held, video.prepared
     return TrackSync(
         filename=held.file.filename,
         stream=held.file.stream,
         user=held.file.user,
-        start_ms=held.first_us // 1000 - info.started_ms,
+        start_ms=(held.first_us + shift_us) // 1000 - info.started_ms,
         length_ms=(held.end_us - held.first_us) // 1000,
         offset_ms=round(prepared.zero_us / 1000) - held.file.started_ms,
         drift_ppm=prepared.drift_ppm,
@@ -143,10 +144,12 @@ def _video_sync(info: SegmentInfo, video: Video) -> TrackSync:
     )
 
 
-def _disagreeing_clocks(videos: list[Video], shown: tuple[Span, ...]) -> list[str]:
-    return [
-        f"{videos[span.track].held.file.filename}: its clock differs by "
-        f"{-span.shift_us / 1_000_000:.3f} s, the event's start was taken"
-        for span in shown
-        if span.shift_us
-    ]
+def _sync_notes(sync: list[TrackSync], shifts_us: dict[int, int]) -> Iterator[str]:
+    """Where limits are passed. ``shifts_us``: of those, by number, whose clock is of no use."""
+    for number, one in enumerate(sync):
+        said = list(notes(one))
+        if shift_us := shifts_us.get(number, 0):
+            off_s = -shift_us / 1_000_000
+            differs = f"its clock differs by {off_s:.3f} s, the event's start was taken"
+            said = [differs, *notes(replace(one, offset_ms=0))]
+        yield from (f"{one.filename}: {note}" for note in said)

@@ -1,14 +1,15 @@
 """Reads from a merged file alone who is on screen when, how old that is, and where the beeps are.
 
 What it finds is held against what was staged, and what does not fit becomes a complaint in words.
-Nothing of the recording service is used but the grid, which is a page of the specification.
+Nothing of the recording service is used, not even its grid.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil, sqrt
 from pathlib import Path
 from statistics import median
 
@@ -17,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfu_wrapper.adapters.simulated.pattern import read
-from sfu_wrapper.core.layout import Tile, fit, grid
 from tests.helpers.staged import BEEP_S, START_MS, Staged, Track, beep_hz, colour
 
 WIDTH, HEIGHT = 640, 480
@@ -26,6 +26,16 @@ SOUND_RATE = 16_000
 LAST_PICTURE_MS = 100  # how long a last picture stays at most
 
 Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rectangle on the canvas, px."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 @dataclass
@@ -138,9 +148,8 @@ class _Viewer:
         when = f"{at_ms / 1000:.2f} s"
         said, read = [], {}
         rest = np.ones((HEIGHT, WIDTH), np.bool_)
-        for track, tile in zip(cast, grid(len(cast), WIDTH, HEIGHT), strict=True):
-            place = fit(tile, 4, 3)
-            rest[place.y : place.y + place.height, place.x : place.x + place.width] = False
+        for track, place in zip(cast, _places(len(cast)), strict=True):
+            rest[_around(place)] = False
             clock_ms, complaint = self._tile(at_ms, track, place, planes)
             if complaint:
                 said.append(f"{when}: {complaint} where {track.role.user} should be")
@@ -153,7 +162,7 @@ class _Viewer:
         return said, read
 
     def _tile(
-        self, at_ms: float, track: Track, place: Tile, planes: Sequence[Plane]
+        self, at_ms: float, track: Track, place: Place, planes: Sequence[Plane]
     ) -> tuple[int | None, str | None]:
         says = read(_cut(planes[0], place, 1))
         if says is None:
@@ -207,16 +216,37 @@ def _sound(file: Path) -> NDArray[np.int16]:
     return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.int16)
 
 
-def _cut(plane: Plane, tile: Tile, step: int) -> Plane:
-    return plane[
-        tile.y // step : (tile.y + tile.height) // step,
-        tile.x // step : (tile.x + tile.width) // step,
-    ]
+def _places(count: int) -> list[Place]:
+    """Where so many pictures of 4:3 stand: fitted into even cells, in reading order."""
+    columns = ceil(sqrt(count))
+    rows = ceil(count / max(columns, 1))
+    places = []
+    for number in range(count):
+        row, column = divmod(number, columns)
+        xs = [round(WIDTH * (column + side) / columns / 2) * 2 for side in (0, 1)]
+        ys = [round(HEIGHT * (row + side) / rows / 2) * 2 for side in (0, 1)]
+        width = round(min(xs[1] - xs[0], (ys[1] - ys[0]) * 4 / 3) / 2) * 2
+        height = round(width * 3 / 4 / 2) * 2
+        left, top = (sum(xs) - width) // 2, (sum(ys) - height) // 2
+        places.append(Place(left, top, left + width, top + height))
+    return places
 
 
-def _coloured(planes: Sequence[Plane], place: Tile, seat: int) -> bool:
+def _around(place: Place) -> tuple[slice, slice]:
+    """With two pixels more on each side: edges may be rounded in another way."""
+    return (
+        slice(max(place.top - 2, 0), place.bottom + 2),
+        slice(max(place.left - 2, 0), place.right + 2),
+    )
+
+
+def _cut(plane: Plane, place: Place, step: int) -> Plane:
+    return plane[place.top // step : place.bottom // step, place.left // step : place.right // step]
+
+
+def _coloured(planes: Sequence[Plane], place: Place, seat: int) -> bool:
     """Whether the upper third, where names stand, has the seat's colour."""
-    upper = Tile(place.x, place.y, place.width, place.height // 3)
+    upper = replace(place, bottom=place.top + (place.bottom - place.top) // 3)
     u, v = (float(np.median(_cut(plane, upper, 2))) for plane in planes[1:])
     red, green, blue = colour(seat)
     wanted_u = 128 + (-37.797 * red - 74.203 * green + 112.0 * blue) / 255

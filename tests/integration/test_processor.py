@@ -280,7 +280,12 @@ async def test_a_clock_that_runs_an_hour_ahead_is_noticed_and_corrected(place: P
 
     (plan,) = place.tools.plans
     assert [source.zero_us for source in plan.sources] == [0, 0]
-    assert any("its clock differs by 3600.000 s" in warning for warning in done.result.warnings)
+    said = [warning for warning in done.result.warnings if "was taken" in warning]
+    assert said == [
+        f"{name}: its clock differs by 3600.000 s, the event's start was taken"
+        for name in ("a.mjr", "b.mjr")
+    ]
+    assert [track.start_ms for track in done.result.sync] == [0, 0, -122]
 
 
 async def test_a_mix_whose_name_leads_out_fails_the_job(place: Place) -> None:
