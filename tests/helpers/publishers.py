@@ -45,7 +45,7 @@ class Camera(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, colour: tuple[int, int, int], size: tuple[int, int] = (320, 240)) -> None:
+    def __init__(self, colour: tuple[int, int, int], size: tuple[int, int] = (160, 120)) -> None:
         super().__init__()
         self._begun_s: float | None = None
         self._count = 0

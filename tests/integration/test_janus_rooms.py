@@ -13,6 +13,7 @@ import pytest
 
 from sfu_wrapper.adapters.janus import line, videoroom, waiting
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
+from sfu_wrapper.adapters.janus.plane import video_plane
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.core.facts import (
@@ -243,6 +244,24 @@ async def test_a_room_that_somebody_else_made_is_not_recorded(studio: Studio) ->
         failed = await studio.bench.until(CaptureFailed, capture)
 
     assert "wrong secret" in failed.message
+
+
+async def test_without_the_key_to_make_rooms_every_request_is_told_so(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    settings = replace(janus_settings(janus, tmp_path), admin_key="guessed")
+    capture = CaptureRef(RoomUuid("keyless"), SegmentNo(1), Medium.VIDEO)
+    async with running(video_plane(settings)) as bench:
+        bench.tell(OpenMediaRoom(capture.room, ConfbridgeId("keyless")))
+        bench.tell(StartCapture(capture, ConfbridgeId("keyless"), ()), ResumeCapture(capture, ()))
+        failed = await bench.until(CaptureFailed)
+        lost = await bench.until(CaptureLost)
+        bench.tell(StopCapture(capture))
+        stopped = await bench.until(CaptureStopped)
+
+    assert "Unauthorized" in failed.message
+    assert failed.message == lost.message
+    assert stopped.files == ()
 
 
 async def test_a_room_that_somebody_destroys_is_made_again(studio: Studio) -> None:

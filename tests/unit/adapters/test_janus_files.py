@@ -1,0 +1,205 @@
+"""What is read from the folders of a Janus: whose a file is, when it begins and ends."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.janus import tapes as module
+from sfu_wrapper.adapters.janus.mixes import is_closed, mend, mixes
+from sfu_wrapper.adapters.janus.tapes import publishers_in, remove_sound, tapes
+from sfu_wrapper.formats import wav
+from sfu_wrapper.formats.mjr import Header, Kind, encode_frame, encode_header
+from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.media import RawFile, Stream
+
+ROOM = RoomUuid("room-user-1")
+OPENED_US = 1_795_484_368_561_726
+FIRST_US = OPENED_US + 40_000
+
+
+def tape(folder: Path, publisher: str, content: bytes, *, opened_us: int = OPENED_US) -> Path:
+    path = folder / f"videoroom-{ROOM}-user-{publisher}-{opened_us}-video-1.mjr"
+    path.write_bytes(content)
+    return path
+
+
+def written(*offsets_ms: int) -> bytes:
+    head = encode_header(Header(Kind.VIDEO, "vp8", OPENED_US, FIRST_US))
+    return head + b"".join(encode_frame(ms, bytes(40)) for ms in offsets_ms)
+
+
+def read(folder: Path, *still_open: str) -> tuple[RawFile, ...]:
+    return tapes(folder, ROOM, "/below", open_for=frozenset(still_open))
+
+
+def test_a_closed_file_runs_from_its_first_to_its_last_packet(tmp_path: Path) -> None:
+    path = tape(tmp_path, "p-alice", written(0, 33, 2_000))
+    (file,) = read(tmp_path)
+
+    assert file == RawFile(
+        f"/below/{path.name}",
+        Stream.CAMERA,
+        FIRST_US // 1000,
+        FIRST_US // 1000 + 2_000,
+        user=file.user,
+    )
+    assert file.user == "alice"
+
+
+def test_the_last_file_of_who_still_publishes_is_open(tmp_path: Path) -> None:
+    tape(tmp_path, "p-alice", written(0), opened_us=OPENED_US)
+    tape(tmp_path, "p-alice", b"", opened_us=OPENED_US + 5_000_000)
+    tape(tmp_path, "s-alice", written(0), opened_us=OPENED_US + 1)
+    files = read(tmp_path, "p-alice")
+
+    assert [(f.stream, f.stopped_ms is None) for f in files] == [
+        (Stream.CAMERA, False),
+        (Stream.SCREEN, False),
+        (Stream.CAMERA, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"MJR00002", written()], ids=["nothing", "the magic alone", "no packet"]
+)
+def test_a_file_without_a_packet_holds_nothing(content: bytes, tmp_path: Path) -> None:
+    tape(tmp_path, "p-alice", content)
+    (file,) = read(tmp_path)
+
+    assert not file.holds_media
+    assert file.started_ms == file.stopped_ms == OPENED_US // 1000
+
+
+def test_a_damaged_file_is_for_the_recording_service_to_judge(tmp_path: Path) -> None:
+    tape(tmp_path, "p-alice", b"no recording at all")
+    (file,) = read(tmp_path)
+
+    assert file.holds_media
+
+
+def test_a_file_that_a_crash_cut_ends_with_its_last_whole_packet(tmp_path: Path) -> None:
+    tape(tmp_path, "p-alice", written(0, 500, 900)[:-7])
+    (file,) = read(tmp_path)
+
+    assert file.stopped_ms == FIRST_US // 1000 + 500
+
+
+def test_the_end_of_a_long_file_is_found_without_reading_it_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TAIL_BYTES", 150)
+    tape(tmp_path, "p-alice", written(*range(0, 100_000, 33)))
+    (file,) = read(tmp_path)
+
+    assert file.stopped_ms == FIRST_US // 1000 + 99_990
+
+
+def test_only_files_of_the_room_and_of_publishers_of_ours_count(tmp_path: Path) -> None:
+    tape(tmp_path, "p-al-ice.-1-2", written(0))
+    tape(tmp_path, "somebody", written(0))
+    (tmp_path / f"videoroom-other-user-p-bob-{OPENED_US}-video-1.mjr").touch()
+    (tmp_path / f"videoroom-{ROOM}-user-p-bob-{OPENED_US}-audio-0.mjr").touch()
+    (tmp_path / "notes.txt").touch()
+
+    assert [file.user for file in read(tmp_path)] == ["al-ice.-1-2"]
+    assert publishers_in(tmp_path, ROOM) == {"p-al-ice.-1-2"}
+
+
+def test_a_folder_that_is_not_made_yet_is_empty(tmp_path: Path) -> None:
+    assert tapes(tmp_path / "later", ROOM, "", open_for=frozenset()) == ()
+    assert mixes(tmp_path / "later", "", 0, running=False) == ()
+    assert is_closed(tmp_path / "later")
+
+
+def test_sound_is_removed_and_pictures_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = tape(tmp_path, "p-alice", written(0))
+    sound = tmp_path / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-audio-0.mjr"
+    sound.touch()
+    with monkeypatch.context() as strict, caplog.at_level(logging.WARNING):
+        strict.setattr(Path, "unlink", refused)
+        remove_sound(tmp_path, ROOM)
+    assert [record.message for record in caplog.records] == ["janus.soundKept"]
+    remove_sound(tmp_path, ROOM)
+
+    assert list(tmp_path.iterdir()) == [video]
+
+
+def refused(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+# the mix
+
+AT_MS = 1_795_484_368_561
+
+
+def mix(folder: Path, declared: int, sound_bytes: int = 32_000, at_ms: int = AT_MS) -> Path:
+    path = folder / f"recording-bridge-1-1-{at_ms}.wav"
+    path.write_bytes(wav.header(declared, rate=16_000) + bytes(sound_bytes))
+    return path
+
+
+def test_a_mix_runs_for_as_long_as_its_sound(tmp_path: Path) -> None:
+    mix(tmp_path, 0)
+    (file,) = mixes(tmp_path, "below", 120, running=False)
+
+    assert (file.started_ms, file.stopped_ms) == (AT_MS, AT_MS + 1_000)
+    assert (file.filename, file.mixer) == (f"below/recording-bridge-1-1-{AT_MS}.wav", "audiobridge")
+    assert file.delay_ms == 120
+
+
+def test_the_last_mix_of_a_running_capture_is_open(tmp_path: Path) -> None:
+    mix(tmp_path, 0)
+    mix(tmp_path, 0, at_ms=AT_MS + 5_000)
+    files = mixes(tmp_path, "", 0, running=True)
+
+    assert [file.stopped_ms is None for file in files] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("declared", "sound_bytes", "closed"),
+    [
+        (0, 32_000, False),  # as it was begun
+        (20_000, 32_000, False),  # as it was after five seconds
+        (32_044, 32_000, True),  # as Janus leaves it
+        (32_000, 32_000, True),  # mended
+        (0, 0, False),
+        (44, 0, True),
+    ],
+)
+def test_janus_has_the_last_word_in_the_header(
+    declared: int, sound_bytes: int, closed: bool, tmp_path: Path
+) -> None:
+    mix(tmp_path, declared, sound_bytes)
+
+    assert is_closed(tmp_path) is closed
+
+
+def test_a_mix_that_has_no_header_yet_is_not_closed(tmp_path: Path) -> None:
+    mix(tmp_path, 0).write_bytes(b"")
+
+    assert not is_closed(tmp_path)
+    assert mixes(tmp_path, "", 0, running=False)[0].holds_media is False
+
+
+def test_wrong_lengths_are_mended(tmp_path: Path) -> None:
+    path = mix(tmp_path, 32_044)
+    empty = mix(tmp_path, 44, 0, at_ms=AT_MS + 1)
+    mend(tmp_path)
+    mended = wav.parse(path.read_bytes())
+
+    assert mended is not None
+    assert mended.truthful
+    assert mended.data_bytes == 32_000
+    assert empty.read_bytes() == wav.header(44, rate=16_000)
+
+
+def test_what_is_no_mix_is_left_for_others_to_judge(tmp_path: Path) -> None:
+    mix(tmp_path, 0).write_bytes(b"no sound at all, and none to come")
+    mend(tmp_path)
+
+    assert is_closed(tmp_path)
+    assert mixes(tmp_path, "", 0, running=False)[0].holds_media
