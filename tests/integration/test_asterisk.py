@@ -39,7 +39,9 @@ from tests.helpers.asterisk import SECRET, AsteriskServer
 from tests.helpers.gatewaylive import until
 from tests.helpers.live import DOMAIN, Live, Peer, live
 from tests.helpers.live import SECRET as TOKEN_SECRET
+from tests.helpers.live import connected as connected_client
 from tests.helpers.planes import AUDIO, BRIDGE, ROOM, Bench, asterisk_plane, running, start, voice
+from tests.helpers.processes import environment, free_port, queued, serve
 from tests.helpers.sip import calling
 
 pytestmark = pytest.mark.system
@@ -201,6 +203,48 @@ async def test_the_conflict_of_two_keys_shows_and_the_phone_is_hung_up(
     assert joined["recording"]["reason"] == "PSTN_CONFLICT"
     assert code == "PSTN_ROOM"
     assert set(server.recordings.iterdir()) == before
+
+
+async def test_a_killed_controller_finds_its_call_and_its_recording_again(
+    server: AsteriskServer, tmp_path: Path
+) -> None:
+    url = f"ws://127.0.0.1:{(port := free_port())}"
+    env = environment(
+        tmp_path,
+        WEBSOCKET__PORT=str(port),
+        HTTP__PORT="0",
+        MEDIA__SFU="none",
+        MEDIA__MIXER="asterisk",
+        ASTERISK__PORT=str(server.ami_port),
+        ASTERISK__SECRET=SECRET,
+        ASTERISK__TRUNK_DOMAIN=DOMAIN,
+        TRUNK__RECORD_INCOMING_PSTN="true",
+        AUDIO_PATH=str(server.recordings),
+    )
+    controller = await serve(env)
+    async with calling(server.sip_port, number=NUMBER, called=DID, hz=PHONE_HZ) as phone:
+        async with connected_client(url, "trunk", "service") as service:
+            room = (await service.event("participantJoined"))["room"]
+            async with connected_client(url, "alice") as alice:
+                await alice.ok("joinRoom", {"room": room, "media": {"audio": True}})
+                await alice.event("roomRecordingStarted")
+                await controller.kill()
+        controller = await serve(env)
+        async with connected_client(url, "alice") as alice:
+            await asyncio.sleep(1.0)
+            shown = await alice.ok("getRoom", {"room": room})
+            await phone.hang_up()
+            stopped = await alice.event("roomRecordingStopped")
+    assert await controller.terminate() == 0
+    (event,) = await queued(tmp_path)
+
+    assert shown["recording"]["active"]
+    assert [each["user"] for each in shown["participants"]] == [f"tel:{NUMBER}", "alice"]
+    assert (stopped["segment"], stopped["reason"]) == (1, "callEnded")
+    info = event["recordingInfo"]
+    (file,) = info["audio"]["asterisk"]["sipcall"].values()
+    assert not info["incomplete"]
+    assert abs(seconds(server.recordings / file["filename"]) - stopped["duration"]) < 0.5
 
 
 async def test_doctor_finds_the_examples_in_order(server: AsteriskServer) -> None:

@@ -427,11 +427,38 @@ async def test_a_file_that_was_closed_meanwhile_ends_with_its_sound(here: World)
     leg = here.server.enter(BRIDGE)
     known = _growing(here.server, here.folder)
     here.server.leave(BRIDGE, leg)
+    here.server.enter(BRIDGE)  # and might have been heard since
     here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
     lost = await here.bench.until(CaptureLost)
 
     (file,) = lost.files
     assert file.stopped_ms == known.started_ms == lost.stopped_ms
+
+
+async def test_a_file_that_ended_with_those_who_left_meanwhile_is_all_there_is(
+    here: World,
+) -> None:
+    leg = here.server.enter(BRIDGE)
+    known = _growing(here.server, here.folder)
+    here.server.leave(BRIDGE, leg)
+    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+    resumed = await here.bench.until(CaptureStarted)
+    here.server.enter(BRIDGE)
+    changed = await here.bench.until(CaptureChanged)
+
+    assert [file.stopped_ms is None for file in resumed.files] == [False]
+    assert [file.stopped_ms is None for file in changed.files] == [False, True]
+
+
+async def test_who_left_while_the_link_was_away_ended_the_file(here: World) -> None:
+    leg = here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.mute = True
+    here.server.drop()
+    here.server.leave(BRIDGE, leg)
+    changed = await here.bench.until(CaptureChanged)
+
+    assert [file.stopped_ms is None for file in changed.files] == [False]
 
 
 async def test_an_old_recording_of_the_same_conference_is_not_taken_for_this_one(

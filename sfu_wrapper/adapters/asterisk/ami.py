@@ -82,12 +82,21 @@ class Ami:
         self._pending: dict[str, _Pending] = {}
         self._ids = itertools.count(1)
         self._writer: asyncio.StreamWriter | None = None
-        self._up = False
+        self._up = asyncio.Event()
 
     @property
     def up(self) -> bool:
         """Whether it is logged in, as far as is known."""
-        return self._up
+        return self._up.is_set()
+
+    async def is_up(self, within_s: float) -> bool:
+        """Whether it is logged in, or is so soon."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._up.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def news(self) -> AsyncIterator[AmiNews]:
         """Events and the comings and goings of the link, in order. One reader; never ends."""
@@ -102,7 +111,7 @@ class Ami:
             Declined: Asterisk refused it.
             Unavailable: no link, or no answer in time; it may have been carried out.
         """
-        if not self._up:
+        if not self.up:
             raise Unavailable("Asterisk's manager interface cannot be reached")
         return await self._ask(action, fields)
 
@@ -161,7 +170,7 @@ class Ami:
         settings = self._settings
         await self._ask("Login", (("Username", settings.user), ("Secret", settings.secret)))
         self._put(LinkUp(version))
-        self._up = True
+        self._up.set()
         log.info("asterisk.connected", extra={"version": version})
         while True:
             await asyncio.sleep(settings.ping_s)
@@ -180,7 +189,7 @@ class Ami:
     def _take(self, message: Message) -> None:
         pending = self._pending.get(message.action_id)
         if pending is None:
-            if message.event and self._up:
+            if message.event and self.up:
                 self._put(message)
         elif pending.answer is None and not message.event:
             self._answered(pending, message)
@@ -228,8 +237,8 @@ class Ami:
         for pending in self._pending.values():
             if not pending.future.done():
                 pending.future.set_exception(Unavailable("the link to Asterisk broke"))
-        if self._up:
-            self._up = False
+        if self.up:
+            self._up.clear()
             self._news.put_nowait(LinkDown())
 
 

@@ -198,16 +198,20 @@ class Conference:
             await self._begin_if_wanted()
             return
         fate = await self._desk.folder.fate(take.name)
-        if fate is Fate.WRITTEN:
-            return
+        if fate is Fate.WRITTEN or (fate is Fate.WHOLE and not self._desk.ami.up):
+            return  # in the latter case it is seen later why it ended
         self._recorder.take = None
-        if fate is Fate.WHOLE:
-            take.ceased_ms = take.ceased_ms or self._end_of(take)
-            self._seal(take)
-        else:
+        if fate is not Fate.WHOLE:
             self._seal(take, self._desk.folder.written_ms(take.name) or None)
             self._stray = True
-        await self._refuse(NOT_WRITTEN)
+            await self._refuse(NOT_WRITTEN)
+            return
+        take.ceased_ms = take.ceased_ms or self._end_of(take)
+        self._seal(take)
+        if self._capture is not None and await self._recorder.is_empty(self.name):
+            await self._desk.say(CaptureChanged(self._capture, self._files_of(self._capture)))
+        else:
+            await self._refuse(NOT_WRITTEN)
 
     async def _stop(self, capture: CaptureRef) -> None:
         if capture != self._capture:
@@ -256,14 +260,19 @@ class Conference:
                 continue
             fate = await folder.fate(name)
             if fate is Fate.WRITTEN:
-                self._capture, self._stopping = capture, False
                 self._recorder.take = Take(name, recorded_ms=file.started_ms)
-                self._confirmed = CaptureStarted(capture, file.started_ms)
                 goes_on = True
             elif fate is Fate.MISSING:
                 del files[name]
             else:
                 files[name] = replace(file, stopped_ms=folder.ended_ms(name, file.started_ms))
+                # It ended with those who were there: nothing is missing, and it goes on with them.
+                over = fate is Fate.WHOLE and await self._recorder.is_empty(self.name)
+                goes_on = goes_on or over
+        if goes_on:
+            started_ms = min(file.started_ms for file in files.values())
+            self._capture, self._stopping = capture, False
+            self._confirmed = CaptureStarted(capture, started_ms)
         return goes_on
 
     async def _close(self) -> None:

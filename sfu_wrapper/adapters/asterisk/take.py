@@ -101,6 +101,18 @@ class Recorder:
         self.take = None
         return True
 
+    async def is_empty(self, conference: ConfbridgeId) -> bool:
+        """Whether nobody is in the conference, as far as can be found out."""
+        if not await self._ami.is_up(CONFIRMED_WITHIN_S):
+            return False
+        try:
+            await self._ami.act("ConfbridgeList", ("Conference", conference))
+        except Declined as declined:
+            return declined.detail in _NOBODY
+        except Unavailable:
+            pass
+        return False
+
     async def stop_blindly(self, conference: ConfbridgeId) -> bool:
         """End what is recorded there, whatever it is. False: nobody answered."""
         try:
