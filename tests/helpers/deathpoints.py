@@ -76,11 +76,7 @@ class Installation:
         shutil.rmtree(self.folder, ignore_errors=True)
         event = record(self.folder / "raw", self.folder / "raw-audio")
         (self.folder / "state").mkdir()
-        broker = QueueFile(self.folder / "state" / "queue.db")
-        await broker.open(QUEUES)
-        body = json.dumps(event).encode()
-        await broker.publish(Message("recordingInfo", "uuid:1", body, "room", mandatory=True))
-        await broker.close()
+        await publish(self.folder, event)
 
     def points(self) -> list[Point]:
         """What a whole run does, in order. The installation has to be reset before and after."""
@@ -166,6 +162,17 @@ class Installation:
                     counted[call, path] += 1
                     yield Point(call, path, counted[call, path])
                     break
+
+
+async def publish(folder: Path, event: dict[str, Any]) -> None:
+    """Put an event into the queue of the installation in that folder."""
+    broker = QueueFile(folder / "state" / "queue.db")
+    await broker.open(QUEUES)
+    info = event["recordingInfo"]
+    message_id = f"{info['uuid']}:{info['segment']}"
+    body = json.dumps(event).encode()
+    await broker.publish(Message("recordingInfo", message_id, body, "room", mandatory=True))
+    await broker.close()
 
 
 def decoded(path: Path) -> str:

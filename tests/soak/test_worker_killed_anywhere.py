@@ -13,7 +13,10 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 @pytest.mark.parametrize("output", ["merged", "split"])
 async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
-    tmp_path: Path, record_property: Callable[[str, object], None], output: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
+    output: str,
 ) -> None:
     split = str(output == "split").lower()
     there = Installation(tmp_path / "here", SPLIT_RECORDING_OUTPUT=split)
@@ -21,10 +24,13 @@ async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
     points = there.points()
     whole = there.delivered()
 
-    struck = [point for point in points if await there.strike(point, whole)]
+    struck = []
+    for point in points:
+        if await there.strike(point, whole):
+            struck.append(point)
+            with capsys.disabled():
+                print(f"\nstruck: {point}", end="", flush=True)
 
-    for point in struck:
-        print(f"struck: {point}")
     kinds = Counter(point.kind for point in struck)
     record_property("points", len(points))
     record_property("struck", dict(kinds))
