@@ -90,10 +90,11 @@ async def studio(janus: JanusServer, tmp_path: Path) -> AsyncIterator[Studio]:
 
 @asynccontextmanager
 async def in_studio(
-    janus: JanusServer, folder: Path, url: str | None = None
+    janus: JanusServer, folder: Path, url: str | None = None, deadline_s: float = 15
 ) -> AsyncIterator[Studio]:
-    """url: by which way the plane reaches Janus."""
-    plane = plane_at(janus, replace(janus.address, url=url or janus.url), folder)
+    """url: by which way the plane reaches Janus. deadline_s: how long it waits for an answer."""
+    address = replace(janus.address, url=url or janus.url, deadline_s=deadline_s)
+    plane = plane_at(janus, address, folder)
     async with running(plane) as bench, person(janus.address) as people:
         studio = Studio(janus, folder, bench, people)
         await studio.opened()
@@ -295,6 +296,24 @@ async def test_a_start_whose_connection_is_cut_is_carried_out_over_the_next(
         stopped = await studio.stop(capture)
 
     assert set(users(stopped.files)) == {"alice"}
+
+
+async def test_a_stop_is_asked_again_once_a_janus_that_was_given_up_answers(
+    janus: JanusServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with in_studio(janus, tmp_path, deadline_s=0.4) as studio:
+        await studio.people.film(studio.room, "p-alice", Camera(RED))
+        capture = await studio.start(Medium.VIDEO)
+        await asyncio.sleep(0.3)
+        janus.freeze()
+        studio.bench.tell(StopCapture(capture))
+        await until(lambda: has_logged(caplog, "janus.givenUp"))
+        janus.thaw()
+        stopped = await studio.bench.until(CaptureStopped, capture)
+        room = await video_room(studio)
+
+    assert users(stopped.files) == ["alice"]
+    assert room["record"] is False
 
 
 async def test_a_start_that_waited_too_long_is_refused_and_its_traces_are_stopped(
