@@ -24,6 +24,7 @@ WIDTH, HEIGHT = 640, 480
 FRAME_MS = 40
 SOUND_RATE = 16_000
 LAST_PICTURE_MS = 100  # how long a last picture stays at most
+FROZEN_AFTER_MS = 1_000  # without pictures, while the event says that somebody is there
 
 Plane = NDArray[np.uint8]
 
@@ -106,7 +107,7 @@ class _Viewer:
         self._index = {
             track: {ms: n for n, ms in enumerate(shown)} for track, shown in self._shown.items()
         }
-        self._span = {track: _span(shown) for track, shown in self._shown.items()}
+        self._span = {track: _span(track, shown) for track, shown in self._shown.items()}
         self._appeared: dict[tuple[Track, int], float] = {}
         self._read = Counter[Track]()
 
@@ -184,10 +185,11 @@ class _Viewer:
         return clock_ms <= at_ms + FRAME_MS and until_ms > at_ms - FRAME_MS
 
 
-def _span(shown: Sequence[int]) -> tuple[float, float]:
-    """From the first picture until the last one is over."""
+def _span(track: Track, shown: Sequence[int]) -> tuple[float, float]:
+    """From the first picture until the last one is over; who is there longer stands still."""
     last = shown[-1] - shown[-2] if len(shown) > 1 else FRAME_MS
-    return shown[0], shown[-1] + min(last, LAST_PICTURE_MS)
+    over_ms, told_ms = shown[-1] + min(last, LAST_PICTURE_MS), track.role.stop_s * 1000
+    return shown[0], told_ms if told_ms - over_ms > FROZEN_AFTER_MS else over_ms
 
 
 def _pictures(file: Path) -> Iterator[tuple[float, tuple[Plane, ...]]]:
