@@ -4,7 +4,7 @@ A vocabulary of our own and a closed one: an endpoint, a field or a value that d
 is refused, so that nothing can be passed through to the SFU. Envelopes are those of ``signaling``.
 """
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, assert_never
 
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from sfu_wrapper.formats.sdp import plain_candidate, plain_description
 from sfu_wrapper.model.browsermedia import (
     Accept,
     Ask,
@@ -35,28 +36,33 @@ _NAMES = {stream: name for name, stream in _STREAMS.items()}
 
 _Picture = Literal["camera", "screen"]
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-_LINE_END = re.compile(r"[\r\n]+")
 
 
-def _only(medium: str) -> AfterValidator:
-    """One stream of that medium and nothing beside it: no data channel, nothing to be recorded
-    where it does not belong.
-    """
+def _described(medium: str) -> AfterValidator:
+    """Written anew, with one stream of that medium: ``formats.sdp`` says why."""
 
     def check(sdp: str) -> str:
-        described = [line for line in _LINE_END.split(sdp) if line.startswith("m=")]
-        if len(described) != 1 or not described[0].startswith(f"m={medium} "):
-            raise PydanticCustomError("medium", f"must describe one {medium} stream")
-        return sdp
+        return _or_refuse(lambda: plain_description(sdp, medium))
 
     return AfterValidator(check)
 
 
-_Text = Annotated[str, StringConstraints(pattern=r"\Av=0\r?\n", max_length=60_000)]
-_PictureSdp = Annotated[_Text, _only("video")]
-_SoundSdp = Annotated[_Text, _only("audio")]
-_CandidateText = Annotated[str, StringConstraints(pattern=r"\A[\x20-\x7e]{0,1024}\z")]
-_Mid = Annotated[str, StringConstraints(pattern=r"\A[\x21-\x7e]{1,64}\z")]
+def _candidate(text: str) -> str:
+    return _or_refuse(lambda: plain_candidate(text))
+
+
+def _or_refuse(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except ValueError as error:
+        raise PydanticCustomError("description", "{why}", {"why": str(error)}) from None
+
+
+_Text = Annotated[str, StringConstraints(max_length=60_000)]
+_PictureSdp = Annotated[_Text, _described("video")]
+_SoundSdp = Annotated[_Text, _described("audio")]
+_Mid = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{1,16}\z")]
+_CandidateText = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_candidate)]
 
 
 class _Payload(BaseModel):

@@ -1,0 +1,145 @@
+"""Session descriptions damaged at random, through the controller's guard to a real Janus.
+
+Whatever a browser sends: Janus lives, records nothing, and serves others.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from sfu_wrapper.model.browsermedia import Ask, Mix, Publish
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Stream
+from sfu_wrapper.wire.mediasignaling import AuthenticateMedia, Enter, parse_media_request
+from sfu_wrapper.wire.signaling import Unanswerable
+from tests.helpers.browserlines import ALICE, Bench
+from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
+
+SECONDS = 60.0
+ROOM, MALLORY = "room-1", UserId("mallory")
+FINGERPRINT = ":".join(["AB"] * 32)
+OFFER = """v=0
+o=- 4611731400430051336 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0
+a=msid-semantic: WMS
+m={medium} 9 UDP/TLS/RTP/SAVPF {payload}
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+a=ice-ufrag:4ZcD
+a=ice-pwd:2/1muCWoOi3uLifh0NuRHlDa
+a=ice-options:trickle
+a=fingerprint:sha-256 {fingerprint}
+a=setup:actpass
+a=mid:0
+a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid
+a={direction}
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:{payload} {codec}
+a=rtcp-fb:{payload} nack pli
+a=fmtp:{payload} x=1
+a=ssrc:1001 cname:4TOk42mSjMCkVIa6
+"""
+PICTURES = OFFER.format(
+    medium="video", payload=96, codec="VP8/90000", direction="sendonly", fingerprint=FINGERPRINT
+).replace("\n", "\r\n")
+SOUND = OFFER.format(
+    medium="audio", payload=111, codec="opus/48000/2", direction="sendrecv", fingerprint=FINGERPRINT
+).replace("\n", "\r\n")
+CANDIDATE = "candidate:1 1 udp 2122260223 127.0.0.2 50000 typ host generation 0 ufrag 4ZcD"
+
+
+@pytest.fixture
+def janus(tmp_path: Path) -> Iterator[JanusServer]:
+    with running_janus(tmp_path / "janus") as server:
+        yield server
+
+
+def damaged(text: str, chance: random.Random) -> str:
+    """Lines cut, doubled, turned over, or with something else in them, up to six times."""
+    lines = text.split("\r\n")
+    for _ in range(chance.randint(1, 6)):
+        at = chance.randrange(1, len(lines))
+        line = lines[at]
+        match chance.randrange(6):
+            case 0:
+                del lines[at]
+            case 1:
+                lines.insert(at, lines[chance.randrange(len(lines))])
+            case 2:
+                lines[at] = line[: chance.randrange(len(line) + 1)]
+            case 3:
+                lines[at] = line + "A" * chance.choice((1, 100, 5000))
+            case 4:
+                other = (chr(chance.randrange(32, 127)) for _ in line)
+                lines[at] = "".join(map(chance.choice, zip(line, other, strict=True)))
+            case 5:
+                lines[at] = line.replace("1", chance.choice(("-1", "0", "9" * 20, "%s")))
+        if len(lines) < 3:
+            break
+    return "\r\n".join(lines)
+
+
+def asks(chance: random.Random, seen: Counter[str]) -> Iterator[Ask]:
+    """What gets through of all that one hostile browser says."""
+    for request in (
+        {"endpoint": "publish", "stream": "camera", "sdp": damaged(PICTURES, chance)},
+        {"endpoint": "candidate", "stream": "camera", "candidate": {"candidate": CANDIDATE}},
+        {"endpoint": "candidate", "stream": "camera"},
+        {"endpoint": "publish", "stream": "screen", "sdp": damaged(PICTURES, chance)},
+        {"endpoint": "mix", "sdp": damaged(SOUND, chance)},
+    ):
+        payload = dict(request)
+        body = {"endpoint": payload.pop("endpoint"), "payload": payload, "id": "1"}
+        try:
+            read = parse_media_request(json.dumps({"type": "request", "payload": body})).payload
+        except Unanswerable:
+            seen["refused"] += 1
+        else:
+            assert not isinstance(read, AuthenticateMedia | Enter)
+            yield read.ask(MALLORY)
+
+
+async def test_janus_survives_whatever_browsers_describe(
+    janus: JanusServer, record_property: Callable[[str, object], None]
+) -> None:
+    chance = random.Random(20261128)  # noqa: S311  # no secret
+    seen: Counter[str] = Counter()
+    media = JanusBrowsers(janus.address)
+    running = asyncio.create_task(media.run())
+    bench = Bench(media, janus.kill, janus.start)
+    async with open_session(janus.address) as session:
+        room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY, "room": ROOM}
+        await (await session.attach(VIDEO_ROOM)).ask(room | {"publishers": 50})
+        await (await session.attach(AUDIO_BRIDGE)).ask(room | {"sampling_rate": 16_000})
+        until_s = time.monotonic() + SECONDS
+        while time.monotonic() < until_s:
+            mallory = await bench.line(MALLORY, ROOM)
+            for ask in asks(chance, seen):
+                outcome = await mallory.ask(ask)
+                kind = "answered" if outcome is None or isinstance(outcome, str) else outcome.code
+                seen[str(kind)] += 1
+            mallory.line.close()
+            assert not session.lost.is_set(), seen
+        good = await bench.line(ALICE, ROOM)
+        assert str(await good.ask(Publish(Stream.CAMERA, PICTURES))).startswith("v=0")
+        assert str(await good.ask(Mix(SOUND))).startswith("v=0")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    record_property("asks", sum(seen.values()))
+    record_property("outcomes", dict(seen))
+    assert not [*janus.folder.rglob("*.mjr"), *janus.folder.rglob("*.wav")]
+    assert set(seen) <= {"answered", "refused", "MEDIA_FAILED", "NOT_FOUND"}
