@@ -17,7 +17,10 @@ CREDIBLE_PPM = 1_000.0
 """No oscillator is further off; what seems to be is a sender that counts wrongly, or a hole."""
 
 MIX_LONG_ENOUGH_MS = 600_000
-"""Of a mix only begin, end and length are known, to a mixer's tick or two: 60 ppm of this."""
+"""Of a mix only begin, end and length are known; in less than this they say little of its clock."""
+
+MIX_VAGUE_MS = 100
+"""So much may be missing because its begin and its end are told a moment early or late."""
 
 
 def pace(drift_ppm: float | None) -> float:
@@ -51,9 +54,9 @@ def mix_sync(info: SegmentInfo, file: RawFile, sound_us: int) -> TrackSync:
 
 
 def mix_pace(sync: TrackSync) -> float:
-    """How long a second of that mix really lasts; what the ends' own vagueness explains stays."""
-    drift_ppm = sync.drift_ppm or 0.0
-    return pace(drift_ppm) if abs(drift_ppm) > DRIFT_LIMIT_PPM else 1.0
+    """How long a second of that mix really lasts; what the vagueness of its ends explains stays."""
+    missing_ms = (sync.drift_ppm or 0.0) / 1_000_000 * sync.length_ms
+    return pace(sync.drift_ppm) if abs(missing_ms) > MIX_VAGUE_MS else 1.0
 
 
 def notes(sync: TrackSync) -> Iterator[str]:
@@ -62,9 +65,10 @@ def notes(sync: TrackSync) -> Iterator[str]:
         yield _offset_note(sync)
     drift_ppm = sync.drift_ppm or 0.0
     if abs(drift_ppm) > DRIFT_LIMIT_PPM:
-        pace_word = "fast" if drift_ppm > 0 else "slow"
-        what = "put right" if abs(drift_ppm) <= CREDIBLE_PPM else "not believed, left as it is"
-        yield f"its clock runs {abs(drift_ppm):.0f} ppm {pace_word}: {what}"
+        stretched = mix_pace(sync) if sync.stream is Stream.AUDIO else pace(drift_ppm)
+        speed = "fast" if drift_ppm > 0 else "slow"
+        what = "left as it is" if stretched == 1 else "put right"
+        yield f"its clock runs {abs(drift_ppm):.0f} ppm {speed}: {what}"
     if sync.loss_percent > LOSS_LIMIT_PERCENT:
         yield f"{sync.loss_percent:.1f} % of its packets never came"
     if sync.gaps:
