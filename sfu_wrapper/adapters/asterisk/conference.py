@@ -202,7 +202,7 @@ class Conference:
             return  # in the latter case it is seen later why it ended
         self._recorder.take = None
         if fate is not Fate.WHOLE:
-            self._seal(take, self._desk.folder.written_ms(take.name) or None)
+            self._seal(take)
             self._stray = True
             await self._refuse(NOT_WRITTEN)
             return
@@ -317,7 +317,7 @@ class Conference:
         delay_ms = self._desk.delay_ms
         return RawFile(name, Stream.AUDIO, started_ms, mixer="asterisk", delay_ms=delay_ms)
 
-    def _seal(self, take: Take, stopped_ms: int | None = None) -> None:
+    def _seal(self, take: Take) -> None:
         """Note when a file ended; one of a start that was never answered is noted as a whole."""
         capture = self._capture
         if capture is None:
@@ -328,7 +328,7 @@ class Conference:
                 return
             self._note(capture, take)
         file = files[take.name]
-        ended_ms = stopped_ms or take.ceased_ms or self._end_of(take)
+        ended_ms = take.ceased_ms or self._end_of(take)
         files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
 
     def _end_of(self, take: Take) -> int:
