@@ -62,6 +62,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield f"auth.secret: shorter than {SHORT_SECRET_BYTES} bytes, so that it can be guessed"
     if auth.jwks_url and auth.jwks_url.startswith("http://"):
         yield "auth.jwksUrl: without https whoever stands in between can name keys of their own"
+    if settings.asterisk.trunk_domain is not None and settings.media.mixer != "asterisk":
+        yield "asterisk.trunkDomain: not looked at unless media.mixer = asterisk"
     if (auth.public_key_file or auth.jwks_url) and auth.audience is None:
         yield "auth.audience: not set, so that tokens made for other services are believed too"
 
