@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from sfu_wrapper.core.fault import fault_of
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
@@ -62,6 +63,7 @@ def encode_failed(failure: Failed) -> bytes:
             "error": {
                 "stage": failure.stage,
                 "code": failure.code,
+                "fault": fault_of(failure.code).value,
                 "message": failure.detail,
                 "file": failure.file,
             },
@@ -81,6 +83,7 @@ def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:
         "error": {
             "stage": "event",
             "code": "NOT_A_RECORDING_INFO",
+            "fault": fault_of("NOT_A_RECORDING_INFO").value,
             "message": detail,
             "file": None,
         },

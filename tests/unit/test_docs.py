@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from sfu_wrapper.core.captures import LOST
+from sfu_wrapper.core.fault import FAULTS
 from sfu_wrapper.core.policy import Reason
 from sfu_wrapper.core.segments import GIVEN_UP
 from sfu_wrapper.core.timers import NOT_CONFIRMED
@@ -141,11 +142,12 @@ def test_every_error_code_is_explained(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ALL_FAULTS)
-def test_a_fault_is_for_good_where_its_page_says_so(code: str) -> None:
+def test_a_fault_is_for_good_and_somebodys_as_its_page_says(code: str) -> None:
     section = page("errors.md").partition("## Segments that")[2].partition("\n## ")[0]
     (row,) = (line for line in section.splitlines() if line.startswith(f"| `{code}` |"))
-    _, _, for_good, *rest = row.split(" | ")
+    _, _, for_good, whose, *rest = row.split(" | ")
 
+    assert whose == FAULTS[code]
     if ALL_FAULTS[code] == {True, False}:
         assert "not for good where" in " ".join(rest)
     else:
@@ -169,6 +171,10 @@ def test_every_endpoint_is_described(payload: type) -> None:
     endpoint = payload.__name__[0].lower() + payload.__name__[1:]
 
     assert f"`{endpoint}`" in page("protocol.md")
+
+
+def test_every_failure_is_somebodys_fault() -> None:
+    assert set(FAULTS) == {*ALL_FAULTS, "NOT_A_RECORDING_INFO"}
 
 
 def test_no_code_is_explained_that_nobody_gives() -> None:

@@ -115,6 +115,7 @@ def test_a_failed_message_has_the_agreed_shape() -> None:
         "error": {
             "stage": "preprocess",
             "code": "UNREADABLE_MJR",
+            "fault": "recording",
             "message": "no .mjr",
             "file": "a.mjr",
         },
@@ -149,6 +150,7 @@ def test_a_poison_message_is_told_with_its_hash_and_its_beginning() -> None:
     assert message_id == hashlib.sha256(body).hexdigest()
     assert (told["uuid"], told["segment"]) == (None, None)
     assert told["error"]["message"] == "no JSON"
+    assert told["error"]["fault"] == "sender"
     assert told["raw"] == body[:MAX_RAW_BYTES].decode(errors="replace")
 
 
