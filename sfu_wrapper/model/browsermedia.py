@@ -33,9 +33,17 @@ class Unpublish:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Speak, and hear everybody else. Answered with an answer."""
+    """Speak (unless ``muted``), and hear everybody else. Answered with an answer."""
 
     offer: str
+    muted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Be silent, or speak again; others are told so."""
+
+    muted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Trickle:
     candidate: IceCandidate | None
 
 
-Ask = Publish | Unpublish | Mix | Subscribe | Accept | Unsubscribe | Trickle
+Ask = Publish | Unpublish | Mix | Mute | Subscribe | Accept | Unsubscribe | Trickle
 
 
 @dataclass(frozen=True, slots=True)

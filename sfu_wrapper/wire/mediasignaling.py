@@ -21,6 +21,7 @@ from sfu_wrapper.model.browsermedia import (
     IceCandidate,
     LineLost,
     Mix,
+    Mute,
     Publish,
     Subscribe,
     Trickle,
@@ -98,9 +99,17 @@ class _UnpublishPayload(_Payload):
 
 class _MixPayload(_Payload):
     sdp: _SoundSdp
+    muted: bool = False
 
     def ask(self, _: UserId) -> Ask:
-        return Mix(self.sdp)
+        return Mix(self.sdp, self.muted)
+
+
+class _MutePayload(_Payload):
+    muted: bool
+
+    def ask(self, _: UserId) -> Ask:
+        return Mute(self.muted)
 
 
 class _FeedPayload(_Payload):
@@ -152,6 +161,7 @@ AskPayload = (
     _PublishPayload
     | _UnpublishPayload
     | _MixPayload
+    | _MutePayload
     | _SubscribePayload
     | _AcceptPayload
     | _UnsubscribePayload
@@ -165,6 +175,7 @@ ENDPOINTS: dict[str, type[MediaPayload]] = {
     "publish": _PublishPayload,
     "unpublish": _UnpublishPayload,
     "mix": _MixPayload,
+    "mute": _MutePayload,
     "subscribe": _SubscribePayload,
     "accept": _AcceptPayload,
     "unsubscribe": _UnsubscribePayload,

@@ -20,6 +20,7 @@ from sfu_wrapper.model.browsermedia import (
     IceCandidate,
     MediaLost,
     Mix,
+    Mute,
     Publish,
     Subscribe,
     Trickle,
@@ -84,6 +85,14 @@ async def test_what_others_publish_is_told_to_those_who_are_there_and_who_come_l
     assert alice.news == []
 
 
+async def test_whoever_speaks_may_be_silent(bench: Bench) -> None:
+    alice = await bench.line(ALICE)
+    await alice.ask(Mix(SOUND, muted=True))
+
+    assert await alice.ask(Mute(False)) is None
+    assert await alice.ask(Mute(True)) is None
+
+
 async def test_nothing_is_told_of_other_rooms(bench: Bench) -> None:
     alice, elsewhere = await bench.line(ALICE), await bench.line(BOB, "room-2")
     await alice.ask(Publish(Stream.CAMERA, PICTURES))
@@ -114,6 +123,7 @@ async def test_a_feed_is_watched_with_an_offer_and_an_answer(bench: Bench) -> No
         Accept(Track(BOB, Stream.CAMERA), PICTURES),
         Trickle(Track(BOB, Stream.CAMERA), None),
         Trickle(Track(ALICE, Stream.SCREEN), None),
+        Mute(True),
     ],
 )
 async def test_what_is_not_there_is_not_found(bench: Bench, ask: Ask) -> None:

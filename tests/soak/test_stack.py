@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(240)]
 
 TOP = Path(__file__).parents[2]
 START_S = 60.0
+# Whether exactly one person is shown with the microphone off.
+SILENT = "document.querySelectorAll('.name svg:not([hidden])').length === 1"
 
 
 @dataclass(slots=True)
@@ -107,6 +109,9 @@ async def test_a_call_is_held_and_recorded_and_nothing_is_left_over(stack: Stack
         alice, bob = [await joined(chromium, each) for each in stack.addresses()]
         for page, other in ((alice, "bob"), (bob, "alice")):
             await page.page.until(f"document.querySelector('video[data-user={other}]').videoWidth")
+        await bob.click("mic")
+        await alice.says("grid", "bob")
+        await alice.page.until(SILENT)
         await alice.click("record")
         await bob.recorded_for(3)
         await alice.click("record")

@@ -32,6 +32,7 @@ from sfu_wrapper.model.browsermedia import (
     MediaLost,
     MediaNews,
     Mix,
+    Mute,
     Outcome,
     Place,
     Publish,
@@ -143,8 +144,11 @@ class BrowserLine:
                 return await self._publish(self._own(stream), offer)
             case Unpublish(stream=stream):
                 await self._unpublish(self._own(stream))
-            case Mix(offer=offer):
-                return await self._mix(offer)
+            case Mix(offer=offer, muted=muted):
+                return await self._mix(offer, muted=muted)
+            case Mute(muted=muted):
+                handle = self._leg(self._own(Stream.AUDIO)).handle
+                await handle.ask({"request": "configure", "muted": muted})
             case Subscribe(feed=feed):
                 return await self._subscribe(feed)
             case Accept(feed=feed, answer=answer):
@@ -189,7 +193,7 @@ class BrowserLine:
         if track.stream is Stream.CAMERA:
             self._hear_of_publishers(data)
 
-    async def _mix(self, offer: str) -> str:
+    async def _mix(self, offer: str, *, muted: bool) -> str:
         if not self._mixes:
             raise Refused(Code.NOT_FOUND, "the sound of this call is mixed elsewhere")
         mine = self._own(Stream.AUDIO)
@@ -201,7 +205,7 @@ class BrowserLine:
             "display": str(mine.user),
         }
         await self._enter(mine, AUDIO_BRIDGE, body)
-        configure: Json = {"request": "configure", "muted": False}
+        configure: Json = {"request": "configure", "muted": muted}
         return _sdp(await self._leg(mine).handle.negotiate(configure, _offer(offer)))
 
     async def _subscribe(self, feed: Track) -> str:

@@ -15,6 +15,7 @@ from sfu_wrapper.model.browsermedia import (
     MediaLost,
     MediaNews,
     Mix,
+    Mute,
     Outcome,
     Place,
     Publish,
@@ -80,6 +81,9 @@ class MemoryLine:
             case Mix():
                 self.own.add(Stream.AUDIO)
                 return SDP
+            case Mute():
+                if Stream.AUDIO not in self.own:
+                    return Refused(Code.NOT_FOUND, "there is no such connection")
             case Subscribe(feed=feed):
                 if feed not in self.media.feeds(self):
                     return Refused(Code.NOT_FOUND, "this is not published (any more)")

@@ -209,7 +209,7 @@ function listenLater() {
 
 // Make all parts agree with what this browser sends now.
 function spread() {
-  media?.speak(mine.audio);
+  media?.speak(mine.audio, !mine.mic);
   media?.send("camera", mine.cam ? mine.video : null);
   media?.send("screen", mine.screen);
   if (mine.audio) mine.audio.enabled = mine.mic;

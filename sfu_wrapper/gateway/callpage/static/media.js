@@ -16,6 +16,7 @@ export class Media {
     this.lines = new Map();
     this.sent = { camera: null, screen: null };
     this.microphone = null;
+    this.silent = true;
     this.socket = new Socket(url, {
       open: async () => {
         await this.socket.ask("authenticate", { token: token() }, { early: true });
@@ -35,10 +36,15 @@ export class Media {
     else this.drop(keyOf(stream), () => this.socket.ask("unpublish", { stream }));
   }
 
-  // Speak with this microphone from now on.
-  speak(track) {
+  // Speak with this microphone from now on; null, or muted: be silent.
+  speak(track, muted) {
     this.microphone = track;
-    this.lines.get("audio")?.pc.getSenders()[0]?.replaceTrack(track);
+    const line = this.lines.get("audio");
+    line?.pc.getSenders()[0]?.replaceTrack(track);
+    const silent = muted || !track;
+    if (silent === this.silent) return;
+    this.silent = silent;
+    if (line?.said) this.socket.ask("mute", { muted: silent }).catch(() => {});
   }
 
   get over() {
@@ -70,7 +76,7 @@ export class Media {
     const line = this.line("audio", { stream: "audio" }, () => this.mix());
     line.pc.addTransceiver(this.microphone ?? "audio", { direction: "sendrecv" });
     line.pc.ontrack = ({ track }) => this.heard(new MediaStream([track]));
-    this.offer(line, (sdp) => this.socket.ask("mix", { sdp }));
+    this.offer(line, (sdp) => this.socket.ask("mix", { sdp, muted: this.silent }));
   }
 
   publish(stream) {
