@@ -310,6 +310,41 @@ async def test_a_start_that_is_carried_out_late_is_confirmed_late(here: World) -
     assert [file.filename for file in started.files] == ["recording-bridge-1-1.wav"]
 
 
+async def test_a_start_that_may_have_been_carried_out_is_not_refused_while_asterisk_is_away(
+    here: World,
+) -> None:
+    here.server.enter(BRIDGE)
+    here.server.silent = {"ConfbridgeStartRecord"}
+    here.bench.tell(start(AUDIO))
+    await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
+    here.server.begin_in_silence(BRIDGE, here.folder / "recording-bridge-1-1.wav")
+    here.server.silent = {"Login"}
+    here.server.drop()
+    await until(lambda: not here.plane.is_there(Medium.AUDIO))
+    here.bench.tell(start(AUDIO))
+    here.server.silent = set()
+    fact = await here.bench.next()
+    while isinstance(fact, PlaneBack):
+        fact = await here.bench.next()
+
+    assert isinstance(fact, CaptureStarted)
+    assert len(fact.files) == 1
+
+
+async def test_a_room_that_is_closed_before_its_stop_is_confirmed_is_forgotten_afterwards(
+    here: World,
+) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.silent = {"ConfbridgeStopRecord"}
+    here.bench.tell(CloseMediaRoom(ROOM))
+    await until(lambda: _asked(here.server, "ConfbridgeStopRecord") == 1)
+    here.server.silent = set()
+    here.bench.tell(StopCapture(AUDIO))
+    await here.bench.until(CaptureStopped)
+    await until(lambda: not here.plane._rooms)
+
+
 async def test_a_next_segment_waits_until_the_one_before_it_has_ended(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)

@@ -109,7 +109,8 @@ class Conference:
                 case ResumeCapture():
                     await self._resume(order)
                 case CloseMediaRoom():
-                    await self._close()
+                    self._closing = True
+                    await self._let_go()
                 case Nudge.BEGUN:
                     await self._begin_if_wanted()
                 case Nudge.CEASED:
@@ -118,6 +119,7 @@ class Conference:
                     await self._look()
                 case _:
                     assert_never(order)
+            self.over = self._closing and self._capture is None and not self._stray
 
     async def _start(self, request: StartCapture) -> None:
         capture = request.capture
@@ -129,10 +131,10 @@ class Conference:
             return
         self._capture, self._confirmed, self._stopping = capture, None, False
         self._audible = any(track.stream is Stream.AUDIO for track in request.tracks)
-        if not self._desk.ami.up:
-            await self._refuse(AWAY)
-        else:
+        if self._desk.ami.up:
             await self._begin()
+        elif self._recorder.take is None:  # else it may have begun, which is seen when it is back
+            await self._refuse(AWAY)
 
     async def _begin_if_wanted(self) -> None:
         waits = self._capture is not None and not self._records() and not self._stopping
@@ -191,7 +193,7 @@ class Conference:
         """Events may have been missed, or Asterisk may have died: see what the file says."""
         await self._sweep()
         if self._closing:
-            await self._close()
+            await self._let_go()
             return
         take = self._recorder.take
         if take is None or not self._records():
@@ -274,10 +276,6 @@ class Conference:
             self._capture, self._stopping = capture, False
             self._confirmed = CaptureStarted(capture, started_ms)
         return goes_on
-
-    async def _close(self) -> None:
-        self._closing = True
-        self.over = await self._let_go() and not self._stray
 
     async def _let_go(self) -> bool:
         """End what runs; whether it has ended."""
