@@ -69,9 +69,8 @@ class Call:
         """What the service would be told to do."""
         rules = OutputRules(codec, quality, "{{uuid}}", split=False, mix_limit=9)
         sources = [Source(str(stay.path), round(stay.start_s * _US)) for stay in self.stays]
-        titles = [f"user-{number}" for number in range(len(sources))]
         sounds = [Sound(str(self.mix), 0)]
-        return compose(rules, self.seconds * _US, sources, self.intervals(), sounds, titles)
+        return compose(rules, self.seconds * _US, sources, self.intervals(), sounds, ())
 
 
 def cache() -> Path:

@@ -25,6 +25,10 @@ class Cost:
             max(self.peak_mb, other.peak_mb),
         )
 
+    def __sub__(self, start: "Cost") -> "Cost":
+        """Without what it took to start."""
+        return Cost(self.wall_s - start.wall_s, self.cpu_s - start.cpu_s, self.peak_mb)
+
 
 def run(command: Sequence[str], *, check: bool = True) -> Cost:
     """Run a command to its end. SystemExit, with its last words, where it fails and may not."""

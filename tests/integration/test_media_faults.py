@@ -194,6 +194,16 @@ def test_what_is_made_ahead_comes_in_order() -> None:
         assert list(ahead(counted([], -1), pool, 7)) == list(range(100))
 
 
+def test_the_first_batch_may_be_of_another_size() -> None:
+    made: list[int] = []
+
+    with ThreadPoolExecutor(2) as pool:
+        numbers = ahead(counted(made, -1), pool, 7, 3)
+        assert [next(numbers) for _ in range(4)] == list(range(4))
+
+    assert made == list(range(17))
+
+
 def test_an_error_in_the_making_takes_the_place_of_its_batch() -> None:
     got: list[int] = []
 

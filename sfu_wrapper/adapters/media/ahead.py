@@ -11,13 +11,17 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item], pool: Executor, batch: int) -> Iterator[Item]:
+def ahead(
+    items: Iterator[Item], pool: Executor, batch: int, first: int | None = None
+) -> Iterator[Item]:
     """Hand out what ``items`` does; the making of the first batch begins at once.
 
     While one batch is handed out the next one is made, in one go: that keeps a decoder's memory at
-    hand. Raises what ``items`` raises, in place of the batch that it happened in.
+    hand. ``first``: the size of the first one; where it differs from one iterator to the other they
+    do not all want to be made at the same time. Raises what ``items`` raises, in place of the batch
+    that it happened in.
     """
-    return _handed_out(items, pool, batch, pool.submit(_take, items, batch))
+    return _handed_out(items, pool, batch, pool.submit(_take, items, first or batch))
 
 
 def _handed_out(

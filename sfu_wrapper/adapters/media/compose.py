@@ -33,6 +33,7 @@ from sfu_wrapper.core.plan import (
 Progress = Callable[[float], None]
 
 _BATCH = 25  # pictures of one source that are decoded in one go
+_GOLDEN = 0.618  # its multiples lie evenly between 0 and 1, however many they are
 
 
 def compose(plan: Composition, target: Path, progress: Progress) -> tuple[int, ...]:
@@ -140,7 +141,8 @@ class _Strips:
         for source in sources:
             if source not in self._coming:
                 changes = _changes(*self._sources[source], partial(self._repeat, source))
-                self._coming[source] = ahead(changes, self._pool, _BATCH)
+                first = 1 + int(_BATCH * (source * _GOLDEN % 1))
+                self._coming[source] = ahead(changes, self._pool, _BATCH, first)
 
     def _repeat(self, source: int) -> None:
         self._repeated[source] += 1
@@ -152,5 +154,5 @@ class _Strips:
         change = self._next[source]
         if change is None or change.number > number:
             return None
-        self._next[source] = next(self._coming[source], None)
+        del self._next[source]
         return change
