@@ -18,7 +18,8 @@ find_python() {
     fail "Python 3.11 or newer is missing; install it with: sudo apt-get install -y python3 python3-venv"
 }
 
-# Make .venv hold this project and its packages. $1: run (to use it) or dev (to test it too).
+# Make .venv hold this project and its packages. $1: run (to use it), dev (to test it too), or
+# another group of packages of pyproject.toml.
 set_up_venv() {
     local wanted=$1 have stamp=.venv/.set-up
     find_python
@@ -28,7 +29,8 @@ print(sys.version.split()[0], pathlib.Path.cwd(),
       hashlib.sha256(pathlib.Path("pyproject.toml").read_bytes()).hexdigest())')"
     have=$(cat "$stamp" 2>/dev/null || true)
     # What serves for testing serves for running.
-    if [ "$have" = "$wanted" ] || [ "$have" = "dev ${wanted#* }" ]; then return; fi
+    if [ "$have" = "$wanted" ]; then return; fi
+    if [ "$1" = run ] && [ "$have" = "dev ${wanted#* }" ]; then return; fi
     if ! .venv/bin/python -c '' 2>/dev/null; then
         say "making a virtual environment in .venv"
         "$python" -m venv --clear .venv || fail ".venv cannot be made in $PWD"
@@ -36,10 +38,10 @@ print(sys.version.split()[0], pathlib.Path.cwd(),
     say "installing the Python packages of pyproject.toml into .venv"
     # Dependency groups need pip 25.1, which is younger than what comes with Python 3.11.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-    if [ "$1" = dev ]; then
-        .venv/bin/python -m pip install --quiet --editable . --group dev
-    else
+    if [ "$1" = run ]; then
         .venv/bin/python -m pip install --quiet --editable .
+    else
+        .venv/bin/python -m pip install --quiet --editable . --group "$1"
     fi
     printf '%s' "$wanted" >"$stamp"
 }
