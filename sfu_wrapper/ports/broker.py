@@ -128,6 +128,10 @@ class Broker(Protocol):
         """
         ...
 
+    def is_there(self) -> bool:
+        """Whether it can be reached, as far as is known without asking."""
+        ...
+
     async def depth(self, queue: str) -> int:
         """How many messages wait to be delivered (unsettled ones are not counted)."""
         ...

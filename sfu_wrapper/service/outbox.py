@@ -49,7 +49,8 @@ class RelayStatus:
 class Relay:
     """Carries the outbox of one store to one broker.
 
-    queues: declared when the broker is first reached, and whenever it is reached anew.
+    queues: declared when the broker is first reached, whenever it is reached anew, and when one of
+        them turns out to be missing.
     window: messages in flight at once. limit: rows held in memory.
     """
 
@@ -79,6 +80,8 @@ class Relay:
         self._failures: dict[RoomUuid, int] = {}  # in a row, of rooms that are failing
         self._away: set[RoomUuid] = set()  # paused, and not for a reason of their own
         self._error: str | None = None
+        self._opened = False
+        self._declare_at_s = 0.0  # not before
         self._confirmed: list[int] = []
         self._to_read = asyncio.Event()
         self._to_forget = asyncio.Event()
@@ -86,8 +89,10 @@ class Relay:
     @property
     def status(self) -> RelayStatus:
         """For health and metrics."""
-        backlog = self._backlog
-        return RelayStatus(backlog.waiting, backlog.behind, backlog.oldest_ms, self._error)
+        backlog, error = self._backlog, self._error
+        if self._opened and error is None and not self._broker.is_there():
+            error = "the broker cannot be reached"  # though nothing waits to be sent
+        return RelayStatus(backlog.waiting, backlog.behind, backlog.oldest_ms, error)
 
     def offer(self, rows: Sequence[OutboxRow]) -> None:
         """Rows that a commit has just stored, in the order of their room."""
@@ -130,6 +135,7 @@ class Relay:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 self._error = None
+                self._opened = True
                 return
 
     async def _read(self) -> None:
@@ -157,13 +163,24 @@ class Relay:
                 await self._broker.publish(_message(row))
             except RecordingError as error:
                 self._failed(error)
-                self._pause(room, own=error.context.get("unroutable") is True)
+                unroutable = error.context.get("unroutable") is True
+                self._pause(room, own=unroutable)
+                if unroutable:
+                    await self._declare_again()
                 continue
             self._succeeded(room)
             self._confirmed.append(row.seq)
             self._to_forget.set()
             if self._backlog.published(room):
                 self._ready.put_nowait(room)
+
+    async def _declare_again(self) -> None:
+        """A queue is missing: somebody has deleted it since the broker was reached."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._declare_at_s:
+            self._declare_at_s = loop.time() + _LONGEST_PAUSE_S
+            with suppress(Unavailable):  # the next refusal tries again
+                await self._broker.open(self._queues)
 
     async def _forget(self) -> None:
         """Delete confirmed rows, as many at once as have come together."""

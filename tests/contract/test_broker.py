@@ -119,6 +119,13 @@ class CountsWhatIsOut(MemoryBroker):
         return await super().depth(queue) + len(self._queues[queue].unsettled)
 
 
+class AlwaysThere(MemoryBroker):
+    """Says that it can be reached, whatever happens."""
+
+    def is_there(self) -> bool:
+        return True
+
+
 class PublishesWhenClosed(MemoryBroker):
     """Takes messages after its end."""
 
@@ -173,6 +180,7 @@ BROKEN: dict[Callable[[], MemoryBroker], Promise] = {
     ForgetsTheUnsettled: brokers.what_a_lost_consumer_held_comes_back,
     SettlesOverAnyLink: brokers.a_delivery_cannot_be_settled_over_a_lost_link,
     CountsWhatIsOut: brokers.depth_counts_what_waits,
+    AlwaysThere: brokers.it_is_there_while_it_is_open,
     PublishesWhenClosed: brokers.a_closed_connection_publishes_nothing,
     HearsEverything: brokers.a_listener_hears_what_others_publish,
     NeverForgetsForListeners: brokers.a_slow_listener_loses_the_oldest,

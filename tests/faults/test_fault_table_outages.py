@@ -50,6 +50,16 @@ async def test_the_broker_is_away() -> None:
         ]
 
 
+async def test_the_broker_is_away_while_nothing_happens() -> None:
+    broker = MemoryBroker()
+    async with live(broker=broker) as controller:
+        await until(lambda: is_there(controller.http_url, "broker"))
+        broker.away = True
+        await until(lambda: is_away(controller.http_url, "broker"))
+        broker.away = False
+        await until(lambda: is_there(controller.http_url, "broker"))
+
+
 async def test_the_broker_is_away_when_the_controller_starts_and_when_it_stops() -> None:
     store, broker = MemoryStore(), MemoryBroker()
     broker.away = True

@@ -349,6 +349,13 @@ async def _depth_is(broker: Broker, count: int) -> bool:
     return await broker.depth(WORK) == count
 
 
+async def it_is_there_while_it_is_open(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    assert broker.is_there()
+    await broker.close()
+    assert not broker.is_there()
+
+
 async def a_closed_connection_publishes_nothing(bench: BrokerBench) -> None:
     broker = await bench.connect()
     await broker.close()
@@ -468,6 +475,7 @@ PROMISES: tuple[Promise, ...] = (
     a_consumer_stopped_while_it_waits_loses_nothing,
     what_was_confirmed_survives,
     depth_counts_what_waits,
+    it_is_there_while_it_is_open,
     a_closed_connection_publishes_nothing,
     closing_ends_a_consumer_that_waits,
     opening_again_changes_nothing,

@@ -122,6 +122,10 @@ class MemoryBroker:
         """How many messages are with whoever consumes."""
         return len(self._queues[queue].unsettled)
 
+    def is_there(self) -> bool:
+        """See ``Broker``."""
+        return self._open and not self.away
+
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         self._require_open()

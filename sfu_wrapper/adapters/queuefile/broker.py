@@ -117,6 +117,10 @@ class QueueFile:
             self._ears.discard(ear)
             ear.close()
 
+    def is_there(self) -> bool:
+        """See ``Broker``."""
+        return self._link is not None
+
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         return self.read(lambda connection: rows.waiting(connection, queue))

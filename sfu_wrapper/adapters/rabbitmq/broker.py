@@ -111,6 +111,10 @@ class RabbitBroker:
                 self._subscriptions.discard(subscription)
                 await subscription.close()
 
+    def is_there(self) -> bool:
+        """See ``Broker``."""
+        return self._up
+
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         self._require_open()

@@ -135,6 +135,28 @@ async def test_a_message_that_nobody_takes_holds_up_no_other_room() -> None:
     assert ids == [*(f"other:{n}" for n in range(5)), "x:1", "x:2"]
 
 
+async def test_a_queue_that_somebody_deletes_is_made_again() -> None:
+    store, broker = MemoryStore(), MemoryBroker()
+    async with running(Relay(store, broker, QUEUES)) as relay:
+        await flushed(relay)
+        broker._queues.clear()
+        broker._bindings.clear()
+        relay.offer(await commit(store, message(1, mandatory=True)))
+        await flushed(relay)
+
+    assert await broker.depth("processing_queue") == 1
+
+
+async def test_a_broker_that_goes_is_noticed_though_nothing_waits() -> None:
+    broker = MemoryBroker()
+    async with running(Relay(MemoryStore(), broker, QUEUES)) as relay:
+        await until(broker.is_there)
+        await flushed(relay)
+        for away in (False, True, False):
+            broker.away = away
+            assert (relay.status.failing is not None) is away
+
+
 async def test_more_than_fits_in_memory_comes_from_the_store_in_order() -> None:
     store, broker = MemoryStore(), MemoryBroker()
     broker.away = True
