@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -27,7 +28,6 @@ from websockets.asyncio.client import connect
 TOP = Path(__file__).resolve().parents[1]
 PROGRAM = TOP / ".venv" / "bin" / "sfu-wrapper"
 DOMAIN, OWNER, GUEST, ROOM = "example", "alice", "bob", "standup"
-WANTED = ("videoroom", "audiobridge", "websockets")
 START_S = 60.0
 STOP_S = 20.0
 LINK, FAR_END, ADDRESS = "sfuwrap0", "sfuwrap1", "198.18.0.1"  # RFC 2544: of no real network
@@ -259,50 +259,25 @@ def ip(*argv: str) -> str:
 
 
 def start_janus(stack: Stack, interface: str, address: str) -> dict[str, str]:
-    """VideoRoom and AudioBridge over one WebSocket, and nothing else of Janus."""
-    library = next(iter(Path("/usr/lib").glob("*/janus")), None)
-    if library is None:
-        raise Failed("Janus has no plugins in /usr/lib; install it with: apt-get install -y janus")
+    """Janus with the files of config/janus."""
     folder, port = stack.folder / "janus", free_port()
     api_secret, admin_key = secrets.token_hex(16), secrets.token_hex(16)
     first = 20_000 + 400 * random.randrange(40)  # noqa: S311  # no secret
-    unwanted = {
-        kind: ",".join(
-            path.name
-            for path in sorted((library / kind).glob("libjanus_*.so"))
-            if not any(
-                f"_{name}." in path.name for name in ("videoroom", "audiobridge", "websockets")
-            )
-        )
-        for kind in ("plugins", "transports")
-    }
-    plugin = f'general: {{ admin_key = "{admin_key}"  string_ids = true }}\n'
-    files = {
-        "janus.jcfg": f"""general: {{
-    configs_folder = "{folder}"
-    plugins_folder = "{library}/plugins"
-    transports_folder = "{library}/transports"
-    events_folder = "{library}/events"
-    interface = "{address}"
-    admin_secret = "{secrets.token_hex(16)}"
-    api_secret = "{api_secret}"
-}}
-nat: {{ ice_enforce_list = "{interface}"  ice_lite = true  ignore_mdns = true }}
-media: {{ ipv6 = false  rtp_port_range = "{first}-{first + 399}" }}
-plugins: {{ disable = "{unwanted["plugins"]}" }}
-transports: {{ disable = "{unwanted["transports"]}" }}
-events: {{ broadcast = false }}
-loggers: {{ disable = "libjanus_jsonlog.so" }}
-""",
-        "janus.transport.websockets.jcfg": (
-            f'general: {{ ws = true  ws_port = {port}  ws_ip = "127.0.0.1"  wss = false }}\n'
-            "admin: { admin_ws = false  admin_wss = false }\n"
-        ),
-        "janus.plugin.videoroom.jcfg": plugin,
-        "janus.plugin.audiobridge.jcfg": plugin,
-    }
-    for name, text in files.items():
-        write(folder / name, text)
+    changes = (
+        (r'"/etc/janus"', f'"{folder}"'),
+        (r".*protected_folders.*", ""),  # a clone may stand anywhere
+        (r"change-me-api-secret", api_secret),
+        (r"change-me-admin-key", admin_key),
+        (r"ws_port = \d+", f"ws_port = {port}"),
+        (r'rtp_port_range = ".*"', f'rtp_port_range = "{first}-{first + 399}"'),
+        (r"# ice_enforce_list = .*", f'ice_enforce_list = "{interface}"\n\tice_lite = true'),
+        (r"session_timeout = 60", f'session_timeout = 60\n\tinterface = "{address}"'),
+    )
+    for example in (TOP / "config" / "janus").glob("*.jcfg"):
+        text = example.read_text("utf-8")
+        for before, after in changes:
+            text = re.sub(before, after, text)
+        write(folder / example.name, text)
     argv = ["janus", "-F", folder, "-C", folder / "janus.jcfg", "-o"]
     stack.wait_for(stack.start("janus", argv, dict(os.environ)), port)
     return {

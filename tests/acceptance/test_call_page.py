@@ -228,6 +228,17 @@ async def test_a_controller_that_is_restarted_is_come_back_to(chromium: Browser)
         assert [each["user"] for each in joined["participants"]] == ["alice", "bob"]
 
 
+async def test_one_can_leave_without_a_connection(chromium: Browser) -> None:
+    async with live(BY_HAND) as here:
+        await meeting(here)
+        alice = await opened(chromium, here.http_url, "alice")
+        await alice.join()
+    await alice.says("notice", "The connection was lost")
+    await alice.click("leave")
+
+    await alice.shows("over")
+
+
 async def test_on_a_phone_everything_is_within_reach(chromium: Browser, here: Live) -> None:
     alice = await opened(chromium, here.http_url, "alice")
     await alice.look(360, 640)

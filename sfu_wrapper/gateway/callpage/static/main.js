@@ -8,6 +8,7 @@ import * as words from "./words.js";
 
 const KEPT = "sfu-wrapper.token";
 const INTERRUPTED = "Pictures and sound were interrupted; connecting again …";
+const FAREWELL_MS = 2000; // then whoever leaves is gone all the same, and after the grace for the others
 const STAGES = ["token", "lobby", "absent", "call", "over"];
 const $ = (id) => document.getElementById(id);
 const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
@@ -364,7 +365,8 @@ function label(id, text, href, name = text) {
 }
 
 async function leave() {
-  await socket.ask("leaveRoom", { room }).catch(() => {});
+  const asked = socket.ask("leaveRoom", { room }).catch(() => {});
+  if (connected) await Promise.race([asked, new Promise((done) => setTimeout(done, FAREWELL_MS))]);
   over("You have left the call.");
 }
 
