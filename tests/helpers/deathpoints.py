@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -24,6 +25,7 @@ from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.formats import wav
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.wire.times import iso
+from tests.helpers.owners import Owner
 from tests.helpers.processes import environment
 from tests.helpers.samples import ALICE, SAMPLES, received, recorded
 
@@ -62,11 +64,17 @@ class Point:
 
 
 class Installation:
-    """A worker with one second of media to process, as often as wanted, always in one place."""
+    """A worker with one second of media to process, as often as wanted, always in one place.
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    owner: whoever can read what is delivered, where it is encrypted.
+    """
+
+    def __init__(self, folder: Path, owner: Owner | None = None, **settings: str) -> None:
         self.folder = folder
+        self._owner = owner
         self.out = folder / "out"
+        ours = (self.out, folder / "raw" / ".sfu-wrapper", folder / "state" / "queue.db")
+        self._watched = tuple(map(str, ours))
         self._env = environment(folder, WORKER__CONCURRENCY="1", **settings)
         for name in [name for name in self._env if name.startswith("COVERAGE")]:
             del self._env[name]  # whoever is killed leaves torn data behind
@@ -138,10 +146,19 @@ class Installation:
         """What stands in the destination under a final name, by what it shows and sounds like."""
         files = (path for path in self.out.rglob("*") if path.is_file())
         return {
-            str(path.relative_to(self.out)): decoded(path)
+            str(path.relative_to(self.out)): self._decoded(path)
             for path in files
             if ".sfu-wrapper" not in path.parts
         }
+
+    def _decoded(self, path: Path) -> str:
+        if self._owner is None:
+            return decoded(path)
+        assert path.suffix == ".gpg"
+        with TemporaryDirectory() as folder:
+            plain = Path(folder) / path.stem
+            self._owner.gpg("--output", str(plain), "--decrypt", str(path))
+            return decoded(plain)
 
     def _run(self, *tracer: str) -> "subprocess.CompletedProcess[str]":
         command = [*tracer, sys.executable, "-m", "tests.helpers.steady", "worker", "--once"]
@@ -157,7 +174,7 @@ class Installation:
             call, arguments, _ = found.groups()
             for folder, name, descriptor in _PATH.findall(arguments):
                 path = descriptor or (name if name.startswith("/") else folder)
-                ours = path.startswith((str(self.out), str(self.folder / "state" / "queue.db")))
+                ours = path.startswith(self._watched)
                 if ours and ".consumers" not in path:
                     counted[call, path] += 1
                     yield Point(call, path, counted[call, path])

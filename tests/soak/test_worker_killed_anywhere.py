@@ -7,19 +7,35 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.deathpoints import Installation
+from tests.helpers.owners import Owner, owner
+
+__all__ = ["owner"]
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 
-@pytest.mark.parametrize("output", ["merged", "split"])
+MAIL = "recordings@example.org"
+
+
+@pytest.mark.parametrize("output", ["merged", "split", "encrypted"])
 async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     record_property: Callable[[str, object], None],
+    owner: Owner,
     output: str,
 ) -> None:
-    split = str(output == "split").lower()
-    there = Installation(tmp_path / "here", SPLIT_RECORDING_OUTPUT=split)
+    there = Installation(tmp_path / "here", SPLIT_RECORDING_OUTPUT=str(output == "split").lower())
+    if output == "encrypted":
+        owner.make(MAIL)
+        key = str(owner.public(tmp_path / "key.asc"))
+        there = Installation(
+            tmp_path / "here",
+            owner,
+            SHOULD_ENCRYPT="true",
+            ENCRYPTION_KEY=key,
+            ENCRYPTION_MAIL=MAIL,
+        )
     await there.reset()
     points = there.points()
     whole = there.delivered()
