@@ -24,7 +24,9 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 
-SPARE_DELIVERIES = 5  # a delivery is also spent when a worker or the link to it dies
+# A delivery is also spent when a worker or the link to it dies, or when it was held by one that was
+# told to stop: restarts in a row must not use up what nobody has tried.
+SPARE_DELIVERIES = 20
 
 
 def rules(settings: Settings) -> Rules:
