@@ -1,5 +1,6 @@
 """What listening promises on a real RabbitMQ: over reconnects, and with nothing left behind."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -49,3 +50,16 @@ async def test_a_listener_has_a_bounded_queue_that_goes_with_it(
     assert queue.split("\t")[1:3] == ["true", "true"]
     assert '{"x-max-length",7}' in queue
     assert after == before
+
+
+async def test_a_broker_that_hangs_does_not_hold_up_whoever_stops_listening(
+    bench: BrokerBench, rabbitmq: RabbitServer
+) -> None:
+    broker = await bench.connect()
+    async with bench.listening(broker, "progress"):
+        rabbitmq.pause()
+        began_s = time.monotonic()
+    took_s = time.monotonic() - began_s
+    rabbitmq.resume()
+
+    assert took_s < 8  # a heartbeat would have noticed after 10 s at the earliest

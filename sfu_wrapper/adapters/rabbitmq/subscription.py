@@ -16,6 +16,8 @@ from sfu_wrapper.adapters.rabbitmq.link import Link
 from sfu_wrapper.model.errors import Unavailable
 
 _SUBSCRIBE_S: Final = 10.0
+_CLOSE_S: Final = 2.0
+_SETTLE_S: Final = 5.0
 _LISTENER: Final = "sfu_wrapper.notices"  # a name of ours, for whoever permits names by pattern
 _LISTEN_PREFETCH: Final = 100
 
@@ -50,17 +52,21 @@ class Subscription:
         return RabbitDelivery(self, message)
 
     async def close(self) -> None:
-        """Take no more; the channel stays while anything handed out can still be settled."""
+        """Take no more; the channel stays while anything handed out can still be settled.
+
+        A broker that does not answer is not waited for: it learns of it when the link is lost.
+        """
+        tag, self._tag = self._tag, None
         with suppress(*FOREIGN, Unavailable), translated("ending a consumer"):
-            if self._tag is not None and not self._lost:
-                await self._queue.cancel(self._tag)
-            self._tag = None
-            while not self._inbox.empty():
-                message = self._inbox.get_nowait()
-                if message is not None and not self._lost:
-                    await message.nack(requeue=True)
-            if not self._handed_out:
-                await self._channel.close()
+            async with asyncio.timeout(_CLOSE_S):
+                if tag is not None and not self._lost:
+                    await self._queue.cancel(tag)
+                while not self._inbox.empty():
+                    message = self._inbox.get_nowait()
+                    if message is not None and not self._lost:
+                        await message.nack(requeue=True)
+                if not self._handed_out:
+                    await self._channel.close()
 
     async def settle(self, message: AbstractIncomingMessage, *, done: bool) -> None:
         """Acknowledge, or hand back. Raises Unavailable when the link was lost."""
@@ -68,9 +74,10 @@ class Subscription:
             if self._lost:
                 raise Unavailable("the link that this delivery came over was lost")
             self._handed_out -= 1
-            await (message.ack() if done else message.nack(requeue=True))
-            if self._tag is None and not self._handed_out:
-                await self._channel.close()
+            async with asyncio.timeout(_SETTLE_S):
+                await (message.ack() if done else message.nack(requeue=True))
+        if self._tag is None and not self._handed_out:
+            await self.close()
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
         self._inbox.put_nowait(message)
