@@ -197,6 +197,7 @@ function startMedia() {
     state: (state, error) => {
       if (state === "closed" && inCall) notice(`Pictures and sound have stopped: ${error.message}.`);
       else if (state === "lost" && connected) notice(INTERRUPTED);
+      else if (state === "silent") notice("The sound of this call is not on this page: it is mixed elsewhere.");
       else if (state === "open" && $("notice").textContent === INTERRUPTED) notice();
     },
   });

@@ -8,7 +8,7 @@ const keyOf = (stream, user) => (user ? `${stream} ${user}` : stream);
 
 export class Media {
   // changed: what is here now was gained or lost; got: (user, stream, track or null); heard: the
-  // sound of everybody; state: "open", "lost" or "closed" (with an error).
+  // sound of everybody; state: "open", "lost", "closed" (with an error), or "silent": there is no sound to be had.
   constructor(url, token, room, { got, heard, state }) {
     this.got = got;
     this.heard = heard;
@@ -139,6 +139,7 @@ export class Media {
     } catch (error) {
       const gone = ["CLOSED", "NOT_IN_ROOM", "NOT_FOUND"].includes(error.code);
       if (this.lines.get(line.key) !== line) return;
+      if (line.key === "audio" && error.code === "NOT_FOUND") this.told("silent");
       if (gone) this.drop(line.key);
       else this.restart(line.key);
     }
