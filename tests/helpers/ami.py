@@ -17,7 +17,7 @@ from sfu_wrapper.adapters.asterisk.ami import AmiSettings
 
 USER, SECRET = "sfu-wrapper", "s3cret"
 TICK_S = 0.05
-TICK_BYTES = 800  # 16,000 a second
+RATE = 8000
 _EPOCH = 1_795_484_530
 
 Block = dict[str, str]
@@ -79,7 +79,7 @@ class FakeAsterisk:
     _conferences: dict[str, dict[str, Leg]] = field(default_factory=dict)
     _recording: dict[str, Path] = field(default_factory=dict)
     _growth: asyncio.Task[None] | None = None
-    _frozen: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: asyncio.Event = field(default_factory=asyncio.Event)
     _ids: "count[int]" = field(default_factory=lambda: count(1))
 
     @property
@@ -94,7 +94,7 @@ class FakeAsterisk:
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
-        self._frozen.set()
+        self._running.set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._growth = asyncio.create_task(self._grow())
@@ -155,13 +155,18 @@ class FakeAsterisk:
         """A recording begins, for whatever reason."""
         self._begin(conference, file)
 
+    def stall(self) -> None:
+        """It answers, and writes nothing any more."""
+        if self._growth is not None:
+            self._growth.cancel()
+
     def freeze(self) -> None:
         """SIGSTOP: nothing is written and nothing is answered, but the port is there."""
-        self._frozen.clear()
+        self._running.clear()
 
     def thaw(self) -> None:
         """SIGCONT."""
-        self._frozen.set()
+        self._running.set()
 
     def begin_in_silence(self, conference: str, file: Path) -> None:
         """A recording begins, and nobody hears of it."""
@@ -179,7 +184,7 @@ class FakeAsterisk:
         try:
             while True:
                 block = (await reader.readuntil(b"\r\n\r\n")).decode()
-                await self._frozen.wait()
+                await self._running.wait()
                 action = dict(line.split(": ", 1) for line in block.strip().split("\r\n"))
                 self.asked.append(action)
                 if action["Action"] not in self.silent:
@@ -292,12 +297,16 @@ class FakeAsterisk:
         asyncio.get_running_loop().call_later(0.004, _finish, file)
 
     async def _grow(self) -> None:
+        loop = asyncio.get_running_loop()
+        written_s = loop.time()
         while True:
             await asyncio.sleep(TICK_S)
-            await self._frozen.wait()
-            for file in self._recording.values():
-                with file.open("ab") as out:
-                    out.write(bytes(TICK_BYTES))
+            samples = round((loop.time() - written_s) * RATE)  # on a busy machine ticks are late
+            written_s = loop.time()
+            if self._running.is_set():
+                for file in self._recording.values():
+                    with file.open("ab") as out:
+                        out.write(bytes(2 * samples))
 
     def _say(self, event: str, conference: str, fields: Block | None = None) -> None:
         head = {"Event": event, "Privilege": "call,all", "Timestamp": f"{time.time():.6f}"}

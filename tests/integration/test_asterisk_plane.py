@@ -4,6 +4,7 @@ Against a server of our own that speaks the exact texts of a real one (``tests.h
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sfu_wrapper.adapters.asterisk import folder, take
 from sfu_wrapper.adapters.asterisk.conference import (
     AWAY,
     BUSY,
+    CUT,
     NOT_WRITTEN,
     STOPPED_ELSEWHERE,
     STRANGER,
@@ -187,6 +189,20 @@ async def test_a_recording_that_somebody_else_stops_is_lost(here: World) -> None
     assert lost.message == STOPPED_ELSEWHERE
     assert lost.files[0].stopped_ms == lost.stopped_ms
     assert [file.stopped_ms is None for file in again.files] == [False, True]
+
+
+async def test_a_recording_with_a_hole_is_told_as_one(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.stall()
+    await asyncio.sleep(1.2)
+    here.bench.tell(StopCapture(AUDIO))
+    lost = await here.bench.until(CaptureLost)
+    here.bench.tell(StopCapture(AUDIO))
+    stopped = await here.bench.until(CaptureStopped)
+
+    assert lost.message == CUT
+    assert lost.files == stopped.files
 
 
 async def test_a_conference_that_is_recorded_already_is_left_alone(here: World) -> None:
@@ -603,4 +619,4 @@ def _growing(server: FakeAsterisk, folder: Path) -> RawFile:
     """What a controller that died had begun."""
     name = "recording-bridge-1-1.wav"
     server.begin_in_silence(BRIDGE, folder / name)
-    return RawFile(name, Stream.AUDIO, started_ms=1_795_484_530_000, mixer="asterisk")
+    return RawFile(name, Stream.AUDIO, started_ms=round(time.time() * 1000), mixer="asterisk")

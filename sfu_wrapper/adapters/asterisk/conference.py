@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from sfu_wrapper.adapters.asterisk.ami import Ami
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
@@ -32,10 +32,13 @@ from sfu_wrapper.model.media import RawFile, Stream
 
 log = logging.getLogger(__name__)
 
+CUT_MS: Final = 1_000  # a whole file differs by 20 ms
+
 AWAY = "Asterisk cannot be reached"
 STRANGER = "the conference is recorded already, and not by this controller"
 STOPPED_ELSEWHERE = "somebody else stopped the recording at Asterisk"
 BUSY = "the recording before it has not ended yet"
+CUT = "Asterisk wrote less than it recorded: it hung"
 NOT_WRITTEN = "Asterisk does not write it any more"
 
 
@@ -226,7 +229,11 @@ class Conference:
         if take is not None:
             self._seal(take)
         self._capture, self._confirmed, self._stopping = None, None, False
-        await self._say_stopped(capture)
+        if take is not None and self._is_cut(capture, take.name):
+            files = self._files_of(capture)
+            await self._desk.say(CaptureLost(capture, _last_ms(files), files, CUT))
+        else:
+            await self._say_stopped(capture)
 
     async def _stop_unknown(self, capture: CaptureRef) -> None:
         """One that has ended, or that an earlier controller began."""
@@ -244,8 +251,7 @@ class Conference:
             await self._say_started(self._confirmed)
             return
         files = self._files_of(capture)
-        stopped_ms = max((file.stopped_ms or 0 for file in files), default=0)
-        await self._desk.say(CaptureLost(capture, stopped_ms, files, NOT_WRITTEN))
+        await self._desk.say(CaptureLost(capture, _last_ms(files), files, NOT_WRITTEN))
 
     async def _take_up(self, capture: CaptureRef, known: tuple[RawFile, ...]) -> bool:
         """Find what an earlier controller left of a capture. True: it is written, and goes on."""
@@ -298,8 +304,7 @@ class Conference:
             await self._desk.say(CaptureFailed(capture, message))
             return
         files = self._files_of(capture)
-        stopped_ms = max((file.stopped_ms or 0 for file in files), default=0)
-        await self._desk.say(CaptureLost(capture, stopped_ms, files, message))
+        await self._desk.say(CaptureLost(capture, _last_ms(files), files, message))
 
     def _new_take(self, capture: CaptureRef) -> Take | None:
         taken = {name for files in self._files.values() for name in files}
@@ -329,6 +334,13 @@ class Conference:
         ended_ms = take.ceased_ms or self._end_of(take)
         files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
 
+    def _is_cut(self, capture: CaptureRef, name: str) -> bool:
+        """Whether the file holds much less sound than its times say."""
+        file, folder = self._files.get(capture, {}).get(name), self._desk.folder
+        if file is None or file.stopped_ms is None or not folder.holds(name):
+            return False
+        return file.stopped_ms - file.started_ms - folder.sound_ms(name) > CUT_MS
+
     def _end_of(self, take: Take) -> int:
         return self._desk.folder.ended_ms(take.name, take.recorded_ms or self._desk.now_ms())
 
@@ -348,6 +360,11 @@ class Conference:
 
     async def _say_stopped(self, capture: CaptureRef) -> None:
         files = self._files_of(capture)
-        last_ms = max((file.stopped_ms or 0 for file in files), default=0)
-        stopped_ms = self._stopped_ms.setdefault(capture, last_ms or self._desk.now_ms())
+        ended_ms = _last_ms(files) or self._desk.now_ms()
+        stopped_ms = self._stopped_ms.setdefault(capture, ended_ms)
         await self._desk.say(CaptureStopped(capture, stopped_ms, files))
+
+
+def _last_ms(files: tuple[RawFile, ...]) -> int:
+    """When the last of them ended; 0 where none has."""
+    return max((file.stopped_ms or 0 for file in files), default=0)
