@@ -115,7 +115,8 @@ class _Viewer:
         """One picture of the file, which stands for [at, at + 40)."""
         verdict.pictures += 1
         middle_ms = at_ms + FRAME_MS / 2
-        casts = [self._cast(middle_ms + by) for by in (0, -FRAME_MS, FRAME_MS)]
+        near = sorted(range(-FRAME_MS, FRAME_MS + 1, 5), key=abs)
+        casts = [self._cast(middle_ms + by) for by in near]
         found = [self._compare(at_ms, cast, planes) for cast in dict.fromkeys(casts)]
         said, read = min(found, key=lambda one: len(one[0]))
         verdict.complaints += said

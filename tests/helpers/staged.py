@@ -9,6 +9,7 @@ import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 
 import av
@@ -35,6 +36,9 @@ BEEPS_HZ = tuple(range(600, 3000, 200))
 """The pitch of second n is that at n modulo their number."""
 
 _HZ = 90_000
+# Without a key frame; H.264 decoders show nothing that refers to what is missing.
+_PATIENCE_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf}
+_H264_SETS = (6, 7, 8)  # enhancement information, sequence and picture parameters
 _MTU = 1_100
 _ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264"}
 _OPTIONS = {
@@ -199,13 +203,13 @@ def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
         mjr.Kind.VIDEO, role.codec, created_us=_us(role.start_s), started_us=_us(role.start_s)
     )
     first = (65_500, 2**32 - _HZ) if role.wraps else (1_000, 5_000)
-    shown, sequence, lost, whole = [], 0, 0, False
+    seen, sequence, lost = _Seen(_PATIENCE_S[role.codec]), 0, 0
     with (folder / name).open("wb") as raw:
         raw.write(mjr.encode_header(header))
-        for at_s, clock_ms, data, key in _encoded(role, seat):
+        for at_s, clock_ms, data, key, fresh in _encoded(role, seat):
             payloads = _CUT[role.codec](data, sequence, key)
             stamp = first[1] + round(at_s * (1 + role.clock_ppm / 1e6) * _HZ)
-            here = 0
+            whole, begun = True, False
             for index, payload in enumerate(payloads):
                 packet = rtp.Packet(
                     payload,
@@ -216,21 +220,50 @@ def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
                     marker=index == len(payloads) - 1,
                 )
                 sequence += 1
-                if sequence > len(payloads) and chance.random() < role.loss:
+                if not fresh and chance.random() < role.loss:
                     lost += 1
+                    whole = whole and not begun and _said_before(role.codec, payload)
                     continue
-                here += 1
+                begun = True
                 late_s = chance.random() * role.jitter_s if at_s else 0.0
                 raw.write(mjr.encode_frame(int((at_s + late_s) * 1000), rtp.encode(packet)))
-            # What follows a loss refers to what is missing, up to the next key frame.
-            whole = here == len(payloads) and (key or whole)
-            if whole:
-                shown.append(clock_ms)
-    return Track(role, file, seat, tuple(shown), sequence, lost)
+            seen.note(at_s, clock_ms, key=key, whole=whole)
+    return Track(role, file, seat, tuple(seen.shown_ms), sequence, lost)
 
 
-def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool]]:
-    """(seconds after the track's start, clock, data, whether a key frame) of each picture."""
+class _Seen:
+    """Which pictures are to be seen, by the rules of processing.md."""
+
+    def __init__(self, patience_s: float) -> None:
+        self.shown_ms: list[int] = []
+        self._patience_s = patience_s
+        self._pending_ms: list[int] = []
+        self._broken_s: float | None = None
+
+    def note(self, at_s: float, clock_ms: int, *, key: bool, whole: bool) -> None:
+        """What follows a loss refers to what is missing, up to a key frame, or for a while."""
+        if not whole:
+            self._broken_s = at_s if self._broken_s is None else self._broken_s
+            return
+        self._pending_ms = [] if key else self._pending_ms
+        self._pending_ms.append(clock_ms)
+        if key or self._broken_s is None or at_s - self._broken_s > self._patience_s:
+            self.shown_ms += self._pending_ms
+            self._pending_ms, self._broken_s = [], None
+
+
+def _said_before(codec: str, payload: bytes) -> bool:
+    """Whether it only repeats what describes all pictures, which a reader remembers.
+
+    Only before a picture's first packet can a reader know that nothing else is missing.
+    """
+    return codec == "h264" and payload[0] & 0x1F in _H264_SETS
+
+
+def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool, bool]]:
+    """Each picture: seconds after the track's start, its clock, data, whether a key frame, and
+    whether the first of its size.
+    """
     who = Reading(role.user, TOKEN, role.stream is Stream.SCREEN, START_MS)
     widths, picture = list(role.widths), None
     encoder: av.VideoCodecContext | None = None
@@ -243,9 +276,10 @@ def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool]]:
         clock_ms = _ms(role.start_s + at_s)
         frame = av.VideoFrame.from_ndarray(picture.frame(clock_ms), format="yuv420p")
         frame.pts = number
+        fresh = encoder is None
         encoder = encoder or _encoder(role, frame.width, frame.height)
         (packet,) = encoder.encode(frame)
-        yield at_s, clock_ms, bytes(packet), packet.is_keyframe
+        yield at_s, clock_ms, bytes(packet), packet.is_keyframe, fresh
 
 
 def _encoder(role: Role, width: int, height: int) -> av.VideoCodecContext:

@@ -83,7 +83,7 @@ async def test_an_hour_of_clocks_that_drift_is_in_time_to_its_end(
 ) -> None:
     roles = [
         Role("alice", 0, HOUR_S, fps=5, clock_ppm=200, jitter_s=0.03, wraps=True),
-        Role("bob", 600, 3000, fps=5, clock_ppm=-150, loss=0.002, key_every_s=2, wraps=True),
+        Role("bob", 600, 3000, fps=5, clock_ppm=-150, loss=0.002, key_every_s=1, wraps=True),
         Role("bob", 3100.04, 3500, fps=5, codec="vp9", widths=((0, 320), (200, 640))),
         Role("carol", 1800, 2400, fps=5, codec="h264", stream=Stream.SCREEN),
     ]
@@ -114,7 +114,8 @@ async def test_nine_people_take_no_more_memory_after_eight_minutes_than_after_tw
     tmp_path: Path, record_property: Record
 ) -> None:
     seconds = 9 * 60.0
-    roles = [Role(f"user{n}", 0, seconds, fps=5, widths=((0, 640),)) for n in range(9)]
+    widths = (640, 640, *[320] * 7)
+    roles = [Role(f"user{n}", 0, seconds, fps=5, widths=((0, w),)) for n, w in enumerate(widths)]
     call = stage(tmp_path, seconds, roles, MixRole(0.0, seconds))
     memory = Memory(seconds)
 

@@ -46,17 +46,18 @@ def appearances(chance: random.Random, user: str, seconds: float) -> list[Role]:
 def track(
     chance: random.Random, user: str, start_s: float, stop_s: float, stream: Stream = Stream.CAMERA
 ) -> Role:
-    """Of any codec, size and pace, on any network."""
-    widths = [(0.0, chance.choice((320, 480, 640)))]
-    if chance.random() < 0.3:
+    """Of any codec, size and pace, on any network; on a bad one small and with many key frames."""
+    loss = chance.choice((0.0, 0.0, 0.02))
+    widths = [(0.0, 320 if loss else chance.choice((320, 480, 640)))]
+    if chance.random() < 0.3 and not loss:
         widths.append((round((stop_s - start_s) / 2, 2), chance.choice((320, 640))))
     return Role(
         user, start_s, stop_s, stream,
         codec=chance.choice(("vp8", "vp8", "vp9", "h264")),
         fps=chance.choice((5, 10, 15, 25, 30)),
-        key_every_s=1.0,
+        key_every_s=0.5,
         widths=tuple(widths),
-        loss=chance.choice((0.0, 0.0, 0.02)),
+        loss=loss,
         jitter_s=chance.choice((0.0, 0.02)),
         clock_ppm=chance.choice((0.0, 150.0, -150.0)),
         wraps=chance.random() < 0.5,
