@@ -1,21 +1,18 @@
 """Two people with a browser see and hear each other through a real Janus that neither speaks to."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
-from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
-from tests.helpers.callpage import CallPage, opened
+from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser
-from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
-from tests.helpers.live import Live, live
+from tests.helpers.janus import JanusServer, running_janus
+from tests.helpers.live import live
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-ROOM, BRIDGE = "room-of-the-call", "bridge-of-the-call"
 SCREEN = "--auto-select-desktop-capture-source=Entire screen"
 
 # How loud the loudest moment of the next seconds is: the devices of the browser beep once a second.
@@ -41,23 +38,6 @@ def janus(tmp_path: Path) -> Iterator[JanusServer]:
         yield server
 
 
-@asynccontextmanager
-async def rooms(janus: JanusServer) -> AsyncIterator[None]:
-    """The rooms of the call, as the media plane makes them."""
-    async with open_session(janus.address) as session:
-        room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY}
-        video = {"room": ROOM, "publishers": 9, "videocodec": "vp8,h264", "lock_record": True}
-        await (await session.attach(VIDEO_ROOM)).ask(room | video)
-        sound = {"room": BRIDGE, "sampling_rate": 16_000}
-        await (await session.attach(AUDIO_BRIDGE)).ask(room | sound)
-        yield
-
-
-async def meeting(here: Live) -> None:
-    room = {"id": "standup", "uuid": ROOM, "confbridgeId": BRIDGE, "kind": "meeting"}
-    await (await here.service()).ok("createRoom", room | {"owner": "alice", "domain": "example"})
-
-
 def video(user: str, stream: str = "camera") -> str:
     """The element that shows somebody."""
     return f"document.querySelector('video[data-user={user}][data-stream={stream}]')"
@@ -76,8 +56,8 @@ async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServ
         live("recordRecordingAtStart=false", browsers=JanusBrowsers(janus.address)) as here,
         browser(SCREEN) as chromium,
     ):
-        await meeting(here)
-        async with rooms(janus):
+        await meeting_at_janus(here)
+        async with rooms_at_janus(janus):
             alice = await opened(chromium, here.http_url, "alice")
             bob = await opened(chromium, here.http_url, "bob")
             for each in (alice, bob):
@@ -100,7 +80,7 @@ async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServ
             janus.kill()
             await alice.says("notice", "Pictures and sound were interrupted")
             janus.start()
-        async with rooms(janus):
+        async with rooms_at_janus(janus):
             await sees(bob, "alice")
             await sees(alice, "bob")
 

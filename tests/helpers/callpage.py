@@ -1,11 +1,17 @@
 """The call page in a browser, as a person uses it: what is shown, what is pressed."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from tests.helpers.chromium import Browser, Page
-from tests.helpers.live import token
+from tests.helpers.janus import ADMIN_KEY, JanusServer
+from tests.helpers.live import Live, token
+
+JANUS_ROOM, JANUS_BRIDGE = "room-of-the-call", "bridge-of-the-call"
 
 _CODES = {"Tab": 9, "Enter": 13, " ": 32}
 _TABS = 20  # more than there is to be focused
@@ -117,3 +123,22 @@ async def opened(
     await page.go(f"{url}{fragment}")
     await page.until("document.querySelector('#room')?.textContent")
     return CallPage(page, url)
+
+
+@asynccontextmanager
+async def rooms_at_janus(janus: JanusServer) -> AsyncIterator[None]:
+    """The rooms of one call, as the media plane makes them."""
+    async with open_session(janus.address) as session:
+        room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY}
+        video = {"room": JANUS_ROOM, "publishers": 50, "videocodec": "vp8,h264"}
+        await (await session.attach(VIDEO_ROOM)).ask(room | video | {"lock_record": True})
+        sound = {"room": JANUS_BRIDGE, "sampling_rate": 16_000}
+        await (await session.attach(AUDIO_BRIDGE)).ask(room | sound)
+        yield
+
+
+async def meeting_at_janus(here: Live) -> None:
+    """The meeting that has these rooms."""
+    names = {"id": "standup", "uuid": JANUS_ROOM, "confbridgeId": JANUS_BRIDGE}
+    whose = {"kind": "meeting", "owner": "alice", "domain": "example"}
+    await (await here.service()).ok("createRoom", names | whose)

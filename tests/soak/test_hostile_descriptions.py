@@ -15,17 +15,22 @@ import pytest
 
 from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
-from sfu_wrapper.model.browsermedia import Ask, Mix, Publish
+from sfu_wrapper.formats.sdp import plain_description
+from sfu_wrapper.model.browsermedia import Accept, Ask, FeedPublished, Mix, Publish, Subscribe
 from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.wire.mediasignaling import AuthenticateMedia, Enter, parse_media_request
 from sfu_wrapper.wire.signaling import Unanswerable
 from tests.helpers.browserlines import ALICE, Bench
+from tests.helpers.callpage import JANUS_ROOM, meeting_at_janus, opened, rooms_at_janus
+from tests.helpers.chromium import browser
 from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
+from tests.helpers.live import live
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 SECONDS = 60.0
+SAMPLES = Path(__file__).parents[1] / "samples"
 ROOM, MALLORY = "room-1", UserId("mallory")
 FINGERPRINT = ":".join(["AB"] * 32)
 OFFER = """v=0
@@ -143,3 +148,44 @@ async def test_janus_survives_whatever_browsers_describe(
     record_property("outcomes", dict(seen))
     assert not [*janus.folder.rglob("*.mjr"), *janus.folder.rglob("*.wav")]
     assert set(seen) <= {"answered", "refused", "MEDIA_FAILED", "NOT_FOUND"}
+
+
+async def test_janus_survives_whatever_answers_it_gets(
+    janus: JanusServer, record_property: Callable[[str, object], None]
+) -> None:
+    chance = random.Random(7)  # noqa: S311  # no secret
+    answer = (SAMPLES / "sdp" / "chromium-video-answer.sdp").read_bytes().decode()
+    camera = Track(ALICE, Stream.CAMERA)
+    seen: Counter[str] = Counter()
+    media = JanusBrowsers(janus.address)
+    running = asyncio.create_task(media.run())
+    bench = Bench(media, janus.kill, janus.start)
+    async with (
+        live(browsers=JanusBrowsers(janus.address)) as here,
+        browser() as chromium,
+        rooms_at_janus(janus),
+    ):
+        await meeting_at_janus(here)
+        alice = await opened(chromium, here.http_url, "alice")
+        await alice.page.until("document.querySelector('#preview').videoWidth > 0")
+        await alice.join()
+        until_s = time.monotonic() + SECONDS / 2
+        while time.monotonic() < until_s:
+            mallory = await bench.line(MALLORY, JANUS_ROOM)
+            await mallory.told(FeedPublished(camera))
+            for _ in range(3):
+                assert str(await mallory.ask(Subscribe(camera))).startswith("v=0")
+                try:
+                    hostile = plain_description(damaged(answer, chance), "video")
+                except ValueError:
+                    seen["refused"] += 1
+                    continue
+                outcome = await mallory.ask(Accept(camera, hostile))
+                seen["answered" if outcome is None else "MEDIA_FAILED"] += 1
+            mallory.line.close()
+        bob = await opened(chromium, here.http_url, "bob")
+        await bob.join()
+        await bob.page.until("document.querySelector('video[data-user=alice]')?.videoWidth > 0")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    record_property("outcomes", dict(seen))
