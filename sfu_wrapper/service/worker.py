@@ -280,9 +280,10 @@ class Worker:
             return await self._processing.process(info, attempts=attempt, progress=progress)
         except Exception as error:
             failure = as_failure(error)
+            what = {"uuid": info.uuid, "attempt": attempt, "stage": failure.stage}
             log.warning(
                 "job.attemptFailed",
-                extra={"uuid": info.uuid, "attempt": attempt, "code": failure.code},
+                extra=what | {"code": failure.code, "why": failure.detail},
                 exc_info=not isinstance(error, RecordingError),
             )
             if failure.code == NO_SPACE and not self._is_crammed:
