@@ -85,7 +85,7 @@ async def test_every_file_that_it_names_is_there_and_no_other() -> None:
 
     assert seen["style.css"] == "text/css; charset=utf-8"
     assert seen["main.js"] == "text/javascript; charset=utf-8"
-    assert len(seen) == 7
+    assert len(seen) == 9
     assert set(refused) <= {400, 404}
 
 

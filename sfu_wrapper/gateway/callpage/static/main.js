@@ -1,7 +1,9 @@
 // The call page: who is here, what is shown, what the buttons do.
 
-import * as devices from "./devices.js";
+import { canShare } from "./devices.js";
 import { Media } from "./media.js";
+import { Mine } from "./mine.js";
+import { $, label, notice, show, speak, stage, told } from "./page.js";
 import { Socket } from "./socket.js";
 import { Tiles } from "./tiles.js";
 import * as words from "./words.js";
@@ -9,9 +11,6 @@ import * as words from "./words.js";
 const KEPT = "sfu-wrapper.token";
 const INTERRUPTED = "Pictures and sound were interrupted; connecting again …";
 const FAREWELL_MS = 2000; // then whoever leaves is gone all the same, and after the grace for the others
-const STAGES = ["token", "lobby", "absent", "call", "over"];
-const $ = (id) => document.getElementById(id);
-const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
 
 const room = decodeURIComponent(location.pathname.split("/").pop());
 // This clock against the server's, so that "recorded so far" is right on a clock that is not.
@@ -19,7 +18,7 @@ const skew = Number(told("now")) - (performance.timeOrigin + performance.now());
 const now = () => Date.now() + skew;
 
 const tiles = new Tiles($("grid"));
-const mine = { audio: null, video: null, screen: null, mic: true, cam: true };
+const mine = new Mine(spread);
 const people = new Map(); // user -> media
 let token = "";
 let me = "";
@@ -32,21 +31,6 @@ let view = {}; // kind, origin, owner, state of the room
 let recording = { active: false, allowed: false };
 let hungUp = false;
 let sent = ""; // what the others were told last of what is sent here
-
-// Stages
-
-function stage(name) {
-  for (const each of STAGES) $(`stage-${each}`).hidden = each !== name;
-  $("controls").hidden = name !== "call";
-  $(`${name}-title`).focus({ preventScroll: true });
-}
-
-function notice(text = "") {
-  $("notice").textContent = text;
-  $("notice").hidden = !text;
-}
-
-const speak = (text) => ($("spoken").textContent = text);
 
 // Whose pass it is
 
@@ -77,7 +61,10 @@ function connection(state, error) {
   else if (state === "open") {
     notice();
     $("me").textContent = me;
-    if (inCall && media?.over) startMedia();
+    if (inCall && media?.over) {
+      startMedia();
+      spread();
+    }
     if (!inCall && $("stage-lobby").hidden) lobby();
   } else if (error) refusedAtTheDoor(error);
   draw();
@@ -100,33 +87,9 @@ function refusedAtTheDoor(error) {
 
 async function lobby() {
   stage("lobby");
-  await getDevices();
-}
-
-async function getDevices() {
-  if (mine.asked) return;
-  mine.asked = true;
-  const found = await devices.ask();
-  mine.audio = watched("audio", found.audio ?? null);
-  mine.video = watched("video", found.video ?? null);
-  mine.mic = Boolean(mine.audio);
-  mine.cam = Boolean(mine.video);
-  $("devices").textContent = words.devices(found.errors);
-  if (inCall) spread();
-  draw();
-}
-
-// A device that is pulled out, or taken away by the browser, is as good as switched off.
-function watched(kind, track) {
-  if (track) {
-    track.onended = () => {
-      if (mine[kind] !== track) return;
-      mine[kind] = null;
-      mine[kind === "audio" ? "mic" : "cam"] = false;
-      spread();
-    };
-  }
-  return track;
+  const errors = await mine.ask();
+  if (errors) $("devices").textContent = words.devices(errors);
+  spread();
 }
 
 async function join() {
@@ -166,8 +129,8 @@ async function create(event) {
 
 // Join, or come back; and learn all about the room. early: at the beginning of a connection.
 async function enter(early) {
-  sent = JSON.stringify(flags());
-  await socket.ask("joinRoom", { room, media: flags() }, { early });
+  sent = JSON.stringify(mine.flags);
+  await socket.ask("joinRoom", { room, media: mine.flags }, { early });
   inCall = true;
   const whole = await socket.ask("getRoom", { room }, { early });
   view = { kind: whole.kind, origin: whole.origin, owner: whole.owner, state: whole.state };
@@ -175,12 +138,6 @@ async function enter(early) {
   for (const { user, media } of whole.participants) people.set(user, media);
   mark({ ...whole.recording, by: whole.segments.at(-1)?.by });
 }
-
-const flags = () => ({
-  audio: Boolean(mine.audio) && mine.mic,
-  video: Boolean(mine.video) && mine.cam,
-  screen: Boolean(mine.screen),
-});
 
 function startMedia() {
   media?.close();
@@ -212,18 +169,18 @@ function listenLater() {
 // Make all parts agree with what this browser sends now.
 function spread() {
   media?.speak(mine.audio, !mine.mic);
-  media?.send("camera", mine.cam ? mine.video : null);
+  media?.send("camera", mine.picture);
   media?.send("screen", mine.screen);
   if (mine.audio) mine.audio.enabled = mine.mic;
   if (inCall) {
-    people.set(me, flags());
+    people.set(me, mine.flags);
     tell();
   }
   draw();
 }
 
 function tell() {
-  const media = flags();
+  const media = mine.flags;
   if (sent === JSON.stringify(media)) return;
   sent = JSON.stringify(media);
   socket.ask("updateMedia", { room, media }).catch((error) => notice(words.refused(error)));
@@ -323,47 +280,7 @@ function tick() {
   if (recording.active) $("recording-clock").textContent = words.clock(now() - Date.parse(recording.startedAt));
 }
 
-// Buttons
-
-async function toggleMic() {
-  if (!mine.audio) mine.audio = watched("audio", await devices.microphone().catch(failed("microphone")));
-  mine.mic = mine.audio ? !mine.mic : false;
-  spread();
-}
-
-async function toggleCam() {
-  if (mine.video && mine.cam) {
-    mine.video.stop();
-    mine.video = null;
-  } else {
-    mine.video = watched("video", await devices.camera().catch(failed("camera")));
-  }
-  mine.cam = Boolean(mine.video);
-  spread();
-}
-
-async function toggleScreen() {
-  if (mine.screen) {
-    mine.screen.stop();
-    mine.screen = null;
-  } else {
-    mine.screen = await devices.screen().catch((error) => (error.name === "NotAllowedError" ? null : failed("screen")(error)));
-    if (mine.screen) mine.screen.onended = () => mine.screen && toggleScreen();
-  }
-  spread();
-}
-
-const failed = (kind) => (error) => {
-  notice(`The ${kind} cannot be used (${error.name}).`);
-  return null;
-};
-
-function label(id, text, href, name = text) {
-  const button = $(id);
-  button.querySelector("span").textContent = text;
-  button.querySelector("use").setAttribute("href", href);
-  button.ariaLabel = name;
-}
+// The end
 
 async function leave() {
   const asked = socket.ask("leaveRoom", { room }).catch(() => {});
@@ -385,8 +302,7 @@ function quit() {
   media?.close();
   media = null;
   socket?.close();
-  for (const track of [mine.audio, mine.video, mine.screen]) track?.stop();
-  Object.assign(mine, { audio: null, video: null, screen: null, asked: false });
+  mine.stop();
   people.clear();
   tiles.clear();
   recording = { active: false, allowed: false };
@@ -396,19 +312,19 @@ function quit() {
 
 function draw() {
   for (const [id, on, icon, text] of [
-    ["mic", mine.mic && mine.audio, "#i-mic", "Mic"],
-    ["cam", mine.cam && mine.video, "#i-cam", "Camera"],
-    ["lobby-mic", mine.mic && mine.audio, "#i-mic", "Microphone"],
-    ["lobby-cam", mine.cam && mine.video, "#i-cam", "Camera"],
+    ["mic", mine.speaks, "#i-mic", "Mic"],
+    ["cam", mine.shows, "#i-cam", "Camera"],
+    ["lobby-mic", mine.speaks, "#i-mic", "Microphone"],
+    ["lobby-cam", mine.shows, "#i-cam", "Camera"],
   ]) {
-    $(id).ariaPressed = String(Boolean(on));
+    $(id).ariaPressed = String(on);
     label(id, text, on ? icon : `${icon}-off`);
   }
   $("screen").ariaPressed = String(Boolean(mine.screen));
-  $("screen").hidden = !devices.canShare();
+  $("screen").hidden = !canShare();
   label("screen", mine.screen ? "Sharing" : "Share", "#i-screen", "Share the screen");
-  show($("preview"), mine.cam ? mine.video : null);
-  $("preview-avatar").hidden = Boolean(mine.cam && mine.video);
+  show($("preview"), mine.picture);
+  $("preview-avatar").hidden = mine.shows;
   $("preview-avatar").textContent = words.initials(me);
   if (inCall) drawPeople();
   $("no-media").hidden = Boolean(told("media"));
@@ -417,15 +333,10 @@ function draw() {
 
 function drawPeople() {
   const others = [...people].filter(([user]) => user !== me);
-  const all = [[me, flags()], ...others];
+  const all = [[me, mine.flags], ...others];
   tiles.show(all.map(([user, given]) => ({ user, me: user === me, media: given })));
-  tiles.attach(me, "camera", mine.cam ? mine.video : null);
+  tiles.attach(me, "camera", mine.picture);
   if (mine.screen) tiles.attach(me, "screen", mine.screen);
-}
-
-function show(video, track) {
-  if ((video.srcObject?.getTracks()[0] ?? null) === (track ?? null)) return;
-  video.srcObject = track ? new MediaStream([track]) : null;
 }
 
 // Beginning
@@ -449,11 +360,11 @@ $("create-form").addEventListener("submit", create);
 $("retry").addEventListener("click", join);
 $("join").addEventListener("click", join);
 $("again").addEventListener("click", start);
-$("lobby-mic").addEventListener("click", toggleMic);
-$("lobby-cam").addEventListener("click", toggleCam);
-$("mic").addEventListener("click", toggleMic);
-$("cam").addEventListener("click", toggleCam);
-$("screen").addEventListener("click", toggleScreen);
+$("lobby-mic").addEventListener("click", () => mine.toggleMic());
+$("lobby-cam").addEventListener("click", () => mine.toggleCam());
+$("mic").addEventListener("click", () => mine.toggleMic());
+$("cam").addEventListener("click", () => mine.toggleCam());
+$("screen").addEventListener("click", () => mine.toggleScreen());
 $("record").addEventListener("click", toggle);
 $("leave").addEventListener("click", leave);
 window.addEventListener("hashchange", () => location.hash && start());
