@@ -77,6 +77,14 @@ class Capture:
         """Whether anything may have been written."""
         return any(file.holds_media for file in self.files)
 
+    @property
+    def lost(self) -> bool:
+        """Whether it ended by being lost: no file was closed after that."""
+        if self.written_ms is None:
+            return False
+        ends = [file.stopped_ms for file in self.files if file.holds_media]
+        return all(end is not None and end <= self.written_ms for end in ends)
+
 
 class Outcome(StrEnum):
     """How a segment ended."""
@@ -145,6 +153,12 @@ class Segment:
         """Whether a failure ended it: how far it got is for its files to say."""
         failed = self.outcome is Outcome.FAILED or self.reason is StopReason.FAILED
         return failed or self.resumed
+
+    @property
+    def lost(self) -> bool:
+        """Whether all that was written was lost before anybody closed it: in a stop, too."""
+        writers = [capture for capture in self.captures if capture.holds_media]
+        return bool(writers) and all(capture.lost for capture in writers)
 
     @property
     def never_written(self) -> tuple[Medium, ...]:

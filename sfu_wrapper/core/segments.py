@@ -255,7 +255,7 @@ def _stamped(turn: Turn, segment: Segment) -> Segment:
     """Give it its times: the wall clock says when, the monotonic clock how long."""
     started = segment.started or _first_written(segment)
     stopped_ms = turn.at.wall_ms
-    if segment.cut_short:
+    if segment.cut_short or segment.lost:
         stopped_ms = _last_written(segment, stopped_ms)
     idle_ms = max(0, turn.at.wall_ms - stopped_ms)  # since the last was written
     duration_ms = max(0, turn.at.mono_ms - started.mono_ms - idle_ms)

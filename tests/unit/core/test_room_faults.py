@@ -404,6 +404,51 @@ def test_a_dying_plane_ends_the_segment_where_its_writing_ended() -> None:
     assert info.missing == ()
 
 
+def test_a_plane_that_dies_in_a_stop_ends_the_segment_where_its_writing_ended() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(60_000)
+    ref = call.stop()
+    call.wait(20_000)
+    call.lose(VIDEO, at_ms=begun_ms + 59_000)
+    call.lose(AUDIO, at_ms=begun_ms + 58_000)
+
+    assert call.code(ref) == "MEDIA_FAILED"
+    (note,) = call.notes(RecordingStopped)
+    (info,) = call.infos
+    assert note.segment.reason is StopReason.REQUESTED
+    assert note.segment.duration_ms == 59_000
+    assert info.incomplete
+    assert info.completed_ms == begun_ms + 59_000
+
+
+def test_of_a_plane_that_dies_in_a_stop_by_half_the_other_half_counts() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(60_000)
+    call.stop()
+    call.lose(VIDEO, at_ms=begun_ms + 50_000)
+    call.close(AUDIO)
+
+    (info,) = call.infos
+    assert info.incomplete
+    assert info.completed_ms == begun_ms + 60_000
+
+
+def test_what_was_lost_and_went_on_ends_when_it_was_closed() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.lose(VIDEO)
+    call.wait(5_000)
+    call.confirm(VIDEO)
+    call.clock(45_000)
+    call.stop()
+    call.close()
+
+    assert call.infos[0].completed_ms == begun_ms + 60_000
+
+
 def test_after_a_dying_plane_the_next_number_comes_when_it_is_back() -> None:
     call = recording()
     call.lose()
