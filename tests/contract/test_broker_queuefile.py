@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -353,6 +353,29 @@ async def test_dead_letters_that_nobody_takes_are_kept(path: Path) -> None:
     with sqlite3.connect(path) as file:
         assert file.execute("SELECT message_id FROM messages").fetchall() == [("uuid:1",)]
     file.close()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace_file(path: Path) -> None:
+    path.rename(path.with_name("past.db"))
+    path.touch()
+
+
+@pytest.mark.parametrize("spoil", [remove, replace_file])
+async def test_nothing_is_taken_for_sent_that_went_to_a_file_of_the_past(
+    path: Path, spoil: Callable[[Path], None]
+) -> None:
+    broker = QueueFile(path)
+    await broker.open(QUEUES)
+    spoil(path)
+
+    assert not broker.is_there()
+    with pytest.raises(Unavailable, match="removed or replaced"):
+        await broker.publish(message(1))
+    await broker.close()
 
 
 async def test_nobody_else_may_read_it(bench: BrokerBench, path: Path) -> None:

@@ -48,6 +48,14 @@ class _Link:
             connection.close()
             raise
         self.writer = Writer(connection, path)
+        self._path, self._inode = path, path.stat().st_ino
+
+    def is_whole(self) -> bool:
+        """Whether the file is still there: what is written to one that was removed is lost."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     async def close(self) -> None:
         """Release everything; what the presence still holds goes back."""
@@ -87,6 +95,9 @@ class QueueFile:
 
     async def publish(self, message: Message) -> None:
         """See ``Broker``."""
+        if self._link is not None and not self._link.is_whole():
+            detail = f"{self._path.name} was removed or replaced while it was in use: restart"
+            raise Unavailable(detail)
         await self.write(lambda connection: rows.publish(connection, message, self._max_depth))
         self.wake()
 
@@ -119,7 +130,7 @@ class QueueFile:
 
     def is_there(self) -> bool:
         """See ``Broker``."""
-        return self._link is not None
+        return self._link is not None and self._link.is_whole()
 
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
