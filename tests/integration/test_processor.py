@@ -229,8 +229,9 @@ async def test_two_recordings_of_one_name_are_both_kept(place: Place) -> None:
     }  # fmt: skip
 
 
-async def test_encrypted_files_alone_are_delivered(place: Place) -> None:
-    rules = replace(RULES, encrypt=True, split=True)
+@pytest.mark.parametrize("split", [False, True])
+async def test_encrypted_files_alone_are_delivered(place: Place, split: bool) -> None:
+    rules = replace(RULES, encrypt=True, split=split)
 
     done = await place.processor(rules, place.vault).process(INFO)
 
