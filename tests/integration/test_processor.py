@@ -177,6 +177,14 @@ async def test_a_split_recording_has_a_file_a_stream_a_mix_and_a_json(place: Pla
     assert [file.kind for file in done.result.files] == ["video", "video", "audio", "metadata"]
 
 
+async def test_there_is_space_for_a_short_segment_and_none_for_a_century(place: Place) -> None:
+    processor = place.processor()
+    century_ms = 100 * 365 * 86_400_000
+
+    assert await processor.has_space(INFO)
+    assert not await processor.has_space(replace(INFO, completed_ms=START_MS + century_ms))
+
+
 async def test_a_finished_segment_is_told_again_and_not_processed_again(place: Place) -> None:
     first = await place.processor().process(INFO)
     place.tools.broken = "preprocess"

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.job import Retry, as_failure, no_result, pause_before_next
+from sfu_wrapper.core.job import (
+    Retry,
+    as_failure,
+    needed_bytes,
+    no_result,
+    pause_before_next,
+    rank_ms,
+)
 from sfu_wrapper.model.errors import Code, JobFailed, Malformed, Refused, Unavailable
 
 PASSING = JobFailed("compose", "ENCODER_FAILED", "it broke", permanent=False)
@@ -60,3 +67,17 @@ def test_an_unforeseen_error_tells_its_kind_and_none_of_its_text() -> None:
 def test_a_job_that_ends_its_worker_again_and_again_fails_for_good() -> None:
     assert no_result(8).permanent
     assert "8 times" in no_result(8).detail
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9))
+def test_a_segment_is_overtaken_only_by_what_came_later_by_less_than_it_is_longer(
+    taken_ms: int, length_ms: int, later_ms: int, other_ms: int
+) -> None:
+    overtaken = rank_ms(taken_ms + later_ms, other_ms) < rank_ms(taken_ms, length_ms)
+
+    assert overtaken == (later_ms < length_ms - other_ms)
+
+
+def test_the_space_for_a_segment_grows_with_its_files_and_its_length() -> None:
+    assert needed_bytes(0, 0) == 16 << 20
+    assert needed_bytes(5_000_000, 60_000) - needed_bytes(0, 0) == 2 * 5_000_000 + 60 * 200_000
