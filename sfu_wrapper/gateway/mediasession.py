@@ -5,10 +5,9 @@ may ask is the closed vocabulary of ``wire.mediasignaling``. Knows nothing of an
 """
 
 import logging
-import math
 from collections.abc import Callable
-from uuid import uuid4
 
+from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import Gate
@@ -16,7 +15,6 @@ from sfu_wrapper.model.browsermedia import MediaLost, MediaNews, Outcome
 from sfu_wrapper.model.errors import (
     Broken,
     Code,
-    Malformed,
     RecordingError,
     Refused,
     Unavailable,
@@ -33,7 +31,7 @@ from sfu_wrapper.wire.mediasignaling import (
     news_event,
     parse_media_request,
 )
-from sfu_wrapper.wire.signaling import Unanswerable, error_response, ok_response
+from sfu_wrapper.wire.signaling import error_response, ok_response
 
 log = logging.getLogger(__name__)
 
@@ -82,21 +80,13 @@ class MediaSession:
             NotJson: it is no JSON; nothing was sent.
         """
         now = self._gate.clock.now()
-        try:
-            request = parse_media_request(message)
-        except Unanswerable as exc:
-            self._refuse(exc.endpoint, exc.id, self._limited(now) or exc)
-            return
-        limited = self._limited(now)
-        if limited is not None:
-            self._refuse(request.endpoint, request.id, limited)
-            return
-        try:
-            self._carry_out(request, now)
-        except (Refused, Malformed, Unavailable) as exc:
-            self._refuse(request.endpoint, request.id, exc)
-        except Exception as exc:  # a bug must not cost the call its link
-            self._own_up(request, exc)
+        answer(
+            message,
+            parse_media_request,
+            lambda: too_many([self._bucket], now.mono_ms),
+            lambda request: self._carry_out(request, now),
+            self._refuse,
+        )
 
     def close(self) -> None:
         """Its connection is gone; called again, nothing happens."""
@@ -136,8 +126,8 @@ class MediaSession:
             raise
         self._seat = seat
         log.debug("media.entered", extra={"room": seat.place.room})
-        answer = {"room": room, "user": identity.user}
-        self._put(ok_response(request.endpoint, request.id, answer))
+        told = {"room": room, "user": identity.user}
+        self._put(ok_response(request.endpoint, request.id, told))
 
     def _answer(self, request: MediaRequest, outcome: Outcome) -> None:
         if isinstance(outcome, RecordingError):
@@ -162,19 +152,3 @@ class MediaSession:
     def _put(self, frame: Outgoing) -> None:
         if not self._closed:
             self._send(frame)
-
-    def _limited(self, now: Moment) -> RecordingError | None:
-        wait_ms = self._bucket.wait_ms(now.mono_ms)
-        if wait_ms > 0:
-            retry_after = math.ceil(wait_ms) / 1000
-            detail = "too many requests; wait a little"
-            return Refused(Code.RATE_LIMITED, detail, retryAfter=retry_after)
-        self._bucket.take()
-        return None
-
-    def _own_up(self, request: MediaRequest, bug: Exception) -> None:
-        incident = uuid4().hex
-        extra = {"incident": incident, "endpoint": request.endpoint}
-        log.error("media.request.broke", extra=extra, exc_info=bug)
-        error = Broken("something went wrong on our side", incident=incident)
-        self._refuse(request.endpoint, request.id, error)

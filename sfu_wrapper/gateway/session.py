@@ -5,22 +5,18 @@ do what there, is not known here. Never blocks: answers that need time come thro
 """
 
 import itertools
-import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import uuid4
 
+from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.auth import Authenticator
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import (
-    Broken,
     Code,
     Malformed,
     RecordingError,
     Refused,
-    Unavailable,
 )
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.moment import Moment
@@ -32,14 +28,11 @@ from sfu_wrapper.wire.signaling import (
     Authenticate,
     Ping,
     Request,
-    Unanswerable,
     error_response,
     ok_response,
     parse_request,
 )
 from sfu_wrapper.wire.times import iso
-
-log = logging.getLogger(__name__)
 
 _CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
 
@@ -132,23 +125,13 @@ class Session:
             NotJson: it is no JSON; nothing was sent.
         """
         now = self._gate.clock.now()
-        try:
-            request = parse_request(message)
-        except Unanswerable as exc:
-            self._refuse(exc.endpoint, exc.id, self._limited(now) or exc)
-            return
-        limited = self._limited(now)
-        if limited is not None:
-            self._refuse(request.endpoint, request.id, limited)
-            return
-        try:
-            self._carry_out(request, now)
-        except (Refused, Malformed, Unavailable) as exc:
-            self._refuse(request.endpoint, request.id, exc)
-        except (
-            Exception
-        ) as exc:  # a bug must cost neither this client nor its neighbours their link
-            self._own_up(request, exc)
+        answer(
+            message,
+            parse_request,
+            lambda: self._limited(now),
+            lambda request: self._carry_out(request, now),
+            self._refuse,
+        )
 
     def reject(self, detail: str) -> None:
         """Answer a message that is not even looked at."""
@@ -176,15 +159,7 @@ class Session:
         buckets = [self._bucket]
         if self._member is not None:
             buckets.append(self._gate.limits.of(self._member.identity, now.mono_ms))
-        wait_ms = max([bucket.wait_ms(now.mono_ms) for bucket in buckets])
-        if wait_ms > 0:
-            retry_after = math.ceil(wait_ms) / 1000
-            return Refused(
-                Code.RATE_LIMITED, "too many requests; wait a little", retryAfter=retry_after
-            )
-        for bucket in buckets:
-            bucket.take()
-        return None
+        return too_many(buckets, now.mono_ms)
 
     def _carry_out(self, request: Request, now: Moment) -> None:
         match request.payload:
@@ -211,19 +186,11 @@ class Session:
     def _authenticate(self, request: Request, token: str) -> None:
         """Answer first: a response precedes the events that it causes. Raises Refused."""
         identity = self._gate.authenticator.identify(token)
-        answer = {
+        told = {
             "user": identity.user,
             "domain": identity.domain,
             "roles": sorted(identity.roles),
             "expiresAt": None if identity.expires_ms is None else iso(identity.expires_ms),
         }
-        self._deliver(ok_response(request.endpoint, request.id, answer))
+        self._deliver(ok_response(request.endpoint, request.id, told))
         self.admit(identity)
-
-    def _own_up(self, request: Request, bug: Exception) -> None:
-        """Say that it is our fault, and where in the log it stands."""
-        incident = uuid4().hex
-        extra = {"incident": incident, "endpoint": request.endpoint}
-        log.error("gateway.request.broke", extra=extra, exc_info=bug)
-        error = Broken("something went wrong on our side", incident=incident)
-        self._refuse(request.endpoint, request.id, error)

@@ -279,7 +279,7 @@ async def test_a_bug_costs_one_answer(world: World, caplog: pytest.LogCaptureFix
     line.ask = broken  # type: ignore[method-assign]
 
     assert alice.say("mix", sdp=SOUND) == "INTERNAL"
-    assert "media.request.broke" in caplog.messages
+    assert "gateway.request.broke" in caplog.messages
 
 
 def test_without_media_there_is_no_session() -> None:
