@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.janus import line
-from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from tests.helpers.calls import files, is_away, is_there, mixes, report, reported, until
 from tests.helpers.janus import ADMIN_KEY, API_SECRET, WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import (
@@ -15,6 +14,7 @@ from tests.helpers.januscalls import (
     RealCall,
     again,
     first_frame_us,
+    is_recording,
     last_frame_us,
     real_call,
 )
@@ -44,19 +44,6 @@ async def one_event(real: RealCall, count: int = 1) -> Json:
     infos = await report(real.controller.broker, count, real.call.room)
     assert len(infos) == count
     return infos[-1]
-
-
-async def is_recording(server: JanusServer, room: str) -> list[bool]:
-    """Whether the VideoRoom and the AudioBridge of a room record, where they are."""
-    found = []
-    async with open_session(server.address) as session:
-        for plugin in (VIDEO_ROOM, AUDIO_BRIDGE):
-            handle = await session.attach(plugin)
-            answer = await handle.ask({"request": "list", "admin_key": ADMIN_KEY})
-            rooms = answer["list"]
-            assert isinstance(rooms, list)
-            found += [bool(each["record"]) for each in rooms if each["room"] == room]
-    return found
 
 
 async def test_janus_is_killed_in_mid_segment(janus: JanusServer, tmp_path: Path) -> None:

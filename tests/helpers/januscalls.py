@@ -12,13 +12,18 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
-from sfu_wrapper.adapters.janus.session import JanusAddress
+from sfu_wrapper.adapters.janus.session import (
+    AUDIO_BRIDGE,
+    VIDEO_ROOM,
+    JanusAddress,
+    open_session,
+)
 from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.formats.mjr import Reader
 from sfu_wrapper.formats.rtp import payload_span
 from sfu_wrapper.formats.vp8 import Vp8
 from tests.helpers.calls import Call, call, files, mixes
-from tests.helpers.janus import JanusServer
+from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Json, Live, live
 from tests.helpers.peopled import janus_settings
 from tests.helpers.publishers import Camera, Person, Tone, person
@@ -57,10 +62,9 @@ class RealCall:
     async def shows(self, user: str, **media: bool) -> None:
         """Wait until everybody is told that ``user`` publishes this and no more."""
         wanted = {"audio": False, "video": False, "screen": False} | media
-        peer = self.call.other
         async with asyncio.timeout(BACK_S):
             while True:
-                shown = await peer.ok("getRoom", {"room": self.call.room})
+                shown = await self.call.shown()
                 if wanted in [p["media"] for p in shown["participants"] if p["user"] == user]:
                     return
                 await asyncio.sleep(0.02)
@@ -125,6 +129,19 @@ def plane_at(server: JanusServer, address: JanusAddress, folder: Path) -> Paired
     raw = replace(janus_settings(server, folder / "raw"), address=address)
     audio = replace(janus_settings(server, folder / "audio"), address=address)
     return PairedPlane(video=video_plane(raw), audio=audio_plane(audio))
+
+
+async def is_recording(server: JanusServer, room: str) -> list[bool]:
+    """Whether the VideoRoom and the AudioBridge of a room record, where they are."""
+    found = []
+    async with open_session(server.address) as session:
+        for plugin in (VIDEO_ROOM, AUDIO_BRIDGE):
+            handle = await session.attach(plugin)
+            answer = await handle.ask({"request": "list", "admin_key": ADMIN_KEY})
+            rooms = answer["list"]
+            assert isinstance(rooms, list)
+            found += [bool(each["record"]) for each in rooms if each["room"] == room]
+    return found
 
 
 def first_frame_us(video: Path) -> int:

@@ -24,7 +24,11 @@ class Wire:
         if self.closed:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            writer.transport.abort()
+            return
         ends = {writer, far_writer}
         self._ends |= ends
         await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))

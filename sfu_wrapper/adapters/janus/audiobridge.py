@@ -67,7 +67,8 @@ class AudioBridge(JanusRoom):
 
     async def record(self, handle: Handle, capture: CaptureRef) -> int:
         """See ``JanusRoom``."""
-        await self.cease(handle, capture)
+        await self._switch_off(handle)
+        await asyncio.sleep(_TICKS_S)
         started_ms = time.time_ns() // 1_000_000
         path = await self._begin(handle, capture, started_ms)
         if not await _comes_true(path.exists, _OPENED_WITHIN_S):

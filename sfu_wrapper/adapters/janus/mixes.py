@@ -38,8 +38,11 @@ def mixes(folder: Path, below: str, delay_ms: int, *, running: bool) -> tuple[Ra
 
 
 def is_closed(folder: Path) -> bool:
-    """Whether Janus has written the last word into every mix, or there is none. Raises OSError."""
-    return all(_is_closed(path) for _, path in _paths(folder))
+    """Whether Janus has written the last word into the last mix, or there is none.
+
+    Those before it are of earlier tries, and may never have had theirs. Raises OSError.
+    """
+    return all(_is_closed(path) for _, path in _paths(folder)[-1:])
 
 
 def mend(folder: Path) -> None:

@@ -178,6 +178,13 @@ def test_janus_has_the_last_word_in_the_header(
     assert is_closed(tmp_path) is closed
 
 
+def test_a_mix_that_a_crash_left_is_not_waited_for(tmp_path: Path) -> None:
+    mix(tmp_path, 0)
+    mix(tmp_path, 32_044, at_ms=AT_MS + 5_000)
+
+    assert is_closed(tmp_path)
+
+
 def test_a_mix_that_has_no_header_yet_is_not_closed(tmp_path: Path) -> None:
     mix(tmp_path, 0).write_bytes(b"")
 
