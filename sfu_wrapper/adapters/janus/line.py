@@ -83,14 +83,14 @@ class Line:
         self._session: JanusSession | None = None
         self._away_since_s = time.monotonic()
         self._handle: Handle | None = None
-        self._entered = False
-        self._outworn = False
-        self._made = False
+        self._entered = False  # the room is there, and the handle is in it
+        self._outworn = False  # the handle was in a room that is gone
+        self._made = False  # the room was not there when it was last entered
         self._news = False
         self._running: CaptureStarted | None = None
-        self._known: tuple[RawFile, ...] = ()
-        self._forsaken: CaptureRef | None = None
-        self._carried: tuple[Track, ...] | None = None
+        self._known: tuple[RawFile, ...] = ()  # its files as they were told last
+        self._forsaken: CaptureRef | None = None  # may be written, without being wanted
+        self._carried: tuple[Track, ...] | None = None  # as was told last
 
     def tell(self, request: Asked) -> None:
         """Put it into the queue. Raises Unavailable where that is full."""
