@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 from math import ceil, sqrt
 from pathlib import Path
 from statistics import median
@@ -114,15 +114,16 @@ class _Viewer:
     def look(self, at_ms: float, planes: Sequence[Plane], verdict: Verdict) -> None:
         """One picture of the file, which stands for [at, at + 40)."""
         verdict.pictures += 1
-        middle_ms = at_ms + FRAME_MS / 2
-        near = sorted(range(-FRAME_MS, FRAME_MS + 1, 5), key=abs)
-        casts = [self._cast(middle_ms + by) for by in near]
-        found = [self._compare(at_ms, cast, planes) for cast in dict.fromkeys(casts)]
-        said, read = min(found, key=lambda one: len(one[0]))
+        tried = []
+        for cast in self._casts(at_ms + FRAME_MS / 2):
+            tried.append((*self._compare(at_ms, cast, planes), len(cast)))
+            if not tried[-1][0]:
+                break
+        said, read, count = min(tried, key=lambda one: len(one[0]))
         verdict.complaints += said
+        verdict.unread += 0 if said else count - len(read)
         verdict.read += len(read)
         verdict.most = max(verdict.most, len(read))
-        verdict.unread += len(casts[0]) - len(read) if not said else 0
         for track, clock_ms in read.items():
             self._appeared.setdefault((track, clock_ms), at_ms)
             self._read[track] += 1
@@ -140,8 +141,18 @@ class _Viewer:
                 seconds[clock_ms // 1000].append(at_ms - clock_ms)
         return {second: median(lags) for second, lags in seconds.items()}
 
-    def _cast(self, at_ms: float) -> tuple[Track, ...]:
-        return tuple(t for t in self._tracks if self._span[t][0] <= at_ms < self._span[t][1])
+    def _casts(self, at_ms: float) -> Iterator[tuple[Track, ...]]:
+        """Who may be on screen: whoever comes or goes within a frame may be there or not."""
+        near = {
+            track: (start - FRAME_MS <= at_ms < stop + FRAME_MS)
+            and not (start + FRAME_MS <= at_ms < stop - FRAME_MS)
+            for track, (start, stop) in self._span.items()
+        }
+        there = {track: start <= at_ms < stop for track, (start, stop) in self._span.items()}
+        unsure = [track for track in self._tracks if near[track]]
+        for changes in product((False, True), repeat=len(unsure)):
+            changed = {track for track, change in zip(unsure, changes, strict=True) if change}
+            yield tuple(t for t in self._tracks if there[t] != (t in changed))
 
     def _compare(
         self, at_ms: float, cast: Sequence[Track], planes: Sequence[Plane]
