@@ -59,13 +59,15 @@ class FakeAsterisk:
     """Set an attribute to have something go wrong.
 
     silent: actions that are not answered. denied: actions that the user may not do. writable: where
-    False, recordings are accepted and no file is made. mute: no events are sent.
+    False, recordings are accepted and no file is made. finishes: where False, files keep the
+    header that says 0, as on a full disk. mute: no events are sent.
     """
 
     folder: Path
     silent: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
     writable: bool = True
+    finishes: bool = True
     mute: bool = False
     modules: set[str] = field(default_factory=lambda: set(MODULES))
     confbridge: Block = field(default_factory=lambda: dict(GOOD_CONFBRIDGE))
@@ -77,6 +79,7 @@ class FakeAsterisk:
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _conferences: dict[str, dict[str, Leg]] = field(default_factory=dict)
+    _coming: set[str] = field(default_factory=set)
     _recording: dict[str, Path] = field(default_factory=dict)
     _growth: asyncio.Task[None] | None = None
     _running: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,6 +143,7 @@ class FakeAsterisk:
 
     def announce(self, conference: str, leg: Leg, **fields: str) -> None:
         """What the dialplan says of a trunk call before it is put through."""
+        self._coming.add(leg.channel)
         event = {"Event": "UserEvent", "Privilege": "user,all", "UserEvent": "IncomingTrunkCall"}
         self._send({**event, **leg.fields(), "ConferenceId": conference, **fields})
 
@@ -236,7 +240,7 @@ class FakeAsterisk:
 
     def _channels(self) -> set[str]:
         legs = (leg for there in self._conferences.values() for leg in there.values())
-        return {leg.channel for leg in legs}
+        return self._coming | {leg.channel for leg in legs}
 
     def _known_as(self, conference: str) -> str:
         """Names are matched in any case."""
@@ -294,7 +298,8 @@ class FakeAsterisk:
             return
         self._say("ConfbridgeStopRecord", conference)
         # As on a real one, the file is whole only a moment later.
-        asyncio.get_running_loop().call_later(0.004, _finish, file)
+        if self.finishes:
+            asyncio.get_running_loop().call_later(0.004, _finish, file)
 
     async def _grow(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ from sfu_wrapper.adapters.asterisk.conference import (
     AWAY,
     BUSY,
     CUT,
+    NOT_FINISHED,
     NOT_WRITTEN,
     STOPPED_ELSEWHERE,
     STRANGER,
@@ -609,6 +610,41 @@ async def test_a_call_can_be_hung_up(here: World) -> None:
     here.plane.hang_up("unheard.of")
     here.plane.hang_up(PHONE.unique_id)
     await until(lambda: here.server.hung_up == [PHONE.channel])
+
+
+async def test_a_call_can_be_hung_up_before_it_has_entered_its_conference(here: World) -> None:
+    calls = here.plane.calls()
+    await anext(calls)
+    here.server.announce("pstn-1", PHONE)
+    assert isinstance(await anext(calls), CallArrived)
+    here.plane.hang_up(PHONE.unique_id)
+    await until(lambda: here.server.hung_up == [PHONE.channel])
+
+
+async def test_a_file_that_asterisk_never_finishes_holds_up_no_other_segment(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.finishes = False
+    here.bench.tell(StopCapture(AUDIO), start(SECOND))
+    lost = await here.bench.until(CaptureLost, AUDIO)
+    started = await here.bench.until(CaptureStarted, SECOND)
+
+    assert lost.message == NOT_FINISHED
+    assert [file.stopped_ms is None for file in lost.files] == [False]
+    assert [file.filename for file in started.files] == ["recording-bridge-1-2.wav"]
+
+
+async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_more(
+    tmp_path: Path,
+) -> None:
+    async with asterisk(tmp_path) as server, connected(server, tmp_path / ("x" * 300)) as world:
+        server.writable = False
+        server.enter(BRIDGE)
+        world.bench.tell(start(AUDIO))
+        failed = await world.bench.until(CaptureFailed)
+        assert "is not there" in failed.message
+        world.bench.tell(ResumeCapture(AUDIO, ()))
+        await world.bench.until(CaptureLost)
 
 
 def _asked(server: FakeAsterisk, action: str) -> int:

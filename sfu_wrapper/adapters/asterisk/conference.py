@@ -39,6 +39,7 @@ STRANGER = "the conference is recorded already, and not by this controller"
 STOPPED_ELSEWHERE = "somebody else stopped the recording at Asterisk"
 BUSY = "the recording before it has not ended yet"
 CUT = "Asterisk wrote less than it recorded: it hung"
+NOT_FINISHED = "Asterisk has ended the recording and never finished its file: is its disk full?"
 NOT_WRITTEN = "Asterisk does not write it any more"
 
 
@@ -284,9 +285,14 @@ class Conference:
         return goes_on
 
     async def _let_go(self) -> bool:
-        """End what runs; whether it has ended."""
+        """End what runs; whether it has ended. One whose file alone is not finished has."""
         if self._capture is not None:
             await self._stop(self._capture)
+        take = self._recorder.take
+        if self._capture is not None and take is not None and take.ceased_ms is not None:
+            self._seal(take)
+            self._recorder.take = None
+            await self._refuse(NOT_FINISHED)
         return self._capture is None
 
     async def _sweep(self) -> None:

@@ -86,7 +86,10 @@ class Folder:
 
     def holds(self, name: str) -> bool:
         """Whether a file of that name can be seen."""
-        return self.ours is not None and (self.ours / name).is_file()
+        try:
+            return self.ours is not None and self._path(name).is_file()
+        except OSError:  # the folder is closed to us, or its server is gone
+            return False
 
     def sound_ms(self, name: str) -> int:
         """How much sound the file holds."""
@@ -135,12 +138,21 @@ class Folder:
         if self.ours is None:
             return Fate.WRITTEN
         if not self.holds(name):
-            return Fate.MISSING
+            return Fate.MISSING if self._is_known_missing(name) else Fate.ABANDONED
         size = self._size(name)
         await _until(lambda: self.is_whole(name) or self._size(name) > size, GROWS_WITHIN_S)
         if self.is_whole(name):
             return Fate.WHOLE
         return Fate.WRITTEN if self._size(name) > size else Fate.ABANDONED
+
+    def _is_known_missing(self, name: str) -> bool:
+        try:
+            self._path(name).stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True  # no file, whatever else it is
 
     def _path(self, name: str) -> Path:
         return (self.ours or Path()) / name

@@ -36,6 +36,7 @@ class TrunkLine:
         self._context = context
         self._calls: dict[str, TrunkCall] = {}
         self._channels: dict[str, str] = {}
+        self._coming: dict[str, str] = {}
 
     def hear(self, message: Message) -> tuple[CallNews, ...]:
         """What an event says about calls."""
@@ -44,10 +45,12 @@ class TrunkLine:
             case "UserEvent" if message.get("UserEvent") == _EVENT:
                 return self._announced(message)
             case "ConfbridgeJoin" if call_id in self._calls:
+                self._coming.pop(call_id, None)
                 self._channels[call_id] = message.get("Channel")
                 return (CallEntered(call_id),)
             case "ConfbridgeLeave" if call_id in self._calls:
                 self._calls.pop(call_id)
+                self._coming.pop(call_id, None)
                 self._channels.pop(call_id, None)
                 return (CallLeft(call_id),)
             case _:
@@ -71,11 +74,13 @@ class TrunkLine:
         # Whoever was announced and is not there yet may be on its way.
         coming = {c: call for c, call in self._calls.items() if c not in self._channels}
         self._calls = coming | present
+        self._channels = {c: name for c, name in self._channels.items() if c in present}
+        self._coming = {c: name for c, name in self._coming.items() if c in coming}
         return (CallsPresent(tuple(present.values())),)
 
     def channel(self, call_id: str) -> str | None:
-        """What Asterisk calls that leg; None where it is not in a conference."""
-        return self._channels.get(call_id)
+        """What Asterisk calls that leg; None where it is neither in a conference nor on its way."""
+        return self._channels.get(call_id) or self._coming.get(call_id)
 
     def _announced(self, message: Message) -> tuple[CallNews, ...]:
         call = _call(message, message.get("CallerNum") or message.get("CallerIDNum"), "Did")
@@ -84,8 +89,11 @@ class TrunkLine:
             log.warning("asterisk.callUnusable", extra=extra)
             return ()
         while len(self._calls) >= _LEGS:
-            self._calls.pop(next(iter(self._calls)))
+            oldest = next(iter(self._calls))
+            self._calls.pop(oldest)
+            self._coming.pop(oldest, None)
         self._calls[call.id] = call
+        self._coming[call.id] = message.get("Channel")
         return (CallArrived(call),)
 
 
