@@ -39,6 +39,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._@+:-]+")
 _NUMBER_LENGTH: Final = 64
 _UUID_LENGTH: Final = 64
+_PREFIX: Final = "pstn-"  # of the uuids of our rooms
 _GONE: Final = frozenset((Code.ROOM_ENDED, Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM))
 
 
@@ -100,6 +101,8 @@ class TrunkDesk(Client):
     async def run(self) -> None:
         """Carry the trunk's calls to the rooms until cancelled; raises only on our own bugs."""
         for room in self._created_by(self._identity.key):
+            if not room.uuid.startswith(_PREFIX):
+                continue  # made by somebody else under the same name
             entered = room.participant(room.owner_key) is not None
             self._legs[room.uuid] = _Leg(room.id, room.owner, entered=entered)
         self._rooms.connected(self)
@@ -200,16 +203,18 @@ class TrunkDesk(Client):
                     self._trunk.hang_up(leg.call_id)
 
     async def _ask(self, endpoint: str, payload: Mapping[str, object]) -> Mapping[str, object]:
-        """One request; again where nothing can be stored right now."""
+        """One request; the same again where nothing can be stored right now."""
+        request_id = uuid.uuid4().hex  # known again where only its answer was late
         for pause_s in _AGAIN_S:
-            answer = await self._ask_once(endpoint, payload)
+            answer = await self._ask_once(endpoint, request_id, payload)
             if _code(answer) != Code.OVERLOADED:
                 return answer
             await asyncio.sleep(pause_s)
-        return await self._ask_once(endpoint, payload)
+        return await self._ask_once(endpoint, request_id, payload)
 
-    async def _ask_once(self, endpoint: str, payload: Mapping[str, object]) -> Mapping[str, object]:
-        request_id = uuid.uuid4().hex
+    async def _ask_once(
+        self, endpoint: str, request_id: str, payload: Mapping[str, object]
+    ) -> Mapping[str, object]:
         asked = {"endpoint": endpoint, "id": request_id, "payload": payload}
         request = parse_request(dump({"type": "request", "payload": asked}))
         self._asked[request_id] = asyncio.get_running_loop().create_future()
@@ -225,9 +230,9 @@ class TrunkDesk(Client):
 
 def room_uuid(call_id: str) -> RoomUuid:
     """The room of that call: the same one whoever asks, and whenever."""
-    name = f"pstn-{call_id}"
+    name = f"{_PREFIX}{call_id}"
     if len(name) > _UUID_LENGTH:
-        name = f"pstn-{sha256(call_id.encode()).hexdigest()[:32]}"
+        name = f"{_PREFIX}{sha256(call_id.encode()).hexdigest()[:32]}"
     return RoomUuid(name)
 
 

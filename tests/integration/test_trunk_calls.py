@@ -9,6 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.ports.trunk import (
     CallArrived,
     CallEntered,
@@ -45,6 +46,22 @@ class Trunk:
     def say(self, *news: CallNews) -> None:
         for each in news:
             self.news.put_nowait(each)
+
+
+class SlowStore(MemoryStore):
+    """One whose writes take a while."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__()
+        self._after_s = after_s
+
+    def commit(self, commit: Commit, epoch: int) -> "asyncio.Future[tuple[OutboxRow, ...]]":
+        """See ``Store``."""
+        return asyncio.ensure_future(self._later(commit, epoch))
+
+    async def _later(self, commit: Commit, epoch: int) -> tuple[OutboxRow, ...]:
+        await asyncio.sleep(self._after_s)
+        return await super().commit(commit, epoch)
 
 
 @dataclass(slots=True)
@@ -220,6 +237,35 @@ async def test_a_restarted_controller_knows_its_calls() -> None:
 
     assert ended["room"] == "pstn-another.1"
     assert [each["user"] for each in shown["participants"]] == [PHONE]
+
+
+async def test_other_rooms_of_the_same_service_are_left_alone() -> None:
+    store = MemoryStore()
+    async with trunk_of(store=store) as here:
+        wishes = {"id": "meeting", "kind": "meeting", "owner": "alice", "domain": DOMAIN}
+        await here.service.ok("createRoom", wishes)
+        for user in ("alice", "bob"):
+            await here.service.ok("joinRoom", {"room": "meeting", "user": user})
+    async with trunk_of(store=store) as here:
+        here.trunk.say(CallsPresent(()))
+        await here.ring()
+        shown = await here.service.ok("getRoom", {"room": "meeting"})
+
+    assert [each["user"] for each in shown["participants"]] == ["alice", "bob"]
+
+
+async def test_a_call_whose_answer_comes_late_is_the_same_call_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trunk, "ANSWER_S", 0.05)
+    monkeypatch.setattr(trunk, "_AGAIN_S", (0.2,))
+    store = SlowStore(after_s=0.15)
+    async with trunk_of(store=store) as here:
+        here.trunk.say(CallArrived(CALL), CallEntered(CALL.id))
+        joined = await here.service.event("participantJoined")
+
+        assert joined["room"] == ROOM
+        assert here.trunk.hung_up == []
 
 
 async def test_the_phone_of_a_room_that_has_ended_unheard_is_hung_up() -> None:
