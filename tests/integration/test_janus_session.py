@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.janus.client import keep_connected
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.plane import video_plane
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
@@ -16,8 +18,15 @@ from sfu_wrapper.adapters.janus.session import (
     JanusSession,
     open_session,
 )
+from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
+from sfu_wrapper.core.facts import PlaneBack, TracksCarried
+from sfu_wrapper.core.requests import OpenMediaRoom
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.media import Medium
 from tests.helpers.fakejanus import FakeJanus, Json, fake_janus
+from tests.helpers.gatewaylive import until
+from tests.helpers.planes import running
 
 SOON_S = 5.0
 
@@ -288,3 +297,22 @@ async def test_one_that_will_not_have_us_is_asked_again(janus: FakeJanus) -> Non
             await tries.acquire()
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_asked_again(
+    janus: FakeJanus,
+) -> None:
+    settings = JanusSettings(janus.address, Folder(Path("/nowhere"), Path("/nowhere")), "secret")
+    plane = video_plane(settings)
+    room = RoomUuid("room-1")
+    async with running(plane) as bench:
+        bench.tell(OpenMediaRoom(room, ConfbridgeId("bridge-1")))
+        await bench.until(TracksCarried)
+        janus.replies["create"] = lambda _: None  # as a plugin that hangs
+        janus.cut()
+        async with asyncio.timeout(SOON_S):
+            await until(lambda: len(janus.session_ids) == 3)
+        del janus.replies["create"]
+        back = await bench.until(PlaneBack)
+
+    assert back.medium is Medium.VIDEO

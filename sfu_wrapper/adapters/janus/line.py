@@ -120,10 +120,13 @@ class Line:
         """Carry out what is asked, until the line is over."""
         while not self.over:
             await self._rest()
+            session = self._session
             try:
                 await self._turn()
             except Unavailable:
                 self._forget_handle()  # the next connection wakes us
+                if self._session is session:
+                    self.settled.set()  # nothing more is found out over this one
                 continue
             except JanusRefused:  # the room or our handle is gone: look again
                 self._forget_handle()

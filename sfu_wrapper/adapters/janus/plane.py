@@ -138,7 +138,8 @@ class JanusPlane:
         try:
             if self._was_there:
                 await self._settle(lines)
-                await self._facts.put(PlaneBack(self._medium))
+                if not session.lost.is_set():
+                    await self._facts.put(PlaneBack(self._medium))
             self._was_there = True
             await session.lost.wait()
         finally:
