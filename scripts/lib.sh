@@ -4,6 +4,16 @@
 say() { printf '== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
+# Where the first argument asks for help: print the comment at the head of the script, and end.
+help_where_asked() {
+    case "${1:-}" in
+    -h | --help) ;;
+    *) return 0 ;;
+    esac
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "scripts/${0##*/}"
+    exit
+}
+
 # Find a Python that can make virtual environments, in $python.
 find_python() {
     local candidate
