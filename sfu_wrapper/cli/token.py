@@ -17,6 +17,7 @@ from sfu_wrapper.wire.claims import Claims, encode, read_claims
 from sfu_wrapper.wire.times import iso
 
 _DEFAULT_TTL_S = 3600
+_ID_ALLOWED = "1 to 128 characters of A-Z a-z 0-9 . _ @ + : -"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -67,7 +68,9 @@ def _claims(args: Namespace, auth: Auth, now_s: int) -> Claims:
     try:
         return read_claims(payload)
     except Malformed as exc:
-        raise Malformed(f"no token can say this: {exc.context['path']} is not allowed") from None
+        path = exc.context["path"]
+        allowed = f": must be {_ID_ALLOWED}" if path in ("sub", "domain") else " is not allowed"
+        raise Malformed(f"no token can say this: {path}{allowed}") from None
 
 
 def _key(auth: Auth, private_key: Path | None) -> tuple[str | bytes, Algorithm]:
