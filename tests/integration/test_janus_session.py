@@ -19,10 +19,16 @@ from sfu_wrapper.adapters.janus.session import (
     open_session,
 )
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
-from sfu_wrapper.core.facts import PlaneBack, TracksCarried
-from sfu_wrapper.core.requests import OpenMediaRoom
+from sfu_wrapper.core.facts import (
+    CaptureLost,
+    CaptureRef,
+    CaptureStarted,
+    PlaneBack,
+    TracksCarried,
+)
+from sfu_wrapper.core.requests import OpenMediaRoom, StartCapture
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 from tests.helpers.fakejanus import FakeJanus, Json, fake_janus
 from tests.helpers.gatewaylive import until
@@ -316,3 +322,21 @@ async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_aske
         back = await bench.until(PlaneBack)
 
     assert back.medium is Medium.VIDEO
+
+
+async def test_sound_that_came_along_is_not_kept_where_the_recording_is_lost(
+    janus: FakeJanus, tmp_path: Path
+) -> None:
+    settings = JanusSettings(janus.address, Folder(tmp_path, tmp_path), "secret")
+    capture = CaptureRef(RoomUuid("room-1"), SegmentNo(1), Medium.VIDEO)
+    sound = tmp_path / "room-1" / "1" / "videoroom-room-1-user-p-alice-1590392549126000-audio-0.mjr"
+    async with running(video_plane(settings)) as bench:
+        bridge = ConfbridgeId("bridge-1")
+        bench.tell(OpenMediaRoom(capture.room, bridge), StartCapture(capture, bridge, ()))
+        await bench.until(CaptureStarted)
+        sound.parent.mkdir(parents=True)
+        sound.write_bytes(b"MJR00002")
+        janus.cut()  # this one makes its rooms anew every time, as after a crash
+        await bench.until(CaptureLost)
+
+    assert not sound.exists()

@@ -106,6 +106,8 @@ class VideoRoom(JanusRoom):
         below = f"/{capture.room}/{capture.segment}"
         publishing = self._publishing if running else frozenset()
         folder = self._settings.folder.of(capture)
+        if not running:  # one that was lost has seen no ``cease``
+            remove_sound(folder, capture.room)
         return tapes(folder, capture.room, below, open_for=publishing)
 
     @property
