@@ -174,6 +174,7 @@ class TrunkDesk(Client):
         if _code(answer) in _GONE:
             self._trunk.hang_up(call_id)
         elif answer.get("status") != "ok":
+            leg.entered = False  # tried again when the calls are listed
             log.error("trunk.callNotTaken", extra={"call": call_id, "error": _code(answer)})
 
     async def _left(self, room: RoomUuid) -> None:
@@ -182,6 +183,7 @@ class TrunkDesk(Client):
             return
         answer = await self._ask("leaveRoom", {"room": leg.room, "user": leg.user})
         if answer.get("status") != "ok" and _code(answer) not in _GONE:
+            self._legs[room] = leg  # the same
             log.error("trunk.legNotEnded", extra={"room": room, "error": _code(answer)})
 
     async def _present(self, calls: tuple[TrunkCall, ...]) -> None:

@@ -297,6 +297,27 @@ async def test_a_call_that_comes_while_nothing_can_be_stored_gets_its_room_later
     assert joined["room"] == ROOM
 
 
+async def test_what_could_not_be_stored_of_a_call_is_made_up_for_when_calls_are_listed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trunk, "_AGAIN_S", (0.01,))
+    coming, going = _call(call_id="coming.1"), _call(call_id="going.1")
+    store = MemoryStore()
+    async with trunk_of(store=store) as here:
+        here.trunk.say(CallArrived(coming))
+        await here.ring(going)
+        store.failing = True
+        here.trunk.say(CallEntered(coming.id), CallLeft(going.id))
+        await until(lambda: any(r.message == "trunk.legNotEnded" for r in caplog.records))
+        store.failing = False
+        since = len(here.service.received)
+        here.trunk.say(CallsPresent((coming,)))
+        ended = await here.service.event("roomEnded", since=since)
+        joined = await here.service.event("participantJoined", since=since)
+
+    assert (ended["room"], joined["room"]) == ("pstn-going.1", "pstn-coming.1")
+
+
 async def test_a_call_that_cannot_be_taken_is_told_to_the_operator(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
