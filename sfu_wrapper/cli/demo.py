@@ -55,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Play the call; name the files at the end."""
     folder = args.out / time.strftime("%Y%m%d-%H%M%S")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = _settings(args, folder)
     with (folder / "demo.log").open("a", encoding="utf-8") as log_file:
         logs.set_up(common.log_settings(settings), log_file)

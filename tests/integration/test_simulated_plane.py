@@ -41,6 +41,11 @@ REPOSITORY = Path(__file__).parents[2]
 A_WHILE_S = 0.8  # of media; nothing is asserted about how long it took
 
 
+def permissions(folder: Path) -> dict[Path, int]:
+    """Of every file and folder in it."""
+    return {each: each.stat().st_mode for each in folder.rglob("*")}
+
+
 async def recorded(bench: Bench) -> tuple[CaptureStopped, CaptureStopped]:
     """Let it run for a while, then stop both captures."""
     await asyncio.sleep(A_WHILE_S)
@@ -96,6 +101,17 @@ async def test_the_files_bear_the_names_of_the_product(tmp_path: Path) -> None:
         f"/room-1/janus-room-1-5dde2b2fbd53a5c690-sfuvideo-{start_ms}-video.mjr"
     )
     assert mix.filename == "recording-bridge-1-1.wav"
+
+
+async def test_nobody_else_can_read_what_it_writes(tmp_path: Path) -> None:
+    async with running(simulated(tmp_path)) as bench:
+        await bench.start(VIDEO, camera("alice"))
+        await bench.start(AUDIO, voice("alice"))
+        await recorded(bench)
+
+    modes = permissions(tmp_path)
+    assert {each.suffix for each in modes} >= {".mjr", ".wav"}
+    assert [each for each, mode in modes.items() if mode & 0o077] == []
 
 
 async def test_the_header_of_a_film_reads_as_a_janus_one(tmp_path: Path) -> None:

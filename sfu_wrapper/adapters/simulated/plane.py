@@ -229,6 +229,7 @@ async def _spawn() -> Process:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         limit=LIMIT_BYTES,
         start_new_session=True,
+        umask=0o077,  # folders of raw files, and those above them
     )
 
 
