@@ -100,7 +100,10 @@ class Faults:
             return replace(self, freeze_s=float(freeze[1]))
         match = _REQUEST.fullmatch(term)
         if match is None:
-            raise Misconfigured(f"simulated faults: {term!r} is not a fault; see the text form")
+            raise Misconfigured(
+                f"media.simulatedFaults: {term!r} is not a fault; write such as "
+                "start=refuse*2, audio.stop=late:3, lose=2, die=2.5 or freeze=1"
+            )
         spoil = Spoil(Way(match["way"] or match["late"] or Way.OK), float(match["seconds"] or 0))
         fault = Fault(spoil, int(match["times"] or EVER))
         faults = self

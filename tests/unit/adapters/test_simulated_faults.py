@@ -56,6 +56,14 @@ def test_nonsense_is_named(text: str) -> None:
         Faults.parse(f"stop=hang,{text}")
 
 
+def test_what_is_named_instead_of_nonsense_is_understood() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        Faults.parse("bogus")
+
+    named = str(refused.value).split("write such as ")[1]
+    assert Faults.parse(named.replace(" or ", ",")) != Faults()
+
+
 def test_a_counted_fault_is_used_up_by_its_own_medium() -> None:
     faults = Faults.parse("start=refuse*2")
     for _ in range(2):
