@@ -7,6 +7,7 @@ a key, with its unit, is what ``config schema`` and docs/configuration.md say ab
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -55,7 +56,11 @@ def _broker_address(value: str) -> str:
 
 
 def _websocket_url(value: str) -> str:
-    if not re.fullmatch(r"wss?://\S+", value):
+    try:
+        fits = re.fullmatch(r"wss?://\S+", value) is not None and urlsplit(value).port != 0
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError("must be ws://<host>:<port> or wss://<host>:<port>")
     return value
 

@@ -255,7 +255,7 @@ class OddIds(list[int]):
 
 async def test_nobody_there_is_unavailable(janus: FakeJanus) -> None:
     await janus.stop()
-    for url in (janus.url, "http://127.0.0.1:1"):
+    for url in (janus.url, "http://127.0.0.1:1", f"ws://{'a' * 70}.example"):
         with pytest.raises(Unavailable):
             async with open_session(JanusAddress(url)):
                 pass

@@ -314,7 +314,7 @@ async def _connect(address: JanusAddress) -> ClientConnection:
             open_timeout=_CONNECT_S,
             ping_interval=None,  # keepalives do that
         )
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+    except (OSError, TimeoutError, ValueError, InvalidHandshake, InvalidURI) as error:
         raise Unavailable(f"Janus cannot be reached: {error}") from error
 
 

@@ -200,6 +200,11 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(
         ),
         (
             "wrapper",
+            "janus.url = 'ws://127.0.0.1:99999'",
+            'janus.url = "ws://127.0.0.1:99999": must be ws://<host>:<port> or wss://<host>:<port>',
+        ),
+        (
+            "wrapper",
             "store.url = 'mysql://x'",
             'store.url = "mysql://x": '
             "must be sqlite:<file> or postgresql://<user>@<host>/<database>",
