@@ -55,7 +55,7 @@ def _usable_keys(listed: Sequence[object], algorithms: Collection[str]) -> Itera
     for each in listed:
         try:
             key = jwt.PyJWK(cast("dict[str, Any]", each))
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+        except (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
             continue  # a kind that is not known here, or not well made
         algorithm = fitting_algorithm(key.key)
         if algorithm in algorithms and algorithm == key.algorithm_name and _signs(key):

@@ -126,6 +126,7 @@ async def test_nothing_is_fetched_from_where_a_token_says() -> None:
     [
         jwk(OTHER, "odd", use="enc"),
         jwk(OTHER, "odd", alg="ES384"),
+        jwk(OTHER, "odd", alg="none"),
         jwk(WEAK, "odd"),
         jwk(RSA_KEY, "odd", alg="RS512"),
         jwk(ec.generate_private_key(ec.SECP384R1()), "odd"),
