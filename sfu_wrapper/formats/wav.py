@@ -81,9 +81,11 @@ def header(data_bytes: int, *, rate: int, channels: int = 1, bits: int = 16) -> 
     A length that the field cannot hold is written as the largest one, which readers take for
     "to the end". Sound of an odd number of bytes wants one zero byte after it.
     """
+    block = channels * bits // 8
     if bits not in (8, 16) or channels < 1 or rate < 1 or data_bytes < 0:
         raise ValueError(f"no PCM of {bits} bits, {channels} channels, {rate} Hz")
-    block = channels * bits // 8
+    if block > 0xFFFF or rate * block > 0xFFFFFFFF:
+        raise ValueError(f"more than a header can say: {channels} channels, {rate} Hz")
     fits = data_bytes <= MAX_DATA_BYTES
     riff = HEADER_BYTES - 8 + data_bytes + (data_bytes & 1) if fits else 0xFFFFFFFF
     return (

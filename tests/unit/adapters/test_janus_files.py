@@ -204,6 +204,16 @@ def test_wrong_lengths_are_mended(tmp_path: Path) -> None:
     assert empty.read_bytes() == wav.header(44, rate=16_000)
 
 
+def test_a_mix_with_a_damaged_header_is_left_as_it_is(tmp_path: Path) -> None:
+    path = mix(tmp_path, 32_044)
+    damaged = bytearray(path.read_bytes())
+    damaged[24:28] = b"\xff" * 4  # its rate
+    path.write_bytes(damaged)
+    mend(tmp_path)
+
+    assert path.read_bytes() == damaged
+
+
 def test_what_is_no_mix_is_left_for_others_to_judge(tmp_path: Path) -> None:
     mix(tmp_path, 0).write_bytes(b"no sound at all, and none to come")
     mend(tmp_path)
