@@ -305,6 +305,14 @@ async def test_one_that_will_not_have_us_is_asked_again(janus: FakeJanus) -> Non
     await asyncio.gather(keeping, return_exceptions=True)
 
 
+def test_no_secret_shows_in_what_a_log_may_say_of_settings() -> None:
+    address = JanusAddress("ws://127.0.0.1:8188", "api-secret")
+    folder = Folder(Path("/ours"), Path("/theirs"))
+    shown = repr(JanusSettings(address, folder, "room-secret", "admin-key"))
+
+    assert not [word for word in ("api-secret", "room-secret", "admin-key") if word in shown]
+
+
 async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_asked_again(
     janus: FakeJanus,
 ) -> None:

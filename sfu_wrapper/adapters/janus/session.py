@@ -45,7 +45,7 @@ class JanusAddress:
     """
 
     url: str
-    api_secret: str | None = None
+    api_secret: str | None = field(default=None, repr=False)
     deadline_s: float = 15.0
     keepalive_s: float = 5.0
 

@@ -1,7 +1,7 @@
 """What the planes on Janus are told at their making."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfu_wrapper.adapters.janus.session import JanusAddress
@@ -33,8 +33,8 @@ class JanusSettings:
 
     address: JanusAddress
     folder: Folder
-    room_secret: str
-    admin_key: str | None = None
+    room_secret: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
     video_codecs: tuple[str, ...] = ("vp8", "h264")
     publishers: int = 64
     bitrate: int = 0
