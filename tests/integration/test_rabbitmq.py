@@ -14,6 +14,7 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
+from sfu_wrapper.adapters.rabbitmq.subscription import Subscription
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
@@ -318,6 +319,48 @@ async def test_a_consumer_whose_queue_was_deleted_comes_back_with_it(
         await delivery.ack()
 
     assert delivery.message_id == "uuid:7"
+
+
+@pytest.mark.parametrize("ends", [TimeoutError, asyncio.CancelledError])
+async def test_a_consumer_that_does_not_wait_for_its_answer_keeps_nothing_back(
+    broker: RabbitBroker, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Subscription.start
+
+    async def begin_unheard(self: Subscription) -> None:
+        await begin(self)
+        raise ends
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Subscription, "start", begin_unheard)
+        deliveries = broker.consume(WORK, 1)
+        unheard = asyncio.ensure_future(anext(deliveries))
+        await asyncio.wait([unheard], timeout=0.5)
+        unheard.cancel()
+        await asyncio.wait([unheard])
+    await broker.publish(plain(8))
+    async with aclosing(broker.consume(WORK, 1)) as heard, asyncio.timeout(DEADLINE_S):
+        delivery = await anext(heard)
+        await delivery.ack()
+
+    assert delivery.message_id == "uuid:8"
+
+
+async def test_a_link_that_does_not_let_a_consumer_end_is_given_up(
+    broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker.publish(plain(9))
+    await broker.publish(plain(10))
+    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.subscription._CLOSE_S", 0.0)
+    async with aclosing(broker.consume(WORK, 2)) as deliveries, asyncio.timeout(DEADLINE_S):
+        first = await anext(deliveries)
+    monkeypatch.undo()
+    async with aclosing(broker.consume(WORK, 2)) as deliveries, asyncio.timeout(DEADLINE_S):
+        again = [await anext(deliveries), await anext(deliveries)]
+
+    assert {each.message_id for each in again} == {"uuid:9", "uuid:10"}
+    with pytest.raises(Unavailable):
+        await first.ack()
 
 
 async def opened(broker: RabbitBroker) -> None:

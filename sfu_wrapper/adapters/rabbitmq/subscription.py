@@ -6,7 +6,8 @@ broker has given it to somebody else.
 
 import asyncio
 import uuid
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -25,7 +26,8 @@ _LISTEN_PREFETCH: Final = 100
 class Subscription:
     """Deliveries of one queue, until ``close`` or the loss of the link."""
 
-    def __init__(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+    def __init__(self, link: Link, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        self._link = link
         self._channel = channel
         self._queue = queue
         # Bounded by the prefetch; None wakes whoever waits when there will be no more.
@@ -54,11 +56,11 @@ class Subscription:
     async def close(self) -> None:
         """Take no more; the channel stays while anything handed out can still be settled.
 
-        A broker that does not answer is not waited for: it learns of it when the link is lost.
+        A broker that does not answer is not waited for: the link is given up instead.
         """
         tag, self._tag = self._tag, None
-        with suppress(*FOREIGN, Unavailable), translated("ending a consumer"):
-            async with asyncio.timeout(_CLOSE_S):
+        with suppress(Unavailable), translated("ending a consumer"):
+            async with _answered_in_time(self._link):
                 if tag is not None and not self._lost:
                     await self._queue.cancel(tag)
                 while not self._inbox.empty():
@@ -91,11 +93,12 @@ async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
     """Begin to consume. Raises Unavailable."""
     with translated(f"reading {queue}"):
         async with asyncio.timeout(_SUBSCRIBE_S):
-            channel = await link.channel()
-            await channel.set_qos(prefetch_count=prefetch)
-            subscription = Subscription(channel, await channel.get_queue(queue, ensure=False))
-            await subscription.start()
-            return subscription
+            async with _begun_on(link) as channel:
+                await channel.set_qos(prefetch_count=prefetch)
+                named = await channel.get_queue(queue, ensure=False)
+                subscription = Subscription(link, channel, named)
+                await subscription.start()
+                return subscription
 
 
 async def overhear(
@@ -107,19 +110,50 @@ async def overhear(
     """
     with translated("listening"):
         async with asyncio.timeout(_SUBSCRIBE_S):
-            channel = await link.channel()
-            await channel.set_qos(prefetch_count=min(limit, _LISTEN_PREFETCH))
-            queue = await channel.declare_queue(
-                f"{_LISTENER}.{uuid.uuid4().hex}",
-                exclusive=True,
-                auto_delete=True,
-                arguments={"x-max-length": limit, "x-overflow": "drop-head"},
-            )
-            for key in routing_keys:
-                await queue.bind(exchange, routing_key=key)
-            subscription = Subscription(channel, queue)
-            await subscription.start()
-            return subscription
+            async with _begun_on(link) as channel:
+                await channel.set_qos(prefetch_count=min(limit, _LISTEN_PREFETCH))
+                queue = await channel.declare_queue(
+                    f"{_LISTENER}.{uuid.uuid4().hex}",
+                    exclusive=True,
+                    auto_delete=True,
+                    arguments={"x-max-length": limit, "x-overflow": "drop-head"},
+                )
+                for key in routing_keys:
+                    await queue.bind(exchange, routing_key=key)
+                subscription = Subscription(link, channel, queue)
+                await subscription.start()
+                return subscription
+
+
+@asynccontextmanager
+async def _begun_on(link: Link) -> AsyncIterator[AbstractChannel]:
+    """A channel, which is closed again where what is begun on it does not come about.
+
+    The broker may take somebody for a consumer who has given up waiting for its answer; left open,
+    the channel would keep what is delivered to it from everybody else.
+    """
+    channel = await link.channel()
+    try:
+        yield channel
+    except BaseException:
+        with suppress(*FOREIGN, TimeoutError):
+            async with _answered_in_time(link):
+                await channel.close()
+        raise
+
+
+@asynccontextmanager
+async def _answered_in_time(link: Link) -> AsyncIterator[None]:
+    """Raises TimeoutError where it is not, and gives up the link: all of it goes back to its queue.
+
+    Else messages that nobody will settle would stay where they are for as long as the link does.
+    """
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            yield
+    except TimeoutError:
+        link.lost.set()
+        raise
 
 
 class RabbitDelivery:
