@@ -1,13 +1,17 @@
 """Two people with a browser see and hear each other through a real Janus that neither speaks to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.janus.browserline import BrowserLine
 from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.model.browsermedia import Ask, MediaNews, Mix, Mute, Outcome, Place
+from sfu_wrapper.model.errors import Unavailable
 from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser
+from tests.helpers.gatewaylive import until
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.live import live
 
@@ -32,6 +36,28 @@ LOUDEST = """(async () => {
 })()"""
 
 
+class Unwilling(JanusBrowsers):
+    """Once it does not let somebody speak who was silent. made_anew: the sound was, after that."""
+
+    refused = made_anew = False
+
+    def open(self, place: Place, tell: Callable[[MediaNews], None]) -> BrowserLine:
+        """See ``BrowserMedia``."""
+        line = super().open(place, tell)
+        through = line.ask
+
+        def refuse_once(ask: Ask, done: Callable[[Outcome], None]) -> None:
+            if ask == Mute(False) and not self.refused:
+                self.refused = True
+                done(Unavailable("busy"))
+            else:
+                self.made_anew |= self.refused and isinstance(ask, Mix)
+                through(ask, done)
+
+        line.ask = refuse_once  # type: ignore[method-assign]
+        return line
+
+
 @pytest.fixture
 def janus(tmp_path: Path) -> Iterator[JanusServer]:
     with running_janus(tmp_path / "janus") as server:
@@ -52,8 +78,9 @@ async def sees(page: CallPage, user: str, stream: str = "camera") -> None:
 
 
 async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServer) -> None:
+    browsers = Unwilling(janus.address)
     async with (
-        live("recordRecordingAtStart=false", browsers=JanusBrowsers(janus.address)) as here,
+        live("recordRecordingAtStart=false", browsers=browsers) as here,
         browser(SCREEN) as chromium,
     ):
         await meeting_at_janus(here)
@@ -67,6 +94,13 @@ async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServ
                 await sees(each, other)
                 assert await each.page.run(LOUDEST) >= 0.02
                 assert not await each.visible("no-media")
+
+            # Whoever was silent is heard again, though the first request for it is refused.
+            await alice.click("mic")
+            await alice.page.until("document.querySelector('#mic').ariaPressed === 'false'")
+            await alice.click("mic")
+            await until(lambda: browsers.made_anew)
+            assert await bob.page.run(LOUDEST) >= 0.02
 
             await alice.click("screen")
             await sees(bob, "alice", "screen")

@@ -44,7 +44,7 @@ export class Media {
     const silent = muted || !track;
     if (silent === this.silent) return;
     this.silent = silent;
-    if (line?.said) this.socket.ask("mute", { muted: silent }).catch(() => {});
+    if (line?.said) this.socket.ask("mute", { muted: silent }).catch(() => this.restart("audio"));
   }
 
   get over() {
