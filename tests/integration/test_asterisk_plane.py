@@ -643,8 +643,11 @@ async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_mo
         world.bench.tell(start(AUDIO))
         failed = await world.bench.until(CaptureFailed)
         assert "is not there" in failed.message
-        world.bench.tell(ResumeCapture(AUDIO, ()))
-        await world.bench.until(CaptureLost)
+        known = RawFile("recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
+        world.bench.tell(ResumeCapture(AUDIO, (known,)))
+        lost = await world.bench.until(CaptureLost)
+
+    assert [file.filename for file in lost.files] == [known.filename]
 
 
 def _asked(server: FakeAsterisk, action: str) -> int:
