@@ -15,6 +15,8 @@ from sfu_wrapper.core.layout import grid
 from sfu_wrapper.core.plan import CANVAS_HEIGHT, CANVAS_WIDTH, FRAMES_PER_S, SOUND_BITS_PER_S
 
 FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y")
+ONE_THREAD = ("-threads", "1")
+"""The text's own, taken for decoders as well; else ffmpeg gives each a thread a core."""
 
 
 def same_settings(bits_per_s: int) -> list[str]:
@@ -32,13 +34,18 @@ def default_settings(bits_per_s: int) -> list[str]:
     return ["-c:v", "libvpx", "-b:v", str(bits_per_s)]
 
 
-def merge(call: Call, encoder: Sequence[str], folder: Path, target: Path) -> Cost:
-    """Write the merged file; parts of it go to ``folder``."""
+def merge(
+    call: Call, encoder: Sequence[str], folder: Path, target: Path, reader: Sequence[str] = ()
+) -> Cost:
+    """Write the merged file; parts of it go to ``folder``. reader: options of each input."""
     parts, cost = [], Cost(0, 0, 0)
     for number, interval in enumerate(call.intervals()):
         parts.append(folder / f"part-{number}.webm")
         start_s, stop_s = interval.start_us / 1e6, interval.stop_us / 1e6
-        cost += run(_part(call, interval.tracks, start_s, stop_s, [*encoder, str(parts[-1])]))
+        sources = _sources(call, interval.tracks, start_s, stop_s, reader)
+        graph = ["-filter_complex", _graph(len(interval.tracks)), "-map", "[v]"]
+        length = ["-t", f"{stop_s - start_s:.3f}", "-r", str(FRAMES_PER_S)]
+        cost += run([*FFMPEG, *sources, *graph, *length, *encoder, str(parts[-1])])
     listing, joined = folder / "parts.txt", folder / "joined.webm"
     listing.write_text("".join(f"file '{part}'\n" for part in parts), encoding="utf-8")
     sources = ["-f", "concat", "-safe", "0", "-i", str(listing)]
@@ -48,17 +55,15 @@ def merge(call: Call, encoder: Sequence[str], folder: Path, target: Path) -> Cos
     return cost + run([*FFMPEG, *both, *sound, str(target)])
 
 
-def _part(
-    call: Call, tracks: tuple[int, ...], start_s: float, stop_s: float, output: list[str]
+def _sources(
+    call: Call, tracks: tuple[int, ...], start_s: float, stop_s: float, reader: Sequence[str]
 ) -> list[str]:
     sources: list[str] = []
     for track in tracks:
         stay = call.stays[track]
         seek = ["-ss", f"{start_s - stay.start_s:.3f}", "-t", f"{stop_s - start_s:.3f}"]
-        sources += [*seek, "-reinit_filter", "0", "-i", str(stay.path)]
-    graph = ["-filter_complex", _graph(len(tracks)), "-map", "[v]"]
-    length = ["-t", f"{stop_s - start_s:.3f}", "-r", str(FRAMES_PER_S)]
-    return [*FFMPEG, *sources, *graph, *length, *output]
+        sources += [*seek, *reader, "-reinit_filter", "0", "-i", str(stay.path)]
+    return sources
 
 
 def _graph(count: int) -> str:
