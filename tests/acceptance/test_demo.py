@@ -17,7 +17,7 @@ from tests.helpers.merged import Frame, frames, loudness, sound
 SECONDS = 5.0
 FRAME_MS = 40
 SOURCE_FRAME_MS = 1000 / 15
-MOMENT_FRAMES = 8  # cameras of one moment begin and end at times of their own
+MOMENT_S = 0.4  # cameras of one moment begin and end at times of their own
 AUDIBLE = 0.01
 
 
@@ -113,8 +113,14 @@ def test_each_voice_is_heard_while_its_owner_is_in_the_call(told: Told) -> None:
 
 def casts(file: Path) -> list[tuple[str, ...]]:
     """Who is on screen together, in the order in which that changes, but for mere moments."""
-    scenes = [(cast, len(list(shown))) for cast, shown in groupby(map(names, frames(file)))]
-    return [cast for cast, length in scenes if cast and length > MOMENT_FRAMES]
+    scenes = [(cast, list(shown)) for cast, shown in groupby(frames(file), names)]
+    ends_s = [shown[0].at_s for _, shown in scenes[1:]] + [scenes[-1][1][-1].at_s]
+    lasting = [
+        cast
+        for (cast, shown), end_s in zip(scenes, ends_s, strict=True)
+        if end_s - shown[0].at_s > MOMENT_S
+    ]
+    return [cast for cast in lasting if cast]
 
 
 def names(frame: Frame) -> tuple[str, ...]:
