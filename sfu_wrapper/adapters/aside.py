@@ -31,7 +31,7 @@ async def aside(
     def run() -> None:
         try:
             give = partial(done.set_result, work(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is the caller's
             give = partial(done.set_exception, error)
         with suppress(RuntimeError):  # the loop has gone
             loop.call_soon_threadsafe(settle, give)

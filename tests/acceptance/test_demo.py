@@ -17,7 +17,8 @@ from tests.helpers.merged import Frame, frames, loudness, sound
 SECONDS = 5.0
 FRAME_MS = 40
 SOURCE_FRAME_MS = 1000 / 15
-MOMENT_S = 0.4  # cameras of one moment begin and end at times of their own
+CAMERAS_ON_S = 0.3  # each publishes its first picture at a time of its own
+CAMERAS_OFF_S = 0.3  # and is closed at one
 AUDIBLE = 0.01
 
 
@@ -112,15 +113,11 @@ def test_each_voice_is_heard_while_its_owner_is_in_the_call(told: Told) -> None:
 
 
 def casts(file: Path) -> list[tuple[str, ...]]:
-    """Who is on screen together, in the order in which that changes, but for mere moments."""
-    scenes = [(cast, list(shown)) for cast, shown in groupby(frames(file), names)]
-    ends_s = [shown[0].at_s for _, shown in scenes[1:]] + [scenes[-1][1][-1].at_s]
-    lasting = [
-        cast
-        for (cast, shown), end_s in zip(scenes, ends_s, strict=True)
-        if end_s - shown[0].at_s > MOMENT_S
-    ]
-    return [cast for cast in lasting if cast]
+    """Who is on screen together, in the order in which that changes, but for both ends' moments."""
+    shown = [frame for frame in frames(file) if frame.tiles]
+    first_s, last_s = CAMERAS_ON_S, shown[-1].at_s - CAMERAS_OFF_S
+    inside = [frame for frame in shown if first_s < frame.at_s < last_s]
+    return [cast for cast, _ in groupby(map(names, inside))]
 
 
 def names(frame: Frame) -> tuple[str, ...]:

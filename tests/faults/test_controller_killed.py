@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
             away_s.append(asyncio.get_running_loop().time() - died_s)
     assert await controller.terminate() == 0
 
-    assert median(away_s) < BACK_S  # one of ten may meet a machine that is busy with something else
+    assert max(away_s) < BACK_S
     events = await queued(tmp_path)
     assert numbers == list(range(1, KILLS + 2))
     assert [event["recordingInfo"]["segment"] for event in events] == numbers

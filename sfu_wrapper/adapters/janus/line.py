@@ -131,7 +131,7 @@ class Line:
             except JanusRefused:  # the room or our handle is gone: look again
                 self._forget_handle()
                 self._again_s = time.monotonic() + _PAUSE_S
-            except Exception:
+            except Exception:  # a bug must not end the line: nobody would stop what it records
                 log.exception("janus.roomBroke", extra={"room": self._uuid})
                 self._forget_handle()
                 self._again_s = time.monotonic() + _PAUSE_S
