@@ -52,10 +52,13 @@ def configured(args: Namespace) -> Loaded:
     return read(config_dir(args), os.environ, getattr(args, "set", None) or ())
 
 
-def start(args: Namespace) -> Settings:
-    """Read the configuration and log as it says; what is odd in it is the first thing logged."""
+def start(args: Namespace, stream: logs.Stream | None = None) -> Settings:
+    """Read the configuration and log as it says; what is odd in it is the first thing logged.
+
+    stream: where to, if not to standard error.
+    """
     loaded = configured(args)
-    logs.set_up(log_settings(loaded.settings))
+    logs.set_up(log_settings(loaded.settings), stream)
     for note in loaded.notes:
         log.warning("config.note", extra={"note": note})
     return loaded.settings

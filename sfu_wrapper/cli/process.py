@@ -11,15 +11,15 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
+from sfu_wrapper.cli.bar import Bar
 from sfu_wrapper.cli.processing import output_rules, processor, require_preprocessor
 from sfu_wrapper.config.processing import Recording
+from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.service.processor import Done, Processor, announce
 from sfu_wrapper.wire.processed import encode_failed, size_text
 from sfu_wrapper.wire.recordinginfo import parse_event
-
-_BAR_WIDTH = 30
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,13 +38,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the processed message, or the failed one. Raises Malformed, Misconfigured."""
-    recording = _recording(common.start(args).recording, args)
+    bar = Bar(sys.stderr) if sys.stderr.isatty() else None
+    recording = _recording(common.start(args, bar).recording, args)
     require_preprocessor(recording)
     info = _event(args.event)
     announce(output_rules(recording))
     worker = processor(recording, SystemClock())
     try:
-        done = asyncio.run(run_process(worker, info, clean=recording.clean_temporary_files))
+        done = asyncio.run(run_process(worker, info, bar, clean=recording.clean_temporary_files))
     except JobFailed as exc:
         failure = asyncio.run(worker.failure(info, exc, attempts=1))
         print(f"sfu-wrapper: {exc.stage}: {exc.code}: {exc.detail}", file=sys.stderr)
@@ -55,12 +56,18 @@ def run(args: Namespace) -> int:
     return common.DONE
 
 
-async def run_process(worker: Processor, info: SegmentInfo, *, clean: bool) -> Done:
-    """Process one segment, with a progress bar on a terminal. Raises JobFailed."""
-    done = await worker.process(info, progress=_bar if sys.stderr.isatty() else _quiet)
-    if clean:
-        await worker.clean(info, raw=False)
-    return done
+async def run_process(
+    worker: Processor, info: SegmentInfo, bar: Bar | None, *, clean: bool
+) -> Done:
+    """Process one segment, with a progress bar where there is one. Raises JobFailed."""
+    try:
+        done = await worker.process(info, progress=_quiet if bar is None else bar.show)
+        if clean:
+            await worker.clean(info, raw=False)
+        return done
+    finally:
+        if bar is not None:
+            bar.clear()
 
 
 def _recording(recording: Recording, args: Namespace) -> Recording:
@@ -91,11 +98,5 @@ def _story(done: Done) -> str:
     return "\n".join(lines)
 
 
-def _bar(stage: str, percent: float) -> None:
-    filled = round(_BAR_WIDTH * percent / 100)
-    bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-    print(f"\r{stage:<10} [{bar}] {percent:3.0f} %", end="", file=sys.stderr, flush=True)
-
-
-def _quiet(stage: str, percent: float) -> None:
-    del stage, percent
+def _quiet(standing: Standing) -> None:
+    del standing

@@ -95,7 +95,8 @@ class Failed:
 class JobProgress:
     """How far the work on one segment has come.
 
-    percent: of this stage. eta_s: until the end of it, as far as can be told.
+    stage: what is being done. percent: of the whole segment. eta_s: until all of it is done, as far
+    as can be told.
     """
 
     uuid: RoomUuid

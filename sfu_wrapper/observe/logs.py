@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, Protocol
 
 ROOT = "sfu_wrapper"  # the logger above all of ours
 
@@ -46,7 +46,19 @@ class LogSettings:
     folders: tuple[Path, ...] = ()
 
 
-def set_up(settings: LogSettings, stream: TextIO | None = None) -> None:
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Put text there."""
+        ...
+
+    def flush(self) -> object:
+        """Have it shown."""
+        ...
+
+
+def set_up(settings: LogSettings, stream: Stream | None = None) -> None:
     """Log to ``stream`` (standard error) from now on, instead of what was set up before."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter(settings))

@@ -5,10 +5,11 @@ A missing or unreadable video file fails the attempt: the next one may find it.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sfu_wrapper.core.estimate import reading_s
 from sfu_wrapper.core.intervals import Held, Span, spans
 from sfu_wrapper.core.plan import Sound, Source, sound_start_us, zero_us
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
@@ -16,8 +17,9 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
-from sfu_wrapper.ports.media import MediaTools, PreparedVideo, Progress
+from sfu_wrapper.ports.media import MediaTools, PreparedVideo
 from sfu_wrapper.ports.shelf import Shelf
+from sfu_wrapper.service.course import Course
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +28,11 @@ _TIMEOUT_S, _TIMEOUT_PER_S = 60.0, 0.5  # reading takes a small part of the segm
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video file that holds pictures; held: when."""
+    """One video file that holds pictures; held: when. raw_bytes: of what it was made of."""
 
     prepared: PreparedVideo
     held: Held
+    raw_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +61,32 @@ class Material:
 
 
 async def ingest(
-    info: SegmentInfo, tools: MediaTools, shelf: Shelf, target_dir: Path, progress: Progress
+    info: SegmentInfo,
+    tools: MediaTools,
+    shelf: Shelf,
+    target_dir: Path,
+    sizes: Sequence[int],
+    course: Course,
 ) -> Material:
-    """Read everything that the event names; ``progress`` hears percents. Raises JobFailed."""
+    """Read everything that the event names. sizes: of its video files. Raises JobFailed."""
     timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * (info.completed_ms - info.started_ms) / 1000
     warnings: list[str] = []
     videos = []
-    for number, file in enumerate(info.video):
-        progress(100 * number / (len(info.video) + len(info.audio)))
-        video = await _video(file, tools, shelf, target_dir / str(number), timeout_s)
+    raw_bytes = (*sizes, *(0 for _ in info.audio))
+    steps = course.through("preprocess", zip(raw_bytes, map(reading_s, raw_bytes), strict=True))
+    for (number, file), size in zip(enumerate(info.video), steps, strict=False):
+        video = await _video(file, tools, shelf, target_dir / str(number), size, timeout_s)
         if video is None:
             warnings.append(f"{file.filename} holds no picture")
         else:
             warnings += [f"{file.filename}: {note}" for note in video.prepared.notes]
             videos.append(video)
+    told = zip(info.audio, steps, strict=True)
+    sounds, measured = await _mix(info, told, tools, shelf, warnings, timeout_s)
     shown = spans(info, [video.held for video in videos])
     shifts_us = {span.track: span.shift_us for span in shown}
     sync = [_video_sync(info, one, shifts_us.get(n, 0)) for n, one in enumerate(videos)]
-    sounds = []
-    for number, file in enumerate(info.audio, start=len(info.video)):
-        progress(100 * number / (len(info.video) + len(info.audio)))
-        try:
-            path, measured = await _sound(info, file, tools, shelf, timeout_s)
-        except _NoSound as exc:
-            warnings.append(str(exc))
-            continue
-        start_us = sound_start_us(info.started_ms, file.started_ms, file.delay_ms)
-        sounds.append(Sound(str(path), start_us, mix_pace(measured)))
-        sync.append(measured)
+    sync += measured
     return Material(
         videos=tuple(videos),
         shown=shown,
@@ -96,7 +97,12 @@ async def ingest(
 
 
 async def _video(
-    file: RawFile, tools: MediaTools, shelf: Shelf, target_dir: Path, timeout_s: float
+    file: RawFile,
+    tools: MediaTools,
+    shelf: Shelf,
+    target_dir: Path,
+    raw_bytes: int,
+    timeout_s: float,
 ) -> Video | None:
     path = await shelf.raw_video(file.filename)
     log.debug("Processing video: %s.", path)
@@ -105,11 +111,34 @@ async def _video(
         return None
     stretch = pace(prepared.drift_ppm)
     first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
-    return Video(prepared, Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us))
+    held = Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us)
+    return Video(prepared, held, raw_bytes)
 
 
 class _NoSound(Exception):
     """What to tell people of a piece of the mix that is left out."""
+
+
+async def _mix(
+    info: SegmentInfo,
+    files: Iterable[tuple[RawFile, object]],
+    tools: MediaTools,
+    shelf: Shelf,
+    warnings: list[str],
+    timeout_s: float,
+) -> tuple[list[Sound], list[TrackSync]]:
+    """The pieces of the mix that hold sound, and how they lie; of others there is a warning."""
+    sounds, sync = [], []
+    for file, _ in files:
+        try:
+            path, measured = await _sound(info, file, tools, shelf, timeout_s)
+        except _NoSound as exc:
+            warnings.append(str(exc))
+            continue
+        start_us = sound_start_us(info.started_ms, file.started_ms, file.delay_ms)
+        sounds.append(Sound(str(path), start_us, mix_pace(measured)))
+        sync.append(measured)
+    return sounds, sync
 
 
 async def _sound(

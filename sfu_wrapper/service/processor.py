@@ -7,9 +7,9 @@ manifest stands is not processed again, its message is the same.
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from sfu_wrapper.core.estimate import Pace, Standing, foreseen
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
 from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
@@ -21,6 +21,7 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.shelf import Shelf, Workplace
 from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.service.course import Course, Progress
 from sfu_wrapper.service.ingest import Material, ingest
 from sfu_wrapper.service.products import Made, Workshop
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
@@ -28,8 +29,6 @@ from sfu_wrapper.wire.processed import encode_processed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str, float], None]  # stage, percent of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ def announce(rules: OutputRules) -> None:
     log.info("FilenameGenerator configured with: %s", filename_format)
 
 
-def _silent(stage: str, percent: float) -> None:
-    del stage, percent
+def _silent(standing: Standing) -> None:
+    del standing
 
 
 class Processor:
@@ -81,6 +80,7 @@ class Processor:
         self._rules = rules
         self._clock = clock
         self._vault = vault
+        self._pace = Pace()
 
     async def process(
         self, info: SegmentInfo, *, attempts: int = 1, progress: Progress = _silent
@@ -153,11 +153,11 @@ class Processor:
         job = job_of(info)
         await self._shelf.clear(job)
         place = await self._shelf.workplace(job)
-        material = await ingest(
-            info, self._tools, self._shelf, place.plain, lambda p: progress("preprocess", p)
-        )
+        sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
+        course = Course(self._clock, self._pace, foreseen(info, self._rules, sizes), progress)
+        material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
         output, cut, why = self._decide(info, material)
-        made = await self._make(info, place, material, output, cut, progress)
+        made = await self._make(info, place, material, output, cut, course)
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -176,6 +176,7 @@ class Processor:
         message = encode_processed(result)
         staged = [(product.staged, product.name) for product in made.products]
         await self._shelf.deliver(job, staged, encode_manifest(Manifest(message)))
+        course.over()
         return Done(result, message)
 
     def _decide(
@@ -207,19 +208,19 @@ class Processor:
         material: Material,
         output: Output,
         cut: tuple[Interval, ...],
-        progress: Progress,
+        course: Course,
     ) -> Made:
         vault = self._usable_vault() if self._rules.encrypt else None
         shop = Workshop(
-            self._tools, self._shelf, vault, self._rules, place, job=job_of(info), info=info
+            self._tools, self._shelf, vault, self._rules, place, course, job=job_of(info), info=info
         )
         match output:
             case Output.NONE:
                 return Made()
             case Output.MERGED:
-                return await shop.merged(material, cut, lambda p: progress("compose", p))
+                return await shop.merged(material, cut)
             case Output.SPLIT:
-                return await shop.split(material, lambda p: progress("split", p))
+                return await shop.split(material)
 
     def _usable_vault(self) -> Vault:
         """Fails closed: where encryption is asked for, nothing is delivered without it."""

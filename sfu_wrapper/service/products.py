@@ -10,15 +10,17 @@ from pathlib import Path
 
 from sfu_wrapper.core import naming
 from sfu_wrapper.core.chapters import chapters
+from sfu_wrapper.core.estimate import copying_s, encrypting_s, merged_bytes, merging_s, mix_bytes
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.naming import VideoName
 from sfu_wrapper.core.plan import OutputRules, compose
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import FileKind, FinishedFile, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
-from sfu_wrapper.ports.media import MediaTools, Progress
+from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.shelf import Measured, Shelf, Workplace
 from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.service.course import Course
 from sfu_wrapper.service.ingest import Material, Video
 from sfu_wrapper.wire.splitfile import SplitPart, encode_split
 
@@ -44,6 +46,16 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plain:
+    """One file in the workplace, as it is before encryption. foreseen_bytes: about how large."""
+
+    file: Path
+    name: str
+    kind: FileKind
+    foreseen_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """All products of one segment, and the sync report with what making them has shown."""
 
@@ -61,6 +73,7 @@ class Workshop:
         vault: Vault | None,
         rules: OutputRules,
         place: Workplace,
+        course: Course,
         *,
         job: str,
         info: SegmentInfo,
@@ -70,49 +83,65 @@ class Workshop:
         self._vault = vault
         self._rules = rules
         self._place = place
+        self._course = course
         self._job = job
         self._info = info
         self._duration_us = (info.completed_ms - info.started_ms) * 1000
         self._timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * self._duration_us / 1_000_000
 
-    async def merged(self, material: Material, cut: Sequence[Interval], progress: Progress) -> Made:
+    async def merged(self, material: Material, cut: Sequence[Interval]) -> Made:
         """The matrix with the mix and its poster; the mix alone where there is no picture."""
         stems = (self._stem(distinct) for distinct in naming.further_stems(self._info))
+        length_ms = self._duration_us // 1000
+        shown_ms = sum(len(one.tracks) * (one.stop_us - one.start_us) for one in cut) // 1000
+        self._course.expect("compose", merging_s(length_ms, shown_ms))
+        self._course.reached("compose", 0)
         if not material.shown:
             plain = self._place.plain / "merged.wav"
             (name,) = await self._claim((f"{stem}.wav",) for stem in stems)
             await self._write_sound(material, plain)
-            return Made((await self._product(plain, name, FileKind.AUDIO),), material.sync)
+            made = [_Plain(plain, name, FileKind.AUDIO, mix_bytes(length_ms))]
+            return Made(await self._products(made), material.sync)
         plain, poster = self._place.plain / "merged.webm", self._place.plain / "merged.jpg"
         names = await self._claim((f"{stem}.webm", f"{stem}.jpg") for stem in stems)
-        repeated = await self._compose(material, cut, plain, poster, progress)
-        products = (
-            await self._product(plain, names[0], FileKind.MERGED),
-            await self._product(poster, names[1], FileKind.POSTER),
+        repeated = await self._compose(material, cut, plain, poster)
+        products = await self._products(
+            [
+                _Plain(plain, names[0], FileKind.MERGED, merged_bytes(self._rules, length_ms)),
+                _Plain(poster, names[1], FileKind.POSTER),
+            ]
         )
         return Made(products, _counted(material.sync, repeated))
 
-    async def split(self, material: Material, progress: Progress) -> Made:
+    async def split(self, material: Material) -> Made:
         """A file a stream, the mix, and the JSON that relates them."""
         names = await self._claim(
             self._split_names(material, distinct) for distinct in naming.further_stems(self._info)
         )
         *media_names, json_name = names
-        products = []
-        for number, video in enumerate(material.videos):
-            progress(100 * number / len(media_names))
-            plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
-            await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
-            products.append(await self._product(plain, media_names[number], FileKind.VIDEO))
-        if material.sounds:
-            progress(100 * len(products) / len(media_names))
-            plain = self._place.plain / "mix.wav"
-            await self._write_sound(material, plain)
-            products.append(await self._product(plain, media_names[-1], FileKind.AUDIO))
+        self._course.expect("compose", 0)
+        made = await self._split_media(material, media_names)
+        products = await self._products(made)
         plain = self._place.plain / "split.json"
         await self._shelf.write(plain, self._json(material, products))
-        products.append(await self._product(plain, json_name, FileKind.METADATA))
-        return Made(tuple(products), material.sync)
+        related = await self._product(_Plain(plain, json_name, FileKind.METADATA))
+        return Made((*products, related), material.sync)
+
+    async def _split_media(self, material: Material, names: Sequence[str]) -> list[_Plain]:
+        """In the order of ``names``: the videos, and the mix if there is one."""
+        sizes = [video.raw_bytes for video in material.videos]
+        sizes += [mix_bytes(self._duration_us // 1000)] if material.sounds else []
+        steps = self._course.through("split", zip(sizes, map(copying_s, sizes), strict=True))
+        made: list[_Plain] = []
+        for video, size in zip(material.videos, steps, strict=False):
+            plain = self._place.plain / f"{len(made)}{video.prepared.path.suffix}"
+            await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
+            made.append(_Plain(plain, names[len(made)], FileKind.VIDEO, size))
+        for size in steps:
+            plain = self._place.plain / "mix.wav"
+            await self._write_sound(material, plain)
+            made.append(_Plain(plain, names[-1], FileKind.AUDIO, size))
+        return made
 
     async def _compose(
         self,
@@ -120,7 +149,6 @@ class Workshop:
         cut: Sequence[Interval],
         target: Path,
         poster: Path,
-        progress: Progress,
     ) -> tuple[int, ...]:
         plan = compose(
             self._rules,
@@ -131,7 +159,11 @@ class Workshop:
             chapters(self._info, [video.held.file for video in material.videos], cut),
         )
         return await self._tools.compose(
-            plan, target, progress, poster=poster, timeout_s=self._timeout_s
+            plan,
+            target,
+            lambda percent: self._course.reached("compose", percent),
+            poster=poster,
+            timeout_s=self._timeout_s,
         )
 
     async def _write_sound(self, material: Material, target: Path) -> None:
@@ -139,14 +171,20 @@ class Workshop:
             material.sounds, self._duration_us, target, timeout_s=self._timeout_s
         )
 
-    async def _product(self, plain: Path, name: str, kind: FileKind) -> Product:
-        staged = plain
+    async def _products(self, made: Sequence[_Plain]) -> tuple[Product, ...]:
+        if self._vault is None:
+            return tuple([await self._product(one) for one in made])
+        pieces = ((one, encrypting_s(one.foreseen_bytes)) for one in made)
+        return tuple([await self._product(one) for one in self._course.through("encrypt", pieces)])
+
+    async def _product(self, made: _Plain) -> Product:
+        staged = made.file
         if self._vault is not None:
-            staged = self._place.staging / f"{plain.name}{_ENCRYPTED}"
-            final = self._shelf.final(name.removesuffix(_ENCRYPTED))
+            staged = self._place.staging / f"{made.file.name}{_ENCRYPTED}"
+            final = self._shelf.final(made.name.removesuffix(_ENCRYPTED))
             log.debug("Trying to encrypt file: %s", final)
-            await self._vault.encrypt(plain, staged, timeout_s=self._timeout_s)
-        return Product(staged, name, kind, await self._shelf.measure(staged))
+            await self._vault.encrypt(made.file, staged, timeout_s=self._timeout_s)
+        return Product(staged, made.name, made.kind, await self._shelf.measure(staged))
 
     async def _claim(self, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         ending = "" if self._vault is None else _ENCRYPTED

@@ -8,13 +8,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.outcome import JobProgress
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.processor import Progress
+from sfu_wrapper.service.course import Progress
 from sfu_wrapper.wire.progress import PROGRESS, encode_progress
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 async def reporting(
     broker: Broker, clock: Clock, info: SegmentInfo, every_s: float
 ) -> AsyncIterator[Progress]:
-    """Something to call with every stage and percent; publishes the latest once in ``every_s``.
+    """Something to call with every step; publishes the latest once in ``every_s``.
 
     After the context nothing more of it is published.
     """
@@ -47,15 +48,12 @@ class _Reporter:
         self._every_s = every_s
         self._news = asyncio.Event()
         self._told = 0
-        self._stage, self._percent = "", 0.0
-        self._from_percent, self._from_ms = 0.0, 0
+        self._latest = Standing("", 0.0, 0.0)
+        self._heard_ms = 0
 
-    def hear(self, stage: str, percent: float) -> None:
+    def hear(self, standing: Standing) -> None:
         """The work has come so far."""
-        percent = min(max(percent, 0.0), 100.0)
-        if stage != self._stage or percent < self._percent:  # begun, or begun again
-            self._from_percent, self._from_ms = percent, self._clock.now().mono_ms
-        self._stage, self._percent = stage, percent
+        self._latest, self._heard_ms = standing, self._clock.now().mono_ms
         self._news.set()
 
     async def run(self) -> None:
@@ -71,8 +69,9 @@ class _Reporter:
         now, info = self._clock.now(), self._info
         self._told += 1
         segment = info.segment or SegmentNo(1)
-        eta_s = self._eta_s(now.mono_ms)
-        progress = JobProgress(info.uuid, segment, self._stage, self._percent, eta_s)
+        latest, heard_s_ago = self._latest, (now.mono_ms - self._heard_ms) / 1000
+        eta_s = max(latest.eta_s - heard_s_ago, 0.0)
+        progress = JobProgress(info.uuid, segment, latest.stage, latest.percent, eta_s)
         return Message(
             PROGRESS,
             f"{info.uuid}:{segment}:{PROGRESS}:{self._told}",
@@ -81,9 +80,3 @@ class _Reporter:
             now.wall_ms,
             persistent=False,
         )
-
-    def _eta_s(self, now_ms: int) -> float | None:
-        done = self._percent - self._from_percent
-        if done <= 0:
-            return None
-        return (now_ms - self._from_ms) / 1000 * (100 - self._percent) / done

@@ -27,8 +27,9 @@ from sfu_wrapper.observe.recordinglogs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
+from sfu_wrapper.service.course import Progress
 from sfu_wrapper.service.lease import LEASE_S, Holder
-from sfu_wrapper.service.processor import Done, Progress, job_of, log_name
+from sfu_wrapper.service.processor import Done, job_of, log_name
 from sfu_wrapper.service.progress import reporting
 from sfu_wrapper.service.turns import Closed, Turns
 from sfu_wrapper.wire.processed import encode_failed, encode_poison

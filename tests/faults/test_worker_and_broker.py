@@ -14,7 +14,8 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.processor import Done, Progress
+from sfu_wrapper.service.course import Progress
+from sfu_wrapper.service.processor import Done
 from sfu_wrapper.service.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event

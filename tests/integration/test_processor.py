@@ -4,12 +4,14 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.clock import ManualClock
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
@@ -135,17 +137,21 @@ INFO = SegmentInfo(
 )
 
 
+def assert_it_comes_nearer(heard: Sequence[Standing]) -> None:
+    """Step by step, though no time passes at all."""
+    assert all(0 < after.eta_s < before.eta_s for before, after in pairwise(heard))
+    assert [now.percent for now in heard] == [0] * len(heard)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
 async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -> None:
-    heard: list[tuple[str, float]] = []
+    heard: list[Standing] = []
 
-    done = await place.processor().process(
-        INFO, progress=lambda stage, percent: heard.append((stage, percent))
-    )
+    done = await place.processor().process(INFO, progress=heard.append)
 
     (plan,) = place.tools.plans
     assert [len(scene.tiles) for scene in plan.scenes] == [2]
@@ -157,17 +163,16 @@ async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -
     assert [track.frames_repeated for track in done.result.sync] == [1, 2, 0]
     assert done.result.warnings == ("a.mjr: it was damaged", "b.mjr: it was damaged")
     assert parse_outcome(done.message) == done.result
-    thirds = [("preprocess", 100 * n / 3) for n in range(3)]
-    assert heard == [*thirds, ("compose", 50)]
+    assert [now.stage for now in heard] == [*["preprocess"] * 3, *["compose"] * 2]
+    assert_it_comes_nearer(heard)
 
 
 async def test_a_split_recording_has_a_file_a_stream_a_mix_and_a_json(place: Place) -> None:
-    heard: list[tuple[str, float]] = []
-    done = await place.processor(replace(RULES, split=True)).process(
-        INFO, progress=lambda stage, percent: heard.append((stage, percent))
-    )
+    heard: list[Standing] = []
+    done = await place.processor(replace(RULES, split=True)).process(INFO, progress=heard.append)
 
-    assert heard == [(stage, 100 * n / 3) for stage in ("preprocess", "split") for n in range(3)]
+    assert [now.stage for now in heard] == [*["preprocess"] * 3, *["split"] * 3]
+    assert_it_comes_nearer(heard)
     assert place.delivered() == {
         "uuid-bridge/rec-alice-1.webm",
         "uuid-bridge/rec-bob-1-screen.webm",
@@ -373,3 +378,13 @@ async def test_the_promised_lines_are_logged_in_their_words(
         ("DEBUG", f"Trying to encrypt file: {place.out / 'rec-uuid-bridge-1.jpg'}"),
         ("DEBUG", "Recording with ID uuid processed correctly"),
     ]
+
+
+async def test_encryption_is_a_stage_of_its_own_in_the_progress(place: Place) -> None:
+    heard: list[Standing] = []
+    rules = replace(RULES, encrypt=True)
+
+    await place.processor(rules, place.vault).process(INFO, progress=heard.append)
+
+    assert [now.stage for now in heard[-3:]] == ["compose", "encrypt", "encrypt"]
+    assert_it_comes_nearer(heard)

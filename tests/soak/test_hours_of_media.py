@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.core.plan import Composition
 from sfu_wrapper.model.media import Stream
+from sfu_wrapper.ports.media import Progress
 from tests.helpers.oracle import assert_true_to_script, judge
 from tests.helpers.staged import MixRole, Role, processed, stage
 
@@ -31,11 +34,10 @@ class Memory:
     seconds: float
     samples: list[tuple[float, float]] = field(default_factory=list)  # minute of media, MB
 
-    def look(self, stage_: str, percent: float) -> None:
+    def look(self, percent: float) -> None:
         """Called with every second of media that is done."""
-        if stage_ == "compose":
-            minute = percent / 100 * self.seconds / 60
-            self.samples.append((minute, sum(map(_resident_mb, _children()))))
+        minute = percent / 100 * self.seconds / 60
+        self.samples.append((minute, sum(map(_resident_mb, _children()))))
 
     @property
     def most_mb(self) -> float:
@@ -47,6 +49,31 @@ class Memory:
         inside = [(minute, mb) for minute, mb in self.samples if first <= minute <= last]
         minutes, mbs = np.array(inside).T
         return float(np.polyfit(minutes, mbs, 1)[0])
+
+
+class Watched(MediaProcesses):
+    """The real ones, with an eye on their memory while they compose."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self._memory = memory
+
+    async def compose(
+        self,
+        plan: Composition,
+        target: Path,
+        progress: Progress,
+        *,
+        poster: Path | None = None,
+        timeout_s: float,
+    ) -> tuple[int, ...]:
+        """See the port."""
+
+        def look(percent: float) -> None:
+            self._memory.look(percent)
+            progress(percent)
+
+        return await super().compose(plan, target, look, poster=poster, timeout_s=timeout_s)
 
 
 def _children() -> Iterator[int]:
@@ -119,7 +146,7 @@ async def test_nine_people_take_no_more_memory_after_eight_minutes_than_after_tw
     call = stage(tmp_path, seconds, roles, MixRole(0.0, seconds))
     memory = Memory(seconds)
 
-    await processed(call, progress=memory.look)
+    await processed(call, tools=Watched(memory))
 
     slope = memory.mb_a_minute(2, 8)
     record_property("most", f"{memory.most_mb:.0f} MB")

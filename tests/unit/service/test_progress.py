@@ -8,6 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.outcome import JobProgress
@@ -42,7 +43,11 @@ async def following(heard: AsyncGenerator[Heard, None]) -> JobProgress:
         return parse_progress((await anext(heard)).body)
 
 
-async def test_the_latest_is_told_and_when_it_will_be_done() -> None:
+def at(stage: str, percent: float, eta_s: float = 60) -> Standing:
+    return Standing(stage, percent, eta_s)
+
+
+async def test_the_latest_is_told_and_when_all_will_be_done() -> None:
     broker, clock = MemoryBroker(), Clock()
     await broker.open(())
     async with (
@@ -51,20 +56,20 @@ async def test_the_latest_is_told_and_when_it_will_be_done() -> None:
     ):
         waiting = asyncio.ensure_future(following(heard))
         await asyncio.sleep(0)
-        progress("preprocess", 0)
+        progress(at("preprocess", 0, 9.04))
         first = await waiting
-        progress("compose", 10)
-        clock.ms += 3000
-        progress("compose", 25)
-        progress("compose", 40.06)
+        progress(at("compose", 25, 7))
+        progress(at("compose", 40.06, 5))
+        clock.ms += 3000  # before it can be told
         second = await following(heard)
-        progress("compose", 5)  # another attempt
+        progress(at("compose", 5, 1))  # another attempt
+        clock.ms += 3000
         third = await following(heard)
 
     one = SegmentNo(1)
-    assert first == JobProgress(INFO.uuid, one, "preprocess", 0, None)
-    assert second == JobProgress(INFO.uuid, one, "compose", 40.1, 6.0)
-    assert third == JobProgress(INFO.uuid, one, "compose", 5, None)
+    assert first == JobProgress(INFO.uuid, one, "preprocess", 0, 9.0)
+    assert second == JobProgress(INFO.uuid, one, "compose", 40.1, 2.0)
+    assert third == JobProgress(INFO.uuid, one, "compose", 5, 0)
     assert [message.message_id for message in broker.published] == [
         "uuid-1:1:progress:1",
         "uuid-1:1:progress:2",
@@ -76,12 +81,12 @@ async def test_no_more_than_one_is_told_in_each_span_of_time() -> None:
     broker = MemoryBroker()
     await broker.open(())
     async with reporting(broker, Clock(), INFO, 3600) as progress:
-        progress("compose", 1)
+        progress(at("compose", 1))
         async with asyncio.timeout(DEADLINE_S):
             while not broker.published:  # noqa: ASYNC110 nothing else to wait on
                 await asyncio.sleep(0.001)
         for percent in range(100):
-            progress("compose", percent)
+            progress(at("compose", percent))
             await asyncio.sleep(0)
 
     assert len(broker.published) == 1
@@ -93,10 +98,10 @@ async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
     broker.away = True
     async with asyncio.timeout(DEADLINE_S), reporting(broker, Clock(), INFO, 0.0) as progress:
         for percent in range(20):
-            progress("compose", percent)
+            progress(at("compose", percent))
             await asyncio.sleep(0.001)
         broker.away = False
-        progress("compose", 50)
+        progress(at("compose", 50))
         while not broker.published:  # noqa: ASYNC110 nothing else to wait on
             await asyncio.sleep(0.001)
 
@@ -110,7 +115,7 @@ async def test_a_broker_that_hangs_is_not_waited_for() -> None:
 
     async with asyncio.timeout(DEADLINE_S):
         async with reporting(Hanging(), Clock(), INFO, 0.0) as progress:
-            progress("compose", 1)
+            progress(at("compose", 1))
             await asyncio.sleep(0.01)
 
 
@@ -121,9 +126,9 @@ async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> Non
 
     with caplog.at_level(logging.ERROR):
         async with reporting(Buggy(), Clock(), INFO, 0.0) as progress:
-            progress("compose", 1)
+            progress(at("compose", 1))
             await asyncio.sleep(0.01)
-            progress("compose", 2)
+            progress(at("compose", 2))
 
     assert caplog.messages == ["job.progressBroke"]
 

@@ -15,6 +15,7 @@ import pytest
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed, Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
@@ -23,7 +24,8 @@ from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.processor import Done, Progress, job_of
+from sfu_wrapper.service.course import Progress
+from sfu_wrapper.service.processor import Done, job_of
 from sfu_wrapper.service.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event
@@ -91,7 +93,7 @@ class Bench:
     async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
         """See ``Processing``."""
         for percent in self.percents:
-            progress("compose", percent)
+            progress(Standing("compose", percent, 0))
         job = job_of(info)
         self.tried.append((job, attempts))
         self.running.append(job)

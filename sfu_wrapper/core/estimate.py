@@ -1,0 +1,149 @@
+"""How far the work on a segment is, and how long it still takes. Pure: the time is told to it.
+
+What a stage should take is known from the sizes of things. How much longer this machine needs is
+seen: in the segment itself, and before that in those that it has finished.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sfu_wrapper.core.plan import PICTURE_BITS_PER_S, SOUND_BITS_PER_S, OutputRules, why_split
+from sfu_wrapper.model.recording import SegmentInfo
+
+STAGES: Final = ("preprocess", "compose", "split", "encrypt")
+"""In the order in which a segment goes through them."""
+
+# Measured on 2 cores of a shared server (docs/processing.md, "Speed").
+_START_S: Final = 0.3  # of a media process
+_READ_BYTES_PER_S: Final = 150_000_000  # raw files
+_COPY_BYTES_PER_S: Final = 400_000_000
+_MERGE_S_PER_S: Final = 0.033  # of output, whoever is on screen
+_MERGE_STREAM_S_PER_S: Final = 0.0085  # and for each stream on screen
+_KEYRING_S: Final = 0.15
+_ENCRYPT_BYTES_PER_S: Final = 250_000_000
+
+_DOUBT_S: Final = 1.0  # so much work has to be seen before half of it is believed
+_FADES: Final = 0.5  # what earlier segments count against the latest
+
+
+def reading_s(raw_bytes: int = 0) -> float:
+    """What it should take to make one raw file a media file, or to look at one."""
+    return _START_S + raw_bytes / _READ_BYTES_PER_S
+
+
+def merging_s(length_ms: int, shown_ms: int) -> float:
+    """What a merged file should take. shown_ms: how long streams are on screen, all together."""
+    work_ms = length_ms * _MERGE_S_PER_S + shown_ms * _MERGE_STREAM_S_PER_S
+    return _START_S + work_ms / 1000
+
+
+def copying_s(file_bytes: int) -> float:
+    """What one file of a split recording should take."""
+    return _START_S + file_bytes / _COPY_BYTES_PER_S
+
+
+def encrypting_s(file_bytes: int) -> float:
+    """What it should take to encrypt one file."""
+    return _KEYRING_S + file_bytes / _ENCRYPT_BYTES_PER_S
+
+
+def merged_bytes(rules: OutputRules, length_ms: int) -> int:
+    """How large a merged file becomes."""
+    return (PICTURE_BITS_PER_S[rules.quality] + SOUND_BITS_PER_S) * length_ms // 8000
+
+
+def mix_bytes(length_ms: int) -> int:
+    """How large a mix becomes as a file of its own."""
+    return 16 * length_ms  # 16 kHz, mono, 8 bits
+
+
+def foreseen(info: SegmentInfo, rules: OutputRules, raw_bytes: Sequence[int]) -> dict[str, float]:
+    """What each stage should take, as far as the event tells it. raw_bytes: of its video files."""
+    length_ms = info.completed_ms - info.started_ms
+    shown_ms = sum((file.stopped_ms or info.completed_ms) - file.started_ms for file in info.video)
+    stages = dict.fromkeys(STAGES, 0.0)
+    stages["preprocess"] = sum(map(reading_s, raw_bytes)) + len(info.audio) * reading_s()
+    if rules.split or why_split(rules, 0):
+        copied = [*raw_bytes, *([mix_bytes(length_ms)] if info.audio else [])]
+        stages["split"] = sum(map(copying_s, copied))
+        encrypted = [*copied, 0]
+    else:
+        stages["compose"] = merging_s(length_ms, shown_ms)
+        encrypted = [merged_bytes(rules, length_ms), 0]
+    if rules.encrypt:
+        stages["encrypt"] = sum(map(encrypting_s, encrypted))
+    return stages
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the work on one segment is.
+
+    stage: what is being done. percent: of the whole. eta_s: until all of it is done.
+    """
+
+    stage: str
+    percent: float
+    eta_s: float
+
+
+class Pace:
+    """How long this machine takes for what should take a second, by stage; it learns."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def of(self, stage: str) -> float:
+        """As the stage went lately; what is not known of it, as the others did."""
+        should_s, took_s = self._seen.get(stage, (0.0, 0.0))
+        return (took_s + _DOUBT_S * self._of_all()) / (should_s + _DOUBT_S)
+
+    def learn(self, stage: str, should_s: float, took_s: float) -> None:
+        """A stage of a segment is done."""
+        known_should_s, known_took_s = self._seen.get(stage, (0.0, 0.0))
+        self._seen[stage] = known_should_s * _FADES + should_s, known_took_s * _FADES + took_s
+
+    def _of_all(self) -> float:
+        should_s = sum(should for should, _ in self._seen.values())
+        took_s = sum(took for _, took in self._seen.values())
+        return (took_s + _DOUBT_S) / (should_s + _DOUBT_S)
+
+
+class Estimate:
+    """One try of one segment, from ``began_ms`` of a steady clock on. should_s: ``foreseen``."""
+
+    def __init__(self, pace: Pace, began_ms: int, should_s: Mapping[str, float]) -> None:
+        self._pace = pace
+        self._began_ms = self._since_ms = began_ms
+        self._should_s = dict(should_s)
+        self._stage = STAGES[0]
+        self._percent = 0.0
+
+    def expect(self, stage: str, seconds: float) -> None:
+        """What a stage should take, as far as is known by now; 0 where there is none."""
+        self._should_s[stage] = seconds
+
+    def reached(self, stage: str, share: float, now_ms: int) -> Standing:
+        """So much of that stage is done; the percent of the whole never falls."""
+        if stage != self._stage:
+            self.stage_done(now_ms)
+            self._stage = stage
+        took_s, should_s = (now_ms - self._since_ms) / 1000, self._should_s[stage]
+        done_s = should_s * share
+        pace = (took_s + _DOUBT_S * self._pace.of(stage)) / (done_s + _DOUBT_S)
+        eta_s = (should_s - done_s) * pace + self._later_s(stage)
+        passed_s = (now_ms - self._began_ms) / 1000
+        if passed_s > 0:
+            self._percent = max(self._percent, 100 * passed_s / (passed_s + eta_s))
+        return Standing(stage, self._percent, eta_s)
+
+    def stage_done(self, now_ms: int) -> None:
+        """The stage that was reached last is over."""
+        took_s = (now_ms - self._since_ms) / 1000
+        self._pace.learn(self._stage, self._should_s[self._stage], took_s)
+        self._since_ms = now_ms
+
+    def _later_s(self, stage: str) -> float:
+        later = STAGES[STAGES.index(stage) + 1 :]
+        return sum(self._should_s[one] * self._pace.of(one) for one in later)

@@ -1,0 +1,166 @@
+"""How far the work on a segment is, and how long it still takes: of the whole, and corrected."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.core.estimate import (
+    STAGES,
+    Estimate,
+    Pace,
+    copying_s,
+    encrypting_s,
+    foreseen,
+    merging_s,
+    reading_s,
+)
+from sfu_wrapper.core.plan import OutputRules
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.recording import SegmentInfo
+
+MINUTE_MS = 60_000
+RULES = OutputRules("vp8", "low", "{{uuid}}", split=False, mix_limit=9)
+INFO = SegmentInfo(
+    room=RoomId("room"),
+    uuid=RoomUuid("uuid"),
+    confbridge_id=ConfbridgeId("bridge"),
+    segment=SegmentNo(1),
+    started_ms=0,
+    completed_ms=MINUTE_MS,
+    video=(
+        RawFile("a.mjr", Stream.CAMERA, 0, MINUTE_MS, user=UserId("a")),
+        RawFile("b.mjr", Stream.CAMERA, MINUTE_MS // 2, user=UserId("b")),
+    ),
+    audio=(RawFile("mix.wav", Stream.AUDIO, 0, MINUTE_MS),),
+)
+SIZES = (3_000_000, 1_500_000)
+FORESEEN = {"preprocess": 1.0, "compose": 8.0, "split": 0.0, "encrypt": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("rules", "stages"),
+    [
+        (RULES, ["preprocess", "compose"]),
+        (replace(RULES, split=True), ["preprocess", "split"]),
+        (replace(RULES, mix_limit=10), ["preprocess", "split"]),
+        (replace(RULES, encrypt=True), ["preprocess", "compose", "encrypt"]),
+        (replace(RULES, split=True, encrypt=True), ["preprocess", "split", "encrypt"]),
+    ],
+)
+def test_what_will_be_done_is_foreseen_from_the_configuration(
+    rules: OutputRules, stages: list[str]
+) -> None:
+    should_s = foreseen(INFO, rules, SIZES)
+
+    assert [stage for stage in STAGES if should_s[stage] > 0] == stages
+
+
+def test_each_stage_takes_its_share() -> None:
+    merged = foreseen(INFO, replace(RULES, encrypt=True), SIZES)
+    copied = foreseen(INFO, replace(RULES, split=True, encrypt=True), SIZES)
+
+    assert merged["preprocess"] == reading_s(SIZES[0]) + reading_s(SIZES[1]) + reading_s()
+    assert merged["compose"] == merging_s(MINUTE_MS, MINUTE_MS + MINUTE_MS // 2)
+    assert merged["encrypt"] == encrypting_s(1_927_500) + encrypting_s(0)
+    assert copied["split"] == copying_s(SIZES[0]) + copying_s(SIZES[1]) + copying_s(960_000)
+    assert copied["encrypt"] == pytest.approx(sum(map(encrypting_s, (*SIZES, 960_000, 0))))
+
+
+def test_without_sound_no_mix_is_foreseen() -> None:
+    silent, rules = replace(INFO, audio=()), replace(RULES, split=True)
+
+    assert foreseen(silent, rules, SIZES)["split"] == copying_s(SIZES[0]) + copying_s(SIZES[1])
+
+
+@pytest.mark.parametrize(("people", "measured_s"), [(4, 0.067), (9, 0.11)])
+def test_merging_is_foreseen_as_it_was_measured(people: int, measured_s: float) -> None:
+    an_hour_ms = 60 * MINUTE_MS
+
+    assert merging_s(an_hour_ms, people * an_hour_ms) == pytest.approx(3600 * measured_s, rel=0.02)
+
+
+def test_at_the_pace_that_was_measured_the_estimate_is_right_from_the_beginning() -> None:
+    estimate = Estimate(Pace(), 0, FORESEEN)
+
+    told = [
+        estimate.reached("preprocess", 0, 0),
+        estimate.reached("preprocess", 0.5, 500),
+        estimate.reached("compose", 0, 1000),
+        estimate.reached("compose", 0.5, 5000),
+        estimate.reached("encrypt", 0, 9000),
+        estimate.reached("encrypt", 1, 10_000),
+    ]
+
+    assert [now.stage for now in told[::2]] == ["preprocess", "compose", "encrypt"]
+    assert [now.eta_s for now in told] == pytest.approx([10, 9.5, 9, 5, 1, 0])
+    assert [now.percent for now in told] == pytest.approx([0, 5, 10, 50, 90, 100])
+
+
+def test_on_a_slow_machine_the_estimate_follows_the_pace_that_is_seen() -> None:
+    """Everything takes four times as long: forty seconds in all."""
+    estimate = Estimate(Pace(), 0, FORESEEN)
+
+    first = estimate.reached("preprocess", 0, 0)
+    after_preprocess = estimate.reached("compose", 0, 4000)
+    in_the_middle = estimate.reached("compose", 0.5, 20_000)
+    near_the_end = estimate.reached("compose", 0.9, 32_800)
+
+    assert first.eta_s == 10
+    assert after_preprocess.eta_s == pytest.approx(36, rel=0.6)
+    assert in_the_middle.eta_s == pytest.approx(20, rel=0.25)
+    assert near_the_end.eta_s == pytest.approx(7.2, rel=0.25)
+
+
+def test_the_next_segment_profits_from_the_one_before() -> None:
+    pace = Pace()
+    first = Estimate(pace, 0, FORESEEN)
+    for stage, at_ms in (("preprocess", 0), ("compose", 4000), ("encrypt", 36_000)):
+        first.reached(stage, 0, at_ms)
+    first.stage_done(40_000)
+
+    second = Estimate(pace, 50_000, FORESEEN)
+
+    assert second.reached("preprocess", 0, 50_000).eta_s == pytest.approx(40, rel=0.1)
+
+
+def test_the_latest_segment_counts_most() -> None:
+    pace = Pace()
+    for took_s in (800, 100, 100, 100):
+        pace.learn("compose", 100, took_s)
+
+    assert pace.of("compose") < 2
+
+
+def test_one_stage_says_little_of_another_that_was_seen_itself() -> None:
+    pace = Pace()
+    pace.learn("preprocess", 10, 1000)
+    pace.learn("compose", 1000, 1000)
+
+    assert pace.of("compose") == pytest.approx(1, rel=0.01)
+    assert pace.of("preprocess") == pytest.approx(91, rel=0.01)
+
+
+def test_what_turns_out_otherwise_than_foreseen_is_estimated_anew() -> None:
+    estimate = Estimate(Pace(), 0, FORESEEN)
+    before = estimate.reached("preprocess", 1, 1000)
+    estimate.expect("compose", 0)
+    estimate.expect("split", 2)
+
+    assert before.eta_s == pytest.approx(9)
+    assert estimate.reached("split", 0, 1000).eta_s == pytest.approx(3)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 10_000)), min_size=2))
+def test_the_percent_never_falls_and_nothing_is_below_zero(
+    steps: list[tuple[float, int]],
+) -> None:
+    estimate, now_ms, told = Estimate(Pace(), 0, FORESEEN), 0, []
+    for share, pause_ms in steps:
+        now_ms += pause_ms
+        told.append(estimate.reached("compose", share, now_ms))
+
+    assert [now.percent for now in told] == sorted(now.percent for now in told)
+    assert all(now.eta_s >= 0 and 0 <= now.percent <= 100 for now in told)
