@@ -38,3 +38,35 @@ async def aside(
 
     threading.Thread(target=run, name=THREAD, daemon=True).start()
     return await done
+
+
+class Lane:
+    """Work aside for which somebody waits only so long, at most ``places`` at a time.
+
+    What hangs keeps its place until it ends: something that never answers costs that many threads,
+    and whoever comes later fails at the deadline without one.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = asyncio.Semaphore(places)
+
+    async def run(
+        self,
+        within_s: float,
+        work: Callable[Params, Result],
+        *args: Params.args,
+        **kwargs: Params.kwargs,
+    ) -> Result:
+        """What it returns or raises. TimeoutError (an OSError) where it does not come in time."""
+        loop = asyncio.get_running_loop()
+
+        def work_and_leave() -> Result:
+            try:
+                return work(*args, **kwargs)
+            finally:
+                with suppress(RuntimeError):  # the loop has gone
+                    loop.call_soon_threadsafe(self._free.release)
+
+        async with asyncio.timeout(within_s):
+            await self._free.acquire()
+            return await aside(work_and_leave)

@@ -4,8 +4,10 @@ Against a server of our own that speaks the exact texts of a real one (``tests.h
 """
 
 import asyncio
+import os
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -544,7 +546,8 @@ async def test_where_the_folder_cannot_be_seen_asterisk_is_believed(tmp_path: Pa
     assert folder.record_file("a.wav") == "/there/a.wav"
     assert await folder.appears("a.wav", 0)
     assert await folder.becomes_whole("a.wav", 0)
-    assert (folder.written_ms("a.wav"), folder.found(BRIDGE, SegmentNo(1))) == (0, ())
+    assert await folder.began_ms("a.wav") == 0
+    assert await folder.found(BRIDGE, SegmentNo(1)) == ()
 
 
 async def test_a_trunk_call_is_told_from_its_announcement_to_its_end(here: World) -> None:
@@ -648,6 +651,85 @@ async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_mo
         lost = await world.bench.until(CaptureLost)
 
     assert [file.filename for file in lost.files] == [known.filename]
+
+
+async def test_a_folder_that_hangs_fails_a_start_and_holds_nobody_up(
+    here: World, hung: Callable[[], None]
+) -> None:
+    here.server.enter(BRIDGE)
+    hung()
+    async with _never_held_up():
+        here.bench.tell(start(AUDIO, voice("alice")))
+        failed = await here.bench.until(CaptureFailed)
+
+    assert failed.message == f"{here.folder} does not answer: is its file server away?"
+    assert _asked(here.server, "ConfbridgeStartRecord") == 0
+
+
+async def test_a_folder_that_hangs_before_the_end_of_a_call_fails_its_recording(
+    here: World, hung: Callable[[], None]
+) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    hung()
+    async with _never_held_up():
+        here.bench.tell(StopCapture(AUDIO), CloseMediaRoom(ROOM))
+        lost = await here.bench.until(CaptureLost)
+        await until(lambda: not here.plane._rooms)
+
+    assert lost.message == NOT_FINISHED
+    assert [file.stopped_ms is None for file in lost.files] == [False]
+
+
+async def test_what_an_earlier_controller_left_in_a_folder_that_hangs_is_lost(
+    here: World, hung: Callable[[], None]
+) -> None:
+    known = RawFile("recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
+    hung()
+    async with _never_held_up():
+        here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+        lost = await here.bench.until(CaptureLost)
+
+    assert (lost.message, [file.filename for file in lost.files]) == (NOT_WRITTEN, [known.filename])
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Call it, and whoever looks at a mix waits for a file server that does not answer."""
+    answers, stat = threading.Event(), os.stat
+
+    def hanging(path: os.PathLike[str], *args: object, **more: bool) -> os.stat_result:
+        if str(path).endswith(".wav"):
+            answers.wait(5)
+        return stat(path, **more)
+
+    def hang() -> None:
+        monkeypatch.setattr(folder, "LOOK_WITHIN_S", 0.2)
+        monkeypatch.setattr(take, "WHOLE_WITHIN_S", 0.2)
+        monkeypatch.setattr(os, "stat", hanging)
+
+    yield hang
+    answers.set()
+
+
+@asynccontextmanager
+async def _never_held_up() -> AsyncIterator[None]:
+    """The event loop goes on meanwhile."""
+    loop, pauses_s = asyncio.get_running_loop(), [0.0]
+
+    async def beat() -> None:
+        while True:
+            before_s = loop.time()
+            await asyncio.sleep(0.01)
+            pauses_s.append(loop.time() - before_s)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+        await asyncio.sleep(0.05)  # the beat that is due counts
+    finally:
+        beating.cancel()
+    assert max(pauses_s) < 2
 
 
 def _asked(server: FakeAsterisk, action: str) -> int:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.janus import settings, videoroom
 from sfu_wrapper.adapters.janus.client import keep_connected
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.plane import video_plane
@@ -23,10 +25,11 @@ from sfu_wrapper.core.facts import (
     CaptureLost,
     CaptureRef,
     CaptureStarted,
+    CaptureStopped,
     PlaneBack,
     TracksCarried,
 )
-from sfu_wrapper.core.requests import OpenMediaRoom, StartCapture
+from sfu_wrapper.core.requests import OpenMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
@@ -35,6 +38,7 @@ from tests.helpers.gatewaylive import until
 from tests.helpers.planes import running
 
 SOON_S = 5.0
+ROOM = RoomUuid("room-1")
 
 
 @pytest.fixture
@@ -316,11 +320,8 @@ def test_no_secret_shows_in_what_a_log_may_say_of_settings() -> None:
 async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_asked_again(
     janus: FakeJanus,
 ) -> None:
-    settings = JanusSettings(janus.address, Folder(Path("/nowhere"), Path("/nowhere")), "secret")
-    plane = video_plane(settings)
-    room = RoomUuid("room-1")
-    async with running(plane) as bench:
-        bench.tell(OpenMediaRoom(room, ConfbridgeId("bridge-1")))
+    async with running(video_plane(_settings(janus, Path("/nowhere")))) as bench:
+        bench.tell(OpenMediaRoom(ROOM, ConfbridgeId("bridge-1")))
         await bench.until(TracksCarried)
         janus.replies["create"] = lambda _: None  # as a plugin that hangs
         janus.cut()
@@ -332,13 +333,34 @@ async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_aske
     assert back.medium is Medium.VIDEO
 
 
+async def test_a_folder_that_hangs_fails_one_recording_and_no_more(
+    janus: FakeJanus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for a dead file server waits for ever; we do not."""
+    capture, bridge = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO), ConfbridgeId("bridge-1")
+    answers = threading.Event()
+    async with running(video_plane(_settings(janus, tmp_path))) as bench:
+        bench.tell(OpenMediaRoom(ROOM, bridge), StartCapture(capture, bridge, ()))
+        await bench.until(CaptureStarted)
+        with monkeypatch.context() as hung:
+            hung.setattr(settings, "WORK_WITHIN_S", 0.1)
+            hung.setattr(videoroom, "remove_sound", lambda *_: answers.wait(30))
+            bench.tell(StopCapture(capture))
+            lost = await bench.until(CaptureLost)
+        answers.set()
+        bench.tell(StopCapture(capture))
+        stopped = await bench.until(CaptureStopped)
+
+    assert lost.message == "the recordings cannot be read: their folder does not answer"
+    assert stopped.capture == capture
+
+
 async def test_sound_that_came_along_is_not_kept_where_the_recording_is_lost(
     janus: FakeJanus, tmp_path: Path
 ) -> None:
-    settings = JanusSettings(janus.address, Folder(tmp_path, tmp_path), "secret")
-    capture = CaptureRef(RoomUuid("room-1"), SegmentNo(1), Medium.VIDEO)
+    capture = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO)
     sound = tmp_path / "room-1" / "1" / "videoroom-room-1-user-p-alice-1590392549126000-audio-0.mjr"
-    async with running(video_plane(settings)) as bench:
+    async with running(video_plane(_settings(janus, tmp_path))) as bench:
         bridge = ConfbridgeId("bridge-1")
         bench.tell(OpenMediaRoom(capture.room, bridge), StartCapture(capture, bridge, ()))
         await bench.until(CaptureStarted)
@@ -348,3 +370,7 @@ async def test_sound_that_came_along_is_not_kept_where_the_recording_is_lost(
         await bench.until(CaptureLost)
 
     assert not sound.exists()
+
+
+def _settings(janus: FakeJanus, folder: Path) -> JanusSettings:
+    return JanusSettings(janus.address, Folder(folder, folder), "secret")

@@ -27,6 +27,7 @@ from sfu_wrapper.core.facts import (
     PlaneFact,
 )
 from sfu_wrapper.core.requests import CloseMediaRoom, ResumeCapture, StartCapture, StopCapture
+from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import RawFile, Stream
 
@@ -136,14 +137,15 @@ class Conference:
         self._capture, self._confirmed, self._stopping = capture, None, False
         self._audible = any(track.stream is Stream.AUDIO for track in request.tracks)
         if self._desk.ami.up:
-            await self._begin()
+            await self._begin(capture)
         elif self._recorder.take is None:  # else it may have begun, which is seen when it is back
             await self._refuse(AWAY)
 
     async def _begin_if_wanted(self) -> None:
-        waits = self._capture is not None and not self._records() and not self._stopping
-        if waits and self._desk.ami.up:
-            await self._begin()
+        capture = self._capture
+        waits = not self._records() and not self._stopping and self._desk.ami.up
+        if waits and capture is not None:
+            await self._begin(capture)
 
     def _records(self) -> bool:
         """Whether the capture that is wanted has a file that is being written, as far as known."""
@@ -151,12 +153,15 @@ class Conference:
         known = self._files.get(capture, {}) if capture is not None else {}
         return take is not None and take.name in known
 
-    async def _begin(self) -> None:
+    async def _begin(self, capture: CaptureRef) -> None:
         """Have the conference recorded for the capture that is wanted, if there is one yet."""
         await self._sweep()
-        capture = self._capture
-        take = self._recorder.take or (self._new_take(capture) if capture is not None else None)
-        if capture is None or take is None:
+        try:
+            take = self._recorder.take or await self._new_take(capture)
+        except Unavailable as error:
+            await self._refuse(error.detail)
+            return
+        if take is None:
             await self._refuse(f"{self.name!r} cannot be part of a file name")
             return
         outcome = await self._recorder.record(self.name, take)
@@ -187,7 +192,7 @@ class Conference:
         if not await self._recorder.end(self.name):
             await self._look()
             return
-        self._seal(take)
+        await self._seal(take)
         if left and self._capture is not None:
             await self._desk.say(CaptureChanged(self._capture, self._files_of(self._capture)))
         else:
@@ -208,12 +213,12 @@ class Conference:
             return  # in the latter case it is seen later why it ended
         self._recorder.take = None
         if fate is not Fate.WHOLE:
-            self._seal(take)
+            await self._seal(take)
             self._stray = True
             await self._refuse(NOT_WRITTEN)
             return
-        take.ceased_ms = take.ceased_ms or self._end_of(take)
-        self._seal(take)
+        take.ceased_ms = take.ceased_ms or await self._end_of(take)
+        await self._seal(take)
         if self._capture is not None and await self._recorder.is_empty(self.name):
             await self._desk.say(CaptureChanged(self._capture, self._files_of(self._capture)))
         else:
@@ -228,9 +233,9 @@ class Conference:
         if not await self._recorder.end(self.name):
             return  # not confirmed; whoever wants it asks again
         if take is not None:
-            self._seal(take)
+            await self._seal(take)
         self._capture, self._confirmed, self._stopping = None, None, False
-        if take is not None and self._is_cut(capture, take.name):
+        if take is not None and await self._is_cut(capture, take.name):
             files = self._files_of(capture)
             await self._desk.say(CaptureLost(capture, _last_ms(files), files, CUT))
         else:
@@ -261,9 +266,9 @@ class Conference:
         files = self._files.setdefault(capture, {})
         files.update({file.filename: file for file in known})
         # A name that was never stored: only what is written now is surely this conference's.
-        for name in folder.found(self.name, capture.segment)[-1:]:
+        for name in (await folder.found(self.name, capture.segment))[-1:]:
             if name not in files and await folder.fate(name) is Fate.WRITTEN:
-                files[name] = self._raw_file(name, folder.began_ms(name))
+                files[name] = self._raw_file(name, await folder.began_ms(name))
         for name, file in tuple(files.items()):
             if file.stopped_ms is not None:
                 continue
@@ -274,7 +279,8 @@ class Conference:
             elif fate is Fate.MISSING:
                 del files[name]
             else:
-                files[name] = replace(file, stopped_ms=folder.ended_ms(name, file.started_ms))
+                ended_ms = await folder.ended_ms(name, file.started_ms)
+                files[name] = replace(file, stopped_ms=ended_ms)
                 # It ended with those who were there: nothing is missing, and it goes on with them.
                 over = fate is Fate.WHOLE and await self._recorder.is_empty(self.name)
                 goes_on = goes_on or over
@@ -290,7 +296,7 @@ class Conference:
             await self._stop(self._capture)
         take = self._recorder.take
         if self._capture is not None and take is not None and take.ceased_ms is not None:
-            self._seal(take)
+            await self._seal(take)
             self._recorder.take = None
             await self._refuse(NOT_FINISHED)
         return self._capture is None
@@ -312,9 +318,10 @@ class Conference:
         files = self._files_of(capture)
         await self._desk.say(CaptureLost(capture, _last_ms(files), files, message))
 
-    def _new_take(self, capture: CaptureRef) -> Take | None:
+    async def _new_take(self, capture: CaptureRef) -> Take | None:
+        """None where its name is none for a file. Raises Unavailable."""
         taken = {name for files in self._files.values() for name in files}
-        name = self._desk.folder.fresh_name(self.name, capture.segment, taken)
+        name = await self._desk.folder.fresh_name(self.name, capture.segment, taken)
         return Take(name) if name is not None else None
 
     def _note(self, capture: CaptureRef, take: Take) -> None:
@@ -326,29 +333,30 @@ class Conference:
         delay_ms = self._desk.delay_ms
         return RawFile(name, Stream.AUDIO, started_ms, mixer="asterisk", delay_ms=delay_ms)
 
-    def _seal(self, take: Take) -> None:
+    async def _seal(self, take: Take) -> None:
         """Note when a file ended; one of a start that was never answered is noted as a whole."""
         capture = self._capture
         if capture is None:
             return
         files = self._files.setdefault(capture, {})
         if take.name not in files:
-            if not self._desk.folder.holds(take.name):
+            if not await self._desk.folder.holds(take.name):
                 return
             self._note(capture, take)
         file = files[take.name]
-        ended_ms = take.ceased_ms or self._end_of(take)
+        ended_ms = take.ceased_ms or await self._end_of(take)
         files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
 
-    def _is_cut(self, capture: CaptureRef, name: str) -> bool:
+    async def _is_cut(self, capture: CaptureRef, name: str) -> bool:
         """Whether the file holds much less sound than its times say."""
         file, folder = self._files.get(capture, {}).get(name), self._desk.folder
-        if file is None or file.stopped_ms is None or not folder.holds(name):
+        if file is None or file.stopped_ms is None or not await folder.holds(name):
             return False
-        return file.stopped_ms - file.started_ms - folder.sound_ms(name) > CUT_MS
+        return file.stopped_ms - file.started_ms - await folder.sound_ms(name) > CUT_MS
 
-    def _end_of(self, take: Take) -> int:
-        return self._desk.folder.ended_ms(take.name, take.recorded_ms or self._desk.now_ms())
+    async def _end_of(self, take: Take) -> int:
+        began_ms = take.recorded_ms or self._desk.now_ms()
+        return await self._desk.folder.ended_ms(take.name, began_ms)
 
     def _files_of(self, capture: CaptureRef) -> tuple[RawFile, ...]:
         return tuple(self._files.get(capture, {}).values())

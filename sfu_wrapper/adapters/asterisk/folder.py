@@ -3,28 +3,41 @@
 A mix is unreadable while it is written: its header says 0 until it is closed, and what lies behind
 comes in lumps of 32 KiB, one every two seconds. So a file is whole once its header is true, and
 being written while it grows.
+
+The folder may lie on another machine, so that a look at it takes as long as that likes: each is
+taken aside, with a deadline, and one that does not come in time counts as one that was refused.
 """
 
 import asyncio
+import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from itertools import chain, repeat, takewhile
 from pathlib import Path
+from stat import S_ISREG
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
 
+from sfu_wrapper.adapters.aside import Lane
 from sfu_wrapper.formats.wav import HEADER_BYTES
-from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, SegmentNo
 
 BYTES_PER_S: Final = 16_000  # mono, 16 bit, 8000 Hz
 GROWS_WITHIN_S: Final = 3.0
-_LOOK_S: Final = 0.01
+LOOK_WITHIN_S: Final = 2.0
+_LOOKS: Final = 32  # at a time
+_PAUSES_S: Final = (0.01, 0.02, 0.04, 0.08)  # between looks at one file
 _SIZES: Final = Struct("<4sI32sI")  # "RIFF", size, …, size of the sound
 _FURTHER_LIMIT: Final = 10_000  # files of one segment
 _ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _FOLDER: Final = re.compile(r"/[^,\r\n\x00]*")
+
+T = TypeVar("T")
 
 
 class Fate(StrEnum):
@@ -34,6 +47,17 @@ class Fate(StrEnum):
     WHOLE = "whole"  # closed by Asterisk
     WRITTEN = "written"  # it grows
     ABANDONED = "abandoned"  # neither closed nor growing
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A file at one moment; size in bytes."""
+
+    fate: Fate
+    size: int
+
+
+_UNSEEN: Final = _State(Fate.ABANDONED, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +72,7 @@ class Folder:
 
     ours: Path | None
     theirs: str
+    _lane: Lane = field(default_factory=lambda: Lane(_LOOKS), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Asterisk takes "file,options,command" for a file, and carries the command out.
@@ -61,73 +86,63 @@ class Folder:
         """What to call that file towards Asterisk."""
         return f"{self.theirs.rstrip('/')}/{name}"
 
-    def fresh_name(
+    async def fresh_name(
         self, conference: ConfbridgeId, segment: SegmentNo, taken: set[str]
     ) -> str | None:
         """The next name of that segment under which nothing stands: Asterisk would append to it.
 
         None where the conference's id is none that may stand in a file name.
+
+        Raises:
+            Unavailable: nobody knows what stands there, since the folder does not answer.
         """
         if not is_safe(conference):
             return None
-        names = _names(conference, segment)
-        return next((name for name in names if name not in taken and not self.holds(name)), None)
+        names = (name for name in _names(conference, segment) if name not in taken)
+        ours = self.ours
+        if ours is None:
+            return next(names, None)
+        free = (name for name in names if not _is_there(ours / name))
+        try:
+            return await self._lane.run(LOOK_WITHIN_S, next, free, None)
+        except TimeoutError:
+            raise Unavailable(f"{ours} does not answer: is its file server away?") from None
 
-    def found(self, conference: ConfbridgeId, segment: SegmentNo) -> tuple[str, ...]:
+    async def found(self, conference: ConfbridgeId, segment: SegmentNo) -> tuple[str, ...]:
         """The files of that segment that are there, in order."""
-        if self.ours is None or not is_safe(conference):
+        ours = self.ours
+        if ours is None or not is_safe(conference):
             return ()
-        found = []
-        for name in _names(conference, segment):
-            if not self.holds(name):
-                break
-            found.append(name)
-        return tuple(found)
+        there = takewhile(lambda name: _is_there(ours / name), _names(conference, segment))
+        return await self._look(lambda: tuple(there), ())
 
-    def holds(self, name: str) -> bool:
+    async def holds(self, name: str) -> bool:
         """Whether a file of that name can be seen."""
-        try:
-            return self.ours is not None and self._path(name).is_file()
-        except OSError:  # the folder is closed to us, or its server is gone
-            return False
+        return await self._look_at(name, _is_there, otherwise=False)
 
-    def sound_ms(self, name: str) -> int:
+    async def sound_ms(self, name: str) -> int:
         """How much sound the file holds."""
-        return max(0, self._size(name) - HEADER_BYTES) * 1000 // BYTES_PER_S
+        return await self._look_at(name, _sound_ms, otherwise=0)
 
-    def began_ms(self, name: str) -> int:
-        """When its sound begins, as far as it tells; epoch ms."""
-        return max(0, self.written_ms(name) - self.sound_ms(name))
+    async def began_ms(self, name: str) -> int:
+        """When its sound begins, as far as it tells; epoch ms, 0 where that cannot be seen."""
+        return await self._look_at(name, _began_ms, otherwise=0)
 
-    def ended_ms(self, name: str, began_ms: int) -> int:
+    async def ended_ms(self, name: str, began_ms: int) -> int:
         """When its sound ends, given when it began; epoch ms."""
-        return began_ms + self.sound_ms(name)
-
-    def written_ms(self, name: str) -> int:
-        """When it was last written to, epoch ms; 0 where that cannot be seen."""
-        try:
-            return (self._path(name).stat().st_mtime_ns // 1_000_000) if self.ours else 0
-        except OSError:
-            return 0
-
-    def is_whole(self, name: str) -> bool:
-        """Whether Asterisk has closed it. Nothing speaks against it where it cannot be seen."""
-        if self.ours is None:
-            return True
-        try:
-            with self._path(name).open("rb") as file:
-                head = file.read(HEADER_BYTES)
-        except OSError:
-            return False
-        if len(head) < HEADER_BYTES:
-            return False
-        _, riff, _, sound = _SIZES.unpack(head)
-        size = self._size(name)
-        return bool(riff == size - 8 and sound == size - HEADER_BYTES)
+        return began_ms + await self.sound_ms(name)
 
     async def becomes_whole(self, name: str, within_s: float) -> bool:
-        """Wait until it is closed: Asterisk says so a few ms too early."""
-        return await _until(lambda: self.is_whole(name), within_s)
+        """Wait until Asterisk has closed it, which it says a few ms too early.
+
+        Nothing speaks against it where the folder cannot be seen.
+        """
+
+        async def is_whole() -> bool:
+            state = await self._look_at(name, _state, otherwise=None)
+            return state is not None and state.fate is Fate.WHOLE
+
+        return self.ours is None or await _until(is_whole, within_s)
 
     async def appears(self, name: str, within_s: float) -> bool:
         """Wait until it is there. Nothing speaks against it where the folder cannot be seen."""
@@ -137,31 +152,30 @@ class Folder:
         """Look for as long as it takes to be sure. Where nothing is seen, it is believed in."""
         if self.ours is None:
             return Fate.WRITTEN
-        if not self.holds(name):
-            return Fate.MISSING if self._is_known_missing(name) else Fate.ABANDONED
-        size = self._size(name)
-        await _until(lambda: self.is_whole(name) or self._size(name) > size, GROWS_WITHIN_S)
-        if self.is_whole(name):
-            return Fate.WHOLE
-        return Fate.WRITTEN if self._size(name) > size else Fate.ABANDONED
+        first = await self._look_at(name, _state, otherwise=_UNSEEN)
+        last = first
 
-    def _is_known_missing(self, name: str) -> bool:
-        try:
-            self._path(name).stat()
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True  # no file, whatever else it is
+        async def is_sure() -> bool:
+            nonlocal last
+            last = await self._look_at(name, _state, otherwise=_UNSEEN)
+            return last.fate is not Fate.ABANDONED or last.size > first.size
 
-    def _path(self, name: str) -> Path:
-        return (self.ours or Path()) / name
+        if first.fate is not Fate.ABANDONED or first is _UNSEEN:
+            return first.fate
+        await _until(is_sure, GROWS_WITHIN_S)
+        grows = last.fate is Fate.ABANDONED and last.size > first.size
+        return Fate.WRITTEN if grows else last.fate
 
-    def _size(self, name: str) -> int:
-        try:
-            return self._path(name).stat().st_size
-        except OSError:
-            return 0
+    async def _look_at(self, name: str, look: Callable[[Path], T], *, otherwise: T) -> T:
+        if self.ours is None:
+            return otherwise
+        return await self._look(partial(look, self.ours / name), otherwise)
+
+    async def _look(self, look: Callable[[], T], otherwise: T) -> T:
+        """``otherwise``: where the folder is closed to us, or its server is gone or hangs."""
+        with suppress(OSError):
+            return await self._lane.run(LOOK_WITHIN_S, look)
+        return otherwise
 
 
 def is_safe(conference: str) -> bool:
@@ -176,11 +190,52 @@ def _names(conference: ConfbridgeId, segment: SegmentNo) -> Iterator[str]:
         yield f"recording-{conference}-{segment}.{number}.wav"
 
 
-async def _until(true: Callable[[], bool], within_s: float) -> bool:
+def _is_there(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_file()
+    return False
+
+
+def _sound_ms(path: Path) -> int:
+    return _length_ms(path.stat().st_size)
+
+
+def _began_ms(path: Path) -> int:
+    seen = path.stat()
+    return max(0, seen.st_mtime_ns // 1_000_000 - _length_ms(seen.st_size))
+
+
+def _length_ms(size: int) -> int:
+    return max(0, size - HEADER_BYTES) * 1000 // BYTES_PER_S
+
+
+def _state(path: Path) -> _State:
+    """One that is not closed counts as abandoned until it is seen to grow."""
+    try:
+        seen = path.stat()
+        if not S_ISREG(seen.st_mode):
+            return _State(Fate.MISSING, 0)
+        with path.open("rb") as file:
+            head, size = file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return _State(Fate.MISSING, 0)
+    return _State(Fate.WHOLE if _is_true(head, size) else Fate.ABANDONED, size)
+
+
+def _is_true(head: bytes, size: int) -> bool:
+    """Whether the header speaks of a file of this size."""
+    if len(head) < HEADER_BYTES:
+        return False
+    _, riff, _, sound = _SIZES.unpack(head)
+    return bool(riff == size - 8 and sound == size - HEADER_BYTES)
+
+
+async def _until(true: Callable[[], Awaitable[bool]], within_s: float) -> bool:
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
-    while not true():
+    pauses_s = chain(_PAUSES_S, repeat(_PAUSES_S[-1]))
+    while not await true():
         if loop.time() >= end:
             return False
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(next(pauses_s))
     return True

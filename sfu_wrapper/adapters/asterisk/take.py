@@ -94,7 +94,7 @@ class Recorder:
             return True
         if take.ceased_ms is None and not await self._ask_to_end(conference, take):
             return False
-        exists = self._folder.holds(take.name) or take.recorded_ms is not None
+        exists = take.recorded_ms is not None or await self._folder.holds(take.name)
         if exists and not await self._folder.becomes_whole(take.name, WHOLE_WITHIN_S):
             log.warning("asterisk.fileNotWhole", extra={"file": take.name})
             return False
@@ -130,29 +130,29 @@ class Recorder:
                 "ConfbridgeStartRecord", ("Conference", conference), ("RecordFile", file)
             )
         except Declined as declined:
-            return self._declined(take, declined.detail)
+            return await self._declined(take, declined.detail)
         except Unavailable as error:
             take.unanswered, take.message = True, error.detail
             return Outcome.UNKNOWN
         return await self._confirm(conference, take)
 
-    def _declined(self, take: Take, detail: str) -> Outcome:
+    async def _declined(self, take: Take, detail: str) -> Outcome:
         if detail in _NOBODY:
             return Outcome.NOBODY
         if detail == _ALREADY:
-            if not self._is_ours(take):
+            if not await self._is_ours(take):
                 return Outcome.OTHERS
             # From an attempt whose answer was lost.
-            began_ms = self._folder.began_ms(take.name)
+            began_ms = await self._folder.began_ms(take.name)
             take.recorded_ms = take.recorded_ms or began_ms or self._now_ms()
             return Outcome.RECORDING
         take.message = f"Asterisk refused: {detail}"
         return Outcome.REFUSED
 
-    def _is_ours(self, take: Take) -> bool:
+    async def _is_ours(self, take: Take) -> bool:
         if self._folder.ours is None:
             return take.unanswered
-        return self._folder.holds(take.name)
+        return await self._folder.holds(take.name)
 
     async def _confirm(self, conference: ConfbridgeId, take: Take) -> Outcome:
         """Accepted; but is it true?"""
@@ -174,8 +174,9 @@ class Recorder:
         except Declined:
             # It has ended by itself, or never began.
             if take.recorded_ms is not None and take.ceased_ms is None:
-                ended_ms = self._folder.ended_ms(take.name, take.recorded_ms)
-                take.ceased_ms = ended_ms if self._folder.holds(take.name) else self._now_ms()
+                seen = await self._folder.holds(take.name)
+                ended_ms = await self._folder.ended_ms(take.name, take.recorded_ms)
+                take.ceased_ms = ended_ms if seen else self._now_ms()
             return True
         except Unavailable:
             return False

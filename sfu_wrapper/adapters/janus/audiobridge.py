@@ -71,7 +71,7 @@ class AudioBridge(JanusRoom):
         await asyncio.sleep(_TICKS_S)
         started_ms = time.time_ns() // 1_000_000
         path = await self._begin(handle, capture, started_ms)
-        if not await _comes_true(path.exists, _OPENED_WITHIN_S):
+        if not await self._comes_true(path.exists, _OPENED_WITHIN_S):
             await self._switch_off(handle)
             raise NotWritten(
                 f"Janus opened no file in {self._settings.folder.at_janus(capture)}, which we see "
@@ -93,13 +93,12 @@ class AudioBridge(JanusRoom):
         if capture is None:
             return
         folder = self._settings.folder.of(capture)
-        if not await _comes_true(lambda: is_closed(folder), _CLOSED_WITHIN_S):
+        if not await self._comes_true(lambda: is_closed(folder), _CLOSED_WITHIN_S):
             log.warning("janus.mixNotClosed", extra={"room": capture.room})
         with suppress(OSError):  # a folder that cannot be read is told of by ``files``
-            await asyncio.to_thread(mend, folder)
+            await self._settings.folder.work(mend, folder)
 
-    def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
-        """See ``JanusRoom``."""
+    def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         settings = self._settings
         below = f"{capture.room}/{capture.segment}"
         return mixes(settings.folder.of(capture), below, settings.delay_ms, running=running)
@@ -114,12 +113,11 @@ class AudioBridge(JanusRoom):
         await self._switch(handle, on=True, record_dir=folder.at_janus(capture), record_file=name)
         return folder.of(capture) / name
 
-
-async def _comes_true(question: Callable[[], bool], within_s: float) -> bool:
-    give_up_s = time.monotonic() + within_s
-    while time.monotonic() < give_up_s:
-        with suppress(OSError):
-            if await asyncio.to_thread(question):
-                return True
-        await asyncio.sleep(_LOOK_S)
-    return False
+    async def _comes_true(self, question: Callable[[], bool], within_s: float) -> bool:
+        give_up_s = time.monotonic() + within_s
+        while time.monotonic() < give_up_s:
+            with suppress(OSError):
+                if await self._settings.folder.work(question):
+                    return True
+            await asyncio.sleep(_LOOK_S)
+        return False

@@ -369,12 +369,14 @@ class Line:
     ) -> tuple[tuple[RawFile, ...], str | None]:
         """What the disk holds; where it cannot be read, what was known, and why."""
         try:
-            files = await asyncio.to_thread(self._room.files, capture, running=running)
+            return await self._room.files(capture, running=running), None
         except OSError as error:
-            log.warning("janus.folderUnreadable", extra={"room": self._uuid, "error": str(error)})
+            why = error.strerror or "their folder does not answer"  # a deadline has no words
+            log.warning(
+                "janus.folderUnreadable", extra={"room": self._uuid, "error": str(error) or why}
+            )
             ours = self._running is not None and self._running.capture == capture
-            return self._known if ours else (), f"the recordings cannot be read: {error.strerror}"
-        return files, None
+            return self._known if ours else (), f"the recordings cannot be read: {why}"
 
     async def _end_line(self, handle: Handle) -> None:
         self.over = True

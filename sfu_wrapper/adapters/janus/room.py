@@ -94,9 +94,13 @@ class JanusRoom(ABC):
     async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:
         """Write no more; returns once the files of ``capture`` are closed. No room, no writing."""
 
+    async def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
+        """What the disk holds of a capture. Raises OSError."""
+        return await self._settings.folder.work(self._read, capture, running=running)
+
     @abstractmethod
-    def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
-        """What the disk holds of a capture. Slow: for a thread. Raises OSError."""
+    def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
+        """``files``, which takes its time. Raises OSError."""
 
     @property
     @abstractmethod

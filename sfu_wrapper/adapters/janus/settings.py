@@ -1,11 +1,20 @@
 """What the planes on Janus are told at their making."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
 
+from sfu_wrapper.adapters.aside import Lane
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.core.facts import CaptureRef
+
+WORK_WITHIN_S: Final = 3.0
+_AT_ONCE: Final = 32  # pieces of work
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +23,19 @@ class Folder:
 
     ours: Path
     janus: Path
+    _lane: Lane = field(
+        default_factory=lambda: Lane(_AT_ONCE), init=False, repr=False, compare=False
+    )
+
+    async def work(
+        self, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
+    ) -> Result:
+        """What is done with files, aside: the folder may be another machine's, and hang.
+
+        Raises:
+            OSError: of the work; TimeoutError, which is one, where it hangs.
+        """
+        return await self._lane.run(WORK_WITHIN_S, work, *args, **kwargs)
 
     def of(self, capture: CaptureRef) -> Path:
         """The folder of one capture, as we see it: no two captures share one."""

@@ -97,12 +97,10 @@ class VideoRoom(JanusRoom):
         await self._switch_off(handle)
         if capture is not None:
             with suppress(OSError):  # a folder that cannot be read is told of by ``files``
-                await asyncio.to_thread(
-                    remove_sound, self._settings.folder.of(capture), capture.room
-                )
+                folder = self._settings.folder
+                await folder.work(remove_sound, folder.of(capture), capture.room)
 
-    def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
-        """See ``JanusRoom``."""
+    def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         below = f"/{capture.room}/{capture.segment}"
         publishing = self._publishing if running else frozenset()
         folder = self._settings.folder.of(capture)
@@ -123,12 +121,12 @@ class VideoRoom(JanusRoom):
 
     async def _without_file(self, capture: CaptureRef) -> frozenset[str]:
         """Publishers of ours for whom no file is open after a while."""
-        folder = self._settings.folder.of(capture)
+        folder = self._settings.folder
         give_up_s = time.monotonic() + _OPENED_WITHIN_S
         while True:
             written: frozenset[str] = frozenset()
             with suppress(OSError):
-                written = await asyncio.to_thread(publishers_in, folder, capture.room)
+                written = await folder.work(publishers_in, folder.of(capture), capture.room)
             ours = {each for each in self._publishing if track_of(each, Medium.VIDEO)}
             missing = frozenset(ours - written)
             if not missing or time.monotonic() > give_up_s:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sfu_wrapper.adapters.aside import THREAD, aside
+from sfu_wrapper.adapters.aside import THREAD, Lane, aside
 
 
 async def test_work_aside_gives_what_it_returns_or_raises() -> None:
@@ -42,6 +42,22 @@ def test_work_aside_that_ends_after_the_command_bothers_nobody() -> None:
     for thread in started():
         thread.join(5)
         assert not thread.is_alive()
+
+
+async def test_what_hangs_in_a_lane_costs_no_more_threads_than_it_has_places() -> None:
+    lane, let_go = Lane(2), threading.Event()
+
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            await lane.run(0.01, let_go.wait)
+    assert len(started()) == 2
+
+    let_go.set()
+    assert await lane.run(5, divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await lane.run(5, divmod, 7, 0)
+    for thread in started():
+        await asyncio.to_thread(thread.join, 5)
 
 
 def started() -> list[threading.Thread]:

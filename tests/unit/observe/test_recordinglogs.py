@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,7 @@ def test_a_log_never_grows_beyond_its_limit_and_says_so(tmp_path: Path) -> None:
     with of_recording("call"):
         for number in range(100):
             handler.emit(logging.makeLogRecord({"msg": f"line {number} ü", "levelname": "INFO"}))
+    handler.close()
 
     text = (tmp_path / "call.log").read_text()
     assert len(text.encode()) <= 400
@@ -100,3 +103,29 @@ def test_a_log_that_cannot_be_written_is_told_and_stops_nothing(
         log.info("here")
 
     assert [record.message for record in caplog.records] == ["here", "log.notWritten"]
+
+
+def test_a_disk_that_hangs_holds_up_nobody_who_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, hangs, answers = threading.current_thread(), threading.Event(), threading.Event()
+    real = os.open
+
+    def hanging(path: str, flags: int, mode: int) -> int:
+        assert threading.current_thread() is not here, "whoever logs would wait for the disk"
+        hangs.set()
+        answers.wait(30)
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", hanging)
+    handler = RecordingLogs(tmp_path, PLAIN, max_waiting=3)
+    with of_recording("call"):
+        for number in range(20):
+            handler.emit(logging.makeLogRecord({"msg": f"line {number}", "levelname": "INFO"}))
+            assert hangs.wait(30)
+    answers.set()
+    handler.close()
+
+    lines = (tmp_path / "call.log").read_text().splitlines()
+    assert lines == [f"INFO line {number}" for number in range(4)]
+    assert [record.message for record in caplog.records] == ["log.notWritten"]
