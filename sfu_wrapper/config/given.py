@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from sfu_wrapper.config.keys import Key, Path, canonical, catalogue, nearest
+from sfu_wrapper.config.keys import Key, Path, canonical, catalogue, nearest, of_section
 
 _PASSWORD = re.compile(r"(?<=://)([^:@/\s]*):[^@/\s]*@")
 MASK = "********"
@@ -49,12 +49,20 @@ class Findings:
         key = catalogue().get(canonical(path))
         name = ".".join(path)
         if key is None:
-            text = f"{name}: unknown key; the nearest known key is {nearest(path).name}"
-            self.problems.append(Problem(source, text))
+            self.problems.append(Problem(source, f"{name}: unknown key; {_instead(path)}"))
         elif not _is_unicode(value):
             self.problems.append(Problem(source, f"{name}: must be valid Unicode"))
         else:
             self.givens.append(Given(key, value, source))
+
+
+def _instead(path: Path) -> str:
+    """What there is instead of an unknown key."""
+    if (likely := nearest(path)) is not None:
+        return f"the nearest known key is {likely.name}"
+    if len(path) > 1 and (known := of_section(path[0])):
+        return f"[{known[0].path[0]}] knows {', '.join(key.path[-1] for key in known)}"
+    return "sfu-wrapper config schema has all that are known"
 
 
 def _is_unicode(value: object) -> bool:

@@ -24,6 +24,7 @@ ALIASES: dict[Path, Path] = {
 }
 # The group of the model whose keys stand at the top level of the name space.
 LIFTED = "recording"
+_NEAR = 0.66  # of 1, which is the same; "log" and "file" are 0.29 alike
 _SECRET_URLS = {("rabbitmq", "address"), ("store", "url")}
 
 
@@ -78,15 +79,25 @@ def simplified(path: Path) -> Path:
     return tuple(part.lower().replace("_", "") for part in path)
 
 
-def nearest(path: Path) -> Key:
-    """The known key that somebody who wrote ``path`` most likely meant."""
+def nearest(path: Path) -> Key | None:
+    """The known key that somebody who wrote ``path`` most likely meant; None where none is near."""
     wanted = simplified(path)
+    within = of_section(path[0]) if len(path) > 1 else ()
 
     def likeness(key: Key) -> tuple[float, float]:
+        """How near it is, and what decides between two that are equally near."""
         known = simplified(key.path)
-        return _ratio(".".join(wanted), ".".join(known)), _ratio(wanted[-1], known[-1])
+        last, whole = _ratio(wanted[-1], known[-1]), _ratio(".".join(wanted), ".".join(known))
+        return (last, whole) if within else (max(last, whole), last + whole)
 
-    return max(catalogue().values(), key=lambda key: (max(likeness(key)), sum(likeness(key))))
+    best = max(within or catalogue().values(), key=likeness)
+    return best if likeness(best)[0] >= _NEAR else None
+
+
+def of_section(name: str) -> tuple[Key, ...]:
+    """The keys of a group, however its name is spelled; none where there is no such group."""
+    wanted = simplified((name,))
+    return tuple(key for key in catalogue().values() if simplified(key.path[:-1]) == wanted)
 
 
 def nearest_section(name: str) -> str | None:

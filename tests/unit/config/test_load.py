@@ -141,6 +141,8 @@ def test_other_sections_of_the_products_file_are_noted_and_ignored(write: Write)
         ({"wrapper": "mixlimit = 1"}, "mixlimit", "mix_limit"),
         ({"recording": "[recording]\nquality = 'low'"}, "recording.quality", "quality"),
         ({"default": "[log]\nrelative_paths = true"}, "log.relative_paths", "log.relativePaths"),
+        ({"recording": "encrypt = true"}, "encrypt", "should_encrypt"),
+        ({"default": "[kafka]\naddress = 'x'"}, "kafka.address", "rabbitmq.address"),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(
@@ -151,6 +153,36 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(
     [text] = problems(folder)
     assert text.startswith(f"{folder}/")
     assert text.endswith(f": {unknown}: unknown key; the nearest known key is {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"recording": "retention_days = 3"},
+            "retention_days: unknown key; sfu-wrapper config schema",
+        ),
+        (
+            {"recording": "[retention]\nweeks = 3"},
+            "retention.weeks: unknown key; sfu-wrapper config schema",
+        ),
+        (
+            {"default": "[rabbitmq]\nurl = 'amqp://x'"},
+            "rabbitmq.url: unknown key; [rabbitmq] knows address",
+        ),
+        (
+            {"default": "[log]\nfile = 'x'"},
+            "log.file: unknown key; [log] knows level, relativePaths, format",
+        ),
+    ],
+)
+def test_where_no_key_is_near_none_is_suggested(
+    write: Write, files: dict[str, str], expected: str
+) -> None:
+    [text] = problems(write(**files))
+
+    assert text.partition(": ")[2].startswith(expected)
+    assert "nearest" not in text
 
 
 @pytest.mark.parametrize(
