@@ -3,7 +3,7 @@
 import asyncio
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
@@ -35,18 +35,19 @@ async def _work(settings: Settings, *, once: bool) -> int:
     async with (
         open_broker(settings) as broker,
         working(settings, broker, SystemClock()) as worker,
-        asyncio.TaskGroup() as group,
     ):
-        told = group.create_task(_stop_when_told(worker))
-        await (worker.run_once() if once else worker.run())
-        told.cancel()
+        listening = asyncio.create_task(_stop_when_told(worker))
+        try:
+            await (worker.run_once() if once else worker.run())
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
     return common.DONE
 
 
 async def _stop_when_told(worker: Worker) -> None:
-    with suppress(asyncio.CancelledError):
-        await stop_requested()
-        worker.stop()
+    await stop_requested()
+    worker.stop()
 
 
 @asynccontextmanager

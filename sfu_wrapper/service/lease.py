@@ -21,10 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class Holder:
-    """Whoever takes leases. lease_s: how long a job stays taken after its holder's death."""
+    """Whoever takes leases. lease_s: how long a job stays taken after its holder's death.
 
-    def __init__(self, leases: JobLeases, lease_s: float = LEASE_S) -> None:
+    report: hears whenever the store was asked, with the error where it is away.
+    """
+
+    def __init__(
+        self, leases: JobLeases, report: Callable[[Unavailable | None], None], lease_s: float
+    ) -> None:
         self._leases = leases
+        self._report = report
         self._lease_s = lease_s
         self._name = f"{socket.gethostname()}-{os.getpid()}"
 
@@ -52,10 +58,13 @@ class Holder:
 
     async def _acquire(self, job: str, holder: str) -> bool:
         try:
-            return await self._leases.acquire(job, holder, self._lease_s)
+            got = await self._leases.acquire(job, holder, self._lease_s)
         except Unavailable as error:
             log.warning("lease.storeAway", extra={"error": error.detail})
+            self._report(error)
             return False
+        self._report(None)
+        return got
 
     async def _renew(self, job: str, holder: str, body: "asyncio.Task[object] | None") -> None:
         """Renew in time, until cancelled; when that fails, stop the work that it protects."""

@@ -29,6 +29,7 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
 from sfu_wrapper.service.course import Progress
 from sfu_wrapper.service.lease import LEASE_S, Holder
+from sfu_wrapper.service.patience import Patience
 from sfu_wrapper.service.processor import Done, job_of, log_name
 from sfu_wrapper.service.progress import reporting
 from sfu_wrapper.service.turns import Closed, Turns
@@ -38,6 +39,7 @@ from sfu_wrapper.wire.recordinginfo import parse_event
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _HAND_BACK_S: Final = 5.0
+_BROKER, _STORE, _SPACE = "no broker", "no store", "no space on a disk"  # as it is told
 _HELD_MORE: Final = 2  # so that there is a choice where one segment runs at a time
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class WorkerSettings:
     drain_s: how long what runs may go on once it was told to stop. clean_raw: whether raw files go
     after success. lease_s: how long a dead worker's segments stay taken. progress_s: shortest time
     between two ``progress`` messages of one job. space_s: between two looks at a full disk.
+    patience_s: how long ``run_once`` waits for a broker, a store or space that is not there.
     """
 
     queue: str = "processing_queue"
@@ -86,6 +89,7 @@ class WorkerSettings:
     lease_s: float = LEASE_S
     progress_s: float = 1.0
     space_s: float = 5.0
+    patience_s: float = 60.0
 
     @property
     def held(self) -> int:
@@ -106,7 +110,7 @@ class Worker:
         settings: WorkerSettings,
     ) -> None:
         self._broker = broker
-        self._holder = Holder(leases, settings.lease_s)
+        self._holder = Holder(leases, self._store_answered, settings.lease_s)
         self._processing = processing
         self._clock = clock
         self._queues = queues
@@ -116,6 +120,7 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._turns = Turns(settings.concurrency)
         self._is_crammed = False
+        self._patience = Patience(clock)
 
     def stop(self) -> None:
         """Take no more; ``run`` returns once what runs is finished or handed back."""
@@ -131,11 +136,18 @@ class Worker:
             await self._session(self._stopping.wait)
 
     async def run_once(self) -> None:
-        """Work until the queue is empty, or stopped. Raises as ``run`` does."""
-        if not await self._open():
-            return
-        while not self._stopping.is_set() and await self._depth() > 0:
-            await self._session(self._idle)
+        """Work until the queue is empty, or stopped.
+
+        Raises:
+            Misconfigured: as ``run``.
+            Unavailable: something was away for too long; what was held went back.
+        """
+        self._patience = Patience(self._clock, self._settings.patience_s)
+        if await self._open():
+            while not self._stopping.is_set() and await self._depth() > 0:
+                await self._session(self._idle)
+        if self._patience.ended is not None:
+            raise self._patience.ended
 
     async def _open(self) -> bool:
         """Reach the broker. False when it was stopped before that."""
@@ -145,20 +157,37 @@ class Worker:
                 await self._broker.open(self._queues)
             except Unavailable as error:
                 log.warning("worker.brokerAway", extra={"error": error.detail})
+                self._missed(_BROKER, error.detail)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
+                self._patience.back(_BROKER)
                 return True
         return False
+
+    def _missed(self, what: str, why: str) -> None:
+        """It is away; whoever is not to stay ends after a while, as if it was told to stop."""
+        if self._patience.away(what, why):
+            self._stopping.set()
+
+    def _store_answered(self, error: Unavailable | None) -> None:
+        if error is None:
+            self._patience.back(_STORE)
+        else:
+            self._missed(_STORE, error.detail)
 
     async def _depth(self) -> int:
         """How many wait; 0 when it was told to stop while the broker is away."""
         while not self._stopping.is_set():
             try:
-                return await self._broker.depth(self._settings.queue)
+                depth = await self._broker.depth(self._settings.queue)
             except Unavailable as error:
                 log.warning("worker.brokerAway", extra={"error": error.detail})
+                self._missed(_BROKER, error.detail)
                 await self._pause(_FIRST_PAUSE_S)
+            else:
+                self._patience.back(_BROKER)
+                return depth
         return 0
 
     async def _pause(self, seconds: float) -> None:
@@ -264,6 +293,7 @@ class Worker:
             # Whoever waits from here on has no place: others go on meanwhile.
             match outcome:
                 case None:
+                    self._missed(_SPACE, "free some and start it again")
                     await self._pause_job(self._settings.space_s)
                 case Done():
                     return outcome, None
@@ -296,6 +326,7 @@ class Worker:
         """Once a disk was full, nothing more is begun before there is space for it."""
         if self._is_crammed and await self._has_space(info):
             self._is_crammed = False
+            self._patience.back(_SPACE)
             log.info("worker.spaceAgain")
         return not self._is_crammed
 
@@ -306,7 +337,7 @@ class Worker:
             return True
 
     async def _tell(self, key: str, message_id: str, body: bytes, room: str | None) -> None:
-        """Publish until it is confirmed, however long that takes."""
+        """Publish until it is confirmed, however long that takes to whoever is to stay."""
         timestamp_ms = self._clock.now().wall_ms
         message = Message(key, message_id, body, room, timestamp_ms, mandatory=True)
         pause_s = _FIRST_PAUSE_S
@@ -315,9 +346,13 @@ class Worker:
                 await self._broker.publish(message)
             except Unavailable as error:
                 log.warning("job.notTold", extra={"message_id": message_id, "error": error.detail})
+                self._missed(_BROKER, error.detail)
+                if self._patience.ended is not None:
+                    raise _Stopped("nobody takes the result") from error
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
+                self._patience.back(_BROKER)
                 return
 
     async def _acknowledge(self, delivery: Delivery) -> bool:

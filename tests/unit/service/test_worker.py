@@ -614,3 +614,73 @@ async def test_a_message_that_cannot_be_acknowledged_is_cleaned_by_whoever_repea
         assert not task.done()
 
     assert bench.cleaned == [("uuid-1:1", True)]
+
+
+async def test_once_does_not_wait_for_a_broker_for_ever(bench: Bench) -> None:
+    bench.broker.away = True
+
+    with pytest.raises(Unavailable, match=r"^no broker for 0\.05 s: "):
+        await bench.once(patience_s=0.05)
+
+
+async def test_once_gives_up_on_a_broker_that_goes_away_and_its_result_stands(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    task = asyncio.create_task(bench.once(patience_s=0.05))
+    await bench.until(lambda: bench.running != [])
+    bench.broker.away = True
+    bench.gate.set()
+
+    with pytest.raises(Unavailable, match="no broker"):
+        await task
+    assert bench.cleaned == []
+    bench.broker.away = False
+    bench.broker.cut()  # the link of the worker that has ended
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_once_does_not_wait_for_space_for_ever(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [FULL] * 9
+    bench.space = False
+    await bench.ask(segment(1), segment(2))
+
+    with pytest.raises(Unavailable, match="no space on a disk"):
+        await bench.once(concurrency=1, patience_s=0.05)
+
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_once_does_not_wait_for_the_store_for_ever(bench: Bench) -> None:
+    class Away(MemoryLeases):
+        async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+            raise Unavailable("disk I/O error")
+
+    bench.leases = Away()
+    await bench.ask(segment())
+
+    with pytest.raises(Unavailable, match=r"no store for .*: disk I/O error"):
+        await bench.once(patience_s=0.05)
+
+    assert bench.tried == []
+
+
+async def test_what_comes_back_in_time_is_waited_for_anew(bench: Bench) -> None:
+    class Fickle(MemoryBroker):
+        """Away every other time, altogether for longer than anybody has patience for once."""
+
+        asked = 0
+
+        async def depth(self, queue: str) -> int:
+            self.asked += 1
+            bench.clock.ahead_ms += 20_000
+            if self.asked % 2:
+                raise Unavailable("away for a moment")
+            return await super().depth(queue)
+
+    bench.broker = Fickle()
+    await bench.ask(*(segment(n) for n in range(1, 6)))
+    await bench.once(concurrency=1, patience_s=30)
+
+    assert len(bench.told("processed")) == 5
