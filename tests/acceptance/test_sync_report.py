@@ -3,7 +3,10 @@
 import asyncio
 import json
 from dataclasses import dataclass, replace
+from operator import sub
+from typing import Any
 
+import av
 import pytest
 
 from sfu_wrapper.adapters.clock import SystemClock
@@ -14,6 +17,7 @@ from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.service.processor import Processor
 from sfu_wrapper.wire.processed import sync_object
+from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.staged import MixRole, Role, Staged, stage
 
 SECONDS = 48.0
@@ -36,7 +40,7 @@ class Report:
     call: Staged
     tracks: dict[UserId | None, TrackSync]
     warnings: list[str]
-    json: object
+    json: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         call,
         {one.user: one for one in told.sync},
         list(told.warnings),
-        json.loads(file.read_bytes())["sync"],
+        json.loads(file.read_bytes()),
     )
 
 
@@ -107,4 +111,24 @@ def test_each_limit_that_is_passed_is_warned_of_and_no_other(report: Report) -> 
 
 
 def test_the_split_recordings_json_tells_the_same(report: Report) -> None:
-    assert report.json == sync_object(tuple(report.tracks.values()))
+    assert report.json["sync"] == sync_object(tuple(report.tracks.values()))
+
+
+@pytest.mark.parametrize("user", ["fast", "slow", "right"])
+def test_a_split_video_shows_its_pictures_when_they_were_taken(report: Report, user: str) -> None:
+    """From startTime on, whatever the sender's clock did: 200 ppm would be 10 ms at the end."""
+    (told,) = (video for video in report.json["videos"] if video["userID"] == user)
+    (track,) = (track for track in report.call.tracks if track.role.user == user)
+    with av.open(told["filename"]) as reader:
+        stream = reader.streams.video[0]
+        shown_ms = [
+            float(packet.pts * packet.time_base * 1000)
+            for packet in reader.demux(stream)
+            if packet.pts is not None
+        ]
+
+    taken_ms = [at - parse_iso(told["startTime"]) for at in track.shown_ms]
+    assert len(shown_ms) == len(taken_ms)
+    assert shown_ms[0] == 0
+    assert max(map(abs, map(sub, shown_ms, taken_ms))) < 10
+    assert shown_ms[-1] == pytest.approx(taken_ms[-1] - taken_ms[0], abs=3)

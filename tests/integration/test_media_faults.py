@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import pytest
 
 from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tools
 from sfu_wrapper.adapters.media.ahead import ahead
+from sfu_wrapper.adapters.media.mux import write_video
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import sound_us, timeline
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
@@ -18,6 +20,8 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.plan import Sound
 from sfu_wrapper.formats import wav
+from sfu_wrapper.formats.assemble import Shot
+from sfu_wrapper.formats.picture import Picture
 from sfu_wrapper.model.errors import JobFailed, Malformed
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -179,6 +183,34 @@ def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
     copy_video(bob, tmp_path / "copy.webm")
 
     verify("split", tmp_path / "copy.webm", AS_BOB)
+
+
+def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:
+    """When the copy's pictures are shown, of a file whose pictures come at these times."""
+    source, target = folder / "in.webm", folder / "out.webm"
+    pictures = (Picture(b"%d" % at_ms, key=at_ms == shown_ms[0]) for at_ms in shown_ms)
+    shots = (Shot(at_ms * 90, one) for at_ms, one in zip(shown_ms, pictures, strict=True))
+    write_video(source, "vp8", (32, 32), shots)
+    copy_video(source, target, pace)
+    with av.open(str(target)) as reader:
+        packets = reader.demux(reader.streams.video[0])
+        return [float(p.pts * p.time_base * 1000) for p in packets if p.pts is not None]
+
+
+def test_a_copy_begins_with_its_first_picture(tmp_path: Path) -> None:
+    assert copied_ms(tmp_path, [700, 740, 800], 1) == [0, 40, 100]
+
+
+def test_a_copy_is_stretched_as_the_senders_clock_was_off(tmp_path: Path) -> None:
+    assert copied_ms(tmp_path, [700, 10_700, 1_000_700], 1.0002) == [0, 10_002, 1_000_200]
+
+
+def test_times_of_a_copy_rise_however_close_its_pictures_are(tmp_path: Path) -> None:
+    """Of a fast sender a thousand milliseconds become 999."""
+    times = copied_ms(tmp_path, list(range(2000)), 0.999)
+
+    assert times == sorted(set(times))
+    assert len(times) == 2000
 
 
 def counted(made: list[int], fail_at: int) -> Iterator[int]:

@@ -20,10 +20,11 @@ _CONTAINERS = {
 }
 
 
-def copy_video(source: Path, target: Path) -> None:
-    """Copy the stream as it is into a seekable file with its index in front.
+def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
+    """Copy the pictures as they are into a seekable file with its index in front.
 
-    Raises av.FFmpegError or OSError.
+    The first one is at time 0, so that the file begins when the JSON says. pace: how long a second
+    of the sender's clock lasts; times are stretched by it. Raises av.FFmpegError or OSError.
     """
     container_format, options = _CONTAINERS[target.suffix]
     with (
@@ -32,10 +33,16 @@ def copy_video(source: Path, target: Path) -> None:
     ):
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
+        first: int | None = None
+        last = -1
         for packet in reader.demux(stream):
-            if packet.dts is not None:
-                packet.stream = copy
-                writer.mux(packet)
+            if packet.pts is None:  # the end
+                continue
+            first = packet.pts if first is None else first
+            last = max(round((packet.pts - first) * pace), last + 1)
+            packet.pts = packet.dts = last  # calls have no pictures that refer to later ones
+            packet.stream = copy
+            writer.mux(packet)
 
 
 def write_sound(sounds: Sequence[Sound], duration_us: int, target: Path) -> None:

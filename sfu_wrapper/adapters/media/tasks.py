@@ -18,6 +18,7 @@ from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.refusals import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
+from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
 
@@ -116,7 +117,7 @@ def _carry_out(task: Task, progress: Progress) -> Result:
                 write_poster(target, plan.poster_us, poster)
             return repeated
         case CopyVideo(source=source, target=target):
-            copy_video(source.path, target)
+            copy_video(source.path, target, pace(source.drift_ppm))
             verify("split", target, _copied(source))
         case WriteSound(sounds=sounds, duration_us=duration_us, target=target):
             write_sound(sounds, duration_us, target)
@@ -144,7 +145,8 @@ def _merged(plan: Composition) -> Expected:
 
 
 def _copied(source: PreparedVideo) -> Expected:
-    return Expected(source.end_us, _SLACK_US, source.codec, None, copied=True)
+    length_us = round((source.end_us - source.first_us) * pace(source.drift_ppm))
+    return Expected(length_us, _SLACK_US, source.codec, None, copied=True)
 
 
 def result_to_json(result: Result) -> object:
