@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, assert_never
 
-from sfu_wrapper.core.facts import PlaneBack, PlaneFact, TracksCarried
+from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound, TracksCarried
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
@@ -95,4 +95,7 @@ class PairedPlane:
 
 
 def _about(fact: PlaneFact) -> Medium:
-    return fact.medium if isinstance(fact, PlaneBack | TracksCarried) else fact.capture.medium
+    match fact:
+        case PlaneBack(medium=medium) | TracksCarried(medium=medium) | RoomFound(medium=medium):
+            return medium
+    return fact.capture.medium

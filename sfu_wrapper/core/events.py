@@ -6,7 +6,7 @@ be answered; ``permissions`` is what is stored for the room's owner at that mome
 
 from dataclasses import dataclass
 
-from sfu_wrapper.core.facts import PlaneFact
+from sfu_wrapper.core.facts import RoomFact
 from sfu_wrapper.model.ids import UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.moment import Moment
@@ -114,7 +114,7 @@ class PlaneReported:
     """A fact from the media plane."""
 
     at: Moment
-    fact: PlaneFact
+    fact: RoomFact
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,5 +91,18 @@ class TracksCarried:
     tracks: tuple[Track, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RoomFound:
+    """A room stands at the plane that was made for a room of ours, as far as the plane can tell.
+
+    Said, after each connection, of rooms that nobody has asked this plane about: a controller that
+    died may have left them.
+    """
+
+    room: RoomUuid
+    medium: Medium
+
+
 CaptureFact = CaptureStarted | CaptureFailed | CaptureChanged | CaptureStopped | CaptureLost
-PlaneFact = CaptureFact | PlaneBack | TracksCarried
+RoomFact = CaptureFact | PlaneBack | TracksCarried  # what rooms are told
+PlaneFact = RoomFact | RoomFound

@@ -30,7 +30,7 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.facts import PlaneFact, TracksCarried
+from sfu_wrapper.core.facts import RoomFact, TracksCarried
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.membership import (
     carry,
@@ -139,7 +139,7 @@ def _apply(turn: Turn, event: Event) -> None:  # one line an event: the table of
             assert_never(event)
 
 
-def _report(turn: Turn, fact: PlaneFact) -> None:
+def _report(turn: Turn, fact: RoomFact) -> None:
     if isinstance(fact, TracksCarried):
         carry(turn, fact)
     else:

@@ -32,7 +32,10 @@ class MediaPlane(Protocol):
         ...
 
     def facts(self) -> AsyncIterator[PlaneFact]:
-        """What the plane reports, in order per room. One reader."""
+        """What the plane reports, in order per room. One reader.
+
+        A plane whose rooms outlive the controller tells of those that it finds (``RoomFound``).
+        """
         ...
 
     async def close(self) -> None:

@@ -8,27 +8,17 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 
 from sfu_wrapper.core.access import NOT_FOUND, require_visible
 from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.events import (
     ControllerReady,
     ControllerStopping,
-    PlaneReported,
     Requester,
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.facts import (
-    CaptureChanged,
-    CaptureStarted,
-    PlaneBack,
-    PlaneFact,
-    TracksCarried,
-)
 from sfu_wrapper.core.lifecycle import Life, Phase
-from sfu_wrapper.core.requests import StopCapture
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
@@ -51,6 +41,7 @@ from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
 from sfu_wrapper.service.replies import encode_error, internal_error
+from sfu_wrapper.service.reports import Reports
 from sfu_wrapper.service.seats import Seats
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals, Unheard
@@ -97,6 +88,7 @@ class Rooms:
         self._sessions = Sessions()
         self._repeats = Repeats(store, keep_answers_ms, epoch)
         self._directory = Directory()
+        self._reports = Reports(plane, store, self._directory, self._happened)
         self._stirred = asyncio.Event()
         self._draining = False
         self._around = self._surroundings(epoch, offer, signals or Unheard())
@@ -156,8 +148,7 @@ class Rooms:
 
     async def run(self) -> None:
         """Carry facts from the media plane to the rooms, until cancelled."""
-        async for fact in self._plane.facts():
-            self._report(fact)
+        await self._reports.run()
 
     async def drain(self, within_s: float) -> bool:
         """Stop what runs (SIGTERM). True when every room is quiet and stored in time."""
@@ -347,21 +338,6 @@ class Rooms:
             member = self._directory.by_uuid(room)
             if member is not None:
                 self._happened(member, build)
-
-    def _report(self, fact: PlaneFact) -> None:
-        if isinstance(fact, PlaneBack):
-            for actor in self._directory:
-                self._happened(actor, lambda _, at: PlaneReported(at, fact))
-            return
-        room = fact.room if isinstance(fact, TracksCarried) else fact.capture.room
-        recorded = self._directory.by_uuid(room)
-        if recorded is not None:
-            self._happened(recorded, lambda _, at: PlaneReported(at, fact))
-        elif isinstance(fact, CaptureStarted | CaptureChanged):
-            # Nobody holds that room any more, so nobody else would ever stop it.
-            log.warning("capture.orphan", extra={"room": fact.capture.room})
-            with suppress(Unavailable):  # its next change is heard of, too
-                self._plane.tell(StopCapture(fact.capture))
 
     def _changed(self, actor: RoomActor, before: Room | None) -> None:
         self._stirred.set()

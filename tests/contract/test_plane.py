@@ -156,6 +156,15 @@ async def test_a_closed_room_has_its_captures_stopped(bench: Bench) -> None:
 
 
 @every_plane
+async def test_a_room_of_which_nothing_is_known_can_be_closed(bench: Bench) -> None:
+    await bench.start(VIDEO, camera("alice"))
+    bench.tell(CloseMediaRoom(RoomUuid("left-by-a-dead-controller")))
+    bench.tell(StopCapture(VIDEO))
+
+    assert (await bench.until(CaptureStopped)).capture == VIDEO
+
+
+@every_plane
 async def test_a_closed_room_leaves_the_others_alone(bench: Bench) -> None:
     elsewhere = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
     first = await bench.start(elsewhere)

@@ -1,24 +1,31 @@
 """Rows of docs/policy.md on a real Janus: it refuses, hangs, dies, is cut off and comes back."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.janus import line
-from tests.helpers.calls import files, is_away, is_there, mixes, report, reported, until
+from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.core.requests import CloseMediaRoom, PlaneRequest
+from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported, until
 from tests.helpers.janus import ADMIN_KEY, API_SECRET, WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import (
     COLOURS,
+    SFU,
     RealCall,
     again,
     first_frame_us,
     is_recording,
     last_frame_us,
+    plane_at,
     real_call,
 )
-from tests.helpers.live import DOMAIN, Json, connected
+from tests.helpers.live import DOMAIN, Json, connected, live
 from tests.helpers.processes import environment, free_port, queued, serve
 from tests.helpers.publishers import Camera, Tone, person
 from tests.helpers.wire import wire
@@ -249,6 +256,52 @@ async def test_the_controller_is_killed_and_janus_goes_on_recording(
     assert last_frame_us(video) - first_frame_us(video) > 1_000_000, "one file, all the time"
     (mix,) = mixes(first)
     assert (tmp_path / "raw-audio" / mix).stat().st_size > 32_000
+
+
+async def test_the_controller_dies_between_the_end_of_a_call_and_that_of_its_room(
+    janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, at_janus = MemoryStore(), (janus, janus.address, tmp_path)
+    with monkeypatch.context() as dying:
+        dying.setattr(PairedPlane, "tell", all_but_the_end(PairedPlane.tell))
+        async with live(*SFU, store=store, plane=plane_at(*at_janus)) as dead:
+            for room in ("left", "living"):
+                await call(dead, room, media={})
+                await until(partial(stands, janus, room))
+            await (await dead.service()).ok("endRoom", {"room": "left"})
+    await make_rooms_of_others(janus)
+    async with live(*SFU, store=store, plane=plane_at(*at_janus)):
+        await until(lambda: is_gone(janus, "left"))
+        for room in ("living", "unmarked", "of-another"):
+            assert await is_recording(janus, room) == [False, False], f"{room} still stands"
+
+
+def all_but_the_end(
+    tell: Callable[[PairedPlane, PlaneRequest], None],
+) -> Callable[[PairedPlane, PlaneRequest], None]:
+    """What a controller has asked for that died before it closed a room."""
+
+    def told(plane: PairedPlane, request: PlaneRequest) -> None:
+        if not isinstance(request, CloseMediaRoom):
+            tell(plane, request)
+
+    return told
+
+
+async def stands(server: JanusServer, room: str) -> bool:
+    """Whether Janus has both rooms of that name."""
+    return len(await is_recording(server, room)) == 2
+
+
+async def make_rooms_of_others(server: JanusServer) -> None:
+    """One that anybody made, and one of another controller."""
+    async with open_session(server.address) as session:
+        for plugin in (VIDEO_ROOM, AUDIO_BRIDGE):
+            handle = await session.attach(plugin)
+            create = {"request": "create", "admin_key": ADMIN_KEY, "is_private": True}
+            await handle.ask(create | {"room": "unmarked"})
+            whose = {"description": "sfu-wrapper of-another", "secret": "another's"}
+            await handle.ask(create | {"room": "of-another"} | whose)
 
 
 async def test_a_start_while_janus_is_away_is_refused_soon(

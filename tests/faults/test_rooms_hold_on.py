@@ -7,8 +7,8 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.core.facts import CaptureChanged, CaptureRef, CaptureStarted
-from sfu_wrapper.core.requests import StopCapture
+from sfu_wrapper.core.facts import CaptureChanged, CaptureRef, CaptureStarted, RoomFound
+from sfu_wrapper.core.requests import CloseMediaRoom, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium
@@ -158,6 +158,29 @@ async def test_a_capture_of_a_room_that_nobody_holds_is_stopped_and_costs_nobody
             return StopCapture(orphan) in plane.asked
 
         await until(is_stopped)
+        assert (await talk.started())["segment"] == 1
+
+
+async def test_a_media_room_that_a_dead_controller_left_is_closed_and_no_other() -> None:
+    store = MemoryStore()
+    async with live(store=store) as dead:
+        await (await call(dead, "over")).service.ok("endRoom", {"room": "over"})
+    plane = MemoryPlane()
+    async with live(store=store, plane=plane) as controller:
+        talk = await call(controller, "living")
+        plane.full = True
+        plane.say(RoomFound(RoomUuid("over"), Medium.VIDEO))
+        await talk.owner.ok("ping")
+        plane.full = False
+        for room in ("living", "of-somebody-else", "over"):
+            plane.say(RoomFound(RoomUuid(room), Medium.VIDEO))
+
+        async def is_closed() -> bool:
+            return any(isinstance(each, CloseMediaRoom) for each in plane.asked)
+
+        await until(is_closed)
+        closed = [each.room for each in plane.asked if isinstance(each, CloseMediaRoom)]
+        assert closed == ["over"]
         assert (await talk.started())["segment"] == 1
 
 

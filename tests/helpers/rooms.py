@@ -32,7 +32,7 @@ from sfu_wrapper.core.facts import (
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
-    PlaneFact,
+    RoomFact,
 )
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.requests import PlaneRequest
@@ -238,7 +238,7 @@ class Call:
 
     # What the media plane says
 
-    def fact(self, fact: PlaneFact) -> None:
+    def fact(self, fact: RoomFact) -> None:
         """Anything at all."""
         self.happens(PlaneReported(self.at, fact))
 

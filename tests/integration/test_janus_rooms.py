@@ -23,6 +23,7 @@ from sfu_wrapper.core.facts import (
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
+    RoomFound,
     TracksCarried,
 )
 from sfu_wrapper.core.requests import (
@@ -233,6 +234,32 @@ async def test_a_room_is_destroyed_with_the_call(studio: Studio) -> None:
         video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
         await until(lambda: VideoRoom(studio.room, settings).make(video))
         await until(lambda: AudioBridge(studio.bridge, settings).make(audio))
+
+
+async def test_rooms_that_an_earlier_controller_left_are_found_and_can_be_closed(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with in_studio(janus, tmp_path) as before:
+        room, bridge = before.room, before.bridge
+    async with in_studio(janus, tmp_path) as after:
+        found: set[Medium] = set()
+        while len(found) < len(Medium):
+            fact = await after.bench.until(RoomFound)
+            found |= {fact.medium} if fact.room == room else set()
+        after.bench.tell(CloseMediaRoom(room))
+        settings = janus_settings(janus, tmp_path)
+        async with open_session(janus.address) as session:
+            video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
+            await until(lambda: VideoRoom(room, settings).make(video))
+            await until(lambda: AudioBridge(bridge, settings).make(audio))
+
+
+async def test_what_cannot_be_listed_is_told_and_costs_nothing(
+    janus: JanusServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = replace(janus_settings(janus, tmp_path), admin_key="guessed")
+    async with running(video_plane(settings)):
+        await until(lambda: has_logged(caplog, "janus.notListed"))
 
 
 async def test_a_room_that_somebody_else_made_is_not_recorded(studio: Studio) -> None:

@@ -5,18 +5,26 @@ Holds the connection and a line for each room (``line``); what is asked of a roo
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.client import keep_connected
+from sfu_wrapper.adapters.janus.errors import JanusRefused
 from sfu_wrapper.adapters.janus.line import Line
+from sfu_wrapper.adapters.janus.marks import marked_rooms
 from sfu_wrapper.adapters.janus.room import JanusRoom
-from sfu_wrapper.adapters.janus.session import JanusAddress, JanusSession
+from sfu_wrapper.adapters.janus.session import (
+    AUDIO_BRIDGE,
+    VIDEO_ROOM,
+    JanusAddress,
+    JanusSession,
+)
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
-from sfu_wrapper.core.facts import PlaneBack, PlaneFact
+from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
@@ -27,6 +35,7 @@ from sfu_wrapper.core.requests import (
     StopCapture,
     UnpublishTrack,
 )
+from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import Medium
 
@@ -38,6 +47,7 @@ _OVERDUE_S: Final = 3.0
 _SHUT_WITHIN_S: Final = 3.0
 
 MakeRoom = Callable[[RoomUuid, ConfbridgeId | None], JanusRoom]
+FindRooms = Callable[[], Awaitable[dict[RoomUuid, str]]]
 
 
 class _Closed(Exception):
@@ -48,12 +58,18 @@ class JanusPlane:
     """A ``MediaPlane``; see ``video_plane`` and ``audio_plane``.
 
     make_room: from its uuid, and its name at the mixer as soon as that is known.
+    find_rooms: what stands there that was made for rooms of ours, and its names.
     """
 
-    def __init__(self, address: JanusAddress, medium: Medium, make_room: MakeRoom) -> None:
+    def __init__(
+        self, address: JanusAddress, medium: Medium, make_room: MakeRoom, find_rooms: FindRooms
+    ) -> None:
         self._address = address
         self._medium = medium
         self._make_room = make_room
+        self._find_rooms = find_rooms
+        self._found: dict[RoomUuid, ConfbridgeId] = {}
+        self._connected = asyncio.Event()
         self._lines: dict[RoomUuid, Line] = {}
         self._fresh: asyncio.Queue[Line] = asyncio.Queue()
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
@@ -87,6 +103,7 @@ class JanusPlane:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(keep_connected(self._address, self._serve))
                 tasks.create_task(self._run_lines(tasks))
+                tasks.create_task(self._tell_found())
                 tasks.create_task(self._until_closed())
         except* _Closed:
             pass
@@ -112,9 +129,12 @@ class JanusPlane:
     def _line(self, room: RoomUuid) -> Line:
         line = self._lines.get(room)
         if line is None:
-            line = Line(
-                room, lambda known: self._make_room(room, known), self._facts.put, self._retire
-            )
+            found = self._found.pop(room, None)
+
+            def make_room(known: ConfbridgeId | None) -> JanusRoom:
+                return self._make_room(room, known or found)
+
+            line = Line(room, make_room, self._facts.put, self._retire)
             if self._session is not None:
                 line.connected(self._session)
             self._lines[room] = line
@@ -133,6 +153,7 @@ class JanusPlane:
         """While there is a connection."""
         lines = tuple(self._lines.values())
         self._session = session
+        self._connected.set()
         for line in lines:
             line.connected(session)
         try:
@@ -146,6 +167,22 @@ class JanusPlane:
             self._session = None
             for line in self._lines.values():
                 line.disconnected()
+
+    async def _tell_found(self) -> None:
+        """After each connection, of the rooms there that nobody has asked for."""
+        while True:
+            await self._connected.wait()
+            self._connected.clear()
+            try:
+                found = await self._find_rooms()
+            except (Unavailable, JanusRefused) as error:
+                log.warning("janus.notListed", extra={"error": error.detail})
+                continue
+            self._found = {
+                room: ConfbridgeId(name) for room, name in found.items() if room not in self._lines
+            }
+            for room in tuple(self._found):
+                await self._facts.put(RoomFound(room, self._medium))
 
     async def _settle(self, lines: tuple[Line, ...]) -> None:
         """Until the fate of every room is told."""
@@ -164,11 +201,19 @@ class JanusPlane:
 
 def video_plane(settings: JanusSettings) -> JanusPlane:
     """Pictures, from a VideoRoom named as the room's uuid."""
-    return JanusPlane(settings.address, Medium.VIDEO, lambda uuid, _: VideoRoom(uuid, settings))
+    return JanusPlane(
+        settings.address,
+        Medium.VIDEO,
+        lambda uuid, _: VideoRoom(uuid, settings, uuid),
+        partial(marked_rooms, settings, VIDEO_ROOM),
+    )
 
 
 def audio_plane(settings: JanusSettings) -> JanusPlane:
     """Sound, from an AudioBridge room named as the room's confbridgeId."""
     return JanusPlane(
-        settings.address, Medium.AUDIO, lambda _, confbridge: AudioBridge(confbridge, settings)
+        settings.address,
+        Medium.AUDIO,
+        lambda uuid, confbridge: AudioBridge(confbridge, settings, uuid),
+        partial(marked_rooms, settings, AUDIO_BRIDGE),
     )

@@ -10,10 +10,12 @@ from enum import Enum, auto
 from typing import ClassVar, Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.marks import mark
 from sfu_wrapper.adapters.janus.session import Handle, Json
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.model.errors import RecordingError
+from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 RUN_IN_S: Final = 2.5
@@ -32,19 +34,27 @@ class Heard(Enum):
 
 
 class JanusRoom(ABC):
-    """See the module. room: its id at the plugin; None: not known, and nothing can be asked."""
+    """See the module.
+
+    room: its id at the plugin; None: not known, and nothing can be asked.
+    uuid: of the room of ours that it is for, if it is for one.
+    """
 
     plugin: ClassVar[str]
     medium: ClassVar[Medium]
 
-    def __init__(self, room: str | None, settings: JanusSettings) -> None:
+    def __init__(
+        self, room: str | None, settings: JanusSettings, uuid: RoomUuid | None = None
+    ) -> None:
         self.room = room
         self._settings = settings
+        self._marked = mark(uuid) if uuid is not None else {}
 
     async def make(self, handle: Handle) -> bool:
         """Let it be there; True where it was not."""
         try:
-            await handle.ask(self._secured("create") | self._settings.to_make_rooms | self._made_as)
+            wanted = self._settings.to_make_rooms | self._made_as | self._marked
+            await handle.ask(self._secured("create") | wanted)
         except JanusRefused as refused:
             if refused.trouble is Trouble.ROOM_EXISTS:
                 return False

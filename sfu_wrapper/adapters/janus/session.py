@@ -32,7 +32,6 @@ AUDIO_BRIDGE: Final = "janus.plugin.audiobridge"
 _PROTOCOL: Final = Subprotocol("janus-protocol")
 _CONNECT_S: Final = 5.0
 _CLOSE_S: Final = 1.0
-_MAX_MESSAGE_BYTES: Final = 4_194_304  # the list of a large room
 _EVENTS: Final = 1_000  # of one handle, before it is given up
 
 
@@ -42,12 +41,14 @@ class JanusAddress:
 
     deadline_s: an answer that takes longer ends the session.
     keepalive_s: between signs of life; a session without any dies at Janus after 60 s.
+    max_bytes: of one message; a longer one ends the session.
     """
 
     url: str
     api_secret: str | None = field(default=None, repr=False)
     deadline_s: float = 15.0
     keepalive_s: float = 5.0
+    max_bytes: int = 4_194_304  # the list of who is in a large room
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +311,7 @@ async def _connect(address: JanusAddress) -> ClientConnection:
             subprotocols=[_PROTOCOL],
             compression=None,
             proxy=None,
-            max_size=_MAX_MESSAGE_BYTES,
+            max_size=address.max_bytes,
             open_timeout=_CONNECT_S,
             ping_interval=None,  # keepalives do that
         )
