@@ -32,14 +32,15 @@ class Limits:
     file_bytes: int = 1 << 40
     files: int = 256
 
-    def __str__(self) -> str:
-        return json.dumps(asdict(self) | {"parent": os.getpid()})
+    def for_child_of(self, parent: int) -> str:
+        """As a text for ``impose``, which the child of that process is handed."""
+        return json.dumps(asdict(self) | {"parent": parent})
 
 
 def impose(text: str) -> None:
-    """Impose ``str(limits)`` on this process, and end it when its parent, who wrote that, does."""
+    """Impose these limits on this process, and end it when its parent, who is named there, does."""
     given = json.loads(text)
-    _end_with(given.pop("parent"))
+    end_with(given.pop("parent"))
     limits = Limits(**given)
     _limit(resource.RLIMIT_DATA, limits.memory_bytes)
     _limit(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + _GRACE_S)
@@ -51,7 +52,7 @@ def impose(text: str) -> None:
 def command(limits: Limits, program: Sequence[str]) -> list[str]:
     """What to execute so that ``program`` runs confined."""
     # Isolated and without site-packages: quick, and nobody's environment decides what runs.
-    return [sys.executable, "-I", "-S", __file__, str(limits), *program]
+    return [sys.executable, "-I", "-S", __file__, limits.for_child_of(os.getpid()), *program]
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
@@ -61,7 +62,8 @@ def _limit(kind: int, soft: int, hard: int | None = None) -> None:
     resource.setrlimit(kind, (min(soft, hard), hard))
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process when that one, its parent, does; even where neither can do any more."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:  # it went before that
         os._exit(1)

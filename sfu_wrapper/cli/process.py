@@ -43,15 +43,16 @@ def run(args: Namespace) -> int:
     require_preprocessor(recording)
     info = _event(args.event)
     announce(output_rules(recording))
-    worker = processor(recording, SystemClock())
-    try:
-        done = asyncio.run(run_process(worker, info, bar, clean=recording.clean_temporary_files))
-    except JobFailed as exc:
-        failure = asyncio.run(worker.failure(info, exc, attempts=1))
-        print(f"sfu-wrapper: {exc.stage}: {exc.code}: {exc.detail}", file=sys.stderr)
-        if common.wants_json(args):
-            print(encode_failed(failure).decode(), flush=True)
-        return common.FAILED if exc.permanent else common.TRY_AGAIN
+    clean = recording.clean_temporary_files
+    with processor(recording, SystemClock()) as worker:
+        try:
+            done = asyncio.run(run_process(worker, info, bar, clean=clean))
+        except JobFailed as exc:
+            failure = asyncio.run(worker.failure(info, exc, attempts=1))
+            print(f"sfu-wrapper: {exc.stage}: {exc.code}: {exc.detail}", file=sys.stderr)
+            if common.wants_json(args):
+                print(encode_failed(failure).decode(), flush=True)
+            return common.FAILED if exc.permanent else common.TRY_AGAIN
     print(done.message.decode() if common.wants_json(args) else _story(done), flush=True)
     return common.DONE
 

@@ -1,6 +1,8 @@
 """The recording service's parts, made from the configuration."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sfu_wrapper.adapters.gpg import GpgVault
@@ -39,13 +41,13 @@ def folders(recording: Recording) -> Folders:
     )
 
 
-def processor(recording: Recording, clock: Clock) -> Processor:
-    """The worker of one segment after the other."""
+@contextmanager
+def processor(recording: Recording, clock: Clock) -> Iterator[Processor]:
+    """The worker of one segment after the other; its processes end with the context."""
     shelf = DiskShelf(folders(recording))
     rules = output_rules(recording)
-    return Processor(
-        MediaProcesses(_preprocessor(recording)), shelf, rules, clock, vault(recording)
-    )
+    with MediaProcesses(_preprocessor(recording)) as media:
+        yield Processor(media, shelf, rules, clock, vault(recording))
 
 
 def _preprocessor(recording: Recording) -> str | None:

@@ -65,11 +65,14 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     leases = SqliteLeases(store_file(settings))
     formatter = logs.formatter(common.log_settings(settings))
     try:
-        with recording_logs(settings.recording.logs_path, formatter):
+        with (
+            recording_logs(settings.recording.logs_path, formatter),
+            processor(settings.recording, clock) as worked_by,
+        ):
             yield Worker(
                 broker,
                 leases,
-                processor(settings.recording, clock),
+                worked_by,
                 clock,
                 queues(settings),
                 worker_settings(settings),

@@ -56,8 +56,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     info = replace(call.info, video=video, audio=(mix,))
     rules = OutputRules("vp8", "low", "{{uuid}}", split=True, mix_limit=9)  # quicker than merging
     shelf = DiskShelf(Folders(folder, folder, folder / "out"))
-    service = Processor(MediaProcesses(), shelf, rules, SystemClock())
-    told = asyncio.run(service.process(info)).result
+    with MediaProcesses() as media:
+        service = Processor(media, shelf, rules, SystemClock())
+        told = asyncio.run(service.process(info)).result
     (file,) = (folder / "out").rglob("uuid-bridge/*.json")
     return Report(
         call,

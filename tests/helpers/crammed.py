@@ -61,7 +61,8 @@ async def main(raw: Path, out: Path, settings: str, sizes: list[int]) -> None:
     for size in sizes:
         kib = size if size > 0 else taken + size
         with disk(out, kib):
-            told = await attempt(processor(recording, SystemClock()), event, out)
+            with processor(recording, SystemClock()) as worker:
+                told = await attempt(worker, event, out)
             taken = taken or shutil.disk_usage(out).used // 1024
         print(json.dumps({"kib": kib, **told}), flush=True)
 

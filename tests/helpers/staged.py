@@ -26,7 +26,6 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.outcome import Processed
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.service.processor import Processor
 
 START_MS = 1_795_484_878_000
@@ -139,14 +138,15 @@ def stage(
 
 
 async def processed(
-    call: Staged, codec: Codec = "vp8", tools: MediaTools | None = None
+    call: Staged, codec: Codec = "vp8", tools: MediaProcesses | None = None
 ) -> tuple[Processed, Path]:
     """What the recording service tells of the call, and the one file that it makes."""
     out = call.folder / "out"
     rules = OutputRules(codec, "low", "rec-{{uuid}}", split=False, mix_limit=9)
     shelf = DiskShelf(Folders(call.folder, call.folder, out))
-    service = Processor(tools or MediaProcesses(), shelf, rules, SystemClock())
-    done = await service.process(call.info)
+    with tools or MediaProcesses() as media:
+        service = Processor(media, shelf, rules, SystemClock())
+        done = await service.process(call.info)
     return done.result, out / "rec-uuid-1.webm"
 
 

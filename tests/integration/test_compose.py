@@ -110,7 +110,8 @@ def plan(
 
 async def merged(wanted: Composition, folder: Path) -> list[Shot]:
     target = folder / "merged.webm"
-    await MediaProcesses().compose(wanted, target, lambda _: None, timeout_s=50)
+    with MediaProcesses() as media:
+        await media.compose(wanted, target, lambda _: None, timeout_s=50)
     return await asyncio.to_thread(lambda: list(shots(target)))
 
 
@@ -249,7 +250,8 @@ async def test_pieces_of_a_mix_that_was_interrupted_are_put_together(tmp_path: P
         Sound(str(tone(tmp_path / "b.wav", 900, 1.0, rate=8_000)), round(1.5 * S)),
     ]
 
-    await MediaProcesses().write_sound(pieces, 3 * S, tmp_path / "out.wav", timeout_s=50)
+    with MediaProcesses() as media:
+        await media.write_sound(pieces, 3 * S, tmp_path / "out.wav", timeout_s=50)
 
     samples = sound(tmp_path / "out.wav")
     assert abs(heard_s(samples, 500)[1] - 1.0) < 0.04
@@ -261,8 +263,8 @@ async def test_what_hangs_is_ended_and_may_be_tried_again(tmp_path: Path) -> Non
     file = video(tmp_path / "a.webm", steady(RED, 1.0))
     hours = plan(7200, [(0, 7200, (0,))], [Source(str(file), 0)])
 
-    with pytest.raises(JobFailed) as caught:
-        await MediaProcesses().compose(hours, tmp_path / "m.webm", lambda _: None, timeout_s=2)
+    with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
+        await media.compose(hours, tmp_path / "m.webm", lambda _: None, timeout_s=2)
 
     assert (caught.value.stage, caught.value.code) == ("compose", "TIMEOUT")
     assert not caught.value.permanent
@@ -284,14 +286,15 @@ async def test_composing_never_holds_up_the_event_loop(tmp_path: Path) -> None:
     longest_s = 0.0
     wanted = plan(4, [(0, 4, (0,))], [Source(str(file), 0)])
 
-    async with asyncio.TaskGroup() as group:
-        work = group.create_task(
-            MediaProcesses().compose(wanted, tmp_path / "m.webm", heard.append, timeout_s=50)
-        )
-        while not work.done():
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            longest_s = max(longest_s, time.perf_counter() - before)
+    with MediaProcesses() as media:
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(
+                media.compose(wanted, tmp_path / "m.webm", heard.append, timeout_s=50)
+            )
+            while not work.done():
+                before = time.perf_counter()
+                await asyncio.sleep(0.005)
+                longest_s = max(longest_s, time.perf_counter() - before)
 
     assert heard == [0, 25, 50, 75]
     assert longest_s < 0.5

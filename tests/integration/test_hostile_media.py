@@ -51,12 +51,12 @@ class Case:
         recording = Recording(
             recordings_path=self.raw, audio_path=self.raw, destination_path=self.out, **settings
         )
-        worker = processor(recording, SystemClock())
-        try:
-            done = await worker.process(parse_event(json.dumps(self.event).encode()))
-        except JobFailed as failure:
-            assert not [path for path in self.out.glob("*") if path.is_file()]
-            return failure
+        with processor(recording, SystemClock()) as worker:
+            try:
+                done = await worker.process(parse_event(json.dumps(self.event).encode()))
+            except JobFailed as failure:
+                assert not [path for path in self.out.glob("*") if path.is_file()]
+                return failure
         for path in self.out.rglob("*"):
             assert path.is_dir() or SECRET.encode() not in path.read_bytes()
         return done.result

@@ -1,7 +1,5 @@
 """Media tools when things go wrong: processes that die, results that are not as they should be."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +7,6 @@ from pathlib import Path
 import av
 import pytest
 
-from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tools
 from sfu_wrapper.adapters.media.ahead import ahead
 from sfu_wrapper.adapters.media.mux import write_video
@@ -23,6 +20,7 @@ from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.assemble import Shot
 from sfu_wrapper.formats.picture import Picture
 from sfu_wrapper.model.errors import JobFailed, Malformed
+from tests.helpers.forks import server_of
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 BOB = next((SAMPLES / "seg-1").glob("*bob*video*.mjr"))
@@ -93,7 +91,7 @@ def test_pictures_that_cannot_be_decoded_do_not(bob: Path, tmp_path: Path, copie
 
 
 @pytest.mark.parametrize(
-    "script",
+    "work",
     [
         "import os; os.abort()",
         "raise SystemExit(3)",
@@ -104,49 +102,39 @@ def test_pictures_that_cannot_be_decoded_do_not(bob: Path, tmp_path: Path, copie
     ],
 )
 async def test_a_media_process_that_dies_or_babbles_is_a_failure_worth_another_try(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, work: str
 ) -> None:
-    monkeypatch.setattr(tools, "_COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr(tools, "_COMMAND", server_of(work))
 
-    with pytest.raises(JobFailed) as caught:
-        await MediaProcesses().preprocess(BOB, tmp_path, timeout_s=20)
+    with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
+        await media.preprocess(BOB, tmp_path, timeout_s=20)
 
     assert (caught.value.stage, caught.value.code) == ("preprocess", "MEDIA_CRASH")
     assert not caught.value.permanent
-
-
-@pytest.mark.parametrize("task", [b"", (1000).to_bytes(8) + b"half of it"])
-def test_a_media_process_ends_when_its_parent_is_gone(task: bytes) -> None:
-    command = [sys.executable, "-m", "sfu_wrapper.adapters.media.child", str(Limits())]
-
-    done = subprocess.run(command, input=task, capture_output=True, timeout=20, check=False)
-
-    assert done.returncode != 0
-    assert done.stdout == b""
 
 
 async def test_a_file_that_is_no_recording_fails_for_good(tmp_path: Path) -> None:
     file = tmp_path / "a.mjr"
     file.write_bytes(b"something else entirely")
 
-    with pytest.raises(JobFailed) as caught:
-        await MediaProcesses().preprocess(file, tmp_path, timeout_s=20)
+    with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
+        await media.preprocess(file, tmp_path, timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_MJR", True)
 
 
 async def test_an_empty_recording_holds_no_picture(tmp_path: Path) -> None:
-    for name in ("empty.mjr", "magic-only.mjr"):
-        prepared = await MediaProcesses().preprocess(SAMPLES / name, tmp_path, timeout_s=20)
-        assert prepared is None
+    with MediaProcesses() as media:
+        for name in ("empty.mjr", "magic-only.mjr"):
+            assert await media.preprocess(SAMPLES / name, tmp_path, timeout_s=20) is None
 
 
 async def test_a_mix_that_is_no_wav_is_refused_for_good(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     file.write_bytes(b"something else entirely")
 
-    with pytest.raises(JobFailed) as caught:
-        await MediaProcesses().sound_us(file, timeout_s=20)
+    with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
+        await media.sound_us(file, timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_INPUT", True)
 

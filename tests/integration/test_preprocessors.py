@@ -305,8 +305,8 @@ def test_a_program_that_does_not_do_its_work_fails_whatever_it_returns(
 async def test_a_program_that_hangs_is_ended_with_everything_it_started(tmp_path: Path) -> None:
     program = stub(tmp_path, f'sleep 60 & echo $! > "{tmp_path}/pid"; wait')
 
-    with pytest.raises(JobFailed) as caught:
-        await MediaProcesses(program).preprocess(ALICE, tmp_path / "out", timeout_s=2)
+    with MediaProcesses(program) as media, pytest.raises(JobFailed) as caught:
+        await media.preprocess(ALICE, tmp_path / "out", timeout_s=2)
 
     assert caught.value.code == "TIMEOUT"
     sleeping = int((tmp_path / "pid").read_text())
@@ -320,7 +320,8 @@ async def test_a_program_that_works_is_used_as_ours_would_be(tmp_path: Path) -> 
     assert found is not None
     program = stub(tmp_path, f'touch "{tmp_path}/used"; exec {found} "$@"')
 
-    made = await MediaProcesses(program).preprocess(CAROL, tmp_path / "out", timeout_s=20)
+    with MediaProcesses(program) as media:
+        made = await media.preprocess(CAROL, tmp_path / "out", timeout_s=20)
 
     assert made is not None
     assert (tmp_path / "used").exists()

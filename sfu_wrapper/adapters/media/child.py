@@ -1,39 +1,31 @@
-"""The process in which media is read and written, one task a process: ``python -m`` this module.
+"""The process in which media is read and written, one task a process, forked by ``forkserver``.
 
 A file that makes a codec crash or hang takes this process with it and nothing else. The task comes
-pickled on standard input from whoever started us; answers are JSON lines, so that what a broken
-codec might make us say is never code. Its limits come as its argument. It ends with its parent,
-and by itself when standard input does.
+pickled on standard input from whoever wants it done; answers are JSON lines, so that what a broken
+codec might make us say is never code.
 """
 
-import gc
 import json
 import os
 import pickle
-import sys
-import threading
-from io import FileIO
 from typing import TextIO, cast
 
 import av.logging
 
 from sfu_wrapper.adapters.limits import impose
+from sfu_wrapper.adapters.media.forkserver import serve
 from sfu_wrapper.adapters.media.tasks import Task, carry_out, result_to_json
 from sfu_wrapper.model.errors import JobFailed
 
 LENGTH_BYTES = 8
 
 
-def main() -> int:
+def work(limits: str) -> None:
     """Read one task, do it, say how it went."""
-    impose(sys.argv[1])
-    gc.freeze()  # what is imported stays: a tenth of the time went into looking whether it does
+    impose(limits)
     av.logging.set_level(av.logging.PANIC)
     answers = _answers()
-    # Unbuffered: a thread that waits in a buffered reader cannot be left behind at the end.
-    source = os.fdopen(0, "rb", buffering=0, closefd=False)
-    task = _read_task(source)
-    threading.Thread(target=_end_with_parent, args=[source], daemon=True).start()
+    task = _read_task()
     try:
         result = carry_out(task, lambda percent: _say(answers, progress=percent))
     except JobFailed as exc:
@@ -49,7 +41,6 @@ def main() -> int:
         )
     else:
         _say(answers, result=result_to_json(result))
-    return 0
 
 
 def _answers() -> TextIO:
@@ -59,26 +50,20 @@ def _answers() -> TextIO:
     return answers
 
 
-def _read_task(source: FileIO) -> Task:
-    length = int.from_bytes(_read_exactly(source, LENGTH_BYTES))
-    body = _read_exactly(source, length)
-    return cast("Task", pickle.loads(body))  # noqa: S301 - our own parent's pipe
+def _read_task() -> Task:
+    length = int.from_bytes(_read_exactly(LENGTH_BYTES))
+    return cast("Task", pickle.loads(_read_exactly(length)))  # noqa: S301 - our own parent's pipe
 
 
-def _read_exactly(source: FileIO, size: int) -> bytes:
+def _read_exactly(size: int) -> bytes:
     """Raises EOFError where the parent is gone before it has said all."""
     read = b""
     while len(read) < size:
-        chunk = source.read(size - len(read))
+        chunk = os.read(0, size - len(read))
         if not chunk:
             raise EOFError("the task broke off")
         read += chunk
     return read
-
-
-def _end_with_parent(source: FileIO) -> None:
-    source.read(1)
-    os._exit(1)
 
 
 def _say(answers: TextIO, **line: object) -> None:
@@ -87,4 +72,4 @@ def _say(answers: TextIO, **line: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(work)

@@ -6,19 +6,19 @@ A process is ended, with everything it started, when its time is up or nobody wa
 import asyncio
 import contextlib
 import json
-import os
 import pickle
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Self
 
 from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tasks
 from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.child import LENGTH_BYTES
+from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
 from sfu_wrapper.adapters.refusals import over_limit
 from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
@@ -30,21 +30,33 @@ _MAX_COMPLAINT_BYTES = 1 << 12  # of its last words on standard error, for the m
 
 
 class MediaProcesses:
-    """``MediaTools``, one process a call. preprocessor: a program instead of our own code."""
+    """``MediaTools``, one process a call. preprocessor: a program instead of our own code.
+
+    They are forked from one that is started by entering the context, and ends with it.
+    """
 
     def __init__(self, preprocessor: str | None = None) -> None:
         self._preprocessor = preprocessor
+        self._forks = ForkClient(_COMMAND)
+
+    def __enter__(self) -> Self:
+        self._forks.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forks.close()
 
     async def preprocess(
         self, source: Path, target_dir: Path, *, timeout_s: float
     ) -> PreparedVideo | None:
         """See the port."""
-        result = await _run(tasks.Preprocess(source, target_dir, self._preprocessor), timeout_s)
+        task = tasks.Preprocess(source, target_dir, self._preprocessor)
+        result = await self._run(task, timeout_s)
         return result if isinstance(result, PreparedVideo) else None
 
     async def sound_us(self, source: Path, *, timeout_s: float) -> int:
         """See the port."""
-        result = await _run(tasks.MeasureSound(source), timeout_s)
+        result = await self._run(tasks.MeasureSound(source), timeout_s)
         return result if isinstance(result, int) else 0
 
     async def compose(
@@ -57,76 +69,65 @@ class MediaProcesses:
         timeout_s: float,
     ) -> tuple[int, ...]:
         """See the port."""
-        result = await _run(tasks.Compose(plan, target, poster), timeout_s, progress)
+        result = await self._run(tasks.Compose(plan, target, poster), timeout_s, progress)
         return result if isinstance(result, tuple) else ()
 
     async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
         """See the port."""
-        await _run(tasks.CopyVideo(source, target), timeout_s)
+        await self._run(tasks.CopyVideo(source, target), timeout_s)
 
     async def write_sound(
         self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """See the port."""
-        await _run(tasks.WriteSound(tuple(sounds), duration_us, target), timeout_s)
+        await self._run(tasks.WriteSound(tuple(sounds), duration_us, target), timeout_s)
+
+    async def _run(
+        self, task: tasks.Task, timeout_s: float, progress: Progress = lambda _: None
+    ) -> tasks.Result:
+        """Raises JobFailed, whatever becomes of the process."""
+        stage, limits = tasks.stage_of(task), limits_of(task, timeout_s)
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._forks.fork(limits, _MAX_ANSWER_BYTES) as fork,
+                asyncio.TaskGroup() as group,
+            ):
+                complaint = group.create_task(_last_words(fork))
+                answer = group.create_task(_converse(fork, task, progress))
+                code = group.create_task(fork.exit_code())
+        except TimeoutError as exc:
+            detail = f"took longer than {timeout_s:g} s"
+            raise JobFailed(stage, "TIMEOUT", detail, permanent=False) from exc
+        except OSError as exc:
+            detail = f"no media process can be started: {exc}"
+            raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False) from exc
+        return _judge(task, answer.result(), _end_of(code.result(), complaint.result()), limits)
 
 
-def _ignore(percent: float) -> None:
-    del percent
-
-
-async def _run(task: tasks.Task, timeout_s: float, progress: Progress = _ignore) -> tasks.Result:
-    """Raises JobFailed, whatever becomes of the process."""
-    stage, limits = tasks.stage_of(task), limits_of(task, timeout_s)
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        str(limits),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # a group of its own, so that children die with it
-        limit=_MAX_ANSWER_BYTES,
-    )
-    try:
-        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
-            complaint = group.create_task(_last_words(process))
-            answer = group.create_task(_converse(process, task, progress))
-    except TimeoutError as exc:
-        detail = f"took longer than {timeout_s:g} s"
-        raise JobFailed(stage, "TIMEOUT", detail, permanent=False) from exc
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    return _judge(task, answer.result(), _end_of(process, complaint.result()), limits)
-
-
-async def _converse(
-    process: asyncio.subprocess.Process, task: tasks.Task, progress: Progress
-) -> object:
+async def _converse(fork: Fork, task: tasks.Task, progress: Progress) -> object:
     """Hand over the task and listen. The last line, or nothing where the process broke off."""
-    stdin = cast("asyncio.StreamWriter", process.stdin)
-    stdout = cast("asyncio.StreamReader", process.stdout)
     body = pickle.dumps(task)
-    stdin.write(len(body).to_bytes(LENGTH_BYTES) + body)
+    fork.questions.write(len(body).to_bytes(LENGTH_BYTES) + body)
     last: object = None
-    # Its standard input stays open until it has ended: it ends itself when we are gone.
-    try:
-        async for line in stdout:
-            match last := json.loads(line):
-                case {"progress": int() | float() as percent}:
-                    progress(percent)
-    except (ValueError, ConnectionError):
-        return None
+    with contextlib.suppress(ConnectionError):
+        try:
+            async for line in fork.answers:
+                match last := json.loads(line):
+                    case {"progress": int() | float() as percent}:
+                        progress(percent)
+        except ValueError:  # it babbles, and may do so until its time is up
+            last = None
+            while await fork.answers.read(_MAX_ANSWER_BYTES):
+                pass
     return last
 
 
-async def _last_words(process: asyncio.subprocess.Process) -> str:
-    stderr = cast("asyncio.StreamReader", process.stderr)
+async def _last_words(fork: Fork) -> str:
     kept = b""
-    while chunk := await stderr.read(_MAX_COMPLAINT_BYTES):
-        kept = (kept + chunk)[-_MAX_COMPLAINT_BYTES:]
+    with contextlib.suppress(ConnectionError):
+        while chunk := await fork.complaints.read(_MAX_COMPLAINT_BYTES):
+            kept = (kept + chunk)[-_MAX_COMPLAINT_BYTES:]
     return kept.decode(errors="replace").strip()
 
 
@@ -138,8 +139,7 @@ class _End:
     last_words: str
 
 
-def _end_of(process: asyncio.subprocess.Process, complaint: str) -> _End:
-    code = process.returncode
+def _end_of(code: int | None, complaint: str) -> _End:
     killer = signal.Signals(-code) if code is not None and code < 0 else None
     return _End(killer, complaint.rsplit("\n", 1)[-1])
 
