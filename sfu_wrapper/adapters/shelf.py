@@ -111,6 +111,12 @@ class DiskShelf:
         """See the port."""
         await _in_thread("deliver", _remove, files)
 
+    async def prune(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
+        """See the port."""
+        names = [(self._recordings, name) for name in videos]
+        names += [(self._audio, name) for name in sounds]
+        await _in_thread("deliver", _prune, names)
+
     def _manifest_path(self, job: str) -> Path:
         return self._own / "manifests" / f"{safe_user(job)}.manifest"
 
@@ -189,6 +195,27 @@ def _raw(root: Path, filename: str) -> Path:
     if not stat.S_ISREG(mode):
         raise _unsafe(filename, "is not a plain file")
     return path
+
+
+def _prune(names: Iterable[tuple[Path, str]]) -> None:
+    for root, filename in names:
+        _prune_above(root, filename)
+
+
+def _prune_above(root: Path, filename: str) -> None:
+    """From the inside out. Whoever has just put something there has it: ``rmdir`` sees to that."""
+    folders = [root]
+    for part in filename.lstrip("/").split("/")[:-1]:
+        folders.append(folders[-1] / part)
+        if "\0" in part or part in ("", ".", "..") or folders[-1].is_symlink():
+            return
+    for folder in reversed(folders[1:]):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:  # somebody was killed between this one and the next
+            continue
+        except OSError:  # it is not empty, or another's
+            return
 
 
 def _size(root: Path, filename: str) -> int:

@@ -94,3 +94,10 @@ class Shelf(Protocol):
     async def remove(self, files: Sequence[Path]) -> None:
         """Delete raw files; what is not there any more is fine."""
         ...
+
+    async def prune(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
+        """Delete the folders that these raw files stood in, as far as they are empty now.
+
+        The folders of all recordings stay, and so does whatever holds anything at all.
+        """
+        ...

@@ -111,6 +111,9 @@ class Processor:
                 await self._shelf.remove([await find(file.filename)])
             except JobFailed as exc:
                 log.warning("raw.kept", extra={"file": file.filename, "reason": exc.detail})
+        await self._shelf.prune(
+            [file.filename for file in info.video], [file.filename for file in info.audio]
+        )
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """What to tell of a segment that failed for good; its temporary files stay."""

@@ -351,6 +351,18 @@ async def test_cleaning_removes_temporary_files_and_raw_ones_where_asked(
     assert place.delivered() == MERGED
 
 
+async def test_a_folder_of_raw_files_goes_with_the_last_of_them(place: Place) -> None:
+    file = place.raw / "call" / "1" / "a.mjr"
+    file.parent.mkdir(parents=True)
+    file.write_text("a")
+    info = replace(INFO, video=(camera("/call/1/a.mjr", UserId("alice")),), audio=())
+
+    await place.processor().clean(info, raw=False)
+    assert file.exists()
+    await place.processor().clean(info, raw=True)
+    assert not (place.raw / "call").exists()
+
+
 async def test_the_promised_lines_are_logged_in_their_words(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -184,3 +184,57 @@ async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
     await shelf.clear("nothing")
 
     assert "room/a.mjr" not in tree(folders.recordings)
+
+
+async def test_emptied_folders_go_and_their_root_stays(folders: Folders) -> None:
+    shelf, raw = DiskShelf(folders), folders.recordings
+    for segment in ("1", "2"):
+        (raw / "call" / segment).mkdir(parents=True)
+    (raw / "call" / "2" / "b.mjr").write_bytes(b"MJR")
+    used = ["/call/1/a.mjr", "/call/1/b.mjr", "a.mjr"]
+
+    await shelf.prune(used, ["call/1/mix.wav"])
+    assert not (raw / "call" / "1").exists()
+    assert (raw / "call" / "2" / "b.mjr").exists(), "another segment is being written"
+
+    (raw / "call" / "2" / "b.mjr").unlink()
+    await shelf.prune(["/call/2/b.mjr"], [])
+    assert not (raw / "call").exists()
+    assert raw.is_dir()
+
+
+async def test_who_was_killed_between_two_folders_leaves_none(folders: Folders) -> None:
+    (folders.recordings / "call").mkdir()
+    await DiskShelf(folders).prune(["/call/1/a.mjr"], [])
+
+    assert not (folders.recordings / "call").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["linked/empty/a.mjr", "../empty/a.mjr", "room/../../empty/a.mjr", "link.mjr/x/a.mjr", "a\0/b"],
+)
+async def test_no_folder_outside_is_removed(folders: Folders, name: str) -> None:
+    empty = folders.recordings.parent / "empty"
+    empty.mkdir()
+    await DiskShelf(folders).prune([name], [name])
+
+    assert empty.is_dir()
+    assert (folders.recordings / "linked").is_symlink()
+
+
+async def test_a_file_that_arrives_meanwhile_stays_with_its_folder(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look is the system's own: between ours and the removal anything may happen."""
+    late, rmdir = folders.recordings / "call" / "1" / "late.mjr", os.rmdir
+    late.parent.mkdir(parents=True)
+
+    def after_a_write(path: Path) -> None:
+        late.write_bytes(b"MJR")
+        rmdir(path)
+
+    monkeypatch.setattr(os, "rmdir", after_a_write)
+    await DiskShelf(folders).prune(["/call/1/a.mjr"], [])
+
+    assert late.read_bytes() == b"MJR"
