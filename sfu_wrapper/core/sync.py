@@ -80,6 +80,6 @@ def _offset_note(sync: TrackSync) -> str:
     by_s = abs(sync.offset_ms) / 1000
     if sync.stream is Stream.AUDIO:
         amount = "less" if sync.offset_ms > 0 else "more"
-        return f"holds {by_s:.3f} s {amount} sound than its times say; where cannot be told"
+        return f"holds {by_s:.3f} s {amount} sound than its times say; it cannot be told where"
     when = "later" if sync.offset_ms > 0 else "earlier"
     return f"begins {by_s:.3f} s {when} than the event says: its own time was taken"

@@ -45,6 +45,12 @@ class Material:
     sync: tuple[TrackSync, ...]
     warnings: tuple[str, ...]
 
+    def shown_ms(self, track: int) -> tuple[int, int]:
+        """Epoch ms, by the event's clock, from its first picture to the end of its last one."""
+        held = self.videos[track].held
+        shift_us = next((span.shift_us for span in self.shown if span.track == track), 0)
+        return (held.first_us + shift_us) // 1000, (held.end_us + shift_us) // 1000
+
     def sources(self, info: SegmentInfo) -> tuple[Source, ...]:
         """The video files as a composition wants them; those never on screen stay as they are."""
         shifts = {span.track: span for span in self.shown}

@@ -208,8 +208,8 @@ class Workshop:
     def _json(self, material: Material, products: Sequence[Product]) -> bytes:
         """``products``: what is delivered beside it, in the order of ``_split_names``."""
         videos = [
-            self._part(product, video.held.first_us // 1000, video.held.end_us // 1000, video)
-            for product, video in zip(products, material.videos, strict=False)
+            self._part(product, *material.shown_ms(track), video)
+            for track, (product, video) in enumerate(zip(products, material.videos, strict=False))
         ]
         audio = None
         if material.sounds:

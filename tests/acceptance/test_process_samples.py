@@ -370,7 +370,7 @@ def test_people_are_told_the_files_and_the_notes(tmp_path: Path) -> None:
     assert [note.partition(": ")[2].split(": ")[-1] for note in notes] == [
         "the file ends within a packet",
         "the file ends within a packet",
-        "holds 0.131 s less sound than its times say; where cannot be told",
+        "holds 0.131 s less sound than its times say; it cannot be told where",
     ]
 
 

@@ -302,6 +302,17 @@ async def test_a_clock_that_runs_an_hour_ahead_is_noticed_and_corrected(place: P
     assert [track.start_ms for track in done.result.sync] == [0, 0, -122]
 
 
+async def test_of_a_split_recording_all_files_are_told_by_one_clock(place: Place) -> None:
+    place.tools.clock_error_us = 3_600_000_000
+
+    await place.processor(replace(RULES, split=True)).process(INFO)
+
+    (file,) = place.out.glob("uuid-bridge/*.json")
+    told = json.loads(file.read_bytes())
+    assert {video["startTime"] for video in told["videos"]} == {told["audio"]["startTime"]}
+    assert {video["stopTime"] for video in told["videos"]} == {told["audio"]["stopTime"]}
+
+
 async def test_a_mix_whose_name_leads_out_fails_the_job(place: Place) -> None:
     stray = replace(INFO, audio=(replace(INFO.audio[0], filename="../mix.wav"),))
 

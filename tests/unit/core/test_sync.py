@@ -70,7 +70,9 @@ def test_too_much_for_a_clock_is_a_hole_that_nobody_can_place(
 
     assert (abs(found.offset_ms), found.drift_ppm) == (60_000, None)
     assert mix_pace(found) == 1.0
-    assert list(notes(found)) == [f"holds {amount} sound than its times say; where cannot be told"]
+    assert list(notes(found)) == [
+        f"holds {amount} sound than its times say; it cannot be told where"
+    ]
 
 
 def test_what_a_short_mix_misses_is_an_offset() -> None:
