@@ -187,6 +187,7 @@ def _raw(root: Path, filename: str) -> Path:
             mode = path.lstat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             detail = f"{filename} is not there"
+            detail += "" if root.is_dir() else f": there is no folder {root}"
             raise JobFailed(
                 "preprocess", "MISSING_FILE", detail, permanent=False, file=filename
             ) from None

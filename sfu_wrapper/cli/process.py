@@ -1,4 +1,4 @@
-"""``sfu-wrapper process``: post-process one recordingInfo without a broker.
+"""``sfu-wrapper process``: post-process one recordingInfo without a broker, or have it done again.
 
 Temporary files go after success; raw files always stay: they are somebody's, and no queue says that
 they have been dealt with.
@@ -12,12 +12,15 @@ from pathlib import Path
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.bar import Bar
+from sfu_wrapper.cli.parts import open_broker, queues
 from sfu_wrapper.cli.processing import output_rules, processor, require_preprocessor
 from sfu_wrapper.config.processing import Recording
+from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.recording import SegmentInfo
-from sfu_wrapper.service.processor import Done, Processor, announce
+from sfu_wrapper.ports.broker import Message
+from sfu_wrapper.service.processor import Done, Processor, announce, job_of
 from sfu_wrapper.wire.processed import encode_failed, size_text
 from sfu_wrapper.wire.recordinginfo import parse_event
 
@@ -29,6 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--audio", metavar="DIR", type=Path, help="folder of the .wav files")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the finished files")
     parser.add_argument(
+        "--queue", action="store_true", help="put it into the queue for the workers instead"
+    )
+    parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
@@ -39,21 +45,46 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Print the processed message, or the failed one. Raises Malformed, Misconfigured."""
     bar = Bar(sys.stderr) if sys.stderr.isatty() else None
-    recording = _recording(common.start(args, bar).recording, args)
+    settings = common.start(args, bar)
+    if args.queue:
+        return asyncio.run(_hand_over(args, settings))
+    recording = _recording(settings.recording, args)
     require_preprocessor(recording)
-    info = _event(args.event)
+    info = parse_event(_read(args.event))
     announce(output_rules(recording))
     clean = recording.clean_temporary_files
     with processor(recording, SystemClock()) as worker:
         try:
             done = asyncio.run(run_process(worker, info, bar, clean=clean))
         except JobFailed as exc:
-            failure = asyncio.run(worker.failure(info, exc, attempts=1))
-            print(f"sfu-wrapper: {exc.stage}: {exc.code}: {exc.detail}", file=sys.stderr)
-            if common.wants_json(args):
-                print(encode_failed(failure).decode(), flush=True)
-            return common.FAILED if exc.permanent else common.TRY_AGAIN
+            return _failed(args, worker, info, exc)
     print(done.message.decode() if common.wants_json(args) else _story(done), flush=True)
+    return common.DONE
+
+
+def _failed(args: Namespace, worker: Processor, info: SegmentInfo, error: JobFailed) -> int:
+    named = f"{error.file}: " if error.file and error.file not in error.detail else ""
+    print(f"sfu-wrapper: {error.stage}: {error.code}: {named}{error.detail}", file=sys.stderr)
+    if common.wants_json(args):
+        failure = asyncio.run(worker.failure(info, error, attempts=1, keep_event=False))
+        print(encode_failed(failure).decode(), flush=True)
+    return common.FAILED if error.permanent else common.TRY_AGAIN
+
+
+async def _hand_over(args: Namespace, settings: Settings) -> int:
+    """Put the event back into the queue, as the controller did. Raises Malformed, Unavailable."""
+    if args.recordings or args.audio or args.out:
+        raise Malformed("--queue: the folders are those of the worker; name none")
+    info = parse_event(body := _read(args.event))
+    message = Message(
+        "recordingInfo", job_of(info), body, info.room, SystemClock().now().wall_ms, mandatory=True
+    )
+    async with open_broker(settings) as broker:
+        await broker.open(queues(settings))
+        await broker.publish(message)
+    segment, queue = info.segment or 1, settings.recording.processing_queue
+    text = f"{info.uuid} segment {segment}: put into {queue}"
+    common.emit(args, text, uuid=info.uuid, segment=segment, queue=queue)
     return common.DONE
 
 
@@ -82,12 +113,11 @@ def _recording(recording: Recording, args: Namespace) -> Recording:
     )
 
 
-def _event(file: Path) -> SegmentInfo:
+def _read(file: Path) -> bytes:
     try:
-        body = file.read_bytes()
+        return file.read_bytes()
     except OSError as exc:
         raise Malformed(f"{file}: cannot be read: {exc.strerror}") from exc
-    return parse_event(body)
 
 
 def _story(done: Done) -> str:

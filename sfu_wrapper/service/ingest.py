@@ -112,7 +112,11 @@ async def _video(
 ) -> Video | None:
     path = await shelf.raw_video(file.filename)
     log.debug("Processing video: %s.", path)
-    prepared = await tools.preprocess(path, target_dir, timeout_s=timeout_s)
+    try:
+        prepared = await tools.preprocess(path, target_dir, timeout_s=timeout_s)
+    except JobFailed as exc:
+        exc.file = file.filename  # as the event has it
+        raise
     if prepared is None:
         return None
     stretch = pace(prepared.drift_ppm)

@@ -8,6 +8,7 @@ manifest stands is not processed again, its message is the same.
 import json
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from sfu_wrapper.core.estimate import Pace, Standing, foreseen
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
@@ -27,6 +28,8 @@ from sfu_wrapper.service.products import Made, Workshop
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
+
+EVENT_FILE: Final = "recordingInfo.json"
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +118,15 @@ class Processor:
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
 
-    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """What to tell of a segment that failed for good; its temporary files stay."""
+    async def failure(
+        self, info: SegmentInfo, error: JobFailed, attempts: int, *, keep_event: bool = True
+    ) -> Failed:
+        """What to tell of a segment that failed for good; its temporary files stay.
+
+        keep_event: put it beside them, for another try, where nobody else has it.
+        """
+        if keep_event:
+            await self._keep(info)
         kept = await self._shelf.leftovers(job_of(info))
         return Failed(
             room=info.room,
@@ -129,6 +139,13 @@ class Processor:
             attempts=attempts,
             kept=tuple(str(path) for path in kept),
         )
+
+    async def _keep(self, info: SegmentInfo) -> None:
+        try:
+            place = await self._shelf.workplace(job_of(info))
+            await self._shelf.write(place.plain / EVENT_FILE, encode_event(info))
+        except JobFailed as exc:
+            log.warning("job.eventNotKept", extra={"uuid": info.uuid, "why": exc.detail})
 
     async def has_space(self, info: SegmentInfo) -> bool:
         """Whether the disks have space for the work on it. Raises JobFailed."""

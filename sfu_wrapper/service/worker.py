@@ -312,6 +312,7 @@ class Worker:
         except Exception as error:
             failure = as_failure(error)
             what = {"uuid": info.uuid, "attempt": attempt, "stage": failure.stage}
+            what |= {"file": failure.file} if failure.file else {}
             log.warning(
                 "job.attemptFailed",
                 extra=what | {"code": failure.code, "why": failure.detail},

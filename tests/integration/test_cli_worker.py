@@ -1,6 +1,7 @@
 """``sfu-wrapper worker`` as an operator meets it: what it waits for, and how it ends."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sfu_wrapper.cli.main import main
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.service.worker import WorkerSettings
 from tests.helpers.processes import free_port
+
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +45,31 @@ def test_once_ends_with_75_and_says_why_where_there_is_no_broker(
 
 def test_once_ends_with_0_where_there_is_nothing_to_do() -> None:
     assert main(["worker", "--once"]) == 0
+
+
+def test_a_segment_that_failed_is_put_into_the_queue_again_once_that_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SFU_WRAPPER__WORKER__ATTEMPTS", "1")
+    monkeypatch.setenv("SFU_WRAPPER__CLEAN_TEMPORARY_FILES", "false")
+    assert main(["process", str(SAMPLES / "seg-2" / "recordingInfo.json"), "--queue"]) == 0
+    assert capsys.readouterr().out == "61408347 segment 2: put into processing_queue\n"
+    assert main(["worker", "--once"]) == 0
+    out = tmp_path / "destination_path"
+    (kept,) = out.rglob("recordingInfo.json")
+
+    shutil.copytree(SAMPLES, tmp_path / "recordings_path", dirs_exist_ok=True)
+    assert main(["process", str(kept), "--queue"]) == 0
+    assert main(["worker", "--once"]) == 0
+
+    assert [file.name for file in out.glob("*.webm")] == [
+        "rec-20261124-014805-61408347-conf-1-2.webm"
+    ]
+    assert not kept.exists()
+
+
+def test_the_workers_folders_are_not_those_of_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["process", "event.json", "--queue", "--out", "elsewhere"]) == 1
+    assert "--queue" in capsys.readouterr().err

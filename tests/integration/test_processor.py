@@ -20,6 +20,7 @@ from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import PreparedVideo, Progress
 from sfu_wrapper.service.processor import Processor, announce
 from sfu_wrapper.wire.processed import parse_outcome
+from sfu_wrapper.wire.recordinginfo import encode_event
 
 START_MS = 1_590_392_548_000
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -228,7 +229,35 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
 
     failure = await processor.failure(INFO, caught.value, attempts=3)
 
-    assert failure.kept == (str(left),)
+    event, half = sorted(map(Path, failure.kept), reverse=True)
+    assert half == left
+    assert event.read_bytes() == encode_event(INFO)
+
+
+async def test_where_somebody_else_has_the_event_only_the_work_is_kept(place: Place) -> None:
+    error = JobFailed("split", "BROKEN", "it broke", permanent=False)
+
+    failure = await place.processor().failure(INFO, error, attempts=1, keep_event=False)
+
+    assert failure.kept == ()
+
+
+async def test_a_failure_is_told_also_where_nothing_can_be_kept(place: Place) -> None:
+    place.out.write_text("no folder")
+    error = JobFailed("deliver", "IO_ERROR", "no folder", permanent=False)
+
+    failure = await place.processor().failure(INFO, error, attempts=3)
+
+    assert failure.kept == ()
+
+
+async def test_what_fails_while_a_raw_file_is_read_names_it(place: Place) -> None:
+    place.tools.broken = "preprocess"
+
+    with pytest.raises(JobFailed) as caught:
+        await place.processor().process(INFO)
+
+    assert caught.value.file == "a.mjr"
 
 
 async def test_two_recordings_of_one_name_are_both_kept(place: Place) -> None:
