@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Self
+from typing import Self, cast
 
 import av
 import numpy as np
@@ -71,6 +71,7 @@ class PictureReader:
     def _decode(self, source: Source) -> Iterator[Picture]:
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1
+        base = cast("Fraction", stream.time_base) * _US
         turns, degrees = deque(source.turns), 0
         last_us: int | None = None
         for packet in self._container.demux(stream):
@@ -79,9 +80,9 @@ class PictureReader:
             except av.error.InvalidDataError:
                 continue
             for frame in frames:
-                if frame.pts is None or frame.time_base is None:
+                if frame.pts is None:
                     continue
-                at_us = frame.pts * frame.time_base.numerator * _US // frame.time_base.denominator
+                at_us = frame.pts * base.numerator // base.denominator
                 while turns and turns[0].at_us <= at_us:
                     degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
@@ -148,11 +149,13 @@ class Canvas:
         )
         self._frame = av.VideoFrame.from_numpy_buffer(self._whole, format="yuv420p")
         self._places: dict[Tile, Tile] = {}
+        self._views: dict[Tile, tuple[Plane, ...]] = {}
         self.clear()
 
     def clear(self) -> None:
         """Make everything black."""
         self._places.clear()
+        self._views.clear()
         for plane, value in zip(self._planes, BLACK, strict=True):
             plane[:] = value
 
@@ -176,10 +179,12 @@ class Canvas:
             plane[:] = value
 
     def _within(self, tile: Tile) -> tuple[Plane, ...]:
-        return tuple(
-            plane[
-                tile.y // step : (tile.y + tile.height) // step,
-                tile.x // step : (tile.x + tile.width) // step,
-            ]
-            for plane, step in zip(self._planes, (1, 2, 2), strict=True)
-        )
+        if (known := self._views.get(tile)) is None:
+            known = self._views[tile] = tuple(
+                plane[
+                    tile.y // step : (tile.y + tile.height) // step,
+                    tile.x // step : (tile.x + tile.width) // step,
+                ]
+                for plane, step in zip(self._planes, (1, 2, 2), strict=True)
+            )
+        return known

@@ -3,8 +3,10 @@
 All packets are demuxed, the first and the last group of pictures decoded, the length compared.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -34,9 +36,9 @@ def verify(stage: str, path: Path, expected: Expected) -> None:
     try:
         with reading(path) as reader:
             _check_streams(stage, path, reader, expected)
-            end_us = _demux(reader)
+            end_us, keys = _demux(reader)
         if expected.video is not None:
-            _decode_ends(stage, path, expected)
+            _decode_ends(stage, path, keys, expected)
     except (av.FFmpegError, OSError) as exc:
         raise _bad(stage, path, f"cannot be read back: {exc}") from exc
     if abs(end_us - expected.duration_us) > expected.tolerance_us:
@@ -53,41 +55,45 @@ def _check_streams(
             raise _bad(stage, path, f"holds {kind} {found}, expected {wanted}")
 
 
-def _demux(reader: av.container.InputContainer) -> int:
-    """Read every packet; the time at which the last one ends."""
-    end = Fraction(0)
+def _demux(reader: av.container.InputContainer) -> tuple[int, list[int]]:
+    """Read every packet; the time at which the last one ends, and when key frames are."""
+    end_us, keys = 0, []
+    scales = {stream.index: stream.time_base / _US for stream in reader.streams if stream.time_base}
     for packet in reader.demux():
         if packet.pts is not None:
-            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-    return int(end / _US)
+            scale = scales[packet.stream_index]
+            end = (packet.pts + (packet.duration or 0)) * scale.numerator // scale.denominator
+            end_us = max(end_us, end)
+            if packet.is_keyframe and packet.stream.type == "video":
+                keys.append(packet.pts)
+    return end_us, keys
 
 
-def _decode_ends(stage: str, path: Path, expected: Expected) -> None:
-    with reading(path) as reader:
-        stream = reader.streams.video[0]
-        keys = [p.pts for p in reader.demux(stream) if p.is_keyframe and p.pts is not None]
-        if not keys:
-            raise _bad(stage, path, "holds no key frame")
-        for start in dict.fromkeys((keys[0], keys[-1])):
-            reader.seek(start, stream=stream)
-            if _decode_group(reader, stream, start, expected.copied) == 0:
-                raise _bad(stage, path, "holds pictures that cannot be decoded")
+def _decode_ends(stage: str, path: Path, keys: list[int], expected: Expected) -> None:
+    if not keys:
+        raise _bad(stage, path, "holds no key frame")
+    with ThreadPoolExecutor(2) as pool:
+        starts = dict.fromkeys((keys[0], keys[-1]))
+        if not all(pool.map(partial(_decode_group, path, expected.copied), starts)):
+            raise _bad(stage, path, "holds pictures that cannot be decoded")
 
 
-def _decode_group(
-    reader: av.container.InputContainer, stream: av.VideoStream, start: int, copied: bool
-) -> int:
+def _decode_group(path: Path, copied: bool, start: int) -> int:
     """Decode from the key frame at ``start`` up to the next one; how many pictures that gave."""
     pictures = 0
-    for packet in reader.demux(stream):
-        if packet.is_keyframe and packet.pts is not None and packet.pts > start:
-            # What the decoder still holds; at the end of the file an empty packet asks for it.
-            return pictures + len(stream.decode(None))
-        try:
-            pictures += len(packet.decode())
-        except av.error.InvalidDataError:
-            if not copied:
-                raise
+    with reading(path) as reader:
+        stream = reader.streams.video[0]
+        stream.codec_context.thread_count = 1
+        reader.seek(start, stream=stream)
+        for packet in reader.demux(stream):
+            if packet.is_keyframe and packet.pts is not None and packet.pts > start:
+                # What the decoder still holds; at the end of the file an empty packet asks for it.
+                return pictures + len(stream.decode(None))
+            try:
+                pictures += len(packet.decode())
+            except av.error.InvalidDataError:
+                if not copied:
+                    raise
     return pictures
 
 
