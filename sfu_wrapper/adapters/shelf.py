@@ -105,7 +105,7 @@ class DiskShelf:
 
     async def manifest(self, job: str) -> bytes | None:
         """See the port."""
-        return await _in_thread("deliver", _read, self._manifest_path(job))
+        return await _in_thread("deliver", _read, self.manifest_file(job))
 
     async def remove(self, files: Sequence[Path]) -> None:
         """See the port."""
@@ -117,7 +117,8 @@ class DiskShelf:
         names += [(self._audio, name) for name in sounds]
         await _in_thread("deliver", _prune, names)
 
-    def _manifest_path(self, job: str) -> Path:
+    def manifest_file(self, job: str) -> Path:
+        """See the port."""
         return self._own / "manifests" / f"{safe_user(job)}.manifest"
 
     def _work_folders(self, job: str) -> tuple[Path, ...]:
@@ -152,7 +153,7 @@ class DiskShelf:
         return self._own / "names" / hashlib.sha256(name.encode()).hexdigest()
 
     def _deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
-        path = self._manifest_path(job)
+        path = self.manifest_file(job)
         with _written(path, manifest) as sealed:
             for source, name in staged:
                 target = self._destination / name

@@ -18,6 +18,7 @@ from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.outcome import FinishedFile
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.service.processor import Done, Processor, announce, job_of
@@ -124,9 +125,15 @@ def _story(done: Done) -> str:
     result = done.result
     again = ", as before" if done.repeated else ""
     lines = [f"{result.uuid} segment {result.segment}: {result.output}{again}"]
-    lines += [f"  {file.filename}  {size_text(file.size_bytes)}" for file in result.files]
+    lines += [f"  {file.filename}  {_as_it_stands(file)}" for file in result.files]
     lines += [f"  note: {warning}" for warning in result.warnings]
+    if done.repeated:
+        lines.append(f"  note: nothing was processed; to have it made anew remove {done.repeated}")
     return "\n".join(lines)
+
+
+def _as_it_stands(file: FinishedFile) -> str:
+    return size_text(file.size_bytes) if Path(file.filename).exists() else "is not there any more"
 
 
 def _quiet(standing: Standing) -> None:

@@ -91,6 +91,10 @@ class Shelf(Protocol):
         """What ``deliver`` stored for that job, once all was done."""
         ...
 
+    def manifest_file(self, job: str) -> Path:
+        """Where that stands: without it the job is done anew."""
+        ...
+
     async def remove(self, files: Sequence[Path]) -> None:
         """Delete raw files; what is not there any more is fine."""
         ...

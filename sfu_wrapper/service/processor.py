@@ -8,6 +8,7 @@ manifest stands is not processed again, its message is the same.
 import json
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.core.estimate import Pace, Standing, foreseen
@@ -36,11 +37,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One processed segment. message: what to emit; repeated: it had been processed before."""
+    """One processed segment. message: what to emit. repeated: the manifest of an earlier run."""
 
     result: Processed
     message: bytes
-    repeated: bool = False
+    repeated: Path | None = None
 
 
 def job_of(info: SegmentInfo) -> str:
@@ -164,7 +165,9 @@ class Processor:
             result = parse_outcome(message)
         except Malformed as exc:
             raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
-        return Done(result, message, repeated=True) if isinstance(result, Processed) else None
+        if not isinstance(result, Processed):
+            return None
+        return Done(result, message, repeated=self._shelf.manifest_file(job_of(info)))
 
     async def _process(self, info: SegmentInfo, attempts: int, progress: Progress) -> Done:
         started_ms = self._clock.now().wall_ms

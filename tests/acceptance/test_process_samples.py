@@ -373,6 +373,15 @@ def test_people_are_told_the_files_and_the_notes(tmp_path: Path) -> None:
         "holds 0.131 s less sound than its times say; it cannot be told where",
     ]
 
+    Path(poster.split()[0]).unlink()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+
+    told = again.stdout.splitlines()
+    assert told[:2] == [f"{title}, as before", file]
+    assert told[2] == f"  {poster.split()[0]}  is not there any more"
+    manifest = told[-1].removeprefix("  note: nothing was processed; to have it made anew remove ")
+    assert Path(manifest).is_file()
+
 
 @pytest.mark.parametrize("content", [None, "{}", "no JSON"])
 def test_what_is_no_event_is_refused(tmp_path: Path, content: str | None) -> None:
