@@ -229,9 +229,10 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
 
     failure = await processor.failure(INFO, caught.value, attempts=3)
 
-    event, half = sorted(map(Path, failure.kept), reverse=True)
-    assert half == left
-    assert event.read_bytes() == encode_event(INFO)
+    kept = {path.name: path for path in map(Path, failure.kept)}
+    assert kept.keys() == {"0.webm", "recordingInfo.json"}
+    assert kept["0.webm"] == left
+    assert kept["recordingInfo.json"].read_bytes() == encode_event(INFO)
 
 
 async def test_where_somebody_else_has_the_event_only_the_work_is_kept(place: Place) -> None:
