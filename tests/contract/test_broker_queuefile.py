@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +122,23 @@ async def test_what_a_killed_process_held_is_delivered_again(
 
     assert delivery.message_id == "uuid:1"
     assert delivery.deliveries == 1
+
+
+async def test_an_acknowledgement_that_is_given_up_counts_once(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    for n in range(5):
+        await broker.publish(message(n))
+    async with aclosing(broker.consume(WORK, 1)) as deliveries:
+        (first,) = await bench.next(deliveries)
+        giving_up = asyncio.ensure_future(first.ack())
+        await asyncio.sleep(0)
+        giving_up.cancel()
+        await asyncio.wait([giving_up])
+        with suppress(Unavailable):  # it may have been done after all
+            await first.requeue()
+        await bench.next(deliveries)
+
+        assert await broker.depth(WORK) in (3, 4), "no more is taken than may be unsettled"
 
 
 async def test_what_a_hung_process_held_is_delivered_again(

@@ -331,6 +331,23 @@ async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_aske
     assert len(janus.asked("create")) == 3
 
 
+async def test_the_handle_of_a_refusal_is_let_go_before_another_is_taken(
+    janus: FakeJanus, tmp_path: Path
+) -> None:
+    """Left behind, it would stay in the room as one more monitor, each time."""
+    capture, bridge = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO), ConfbridgeId("bridge-1")
+    refusals = iter([{"error_code": 426, "error": "No such room"}] * 3)
+    janus.replies["edit"] = lambda _: next(refusals, {"videoroom": "edited"})
+    async with running(video_plane(_settings(janus, tmp_path))) as bench:
+        bench.tell(OpenMediaRoom(ROOM, bridge), StartCapture(capture, bridge, ()))
+        await bench.until(CaptureStarted)
+
+    joined = [each["handle_id"] for each in janus.heard if _asks(each, "join")]
+    left = [each["handle_id"] for each in janus.heard if each["janus"] == "detach"]
+    assert len(set(joined)) == 4
+    assert left == joined[:3]
+
+
 async def test_a_folder_that_hangs_fails_one_recording_and_no_more(
     janus: FakeJanus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +385,10 @@ async def test_sound_that_came_along_is_not_kept_where_the_recording_is_lost(
         await bench.until(CaptureLost)
 
     assert not sound.exists()
+
+
+def _asks(message: Json, request: str) -> bool:
+    return bool(message.get("body", {}).get("request") == request)
 
 
 def _settings(janus: FakeJanus, folder: Path) -> JanusSettings:

@@ -363,6 +363,33 @@ async def test_a_link_that_does_not_let_a_consumer_end_is_given_up(
         await first.ack()
 
 
+@pytest.mark.parametrize(("turns", "returns"), [(0, True), (1, False)])
+async def test_an_acknowledgement_that_is_given_up_costs_no_other_delivery(
+    broker: RabbitBroker, turns: int, returns: bool
+) -> None:
+    """turns: of the loop that it is given. A worker that ends hands back what it gave up."""
+    for number in (11, 12):
+        await broker.publish(plain(number))
+    async with aclosing(broker.consume(WORK, 2)) as deliveries, asyncio.timeout(DEADLINE_S):
+        first, second = await anext(deliveries), await anext(deliveries)
+    giving_up = asyncio.ensure_future(first.ack())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    giving_up.cancel()
+    await asyncio.wait([giving_up])
+    await first.requeue()
+    await second.ack()
+
+    await broker.publish(plain(13))
+    async with aclosing(broker.consume(WORK, 1)) as deliveries, asyncio.timeout(DEADLINE_S):
+        again = []
+        while "uuid:13" not in again:
+            delivery = await anext(deliveries)
+            again.append(delivery.message_id)
+            await delivery.ack()
+    assert set(again) == {"uuid:13"} | ({"uuid:11"} if returns else set())
+
+
 async def opened(broker: RabbitBroker) -> None:
     """Open it, as often as its link is lost on the way: heartbeats are missed on busy machines."""
     async with asyncio.timeout(DEADLINE_S):

@@ -128,12 +128,10 @@ class Line:
                 if self._session is session:
                     self.settled.set()  # nothing more is found out over this one
                 continue
-            except JanusRefused:  # the room or our handle is gone: look again
-                self._forget_handle()
-                self._again_s = time.monotonic() + _PAUSE_S
-            except Exception:  # a bug must not end the line: nobody would stop what it records
-                log.exception("janus.roomBroke", extra={"room": self._uuid})
-                self._forget_handle()
+            except Exception as error:
+                if not isinstance(error, JanusRefused):  # a bug: what records must be stopped yet
+                    log.exception("janus.roomBroke", extra={"room": self._uuid})
+                await self._let_go()  # the room or our handle is gone: look again
                 self._again_s = time.monotonic() + _PAUSE_S
             self.settled.set()
 
@@ -182,9 +180,8 @@ class Line:
             await self._end_line(handle)
 
     async def _attached(self, session: JanusSession) -> Handle:
-        if self._outworn and self._handle is not None:
-            await self._handle.detach()  # it is bound to the room that is gone
-            self._forget_handle()
+        if self._outworn:
+            await self._let_go()  # it is bound to the room that is gone
         if self._handle is None:
             self._handle = await session.attach(self._room.plugin, self._hear)
         return self._handle
@@ -382,6 +379,13 @@ class Line:
         self.over = True
         self._retire(self._uuid)
         await handle.detach()
+
+    async def _let_go(self) -> None:
+        """Of the handle: one that is only forgotten stays in the room, as one more monitor."""
+        handle = self._handle
+        self._forget_handle()
+        if handle is not None:
+            await handle.detach()
 
     def _forget_handle(self) -> None:
         self._handle = None

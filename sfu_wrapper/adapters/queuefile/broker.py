@@ -219,7 +219,7 @@ class _Consumer:
         self._broker = broker
         self._queue = queue
         self._prefetch = prefetch
-        self._unsettled = 0
+        self._unsettled: set[rows.Taken] = set()
         self._ready: deque[rows.Taken] = deque()
         self._asked: asyncio.Future[list[rows.Taken]] | None = None
         self._closed = False
@@ -252,7 +252,7 @@ class _Consumer:
 
     def _ask(self) -> "asyncio.Future[list[rows.Taken]] | None":
         """Take what may be taken. Whoever stops waiting for it does not lose it: see _arrived."""
-        room = self._prefetch - self._unsettled
+        room = self._prefetch - len(self._unsettled)
         if self._asked is not None or room <= 0:
             return self._asked
         try:
@@ -275,7 +275,7 @@ class _Consumer:
             log.warning("queue.readFailed", extra={"queue": self._queue, "error": str(error)})
             return
         taken = asked.result()
-        self._unsettled += len(taken)
+        self._unsettled.update(taken)
         self._ready.extend(taken)
         if self._closed:
             self._hand_back_rest()
@@ -288,12 +288,14 @@ class _Consumer:
                 done = self._broker.submit(partial(rows.untake, seqs=rest))
                 done.add_done_callback(lambda done: done.exception())
 
-    async def settle(self, operation: Callable[[sqlite3.Connection], None]) -> None:
-        """Whatever comes of it, the delivery no longer counts here."""
+    async def settle(
+        self, taken: rows.Taken, operation: Callable[[sqlite3.Connection, rows.Taken], None]
+    ) -> None:
+        """Whatever comes of it, the delivery no longer counts here: once, however often it is."""
         try:
-            await self._broker.write(operation)
+            await self._broker.write(lambda connection: operation(connection, taken))
         finally:
-            self._unsettled -= 1
+            self._unsettled.discard(taken)
             self._broker.wake()
 
 
@@ -326,11 +328,11 @@ class QueueDelivery:
 
     async def ack(self) -> None:
         """See ``Delivery``."""
-        await self._consumer.settle(lambda connection: rows.settle(connection, self._taken))
+        await self._consumer.settle(self._taken, rows.settle)
 
     async def requeue(self) -> None:
         """See ``Delivery``."""
-        await self._consumer.settle(lambda connection: rows.hand_back(connection, self._taken))
+        await self._consumer.settle(self._taken, rows.hand_back)
 
 
 def _now_ms() -> int:

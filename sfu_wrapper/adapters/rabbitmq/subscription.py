@@ -33,7 +33,7 @@ class Subscription:
         # Bounded by the prefetch; None wakes whoever waits when there will be no more.
         self._inbox: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
         self._tag: str | None = None
-        self._handed_out = 0
+        self._handed_out: set[int] = set()  # the tags of what is not settled yet
         self._lost = False
         channel.close_callbacks.add(self._gone)
 
@@ -50,7 +50,8 @@ class Subscription:
         message = await self._inbox.get()
         if message is None or self._lost:
             return None
-        self._handed_out += 1
+        if message.delivery_tag is not None:
+            self._handed_out.add(message.delivery_tag)
         return RabbitDelivery(self, message)
 
     async def close(self) -> None:
@@ -71,13 +72,19 @@ class Subscription:
                     await self._channel.close()
 
     async def settle(self, message: AbstractIncomingMessage, *, done: bool) -> None:
-        """Acknowledge, or hand back. Raises Unavailable when the link was lost."""
+        """Acknowledge, or hand back. Raises Unavailable when the link was lost.
+
+        Whoever gives up waiting may settle it again, which counts only where nothing was sent.
+        """
+        tag = message.delivery_tag
         with translated("settling a delivery"):
             if self._lost:
                 raise Unavailable("the link that this delivery came over was lost")
-            self._handed_out -= 1
+            if tag is None or tag not in self._handed_out:
+                return  # sent twice, the broker would close the channel, with all that is on it
             async with asyncio.timeout(_SETTLE_S):
-                await (message.ack() if done else message.nack(requeue=True))
+                await _send(message, tag, done=done)
+            self._handed_out.discard(tag)
         if self._tag is None and not self._handed_out:
             await self.close()
 
@@ -154,6 +161,14 @@ async def _answered_in_time(link: Link) -> AsyncIterator[None]:
     except TimeoutError:
         link.lost.set()
         raise
+
+
+async def _send(message: AbstractIncomingMessage, tag: int, *, done: bool) -> None:
+    """To the link, at once or not at all: by waiting one learns no more, since nothing answers."""
+    if done:
+        await message.channel.basic_ack(tag, wait=False)
+    else:
+        await message.channel.basic_nack(tag, requeue=True, wait=False)
 
 
 class RabbitDelivery:
