@@ -45,7 +45,11 @@ class Holder:
             pause: waits that many seconds between two looks; raises to end the waiting.
         """
         holder = f"{self._name}-{uuid.uuid4().hex[:12]}"
+        waits = False
         while not await self._acquire(job, holder):
+            if not waits:
+                log.info("lease.waits", extra={"job": job})
+            waits = True
             await pause(self._lease_s / 10)
         renewing = asyncio.create_task(self._renew(job, holder, asyncio.current_task()))
         try:

@@ -162,6 +162,8 @@ class Worker:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 self._patience.back(_BROKER)
+                reads = {"queue": self._settings.queue, "atOnce": self._settings.concurrency}
+                log.info("worker.ready", extra=reads)
                 return True
         return False
 
@@ -220,6 +222,8 @@ class Worker:
             intake.cancel()
             await asyncio.wait([intake])
             if self._jobs:
+                still = {"segments": len(self._jobs), "seconds": self._settings.drain_s}
+                log.info("worker.finishing", extra=still)
                 await asyncio.wait(self._jobs, timeout=self._settings.drain_s)
             for job in self._jobs:
                 job.cancel()
@@ -272,8 +276,10 @@ class Worker:
         async with reporting(self._broker, self._clock, info, every_s) as progress:
             done, failed = await self._attempts(info, delivery.deliveries, rank, progress)
         if done is not None:
+            _log_done(done)
             await self._tell("processed", f"{segment}:processed", done.message, info.room)
         elif failed is not None:
+            _log_failed(failed)
             await self._tell("failed", f"{segment}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
             await self._clean(info)
@@ -370,3 +376,20 @@ class Worker:
             await self._processing.clean(info, raw=self._settings.clean_raw)
         except RecordingError as error:
             log.warning("job.notCleaned", extra={"uuid": info.uuid, "error": error.detail})
+
+
+def _log_done(done: Done) -> None:
+    result = done.result
+    took_ms = result.processing_completed_ms - result.processing_started_ms
+    what = {"uuid": result.uuid, "segment": result.segment, "output": result.output}
+    how = {"files": len(result.files), "warnings": len(result.warnings), "took": took_ms / 1000}
+    if done.repeated:
+        log.info("job.repeated", extra=what)
+    else:
+        log.info("job.processed", extra=what | how)
+
+
+def _log_failed(failed: Failed) -> None:
+    what = {"uuid": failed.uuid, "segment": failed.segment, "attempts": failed.attempts}
+    why = {"stage": failed.stage, "code": failed.code, "why": failed.detail}
+    log.error("job.failed", extra=what | why)

@@ -82,6 +82,7 @@ class Bench:
         self.cleaned: list[tuple[str, bool]] = []
         self.outcomes: dict[str, list[Exception]] = {}
         self.percents: tuple[float, ...] = ()
+        self.repeats: set[str] = set()  # jobs that were processed before
         self.gate: asyncio.Event | None = None
         self.clock = Clock()
         self.space: bool | None = True
@@ -120,7 +121,8 @@ class Bench:
             warnings=(),
             sync=(),
         )
-        return Done(result, encode_processed(result))
+        repeated = Path("manifest") if job in self.repeats else None
+        return Done(result, encode_processed(result), repeated)
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """See ``Processing``."""
@@ -242,6 +244,25 @@ async def test_a_passing_fault_is_tried_again(bench: Bench) -> None:
     assert bench.tried == [("uuid-1:1", 1), ("uuid-1:1", 2), ("uuid-1:1", 3)]
     assert json.loads(bench.told("processed")[0].body)["processing"]["attempts"] == 3
     assert bench.told("failed") == []
+
+
+async def test_an_operator_reads_what_became_of_each_segment(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.outcomes["uuid-1:2"] = [LASTING]
+    bench.repeats = {"uuid-1:3"}
+    await bench.ask(segment(1), segment(2), segment(3))
+    with caplog.at_level(logging.INFO, "sfu_wrapper"):
+        async with running(bench.worker(concurrency=1)):
+            await bench.until(lambda: len(bench.told("processed") + bench.told("failed")) == 3)
+
+    said = [(one.message, getattr(one, "segment", None)) for one in caplog.records]
+    assert said[0] == ("worker.ready", None)
+    assert [one for one in said if one[0] in {"job.processed", "job.failed", "job.repeated"}] == [
+        ("job.processed", 1),
+        ("job.failed", 2),
+        ("job.repeated", 3),
+    ]
 
 
 async def test_after_all_its_tries_a_segment_fails_and_keeps_its_files(bench: Bench) -> None:
@@ -417,13 +438,18 @@ async def test_two_workers_that_get_the_same_segment_at_once_work_on_it_one_afte
     assert {one.message_id for one in bench.told("processed")} == {"uuid-1:1:processed"}
 
 
-async def test_a_segment_that_another_worker_holds_waits(bench: Bench) -> None:
+async def test_a_segment_that_another_worker_holds_waits(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sfu_wrapper")
     await bench.leases.acquire("uuid-1:1", "another", 0.2)
     await bench.ask(segment())
     async with running(bench.worker()):
         await asyncio.sleep(0.05)
         assert bench.tried == []
         await bench.until(lambda: bench.cleaned != [])
+
+    assert caplog.messages.count("lease.waits") == 1
 
 
 async def test_a_worker_that_loses_its_lease_stops_that_work(bench: Bench) -> None:
@@ -447,7 +473,10 @@ async def test_a_worker_that_loses_its_lease_stops_that_work(bench: Bench) -> No
     assert bench.most_of_one == 1
 
 
-async def test_stopping_lets_what_runs_finish(bench: Bench) -> None:
+async def test_stopping_lets_what_runs_finish(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sfu_wrapper")
     bench.gate = asyncio.Event()
     await bench.ask(segment(1), segment(2), segment(3))
     worker = bench.worker()
@@ -460,6 +489,7 @@ async def test_stopping_lets_what_runs_finish(bench: Bench) -> None:
 
     assert len(bench.told("processed")) == 2
     assert await bench.broker.depth(WORK) == 1
+    assert "worker.finishing" in caplog.messages
 
 
 async def test_what_does_not_finish_in_time_is_handed_back(bench: Bench) -> None:
