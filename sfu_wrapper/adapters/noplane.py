@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, assert_never
 
+from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import CaptureRef, CaptureStarted, CaptureStopped, PlaneFact
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -18,11 +19,10 @@ from sfu_wrapper.core.requests import (
     StopCapture,
     UnpublishTrack,
 )
-from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.clock import Clock
 
-_QUEUE: Final = 100_000
+_LIMIT: Final = 100_000
 
 
 class NoPlane:
@@ -31,7 +31,7 @@ class NoPlane:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._started: dict[CaptureRef, CaptureStarted] = {}
-        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._facts: Outlet[PlaneFact] = Outlet(_LIMIT)
         self._closed = asyncio.Event()
 
     def is_there(self, medium: Medium) -> bool:
@@ -57,30 +57,21 @@ class NoPlane:
             case _:
                 assert_never(request)
 
-    async def facts(self) -> AsyncIterator[PlaneFact]:
+    def facts(self) -> AsyncIterator[PlaneFact]:
         """See ``MediaPlane``; ends once the plane is closed and everything was read."""
-        while not (self._closed.is_set() and self._facts.empty()):
-            fact = await self._facts.get()
-            if fact is not None:
-                yield fact
+        return self._facts.read()
 
     async def close(self) -> None:
         """See ``MediaPlane``."""
         self._closed.set()
-        if not self._facts.full():
-            self._facts.put_nowait(None)
+        self._facts.close()
 
     def _start(self, capture: CaptureRef) -> None:
         fresh = CaptureStarted(capture, started_ms=self._clock.now().wall_ms)
-        self._say(self._started.get(capture, fresh))
+        self._facts.put_at_once(self._started.get(capture, fresh))
         self._started.setdefault(capture, fresh)
 
     def _stop(self, capture: CaptureRef) -> None:
-        self._say(CaptureStopped(capture, stopped_ms=self._clock.now().wall_ms, files=()))
+        stopped = CaptureStopped(capture, stopped_ms=self._clock.now().wall_ms, files=())
+        self._facts.put_at_once(stopped)
         self._started.pop(capture, None)
-
-    def _say(self, fact: PlaneFact) -> None:
-        try:
-            self._facts.put_nowait(fact)
-        except asyncio.QueueFull:
-            raise Unavailable("nobody reads what the media plane says") from None

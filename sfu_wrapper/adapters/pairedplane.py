@@ -6,8 +6,9 @@ says about the other's medium is not heard, so a plane that can do both may serv
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final, assert_never
+from typing import assert_never
 
+from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound, TracksCarried
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -22,8 +23,6 @@ from sfu_wrapper.core.requests import (
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.plane import MediaPlane
 
-_QUEUE: Final = 10_000
-
 
 class PairedPlane:
     """A ``MediaPlane`` made of two.
@@ -33,7 +32,7 @@ class PairedPlane:
 
     def __init__(self, *, video: MediaPlane, audio: MediaPlane) -> None:
         self._planes = {Medium.VIDEO: video, Medium.AUDIO: audio}
-        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._facts: Outlet[PlaneFact] = Outlet()
 
     @property
     def audio(self) -> MediaPlane:
@@ -63,10 +62,9 @@ class PairedPlane:
             case _:
                 assert_never(request)
 
-    async def facts(self) -> AsyncIterator[PlaneFact]:
+    def facts(self) -> AsyncIterator[PlaneFact]:
         """See ``MediaPlane``; ends once the plane is closed and everything was read."""
-        while (fact := await self._facts.get()) is not None:
-            yield fact
+        return self._facts.read()
 
     async def close(self) -> None:
         """See ``MediaPlane``."""
@@ -86,7 +84,7 @@ class PairedPlane:
         async with asyncio.TaskGroup() as tasks:
             for medium, plane in self._planes.items():
                 tasks.create_task(self._carry_from(plane, medium))
-        await self._facts.put(None)
+        self._facts.close()
 
     async def _carry_from(self, plane: MediaPlane, medium: Medium) -> None:
         async for fact in plane.facts():

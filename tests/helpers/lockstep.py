@@ -280,7 +280,7 @@ class LiveRoom:
                 await self._leave(user)
             case PlaneReported(fact=fact):
                 self._plane.say(fact)
-                await _until(self._plane._facts.empty)
+                await _until(lambda: not self._plane._facts.waiting)
             case TimePassed():
                 self._ring()
             case _:

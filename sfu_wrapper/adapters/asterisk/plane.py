@@ -16,6 +16,7 @@ from sfu_wrapper.adapters.asterisk.conference import NOT_WRITTEN, Conference, De
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.trunkline import TrunkLine
+from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import (
     CaptureFailed,
     CaptureLost,
@@ -69,14 +70,14 @@ class AsteriskPlane:
         context = settings.trunk_context
         self._line = TrunkLine(context) if context is not None else None
         self._now_ms: Callable[[], int] = lambda: clock.now().wall_ms
-        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._facts: Outlet[PlaneFact] = Outlet()
         self._desk = Desk(
             self._ami, settings.folder, settings.delay_ms, self._now_ms, self._facts.put
         )
         self._rooms: dict[RoomUuid, Conference] = {}
         self._emptied = asyncio.Event()
         self._fresh: asyncio.Queue[Conference] = asyncio.Queue()  # at most one a room
-        self._calls: asyncio.Queue[CallNews | None] = asyncio.Queue(_QUEUE)
+        self._calls: Outlet[CallNews] = Outlet()
         self._doomed: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 
@@ -113,19 +114,13 @@ class AsteriskPlane:
             case _:
                 assert_never(request)
 
-    async def facts(self) -> AsyncIterator[PlaneFact]:
+    def facts(self) -> AsyncIterator[PlaneFact]:
         """See ``MediaPlane``; ends once the plane is closed and everything was read."""
-        while not (self._closed.is_set() and self._facts.empty()):
-            fact = await self._facts.get()
-            if fact is not None:
-                yield fact
+        return self._facts.read()
 
-    async def calls(self) -> AsyncIterator[CallNews]:
+    def calls(self) -> AsyncIterator[CallNews]:
         """See ``Trunk``; ends once the plane is closed."""
-        while not (self._closed.is_set() and self._calls.empty()):
-            news = await self._calls.get()
-            if news is not None:
-                yield news
+        return self._calls.read()
 
     def hang_up(self, call_id: str) -> None:
         """See ``Trunk``. One that gets lost here is asked for again after the next loss of link."""
@@ -142,9 +137,8 @@ class AsteriskPlane:
                     self._emptied.clear()
                     await self._emptied.wait()
         self._closed.set()
-        for queue in (self._facts, self._calls):
-            with suppress(asyncio.QueueFull):
-                queue.put_nowait(None)
+        self._facts.close()
+        self._calls.close()
 
     def _order(self, request: StartCapture | StopCapture | ResumeCapture) -> None:
         """Hand it to its room, or answer at once where there is none to carry it out."""
@@ -158,20 +152,14 @@ class AsteriskPlane:
             return
         match request:
             case StartCapture():
-                self._answer(CaptureFailed(capture, _NO_VIDEO))
+                self._facts.put_at_once(CaptureFailed(capture, _NO_VIDEO))
             case StopCapture():
-                self._answer(CaptureStopped(capture, self._now_ms(), ()))
+                self._facts.put_at_once(CaptureStopped(capture, self._now_ms(), ()))
             case ResumeCapture(files=files):
                 last_ms = max((file.stopped_ms or 0 for file in files), default=0)
-                self._answer(CaptureLost(capture, last_ms, files, NOT_WRITTEN))
+                self._facts.put_at_once(CaptureLost(capture, last_ms, files, NOT_WRITTEN))
             case _:
                 assert_never(request)
-
-    def _answer(self, fact: PlaneFact) -> None:
-        try:
-            self._facts.put_nowait(fact)
-        except asyncio.QueueFull:
-            raise Unavailable("nobody reads what Asterisk says") from None
 
     def _living(self, room: RoomUuid) -> Conference | None:
         conference = self._rooms.get(room)

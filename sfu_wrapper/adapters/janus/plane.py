@@ -24,6 +24,7 @@ from sfu_wrapper.adapters.janus.session import (
 )
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
+from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -41,7 +42,6 @@ from sfu_wrapper.model.media import Medium
 
 log = logging.getLogger(__name__)
 
-_QUEUE: Final = 10_000
 _SETTLED_WITHIN_S: Final = 10.0
 _OVERDUE_S: Final = 3.0
 _SHUT_WITHIN_S: Final = 3.0
@@ -72,7 +72,7 @@ class JanusPlane:
         self._connected = asyncio.Event()
         self._lines: dict[RoomUuid, Line] = {}
         self._fresh: asyncio.Queue[Line] = asyncio.Queue()
-        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._facts: Outlet[PlaneFact] = Outlet()
         self._session: JanusSession | None = None
         self._was_there = False
         self._closed = asyncio.Event()
@@ -108,23 +108,17 @@ class JanusPlane:
         except* _Closed:
             pass
         finally:
-            with suppress(asyncio.QueueFull):
-                self._facts.put_nowait(None)
             self._ended.set()
 
-    async def facts(self) -> AsyncIterator[PlaneFact]:
+    def facts(self) -> AsyncIterator[PlaneFact]:
         """See ``MediaPlane``; ends once the plane is closed and everything was read."""
-        while not (self._ended.is_set() and self._closed.is_set() and self._facts.empty()):
-            fact = await self._facts.get()
-            if fact is not None:
-                yield fact
+        return self._facts.read()
 
     async def close(self) -> None:
         """See ``MediaPlane``; the rooms stay, since calls may go on."""
         self._closed.set()
         await self._ended.wait()
-        with suppress(asyncio.QueueFull):
-            self._facts.put_nowait(None)
+        self._facts.close()
 
     def _line(self, room: RoomUuid) -> Line:
         line = self._lines.get(room)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Literal, assert_never
 
+from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -35,7 +36,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
 
-_QUEUE: Final = 100_000
+_LIMIT: Final = 100_000
 
 Point = Literal["start", "stop"]
 
@@ -68,7 +69,7 @@ class MemoryPlane:
         self._running: dict[CaptureRef, CaptureStarted] = {}
         self._files: dict[CaptureRef, dict[str, RawFile]] = {}
         self._stopped: dict[CaptureRef, CaptureStopped] = {}
-        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._facts: Outlet[PlaneFact] = Outlet(_LIMIT)
         self._closed = asyncio.Event()
 
     @property
@@ -100,7 +101,7 @@ class MemoryPlane:
 
     def say(self, fact: PlaneFact) -> None:
         """Report anything at all."""
-        self._facts.put_nowait(fact)
+        self._facts.put_at_once(fact)
 
     def is_there(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
@@ -134,17 +135,14 @@ class MemoryPlane:
             case _:
                 assert_never(request)
 
-    async def facts(self) -> AsyncIterator[PlaneFact]:
+    def facts(self) -> AsyncIterator[PlaneFact]:
         """See ``MediaPlane``; ends once the plane is closed and everything was read."""
-        while not (self._closed.is_set() and self._facts.empty()):
-            fact = await self._facts.get()
-            if fact is not None:
-                yield fact
+        return self._facts.read()
 
     async def close(self) -> None:
         """See ``MediaPlane``."""
         self._closed.set()
-        self._facts.put_nowait(None)
+        self._facts.close()
 
     def _way(self, capture: CaptureRef, point: Point) -> Behaviour:
         return self._ways.get((capture.medium, point), Behaviour.CONFIRM)

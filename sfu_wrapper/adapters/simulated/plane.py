@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import sfu_wrapper
+from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.adapters.simulated.desk import Desk
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.lines import LIMIT_BYTES, dump
@@ -77,7 +78,7 @@ class SimulatedPlane:
         )
         self._desk = Desk(Faults())
         self._orders: asyncio.Queue[Order] = asyncio.Queue(_QUEUE)
-        self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue(_QUEUE)
+        self._facts: Outlet[PlaneFact] = Outlet()
         self._process: Process | None = None
         self._closed = asyncio.Event()
         self._childless = asyncio.Event()
@@ -111,12 +112,9 @@ class SimulatedPlane:
         if order is not None:
             self._put(order)
 
-    async def facts(self) -> AsyncIterator[PlaneFact]:
+    def facts(self) -> AsyncIterator[PlaneFact]:
         """See ``MediaPlane``; ends once the plane is closed and everything was read."""
-        while not (self._closed.is_set() and self._facts.empty()):
-            fact = await self._facts.get()
-            if fact is not None:
-                yield fact
+        return self._facts.read()
 
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""
@@ -137,8 +135,7 @@ class SimulatedPlane:
     async def close(self) -> None:
         """See ``MediaPlane``."""
         self._closed.set()
-        with suppress(asyncio.QueueFull):
-            self._facts.put_nowait(None)
+        self._facts.close()
         await self._childless.wait()  # bounded: run() parts from the child within _PARTING_S
 
     def _put(self, order: Order) -> None:
