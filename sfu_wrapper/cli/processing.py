@@ -1,5 +1,6 @@
 """The recording service's parts, made from the configuration."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,14 @@ def processor(recording: Recording, clock: Clock) -> Iterator[Processor]:
     shelf = DiskShelf(folders(recording))
     rules = output_rules(recording)
     with MediaProcesses(_preprocessor(recording)) as media:
-        yield Processor(media, shelf, rules, clock, vault(recording))
+        yield Processor(
+            media,
+            shelf,
+            rules,
+            clock,
+            vault(recording),
+            files_at_once=len(os.sched_getaffinity(0)),
+        )
 
 
 def _preprocessor(recording: Recording) -> str | None:

@@ -15,7 +15,7 @@ STAGES: Final = ("preprocess", "compose", "split", "encrypt")
 """In the order in which a segment goes through them."""
 
 # Measured on 2 cores of a shared server (docs/processing.md, "Speed").
-_START_S: Final = 0.3  # of a media process
+_START_S: Final = 0.02  # of a media process
 _READ_BYTES_PER_S: Final = 150_000_000  # raw files
 _COPY_BYTES_PER_S: Final = 400_000_000
 _MERGE_S_PER_S: Final = 0.033  # of output, whoever is on screen

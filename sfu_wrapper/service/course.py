@@ -1,6 +1,7 @@
 """Follows one try of a segment through its stages, and tells whoever listens how far it is."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from sfu_wrapper.core.estimate import Estimate, Pace, Standing
@@ -8,16 +9,26 @@ from sfu_wrapper.ports.clock import Clock
 
 Progress = Callable[[Standing], None]
 Piece = TypeVar("Piece")
+Work = Callable[[], Awaitable[Piece]]
 
 
 class Course:
-    """One try, from now on. foreseen: what each stage should take; progress: hears every step."""
+    """One try, from now on. foreseen: what each stage should take; progress: hears every step.
+
+    at_once: how many pieces may be worked on at the same time.
+    """
 
     def __init__(
-        self, clock: Clock, pace: Pace, foreseen: Mapping[str, float], progress: Progress
+        self,
+        clock: Clock,
+        pace: Pace,
+        foreseen: Mapping[str, float],
+        progress: Progress,
+        at_once: int = 1,
     ) -> None:
         self._clock = clock
         self._progress = progress
+        self._at_once = at_once
         self._estimate = Estimate(pace, clock.now().mono_ms, foreseen)
 
     def expect(self, stage: str, seconds: float) -> None:
@@ -38,6 +49,34 @@ class Course:
             self.reached(stage, 100 * done_s / total_s)
             yield piece
             done_s += seconds
+
+    async def side_by_side(
+        self, stage: str, pieces: Iterable[tuple[Work[Piece], float]]
+    ) -> list[Piece]:
+        """Do the pieces of a stage, each given with what it should take; what comes of them.
+
+        Where one fails those that run are given up, and its error is raised.
+        """
+        listed = list(pieces)
+        total_s, done_s = sum(seconds for _, seconds in listed), 0.0
+        self.expect(stage, total_s / max(1, min(self._at_once, len(listed))))
+        gate = asyncio.Semaphore(self._at_once)
+
+        async def done(work: Work[Piece], seconds: float) -> Piece:
+            nonlocal done_s
+            await gate.acquire()
+            self.reached(stage, 100 * done_s / total_s)
+            made = await work()
+            done_s += seconds
+            gate.release()  # not where it has failed: nothing is begun any more
+            return made
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(done(*each)) for each in listed]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     def over(self) -> None:
         """All of it is done."""

@@ -7,6 +7,7 @@ A missing or unreadable video file fails the attempt: the next one may find it.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sfu_wrapper.core.estimate import reading_s
@@ -19,7 +20,7 @@ from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import MediaTools, PreparedVideo
 from sfu_wrapper.ports.shelf import Shelf
-from sfu_wrapper.service.course import Course
+from sfu_wrapper.service.course import Course, Work
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,14 @@ class Video:
     prepared: PreparedVideo
     held: Held
     raw_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One piece of the mix that holds sound, and how it lies."""
+
+    sound: Sound
+    sync: TrackSync
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,95 +85,78 @@ async def ingest(
 ) -> Material:
     """Read everything that the event names. sizes: of its video files. Raises JobFailed."""
     timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * (info.completed_ms - info.started_ms) / 1000
-    warnings: list[str] = []
-    videos = []
-    raw_bytes = (*sizes, *(0 for _ in info.audio))
-    steps = course.through("preprocess", zip(raw_bytes, map(reading_s, raw_bytes), strict=True))
-    for (number, file), size in zip(enumerate(info.video), steps, strict=False):
-        video = await _video(file, tools, shelf, target_dir / str(number), size, timeout_s)
-        if video is None:
-            warnings.append(f"{file.filename} holds no picture")
-        else:
-            warnings += [f"{file.filename}: {note}" for note in video.prepared.notes]
-            videos.append(video)
-    told = zip(info.audio, steps, strict=True)
-    sounds, measured = await _mix(info, told, tools, shelf, warnings, timeout_s)
+    reading = _Reading(info, tools, shelf, target_dir, timeout_s)
+    pieces: list[tuple[Work[Video | Heard | str], float]] = [
+        (partial(reading.video, number, file, size), reading_s(size))
+        for number, (file, size) in enumerate(zip(info.video, sizes, strict=True))
+    ]
+    pieces += [(partial(reading.sound, file), reading_s()) for file in info.audio]
+    read = await course.side_by_side("preprocess", pieces)
+    videos = [one for one in read if isinstance(one, Video)]
+    heard = [one for one in read if isinstance(one, Heard)]
     shown = spans(info, [video.held for video in videos])
     shifts_us = {span.track: span.shift_us for span in shown}
     sync = [_video_sync(info, one, shifts_us.get(n, 0)) for n, one in enumerate(videos)]
-    sync += measured
+    sync += [one.sync for one in heard]
     return Material(
         videos=tuple(videos),
         shown=shown,
-        sounds=tuple(sounds),
+        sounds=tuple(one.sound for one in heard),
         sync=tuple(sync),
-        warnings=(*warnings, *_sync_notes(sync, shifts_us)),
+        warnings=(*_warnings(read), *_sync_notes(sync, shifts_us)),
     )
 
 
-async def _video(
-    file: RawFile,
-    tools: MediaTools,
-    shelf: Shelf,
-    target_dir: Path,
-    raw_bytes: int,
-    timeout_s: float,
-) -> Video | None:
-    path = await shelf.raw_video(file.filename)
-    log.debug("Processing video: %s.", path)
-    try:
-        prepared = await tools.preprocess(path, target_dir, timeout_s=timeout_s)
-    except JobFailed as exc:
-        exc.file = file.filename  # as the event has it
-        raise
-    if prepared is None:
-        return None
-    stretch = pace(prepared.drift_ppm)
-    first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
-    held = Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us)
-    return Video(prepared, held, raw_bytes)
+def _warnings(read: Iterable[Video | Heard | str]) -> Iterator[str]:
+    """What is amiss with what has been read, or why it was not."""
+    for one in read:
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Video):
+            yield from (f"{one.held.file.filename}: {note}" for note in one.prepared.notes)
 
 
-class _NoSound(Exception):
-    """What to tell people of a piece of the mix that is left out."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the files of one segment are read, each by itself."""
 
+    info: SegmentInfo
+    tools: MediaTools
+    shelf: Shelf
+    target_dir: Path
+    timeout_s: float
 
-async def _mix(
-    info: SegmentInfo,
-    files: Iterable[tuple[RawFile, object]],
-    tools: MediaTools,
-    shelf: Shelf,
-    warnings: list[str],
-    timeout_s: float,
-) -> tuple[list[Sound], list[TrackSync]]:
-    """The pieces of the mix that hold sound, and how they lie; of others there is a warning."""
-    sounds, sync = [], []
-    for file, _ in files:
+    async def video(self, number: int, file: RawFile, raw_bytes: int) -> Video | str:
+        """What it holds, or that it holds nothing. Raises JobFailed."""
+        path = await self.shelf.raw_video(file.filename)
+        log.debug("Processing video: %s.", path)
+        target_dir = self.target_dir / str(number)
         try:
-            path, measured = await _sound(info, file, tools, shelf, timeout_s)
-        except _NoSound as exc:
-            warnings.append(str(exc))
-            continue
-        start_us = sound_start_us(info.started_ms, file.started_ms, file.delay_ms)
-        sounds.append(Sound(str(path), start_us, mix_pace(measured)))
-        sync.append(measured)
-    return sounds, sync
-
-
-async def _sound(
-    info: SegmentInfo, file: RawFile, tools: MediaTools, shelf: Shelf, timeout_s: float
-) -> tuple[Path, TrackSync]:
-    """Where it is and how it lies. Raises _NoSound; JobFailed for an unsafe name."""
-    try:
-        path = await shelf.raw_audio(file.filename)
-        length_us = await tools.sound_us(path, timeout_s=timeout_s)
-    except JobFailed as exc:
-        if exc.code == "UNSAFE_NAME":
+            prepared = await self.tools.preprocess(path, target_dir, timeout_s=self.timeout_s)
+        except JobFailed as exc:
+            exc.file = file.filename  # as the event has it
             raise
-        raise _NoSound(f"no sound from {file.filename}: {exc.detail}") from exc
-    if length_us == 0:
-        raise _NoSound(f"{file.filename} holds no sound")
-    return path, mix_sync(info, file, length_us)
+        if prepared is None:
+            return f"{file.filename} holds no picture"
+        stretch = pace(prepared.drift_ppm)
+        first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
+        held = Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us)
+        return Video(prepared, held, raw_bytes)
+
+    async def sound(self, file: RawFile) -> Heard | str:
+        """A piece of the mix, or why it is left out. Raises JobFailed for an unsafe name."""
+        try:
+            path = await self.shelf.raw_audio(file.filename)
+            length_us = await self.tools.sound_us(path, timeout_s=self.timeout_s)
+        except JobFailed as exc:
+            if exc.code == "UNSAFE_NAME":
+                raise
+            return f"no sound from {file.filename}: {exc.detail}"
+        if length_us == 0:
+            return f"{file.filename} holds no sound"
+        sync = mix_sync(self.info, file, length_us)
+        start_us = sound_start_us(self.info.started_ms, file.started_ms, file.delay_ms)
+        return Heard(Sound(str(path), start_us, mix_pace(sync)), sync)
 
 
 def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:

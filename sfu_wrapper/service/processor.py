@@ -69,6 +69,7 @@ class Processor:
     """Processes segments, any number side by side, none twice at once (the caller's lease).
 
     vault: None where finished files are not encrypted; with ``rules.encrypt`` it must be there.
+    files_at_once: how many of one segment are read, or copied, at the same time.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class Processor:
         rules: OutputRules,
         clock: Clock,
         vault: Vault | None = None,
+        files_at_once: int = 1,
     ) -> None:
         self._tools = tools
         self._shelf = shelf
         self._rules = rules
         self._clock = clock
         self._vault = vault
+        self._files_at_once = files_at_once
         self._pace = Pace()
 
     async def process(
@@ -177,7 +180,8 @@ class Processor:
         await self._shelf.clear(job)
         place = await self._shelf.workplace(job)
         sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
-        course = Course(self._clock, self._pace, foreseen(info, self._rules, sizes), progress)
+        should_s = foreseen(info, self._rules, sizes)
+        course = Course(self._clock, self._pace, should_s, progress, self._files_at_once)
         material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
         output, cut, why = self._decide(info, material)
         made = await self._make(info, place, material, output, cut, course)

@@ -6,6 +6,7 @@ Nothing here stands in the destination yet; ``Product`` says what is to stand th
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sfu_wrapper.core import naming
@@ -20,7 +21,7 @@ from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.shelf import Measured, Shelf, Workplace
 from sfu_wrapper.ports.vault import Vault
-from sfu_wrapper.service.course import Course
+from sfu_wrapper.service.course import Course, Work
 from sfu_wrapper.service.ingest import Material, Video
 from sfu_wrapper.wire.splitfile import SplitPart, encode_split
 
@@ -129,19 +130,24 @@ class Workshop:
 
     async def _split_media(self, material: Material, names: Sequence[str]) -> list[_Plain]:
         """In the order of ``names``: the videos, and the mix if there is one."""
-        sizes = [video.raw_bytes for video in material.videos]
-        sizes += [mix_bytes(self._duration_us // 1000)] if material.sounds else []
-        steps = self._course.through("split", zip(sizes, map(copying_s, sizes), strict=True))
-        made: list[_Plain] = []
-        for video, size in zip(material.videos, steps, strict=False):
-            plain = self._place.plain / f"{len(made)}{video.prepared.path.suffix}"
-            await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
-            made.append(_Plain(plain, names[len(made)], FileKind.VIDEO, size))
-        for size in steps:
-            plain = self._place.plain / "mix.wav"
-            await self._write_sound(material, plain)
-            made.append(_Plain(plain, names[-1], FileKind.AUDIO, size))
-        return made
+        pieces: list[tuple[Work[_Plain], float]] = [
+            (partial(self._copied, number, video, names[number]), copying_s(video.raw_bytes))
+            for number, video in enumerate(material.videos)
+        ]
+        if material.sounds:
+            size = mix_bytes(self._duration_us // 1000)
+            pieces.append((partial(self._mix, material, names[-1], size), copying_s(size)))
+        return await self._course.side_by_side("split", pieces)
+
+    async def _copied(self, number: int, video: Video, name: str) -> _Plain:
+        plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
+        await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
+        return _Plain(plain, name, FileKind.VIDEO, video.raw_bytes)
+
+    async def _mix(self, material: Material, name: str, size: int) -> _Plain:
+        plain = self._place.plain / "mix.wav"
+        await self._write_sound(material, plain)
+        return _Plain(plain, name, FileKind.AUDIO, size)
 
     async def _compose(
         self,
