@@ -13,7 +13,12 @@ from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.bar import Bar
 from sfu_wrapper.cli.parts import open_broker, queues
-from sfu_wrapper.cli.processing import output_rules, processor, require_preprocessor
+from sfu_wrapper.cli.processing import (
+    output_rules,
+    processor,
+    require_folders,
+    require_preprocessor,
+)
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
@@ -51,6 +56,7 @@ def run(args: Namespace) -> int:
         return asyncio.run(_hand_over(args, settings))
     recording = _recording(settings.recording, args)
     require_preprocessor(recording)
+    require_folders(recording)
     info = parse_event(_read(args.event))
     announce(output_rules(recording))
     clean = recording.clean_temporary_files

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sfu_wrapper.adapters.disks import nearest
 from sfu_wrapper.adapters.gpg import GpgVault
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.core.plan import OutputRules
-from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.vault import Vault
 from sfu_wrapper.service.processor import Processor
@@ -67,6 +68,23 @@ def require_preprocessor(recording: Recording) -> None:
     program = _preprocessor(recording)
     if program is not None and shutil.which(program) is None:
         raise Misconfigured(f"preprocessor: {program} is not installed: install it, or set builtin")
+
+
+def require_folders(recording: Recording) -> None:
+    """Before a segment is taken that could not be delivered. It looks, and writes nothing.
+
+    Raises:
+        Unavailable: nothing can be written where files are to be; mend it and start again.
+    """
+    written = {"destination_path": recording.destination_path}
+    if recording.should_encrypt:
+        written["recordings_path"] = recording.recordings_path  # what is not encrypted yet
+    for key, folder in written.items():
+        there = nearest(folder)
+        if not there.is_dir():
+            raise Unavailable(f"{key} {folder}: {there} is no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise Unavailable(f"{key} {folder}: {there} cannot be written to by this user")
 
 
 def vault(recording: Recording) -> Vault | None:

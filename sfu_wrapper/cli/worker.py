@@ -5,11 +5,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.parts import open_broker, queues, store_file
-from sfu_wrapper.cli.processing import output_rules, processor, require_preprocessor, vault
+from sfu_wrapper.cli.processing import (
+    output_rules,
+    processor,
+    require_folders,
+    require_preprocessor,
+    vault,
+)
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.job import Retry
@@ -57,10 +64,11 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     Raises:
         JobFailed: finished files are to be encrypted, and could not be.
         Misconfigured: the store cannot be used, or the preprocessor is not there.
-        Unavailable: the store cannot be used now.
+        Unavailable: the store or a folder cannot be used now.
     """
     announce(output_rules(settings.recording))
     require_preprocessor(settings.recording)
+    await aside(require_folders, settings.recording)
     await _require_usable_key(settings)
     leases = SqliteLeases(store_file(settings))
     formatter = logs.formatter(common.log_settings(settings))

@@ -14,6 +14,7 @@ from sfu_wrapper.service.worker import WorkerSettings
 from tests.helpers.processes import free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples"
+EVENT = SAMPLES / "seg-2" / "recordingInfo.json"
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def test_a_segment_that_failed_is_put_into_the_queue_again_once_that_is_mended(
 ) -> None:
     monkeypatch.setenv("SFU_WRAPPER__WORKER__ATTEMPTS", "1")
     monkeypatch.setenv("SFU_WRAPPER__CLEAN_TEMPORARY_FILES", "false")
-    assert main(["process", str(SAMPLES / "seg-2" / "recordingInfo.json"), "--queue"]) == 0
+    assert main(["process", str(EVENT), "--queue"]) == 0
     assert capsys.readouterr().out == "61408347 segment 2: put into processing_queue\n"
     assert main(["worker", "--once"]) == 0
     out = tmp_path / "destination_path"
@@ -73,3 +74,37 @@ def test_the_workers_folders_are_not_those_of_the_command_line(
 ) -> None:
     assert main(["process", "event.json", "--queue", "--out", "elsewhere"]) == 1
     assert "--queue" in capsys.readouterr().err
+
+
+def test_no_segment_is_taken_that_could_not_be_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SFU_WRAPPER__DESTINATION_PATH", str(tmp_path / "file" / "out"))
+
+    for command in (["worker", "--once"], ["process", str(EVENT)]):
+        assert main(command) == os.EX_TEMPFAIL
+        said = f"destination_path {tmp_path}/file/out: {tmp_path}/file is no folder"
+        assert said in capsys.readouterr().err
+
+
+def test_nor_one_whose_files_this_user_may_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+
+    assert main(["process", str(EVENT), "--out", str(tmp_path / "out")]) == os.EX_TEMPFAIL
+    assert f"{tmp_path} cannot be written to by this user" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_with_encryption_the_folder_of_raw_files_is_written_to_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SFU_WRAPPER__SHOULD_ENCRYPT", "true")
+    monkeypatch.setenv("SFU_WRAPPER__ENCRYPTION_MAIL", "rec@example.org")
+    monkeypatch.setenv("SFU_WRAPPER__RECORDINGS_PATH", str(tmp_path / "file" / "raw"))
+
+    assert main(["worker", "--once"]) == os.EX_TEMPFAIL
+    assert "recordings_path" in capsys.readouterr().err
