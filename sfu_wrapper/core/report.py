@@ -1,16 +1,23 @@
 """What a stopped segment is reported as: its files and stays, clamped to its own times."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sfu_wrapper.core.room import Room, Segment, Stay
-from sfu_wrapper.model.media import Medium, RawFile
+from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo
+
+LEAD_LIMIT_MS: Final = 30_000  # no start takes longer: more is a clock that was set
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The segment's own times, epoch ms; nothing that is reported lies outside."""
+    """The segment's own times, epoch ms; nothing that is reported lies outside.
 
+    asked_ms: when it was asked for; nothing of it was written before.
+    """
+
+    asked_ms: int
     started_ms: int
     stopped_ms: int
 
@@ -24,6 +31,13 @@ class _Span:
             return start_ms, self.stopped_ms
         return start_ms, min(max(to_ms, start_ms), self.stopped_ms)
 
+    def lead_ms(self, from_ms: int) -> int:
+        """By how much something that began at ``from_ms`` really began before ``started_ms``.
+
+        A clock of the mixer's that is behind ours makes it no more than the start took.
+        """
+        return min(max(self.started_ms - max(from_ms, self.asked_ms), 0), LEAD_LIMIT_MS)
+
 
 def segment_info(room: Room, segment: Segment) -> SegmentInfo:
     """The one ``SegmentInfo`` of a segment that is over (events.md, "recordingInfo").
@@ -33,7 +47,7 @@ def segment_info(room: Room, segment: Segment) -> SegmentInfo:
     """
     if segment.started is None or segment.stopped_ms is None:
         raise ValueError(f"segment {segment.number} is not over")
-    span = _Span(segment.started.wall_ms, segment.stopped_ms)
+    span = _Span(segment.asked.wall_ms, segment.started.wall_ms, segment.stopped_ms)
     return SegmentInfo(
         room=room.id,
         uuid=room.uuid,
@@ -60,8 +74,14 @@ def _files(segment: Segment, medium: Medium, span: _Span) -> tuple[RawFile, ...]
 
 
 def _clamped(file: RawFile, span: _Span) -> RawFile:
+    """Within the segment, with its content where it was.
+
+    A film's own header says when its pictures came, whatever its start is moved to. Of a mix the
+    start is all that says so: what lies before the segment makes it lag by so much more.
+    """
     start_ms, stop_ms = span.clamp(file.started_ms, file.stopped_ms)
-    return replace(file, started_ms=start_ms, stopped_ms=stop_ms)
+    lead_ms = span.lead_ms(file.started_ms) if file.stream is Stream.AUDIO else 0
+    return replace(file, started_ms=start_ms, stopped_ms=stop_ms, delay_ms=file.delay_ms + lead_ms)
 
 
 def _presence(stay: Stay, span: _Span) -> Presence:

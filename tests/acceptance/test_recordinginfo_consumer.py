@@ -126,7 +126,8 @@ def check_event(body: dict[str, Any], created: dict[str, Any], span: dict[str, A
     assert set(info["video"]) == set(info["participants"]) == {"alice", "bob"}
     assert all(set(streams) == {"sfuvideo"} for streams in info["video"].values())
     (mix,) = files(info["audio"])
-    assert (mix["mixer"], mix["delayMs"]) == ("simulated", 0)
+    assert mix["mixer"] == "simulated"
+    assert 0 <= mix["delayMs"] < 1000, "what of it came before the segment was confirmed"
     for file in [*files(info["video"]), mix]:
         assert TIME.fullmatch(file["startTime"])
         assert info["started"] <= file["startTime"] <= file["stopTime"] <= info["completed"]

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.report import segment_info
+from sfu_wrapper.core.report import LEAD_LIMIT_MS, segment_info
 from sfu_wrapper.core.room import Outcome, Stay
+from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence
-from tests.helpers.rooms import ALICE, AUDIO, VIDEO, Call, film, recording
+from tests.helpers.rooms import ALICE, AUDIO, VIDEO, Call, film, mix, recording
 
 START, STOP = 1_000_000, 1_060_000
 TIMES = st.integers(START - 100_000, STOP + 100_000)
@@ -59,6 +60,52 @@ def test_a_file_that_was_opened_before_the_confirmation_begins_with_the_segment(
 
     (info,) = call.infos
     assert min(file.started_ms for file in info.video) == info.started_ms
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "lead_ms"),
+    [(0, 0), (-300, 0), (400, 400), (1_500, 500), (-5_000, 0)],
+    ids=["with it", "after it", "before it", "before it was asked for", "later"],
+)
+def test_the_sound_of_a_mix_that_began_before_the_confirmation_stays_where_it_was(
+    before_ms: int, lead_ms: int
+) -> None:
+    """It took 500 ms to be confirmed; a file before that has a clock that is behind."""
+    call = recording()
+    began_ms = call.wall_ms - before_ms
+    call.change(AUDIO, replace(mix(began_ms), delay_ms=120))
+    call.clock(10_000)
+    segment = replace(
+        call.segment,
+        asked=Moment(call.wall_ms - 10_500, 0),
+        started=Moment(call.wall_ms - 10_000, 500),
+        stopped_ms=call.wall_ms,
+    )
+
+    file = named(segment_info(call.room, segment).audio, mix(began_ms))
+    assert file.started_ms == max(began_ms, call.wall_ms - 10_000)
+    assert file.delay_ms == 120 + lead_ms
+
+
+def test_a_mix_whose_clock_was_set_is_not_moved_beyond_reason() -> None:
+    call = recording()
+    early = mix(call.wall_ms - 3_600_000)
+    call.change(AUDIO, early)
+    segment = replace(call.segment, asked=Moment(0, 0), stopped_ms=call.wall_ms)
+
+    assert named(segment_info(call.room, segment).audio, early).delay_ms == LEAD_LIMIT_MS
+
+
+def named(files: tuple[RawFile, ...], wanted: RawFile) -> RawFile:
+    return next(file for file in files if file.filename == wanted.filename)
+
+
+def test_a_film_is_not_said_to_lag_since_its_own_times_rule() -> None:
+    call = recording()
+    call.change(VIDEO, film("bob", call.wall_ms - 400))
+    segment = replace(call.segment, asked=Moment(0, 0), stopped_ms=call.wall_ms)
+
+    assert {file.delay_ms for file in segment_info(call.room, segment).video} == {0}
 
 
 def test_a_file_that_is_still_open_goes_on_to_the_end() -> None:
