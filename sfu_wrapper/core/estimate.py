@@ -23,7 +23,7 @@ _MERGE_STREAM_S_PER_S: Final = 0.0085  # and for each stream on screen
 _KEYRING_S: Final = 0.15
 _ENCRYPT_BYTES_PER_S: Final = 250_000_000
 
-_DOUBT_S: Final = 1.0  # so much work has to be seen before half of it is believed
+_DOUBT_S: Final = 2.0  # so much work has to be seen before half of it is believed
 _FADES: Final = 0.5  # what earlier segments count against the latest
 
 
