@@ -56,11 +56,13 @@ def _changes(
             yield f"{user} shares a screen"
         else:
             yield f"{user} joined" if _joined(info, user, at_ms) else f"{user} turns the camera on"
-    for user, stream in (one for one in before if one not in now):
-        if stream is Stream.SCREEN:
+    gone = [one for one in before if one not in now]
+    left = {user for user, stream in gone if stream is Stream.CAMERA and _left(info, user, at_ms)}
+    for user, stream in gone:
+        if stream is Stream.CAMERA:
+            yield f"{user} left" if user in left else f"{user} turns the camera off"
+        elif user not in left:
             yield f"{user} stops sharing"
-        else:
-            yield f"{user} left" if _left(info, user, at_ms) else f"{user} turns the camera off"
 
 
 def _joined(info: SegmentInfo, user: str, at_ms: int) -> bool:

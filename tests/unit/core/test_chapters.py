@@ -89,6 +89,14 @@ def test_who_goes_before_the_end_has_left() -> None:
     assert named(cut, [("alice", 0, 60), ("bob", 0, 10.2)])[1][2] == "bob left"
 
 
+def test_who_leaves_a_call_need_not_be_told_to_stop_sharing() -> None:
+    cut = [(0, 10, (ALICE, BOB, SCREEN)), (10, 60, (ALICE,))]
+
+    assert named(cut, [("bob", 0, 10)])[-1] == (10, 60, "bob left")
+    stays_on = named(cut, [("bob", 0, 60)])[-1]
+    assert stays_on == (10, 60, "bob turns the camera off, bob stops sharing")
+
+
 def test_moments_go_to_the_part_that_follows_and_at_the_end_to_the_one_before() -> None:
     cut = [(0, 0.04, ()), (0.04, 10, (ALICE,)), (10, 10.3, (ALICE, BOB)), (10.3, 59.9, (BOB,)),
            (59.9, 60, ())]  # fmt: skip
