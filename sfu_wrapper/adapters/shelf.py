@@ -83,9 +83,9 @@ class DiskShelf:
         """See the port."""
         await _in_thread("deliver", _remove_folders, self._work_folders(job))
 
-    async def write(self, file: Path, content: bytes) -> None:
+    async def write(self, stage: str, file: Path, content: bytes) -> None:
         """See the port."""
-        await _in_thread("split", file.write_bytes, content)
+        await _in_thread(stage, _write_privately, file, content)
 
     async def measure(self, file: Path) -> Measured:
         """See the port."""
@@ -270,6 +270,11 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def _write_privately(path: Path, content: bytes) -> None:
+    path.touch(mode=_FILE_MODE)
+    path.write_bytes(content)
 
 
 def _write_exclusively(path: Path, content: bytes) -> None:

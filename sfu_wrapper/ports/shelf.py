@@ -61,8 +61,8 @@ class Shelf(Protocol):
         """Remove all workplaces of that job; none is fine."""
         ...
 
-    async def write(self, file: Path, content: bytes) -> None:
-        """Write a small file of ours into a workplace."""
+    async def write(self, stage: str, file: Path, content: bytes) -> None:
+        """Write a small file of ours into a workplace. stage: of which it is a part."""
         ...
 
     async def measure(self, file: Path) -> Measured:

@@ -122,16 +122,11 @@ class Processor:
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
 
-    async def failure(
-        self, info: SegmentInfo, error: JobFailed, attempts: int, *, keep_event: bool = True
-    ) -> Failed:
-        """What to tell of a segment that failed for good; its temporary files stay.
-
-        keep_event: put it beside them, for another try, where nobody else has it.
-        """
-        if keep_event:
-            await self._keep(info)
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """What to tell of a segment that failed for good; temporary files and its event stay."""
         kept = await self._shelf.leftovers(job_of(info))
+        if all(path.name != EVENT_FILE for path in kept):  # it failed before any work
+            kept = await self._keep(info)
         return Failed(
             room=info.room,
             uuid=info.uuid,
@@ -144,12 +139,18 @@ class Processor:
             kept=tuple(str(path) for path in kept),
         )
 
-    async def _keep(self, info: SegmentInfo) -> None:
+    async def _keep(self, info: SegmentInfo) -> tuple[Path, ...]:
         try:
-            place = await self._shelf.workplace(job_of(info))
-            await self._shelf.write(place.plain / EVENT_FILE, encode_event(info))
+            await self._workplace(info)
         except JobFailed as exc:
             log.warning("job.eventNotKept", extra={"uuid": info.uuid, "why": exc.detail})
+        return await self._shelf.leftovers(job_of(info))
+
+    async def _workplace(self, info: SegmentInfo) -> Workplace:
+        """A new one, with the event in it: nobody else keeps it, should the work fail for good."""
+        place = await self._shelf.workplace(job_of(info))
+        await self._shelf.write("preprocess", place.plain / EVENT_FILE, encode_event(info))
+        return place
 
     async def has_space(self, info: SegmentInfo) -> bool:
         """Whether the disks have space for the work on it. Raises JobFailed."""
@@ -178,7 +179,7 @@ class Processor:
             await self._usable_vault().check()
         job = job_of(info)
         await self._shelf.clear(job)
-        place = await self._shelf.workplace(job)
+        place = await self._workplace(info)
         sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
         should_s = foreseen(info, self._rules, sizes)
         course = Course(self._clock, self._pace, should_s, progress, self._files_at_once)

@@ -124,7 +124,7 @@ class Workshop:
         made = await self._split_media(material, media_names)
         products = await self._products(made)
         plain = self._place.plain / "split.json"
-        await self._shelf.write(plain, self._json(material, products))
+        await self._shelf.write("split", plain, self._json(material, products))
         related = await self._product(_Plain(plain, json_name, FileKind.METADATA))
         return Made((*products, related), material.sync)
 

@@ -224,7 +224,7 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
     processor = place.processor(replace(RULES, split=True))
     with pytest.raises(JobFailed) as caught:
         await processor.process(INFO)
-    left = (await place.shelf.workplace("uuid:1")).plain / "0.webm"
+    left = (await place.shelf.workplace("uuid:1")).plain / "0.webm"  # beside the event
     left.write_text("half")
 
     failure = await processor.failure(INFO, caught.value, attempts=3)
@@ -235,12 +235,14 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
     assert kept["recordingInfo.json"].read_bytes() == encode_event(INFO)
 
 
-async def test_where_somebody_else_has_the_event_only_the_work_is_kept(place: Place) -> None:
-    error = JobFailed("split", "BROKEN", "it broke", permanent=False)
+async def test_the_event_is_kept_of_what_fails_before_any_work(place: Place) -> None:
+    error = JobFailed("event", "NO_RESULT", "never with a result", permanent=True)
 
-    failure = await place.processor().failure(INFO, error, attempts=1, keep_event=False)
+    failure = await place.processor().failure(INFO, error, attempts=0)
 
-    assert failure.kept == ()
+    (kept,) = map(Path, failure.kept)
+    assert kept.read_bytes() == encode_event(INFO)
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_failure_is_told_also_where_nothing_can_be_kept(place: Place) -> None:
