@@ -73,7 +73,7 @@ def _failed(args: Namespace, worker: Processor, info: SegmentInfo, error: JobFai
     named = f"{error.file}: " if error.file and error.file not in error.detail else ""
     print(f"sfu-wrapper: {error.stage}: {error.code}: {named}{error.detail}", file=sys.stderr)
     if common.wants_json(args):
-        failure = asyncio.run(worker.failure(info, error, attempts=1))
+        failure = asyncio.run(worker.failure(info, error, attempts=1, keep_event=False))
         print(encode_failed(failure).decode(), flush=True)
     return common.FAILED if error.permanent else common.TRY_AGAIN
 

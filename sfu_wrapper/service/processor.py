@@ -122,10 +122,15 @@ class Processor:
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
 
-    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """What to tell of a segment that failed for good; temporary files and its event stay."""
+    async def failure(
+        self, info: SegmentInfo, error: JobFailed, attempts: int, *, keep_event: bool = True
+    ) -> Failed:
+        """What to tell of a segment that failed for good; temporary files and its event stay.
+
+        keep_event: also where it failed before any work, as nobody else keeps it.
+        """
         kept = await self._shelf.leftovers(job_of(info))
-        if all(path.name != EVENT_FILE for path in kept):  # it failed before any work
+        if keep_event and all(path.name != EVENT_FILE for path in kept):
             kept = await self._keep(info)
         return Failed(
             room=info.room,
