@@ -11,7 +11,8 @@ import pytest
 from sfu_wrapper.adapters.janus import settings, videoroom
 from sfu_wrapper.adapters.janus.client import keep_connected
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.plane import video_plane
+from sfu_wrapper.adapters.janus.line import Line
+from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
@@ -29,11 +30,12 @@ from sfu_wrapper.core.facts import (
     PlaneBack,
     TracksCarried,
 )
-from sfu_wrapper.core.requests import OpenMediaRoom, StartCapture, StopCapture
+from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 from tests.helpers.fakejanus import FakeJanus, Json, fake_janus
+from tests.helpers.gatewaylive import until
 from tests.helpers.planes import running
 
 SOON_S = 5.0
@@ -329,6 +331,26 @@ async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_aske
 
     assert back.medium is Medium.VIDEO
     assert len(janus.asked("create")) == 3
+
+
+async def test_a_room_whose_name_is_found_while_its_end_waits_is_destroyed(
+    janus: FakeJanus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mixer calls it otherwise than we do, and Janus was away when it was to be closed."""
+    left = {"room": "bridge-9", "description": f"sfu-wrapper {ROOM}"}
+    janus.replies["list"] = lambda _: {"audiobridge": "success", "list": [left, {"room": 7}]}
+    plane, attached = audio_plane(_settings(janus, tmp_path)), Line._attached
+
+    async def late(self: Line, session: JanusSession) -> Handle:
+        await until(lambda: bool(plane._found))
+        return await attached(self, session)
+
+    monkeypatch.setattr(Line, "_attached", late)
+    async with running(plane) as bench:
+        bench.tell(CloseMediaRoom(ROOM))
+        await janus.until(lambda: bool(janus.asked("destroy")))
+
+    assert [each["room"] for each in janus.asked("destroy")] == ["bridge-9"]
 
 
 async def test_the_handle_of_a_refusal_is_let_go_before_another_is_taken(

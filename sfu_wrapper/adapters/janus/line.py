@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.room import RUN_IN_S, Heard, JanusRoom, NotWritten
+from sfu_wrapper.adapters.janus.room import RUN_IN_S, Heard, JanusRoom, NotWritten, last_written_ms
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession
 from sfu_wrapper.adapters.janus.waiting import LIMIT, Asked, Waiting
 from sfu_wrapper.core.facts import (
@@ -57,7 +57,7 @@ AWAY = "Janus cannot be reached"
 class Line:
     """See the module. Made with its room's id, told what is asked, run until it is over.
 
-    make_room: from the mixer's name of the room, as soon as it is known.
+    make_room: from the mixer's name of the room, as soon as it is known; None: as it was found.
     retire: called once nothing is left to do; nothing may be told after that.
     """
 
@@ -258,6 +258,8 @@ class Line:
             case CloseMediaRoom():
                 if self._running is not None:
                     await self._stop(self._running.capture, handle)
+                if not self._opened:
+                    self._room = self._make_room(None)  # its name may have been found since
                 await self._room.destroy(handle)
                 await self._end_line(handle)
             case _:
@@ -293,7 +295,7 @@ class Line:
     async def _fail(self, capture: CaptureRef, message: str) -> None:
         files, _ = await self._files(capture, running=False)
         if files:  # of some publishers, or of an earlier try
-            await self._say(CaptureLost(capture, _last_written_ms(files), files, message))
+            await self._say(CaptureLost(capture, last_written_ms(files), files, message))
         else:
             await self._say(CaptureFailed(capture, message))
 
@@ -348,7 +350,7 @@ class Line:
 
     async def _lost(self, capture: CaptureRef, message: str) -> CaptureLost:
         files, _ = await self._files(capture, running=False)
-        return CaptureLost(capture, _last_written_ms(files), files, message)
+        return CaptureLost(capture, last_written_ms(files), files, message)
 
     async def _tell_news(self) -> None:
         self._news = False
@@ -390,10 +392,6 @@ class Line:
     def _forget_handle(self) -> None:
         self._handle = None
         self._entered = self._outworn = False
-
-
-def _last_written_ms(files: tuple[RawFile, ...]) -> int:
-    return max((file.stopped_ms or 0 for file in files if file.holds_media), default=0)
 
 
 def _now_ms() -> int:

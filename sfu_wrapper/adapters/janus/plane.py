@@ -123,10 +123,9 @@ class JanusPlane:
     def _line(self, room: RoomUuid) -> Line:
         line = self._lines.get(room)
         if line is None:
-            found = self._found.pop(room, None)
 
             def make_room(known: ConfbridgeId | None) -> JanusRoom:
-                return self._make_room(room, known or found)
+                return self._make_room(room, known or self._found.get(room))
 
             line = Line(room, make_room, self._facts.put, self._retire)
             if self._session is not None:
@@ -172,10 +171,8 @@ class JanusPlane:
             except (Unavailable, JanusRefused) as error:
                 log.warning("janus.notListed", extra={"error": error.detail})
                 continue
-            self._found = {
-                room: ConfbridgeId(name) for room, name in found.items() if room not in self._lines
-            }
-            for room in tuple(self._found):
+            self._found = {room: ConfbridgeId(name) for room, name in found.items()}
+            for room in [each for each in found if each not in self._lines]:
                 await self._facts.put(RoomFound(room, self._medium))
 
     async def _settle(self, lines: tuple[Line, ...]) -> None:

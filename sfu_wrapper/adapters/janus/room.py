@@ -135,3 +135,8 @@ class JanusRoom(ABC):
         except JanusRefused as refused:
             if refused.trouble is not Trouble.NO_SUCH_ROOM:
                 raise
+
+
+def last_written_ms(files: tuple[RawFile, ...]) -> int:
+    """When the last of them ended that hold anything; 0 where none has."""
+    return max((file.stopped_ms or 0 for file in files if file.holds_media), default=0)
