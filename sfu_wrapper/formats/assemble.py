@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from sfu_wrapper.formats.buffer import Buffer
 from sfu_wrapper.formats.picture import Picture, VideoCodec
-from sfu_wrapper.formats.stream import MediaPacket
+from sfu_wrapper.formats.stream import Place
 
 CLOCK_HZ = 90_000
 PATIENCE_S = 3
 _NEVER = -1
+_new = tuple.__new__  # for a NamedTuple: half the time of calling it
 _MAX_PENDING = 1_000  # pictures; at any frame rate more than the patience, should time stand still
 
 
@@ -38,15 +39,15 @@ class Assembler:
     unless it says otherwise.
     """
 
-    def __init__(self, packets: Iterable[MediaPacket], buffer: Buffer, codec: VideoCodec) -> None:
+    def __init__(self, packets: Iterable[Place], buffer: Buffer, codec: VideoCodec) -> None:
         self._packets = packets
         self._buffer = memoryview(buffer)
         self._codec = codec
         self.damaged = self.before_key = self.unreferenced = self.smeared = 0
         self.turns: list[tuple[int, int]] = []
         self._last: Picture | None = None  # whole, whether kept or not
-        self._started = False
-        self._broken_at: int | None = None
+        self._started = self._intact = False  # intact: nothing to refer to is missing
+        self._broken_at = 0  # where it is not
         self._pending: list[Shot] = []
 
     def shots(self) -> Iterator[Shot]:
@@ -64,7 +65,10 @@ class Assembler:
                 if missing and not (self._last and picture.follows(self._last)):
                     self._break(time)
                 self._last, missing = picture, False
-                yield from self._judge(Shot(time, picture))
+                if self._intact and not picture.key:  # nearly always
+                    yield _new(Shot, (time, picture))
+                else:
+                    yield from self._judge(Shot(time, picture))
         self.unreferenced += len(self._pending)
         self._pending.clear()
 
@@ -97,32 +101,25 @@ class Assembler:
     def _judge(self, shot: Shot) -> Sequence[Shot]:
         """What to keep now that this one is there."""
         if shot.picture.key:
-            self._started = True
-            self._forget()
+            self._started = self._intact = True
+            self.unreferenced += len(self._pending)
+            self._pending.clear()
             return (shot,)
         if not self._started:
             self.before_key += 1
             return ()
-        if self._broken_at is None:
-            return (shot,)
         self._pending.append(shot)
         waited = shot.time - self._broken_at > PATIENCE_S * CLOCK_HZ
         if not waited and len(self._pending) <= _MAX_PENDING:
             return ()
         kept, self._pending = self._pending, []
         self.smeared += len(kept)
-        self._broken_at = None
+        self._intact = True
         return kept
 
     def _break(self, time: int) -> None:
-        if self._broken_at is None:
-            self._broken_at = time
-
-    def _forget(self) -> None:
-        """A key frame: nothing before it matters any more."""
-        self._broken_at = None
-        self.unreferenced += len(self._pending)
-        self._pending.clear()
+        if self._intact:
+            self._intact, self._broken_at = False, time
 
     def _turn(self, time: int, degrees: int) -> None:
         if degrees != (self.turns[-1][1] if self.turns else 0):

@@ -16,9 +16,13 @@ START_CODE = b"\0\0\0\1"
 
 _TYPE = 0x1F
 _SLICE, _IDR, _SPS, _PPS, _DELIMITER, _FILLER = 1, 5, 7, 8, 9, 12
+_LEFT_OUT = (_DELIMITER, _FILLER)
 _LAST_SINGLE, _STAP_A, _FU_A = 23, 24, 28
 _FU_START, _FU_END = 0x80, 0x40
 _FIRST_MACROBLOCK = 0x80  # of a slice: the code for 0 is a single 1 bit
+_HEAD_AT = len(START_CODE)  # in a unit with its start code
+_SLICE_AT = _HEAD_AT + 1
+_BEGINNINGS = [START_CODE + bytes((head,)) for head in range(256)]  # of a unit, by its first byte
 _MACROBLOCK_PX = 16
 _CHROMA_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 
@@ -33,37 +37,39 @@ class H264:
     def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
         """See VideoCodec."""
         try:
-            units = [unit for unit in _units(payloads) if unit[0] & _TYPE not in _LEFT_OUT]
+            units = _units(payloads)
         except Malformed:
             return None
-        self._remember(units)
-        slices = [unit for unit in units if unit[0] & _TYPE in (_SLICE, _IDR)]
+        kinds = [unit[_HEAD_AT] & _TYPE for unit in units]
+        slices = units
+        if kinds != [_SLICE]:  # seldom
+            units = [unit for unit, kind in zip(units, kinds, strict=True) if kind not in _LEFT_OUT]
+            slices = [unit for unit in units if unit[_HEAD_AT] & _TYPE in (_SLICE, _IDR)]
+            self._remember(units)
         if not slices:
             return Picture(b"", key=False)
-        if len(slices[0]) < 2 or not slices[0][1] & _FIRST_MACROBLOCK:
+        if len(slices[0]) <= _SLICE_AT or not slices[0][_SLICE_AT] & _FIRST_MACROBLOCK:
             return None
-        if all(unit[0] & _TYPE != _IDR for unit in slices):
-            return Picture(_annex_b(units), key=False)
-        return self._key_picture(units)
+        if _IDR in kinds:
+            return self._key_picture(units)
+        return Picture(b"".join(units), key=False)
 
     def _key_picture(self, units: list[bytes]) -> Picture | None:
-        size = picture_size(self._sps)
+        size = picture_size(self._sps[_HEAD_AT:])
         if not self._pps or size is None:
             return None
-        types = {unit[0] & _TYPE for unit in units}
+        types = {unit[_HEAD_AT] & _TYPE for unit in units}
         if not {_SPS, _PPS} <= types:
-            units = [self._sps, self._pps, *(u for u in units if u[0] & _TYPE not in (_SPS, _PPS))]
-        return Picture(_annex_b(units), key=True, size=size)
+            others = (unit for unit in units if unit[_HEAD_AT] & _TYPE not in (_SPS, _PPS))
+            units = [self._sps, self._pps, *others]
+        return Picture(b"".join(units), key=True, size=size)
 
     def _remember(self, units: Iterable[bytes]) -> None:
         for unit in units:
-            if unit[0] & _TYPE == _SPS:
+            if unit[_HEAD_AT] & _TYPE == _SPS:
                 self._sps = unit
-            elif unit[0] & _TYPE == _PPS:
+            elif unit[_HEAD_AT] & _TYPE == _PPS:
                 self._pps = unit
-
-
-_LEFT_OUT = (_DELIMITER, _FILLER)
 
 
 def picture_size(sps: bytes) -> tuple[int, int] | None:
@@ -96,24 +102,29 @@ def split_annex_b(data: bytes) -> list[bytes]:
     return [part.rstrip(b"\0") for part in parts[1:] if part.rstrip(b"\0")]
 
 
-def _annex_b(units: list[bytes]) -> bytes:
-    return START_CODE + START_CODE.join(units)
-
-
 def _units(payloads: Sequence[memoryview]) -> list[bytes]:
-    """Raises Malformed where a unit is cut, of unknown form or has an end missing."""
+    """Each with its start code. Raises Malformed where one is cut, unknown, or lacks an end."""
     units: list[bytes] = []
     fragments: list[memoryview | bytes] = []
     for payload in payloads:
         form = payload[0] & _TYPE
         if form == _FU_A:
-            if _fragment(payload, fragments):
+            rest = payload[2:]
+            if not rest:
+                raise Malformed("a fragment is cut")
+            flags = payload[1]
+            if (flags >= _FU_START) == bool(fragments):
+                raise Malformed("a fragmented unit has two beginnings or none")
+            if not fragments:
+                fragments.append(_BEGINNINGS[payload[0] & ~_TYPE | flags & _TYPE])
+            fragments.append(rest)
+            if flags & _FU_END:
                 units.append(b"".join(fragments))
                 fragments.clear()
         elif fragments:
             raise Malformed("a fragmented unit has no end")
         elif 0 < form <= _LAST_SINGLE:
-            units.append(bytes(payload))
+            units.append(START_CODE + payload)
         elif form == _STAP_A:
             units += _aggregate(payload)
         else:
@@ -123,21 +134,6 @@ def _units(payloads: Sequence[memoryview]) -> list[bytes]:
     return units
 
 
-def _fragment(payload: memoryview, fragments: list[memoryview | bytes]) -> bool:
-    """Put it to those before it; whether that makes the unit whole."""
-    if len(payload) < 3:
-        raise Malformed("a fragment is cut")
-    flags = payload[1]
-    if flags & _FU_START:
-        if fragments:
-            raise Malformed("a fragmented unit has two beginnings")
-        fragments.append(bytes((payload[0] & ~_TYPE | flags & _TYPE,)))
-    elif not fragments:
-        raise Malformed("a fragmented unit has no beginning")
-    fragments.append(payload[2:])
-    return flags & _FU_END != 0
-
-
 def _aggregate(payload: memoryview) -> Iterator[bytes]:
     position = 1
     while position < len(payload):
@@ -145,7 +141,7 @@ def _aggregate(payload: memoryview) -> Iterator[bytes]:
         position += 2
         if not 0 < length <= len(payload) - position:
             raise Malformed("an aggregated unit is cut")
-        yield bytes(payload[position : position + length])
+        yield START_CODE + payload[position : position + length]
         position += length
 
 
@@ -155,7 +151,7 @@ def _sets_of(fmtp: str) -> list[bytes]:
         name, _, value = field.strip().partition("=")
         if name == "sprop-parameter-sets":
             try:
-                return [unit for text in value.split(",") if (unit := b64decode(text))]
+                return [START_CODE + unit for text in value.split(",") if (unit := b64decode(text))]
             except (binascii.Error, ValueError):
                 return []
     return []

@@ -4,8 +4,6 @@ The sender's clock decides, as it is free of the network's jitter; the recorder'
 sender's cannot be true. Pure arithmetic: nothing here knows packets.
 """
 
-from sfu_wrapper.formats.rtp import signed
-
 AHEAD_MS = 3_000
 """Media further ahead of its receipt would come from the future: the timestamps jumped."""
 
@@ -19,6 +17,7 @@ PATIENCE_MS = 2_000
 """A stall's backlog arrives in one go; a difference that stays this long is a shifted clock."""
 
 _FOLLOW = 1 / 256
+_RANGE_MASK, _HALF = 0xFFFFFFFF, 0x80000000
 _NOTHING_YET = -(1 << 62)
 
 
@@ -49,19 +48,25 @@ class MediaClock:
 
         After a correction time goes on rising, if need be by single ticks until it has caught up.
         """
-        if self._last_raw is None:
+        last, self._last_raw = self._last_raw, raw
+        if last is None:
             self._place(received_ms)
         else:
-            self._time += signed(raw - self._last_raw, 32)
-            if self._timed and self._has_jumped(received_ms):
-                self.jumps += 1
-                self._place(received_ms)
-        self._last_raw = raw
-        if self._time > self._floor:
-            self._given = self._time
-        else:
-            self._given = self._floor = self._floor + 1
-        return self._given
+            step = ((raw - last + _HALF) & _RANGE_MASK) - _HALF  # the shorter way round
+            time = self._time = self._time + step
+            if self._timed:
+                off_ms = time * 1000 / self._hz - received_ms - self._lead_ms
+                if -SETTLED_MS < off_ms < SETTLED_MS:  # nearly always
+                    self._lead_ms += off_ms * _FOLLOW
+                    self._unsettled_since_ms = None
+                elif self._has_jumped(off_ms, received_ms):
+                    self.jumps += 1
+                    self._place(received_ms)
+        given = self._time
+        if given <= self._floor:
+            given = self._floor = self._floor + 1
+        self._given = given
+        return given
 
     def _place(self, received_ms: int) -> None:
         """Take the time from receipt; without one, go on where the stream was."""
@@ -70,12 +75,7 @@ class MediaClock:
         if self._timed:
             self._time = round((received_ms + self._lead_ms) * self._hz / 1000)
 
-    def _has_jumped(self, received_ms: int) -> bool:
-        off_ms = self._time * 1000 / self._hz - received_ms - self._lead_ms
-        if abs(off_ms) < SETTLED_MS:
-            self._lead_ms += off_ms * _FOLLOW
-            self._unsettled_since_ms = None
-            return False
+    def _has_jumped(self, off_ms: float, received_ms: int) -> bool:
         if self._unsettled_since_ms is None:
             self._unsettled_since_ms = received_ms
         stays = received_ms - self._unsettled_since_ms > PATIENCE_MS

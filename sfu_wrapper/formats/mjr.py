@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from struct import Struct
+from struct import error as struct_error
 
 from sfu_wrapper.formats.buffer import Buffer
 from sfu_wrapper.model.errors import Malformed
@@ -27,6 +28,9 @@ MAX_OFFSET_MS = 0xFFFFFFFF
 _FRAME_MARK = b"MEET"
 _MARK = int.from_bytes(_FRAME_MARK, "big")
 _FRAME = Struct(">IIH")  # mark, ms, length
+_FRAME_BYTES = _FRAME.size
+_HEADED_FRAME = Struct(">IIHHHII2xH")  # and the first 16 bytes of the packet
+_PADDING = bytes(_HEADED_FRAME.size)
 _LENGTH = Struct(">H")
 _HEADER_AT = len(MAGIC) + _LENGTH.size
 
@@ -65,6 +69,12 @@ class Header:
 Frame = tuple[int, int, int]
 """(ms since the first packet, start of the packet, its end), positions in the buffer."""
 
+Head = tuple[int, int, int, int, int, int, int, int]
+"""(sequence, timestamp, ms, start, end, first two bytes, words of extension, SSRC) of a frame.
+
+They are what stands where RTP has these, unseen: of a packet that is none, they mean nothing.
+"""
+
 
 class Reader:
     """One .mjr in memory or mapped. Raises Malformed where the bytes are no .mjr.
@@ -82,24 +92,32 @@ class Reader:
         self.truncated = self.header is None and len(buffer) > len(MAGIC)
 
     def frames(self) -> Iterator[Frame]:
-        """Every whole frame in file order, as positions; the packet bytes are not touched."""
+        """Every whole frame in file order, as positions."""
+        return ((ms, start, end) for _, _, ms, start, end, _, _, _ in self.heads())
+
+    def heads(self) -> Iterator[Head]:
+        """The same with the numbers of RTP headers; the rest of the packets is not touched."""
         if self.header is None:
             return
         self.skipped_bytes, self.truncated = 0, False
         buffer, timed, size = self.buffer, self.timed, len(self.buffer)
-        unpack, head = _FRAME.unpack_from, _FRAME.size
-        position, last = self._first, size - head
+        unpack, last = _HEADED_FRAME.unpack_from, size - _FRAME.size
+        position = self._first
         while position <= last:
-            mark, offset_ms, length = unpack(buffer, position)
+            try:
+                mark, ms, length, head, sequence, timestamp, ssrc, words = unpack(buffer, position)
+            except struct_error:  # near the end, with less in the frame than is read
+                rest = bytes(buffer[position:]) + _PADDING
+                mark, ms, length, head, sequence, timestamp, ssrc, words = unpack(rest)
             if mark != _MARK:
                 position = self._resume(position)
                 continue
-            start = position + head
+            start = position + _FRAME_BYTES
             position = start + length
             if position > size:
                 self.truncated = True
                 return
-            yield offset_ms if timed else 0, start, position
+            yield sequence, timestamp, ms if timed else 0, start, position, head, words, ssrc
         self._judge_tail(position)
 
     def _resume(self, position: int) -> int:

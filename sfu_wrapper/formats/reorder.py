@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from sfu_wrapper.formats.rtp import signed
 
-Raw = tuple[int, int, int, int, int, int]
-"""(sequence, timestamp, received ms, start, end, second byte) of a packet in a recording."""
+Raw = tuple[int, ...]
+"""The sequence number of a packet, and whatever its owner wants to have back with it."""
 
 WINDOW = 512
 """Packets that may wait for a missing one; a retransmission takes a second at the very most."""
@@ -24,77 +24,88 @@ _HALF = 0x8000
 
 
 class Sorter:
-    """Orders one stream. The counts are complete once ``sort`` has run to its end.
+    """Orders one stream. The counts are complete once ``rest`` has run to its end.
 
     lost: numbers that never came. late: duplicates, and what came after it was given up.
     restarts: how often the numbering began anew, the first time not counted.
+    expected: the number that is simply the next one, -1 where none is known. waiting: by number,
+    what came before its time. While nothing waits, the expected packet needs no sorting: whoever is
+    in a hurry may pass by with it, and counts ``expected`` on.
     """
 
     def __init__(self) -> None:
         self.lost = self.late = self.restarts = 0
-        self._waiting: dict[int, Raw] = {}
+        self.expected = -1
+        self.waiting: dict[int, Raw] = {}
         self._strays: list[Raw] = []
-        self._expected = -1  # none yet
-        self._gap = False  # something is missing before the next packet
+        self._gap = False  # something is missing before the first that waits
 
     def sort(self, packets: Iterable[Raw | None]) -> Iterator[tuple[Raw, bool]]:
         """Each packet once, and whether packets are missing before it.
 
         None among the packets says that another numbering begins.
         """
-        waiting = self._waiting
         for packet in packets:
-            if packet is None:
-                yield from self._restart()
-            elif packet[0] == self._expected and not waiting:  # nearly always
-                self._expected = (packet[0] + 1) & _RANGE_MASK
-                gap, self._gap = self._gap, False
-                yield packet, gap
-            else:
-                yield from self._odd(packet)
-        yield from self._rest()
+            yield from self.take(packet)
+        yield from self.rest()
 
-    def _odd(self, packet: Raw) -> Iterator[tuple[Raw, bool]]:
-        """A packet that is not simply the next one."""
+    def take(self, packet: Raw | None) -> Iterable[tuple[Raw, bool]]:
+        """As ``sort``, what can be put in order now that this one is there; run it to its end."""
+        if packet is None:
+            return self._restart()
         number = packet[0]
-        if number in self._waiting:
+        if number in self.waiting:
             self.late += 1
-        elif self._expected < 0:
-            self._waiting[number] = packet
-            if len(self._waiting) >= _HEAD:
+        elif self.expected < 0:
+            self.waiting[number] = packet
+            if len(self.waiting) >= _HEAD:
                 self._begin()
-                yield from self._ready()
-        elif (number - self._expected) & _RANGE_MASK < _HALF:
-            self._waiting[number] = packet
-            if len(self._waiting) > WINDOW:
+                return self._ready()
+        elif (number - self.expected) & _RANGE_MASK < _HALF:
+            self.waiting[number] = packet
+            if len(self.waiting) > WINDOW:
                 self._give_up()
-            yield from self._ready()
-        elif signed(number - self._expected, 16) >= -WINDOW:
+            return self._ready()
+        elif signed(number - self.expected, 16) >= -WINDOW:
             self.late += 1
         else:
-            yield from self._stray(packet)
+            return self._stray(packet)
+        return ()
+
+    def rest(self) -> Iterator[tuple[Raw, bool]]:
+        """Everything that still waits, holes passed over."""
+        if self.expected < 0 and self.waiting:
+            self._begin()
+        while self.waiting:
+            if self.expected not in self.waiting:
+                self._give_up()
+            yield from self._ready()
+        self.late += len(self._strays)
+        self._strays.clear()
 
     def _begin(self) -> None:
         """Take the lowest of the first packets for the first; what lies far below is no part."""
-        reference = next(iter(self._waiting))
-        steps = {number: signed(number - reference, 16) for number in self._waiting}
+        reference = next(iter(self.waiting))
+        steps = {number: signed(number - reference, 16) for number in self.waiting}
         first = min(step for step in steps.values() if step >= -_HEAD_REACH)
         for number, step in steps.items():
             if step < first:
-                del self._waiting[number]
+                del self.waiting[number]
                 self.late += 1
-        self._expected = (reference + first) & _RANGE_MASK
+        self.expected = (reference + first) & _RANGE_MASK
 
-    def _ready(self) -> Iterator[tuple[Raw, bool]]:
-        while (packet := self._waiting.pop(self._expected, None)) is not None:
-            self._expected = (self._expected + 1) & _RANGE_MASK
-            gap, self._gap = self._gap, False
-            yield packet, gap
+    def _ready(self) -> list[tuple[Raw, bool]]:
+        ready = []
+        while (packet := self.waiting.pop(self.expected, None)) is not None:
+            self.expected = (self.expected + 1) & _RANGE_MASK
+            ready.append((packet, self._gap))
+            self._gap = False
+        return ready
 
     def _give_up(self) -> None:
         """Pass over the missing packets up to the first that waits."""
-        while self._expected not in self._waiting:
-            self._expected = (self._expected + 1) & _RANGE_MASK
+        while self.expected not in self.waiting:
+            self.expected = (self.expected + 1) & _RANGE_MASK
             self.lost += 1
         self._gap = True
 
@@ -110,21 +121,10 @@ class Sorter:
             strays.clear()
             yield from self._restart()
             for stray in fresh:
-                yield from self._odd(stray)
+                yield from self.take(stray)
 
     def _restart(self) -> Iterator[tuple[Raw, bool]]:
-        yield from self._rest()
-        self._expected = -1
+        yield from self.rest()
+        self.expected = -1
         self._gap = True
         self.restarts += 1
-
-    def _rest(self) -> Iterator[tuple[Raw, bool]]:
-        """Everything that still waits, holes passed over."""
-        if self._expected < 0 and self._waiting:
-            self._begin()
-        while self._waiting:
-            if self._expected not in self._waiting:
-                self._give_up()
-            yield from self._ready()
-        self.late += len(self._strays)
-        self._strays.clear()

@@ -118,20 +118,24 @@ def extensions(buffer: Buffer, start: int) -> Iterator[tuple[int, bytes]]:
 
 def extension(buffer: Buffer, start: int, number: int) -> bytes | None:
     """The first such element of ``extensions``, for readers in a hurry."""
-    if not buffer[start] & _EXTENSION:
+    flags = buffer[start]
+    if not flags & _EXTENSION:
         return None
-    position = start + HEADER_BYTES + 4 * (buffer[start] & _CSRC_MASK)
+    position = start + HEADER_BYTES + 4 * (flags & _CSRC_MASK)
     profile, words = _EXTENSION_HEAD.unpack_from(buffer, position)
     if profile != _ONE_BYTE_PROFILE:
         return next((value for one, value in extensions(buffer, start) if one == number), None)
     position += _EXTENSION_HEAD.size
     end = position + 4 * words
-    while position < end:
+    while position < end - 1:  # what is no padding has two bytes at least
         head = buffer[position]
         found = head >> 4
+        if found == 0:  # padding
+            position += 1
+            continue
+        following = position + 2 + (head & 15)
         if found == _STOP:
             return None
-        following = position + 2 + (head & 15) if found else position + 1  # 0: padding
         if found == number:
             return buffer[position + 1 : following] if following <= end else None
         position = following

@@ -5,22 +5,24 @@ about time. Linear in the file, with memory for one window of packets. Payloads 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from sfu_wrapper.formats import rtp
 from sfu_wrapper.formats.drift import Drift, DriftMeter
 from sfu_wrapper.formats.mediaclock import MediaClock
-from sfu_wrapper.formats.mjr import Reader
+from sfu_wrapper.formats.mjr import Head, Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 
-_WORDS_AT = rtp.HEADER_BYTES + 2  # where an extension tells its length
 _EXTENDED_BYTES = rtp.HEADER_BYTES + 4  # with the extension's own header
 _SAMPLE = 200  # packets that choose the first SSRC
-_VERSION_MASK, _VERSION = 0xC0, 0x80
+_VERSION_MASK, _VERSION = 0xC000, 0x8000
 _MARKER = 0x80
-_PLAIN, _EXTENDED = 0x80, 0x90  # no padding, no other sources: the short ways
+_SEQUENCE_MASK = 0xFFFF
+_SSRC = -1  # in a Head
+_SHAPE = 0xFF00
+_PLAIN, _EXTENDED = 0x8000, 0x9000  # no padding, no other sources: the short ways
 
 
 class MediaPacket(NamedTuple):
@@ -40,6 +42,10 @@ class MediaPacket(NamedTuple):
     rotation: int | None
 
 
+Place = tuple[int, int, int, bool, bool, int | None]
+"""What a MediaPacket holds."""
+
+
 class MediaStream:
     """The packets of one recording. The counts are complete once ``packets`` has run to its end.
 
@@ -53,6 +59,10 @@ class MediaStream:
         self._sorter = Sorter()
         header = reader.header
         self._rotation_id = header.extension_id(rtp.VIDEO_ORIENTATION) if header else None
+        self._own = -1  # SSRC
+        self._rivals: list[Head] = []  # a row of packets of another SSRC
+        self._raw = -1  # timestamp of the packet before, none where it is no measure
+        self._time = self._restarts = 0
         self.received = self.foreign = 0
 
     @property
@@ -82,71 +92,90 @@ class MediaStream:
 
     def packets(self) -> Iterator[MediaPacket]:
         """In order of sending."""
-        buffer, clock, sorter = self._reader.buffer, self._clock, self._sorter
-        note = self._meter.note
-        last_raw, time, restarts = -1, 0, 0
-        turns = self._rotation_id
-        for (_, raw, received_ms, start, end, second), gap in sorter.sort(self._own()):
-            flags = buffer[start]
-            if flags == _PLAIN:
-                first, stop = start + rtp.HEADER_BYTES, end
-            elif flags == _EXTENDED and end - start >= _EXTENDED_BYTES:
-                words = buffer[start + _WORDS_AT] << 8 | buffer[start + _WORDS_AT + 1]
-                first, stop = start + _EXTENDED_BYTES + 4 * words, end
-            else:
-                first, stop = rtp.payload_span(buffer, start, end)
-            if not 0 <= first <= stop:
-                self.foreign += 1
-                continue
-            if gap and sorter.restarts != restarts:
-                restarts = sorter.restarts
-                clock.restart()
-                last_raw = -1
-            if raw != last_raw:  # the packets of one picture share their timestamp
-                time, last_raw = clock.at(raw, received_ms), raw
-                note(time, received_ms)
-            self.received += 1
-            rotation = None
-            if turns is not None and second >= _MARKER:
-                said = rtp.extension(buffer, start, turns)
-                rotation = rtp.rotation_degrees(said) if said is not None else None
-            yield MediaPacket(time, first, stop, second >= _MARKER, gap, rotation)
+        return map(MediaPacket._make, self.places())
 
-    def _own(self) -> Iterator[Raw | None]:
-        """The packets of the stream's SSRC in file order; None where another one takes over."""
-        buffer, unpack = self._reader.buffer, rtp.HEADER.unpack_from
-        own = self._first_ssrc()
-        rival, run = -1, list[Raw]()
-        for received_ms, start, end in self._reader.frames():
-            if end - start < rtp.HEADER_BYTES:
+    def places(self) -> Iterator[Place]:
+        """The same as plain tuples, for readers in a hurry.
+
+        Nearly every packet is of a common shape, the stream's own and simply the next one. Those go
+        a short way; what is decided here is which. The careful way would do for all of them.
+        """
+        sorter = self._sorter
+        self._own = self._first_ssrc()
+        for packet in self._reader.heads():
+            sequence, raw, received_ms, start, end, head, words, ssrc = packet
+            shape = head & _SHAPE
+            if shape == _EXTENDED:
+                first = start + _EXTENDED_BYTES + 4 * words
+            else:
+                first = start + rtp.HEADER_BYTES if shape == _PLAIN else end + 1
+            usual = first <= end and sequence == sorter.expected and ssrc == self._own
+            if usual and not sorter.waiting and not self._rivals:
+                sorter.expected = (sequence + 1) & _SEQUENCE_MASK
+                if raw != self._raw:
+                    self._begin(raw, received_ms)
+                self.received += 1
+                if head & _MARKER:
+                    yield self._time, first, end, True, False, self._rotation(start)
+                else:
+                    yield self._time, first, end, False, False, None
+            else:
+                for own in self._owned(packet):
+                    yield from self._placed(sorter.take(own))
+        self.foreign += len(self._rivals)
+        yield from self._placed(sorter.rest())
+
+    def _owned(self, packet: Head) -> Sequence[Head | None]:
+        """What now is known to be the stream's own; None where another SSRC takes over."""
+        _, _, _, start, end, head, _, ssrc = packet
+        if end - start < rtp.HEADER_BYTES or head & _VERSION_MASK != _VERSION:
+            self.foreign += 1
+            return ()
+        rivals = self._rivals
+        if rivals and ssrc != rivals[0][_SSRC]:
+            self.foreign += len(rivals)
+            rivals.clear()
+        if ssrc == self._own:
+            return (packet,)
+        rivals.append(packet)
+        if len(rivals) < RUN:
+            return ()
+        self._own, self._rivals = ssrc, []  # nobody else speaks any more: the sender goes on
+        return (None, *rivals)
+
+    def _placed(self, ordered: Iterable[tuple[Raw, bool]]) -> Iterator[Place]:
+        """Packets in order; without those that are no RTP after all."""
+        for (_, raw, received_ms, start, end, head, _, _), gap in ordered:
+            first, stop = rtp.payload_span(self._reader.buffer, start, end)
+            if first < 0:
                 self.foreign += 1
                 continue
-            flags, second, sequence, raw, ssrc = unpack(buffer, start)
-            if flags & _VERSION_MASK != _VERSION:
-                self.foreign += 1
-                continue
-            packet = (sequence, raw, received_ms, start, end, second)
-            if ssrc == own:
-                if run:
-                    self.foreign += len(run)
-                    run.clear()
-                yield packet
-                continue
-            if ssrc != rival:
-                self.foreign += len(run)
-                rival, run = ssrc, []
-            run.append(packet)
-            if len(run) >= RUN:  # nobody else speaks any more: the sender goes on under a new SSRC
-                yield None
-                yield from run
-                own, rival, run = rival, -1, []
-        self.foreign += len(run)
+            if gap and self._sorter.restarts != self._restarts:
+                self._restarts = self._sorter.restarts
+                self._clock.restart()
+                self._raw = -1
+            if raw != self._raw:
+                self._begin(raw, received_ms)
+            self.received += 1
+            marker = head & _MARKER != 0
+            yield self._time, first, stop, marker, gap, self._rotation(start) if marker else None
+
+    def _begin(self, raw: int, received_ms: int) -> None:
+        """Another timestamp; the packets of one picture share theirs."""
+        self._raw, self._time = raw, self._clock.at(raw, received_ms)
+        self._meter.note(self._time, received_ms)
+
+    def _rotation(self, start: int) -> int | None:
+        """What the packet there says, if anything."""
+        if self._rotation_id is None:
+            return None
+        said = rtp.extension(self._reader.buffer, start, self._rotation_id)
+        return rtp.rotation_degrees(said) if said is not None else None
 
     def _first_ssrc(self) -> int:
         """The one with the most among the first packets; -1 where there is none."""
-        buffer, unpack = self._reader.buffer, rtp.HEADER.unpack_from
         found: Counter[int] = Counter()
-        for _, start, end in islice(self._reader.frames(), _SAMPLE):
-            if end - start >= rtp.HEADER_BYTES and buffer[start] & _VERSION_MASK == _VERSION:
-                found[unpack(buffer, start)[4]] += 1
+        for _, _, _, start, end, head, _, ssrc in islice(self._reader.heads(), _SAMPLE):
+            if end - start >= rtp.HEADER_BYTES and head & _VERSION_MASK == _VERSION:
+                found[ssrc] += 1
         return found.most_common(1)[0][0] if found else -1

@@ -22,7 +22,8 @@ class Account:
 
     def __init__(self, ticks_a_ms: int) -> None:
         self._ticks_a_ms = ticks_a_ms
-        self._first = self._last = self._end = -1
+        self._longest_gap = GAP_MS * ticks_a_ms
+        self._first = self._before = self._last = self._over = -1
         self.frames = 0
         self._keys_ms: list[int] = []
         self._resolutions: list[Resolution] = []
@@ -30,17 +31,11 @@ class Account:
 
     def note(self, time: int, length: int = 0) -> None:
         """One frame. length: how long it lasts where that is known, in ticks."""
-        if self.frames == 0:
+        if not self.frames:
             self._first = time
-            self._end = time + _ONLY_FRAME_MS * self._ticks_a_ms
-        else:
-            if time - max(self._last, self._end if length else 0) > GAP_MS * self._ticks_a_ms:
-                start = self._end if length else self._last
-                self._gaps.append(Gap(self._ms(start), self._ms(time)))
-            self._end = time + min(time - self._last, LAST_FRAME_MS * self._ticks_a_ms)
-        if length:
-            self._end = time + length
-        self._last = time
+        elif time - self._over > self._longest_gap:
+            self._gaps.append(Gap(self._ms(self._over), self._ms(time)))
+        self._before, self._last, self._over = self._last, time, time + length
         self.frames += 1
 
     def note_key(self, time: int, size: tuple[int, int] | None) -> None:
@@ -54,7 +49,12 @@ class Account:
     @property
     def end_ms(self) -> int:
         """When the last frame is over, so far."""
-        return self._ms(self._end)
+        if self._over > self._last:
+            return self._ms(self._over)
+        if self.frames == 1:
+            return self._ms(self._last + _ONLY_FRAME_MS * self._ticks_a_ms)
+        longest = LAST_FRAME_MS * self._ticks_a_ms
+        return self._ms(self._last + min(self._last - self._before, longest))
 
     def track(
         self,

@@ -53,17 +53,17 @@ def write_video(path: Path, codec: str, size: tuple[int, int], shots: Iterable[S
     with av.open(str(path), "w", format=container_format, options=options) as container:
         time_base = Fraction(divisor, CLOCK_HZ)
         stream = container.add_mux_stream(codec, width=width, height=height, time_base=time_base)
-        time, length = -1, 0
+        time = -1
         for at, picture in shots:
-            rounded = (at + divisor // 2) // divisor
-            time, length = max(time + 1, rounded), max(rounded - time, 1)
             packet = av.Packet(picture.data)
             packet.stream = stream
             packet.time_base = time_base
+            rounded = (at + divisor // 2) // divisor
+            if not webm:  # the last one's counts: the index would end before a picture of length 0
+                packet.duration = min(max(rounded - time, 1), longest)
+            time = rounded if rounded > time else time + 1
             packet.pts = packet.dts = time
             packet.is_keyframe = picture.key
-            if not webm:  # the last one's counts: the index would end before a picture of length 0
-                packet.duration = min(length, longest)
             container.mux_one(packet)
 
 

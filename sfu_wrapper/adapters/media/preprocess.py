@@ -146,7 +146,7 @@ def _convert(found: Recording, base: Path) -> TrackFile | EmptyTrack:
 def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile | str:
     reader, header = found.reader, found.header
     stream = MediaStream(reader, CLOCK_HZ)
-    assembler = Assembler(stream.packets(), reader.buffer, codec)
+    assembler = Assembler(stream.places(), reader.buffer, codec)
     shots = assembler.shots()
     first = next(shots, None)
     if first is None or first.picture.size is None:
@@ -162,16 +162,18 @@ def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile
 
 def noted_shots(shots: Iterable[Shot], account: Account, source: Path) -> Iterator[Shot]:
     """The same, each one noted. Raises JobFailed where one is larger than any camera makes it."""
+    note = account.note
     for shot in shots:
-        account.note(shot.time)
-        if shot.picture.key:
-            width, height = shot.picture.size or (0, 0)
+        time, picture = shot
+        note(time)
+        if picture.key:
+            width, height = picture.size or (0, 0)
             if width * height > MAX_PIXELS:
                 detail = (
                     f"holds a picture of {width}x{height}; at most {MAX_PIXELS} pixels are read"
                 )
                 raise _failed("PICTURE_TOO_LARGE", detail, source, permanent=True)
-            account.note_key(shot.time, shot.picture.size)
+            account.note_key(time, picture.size)
         yield shot
 
 
