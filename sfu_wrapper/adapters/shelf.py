@@ -5,7 +5,6 @@ progress, claims of names, manifests. Folders are 0700, files 0600. Plain files 
 be encrypted live elsewhere, so that nothing unencrypted ever stands in the destination.
 """
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.core.naming import safe_user
 from sfu_wrapper.model.errors import JobFailed
@@ -171,7 +171,7 @@ async def _in_thread(
 ) -> Result:
     """Raises JobFailed for what the system refuses."""
     try:
-        return await asyncio.to_thread(work, *args, **kwargs)
+        return await aside(work, *args, **kwargs)  # a disk that hangs keeps no worker from ending
     except OSError as exc:
         raise refused(stage, exc) from exc
 

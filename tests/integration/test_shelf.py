@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import os
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters import shelf as shelves
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
 from sfu_wrapper.model.errors import JobFailed
 
@@ -174,6 +177,23 @@ async def test_the_space_that_is_left_and_what_the_raw_files_take_can_be_asked(
 
     assert await shelf.raw_bytes(["long.mjr", "gone.mjr", "../x"], ["long.wav"]) == 1200
     assert 0 < await shelf.free_bytes() <= shutil.disk_usage(folders.recordings).total
+
+
+def test_a_disk_that_hangs_does_not_keep_a_worker_from_ending(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(shelves, "_measure", lambda _: answers.wait(20))
+
+    async def given_up() -> None:
+        async with asyncio.timeout(0.05):
+            await DiskShelf(folders).measure(folders.recordings / "room" / "a.mjr")
+
+    began_s = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(given_up())
+    assert time.monotonic() - began_s < 10
+    answers.set()
 
 
 async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
