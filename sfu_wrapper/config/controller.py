@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from sfu_wrapper.config.section import Count, Port, Seconds, Section, Text
+from sfu_wrapper.config.section import Count, Place, Port, Seconds, Section, Text
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.permission import RecordingType
@@ -169,7 +169,7 @@ class Auth(Section):
     secret: Secret | None = Field(
         None, description="shared secret of HS256 tokens, 32 bytes or more"
     )
-    public_key_file: Path | None = Field(
+    public_key_file: Place | None = Field(
         None, description="PEM file with the public key of RS256, ES256 or EdDSA tokens"
     )
     jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = Field(
@@ -238,10 +238,10 @@ class Janus(Section):
     room_secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
         None, description="what the secret of each room is derived from, 16 characters or more"
     )
-    recordings_path: Path | None = Field(
+    recordings_path: Place | None = Field(
         None, description="recordings_path as Janus sees it; unset: the same path"
     )
-    audio_path: Path | None = Field(
+    audio_path: Place | None = Field(
         None, description="audio_path as Janus sees it; unset: the same path"
     )
     video_codecs: tuple[Literal["vp8", "vp9", "h264"], ...] = Field(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from sfu_wrapper.config.section import Count, Section, Text
+from sfu_wrapper.config.section import Count, Place, Section, Text
 
 DEFAULT_FILEFORMAT = (
     "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
@@ -54,16 +54,16 @@ class Recording(Section):
 
     model_config = ConfigDict(alias_generator=None)
 
-    recordings_path: Path = Field(
+    recordings_path: Place = Field(
         Path("/sippo-recording/raw_files/"), description="folder of the raw video (.mjr)"
     )
-    audio_path: Path = Field(
+    audio_path: Place = Field(
         Path("/sippo-recording/raw_audio/"), description="folder of the raw mixed audio (.wav)"
     )
-    destination_path: Path = Field(
+    destination_path: Place = Field(
         Path("/sippo-recording/postprocessed/"), description="folder of the finished recordings"
     )
-    logs_path: Path = Field(
+    logs_path: Place = Field(
         Path("/sippo-recording/logs/"), description="folder of one log a recording"
     )
     processing_queue: QueueName = Field(
@@ -86,7 +86,7 @@ class Recording(Section):
         DEFAULT_FILEFORMAT, description="name of the files, of the segment's start in UTC"
     )
     should_encrypt: bool = Field(False, description="whether finished files are encrypted with GPG")
-    encryption_key: Path = Field(
+    encryption_key: Place = Field(
         Path("/sippo-recording/encryption/key.asc"), description="file of the public GPG key"
     )
     encryption_mail: Text | None = Field(

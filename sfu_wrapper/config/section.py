@@ -1,8 +1,9 @@
 """What every group of keys is made of. No rule about any one key lives here."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 
@@ -24,6 +25,14 @@ def reveal(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
+def _named(value: object) -> object:
+    """An empty path would be the working directory: a variable that was forgotten."""
+    if value == "":
+        raise ValueError("must be a path that is not empty")
+    return value
+
+
+Place = Annotated[Path, BeforeValidator(_named)]
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -190,6 +190,16 @@ def test_where_no_key_is_near_none_is_suggested(
     [
         ("wrapper", "websocket.port = 70000", f"websocket.port = 70000: {A_PORT}"),
         ("wrapper", "websocket.port = '8765'", f'websocket.port = "8765": {A_PORT}'),
+        (
+            "recording",
+            "recordings_path = ''",
+            'recordings_path = "": must be a path that is not empty',
+        ),
+        (
+            "wrapper",
+            "auth.publicKeyFile = ''",
+            'auth.publicKeyFile = "": must be a path that is not empty',
+        ),
         ("wrapper", "websocket.host = ''", f'websocket.host = "": {A_TEXT}'),
         (
             "wrapper",
