@@ -25,6 +25,7 @@ from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.outcome import FinishedFile
 from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.service.processor import Done, Processor, announce, job_of
 from sfu_wrapper.wire.processed import encode_failed, size_text
@@ -71,7 +72,8 @@ def run(args: Namespace) -> int:
 
 def _failed(args: Namespace, worker: Processor, info: SegmentInfo, error: JobFailed) -> int:
     named = f"{error.file}: " if error.file and error.file not in error.detail else ""
-    print(f"sfu-wrapper: {error.stage}: {error.code}: {named}{error.detail}", file=sys.stderr)
+    said = one_line(f"{error.stage}: {error.code}: {named}{error.detail}")
+    print(f"sfu-wrapper: {said}", file=sys.stderr)
     if common.wants_json(args):
         failure = asyncio.run(worker.failure(info, error, attempts=1, keep_event=False))
         print(encode_failed(failure).decode(), flush=True)
@@ -135,7 +137,7 @@ def _story(done: Done) -> str:
     lines += [f"  note: {warning}" for warning in result.warnings]
     if done.repeated:
         lines.append(f"  note: nothing was processed; to have it made anew remove {done.repeated}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _as_it_stands(file: FinishedFile) -> str:

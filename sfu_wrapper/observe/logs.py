@@ -114,7 +114,7 @@ class _Lines(logging.Formatter):
 
 def _text(time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
     """``2020-05-25T07:42:28.633Z info  segment.started room=60315b4f segment=1``."""
-    words = [time, level.ljust(5), _one_line(message)]
+    words = [time, level.ljust(5), one_line(message)]
     words += [f"{name}={_word(value)}" for name, value in fields.items()]
     return " ".join(words)
 
@@ -135,11 +135,12 @@ def _level(number: int) -> str:
     return "warn" if number == logging.WARNING else logging.getLevelName(number).lower()
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """As a terminal may show it: whatever would move the cursor, or worse, is spelled out."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _word(value: object) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value):
-        return _one_line(value)
-    return _one_line(json.dumps(value, ensure_ascii=False, default=str))
+        return one_line(value)
+    return one_line(json.dumps(value, ensure_ascii=False, default=str))

@@ -1,5 +1,6 @@
 """``sfu-wrapper worker`` as an operator meets it: what it waits for, and how it ends."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -67,6 +68,21 @@ def test_a_segment_that_failed_is_put_into_the_queue_again_once_that_is_mended(
         "rec-20261124-014805-61408347-conf-1-2.webm"
     ]
     assert not kept.exists()
+
+
+def test_what_an_event_says_moves_no_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = tmp_path / "event.json"
+    nothing = {"uuid": "u", "confbridgeId": "c", "completed": "2026-11-24T01:48:00.000Z"}
+    missing = {"1": {"filename": "\x1b[2Jx.wav", "startTime": "2026-11-24T01:47:59.000Z"}}
+    info = nothing | {"audio": {"asterisk": {"sipcall": missing}}, "video": {}}
+    event.write_text(json.dumps({"conferenceId": "c", "recordingInfo": info}))
+
+    assert main(["process", str(event)]) == 0
+    told = capsys.readouterr()
+    assert "note: no sound from \\u001b[2Jx.wav: \\u001b[2Jx.wav is not there" in told.out
+    assert "\x1b" not in told.out + told.err
 
 
 def test_the_workers_folders_are_not_those_of_the_command_line(
