@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,22 @@ def test_a_segment_that_failed_is_put_into_the_queue_again_once_that_is_mended(
         "rec-20261124-014805-61408347-conf-1-2.webm"
     ]
     assert not kept.exists()
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    folders = ["--recordings", str(SAMPLES), "--audio", str(SAMPLES)]
+
+    assert main(["process", str(EVENT), *folders]) == 0
+    drawn = capsys.readouterr().err.split("\r\033[K")
+    bars = [part for part in drawn if part.startswith(("preprocess", "compose"))]
+    assert bars[0].startswith("preprocess")
+    assert bars[-1].startswith("compose")
+    assert not drawn[-1].startswith("compose")
+    percents = [int(bar.partition("]")[2].split()[0]) for bar in bars]
+    assert percents == sorted(percents)
 
 
 def test_what_an_event_says_moves_no_cursor(
