@@ -273,8 +273,9 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write_privately(path: Path, content: bytes) -> None:
-    path.touch(mode=_FILE_MODE)
-    path.write_bytes(content)
+    with _naming(path):
+        path.touch(mode=_FILE_MODE)
+        path.write_bytes(content)
 
 
 def _write_exclusively(path: Path, content: bytes) -> None:
@@ -285,11 +286,21 @@ def _write_exclusively(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What the system refuses within is about that file; of a write it does not say."""
+    try:
+        yield
+    except OSError as exc:
+        exc.filename = exc.filename or str(path)
+        raise
+
+
+@contextmanager
 def _written(path: Path, content: bytes) -> Iterator[Path]:
     """The content, durable under a name beside ``path`` that is gone afterwards."""
     number, name = tempfile.mkstemp(dir=_folder(path.parent))  # with mode 0600
     try:
-        with os.fdopen(number, "wb") as file:
+        with _naming(path), os.fdopen(number, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
