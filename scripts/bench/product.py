@@ -16,7 +16,7 @@ from sfu_wrapper.core.plan import CANVAS_HEIGHT, CANVAS_WIDTH, FRAMES_PER_S, SOU
 
 FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y")
 ONE_THREAD = ("-threads", "1")
-"""The text's own, taken for decoders as well; else ffmpeg gives each a thread a core."""
+"""For decoders as well; else ffmpeg gives each a thread a core."""
 
 
 def same_settings(bits_per_s: int) -> list[str]:
