@@ -121,7 +121,8 @@ class MediaStream:
                     yield self._time, first, end, False, False, None
             else:
                 for own in self._owned(packet):
-                    yield from self._placed(sorter.take(own))
+                    if ordered := sorter.take(own):  # else it waits
+                        yield from self._placed(ordered)
         self.foreign += len(self._rivals)
         yield from self._placed(sorter.rest())
 

@@ -133,3 +133,7 @@ def test_one_extension_is_found_as_among_all_of_them(
     found = [value for one, value in rtp.extensions(data, 0) if one == number]
 
     assert rtp.extension(data, 0, number) == (found[0] if found else None)
+
+
+def test_no_extension_is_looked_for_behind_a_stop_mark() -> None:
+    assert rtp.extension(extended(0xBEDE, b"\xf0\x30\x01\x00"), 0, 3) is None
