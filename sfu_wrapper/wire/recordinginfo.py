@@ -21,6 +21,8 @@ from sfu_wrapper.wire.times import iso, parse_iso
 
 # The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
+_DAY_MS = 86_400_000
+_LONGEST_MS = 7 * _DAY_MS  # a wrong year would keep a worker busy for ever
 _MAX_DELAY_MS = 60_000  # no mixer holds sound back for longer; more is somebody's mistake
 
 
@@ -102,6 +104,10 @@ def _segment_info(event: _Event) -> SegmentInfo:
         started = min((file.started_ms for file in video + audio), default=info.completed)
     if info.completed < started:
         raise Malformed("not a recordingInfo: it completed before it started", path="completed")
+    if info.completed - started > _LONGEST_MS:
+        days = (info.completed - started) // _DAY_MS
+        text = f"it lasted for {days} days, which is no segment: at most 7 are processed"
+        raise Malformed(f"not a recordingInfo: {text}", path="started")
     return SegmentInfo(
         room=RoomId(event.conference_id),
         uuid=RoomUuid(info.uuid),

@@ -174,6 +174,14 @@ def test_an_event_without_files_started_when_it_completed() -> None:
     assert info.started_ms == info.completed_ms == parse_iso(AT)
 
 
+def test_a_segment_may_last_for_a_week() -> None:
+    week = {**OURS["recordingInfo"], "started": "2020-05-18T07:42:43.826Z"}
+
+    info = parse_event(json.dumps({**OURS, "recordingInfo": week}).encode())
+
+    assert info.completed_ms - info.started_ms == 7 * 24 * 3600 * 1000
+
+
 def test_fields_that_we_do_not_know_are_ignored() -> None:
     body = {**OURS, "colour": "red", "recordingInfo": {**OURS["recordingInfo"], "weather": 1}}
 
@@ -191,6 +199,8 @@ FILE = {"filename": "a.mjr", "startTime": AT, "stopTime": AT}
         ({"completed": "noon"}, "recordingInfo.completed"),
         ({"completed": 5.5}, "recordingInfo.completed"),
         ({"completed": "2020-05-25T07:42:28.632Z"}, "completed"),
+        ({"started": "1970-01-01T00:00:00.000Z"}, "started"),
+        ({"started": "2020-05-18T07:42:43.825Z"}, "started"),  # 7 days and a millisecond
         ({"segment": 0}, "recordingInfo.segment"),
         ({"segment": "1"}, "recordingInfo.segment"),
         ({"type": "everything"}, "recordingInfo.type"),
