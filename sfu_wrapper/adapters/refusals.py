@@ -19,7 +19,9 @@ def refused(stage: str, error: OSError, *, file: str | None = None) -> JobFailed
         return no_space(stage, str(error.filename or file or "what is to be written"), file)
     if error.errno in _AT_A_LIMIT:
         return over_limit(stage, _AT_A_LIMIT[error.errno], file)
-    return JobFailed(stage, "IO_ERROR", str(error), permanent=False, file=file)
+    about = error.filename or file
+    detail = f"{about}: {error.strerror}" if about and error.strerror else str(error)
+    return JobFailed(stage, "IO_ERROR", detail, permanent=False, file=file)
 
 
 def no_space(stage: str, where: str, file: str | None = None) -> JobFailed:

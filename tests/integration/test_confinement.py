@@ -120,6 +120,12 @@ def test_what_the_system_refuses_has_a_name(number: int, code: str, permanent: b
 
     assert (failure.code, failure.permanent) == (code, permanent)
     assert "a.webm" in failure.detail or code == "LIMIT_EXCEEDED"
+    assert "Errno" not in failure.detail
+
+
+def test_a_refusal_without_a_file_is_told_as_the_system_tells_it() -> None:
+    assert refused("compose", OSError("broken")).detail == "broken"
+    assert refused("compose", OSError(5, "I/O error"), file="a").detail == "a: I/O error"
 
 
 _PARENT = """
