@@ -432,6 +432,9 @@ class Mirrored(Call):
             self.live = None
             return super().happens(event)
         match event:
+            case ControllerReady() if self.room.settled:
+                self.live.mirror(event, (), None)  # a restart does not take it up
+                return ()
             case UserGone(user=user) if not self.live.is_connected(user):
                 return ()
             case UserBack(user=user) if self.live.is_connected(user):

@@ -295,10 +295,16 @@ def _encoder(role: Role, width: int, height: int) -> av.VideoCodecContext:
 
 
 def _stays(roles: Sequence[Role]) -> Iterator[Presence]:
+    """Whoever shows anything is there; what follows without a pause is one stay."""
     for user in dict.fromkeys(role.user for role in roles):
-        for role in roles:
-            if role.user == user and role.stream is Stream.CAMERA:
-                yield Presence(UserId(user), _ms(role.start_s), _ms(role.stop_s))
+        stays: list[list[float]] = []
+        for role in sorted((one for one in roles if one.user == user), key=lambda r: r.start_s):
+            if stays and role.start_s <= stays[-1][1]:
+                stays[-1][1] = max(stays[-1][1], role.stop_s)
+            else:
+                stays.append([role.start_s, role.stop_s])
+        for start_s, stop_s in stays:
+            yield Presence(UserId(user), _ms(start_s), _ms(stop_s))
 
 
 def _ms(seconds: float) -> int:
