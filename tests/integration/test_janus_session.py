@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from sfu_wrapper.adapters.janus import settings, videoroom
 from sfu_wrapper.adapters.janus.client import keep_connected
@@ -256,6 +257,30 @@ class OddIds(list[int]):
 
     def __getitem__(self, index: object) -> None:  # type: ignore[override]
         return None
+
+
+async def test_a_connection_is_let_go_even_where_nobody_waits_for_its_end(
+    janus: FakeJanus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions: list[JanusSession] = []
+    closing = asyncio.Event()
+
+    async def hangs(_: ClientConnection) -> None:
+        closing.set()
+        await asyncio.Event().wait()
+
+    async def use() -> None:
+        async with open_session(janus.address) as session:
+            sessions.append(session)
+
+    monkeypatch.setattr(ClientConnection, "close", hangs)
+    using = asyncio.create_task(use())
+    await asyncio.wait_for(closing.wait(), 10)
+    using.cancel()
+    await asyncio.wait([using])
+
+    assert using.cancelled()
+    assert sessions[0]._connection.transport.is_closing()
 
 
 async def test_nobody_there_is_unavailable(janus: FakeJanus) -> None:

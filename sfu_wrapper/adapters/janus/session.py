@@ -300,8 +300,10 @@ async def open_session(address: JanusAddress) -> AsyncIterator[JanusSession]:
         session.give_up()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await _close(connection)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await _close(connection)
 
 
 async def _connect(address: JanusAddress) -> ClientConnection:
@@ -322,10 +324,11 @@ async def _connect(address: JanusAddress) -> ClientConnection:
 async def _close(connection: ClientConnection) -> None:
     """Hang up, whether or not Janus says good-bye: with the connection goes the session."""
     try:
-        async with asyncio.timeout(_CLOSE_S):
-            await connection.close()
-    except TimeoutError:
-        connection.transport.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.close()
+    finally:
+        connection.transport.abort()  # also where nobody waits for that
 
 
 def _event(kind: str, message: Json) -> JanusEvent:
