@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,22 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_until_stopped(group: int) -> None:
+    """Until every thread of every process of that group has been stopped by a signal."""
+    give_up_s = time.monotonic() + END_S
+    while not all(state in "TtZX" for state in _states(group)):
+        assert time.monotonic() < give_up_s, "it does not stop"
+        time.sleep(0.001)
+
+
+def _states(group: int) -> Iterator[str]:
+    for file in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, pgid = file.read_text().rpartition(")")[2].split()[:3]
+            if int(pgid) == group:
+                yield state
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:

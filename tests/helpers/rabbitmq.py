@@ -22,6 +22,7 @@ from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers.processes import wait_until_stopped
 
 START_S = 60.0
 _runs = count(1)
@@ -86,8 +87,10 @@ class RabbitServer:
             self._node = None
 
     def pause(self) -> None:
-        """Make it hang."""
+        """Make it hang, all of it: its threads do not stop in the same moment."""
         self._signal(signal.SIGSTOP)
+        if self._node is not None:
+            wait_until_stopped(self._node.pid)
 
     def resume(self) -> None:
         """Let it go on."""

@@ -409,7 +409,10 @@ async def test_whoever_waits_for_space_is_handed_back_when_it_is_told_to_stop(be
     assert await bench.broker.depth(WORK) == 2
 
 
-async def test_each_segment_has_a_log_of_its_own(bench: Bench, tmp_path: Path) -> None:
+async def test_each_segment_has_a_log_of_its_own(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "sfu_wrapper")
     bench.outcomes["uuid-1:1"] = [PASSING]
     await bench.ask(segment(1), segment(2))
     with recording_logs(tmp_path, logging.Formatter("%(message)s")):
