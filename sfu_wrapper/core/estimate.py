@@ -16,7 +16,7 @@ STAGES: Final = ("preprocess", "compose", "split", "encrypt")
 
 # Measured on 2 cores of a shared server (docs/processing.md, "Speed").
 _START_S: Final = 0.02  # of a media process
-_READ_BYTES_PER_S: Final = 150_000_000  # raw files
+_READ_BYTES_PER_S: Final = 200_000_000  # raw files
 _COPY_BYTES_PER_S: Final = 400_000_000
 _MERGE_S_PER_S: Final = 0.033  # of output, whoever is on screen
 _MERGE_STREAM_S_PER_S: Final = 0.0085  # and for each stream on screen
@@ -48,6 +48,11 @@ def encrypting_s(file_bytes: int) -> float:
     return _KEYRING_S + file_bytes / _ENCRYPT_BYTES_PER_S
 
 
+def side_by_side_s(each_s: Sequence[float], at_once: int) -> float:
+    """What pieces should take of which so many are worked on at the same time."""
+    return max(sum(each_s) / at_once, max(each_s, default=0.0))
+
+
 def merged_bytes(rules: OutputRules, length_ms: int) -> int:
     """How large a merged file becomes."""
     return (PICTURE_BITS_PER_S[rules.quality] + SOUND_BITS_PER_S) * length_ms // 8000
@@ -58,15 +63,21 @@ def mix_bytes(length_ms: int) -> int:
     return 16 * length_ms  # 16 kHz, mono, 8 bits
 
 
-def foreseen(info: SegmentInfo, rules: OutputRules, raw_bytes: Sequence[int]) -> dict[str, float]:
-    """What each stage should take, as far as the event tells it. raw_bytes: of its video files."""
+def foreseen(
+    info: SegmentInfo, rules: OutputRules, raw_bytes: Sequence[int], at_once: int = 1
+) -> dict[str, float]:
+    """What each stage should take, as far as the event tells it.
+
+    raw_bytes: of its video files. at_once: how many files are read, or copied, at the same time.
+    """
     length_ms = info.completed_ms - info.started_ms
     shown_ms = sum((file.stopped_ms or info.completed_ms) - file.started_ms for file in info.video)
     stages = dict.fromkeys(STAGES, 0.0)
-    stages["preprocess"] = sum(map(reading_s, raw_bytes)) + len(info.audio) * reading_s()
+    read_s = [*map(reading_s, raw_bytes), *(reading_s() for _ in info.audio)]
+    stages["preprocess"] = side_by_side_s(read_s, at_once)
     if rules.split or why_split(rules, 0):
         copied = [*raw_bytes, *([mix_bytes(length_ms)] if info.audio else [])]
-        stages["split"] = sum(map(copying_s, copied))
+        stages["split"] = side_by_side_s([*map(copying_s, copied)], at_once)
         encrypted = [*copied, 0]
     else:
         stages["compose"] = merging_s(length_ms, shown_ms)

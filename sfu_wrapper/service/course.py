@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from sfu_wrapper.core.estimate import Estimate, Pace, Standing
+from sfu_wrapper.core.estimate import Estimate, Pace, Standing, side_by_side_s
 from sfu_wrapper.ports.clock import Clock
 
 Progress = Callable[[Standing], None]
@@ -58,8 +58,9 @@ class Course:
         Where one fails those that run are given up, and its error is raised.
         """
         listed = list(pieces)
-        total_s, done_s = sum(seconds for _, seconds in listed), 0.0
-        self.expect(stage, total_s / max(1, min(self._at_once, len(listed))))
+        each_s = [seconds for _, seconds in listed]
+        total_s, done_s = sum(each_s), 0.0
+        self.expect(stage, side_by_side_s(each_s, self._at_once))
         gate = asyncio.Semaphore(self._at_once)
 
         async def done(work: Work[Piece], seconds: float) -> Piece:

@@ -186,7 +186,7 @@ class Processor:
         await self._shelf.clear(job)
         place = await self._workplace(info)
         sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
-        should_s = foreseen(info, self._rules, sizes)
+        should_s = foreseen(info, self._rules, sizes, self._files_at_once)
         course = Course(self._clock, self._pace, should_s, progress, self._files_at_once)
         material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
         output, cut, why = self._decide(info, material)

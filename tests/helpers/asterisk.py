@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
+from tests.helpers.processes import free_port
 
 TOP = Path(__file__).parents[2]
 FETCHED = TOP / ".asterisk"
@@ -123,14 +124,6 @@ class AsteriskServer:
         ]
         text = "\n".join(("[directories]", *lines, ""))
         (etc / "asterisk.conf").write_text(text, "utf-8")
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _allow_originate(manager: Path) -> None:

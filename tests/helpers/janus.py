@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.janus.session import JanusAddress
+from tests.helpers.processes import freeze
 
 START_S = 20.0
 HOST = "127.0.0.2"
@@ -108,15 +109,13 @@ class JanusServer:
 
     def freeze(self) -> None:
         """Make it hang."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        os.killpg(self._process.pid, number)
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

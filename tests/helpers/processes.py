@@ -22,16 +22,17 @@ READY_S = 30.0  # a deadline, not a measurement: machines are shared
 END_S = 30.0
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of the loopback interface that nobody uses now."""
+    with socket.socket(type=kind) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def wait_until_stopped(group: int) -> None:
-    """Until every thread of every process of that group has been stopped by a signal."""
+def freeze(group: int) -> None:
+    """Make all processes of that group hang; their threads do not stop in the same moment."""
+    os.killpg(group, signal.SIGSTOP)
     give_up_s = time.monotonic() + END_S
     while not all(state in "TtZX" for state in _states(group)):
         assert time.monotonic() < give_up_s, "it does not stop"

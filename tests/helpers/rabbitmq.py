@@ -22,20 +22,12 @@ from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.ports.broker import QueueSpec
-from tests.helpers.processes import wait_until_stopped
+from tests.helpers.processes import free_port, freeze
 
 START_S = 60.0
 _runs = count(1)
 _MISSING = "rabbitmq-server is not installed: apt-get install -y rabbitmq-server"
 _QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none +S 2:2 +A 8"
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RabbitServer:
@@ -87,14 +79,14 @@ class RabbitServer:
             self._node = None
 
     def pause(self) -> None:
-        """Make it hang, all of it: its threads do not stop in the same moment."""
-        self._signal(signal.SIGSTOP)
-        if self._node is not None:
-            wait_until_stopped(self._node.pid)
+        """Make it hang."""
+        assert self._node is not None
+        freeze(self._node.pid)
 
     def resume(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
+        assert self._node is not None
+        os.killpg(self._node.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End node and name server."""
@@ -110,10 +102,6 @@ class RabbitServer:
             argv, env=self._environment(), capture_output=True, text=True, timeout=60, check=True
         )
         return run.stdout
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._node is not None
-        os.killpg(self._node.pid, number)
 
     def _wait(self, port: int, greeting: bytes) -> None:
         deadline = time.monotonic() + START_S

@@ -139,6 +139,11 @@ async def test_a_server_that_hangs_is_ended_and_started_again(
              f"os.fork = fork\n{server_of('')[-1]}"),
             "cannot be started: no more",
         ),
+        (
+            (sys.executable, "-c", f"import os\ndef watch(pid): raise OSError(24, 'too many')\n"
+             f"os.pidfd_open = watch\n{server_of('')[-1]}"),
+            "cannot be started: too many",
+        ),
     ],
 )  # fmt: skip
 async def test_where_no_process_can_be_had_the_job_may_be_tried_again(

@@ -128,8 +128,8 @@ class Line:
                 if self._session is session:
                     self.settled.set()  # nothing more is found out over this one
                 continue
-            except Exception as error:
-                if not isinstance(error, JanusRefused):  # a bug: what records must be stopped yet
+            except Exception as error:  # refused, or a bug: what records must be stopped yet
+                if not isinstance(error, JanusRefused):
                     log.exception("janus.roomBroke", extra={"room": self._uuid})
                 await self._let_go()  # the room or our handle is gone: look again
                 self._again_s = time.monotonic() + _PAUSE_S

@@ -1,4 +1,4 @@
-"""A process that has everything loaded and does nothing but fork: a task starts in a millisecond.
+"""A process that has everything loaded and does nothing but fork: a task starts in milliseconds.
 
 Loading codecs takes a third of a second of processor time, more than many a task does. Run by
 ``forkclient``, which asks for one fork after the other on our standard input: a datagram holds the
@@ -25,8 +25,8 @@ from typing import Final, NoReturn
 
 from sfu_wrapper.adapters.limits import end_with
 
-MAX_REQUEST_BYTES: Final = 4096
 SOCKETS: Final = 3
+_MAX_REQUEST_BYTES: Final = 4096
 _CRASHED: Final = 1
 
 Work = Callable[[str], None]
@@ -58,7 +58,7 @@ class _Server:
             os.killpg(pid, signal.SIGKILL)
 
     def _serve(self) -> None:
-        limits, given, _, _ = socket.recv_fds(self._control, MAX_REQUEST_BYTES, SOCKETS)
+        limits, given, _, _ = socket.recv_fds(self._control, _MAX_REQUEST_BYTES, SOCKETS)
         if not limits:
             self._open = False
             return
@@ -66,7 +66,8 @@ class _Server:
         try:
             self._fork(limits.decode(), talk, complaints, status)
         except OSError as exc:
-            os.write(complaints, f"cannot be started: {exc.strerror}".encode())
+            with suppress(OSError):  # nobody waits for it any more
+                os.write(complaints, f"cannot be started: {exc.strerror}".encode())
             os.close(status)
         os.close(talk)
         os.close(complaints)
@@ -76,7 +77,12 @@ class _Server:
         if pid == 0:
             self._become(limits, talk, complaints)
         os.setpgid(pid, pid)  # here as well, or it might be killed before it has done so itself
-        ended = os.pidfd_open(pid)
+        try:
+            ended = os.pidfd_open(pid)
+        except OSError:  # nobody would ever hear of its end
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self._forks[pid] = socket.socket(fileno=status)
         self._selector.register(ended, EVENT_READ, partial(self._reap, pid, ended))
         self._selector.register(self._forks[pid], EVENT_READ, partial(self._abandon, pid))

@@ -69,6 +69,15 @@ def test_each_stage_takes_its_share() -> None:
     assert copied["encrypt"] == pytest.approx(sum(map(encrypting_s, (*SIZES, 960_000, 0))))
 
 
+def test_files_that_are_read_side_by_side_take_less_but_no_less_than_the_longest() -> None:
+    alone = foreseen(INFO, RULES, SIZES)["preprocess"]
+
+    assert foreseen(INFO, RULES, SIZES, 2)["preprocess"] == pytest.approx(
+        max(alone / 2, *map(reading_s, SIZES))
+    )
+    assert foreseen(INFO, RULES, SIZES, 64)["preprocess"] == max(map(reading_s, SIZES))
+
+
 def test_without_sound_no_mix_is_foreseen() -> None:
     silent, rules = replace(INFO, audio=()), replace(RULES, split=True)
 
