@@ -7,12 +7,15 @@ they have been dealt with.
 import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.bar import Bar
-from sfu_wrapper.cli.parts import open_broker, queues
+from sfu_wrapper.cli.parts import open_broker, queues, store_file
 from sfu_wrapper.cli.processing import (
     output_rules,
     processor,
@@ -22,11 +25,12 @@ from sfu_wrapper.cli.processing import (
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
-from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.errors import JobFailed, Malformed, Unavailable
 from sfu_wrapper.model.outcome import FinishedFile
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
+from sfu_wrapper.service.lease import LEASE_S, Holder
 from sfu_wrapper.service.processor import Done, Processor, announce, job_of
 from sfu_wrapper.wire.processed import encode_failed, size_text
 from sfu_wrapper.wire.recordinginfo import parse_event
@@ -50,7 +54,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Print the processed message, or the failed one. Raises Malformed, Misconfigured."""
+    """Print the processed message, or the failed one.
+
+    Raises:
+        Malformed: what is named is no event.
+        Misconfigured: it cannot be done as configured.
+        Unavailable: a worker has the segment, or a folder, the store or the queue cannot be used.
+    """
     bar = Bar(sys.stderr) if sys.stderr.isatty() else None
     settings = common.start(args, bar)
     if args.queue:
@@ -63,7 +73,7 @@ def run(args: Namespace) -> int:
     clean = recording.clean_temporary_files
     with processor(recording, SystemClock()) as worker:
         try:
-            done = asyncio.run(run_process(worker, info, bar, clean=clean))
+            done = asyncio.run(_process_alone(settings, worker, info, bar, clean=clean))
         except JobFailed as exc:
             return _failed(args, worker, info, exc)
     print(done.message.decode() if common.wants_json(args) else _story(done), flush=True)
@@ -95,6 +105,41 @@ async def _hand_over(args: Namespace, settings: Settings) -> int:
     text = f"{info.uuid} segment {segment}: put into {queue}"
     common.emit(args, text, uuid=info.uuid, segment=segment, queue=queue)
     return common.DONE
+
+
+async def _process_alone(
+    settings: Settings, worker: Processor, info: SegmentInfo, bar: Bar | None, *, clean: bool
+) -> Done:
+    async with _alone(settings, job_of(info)):
+        return await run_process(worker, info, bar, clean=clean)
+
+
+@asynccontextmanager
+async def _alone(settings: Settings, job: str) -> AsyncIterator[None]:
+    """Keep workers off the segment. Raises Unavailable: one has it, or the store does not answer.
+
+    Where there is no store there are no workers that share it; none is made for this.
+    """
+    file = store_file(settings)
+    if not file.exists():
+        yield
+        return
+    away: Unavailable | None = None
+
+    def told(error: Unavailable | None) -> None:
+        nonlocal away
+        away = error
+
+    async def give_up(_: float) -> None:
+        why = f"a worker has {job}, or died with it a moment ago: try again in {LEASE_S:.0f} s"
+        raise away or Unavailable(why)
+
+    leases = SqliteLeases(file)
+    try:
+        async with Holder(leases, told, LEASE_S).hold(job, give_up):
+            yield
+    finally:
+        leases.close()
 
 
 async def run_process(

@@ -20,6 +20,10 @@ LEASE_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 
+class LeaseLost(Unavailable):
+    """It could not be renewed: another may have the job by now."""
+
+
 class Holder:
     """Whoever takes leases. lease_s: how long a job stays taken after its holder's death.
 
@@ -38,11 +42,14 @@ class Holder:
     async def hold(
         self, job: str, pause: Callable[[float], Awaitable[None]]
     ) -> AsyncIterator[None]:
-        """Wait until nobody else has the job, and keep it; cancels the body if it is lost.
+        """Wait until nobody else has the job, and keep it; the body is cancelled if it is lost.
 
         Args:
             job: what to hold.
             pause: waits that many seconds between two looks; raises to end the waiting.
+
+        Raises:
+            LeaseLost: the body was cancelled for that.
         """
         holder = f"{self._name}-{uuid.uuid4().hex[:12]}"
         waits = False
@@ -51,9 +58,15 @@ class Holder:
                 log.info("lease.waits", extra={"job": job})
             waits = True
             await pause(self._lease_s / 10)
-        renewing = asyncio.create_task(self._renew(job, holder, asyncio.current_task()))
+        body = asyncio.current_task()
+        renewing = asyncio.create_task(self._renew(job, holder, body))
         try:
             yield
+        except asyncio.CancelledError:
+            # Whoever cancels the body for another reason at the same time comes first.
+            if renewing.done() and body is not None and body.uncancel() == 0:
+                raise LeaseLost(f"{job}: the lease could not be renewed") from None
+            raise
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])

@@ -28,7 +28,7 @@ from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
 from sfu_wrapper.service.course import Progress
-from sfu_wrapper.service.lease import LEASE_S, Holder
+from sfu_wrapper.service.lease import LEASE_S, Holder, LeaseLost
 from sfu_wrapper.service.patience import Patience
 from sfu_wrapper.service.processor import Done, job_of, log_name
 from sfu_wrapper.service.progress import reporting
@@ -240,7 +240,7 @@ class Worker:
         """One delivery to its end: acknowledged, handed back, or lost with its link."""
         try:
             await self._settle(delivery)
-        except (_Stopped, Closed):
+        except (_Stopped, Closed, LeaseLost):
             await self._hand_back(delivery)
         except asyncio.CancelledError:
             await self._hand_back(delivery)

@@ -84,7 +84,9 @@ async def test_the_media_plane_dies_in_mid_segment(tmp_path: Path) -> None:
         assert info["incomplete"] is True
         assert info["completed"] == stopped["stoppedAt"] == max(closings(info))
         assert stopped["startedAt"] == started["startedAt"]
-        assert 0.2 < stopped["duration"] < 2.0
+        length_ms = stopped["stoppedAt"] - stopped["startedAt"]
+        assert length_ms > 200
+        assert stopped["duration"] == pytest.approx(length_ms / 1000)
         assert (again["segment"], again["by"]) == (2, "system")
         await talk.stopped()
         numbers = [each["segment"] for each in await report(bench.controller.broker, 2)]

@@ -1,5 +1,6 @@
 """``sfu-wrapper worker`` as an operator meets it: what it waits for, and how it ends."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.cli import worker
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.service.worker import WorkerSettings
 from tests.helpers.processes import free_port
 
@@ -69,6 +72,43 @@ def test_a_segment_that_failed_is_put_into_the_queue_again_once_that_is_mended(
         "rec-20261124-014805-61408347-conf-1-2.webm"
     ]
     assert not kept.exists()
+
+
+def test_process_keeps_its_hands_off_what_a_worker_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "recordings_path")
+    (tmp_path / "data").mkdir()
+    leases = SqliteLeases(tmp_path / "data" / "sfu-wrapper.db")
+    assert asyncio.run(leases.acquire("61408347:2", "a worker", 1000))
+    assert main(["process", str(EVENT)]) == os.EX_TEMPFAIL
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("sfu-wrapper: OVERLOADED: a worker has 61408347:2")
+    assert not (tmp_path / "destination_path").exists()
+
+    asyncio.run(leases.release("61408347:2", "a worker"))
+    assert main(["process", str(EVENT)]) == 0
+    assert asyncio.run(leases.acquire("61408347:2", "a worker", 1000)), "it was given back"
+    leases.close()
+
+
+def test_process_says_so_where_the_store_cannot_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def away(self: SqliteLeases, job: str, holder: str, ttl_s: float) -> bool:
+        raise Unavailable("the store is away")
+
+    (tmp_path / "data").mkdir()
+    SqliteLeases(tmp_path / "data" / "sfu-wrapper.db").close()
+    monkeypatch.setattr(SqliteLeases, "acquire", away)
+    assert main(["process", str(EVENT)]) == os.EX_TEMPFAIL
+    assert capsys.readouterr().err.endswith("sfu-wrapper: OVERLOADED: the store is away\n")
+
+
+def test_process_makes_no_store_where_there_is_none(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "recordings_path")
+    assert main(["process", str(EVENT)]) == 0
+    assert not (tmp_path / "data").exists()
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(

@@ -455,7 +455,9 @@ async def test_a_segment_that_another_worker_holds_waits(
     assert caplog.messages.count("lease.waits") == 1
 
 
-async def test_a_worker_that_loses_its_lease_stops_that_work(bench: Bench) -> None:
+async def test_a_worker_that_loses_its_lease_stops_that_work(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     class Lost(MemoryLeases):
         times = 0
 
@@ -474,6 +476,8 @@ async def test_a_worker_that_loses_its_lease_stops_that_work(bench: Bench) -> No
         await bench.until(lambda: bench.cleaned != [])
 
     assert bench.most_of_one == 1
+    assert "lease.lost" in caplog.messages
+    assert "job.crashed" not in caplog.messages
 
 
 async def test_stopping_lets_what_runs_finish(
