@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.calls import (
     Ahead,
     Call,
@@ -84,7 +85,7 @@ async def test_the_media_plane_dies_in_mid_segment(tmp_path: Path) -> None:
         assert info["incomplete"] is True
         assert info["completed"] == stopped["stoppedAt"] == max(closings(info))
         assert stopped["startedAt"] == started["startedAt"]
-        length_ms = stopped["stoppedAt"] - stopped["startedAt"]
+        length_ms = parse_iso(stopped["stoppedAt"]) - parse_iso(stopped["startedAt"])
         assert length_ms > 200
         assert stopped["duration"] == pytest.approx(length_ms / 1000)
         assert (again["segment"], again["by"]) == (2, "system")

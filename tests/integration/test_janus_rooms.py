@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import line, videoroom, waiting
+from sfu_wrapper.adapters.janus import recorder, videoroom, waiting
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.plane import video_plane
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
@@ -217,7 +217,7 @@ async def test_silence_is_written_where_nobody_is_heard(studio: Studio) -> None:
 async def test_key_frames_are_asked_for_often_at_first(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "RUN_IN_S", 0.3)
+    monkeypatch.setattr(recorder, "RUN_IN_S", 0.3)
     await studio.start(Medium.VIDEO)
     assert (await video_room(studio))["fir_freq"] == 1
 
@@ -362,7 +362,7 @@ async def test_a_start_that_waited_too_long_is_refused_and_its_traces_are_stoppe
         await studio.bench.until(CaptureStopped, capture)
         room = await video_room(studio)
 
-    assert failed.message == line.AWAY
+    assert failed.message == recorder.AWAY
     assert room["record"] is False
 
 
@@ -438,5 +438,5 @@ async def test_a_resume_while_janus_is_away_tells_what_the_disk_holds(
         bench.tell(ResumeCapture(capture, ()))  # one of them is enough
         lost = await bench.until(CaptureLost, capture)
 
-    assert (users(lost.files), lost.message) == (["alice"], line.AWAY)
+    assert (users(lost.files), lost.message) == (["alice"], recorder.AWAY)
     assert lost.stopped_ms == max(file.stopped_ms or 0 for file in lost.files)
