@@ -13,17 +13,20 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import ParamSpec
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.limits import Limits, command
 from sfu_wrapper.adapters.refusals import no_space, refused
 from sfu_wrapper.model.errors import JobFailed
 
-_LOOK_TIMEOUT_S = 30.0
+_LOOK_S = 30.0  # to look at the key
+_TIDY_S = 5.0
 _MAX_OUTPUT_BYTES = 1 << 20
 _MAX_MEMORY_BYTES = 512 << 20
 _SPARE_BYTES = 16 << 20
@@ -41,6 +44,8 @@ _STATUS = "[GNUPG:] "
 _PKESK = (0x84, 0x85, 0x86, 0xC1)
 _UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is invalid"}
 
+Params = ParamSpec("Params")
+
 
 class GpgVault:
     """``Vault`` for the key in ``key_file``, of which a user id must be exactly that mail."""
@@ -52,38 +57,35 @@ class GpgVault:
 
     async def check(self) -> None:
         """See the port."""
-        async with self._keyring():
+        async with _within(_LOOK_S), self._keyring():
             pass
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
         """See the port."""
         part = target.with_name(f".{target.name}.part")
-        part.unlink(missing_ok=True)
         try:
-            size = (await asyncio.to_thread(source.stat)).st_size
-            async with self._keyring() as (home, fingerprint):
-                options = ("--compress-algo=none", "--recipient", fingerprint)
-                output = ("--output", str(part), "--encrypt", "--", str(source))
-                told = await self._gpg(
-                    home, *options, *output, timeout_s=timeout_s, reads_bytes=size
-                )
-            if f"{_STATUS}END_ENCRYPTION" not in told.splitlines():
-                raise _failed("BAD_RESULT", "gpg did not say that it had finished", permanent=False)
-            await asyncio.to_thread(_settle, source, part, target)
-        except OSError as exc:
-            raise refused("encrypt", exc) from exc
+            async with _within(timeout_s):
+                await self._encrypt(source, part, target, timeout_s)
         finally:
-            part.unlink(missing_ok=True)
+            await _tidied(part.unlink, missing_ok=True)
+
+    async def _encrypt(self, source: Path, part: Path, target: Path, timeout_s: float) -> None:
+        await aside(part.unlink, missing_ok=True)
+        size = (await aside(source.stat)).st_size
+        async with self._keyring() as (home, fingerprint):
+            options = ("--compress-algo=none", "--recipient", fingerprint)
+            output = ("--output", str(part), "--encrypt", "--", str(source))
+            told = await self._gpg(home, *options, *output, cpu_s=timeout_s, reads_bytes=size)
+        if f"{_STATUS}END_ENCRYPTION" not in told.splitlines():
+            raise _failed("BAD_RESULT", "gpg did not say that it had finished", permanent=False)
+        await aside(_settle, source, part, target)
 
     @asynccontextmanager
     async def _keyring(self) -> AsyncIterator[tuple[Path, str]]:
         """A keyring with our key alone, and the fingerprint of that key. Raises JobFailed."""
-        if not self._key_file.is_file():
+        if not await aside(self._key_file.is_file):
             raise _unusable(f"the key file {self._key_file} is not there")
-        try:
-            home = Path(tempfile.mkdtemp(prefix="gpg-"))  # with mode 0700
-        except OSError as exc:
-            raise refused("encrypt", exc) from exc
+        home = Path(await aside(tempfile.mkdtemp, prefix="gpg-"))  # with mode 0700
         try:
             packets = await self._gpg(home, "--list-packets", "--", str(self._key_file))
             if re.search(r"^:secret (sub )?key packet:", packets, re.MULTILINE):
@@ -92,22 +94,22 @@ class GpgVault:
             listed = await self._gpg(home, "--with-colons", "--list-keys")
             yield home, _fingerprint(listed, self._mail)
         finally:
-            shutil.rmtree(home, ignore_errors=True)
+            await _tidied(shutil.rmtree, home, ignore_errors=True)
 
     async def _gpg(
         self,
         home: Path,
         *arguments: str,
-        timeout_s: float = _LOOK_TIMEOUT_S,
+        cpu_s: float = _LOOK_S,
         reads_bytes: int = 0,
     ) -> str:
-        """Its standard output. Raises JobFailed where it fails, is missing or takes too long."""
+        """Its standard output. Raises JobFailed where it fails or is missing."""
         program = shutil.which(self._program)
         if program is None:
             raise _failed("NO_GPG", f"{self._program} cannot be run: it is not installed")
         limits = Limits(
             memory_bytes=_MAX_MEMORY_BYTES,
-            cpu_s=ceil(timeout_s),
+            cpu_s=ceil(cpu_s),
             file_bytes=_SPARE_BYTES + 2 * reads_bytes,
         )
         process = await asyncio.create_subprocess_exec(
@@ -120,11 +122,7 @@ class GpgVault:
             umask=0o077,
         )
         try:
-            async with asyncio.timeout(timeout_s):
-                output, complaint = await process.communicate()
-        except TimeoutError as exc:
-            detail = f"gpg took longer than {timeout_s:g} s"
-            raise _failed("TIMEOUT", detail, permanent=False) from exc
+            output, complaint = await process.communicate()
         finally:
             await _end(process)
         if process.returncode:
@@ -189,6 +187,28 @@ def _settle(source: Path, part: Path, target: Path) -> None:
         raise _failed("BAD_RESULT", "what gpg wrote is no encrypted file", permanent=False)
     part.chmod(0o600)
     part.replace(target)
+
+
+@asynccontextmanager
+async def _within(timeout_s: float) -> AsyncIterator[None]:
+    """Raises JobFailed where it takes longer, or the system refuses something."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as exc:
+        detail = f"the key and gpg took longer than {timeout_s:g} s"
+        raise _failed("TIMEOUT", detail, permanent=False) from exc
+    except OSError as exc:
+        raise refused("encrypt", exc) from exc
+
+
+async def _tidied(
+    work: Callable[Params, object], *args: Params.args, **kwargs: Params.kwargs
+) -> None:
+    """As well as it can be: what hangs is left lying, and the next attempt begins without it."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(_TIDY_S):
+            await aside(work, *args, **kwargs)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

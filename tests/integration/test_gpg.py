@@ -1,11 +1,13 @@
 """Encryption with the system's gpg: what it writes can be read by the key's owner alone."""
 
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters import gpg
 from sfu_wrapper.adapters.gpg import GpgVault
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.owners import Owner, owner
@@ -162,6 +164,30 @@ async def test_without_gpg_it_fails_for_good(plain: Path, tmp_path: Path) -> Non
         await GpgVault(tmp_path / "key.asc", MAIL, program="no-such-gpg").check()
 
     assert (caught.value.code, caught.value.permanent) == ("NO_GPG", True)
+
+
+@pytest.mark.parametrize("hangs", ["is_file", "stat", "unlink"])
+async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
+    owner: Owner, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    owner.make(MAIL)
+    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL)
+    answers, held = threading.Event(), []
+
+    def hang(path: Path, **_: object) -> None:
+        held.append(path.name)
+        answers.wait(50)
+
+    monkeypatch.setattr(gpg, "_TIDY_S", 0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, hangs, hang)
+        with pytest.raises(JobFailed) as caught:
+            await vault.encrypt(plain, tmp_path / "out.gpg", timeout_s=1)
+    answers.set()
+
+    assert held
+    assert (caught.value.code, caught.value.permanent) == ("TIMEOUT", False)
+    assert not (tmp_path / "out.gpg").exists()
 
 
 @pytest.mark.parametrize(
