@@ -11,8 +11,10 @@ from pathlib import Path
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.connection import make_url
 
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
+from sfu_wrapper.adapters.rabbitmq.link import drop
 from sfu_wrapper.adapters.rabbitmq.subscription import Subscription
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.errors import Unavailable
@@ -93,15 +95,17 @@ class Outsider:
     async def read(self, url: str, count: int) -> None:
         """Until so many different messages have come, over every crash of the broker."""
         while len(self.messages) < count:
+            connection = aio_pika.Connection(make_url(url))
             try:
-                connection = await aio_pika.connect(url, timeout=5)
-                async with connection:
-                    channel = await connection.channel()
-                    await channel.set_qos(prefetch_count=10)
-                    queue = await channel.get_queue(WORK, ensure=False)
-                    await self._drain(queue, count)
+                await connection.connect(timeout=5)
+                channel = await connection.channel()
+                await channel.set_qos(prefetch_count=10)
+                queue = await channel.get_queue(WORK, ensure=False)
+                await self._drain(queue, count)
             except (aio_pika.exceptions.AMQPError, OSError, RuntimeError):
                 await asyncio.sleep(0.2)
+            finally:
+                await drop(connection)
 
     async def _drain(self, queue: aio_pika.abc.AbstractQueue, count: int) -> None:
         while len(self.messages) < count:
@@ -202,6 +206,25 @@ async def test_a_hanging_broker_delays_a_publish_no_longer_than_its_deadline(
         while not await published(broker, plain(2)):
             pass
     await broker.close()
+
+
+async def test_a_connection_is_closed_even_where_closing_it_is_cancelled(
+    rabbitmq: RabbitServer,
+) -> None:
+    connection = aio_pika.Connection(make_url(rabbitmq.url))
+    await connection.connect()
+    rabbitmq.pause()
+    try:
+        closing = asyncio.create_task(drop(connection))
+        await asyncio.wait([closing], timeout=0.2)
+        assert not connection.is_closed
+        closing.cancel()
+        await asyncio.wait([closing])
+    finally:
+        rabbitmq.resume()
+
+    assert closing.cancelled()
+    assert connection.is_closed
 
 
 async def published(broker: RabbitBroker, message: Message, within_s: float = DEADLINE_S) -> bool:

@@ -97,12 +97,17 @@ async def connect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Link:
 
 
 async def drop(connection: AbstractConnection) -> None:
-    """Close it; one whose broker does not answer is let go, which a second call makes final."""
-    with suppress(*FOREIGN, TimeoutError):
-        async with asyncio.timeout(_CLOSE_S):
+    """Close it; one whose broker does not answer is let go, which a second call makes final.
+
+    One that is not closed would be found by the garbage collector, and closed on whatever loop.
+    """
+    try:
+        with suppress(*FOREIGN, TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.close()
+    finally:
+        if not connection.is_closed:
             await connection.close()
-    if not connection.is_closed:
-        await connection.close()
 
 
 def _amqp(message: Message) -> aio_pika.Message:
