@@ -5,6 +5,7 @@ never is.
 """
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +21,16 @@ Result = TypeVar("Result")
 async def aside(
     work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
-    """What it returns or raises; a caller that gives up leaves it to itself."""
+    """What it returns or raises; a caller that gives up leaves it to itself.
+
+    Raises OSError too: the system gives no more threads.
+    """
+    return await _begun(work, *args, **kwargs)
+
+
+def _begun(
+    work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
+) -> asyncio.Future[Result]:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 
@@ -36,8 +46,11 @@ async def aside(
         with suppress(RuntimeError):  # the loop has gone
             loop.call_soon_threadsafe(settle, give)
 
-    threading.Thread(target=run, name=THREAD, daemon=True).start()
-    return await done
+    try:
+        threading.Thread(target=run, name=THREAD, daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, "no more threads can be started") from error
+    return done
 
 
 class Lane:
@@ -69,4 +82,9 @@ class Lane:
 
         async with asyncio.timeout(within_s):
             await self._free.acquire()
-            return await aside(work_and_leave)
+            try:
+                working = _begun(work_and_leave)
+            except OSError:
+                self._free.release()
+                raise
+            return await working

@@ -60,5 +60,20 @@ async def test_what_hangs_in_a_lane_costs_no_more_threads_than_it_has_places() -
         await asyncio.to_thread(thread.join, 5)
 
 
+async def test_a_system_without_threads_refuses_and_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    lane = Lane(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(BlockingIOError, match="no more threads"):
+                await lane.run(5, divmod, 7, 2)
+    assert await lane.run(5, divmod, 7, 2) == (3, 1)
+
+
 def started() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == THREAD]
