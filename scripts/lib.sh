@@ -36,7 +36,8 @@ set_up_venv() {
     wanted="$1 $("$python" -c '
 import hashlib, pathlib, sys
 print(sys.version.split()[0], pathlib.Path.cwd(),
-      hashlib.sha256(pathlib.Path("pyproject.toml").read_bytes()).hexdigest())')"
+      *(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest()
+        for name in ("pyproject.toml", "constraints.txt")))')"
     have=$(cat "$stamp" 2>/dev/null || true)
     # What serves for testing serves for running.
     if [ "$have" = "$wanted" ]; then return; fi
@@ -45,14 +46,12 @@ print(sys.version.split()[0], pathlib.Path.cwd(),
         say "making a virtual environment in .venv"
         "$python" -m venv --clear .venv || fail ".venv cannot be made in $PWD"
     fi
-    say "installing the Python packages of pyproject.toml into .venv"
+    say "installing the Python packages of pyproject.toml into .venv, as pinned in constraints.txt"
     # Dependency groups need pip 25.1, which is younger than what comes with Python 3.11.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-    if [ "$1" = run ]; then
-        .venv/bin/python -m pip install --quiet --editable .
-    else
-        .venv/bin/python -m pip install --quiet --editable . --group "$1"
-    fi
+    local packages=(--constraint constraints.txt --editable .)
+    if [ "$1" != run ]; then packages+=(--group "$1"); fi
+    .venv/bin/python -m pip install --quiet "${packages[@]}"
     printf '%s' "$wanted" >"$stamp"
 }
 
