@@ -432,6 +432,9 @@ class Mirrored(Call):
             self.live = None
             return super().happens(event)
         match event:
+            case ControllerStopping() if self.live.forgotten():
+                self.live.mirror(event, (), None)  # it has not taken it up, or let go of it
+                return ()
             case ControllerReady() if self.room.settled:
                 self.live.mirror(event, (), None)  # a restart does not take it up
                 return ()
