@@ -14,7 +14,18 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.core.requests import CloseMediaRoom, PlaneRequest
 from sfu_wrapper.wire.times import parse_iso
-from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported, until
+from tests.helpers.calls import (
+    Ahead,
+    call,
+    files,
+    is_away,
+    is_there,
+    mixes,
+    noticing,
+    report,
+    reported,
+    until,
+)
 from tests.helpers.janus import ADMIN_KEY, API_SECRET, WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import (
     COLOURS,
@@ -23,6 +34,7 @@ from tests.helpers.januscalls import (
     again,
     first_frame_us,
     is_recording,
+    is_written,
     last_frame_us,
     plane_at,
     real_call,
@@ -39,6 +51,12 @@ pytestmark = [pytest.mark.system]
 def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
     with running_janus(tmp_path_factory.mktemp("janus") / "server") as server:
         yield server
+
+
+@pytest.fixture
+def clock() -> Iterator[Ahead]:
+    with noticing() as clock:
+        yield clock
 
 
 async def recorded(real: RealCall, seconds: float = 0.5) -> Json:
@@ -91,11 +109,16 @@ async def segment_runs(real: RealCall, number: int) -> bool:
 
 
 @pytest.mark.timeout(90)
-async def test_janus_hangs_for_10_s_in_mid_segment(janus: JanusServer, tmp_path: Path) -> None:
-    async with real_call(janus, tmp_path, timeout_s=1) as real:
+async def test_janus_hangs_for_10_s_in_mid_segment(
+    janus: JanusServer, tmp_path: Path, clock: Ahead
+) -> None:
+    async with real_call(janus, tmp_path, timeout_s=5, clock=clock) as real:
         await recorded(real)
         janus.freeze()
-        answer = await real.call.stop()
+        stop = asyncio.create_task(real.call.stop())
+        await until(lambda: in_state(real, "stopping"))
+        clock.forward(5)
+        answer = await stop
         assert answer["error"]["code"] == "MEDIA_FAILED"
         assert await real.call.segments() == ["stopping"]
         await until(lambda: is_away(real.controller.http_url, "sfu"))
@@ -113,11 +136,14 @@ async def test_janus_hangs_for_10_s_in_mid_segment(janus: JanusServer, tmp_path:
 
 
 async def test_a_late_confirmation_of_a_start_already_given_up(
-    janus: JanusServer, tmp_path: Path
+    janus: JanusServer, tmp_path: Path, clock: Ahead
 ) -> None:
-    async with real_call(janus, tmp_path, timeout_s=0.5) as real:
+    async with real_call(janus, tmp_path, clock=clock) as real:
         janus.freeze()
-        answer = await real.call.start()
+        start = asyncio.create_task(real.call.start())
+        await until(lambda: in_state(real, "starting"))
+        clock.forward(10)
+        answer = await start
         assert answer["error"]["code"] == "MEDIA_FAILED"
         janus.thaw()
 
@@ -133,8 +159,13 @@ async def test_a_late_confirmation_of_a_start_already_given_up(
         assert [(info["segment"], info["incomplete"]) for info in late] in ([], [(1, True)])
 
 
+async def in_state(real: RealCall, state: str) -> bool:
+    """Whether the last segment is so."""
+    return (await real.call.segments())[-1:] == [state]
+
+
 async def test_a_room_ends_while_janus_hangs(janus: JanusServer, tmp_path: Path) -> None:
-    async with real_call(janus, tmp_path, timeout_s=0.5) as real:
+    async with real_call(janus, tmp_path) as real:
         await recorded(real)
         janus.freeze()
         await real.call.service.ok("endRoom", {"room": real.call.room})
@@ -158,14 +189,15 @@ async def test_a_connection_that_is_cut_does_not_end_the_segment(
     async with wire(WS_PORT) as between, real_call(janus, tmp_path, url=between.url) as real:
         await recorded(real)
         between.cut()
-        await asyncio.sleep(0.5)
+        cut_us = time.time_ns() // 1000
+        await until(lambda: is_written(tmp_path, cut_us, 2))
         stopped = await real.call.stopped()
         info = await one_event(real)
 
         assert (stopped["segment"], info["incomplete"]) == (1, False)
         assert len(real.videos(info)) == 2, "each went on in its one file"
         for video in real.videos(info):
-            assert last_frame_us(video) - first_frame_us(video) > 700_000
+            assert first_frame_us(video) < cut_us < last_frame_us(video)
 
 
 async def test_a_connection_that_stays_away_ends_the_segment_as_it_is_known(
@@ -243,10 +275,12 @@ async def test_the_controller_is_killed_and_janus_goes_on_recording(
         await again(lambda: alice.film("killed", where["publisherId"], Camera(COLOURS["alice"])))
         await again(lambda: alice.speak("killed", where["publisherId"], Tone(440)))
         await owner.ok("startRoomRecording")
-        await asyncio.sleep(0.5)
+        await until(lambda: is_written(tmp_path, 0, 1))
+        killed_us = time.time_ns() // 1000
         await killed.kill()
-        await asyncio.sleep(0.5)
         restarted = await serve(env)
+        back_us = time.time_ns() // 1000
+        await until(lambda: is_written(tmp_path, back_us, 1))
         async with connected(url, "alice") as owner:
             stopped = await owner.ok("stopRoomRecording", {"room": "killed"})
             await owner.ok("startRoomRecording", {"room": "killed"})
@@ -257,9 +291,10 @@ async def test_the_controller_is_killed_and_janus_goes_on_recording(
     assert (first["segment"], first["incomplete"], stopped["segment"]) == (1, False, 1)
     assert (second["segment"], second["incomplete"]) == (2, False)
     (video,) = [tmp_path / "raw" / name.lstrip("/") for name in files(first)]
-    assert last_frame_us(video) - first_frame_us(video) > 1_000_000, "one file, all the time"
+    assert first_frame_us(video) < killed_us < back_us < last_frame_us(video), "all the time"
     (mix,) = mixes(first)
-    assert (tmp_path / "raw-audio" / mix).stat().st_size > 32_000
+    sound_s = (tmp_path / "raw-audio" / mix).stat().st_size / 32_000
+    assert 2 * sound_s > (back_us - killed_us) / 1e6, "while nobody was there too"
 
 
 async def test_the_controller_dies_between_the_end_of_a_call_and_that_of_its_room(

@@ -109,10 +109,11 @@ async def test_the_store_cannot_write_when_a_start_is_confirmed(tmp_path: Path) 
     store = MemoryStore()
     async with faulty(tmp_path, store=store) as bench:
         talk = await call(bench.controller)
-        bench.spoil("start=late:0.3*1")
+        bench.hold()
         start = asyncio.create_task(talk.owner.ask("startRoomRecording", request_id="one"))
         await until(lambda: in_state(talk, "starting"))
         store.failing = True
+        bench.release()
         assert (await start)["error"]["code"] == "OVERLOADED"
         assert told(talk.other, "roomRecordingStarted") == [], "it could not be stored"
 
@@ -129,10 +130,11 @@ async def test_the_store_cannot_write_when_a_stop_is_confirmed(tmp_path: Path) -
     async with faulty(tmp_path, store=store) as bench:
         talk = await call(bench.controller)
         await talk.started()
-        bench.spoil("stop=late:0.3*1")
+        bench.hold()
         stop = asyncio.create_task(talk.owner.ask("stopRoomRecording", request_id="two"))
         await until(lambda: in_state(talk, "stopping"))
         store.failing = True
+        bench.release()
         assert (await stop)["error"]["code"] == "OVERLOADED"
         again = asyncio.create_task(talk.owner.ask("stopRoomRecording", request_id="two"))
         store.failing = False

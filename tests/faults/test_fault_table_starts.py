@@ -1,5 +1,6 @@
 """What happens when a start goes wrong: rows of docs/policy.md over live WebSockets."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -27,7 +28,11 @@ async def test_a_start_by_hand_refused_by_the_plane_or_not_answered_in_time(
     async with faulty(tmp_path) as bench:
         talk = await call(bench.controller)
         bench.spoil(f"start={way}*1")
-        answer = await talk.start()
+        start = asyncio.create_task(talk.start())
+        if way == "hang":
+            await until(lambda: is_starting(talk))
+            bench.run_out()
+        answer = await start
         told = await talk.other.event("roomRecordingFailed")
 
         assert answer["error"]["code"] == "MEDIA_FAILED"
@@ -63,12 +68,20 @@ async def test_the_same_at_an_automatic_start(
         assert [each["segment"] for each in await report(bench.controller.broker)] == [4]
 
 
-@pytest.mark.parametrize("way", ["late:1", "mute"])
+@pytest.mark.parametrize("way", ["late", "mute"])
 async def test_late_confirmation_of_a_start_already_given_up(tmp_path: Path, way: str) -> None:
     async with faulty(tmp_path) as bench:
         talk = await call(bench.controller)
-        bench.spoil(f"start={way}*1")
-        answer = await talk.start()
+        if way == "late":
+            bench.hold()
+        else:
+            bench.spoil("start=mute*1")
+        start = asyncio.create_task(talk.start())
+        await until(lambda: is_starting(talk))
+        bench.run_out()
+        answer = await start
+        if way == "late":
+            bench.release()
         (info,) = await report(bench.controller.broker)
 
         assert answer["error"]["code"] == "MEDIA_FAILED"
@@ -104,7 +117,11 @@ async def test_video_alone_fails_and_the_event_has_what_there_is(tmp_path: Path,
     async with faulty(tmp_path) as bench:
         talk = await call(bench.controller)
         bench.spoil(f"video.start={way}")
-        answer = await talk.started()
+        start = asyncio.create_task(talk.started())
+        if way == "hang":
+            await until(lambda: is_starting(talk))
+            bench.run_out()
+        answer = await start
         await talk.stopped()
         (info,) = await report(bench.controller.broker)
 
@@ -126,6 +143,11 @@ async def test_a_capture_lost_in_mid_segment_is_tried_again_in_the_same_segment(
 
         assert (info["segment"], info["incomplete"], info["missing"]) == (1, True, [])
         assert len(mixes(info)) == 2
+
+
+async def is_starting(talk: Call) -> bool:
+    """Whether a start is under way."""
+    return await talk.segments() == ["starting"]
 
 
 async def nothing_missing(talk: Call) -> bool:

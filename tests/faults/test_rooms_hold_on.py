@@ -2,6 +2,7 @@
 
 import asyncio
 from asyncio import Future
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,10 +15,16 @@ from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.store import Commit, OutboxRow
-from tests.helpers.calls import call, is_away, until
+from tests.helpers.calls import Ahead, Call, call, is_away, noticing, until
 from tests.helpers.live import connected, live
 
 ROOM = {"room": "call"}
+
+
+@pytest.fixture
+def clock() -> Iterator[Ahead]:
+    with noticing() as clock:
+        yield clock
 
 
 class Unreadable(MemoryStore):
@@ -32,24 +39,34 @@ class Unreadable(MemoryStore):
         return super().permissions(owner)
 
 
-class Slow(MemoryStore):
-    """A store whose commits take their time."""
+class Held(MemoryStore):
+    """A store whose commits wait while ``held`` is set, until they are released."""
 
-    delay_s = 0.0
+    held = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Callable[[], None]] = []
 
     def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
         """See ``Store``."""
-        if not self.delay_s:
+        if not self.held:
             return super().commit(commit, epoch)
-        loop = asyncio.get_running_loop()
-        later: Future[tuple[OutboxRow, ...]] = loop.create_future()
+        later: Future[tuple[OutboxRow, ...]] = asyncio.get_running_loop().create_future()
 
         def write() -> None:
-            done = super(Slow, self).commit(commit, epoch)
+            done = super(Held, self).commit(commit, epoch)
             done.add_done_callback(lambda done: later.set_result(done.result()))
 
-        loop.call_later(self.delay_s, write)
+        self._waiting.append(write)
         return later
+
+    def release(self) -> None:
+        """What has waited is stored, and what comes is stored at once."""
+        self.held = False
+        waiting, self._waiting = self._waiting, []
+        for write in waiting:
+            write()
 
 
 async def test_a_store_that_cannot_be_read_is_overloaded_and_takes_no_room_id() -> None:
@@ -68,31 +85,36 @@ async def test_a_store_that_cannot_be_read_is_overloaded_and_takes_no_room_id() 
 
 
 async def test_a_busy_room_that_one_has_left_is_not_taken_for_one_that_one_is_in() -> None:
-    store = Slow()
+    store = Held()
     async with live(store=store) as controller:
         left = await call(controller, "left", kind="meeting")
         await left.owner.ok("createRoom", {"id": "here", "kind": "meeting"})
         await left.owner.ok("joinRoom", {"room": "here"})
         await left.owner.ok("leaveRoom", {"room": "left"})
         await left.owner.ok("ping")
-        store.delay_s = 0.3
+        store.held = True
         busy = asyncio.create_task(left.other.ok("updateMedia", {"room": "left", "media": {}}))
         await asyncio.sleep(0)  # it is sent
         await left.other.ok("ping")  # and has been read
         assert (await left.owner.ok("getRoom"))["room"] == "here"
         assert not busy.done(), "it was busy all the time"
+        store.release()
         await busy
 
 
 async def test_a_room_that_one_is_about_to_join_counts() -> None:
-    store = Slow()
+    store = Held()
     async with live(store=store) as controller:
         alice = await controller.client("alice")
         await alice.ok("createRoom", {"id": "call", "kind": "meeting"})
-        store.delay_s = 0.3
+        store.held = True
         joining = asyncio.create_task(alice.ok("joinRoom", ROOM))
         await asyncio.sleep(0)
-        assert (await alice.ok("getRoom"))["state"] == "established"
+        asked = asyncio.create_task(alice.ok("getRoom"))
+        await asyncio.sleep(0)
+        await alice.ok("ping")  # both have been read
+        store.release()
+        assert (await asked)["state"] == "established"
         await joining
 
 
@@ -116,11 +138,11 @@ async def test_a_room_that_was_left_and_joined_over_another_connection_is_not_of
 async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sfu_wrapper.service.actor.PATIENCE_S", 0.2)
-    store = Slow()
+    store = Held()
     async with live(store=store) as controller:
         talk = await call(controller)
-        store.delay_s = 1.0
+        store.held = True
+        monkeypatch.setattr("sfu_wrapper.service.actor.PATIENCE_S", 0.2)
         first = asyncio.create_task(talk.owner.ask("startRoomRecording", ROOM, request_id="one"))
         await asyncio.sleep(0)  # it is sent
         assert await talk.other.refused("leaveRoom", ROOM) == "OVERLOADED"
@@ -128,7 +150,8 @@ async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outc
         assert await is_away(controller.http_url, "store")
         assert (await talk.shown())["segments"] == [], "nothing is stored yet"
 
-        store.delay_s = 0.0
+        monkeypatch.undo()
+        store.release()
         answers = [await first]
 
         async def is_answered() -> bool:
@@ -184,18 +207,32 @@ async def test_a_media_room_that_a_dead_controller_left_is_closed_and_no_other()
         assert (await talk.started())["segment"] == 1
 
 
-async def test_a_request_that_the_full_plane_does_not_take_runs_into_its_deadline() -> None:
+async def test_a_request_that_the_full_plane_does_not_take_runs_into_its_deadline(
+    clock: Ahead,
+) -> None:
     plane = MemoryPlane()
-    async with live("media.timeoutSeconds=0.3", plane=plane) as controller:
+    async with live("media.timeoutSeconds=10", plane=plane, clock=clock) as controller:
         talk = await call(controller)
         plane.full = True
-        assert (await talk.start())["error"]["code"] == "MEDIA_FAILED"
+        start = asyncio.create_task(talk.start())
+        await until(lambda: is_in(talk, "starting"))
+        clock.forward(10)
+        assert (await start)["error"]["code"] == "MEDIA_FAILED"
         plane.full = False
         assert (await talk.started())["segment"] == 2
         plane.full = True
-        assert (await talk.stop())["error"]["code"] == "MEDIA_FAILED"
+        stop = asyncio.create_task(talk.stop())
+        await until(lambda: is_in(talk, "stopping"))
+        clock.forward(10)
+        assert (await stop)["error"]["code"] == "MEDIA_FAILED"
         plane.full = False
+        clock.forward(10)
         await talk.owner.event("roomRecordingStopped")
+
+
+async def is_in(talk: Call, state: str) -> bool:
+    """Whether the last segment is so."""
+    return (await talk.segments())[-1:] == [state]
 
 
 async def test_no_room_is_made_while_the_controller_stops() -> None:

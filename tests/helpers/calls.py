@@ -5,12 +5,15 @@ Rooms made here have their id for uuid and confbridge id too, so that messages a
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -20,27 +23,45 @@ from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
-from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import Store
+from sfu_wrapper.service.actor import RoomActor
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live
 from tests.helpers.planes import simulated
+from tests.helpers.processes import freeze
 
 ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
 BOTH = {"audio": True, "video": True}
 WAIT_S = 20.0  # a deadline, not a measurement
 LOOK_S = 0.02
+ANSWER_S = 10.0  # within which a media plane must have answered
 
 
 class Ahead(SystemClock):
-    """The real clocks, which a test may put forward."""
+    """The real clocks, which a test may put forward (``noticing``)."""
 
     def __init__(self) -> None:
         self.by_ms = 0
+
+    def forward(self, seconds: float) -> None:
+        """So much time has passed."""
+        self.by_ms += round(seconds * 1000)
 
     def now(self) -> Moment:
         """Read both."""
         real = super().now()
         return Moment(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
+
+
+@contextmanager
+def noticing() -> Iterator[Ahead]:
+    """A clock whose being put forward is noticed at once by every room."""
+    timer_at = RoomActor._timer_at
+
+    def soon(actor: RoomActor, delay_s: float) -> None:
+        timer_at(actor, min(delay_s, LOOK_S))
+
+    with patch.object(RoomActor, "_timer_at", soon):
+        yield Ahead()
 
 
 @dataclass(slots=True)
@@ -83,10 +104,25 @@ class Faulty:
 
     controller: Live
     plane: SimulatedPlane
+    clock: Ahead
 
     def spoil(self, faults: str) -> None:
         """From now on this goes wrong (docs/operations.md, "Fault switches"); "" for nothing."""
         self.plane.set_faults(Faults.parse(faults))
+
+    def run_out(self) -> None:
+        """Whatever the plane has not answered yet it has not answered in time."""
+        self.clock.forward(ANSWER_S)
+
+    def hold(self) -> None:
+        """The plane stands still."""
+        assert self.plane.child_pid is not None
+        freeze(self.plane.child_pid)
+
+    def release(self) -> None:
+        """It goes on, and does what it was asked meanwhile."""
+        assert self.plane.child_pid is not None
+        os.kill(self.plane.child_pid, signal.SIGCONT)
 
 
 @asynccontextmanager
@@ -95,15 +131,16 @@ async def faulty(
     *overrides: str,
     store: Store | None = None,
     broker: MemoryBroker | None = None,
-    clock: Clock | None = None,
-    timeout_s: float = 0.5,
 ) -> AsyncIterator[Faulty]:
     """A controller whose simulated plane runs and has recorded something."""
     plane = simulated(folder)
-    chosen = (f"media.timeoutSeconds={timeout_s}", *overrides)
-    async with live(*chosen, store=store, plane=plane, broker=broker, clock=clock) as controller:
-        await _warm_up(controller)
-        yield Faulty(controller, plane)
+    chosen = (f"media.timeoutSeconds={ANSWER_S}", *overrides)
+    with noticing() as clock:
+        async with live(
+            *chosen, store=store, plane=plane, broker=broker, clock=clock
+        ) as controller:
+            await _warm_up(controller)
+            yield Faulty(controller, plane, clock)
 
 
 async def _warm_up(controller: Live) -> None:

@@ -22,13 +22,14 @@ from sfu_wrapper.adapters.pairedplane import PairedPlane
 from sfu_wrapper.formats.mjr import Reader
 from sfu_wrapper.formats.rtp import payload_span
 from sfu_wrapper.formats.vp8 import Vp8
+from sfu_wrapper.ports.clock import Clock
 from tests.helpers.calls import Call, call, files, mixes
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Json, Live, live
 from tests.helpers.peopled import janus_settings
 from tests.helpers.publishers import Camera, Person, Tone, person
 
-BACK_S = 15.0
+BACK_S = 30.0
 TONES_HZ = {"alice": 440, "bob": 880, "carol": 1320}
 COLOURS = {"alice": (150, 60, 60), "bob": (90, 200, 100), "carol": (60, 100, 220)}
 SFU = ("media.sfu=janus", "media.mixer=audiobridge", "janus.roomSecret=not-used-by-these-tests")
@@ -104,7 +105,8 @@ async def real_call(
     folder: Path,
     *overrides: str,
     url: str | None = None,
-    timeout_s: float = 5.0,
+    timeout_s: float = 10.0,
+    clock: Clock | None = None,
 ) -> AsyncIterator[RealCall]:
     """Alice and Bob in a call over Janus; nothing is recorded yet.
 
@@ -112,7 +114,7 @@ async def real_call(
     """
     address = server.address if url is None else replace(server.address, url=url)
     chosen = (*SFU, f"media.timeoutSeconds={timeout_s}", *overrides)
-    async with live(*chosen, plane=plane_at(server, address, folder)) as controller:
+    async with live(*chosen, plane=plane_at(server, address, folder), clock=clock) as controller:
         talk = await call(controller, f"call-{next(_rooms)}", media={})
         real = RealCall(controller, talk, server, folder)
         try:
@@ -155,6 +157,19 @@ def last_frame_us(video: Path) -> int:
     """When its last one came."""
     *_, (offset_ms, _, _) = Reader(video.read_bytes()).frames()
     return first_frame_us(video) + offset_ms * 1000
+
+
+async def is_written(folder: Path, since_us: int, count: int) -> bool:
+    """Whether so many videos below a folder hold packets that came after that time."""
+    found = await asyncio.to_thread(lambda: [_last_us(each) for each in folder.rglob("*.mjr")])
+    return sum(last_us > since_us for last_us in found) == count
+
+
+def _last_us(video: Path) -> int:
+    reader = Reader(video.read_bytes())
+    if reader.header is None:
+        return 0
+    return reader.header.started_us + 1000 * max((ms for ms, _, _ in reader.frames()), default=0)
 
 
 def key_frame_us(video: Path) -> int:

@@ -184,7 +184,7 @@ async def test_a_start_while_starting_or_recording_names_the_running_segment() -
 
 
 async def test_no_request_is_held_up_by_the_media_plane_of_another_room(tmp_path: Path) -> None:
-    async with faulty(tmp_path, timeout_s=5) as bench:
+    async with faulty(tmp_path) as bench:
         stuck = await call(bench.controller)
         talk = await call(bench.controller, "other", owner="carol", other="dave")
         bench.spoil("start=hang*1")
