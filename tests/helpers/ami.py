@@ -60,7 +60,8 @@ class FakeAsterisk:
 
     silent: actions that are not answered. denied: actions that the user may not do. writable: where
     False, recordings are accepted and no file is made. finishes: where False, files keep the
-    header that says 0, as on a full disk. mute: no events are sent.
+    header that says 0, as on a full disk. mute: no events are sent. answer_s: how long clients
+    shall wait for an answer.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class FakeAsterisk:
     writable: bool = True
     finishes: bool = True
     mute: bool = False
+    answer_s: float = 10.0
     modules: set[str] = field(default_factory=lambda: set(MODULES))
     confbridge: Block = field(default_factory=lambda: dict(GOOD_CONFBRIDGE))
     secret: str = SECRET
@@ -93,7 +95,11 @@ class FakeAsterisk:
     @property
     def settings(self) -> AmiSettings:
         """How to log in."""
-        return AmiSettings("127.0.0.1", self.port, USER, SECRET, timeout_s=1.0, ping_s=0.2)
+        return AmiSettings("127.0.0.1", self.port, USER, SECRET, self.answer_s, ping_s=0.2)
+
+    def was_asked(self, action: str) -> bool:
+        """Whether there was such an action so far."""
+        return any(asked["Action"] == action for asked in self.asked)
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
