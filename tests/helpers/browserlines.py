@@ -11,7 +11,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomUuid, UserId, User
 from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
 
 ALICE, BOB = UserId("alice"), UserId("bob")
-SOON_S = 10.0
+SOON_S = 20.0
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ every message.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -48,8 +49,13 @@ class FakeJanus:
 
     @property
     def address(self) -> JanusAddress:
-        """How a client of ours speaks to it; impatient."""
-        return JanusAddress(self.url, "secret", deadline_s=0.5, keepalive_s=0.1)
+        """How a client of ours speaks to it."""
+        return JanusAddress(self.url, "secret", keepalive_s=0.1)
+
+    @property
+    def impatient(self) -> JanusAddress:
+        """The same, where an answer is waited for in vain."""
+        return replace(self.address, deadline_s=1.0)
 
     def asked(self, request: str) -> list[Json]:
         """The bodies of these requests so far."""
@@ -58,7 +64,7 @@ class FakeJanus:
 
     async def until(self, enough: Callable[[], bool]) -> None:
         """Wait until what was heard so far is enough."""
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(20), self._news:
             await self._news.wait_for(enough)
 
     async def start(self) -> None:
@@ -167,4 +173,4 @@ async def fake_janus() -> AsyncIterator[FakeJanus]:
     try:
         yield janus
     finally:
-        await asyncio.wait_for(janus.stop(), 5)
+        await asyncio.wait_for(janus.stop(), 20)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -60,7 +59,7 @@ async def janus() -> AsyncIterator[JanusRooms]:
 
 @asynccontextmanager
 async def carried(janus: JanusRooms, *, mixes: bool = True) -> AsyncIterator[Bench]:
-    media = JanusBrowsers(replace(janus.address, deadline_s=3), mixes=mixes)
+    media = JanusBrowsers(janus.address, mixes=mixes)
     running = asyncio.create_task(media.run())
     try:
         yield Bench(media, janus.stop, janus.start)
@@ -251,7 +250,7 @@ async def test_a_browser_has_so_many_connections_and_no_more(
 
 
 async def test_a_janus_that_hangs_is_lost_for_everybody(janus: JanusRooms) -> None:
-    media = JanusBrowsers(janus.address)
+    media = JanusBrowsers(janus.impatient)
     running = asyncio.create_task(media.run())
     alice = await Bench(media, janus.stop, janus.start).line(ALICE)
     await alice.ask(Mix(SOUND))
