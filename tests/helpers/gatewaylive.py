@@ -14,6 +14,7 @@ from websockets.typing import Origin
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.ports.clock import Clock
 from tests.helpers.gatewayfakes import FakeRooms, authenticator, token
 
 FAR = 4_000_000_000  # epoch seconds: tokens of these tests do not run out
@@ -27,9 +28,9 @@ class RealClock:
 
 @asynccontextmanager
 async def running(
-    rooms: FakeRooms, settings: GatewaySettings = SETTINGS
+    rooms: FakeRooms, settings: GatewaySettings = SETTINGS, clock: Clock | None = None
 ) -> AsyncIterator[GatewayServer]:
-    clock = RealClock()
+    clock = clock or RealClock()
     async with serve(settings, rooms, authenticator(clock), clock) as server:
         yield server
 
@@ -77,6 +78,6 @@ async def close_code(connection: ClientConnection) -> int | None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that the server does when it comes to it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event
             await asyncio.sleep(0.01)

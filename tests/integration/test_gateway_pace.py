@@ -12,8 +12,6 @@ from sfu_wrapper.gateway.settings import GatewaySettings
 from tests.helpers.gatewayfakes import FakeRooms, request
 from tests.helpers.gatewaylive import bearer, client, close_code, gateway, read, running, until
 
-pytestmark = pytest.mark.timeout(30)
-
 SLOW = GatewaySettings(port=0, requests_per_second=100, requests_burst=1)
 PINGS = 600  # six seconds of what one connection may send
 
