@@ -258,7 +258,7 @@ async def test_a_call_whose_answer_comes_late_is_the_same_call_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trunk, "ANSWER_S", 0.05)
-    monkeypatch.setattr(trunk, "_AGAIN_S", (0.2,))
+    monkeypatch.setattr(trunk, "_AGAIN_S", (0.2,) * 50)
     store = SlowStore(after_s=0.15)
     async with trunk_of(store=store) as here:
         here.trunk.say(CallArrived(CALL), CallEntered(CALL.id))

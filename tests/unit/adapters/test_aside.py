@@ -25,7 +25,7 @@ async def test_work_aside_that_hangs_holds_nobody_up() -> None:
 
     let_go.set()
     for thread in started():
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, 20)
     await asyncio.sleep(0)
 
 
@@ -40,7 +40,7 @@ def test_work_aside_that_ends_after_the_command_bothers_nobody() -> None:
         asyncio.run(given_up())
     let_go.set()
     for thread in started():
-        thread.join(5)
+        thread.join(20)
         assert not thread.is_alive()
 
 
@@ -53,11 +53,11 @@ async def test_what_hangs_in_a_lane_costs_no_more_threads_than_it_has_places() -
     assert len(started()) == 2
 
     let_go.set()
-    assert await lane.run(5, divmod, 7, 2) == (3, 1)
+    assert await lane.run(20, divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        await lane.run(5, divmod, 7, 0)
+        await lane.run(20, divmod, 7, 0)
     for thread in started():
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, 20)
 
 
 async def test_a_system_without_threads_refuses_and_keeps_no_place(

@@ -53,7 +53,7 @@ class Source:
 
     async def was_asked(self, times: int) -> None:
         """Wait until it was asked so often, and what came has been taken."""
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(20), self._news:
             await self._news.wait_for(lambda: self.asked >= times)
         for _ in range(3):
             await asyncio.sleep(0)

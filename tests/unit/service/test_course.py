@@ -20,13 +20,14 @@ class Bench:
         self.begun: list[int] = []
         self.most = 0
         self.given_up: list[int] = []
+        self.go = asyncio.Event()
 
     async def work(self, number: int, error: Exception | None = None) -> int:
         self.begun.append(number)
         self.running.add(number)
         self.most = max(self.most, len(self.running))
         try:
-            await asyncio.sleep(0.01 if error is None else 0)
+            await (self.go.wait() if error is None else asyncio.sleep(0))
             if error is not None:
                 raise error
         except asyncio.CancelledError:
@@ -46,7 +47,11 @@ async def test_results_come_in_the_order_of_the_pieces(at_once: int) -> None:
     bench = Bench()
     pieces = [(lambda n=n: bench.work(n), 1.0) for n in range(5)]
 
-    made = await course(at_once, []).side_by_side("preprocess", pieces)
+    making = asyncio.create_task(course(at_once, []).side_by_side("preprocess", pieces))
+    while len(bench.running) < at_once:  # noqa: ASYNC110  # what is waited for has no event
+        await asyncio.sleep(0)
+    bench.go.set()
+    made = await making
 
     assert made == [0, 1, 2, 3, 4]
     assert bench.most == at_once

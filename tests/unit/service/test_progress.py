@@ -17,7 +17,7 @@ from sfu_wrapper.ports.broker import Heard, Message
 from sfu_wrapper.service.progress import reporting
 from sfu_wrapper.wire.progress import parse_progress
 
-DEADLINE_S = 10
+DEADLINE_S = 20
 INFO = SegmentInfo(
     room=RoomId("room"),
     uuid=RoomUuid("uuid-1"),
@@ -111,23 +111,28 @@ async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
 async def test_a_broker_that_hangs_is_not_waited_for() -> None:
     class Hanging(MemoryBroker):
         async def publish(self, message: Message) -> None:
+            tried.set()
             await asyncio.Event().wait()
 
+    tried = asyncio.Event()
     async with asyncio.timeout(DEADLINE_S):
         async with reporting(Hanging(), Clock(), INFO, 0.0) as progress:
             progress(at("compose", 1))
-            await asyncio.sleep(0.01)
+            await tried.wait()
 
 
 async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> None:
+    tried = asyncio.Event()
+
     class Buggy(MemoryBroker):
         async def publish(self, message: Message) -> None:
+            tried.set()
             raise ValueError("a bug")
 
     with caplog.at_level(logging.ERROR):
         async with reporting(Buggy(), Clock(), INFO, 0.0) as progress:
             progress(at("compose", 1))
-            await asyncio.sleep(0.01)
+            await asyncio.wait_for(tried.wait(), DEADLINE_S)
             progress(at("compose", 2))
 
     assert caplog.messages == ["job.progressBroke"]

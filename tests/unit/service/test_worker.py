@@ -37,7 +37,7 @@ QUEUES = (
     QueueSpec(PROCESSED, ("processed",)),
     QueueSpec(FAILED, ("failed",)),
 )
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 QUICK = Retry(attempts=3, first_s=0.001, factor=1)
 PASSING = JobFailed("compose", "ENCODER_FAILED", "it broke", permanent=False)
 FULL = JobFailed("compose", "NO_SPACE", "no space left", permanent=False)
@@ -151,7 +151,7 @@ class Bench:
 
     def worker(self, **changes: Any) -> Worker:  # noqa: ANN401 fields of the settings
         given = WorkerSettings(
-            queue=WORK, concurrency=2, retry=QUICK, drain_s=5, lease_s=0.3, space_s=0.01
+            queue=WORK, concurrency=2, retry=QUICK, drain_s=30, lease_s=10, space_s=0.01
         )
         settings = replace(given, **changes)
         return Worker(self.broker, self.leases, self, self.clock, QUEUES, settings)
@@ -358,7 +358,7 @@ async def test_of_a_long_queue_no_more_is_held_than_there_is_a_choice(bench: Ben
         body = one.body.replace(b'"uuid":"uuid-1"', b'"uuid":"uuid-%d"' % n)
         await bench.broker.publish(replace(one, body=body))
     async with running(bench.worker(concurrency=2, drain_s=0)):
-        await bench.until(lambda: len(bench.running) == 2)
+        await bench.until(lambda: len(bench.running) == 2 and bench.broker.unsettled(WORK) >= 6)
         await asyncio.sleep(0.05)
         assert bench.broker.unsettled(WORK) == 6
         assert await bench.broker.depth(WORK) == 10_000 - 6
@@ -367,7 +367,7 @@ async def test_of_a_long_queue_no_more_is_held_than_there_is_a_choice(bench: Ben
 async def test_while_one_waits_to_be_tried_again_others_go_on(bench: Bench) -> None:
     bench.outcomes["uuid-1:1"] = [PASSING]
     await bench.ask(segment(1), segment(2), segment(3))
-    retry = replace(QUICK, first_s=0.1, longest_s=0.1)
+    retry = replace(QUICK, first_s=2, longest_s=2)
     await bench.once(concurrency=1, retry=retry)
 
     assert [job for job, _ in bench.tried] == ["uuid-1:1", "uuid-1:2", "uuid-1:3", "uuid-1:1"]
@@ -434,7 +434,7 @@ async def test_two_workers_that_get_the_same_segment_at_once_work_on_it_one_afte
     bench: Bench,
 ) -> None:
     await bench.ask(segment(), segment(), segment(), segment())
-    async with running(bench.worker()), running(bench.worker()):
+    async with running(bench.worker(lease_s=2)), running(bench.worker(lease_s=2)):
         await bench.until(lambda: len(bench.cleaned) == 4)
 
     assert bench.most_of_one == 1
@@ -445,11 +445,12 @@ async def test_a_segment_that_another_worker_holds_waits(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "sfu_wrapper")
-    await bench.leases.acquire("uuid-1:1", "another", 0.2)
+    await bench.leases.acquire("uuid-1:1", "another", 1000)
     await bench.ask(segment())
-    async with running(bench.worker()):
-        await asyncio.sleep(0.05)
+    async with running(bench.worker(lease_s=2)):
+        await bench.until(lambda: "lease.waits" in caplog.messages)
         assert bench.tried == []
+        await bench.leases.release("uuid-1:1", "another")
         await bench.until(lambda: bench.cleaned != [])
 
     assert caplog.messages.count("lease.waits") == 1
