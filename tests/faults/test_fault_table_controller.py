@@ -15,7 +15,7 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.wire.times import iso
 from tests.helpers.calls import BOTH, Call, call, closings, report, reported, told, until
 from tests.helpers.live import DOMAIN, Json, Peer, connected, live
-from tests.helpers.processes import environment, free_port, queued, serve
+from tests.helpers.processes import environment, free_port, is_there, queued, serve
 
 
 @dataclass(slots=True)
@@ -80,7 +80,9 @@ async def test_the_controller_is_killed_and_the_plane_with_it(tmp_path: Path) ->
     controller = await serve(here.env)
     async with here.people() as (alice, bob):
         started = await begin(here, alice, bob)
+        (plane,) = children(controller.process.pid)
         await controller.kill()
+    await until(lambda: has_ended(plane))
     died = iso(time.time_ns() // 1_000_000)
     controller = await serve(here.env)
     async with here.people() as (alice, bob):
@@ -134,6 +136,16 @@ async def test_the_controller_is_killed_while_a_start_is_not_answered_yet(tmp_pa
         answer = await alice.ask("startRoomRecording", request_id="one")
         assert answer["payload"]["segment"] == 1, "the same request is answered, and done once"
         assert len((await alice.ok("getRoom", {"room": "call"}))["segments"]) == 1
+
+
+def children(pid: int) -> list[int]:
+    """Its child processes."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def has_ended(pid: int) -> bool:
+    """Whether that process is there no more."""
+    return not is_there(pid)
 
 
 class Outliving(MemoryPlane):
