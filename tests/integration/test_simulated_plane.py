@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+import time
+from itertools import groupby
 from pathlib import Path
 
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
@@ -20,6 +22,7 @@ from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture, 
 from sfu_wrapper.formats import mjr
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
+from tests.helpers.gatewaylive import until
 from tests.helpers.planes import (
     AUDIO,
     ROOM,
@@ -55,9 +58,15 @@ async def recorded(bench: Bench) -> tuple[CaptureStopped, CaptureStopped]:
     return by_medium[Medium.VIDEO], by_medium[Medium.AUDIO]
 
 
+def packets(folder: Path, file: RawFile) -> int:
+    """How many a film holds so far; one of its frames may take three."""
+    return sum(1 for _ in mjr.Reader(on_disk(folder, file).read_bytes()).frames())
+
+
 async def test_every_frame_shows_who_and_when(tmp_path: Path) -> None:
     async with running(simulated(tmp_path)) as bench:
-        await bench.start(VIDEO, camera("alice"), camera("bob"), screen("bob"))
+        started = await bench.start(VIDEO, camera("alice"), camera("bob"), screen("bob"))
+        await until(lambda: all(packets(tmp_path, file) > 9 for file in started.files))
         video, _ = await recorded(bench)
 
     for file, (name, shared) in zip(
@@ -135,11 +144,9 @@ async def test_each_voice_is_heard_while_it_is_published(tmp_path: Path) -> None
         _, audio = await recorded(bench)
 
     sound = samples(on_disk(tmp_path, started.files[0]))
-    third = len(sound) // 3
-    heard = [
-        tones(sound[at + third // 4 : at + third * 3 // 4]) for at in range(0, 3 * third, third)
-    ]
-    assert heard == [{440}, {440, 880}, set()]
+    heard = [tones(sound[at : at + 4000]) for at in range(0, len(sound) - 4000, 800)]
+    runs = [(who, len(list(run))) for who, run in groupby(heard)]
+    assert [who for who, count in runs if count > 5] == [{440}, {440, 880}, set()]
     assert audio.files[0].holds_media
 
 
@@ -221,7 +228,7 @@ async def test_sigterm_closes_the_files(tmp_path: Path) -> None:
 
 
 async def test_a_plane_that_says_nothing_any_more_is_replaced(tmp_path: Path) -> None:
-    plane = SimulatedPlane(tmp_path / "raw", tmp_path / "audio", token=TOKEN, silence_s=3)
+    plane = SimulatedPlane(tmp_path / "raw", tmp_path / "audio", token=TOKEN, silence_s=8)
     async with running(plane) as bench:
         await bench.start(VIDEO, camera("alice"))
         assert plane.child_pid is not None
@@ -305,7 +312,7 @@ def assert_holds_media(folder: Path, film: RawFile, mix: RawFile) -> None:
     """Both can be read to their ends, and the ends are where the plane says."""
     shown = pictures(on_disk(folder, film))
     assert film.stopped_ms is not None
-    assert abs(film.stopped_ms - shown[-1].at_ms) < 500
+    assert shown[-1].at_ms - 100 < film.stopped_ms <= time.time() * 1000
     assert all(picture.says is not None for picture in shown)
     sound = samples(on_disk(folder, mix))
     assert mix.stopped_ms is not None
