@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import signal
-import time
 from contextlib import suppress
 from dataclasses import replace
 
@@ -34,7 +33,7 @@ async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
     """All that comes until the server ends the connection, however it does."""
     found = b""
     with suppress(ConnectionError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while chunk := await reader.read(65_536):
                 found += chunk
     return found
@@ -144,7 +143,7 @@ async def test_a_chunked_body_without_end_is_cut() -> None:
         writer.write(put(Transfer_Encoding="chunked"))
         for _ in range(30):
             writer.write(b"2000\r\n" + b" " * 0x2000 + b"\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             answer = parse(await reader.read())
         writer.close()
 
@@ -165,7 +164,7 @@ async def test_a_client_that_leaves_in_the_middle_changes_nothing() -> None:
         await here.ask("GET", "/health/live")
         writer.close()
         counted = 'method="PUT",route="/permissions",status="400"'
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while counted not in (await here.ask("GET", "/metrics")).body.decode():
                 pass
         got = await here.ask("GET", "/permissions", ALICE)
@@ -222,7 +221,7 @@ async def test_more_connections_than_allowed_are_cut() -> None:
             await here.ask("GET", "/health/live")
         for _, writer in idle:
             writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not await alive(here):  # noqa: ASYNC110  # what is waited for has no event
                 await asyncio.sleep(0.01)
 
@@ -287,13 +286,13 @@ async def test_answers_are_kept_by_nobody_and_taken_for_what_they_are() -> None:
 
 
 async def test_a_request_under_way_is_answered_before_the_end() -> None:
-    async with world(replace(SETTINGS, stop_s=5)) as here:
+    async with world(replace(SETTINGS, stop_s=20)) as here:
         reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
         body = json.dumps(ALWAYS).encode()
         writer.write(put(Content_Length=len(body)))
         await here.ask("GET", "/health/live")
         asyncio.get_running_loop().call_later(0.3, writer.write, body)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answer = parse(await reader.read())
     writer.close()
 
@@ -301,8 +300,8 @@ async def test_a_request_under_way_is_answered_before_the_end() -> None:
 
 
 async def test_who_does_not_come_to_an_end_is_cut_at_the_end() -> None:
-    began = time.monotonic()
-    async with world(replace(SETTINGS, stop_s=0.3)) as here:
+    patient = replace(SETTINGS, head_s=60, body_s=60, request_s=60)
+    async with asyncio.timeout(30), world(replace(patient, stop_s=0.3)) as here:
         reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
         writer.write(put(Content_Length=9))
         await here.ask("GET", "/health/live")
@@ -310,7 +309,6 @@ async def test_who_does_not_come_to_an_end_is_cut_at_the_end() -> None:
     writer.close()
 
     assert answered == b""
-    assert time.monotonic() - began < 5
 
 
 async def test_signals_stay_with_whoever_has_them() -> None:

@@ -1,10 +1,11 @@
 """What listening promises on a real RabbitMQ: over reconnects, and with nothing left behind."""
 
-import time
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from sfu_wrapper.adapters.rabbitmq import link
 from tests.helpers.brokers import BrokerBench, message
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
@@ -53,13 +54,10 @@ async def test_a_listener_has_a_bounded_queue_that_goes_with_it(
 
 
 async def test_a_broker_that_hangs_does_not_hold_up_whoever_stops_listening(
-    bench: BrokerBench, rabbitmq: RabbitServer
+    bench: BrokerBench, rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(link, "HEARTBEAT_S", 600)  # so it is not that by which it is noticed
     broker = await bench.connect()
-    async with bench.listening(broker, "progress"):
+    async with asyncio.timeout(50), bench.listening(broker, "progress"):
         rabbitmq.pause()
-        began_s = time.monotonic()
-    took_s = time.monotonic() - began_s
     rabbitmq.resume()
-
-    assert took_s < 8  # a heartbeat would have noticed after 10 s at the earliest
