@@ -297,7 +297,7 @@ async def test_a_delivery_kept_for_too_long_goes_to_another(
     broker = QueueFile(path)
     await broker.open(tuple(replace(spec, consumer_timeout_s=0) for spec in QUEUES))
     await broker.publish(message(1))
-    async with asyncio.timeout(10), aclosing(broker.consume(WORK, 2)) as deliveries:
+    async with asyncio.timeout(20), aclosing(broker.consume(WORK, 2)) as deliveries:
         first = await anext(deliveries)
         second = await anext(deliveries)
 
@@ -334,7 +334,7 @@ async def test_a_full_disk_refuses_and_keeps_what_it_has(bench: BrokerBench, pat
             await asyncio.wait([waiting], timeout=0.2)
             assert not waiting.done()
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 delivery = await waiting
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -126,7 +126,7 @@ class World:
         inner = {"endpoint": endpoint, "payload": payload, "id": request_id}
         request = parse_request(json.dumps({"type": "request", "payload": inner}))
         self.rooms.handle(peer, request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while True:
                 for each in peer.received:
                     if each["type"] == "response" and each["payload"]["id"] == request_id:

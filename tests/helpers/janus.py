@@ -21,7 +21,7 @@ import pytest
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from tests.helpers.processes import freeze
 
-START_S = 20.0
+START_S = 40.0
 HOST = "127.0.0.2"
 """The address that media flows over, inside of the private network."""
 WS_PORT = 28188
@@ -50,7 +50,7 @@ def private_network() -> Iterator[None]:
             pytest.fail(f"no network namespace: {os.strerror(ctypes.get_errno())}; run it as root")
         try:
             for command in _NETWORK:
-                subprocess.run(command.split(), check=True, timeout=10)
+                subprocess.run(command.split(), check=True, timeout=30)
             yield
         finally:
             if libc.setns(before, _CLONE_NEWNET):
@@ -125,10 +125,10 @@ class JanusServer:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, each)
         try:
-            process.wait(10)
+            process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(20)
 
     def _configure(self) -> None:
         for name, text in _files(self.folder).items():

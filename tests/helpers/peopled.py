@@ -29,7 +29,7 @@ from sfu_wrapper.model.media import Medium, Stream, Track
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.publishers import Camera, Person, Tone, person
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 ROOM_SECRET = "secret-of-the-rooms-of-tests"
 
 

@@ -30,7 +30,7 @@ BRIDGE = ConfbridgeId("bridge-1")
 VIDEO = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO)
 AUDIO = CaptureRef(ROOM, SegmentNo(1), Medium.AUDIO)
 TOKEN = "c0ffee01"
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 
 
 def camera(user: str) -> Track:

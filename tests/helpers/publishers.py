@@ -186,7 +186,7 @@ class Person:
         await peer.setRemoteDescription(
             RTCSessionDescription(str(answer["sdp"]), str(answer["type"]))
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await connected.wait()
 
 

@@ -165,7 +165,7 @@ class Names:
 class ApartBroker(RabbitBroker):
     """The adapter, with the names of one test put in the place of the usual ones."""
 
-    def __init__(self, url: str, names: Names, *, publish_timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, names: Names, *, publish_timeout_s: float = 20.0) -> None:
         super().__init__(url, exchange=names.exchange, publish_timeout_s=publish_timeout_s)
         self.names = names
 
@@ -197,7 +197,7 @@ def _spawn(argv: list[str], environment: dict[str, str], log: Path) -> "subproce
 def _end(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(30)
 
 
 @pytest.fixture(scope="session")

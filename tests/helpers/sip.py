@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 RATE = 8000
 FRAME = 160  # samples in 20 ms
-WAIT_S = 10.0
+WAIT_S = 20.0
 RETRY_S = 0.5
 
 
