@@ -174,10 +174,21 @@ def _last_us(video: Path) -> int:
 
 def key_frame_us(video: Path) -> int:
     """When the first packet of its first VP8 key frame came."""
+    return first_frame_us(video) + _until_key(video)[0] * 1000
+
+
+def pictures_before_key(video: Path) -> int:
+    """How many pictures came, in whole or in part, before that key frame."""
+    return _until_key(video)[1]
+
+
+def _until_key(video: Path) -> tuple[int, int]:
     data = video.read_bytes()
+    pictures = set[bytes]()
     for offset_ms, start, end in Reader(data).frames():
         span = payload_span(data, start, end)
         picture = Vp8().picture([memoryview(data)[slice(*span)]])
         if picture is not None and picture.key:
-            return first_frame_us(video) + offset_ms * 1000
+            return offset_ms, len(pictures)
+        pictures.add(data[start + 4 : start + 8])  # the timestamp of its packets
     raise AssertionError(f"no key frame in {video}")
