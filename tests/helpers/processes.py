@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -23,11 +24,26 @@ END_S = 30.0
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback interface that nobody uses, and that is given to nobody meanwhile.
+
+    It is none of those that the system gives to whoever asks for any, nor one of another process
+    of the same run, and comes once.
+    """
+    for port in _ports:
+        with suppress(OSError), socket.socket(type=kind) as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is left")
+
+
+def _own_ports() -> Iterator[int]:
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = range(12_000 + number % 8 * 2_000, 14_000 + number % 8 * 2_000)
+    begin = random.randrange(len(mine))  # noqa: S311  # so that two runs do not meet
+    return iter((*mine[begin:], *mine[:begin]))
+
+
+_ports = _own_ports()
 
 
 def freeze(group: int) -> None:
