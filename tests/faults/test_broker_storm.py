@@ -142,7 +142,7 @@ async def said(http_url: str, status: str) -> str:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=20) as response:
         body: bytes = response.read()
         return body
 

@@ -108,7 +108,7 @@ async def fetched(url: str) -> tuple[bytes, str]:
     """The page of a running controller, and its policy."""
 
     def fetch() -> tuple[bytes, str]:
-        with urllib.request.urlopen(f"{url}/call/standup", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/call/standup", timeout=20) as answer:
             return answer.read(), answer.headers["content-security-policy"]
 
     return await asyncio.to_thread(fetch)

@@ -22,7 +22,7 @@ from tests.helpers.processes import is_there
 from tests.helpers.samples import ALICE, SAMPLES
 
 MIX = SAMPLES / "seg-1" / "mix.wav"
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 
 def run(limits: Limits, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
