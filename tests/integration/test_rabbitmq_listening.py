@@ -9,7 +9,7 @@ from sfu_wrapper.adapters.rabbitmq import link
 from tests.helpers.brokers import BrokerBench, message
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
@@ -20,9 +20,13 @@ async def bench(rabbitmq: RabbitServer) -> AsyncIterator[BrokerBench]:
     await bench.close()
 
 
-def listeners(server: RabbitServer) -> list[str]:
-    """Their queues: how long each may become, and whether it is exclusive and goes by itself."""
-    shown = server.ctl("list_queues", "name", "exclusive", "auto_delete", "arguments")
+async def listeners(server: RabbitServer) -> list[str]:
+    """Their queues: how long each may become, and whether it is exclusive and goes by itself.
+
+    Heartbeats go on meanwhile.
+    """
+    columns = ("name", "exclusive", "auto_delete", "arguments")
+    shown = await asyncio.to_thread(server.ctl, "list_queues", *columns)
     return [line for line in shown.splitlines() if "sfu_wrapper.notices." in line]
 
 
@@ -31,8 +35,8 @@ async def test_a_listener_hears_again_once_the_broker_is_back(
 ) -> None:
     broker, other = await bench.connect(), await bench.connect()
     async with bench.listening(broker, "progress") as listener:
-        rabbitmq.kill()
-        rabbitmq.start()
+        await asyncio.to_thread(rabbitmq.kill)
+        await asyncio.to_thread(rabbitmq.start)
         await listener.settle_in(other, "progress")
         await other.publish(message(1, "progress", mandatory=False))
 
@@ -43,10 +47,10 @@ async def test_a_listener_has_a_bounded_queue_that_goes_with_it(
     bench: BrokerBench, rabbitmq: RabbitServer
 ) -> None:
     broker = await bench.connect()
-    before = listeners(rabbitmq)
+    before = await listeners(rabbitmq)
     async with bench.listening(broker, "progress", limit=7):
-        (queue,) = set(listeners(rabbitmq)) - set(before)
-    after = listeners(rabbitmq)
+        (queue,) = set(await listeners(rabbitmq)) - set(before)
+    after = await listeners(rabbitmq)
 
     assert queue.split("\t")[1:3] == ["true", "true"]
     assert '{"x-max-length",7}' in queue
