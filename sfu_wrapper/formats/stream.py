@@ -128,9 +128,9 @@ class MediaStream:
 
     def _owned(self, packet: Head) -> Sequence[Head | None]:
         """What now is known to be the stream's own; None where another SSRC takes over."""
-        _, _, _, start, end, head, _, ssrc = packet
-        if end - start < rtp.HEADER_BYTES or head & _VERSION_MASK != _VERSION:
-            self.foreign += 1
+        _, _, _, start, end, _, _, ssrc = packet
+        if rtp.payload_span(self._reader.buffer, start, end)[0] < 0:
+            self.foreign += 1  # where its number is the stream's own, that is missed as lost
             return ()
         rivals = self._rivals
         if rivals and ssrc != rivals[0][_SSRC]:
@@ -145,12 +145,9 @@ class MediaStream:
         return (None, *rivals)
 
     def _placed(self, ordered: Iterable[tuple[Raw, bool]]) -> Iterator[Place]:
-        """Packets in order; without those that are no RTP after all."""
+        """Packets in order."""
         for (_, raw, received_ms, start, end, head, _, _), gap in ordered:
             first, stop = rtp.payload_span(self._reader.buffer, start, end)
-            if first < 0:
-                self.foreign += 1
-                continue
             if gap and self._sorter.restarts != self._restarts:
                 self._restarts = self._sorter.restarts
                 self._clock.restart()

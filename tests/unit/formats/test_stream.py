@@ -71,6 +71,16 @@ def test_what_is_no_rtp_is_left_out() -> None:
     assert stream.foreign == len(junk)
 
 
+def test_a_packet_of_the_stream_that_cannot_be_read_is_missing() -> None:
+    spoilt = bytearray(packet(20))
+    spoilt[0] |= 0x20  # padding of a length that cannot be
+    frames = [(n * 33, bytes(spoilt) if n == 20 else packet(n)) for n in range(50)]
+    stream, found = read(frames)
+    assert [number for number in range(50) if number not in numbers(found)] == [20]
+    assert [found[n][0].gap for n in (19, 20, 21)] == [False, True, False]
+    assert (stream.received, stream.lost, stream.foreign) == (49, 1, 1)
+
+
 def test_a_sender_that_goes_on_under_another_ssrc_is_followed_at_the_time_of_receipt() -> None:
     frames = [(n * 33, packet(n)) for n in range(50)]
     frames += [(5000 + n * 33, packet(7000 + n, ssrc=2)) for n in range(50)]
