@@ -67,6 +67,9 @@ class Account:
     ) -> TrackFile:
         """The whole account, once everything is written."""
         drift = stream.drift
+        # Cut, not rounded: an .mp4 is finer than a millisecond, and no picture may be before its
+        # turn.
+        turns = tuple(Rotation(time // self._ticks_a_ms, turn) for time, turn in rotations)
         return TrackFile(
             path=path,
             kind=kind,
@@ -78,7 +81,7 @@ class Account:
             frames=self.frames,
             key_frames_ms=tuple(self._keys_ms),
             resolutions=tuple(self._resolutions),
-            rotations=tuple(Rotation(self._ms(time), turn) for time, turn in rotations),
+            rotations=turns,
             packets_received=stream.received,
             packets_lost=stream.lost,
             ahead_ms=drift.ahead_ms,
