@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from sfu_wrapper.adapters.media.mux import write_video
 from sfu_wrapper.adapters.media.split import write_sound
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.core.intervals import Interval
@@ -24,6 +25,8 @@ from sfu_wrapper.core.plan import (
     Turn,
     compose,
 )
+from sfu_wrapper.formats.assemble import Shot as Coded
+from sfu_wrapper.formats.vp9 import Vp9
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.pictures import Shot, heard_s, is_black, shots, sound, within
 
@@ -67,6 +70,17 @@ def _frame(at_s: float, colour: Colour, size: tuple[int, int]) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
     frame.pts, frame.time_base = round(at_s * 1000), MS
     return frame
+
+
+def vp9_key(colour: Colour, size: tuple[int, int]) -> bytes:
+    """One key frame in VP9."""
+    encoder = av.CodecContext.create("libvpx-vp9", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    (encoder.width, encoder.height), encoder.pix_fmt = size, "yuv420p"
+    encoder.time_base = MS
+    encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}
+    (packet,) = encoder.encode(_frame(0, colour, size))
+    return bytes(packet)
 
 
 def _encoder(width: int, height: int) -> av.VideoCodecContext:
@@ -175,6 +189,18 @@ async def test_a_turned_picture_is_put_upright(
     assert np.abs(quarter.astype(int) - RED).max() < 40
     opposite = upright[10:-10, 10:-10][-1 - corner[0], -1 - corner[1]]
     assert opposite.max() < 40
+
+
+async def test_of_a_picture_in_layers_the_largest_is_shown(tmp_path: Path) -> None:
+    layers = [vp9_key(RED, (160, 120)), vp9_key(GREEN, (320, 240))]
+    picture = Vp9().picture([memoryview(b"\x0c" + layer) for layer in layers])  # B and E
+    assert picture is not None
+    file = tmp_path / "a.webm"
+    write_video(file, "vp9", (320, 240), [Coded(n * 9_000, picture) for n in range(4)])
+
+    seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
+
+    assert {colour_of(shot) for shot in seen} == {GREEN}
 
 
 async def test_nine_tracks_stand_in_reading_order(tmp_path: Path) -> None:

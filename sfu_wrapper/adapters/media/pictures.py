@@ -79,10 +79,10 @@ class PictureReader:
                 frames = packet.decode()
             except av.error.InvalidDataError:
                 continue
-            for frame in frames:
-                if frame.pts is None:
-                    continue
-                at_us = frame.pts * base.numerator // base.denominator
+            # The layers of a VP9 picture come one by one, all under its time; the last is the best.
+            shown = {frame.pts: frame for frame in frames if frame.pts is not None}
+            for pts, frame in shown.items():
+                at_us = pts * base.numerator // base.denominator
                 while turns and turns[0].at_us <= at_us:
                     degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
