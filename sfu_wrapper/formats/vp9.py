@@ -1,6 +1,7 @@
 """VP9 over RTP (RFC 9628); the layers of one picture come out as one superframe."""
 
 from collections.abc import Sequence
+from struct import Struct
 
 from sfu_wrapper.formats.bits import BitReader
 from sfu_wrapper.formats.picture import Picture
@@ -9,6 +10,8 @@ from sfu_wrapper.model.errors import Malformed
 _PICTURE_ID, _INTER, _LAYERS, _FLEXIBLE, _BEGIN, _END, _SCALABILITY = 128, 64, 32, 16, 8, 4, 2
 _LONG_PICTURE_ID = 0x80
 _MAX_REFERENCES = 3
+_HAS_SIZES = 0x10  # Y of the scalability structure: a size for each layer
+_SIZE = Struct(">HH")
 _SYNC_CODE = 0x498342
 _SRGB = 7
 _SUPERFRAME_MARK = 0xC0
@@ -36,7 +39,8 @@ class Vp9:
             closed = bool(payload[0] & _END)
         if not closed or len(layers) > _MAX_LAYERS:
             return None
-        return _picture([b"".join(layer) for layer in layers], *_picture_id(payloads[0]))
+        told = _layer_sizes(payloads[0])[: len(layers)]
+        return _picture([b"".join(layer) for layer in layers], told, *_picture_id(payloads[0]))
 
 
 def frame_size(frame: bytes) -> tuple[int, int] | None:
@@ -61,12 +65,15 @@ def packetise(frame: bytes, mtu: int = 1200, picture_id: int = 0, key: bool = Fa
     return payloads
 
 
-def _picture(layers: list[bytes], serial: int | None, serial_range: int) -> Picture:
-    sizes = [size for layer in layers if (size := frame_size(layer))]
-    # The lowest layer is the key; higher ones refer to it, and the highest is what is shown.
-    key = frame_size(layers[0]) is not None
+def _picture(
+    layers: list[bytes], told: list[tuple[int, int]], serial: int | None, serial_range: int
+) -> Picture:
+    # The lowest layer is the key; higher ones refer to it, and the highest is what is shown. Its
+    # size stands in no key frame's header.
+    lowest = frame_size(layers[0])
+    size = max([lowest, *told]) if lowest else None
     data = b"".join(layers) + (_superframe_index(layers) if len(layers) > 1 else b"")
-    return Picture(data, key, max(sizes) if key else None, serial, serial_range)
+    return Picture(data, lowest is not None, size, serial, serial_range)
 
 
 def _superframe_index(layers: list[bytes]) -> bytes:
@@ -76,6 +83,12 @@ def _superframe_index(layers: list[bytes]) -> bytes:
 
 def _descriptor_length(payload: memoryview) -> int:
     """Raises IndexError where the payload ends within it."""
+    position = _scalability_at(payload)
+    return _scalability_end(payload, position) if payload[0] & _SCALABILITY else position
+
+
+def _scalability_at(payload: memoryview) -> int:
+    """Where what it says of the layers stands, or would. Raises IndexError as the length does."""
     flags = payload[0]
     position = 1
     if flags & _PICTURE_ID:
@@ -87,16 +100,25 @@ def _descriptor_length(payload: memoryview) -> int:
             position += 1
             if not payload[position - 1] & 1:
                 break
-    if flags & _SCALABILITY:
-        position = _scalability_end(payload, position)
     return position
+
+
+def _layer_sizes(payload: memoryview) -> list[tuple[int, int]]:
+    """What a whole descriptor says of the sizes of layers, the lowest first."""
+    if not payload[0] & _SCALABILITY:
+        return []
+    position = _scalability_at(payload)
+    if not payload[position] & _HAS_SIZES:
+        return []
+    count = (payload[position] >> 5) + 1
+    return list(_SIZE.iter_unpack(payload[position + 1 : position + 1 + _SIZE.size * count]))
 
 
 def _scalability_end(payload: memoryview, position: int) -> int:
     head = payload[position]
     position += 1
-    if head & 0x10:  # Y: a size for each layer
-        position += 4 * ((head >> 5) + 1)
+    if head & _HAS_SIZES:
+        position += _SIZE.size * ((head >> 5) + 1)
     if head & 0x08:  # G: how pictures refer to each other
         pictures = payload[position]
         position += 1

@@ -94,6 +94,23 @@ def test_the_layers_of_a_picture_become_one_superframe_with_its_index() -> None:
     assert picture.key
 
 
+@pytest.mark.parametrize(
+    ("sizes", "size"),
+    [
+        ("38" + "0140 00b4" + "0280 0168" + "00", (640, 360)),
+        ("58" + "0140 00b4" + "0280 0168" + "0500 02d0" + "00", (640, 360)),
+        ("28" + "00", (320, 180)),
+    ],
+    ids=["all of them", "one that is not sent", "none"],
+)
+def test_a_picture_in_layers_is_as_large_as_the_highest_of_them(
+    sizes: str, size: tuple[int, int]
+) -> None:
+    picture = join([b"\x0e" + bytes.fromhex(sizes) + key(320, 180), b"\x0c" + DELTA])
+    assert picture is not None
+    assert picture.size == size
+
+
 def test_more_layers_than_a_superframe_holds_are_no_picture() -> None:
     assert join([b"\x0c" + DELTA] * 9) is None
 
