@@ -38,6 +38,7 @@ def mix_sync(info: SegmentInfo, file: RawFile, sound_us: int) -> TrackSync:
     """
     stopped_ms = info.completed_ms if file.stopped_ms is None else file.stopped_ms
     told_ms, length_ms = stopped_ms - file.started_ms, round(sound_us / 1000)
+    told_ms += _before_ms(info, file, length_ms - told_ms)
     drift_ppm: float | None = None
     if told_ms >= MIX_LONG_ENOUGH_MS:
         off_ppm = (sound_us / 1000 - told_ms) / told_ms * 1_000_000
@@ -51,6 +52,16 @@ def mix_sync(info: SegmentInfo, file: RawFile, sound_us: int) -> TrackSync:
         offset_ms=told_ms - length_ms if drift_ppm is None else 0,
         drift_ppm=drift_ppm,
     )
+
+
+def _before_ms(info: SegmentInfo, file: RawFile, surplus_ms: int) -> int:
+    """How much of what a mix holds beyond its times lies before the segment.
+
+    One that began earlier is told to begin with the segment and to lag by so much more: by how
+    much of ``delay_ms``, its length alone can tell.
+    """
+    begins_with_it = file.started_ms == info.started_ms
+    return surplus_ms if begins_with_it and 0 < surplus_ms <= file.delay_ms else 0
 
 
 def mix_pace(sync: TrackSync) -> float:

@@ -75,6 +75,28 @@ def test_too_much_for_a_clock_is_a_hole_that_nobody_can_place(
     ]
 
 
+@pytest.mark.parametrize("stopped_ms", [1_000 + 600_000, 1_000 + 10_000], ids=["long", "short"])
+def test_what_a_mix_holds_from_before_the_segment_is_neither_a_clock_nor_too_much(
+    stopped_ms: int,
+) -> None:
+    """It lags by 120 ms and began 300 ms early, which makes a delay of 420 ms."""
+    found = mix(stopped_ms - 1_000 + 300, delay_ms=420, stopped_ms=stopped_ms)
+
+    assert found.offset_ms == 0
+    assert mix_pace(found) == 1.0
+    assert not list(notes(found))
+
+
+@pytest.mark.parametrize(
+    ("surplus_ms", "start_ms"), [(430, 0), (300, 50)], ids=["more than that", "not early"]
+)
+def test_what_cannot_lie_before_the_segment_is_a_fast_clock(surplus_ms: int, start_ms: int) -> None:
+    found = mix(600_000 + surplus_ms, start_ms, delay_ms=420, stopped_ms=601_000 + start_ms)
+
+    assert found.drift_ppm == pytest.approx(surplus_ms / 0.6)
+    assert mix_pace(found) < 1
+
+
 def test_what_a_short_mix_misses_is_an_offset() -> None:
     found = mix(9_920, start_ms=500, delay_ms=122, stopped_ms=1_000 + 10_500)
 
