@@ -17,7 +17,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.wire.strictjson import dump, parse_strict
-from sfu_wrapper.wire.times import iso, parse_iso
+from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
 
 # The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
@@ -35,7 +35,7 @@ def _type_name(value: object) -> object:
 
 
 Text = Annotated[str, Field(min_length=1)]
-EpochMs = Annotated[int, BeforeValidator(_time)]
+EpochMs = Annotated[int, BeforeValidator(_time), Field(ge=0, le=LAST_MS)]
 VideoStream = Literal["sfuvideo", "sfuscreen"]
 
 

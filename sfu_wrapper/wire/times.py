@@ -1,6 +1,10 @@
 """Times on the wire: ISO 8601 in UTC with milliseconds and Z, epoch milliseconds inside."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999; what is later cannot be written."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -16,12 +20,12 @@ def parse_iso(text: str) -> int:
     """Read an ISO 8601 time with a zone as epoch milliseconds; finer digits are cut off.
 
     Raises:
-        ValueError: it is no such time, names no zone, or lies before 1970.
+        ValueError: it is no such time, names no zone, or lies before 1970 or after 9999.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"the time {text!r} names no zone; end it in Z")
     ms = (moment - _EPOCH) // _MILLISECOND
-    if ms < 0:
-        raise ValueError(f"the time {text!r} lies before 1970")
+    if not 0 <= ms <= LAST_MS:
+        raise ValueError(f"the time {text!r} lies before 1970 or after 9999")
     return ms

@@ -198,6 +198,12 @@ FILE = {"filename": "a.mjr", "startTime": AT, "stopTime": AT}
         ({"uuid": ""}, "recordingInfo.uuid"),
         ({"completed": "noon"}, "recordingInfo.completed"),
         ({"completed": 5.5}, "recordingInfo.completed"),
+        ({"completed": 253_402_300_800_000}, "recordingInfo.completed"),  # the year 10000
+        ({"started": -1}, "recordingInfo.started"),
+        (
+            {"participants": {"a": [{"joined": 10**17, "left": AT}]}},
+            "recordingInfo.participants.a.0.joined",
+        ),
         ({"completed": "2020-05-25T07:42:28.632Z"}, "completed"),
         ({"started": "1970-01-01T00:00:00.000Z"}, "started"),
         ({"started": "2020-05-18T07:42:43.825Z"}, "started"),  # 7 days and a millisecond

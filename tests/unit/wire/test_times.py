@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.wire.times import iso, parse_iso
-
-LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
 
 
 def test_a_time_is_written_in_utc_with_milliseconds() -> None:
@@ -15,6 +13,10 @@ def test_a_time_is_written_in_utc_with_milliseconds() -> None:
 
 def test_a_whole_second_keeps_its_milliseconds() -> None:
     assert iso(0) == "1970-01-01T00:00:00.000Z"
+
+
+def test_the_last_time_is_the_end_of_the_year_9999() -> None:
+    assert iso(LAST_MS) == "9999-12-31T23:59:59.999Z"
 
 
 @given(st.integers(0, LAST_MS))
@@ -31,7 +33,15 @@ def test_finer_digits_are_cut_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2020-05-25", "2020-05-25T07:42:28.633", "1969-12-31T23:59:59Z"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "2020-05-25",
+        "2020-05-25T07:42:28.633",
+        "1969-12-31T23:59:59Z",
+        "9999-12-31T23:59:59.999-00:01",
+    ],
 )
 def test_what_is_no_time_with_a_zone_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
