@@ -11,8 +11,12 @@ from sfu_wrapper.formats.rtp import signed
 Raw = tuple[int, ...]
 """The sequence number of a packet, and whatever its owner wants to have back with it."""
 
-WINDOW = 512
-"""Packets that may wait for a missing one; a retransmission takes a second at the very most."""
+WINDOW = 2_048
+"""Packets that may wait for a missing one.
+
+A retransmission takes a second at the very most, in which no camera or screen sends more. What is
+further behind is late, and a row of it would pass for a sender that numbers anew.
+"""
 
 RUN = 10
 """Packets in a row that are the stream's own, however little they fit what came before."""

@@ -81,6 +81,17 @@ def test_a_packet_of_the_stream_that_cannot_be_read_is_missing() -> None:
     assert (stream.received, stream.lost, stream.foreign) == (49, 1, 1)
 
 
+def test_a_burst_that_is_sent_again_after_a_second_moves_nothing_of_a_fast_stream() -> None:
+    a_second = 2_000
+    received = [(n / a_second, packet(n)) for n in range(2 * a_second)]
+    lost = range(100, 130)
+    received = [(at + 1 if n in lost else at, data) for n, (at, data) in enumerate(received)]
+    received.sort(key=lambda one: one[0])
+    stream, found = read([(round(at * 1000), data) for at, data in received])
+    assert numbers(found) == list(range(2 * a_second))
+    assert (stream.lost, stream.late, stream.restarts) == (0, 0, 0)
+
+
 def test_a_sender_that_goes_on_under_another_ssrc_is_followed_at_the_time_of_receipt() -> None:
     frames = [(n * 33, packet(n)) for n in range(50)]
     frames += [(5000 + n * 33, packet(7000 + n, ssrc=2)) for n in range(50)]
