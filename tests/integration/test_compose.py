@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media.mux import write_video
-from sfu_wrapper.adapters.media.split import write_sound
+from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.layout import fit, grid
 from sfu_wrapper.core.plan import Codec as MergedCodec
@@ -26,7 +27,8 @@ from sfu_wrapper.core.plan import (
     compose,
 )
 from sfu_wrapper.formats.assemble import Shot as Coded
-from sfu_wrapper.formats.vp9 import Vp9
+from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.vp9 import Vp9, frame_size
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.pictures import Shot, heard_s, is_black, shots, sound, within
 
@@ -199,6 +201,22 @@ async def test_of_a_picture_in_layers_the_largest_is_shown(tmp_path: Path) -> No
     write_video(file, "vp9", (320, 240), [Coded(n * 9_000, picture) for n in range(4)])
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
+
+    assert {colour_of(shot) for shot in seen} == {GREEN}
+
+
+async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> None:
+    """Of a size beyond all limits; the copy of such a track stands too."""
+    good = vp9_key(GREEN, (320, 240))
+    bad = good[:4] + b"\x0f\xff\xff\xff" + bytes([good[8] | 0xF0]) + good[9:]
+    assert frame_size(bad) == (65_536, 65_536)
+    file = tmp_path / "a.webm"
+    coded = [Coded(n * 9_000, Picture(bad if n == 2 else good, key=n != 2)) for n in range(4)]
+    write_video(file, "vp9", (320, 240), coded)
+
+    seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
+    copy_video(file, tmp_path / "copy.webm")
+    verify("split", tmp_path / "copy.webm", Expected(400_000, 100_000, "vp9", None, copied=True))
 
     assert {colour_of(shot) for shot in seen} == {GREEN}
 

@@ -16,7 +16,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.media.reading import reading
+from sfu_wrapper.adapters.media.reading import decoded, reading
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.layout import Tile, fit
 from sfu_wrapper.core.plan import Source
@@ -75,12 +75,8 @@ class PictureReader:
         turns, degrees = deque(source.turns), 0
         last_us: int | None = None
         for packet in self._container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                continue
             # The layers of a VP9 picture come one by one, all under its time; the last is the best.
-            shown = {frame.pts: frame for frame in frames if frame.pts is not None}
+            shown = {frame.pts: frame for frame in decoded(packet) if frame.pts is not None}
             for pts, frame in shown.items():
                 at_us = pts * base.numerator // base.denominator
                 while turns and turns[0].at_us <= at_us:

@@ -26,3 +26,16 @@ def reading(path: Path | str) -> InputContainer:
         options=_OPTIONS,
         metadata_errors="replace",
     )
+
+
+def decoded(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
+    """The pictures that come of a packet of video; none where it cannot be decoded.
+
+    libav has many words for that. Raises MemoryError alone, which is no fault of the packet's.
+    """
+    try:
+        return packet.decode()
+    except MemoryError:
+        raise
+    except av.FFmpegError:
+        return []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.reading import reading
+from sfu_wrapper.adapters.media.reading import decoded, reading
 from sfu_wrapper.model.errors import JobFailed
 
 _US = Fraction(1, 1_000_000)
@@ -89,11 +89,7 @@ def _decode_group(path: Path, copied: bool, start: int) -> int:
             if packet.is_keyframe and packet.pts is not None and packet.pts > start:
                 # What the decoder still holds; at the end of the file an empty packet asks for it.
                 return pictures + len(stream.decode(None))
-            try:
-                pictures += len(packet.decode())
-            except av.error.InvalidDataError:
-                if not copied:
-                    raise
+            pictures += len(decoded(packet) if copied else packet.decode())
     return pictures
 
 
