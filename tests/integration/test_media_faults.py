@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from weakref import ref
 
 import av
+import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media import tools
@@ -241,3 +243,17 @@ def test_no_more_than_one_batch_is_made_ahead() -> None:
         assert [next(numbers) for _ in range(8)] == list(range(8))
 
     assert made == list(range(21))  # the third batch, while the second is handed out
+
+
+def test_what_has_been_handed_out_is_not_kept_though_nobody_asks_for_more() -> None:
+    """Nobody asks for what follows a track's last picture once it has left."""
+    made = [np.zeros(1) for _ in range(7)]
+    alive = [ref(one) for one in made]
+    pictures = (made.pop(0) for _ in range(7))
+
+    with ThreadPoolExecutor(2) as pool:
+        handed_out = ahead(pictures, pool, 7)
+        for _ in range(7):
+            next(handed_out)
+
+    assert [one() for one in alive] == [None] * 7

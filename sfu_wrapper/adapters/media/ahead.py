@@ -29,7 +29,9 @@ def _handed_out(
 ) -> Iterator[Item]:
     while ready := made.result():
         made = pool.submit(_take, items, batch)
-        yield from ready
+        ready.reverse()
+        while ready:  # nobody may ever ask for what follows the last one: none of them is kept
+            yield ready.pop()
 
 
 def _take(items: Iterator[Item], count: int) -> list[Item]:
