@@ -21,6 +21,7 @@ from sfu_wrapper.core.room import Capture, CaptureState, Segment
 from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.media import Medium, RawFile
+from sfu_wrapper.model.moment import Moment
 
 WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"
@@ -69,8 +70,20 @@ def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarte
     running = replace(
         known, state=CaptureState.RUNNING, due_ms=None, failures=0, unanswered=False, message=None
     )
-    started = segment.started if segment.started is not None else turn.at
+    started = segment.started or _began(turn, segment, fact.started_ms)
     turn.put_capture(replace(segment, started=started), running)
+
+
+def _began(turn: Turn, segment: Segment, written_ms: int) -> Moment:
+    """When a segment began whose first capture runs: now, when that is confirmed.
+
+    Where an earlier controller died before it was, it began when its files did: a film that is
+    told to begin with a much later segment would be taken for one of a clock that is off.
+    """
+    if not segment.resumed:
+        return turn.at
+    wall_ms = min(max(written_ms, segment.asked.wall_ms), turn.at.wall_ms)
+    return Moment(wall_ms, turn.at.mono_ms - (turn.at.wall_ms - wall_ms))
 
 
 def _changed(turn: Turn, segment: Segment, capture: Capture) -> None:

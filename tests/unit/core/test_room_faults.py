@@ -12,6 +12,7 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
+from sfu_wrapper.core.facts import CaptureStarted
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.requests import CloseMediaRoom, ResumeCapture, StartCapture, StopCapture
 from sfu_wrapper.core.room import CaptureState, Outcome
@@ -630,6 +631,31 @@ def test_after_a_kill_what_still_runs_goes_on_in_the_same_segment() -> None:
     assert note.segment.reason is StopReason.REQUESTED
     assert [info.segment for info in call.infos] == [1]
     assert call.notes(RecordingStarted) == []
+
+
+@pytest.mark.parametrize(
+    ("written_ms", "began_ms"), [(200, 200), (-50, 0), (9_000, 5_300)], ids=str
+)
+def test_after_a_kill_in_mid_start_what_runs_counts_since_it_was_written(
+    written_ms: int, began_ms: int
+) -> None:
+    """Times from the asking for it on: not before that, and not after it is known."""
+    call = automatic()
+    asked_ms = call.wall_ms
+    call.clock(300)
+    killed(call, down_ms=5_000)
+    files = (film("alice", asked_ms + 200),)
+    call.fact(CaptureStarted(call.capture_ref(VIDEO), asked_ms + written_ms, files))
+    call.confirm(AUDIO)
+    call.wait(10_000)
+    call.stop()
+    call.close()
+
+    (note,) = call.notes(RecordingStarted)
+    assert note.segment.started is not None
+    assert note.segment.started.wall_ms == asked_ms + began_ms
+    assert call.infos[0].started_ms == asked_ms + began_ms
+    assert call.notes(RecordingStopped)[0].segment.duration_ms == 15_300 - began_ms
 
 
 def test_after_a_kill_what_runs_no_more_is_stopped_at_its_last_known_written_time() -> None:
