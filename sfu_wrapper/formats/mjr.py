@@ -120,6 +120,13 @@ class Reader:
             yield sequence, timestamp, ms if timed else 0, start, position, head, words, ssrc
         self._judge_tail(position)
 
+    def believed_ms(self, ms: int, end: int) -> int:
+        """When the frame that ends there was received: not after the next one, whatever it says."""
+        if end + _FRAME_BYTES > len(self.buffer):
+            return ms
+        mark, next_ms, _ = _FRAME.unpack_from(self.buffer, end)
+        return min(ms, next_ms) if mark == _MARK else ms
+
     def _resume(self, position: int) -> int:
         """Skip what is no frame: to the next mark, or to the end."""
         found = self.buffer.find(_FRAME_MARK, position)

@@ -16,6 +16,7 @@ from sfu_wrapper.formats.mjr import Head, Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 
 _EXTENDED_BYTES = rtp.HEADER_BYTES + 4  # with the extension's own header
+_LEAP_MS = 1_000  # a time of receipt this much later may be damage: it is looked at twice
 _SAMPLE = 200  # packets that choose the first SSRC
 _VERSION_MASK, _VERSION = 0xC000, 0x8000
 _MARKER = 0x80
@@ -62,6 +63,7 @@ class MediaStream:
         self._own = -1  # SSRC
         self._rivals: list[Head] = []  # a row of packets of another SSRC
         self._raw = -1  # timestamp of the packet before, none where it is no measure
+        self._received_ms = 0  # of the picture before
         self._time = self._restarts = 0
         self.received = self.foreign = 0
 
@@ -113,7 +115,7 @@ class MediaStream:
             if usual and not sorter.waiting and not self._rivals:
                 sorter.expected = (sequence + 1) & _SEQUENCE_MASK
                 if raw != self._raw:
-                    self._begin(raw, received_ms)
+                    self._begin(raw, received_ms, end)
                 self.received += 1
                 if head & _MARKER:
                     yield self._time, first, end, True, False, self._rotation(start)
@@ -153,13 +155,16 @@ class MediaStream:
                 self._clock.restart()
                 self._raw = -1
             if raw != self._raw:
-                self._begin(raw, received_ms)
+                self._begin(raw, received_ms, end)
             self.received += 1
             marker = head & _MARKER != 0
             yield self._time, first, stop, marker, gap, self._rotation(start) if marker else None
 
-    def _begin(self, raw: int, received_ms: int) -> None:
+    def _begin(self, raw: int, received_ms: int, end: int) -> None:
         """Another timestamp; the packets of one picture share theirs."""
+        if received_ms - self._received_ms > _LEAP_MS:
+            received_ms = self._reader.believed_ms(received_ms, end)
+        self._received_ms = received_ms
         self._raw, self._time = raw, self._clock.at(raw, received_ms)
         self._meter.note(self._time, received_ms)
 

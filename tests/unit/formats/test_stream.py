@@ -4,6 +4,7 @@ import itertools
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,6 +102,27 @@ def test_a_sender_that_goes_on_under_another_ssrc_is_followed_at_the_time_of_rec
     assert new.gap
     assert abs(new.time / HZ - 5) < 0.01
     assert stream.restarts == 1
+
+
+@pytest.mark.parametrize("damaged", [0, 50, 98], ids=["first", "middle", "last but one"])
+def test_a_damaged_time_of_receipt_moves_nothing(damaged: int) -> None:
+    times = [n * 33 for n in range(100)]
+    times[damaged] |= 1 << 31
+    _, found = read([(ms, packet(n)) for n, ms in enumerate(times)])
+
+    steps = [b.time - a.time for (a, _), (b, _) in itertools.pairwise(found)]
+    assert found[0][0].time <= 33 * 90
+    assert set(steps[1:]) == {3000}
+
+
+def test_a_time_of_receipt_is_believed_where_nothing_follows_that_says_otherwise() -> None:
+    """A long silence before the last packet, and one before something that is no frame."""
+    frames = [(n * 33, packet(n)) for n in range(10)]
+    late = [*frames, (600_000, packet(10))]
+    for tail in (b"", b"no frame at all"):
+        data = mjr.encode_header(HEADER) + b"".join(mjr.encode_frame(*frame) for frame in late)
+        times = [found.time for found in MediaStream(mjr.Reader(data + tail), HZ).packets()]
+        assert times[-1] == pytest.approx(600_000 * 90, abs=HZ / 10)
 
 
 def test_too_few_packets_of_another_ssrc_at_the_end_are_not_believed() -> None:
