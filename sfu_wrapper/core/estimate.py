@@ -71,7 +71,9 @@ def foreseen(
     raw_bytes: of its video files. at_once: how many files are read, or copied, at the same time.
     """
     length_ms = info.completed_ms - info.started_ms
-    shown_ms = sum((file.stopped_ms or info.completed_ms) - file.started_ms for file in info.video)
+    shown_ms = sum(
+        max(0, (file.stopped_ms or info.completed_ms) - file.started_ms) for file in info.video
+    )
     stages = dict.fromkeys(STAGES, 0.0)
     read_s = [*map(reading_s, raw_bytes), *(reading_s() for _ in info.audio)]
     stages["preprocess"] = side_by_side_s(read_s, at_once)

@@ -40,6 +40,13 @@ SIZES = (3_000_000, 1_500_000)
 FORESEEN = {"preprocess": 1.0, "compose": 8.0, "split": 0.0, "encrypt": 1.0}
 
 
+def test_a_file_that_stops_before_it_starts_takes_nothing_from_the_others() -> None:
+    odd = replace(INFO.video[0], started_ms=100 * MINUTE_MS, stopped_ms=1)
+
+    longer = foreseen(replace(INFO, video=(*INFO.video, odd)), RULES, SIZES)
+    assert longer["compose"] == foreseen(INFO, RULES, SIZES)["compose"]
+
+
 @pytest.mark.parametrize(
     ("rules", "stages"),
     [
