@@ -85,7 +85,7 @@ class DiskShelf:
 
     async def write(self, stage: str, file: Path, content: bytes) -> None:
         """See the port."""
-        await _in_thread(stage, _write_privately, file, content)
+        await _in_thread(stage, _write_whole, file, content)
 
     async def measure(self, file: Path) -> Measured:
         """See the port."""
@@ -272,10 +272,10 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _write_privately(path: Path, content: bytes) -> None:
-    with _naming(path):
-        path.touch(mode=_FILE_MODE)
-        path.write_bytes(content)
+def _write_whole(path: Path, content: bytes) -> None:
+    with _written(path, content) as written:
+        written.replace(path)
+        _sync(path.parent)
 
 
 def _write_exclusively(path: Path, content: bytes) -> None:

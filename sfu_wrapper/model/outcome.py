@@ -78,7 +78,10 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One segment that could not be processed, with what is left of the work."""
+    """One segment that could not be processed, with what is left of the work.
+
+    event: its recordingInfo, where that is not among what is left.
+    """
 
     room: RoomId
     uuid: RoomUuid
@@ -89,6 +92,7 @@ class Failed:
     file: str | None
     attempts: int
     kept: tuple[str, ...] = ()
+    event: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,10 @@ class Shelf(Protocol):
         ...
 
     async def write(self, stage: str, file: Path, content: bytes) -> None:
-        """Write a small file of ours into a workplace. stage: of which it is a part."""
+        """Write a small file of ours into a workplace, whole and durably, or not at all.
+
+        stage: of which it is a part.
+        """
         ...
 
     async def measure(self, file: Path) -> Measured:

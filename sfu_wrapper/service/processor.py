@@ -7,6 +7,7 @@ manifest stands is not processed again, its message is the same.
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,10 @@ def announce(rules: OutputRules) -> None:
     log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")
     filename_format = json.dumps({"filenameFormat": rules.fileformat}, separators=(",", ":"))
     log.info("FilenameGenerator configured with: %s", filename_format)
+
+
+def _holds_event(kept: Iterable[Path]) -> bool:
+    return any(path.name == EVENT_FILE for path in kept)
 
 
 def _silent(standing: Standing) -> None:
@@ -127,10 +132,11 @@ class Processor:
     ) -> Failed:
         """What to tell of a segment that failed for good; temporary files and its event stay.
 
-        keep_event: also where it failed before any work, as nobody else keeps it.
+        keep_event: also where it failed before any work, as nobody else keeps it. Where the disk
+        does not take it, the message has it.
         """
         kept = await self._shelf.leftovers(job_of(info))
-        if keep_event and all(path.name != EVENT_FILE for path in kept):
+        if keep_event and not _holds_event(kept):
             kept = await self._keep(info)
         return Failed(
             room=info.room,
@@ -142,6 +148,7 @@ class Processor:
             file=error.file,
             attempts=attempts,
             kept=tuple(str(path) for path in kept),
+            event=encode_event(info) if keep_event and not _holds_event(kept) else None,
         )
 
     async def _keep(self, info: SegmentInfo) -> tuple[Path, ...]:

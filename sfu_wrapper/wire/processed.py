@@ -54,23 +54,24 @@ def encode_processed(result: Processed) -> bytes:
 
 def encode_failed(failure: Failed) -> bytes:
     """One message of ``failure_queue``."""
-    return dump(
-        {
-            "conferenceId": failure.room,
-            "uuid": failure.uuid,
-            "segment": failure.segment,
-            "status": "failed",
-            "error": {
-                "stage": failure.stage,
-                "code": failure.code,
-                "fault": fault_of(failure.code).value,
-                "message": failure.detail,
-                "file": failure.file,
-            },
-            "attempts": failure.attempts,
-            "temporaryFilesKept": list(failure.kept),
-        }
-    )
+    message: dict[str, Any] = {
+        "conferenceId": failure.room,
+        "uuid": failure.uuid,
+        "segment": failure.segment,
+        "status": "failed",
+        "error": {
+            "stage": failure.stage,
+            "code": failure.code,
+            "fault": fault_of(failure.code).value,
+            "message": failure.detail,
+            "file": failure.file,
+        },
+        "attempts": failure.attempts,
+        "temporaryFilesKept": list(failure.kept),
+    }
+    if failure.event is not None:
+        message["raw"] = failure.event.decode()
+    return dump(message)
 
 
 def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:

@@ -21,6 +21,7 @@ from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli.processing import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.service.processor import Processor
 from sfu_wrapper.wire.recordinginfo import parse_event
 
@@ -35,6 +36,12 @@ def disk(folder: Path, kib: int) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
+def kept_event(failed: Failed) -> bytes:
+    """Beside the temporary files, else in the message."""
+    kept = [Path(path) for path in failed.kept if path.endswith("/recordingInfo.json")]
+    return kept[0].read_bytes() if kept else failed.event or b""
+
+
 async def attempt(worker: Processor, event: bytes, out: Path) -> dict[str, Any]:
     """How it went, and what stands in the destination and in the work folder."""
     told: dict[str, Any] = {}
@@ -44,7 +51,8 @@ async def attempt(worker: Processor, event: bytes, out: Path) -> dict[str, Any]:
     except JobFailed as failure:
         failed = await worker.failure(info, failure, 1)
         told = {"stage": failure.stage, "code": failure.code, "detail": failure.detail,
-                "permanent": failure.permanent, "kept": len(failed.kept)}  # fmt: skip
+                "permanent": failure.permanent, "kept": len(failed.kept),
+                "event": kept_event(failed).decode()}  # fmt: skip
     else:
         told = {"code": "done", "files": [file.filename for file in done.result.files]}
     files = [path for path in out.rglob("*") if path.is_file()]  # noqa: ASYNC240 nobody waits

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sfu_wrapper.wire.recordinginfo import parse_event
 from tests.helpers.deathpoints import record
 from tests.helpers.owners import Owner, owner
 
@@ -54,7 +55,8 @@ def check(tries: list[dict[str, Any]], *stages: str) -> None:
         assert "free some, then process the event again" in told["detail"]
         assert told["stage"] != "deliver" or "/out/.sfu-wrapper/" in told["detail"]  # which disk
         assert told["final"] == []
-        assert told["kept"] > 0  # the event at least
+        assert told["kept"] > 0
+        parse_event(told["event"].encode())
 
 
 def test_a_merged_recording(raw: Path) -> None:
@@ -67,6 +69,17 @@ def test_a_split_recording(raw: Path) -> None:
     tries = tried(raw, [400, 4, 12, 24, -4], split_recording_output=True)
 
     check(tries, "preprocess", "deliver", "split", "deliver")
+
+
+def test_an_event_that_the_disk_does_not_take_is_told_with_the_failure(raw: Path) -> None:
+    event = json.loads((raw / "event.json").read_bytes())
+    event["recordingInfo"]["missing"] = ["x" * 8000]
+    (raw / "event.json").write_text(json.dumps(event))
+
+    (told,) = tried(raw, [4])
+
+    assert told["code"] == "NO_SPACE"
+    assert parse_event(told["event"].encode()).missing == ("x" * 8000,)
 
 
 def test_an_encrypted_recording(raw: Path, owner: Owner, tmp_path: Path) -> None:

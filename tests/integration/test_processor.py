@@ -19,7 +19,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import PreparedVideo, Progress
 from sfu_wrapper.service.processor import Processor, announce
-from sfu_wrapper.wire.processed import parse_outcome
+from sfu_wrapper.wire.processed import encode_failed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
 
 START_MS = 1_590_392_548_000
@@ -252,6 +252,7 @@ async def test_a_failure_is_told_also_where_nothing_can_be_kept(place: Place) ->
     failure = await place.processor().failure(INFO, error, attempts=3)
 
     assert failure.kept == ()
+    assert json.loads(encode_failed(failure))["raw"].encode() == encode_event(INFO)
 
 
 async def test_what_fails_while_a_raw_file_is_read_names_it(place: Place) -> None:
