@@ -1,7 +1,8 @@
 """Step 1 of processing: raw files become media files, and one knows what they hold.
 
 A missing or unreadable mix is a warning, as the product has it: the pictures are still delivered.
-A missing or unreadable video file fails the attempt: the next one may find it.
+A missing or unreadable video file fails the attempt: the next one may find it. So does a process
+that dies over either.
 """
 
 import logging
@@ -25,6 +26,8 @@ from sfu_wrapper.service.course import Course, Work
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S, _TIMEOUT_PER_S = 60.0, 0.5  # reading takes a small part of the segment's length
+
+_NO_FAULT_OF_THE_MIX = ("UNSAFE_NAME", "MEDIA_CRASH", "TIMEOUT")  # nor a reason to do without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +147,15 @@ class _Reading:
         return Video(prepared, held, raw_bytes)
 
     async def sound(self, file: RawFile) -> Heard | str:
-        """A piece of the mix, or why it is left out. Raises JobFailed for an unsafe name."""
+        """A piece of the mix, or why it is left out.
+
+        Raises JobFailed for an unsafe name, and where a process ended before it could say.
+        """
         try:
             path = await self.shelf.raw_audio(file.filename)
             length_us = await self.tools.sound_us(path, timeout_s=self.timeout_s)
         except JobFailed as exc:
-            if exc.code == "UNSAFE_NAME":
+            if exc.code in _NO_FAULT_OF_THE_MIX:
                 raise
             return f"no sound from {file.filename}: {exc.detail}"
         if length_us == 0:

@@ -18,6 +18,7 @@ from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.clock import Clock
@@ -32,6 +33,7 @@ from sfu_wrapper.wire.processed import encode_processed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
 
 EVENT_FILE: Final = "recordingInfo.json"
+_LOOK_S: Final = 60.0  # into a file that is left over
 
 log = logging.getLogger(__name__)
 
@@ -112,20 +114,38 @@ class Processor:
         return done
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """Remove temporary files, and raw ones where asked; only after all has been told."""
+        """Remove temporary files, and raw ones where asked; only after all has been told.
+
+        Sound that the result has nothing of stays: its file came late, or could not be read.
+        """
         await self._shelf.clear(job_of(info))
         if not raw:
             return
-        finders = [(self._shelf.raw_video, file) for file in info.video]
-        finders += [(self._shelf.raw_audio, file) for file in info.audio]
-        for find, file in finders:
+        done = await self._finished_before(info)
+        used = {track.filename for track in done.result.sync} if done else set()
+        for file in (*info.video, *info.audio):
             try:
-                await self._shelf.remove([await find(file.filename)])
+                path = await self._find(file)
+                if file.filename in used or not await self._has_sound(file, path):
+                    await self._shelf.remove([path])
+                    continue
+                why = "the result has nothing of its sound"
             except JobFailed as exc:
-                log.warning("raw.kept", extra={"file": file.filename, "reason": exc.detail})
+                why = exc.detail
+            log.warning("raw.kept", extra={"file": file.filename, "reason": why})
         await self._shelf.prune(
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
+
+    async def _find(self, file: RawFile) -> Path:
+        if file.stream is Stream.AUDIO:
+            return await self._shelf.raw_audio(file.filename)
+        return await self._shelf.raw_video(file.filename)
+
+    async def _has_sound(self, file: RawFile, path: Path) -> bool:
+        if file.stream is not Stream.AUDIO:
+            return False
+        return await self._tools.sound_us(path, timeout_s=_LOOK_S) > 0
 
     async def failure(
         self, info: SegmentInfo, error: JobFailed, attempts: int, *, keep_event: bool = True

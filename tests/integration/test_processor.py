@@ -40,6 +40,7 @@ class PretendedTools:
         self.broken: str | None = None  # the stage that fails
         self.clock_error_us = 0
         self.empty: set[str] = set()
+        self.deaf: JobFailed | None = None
 
     async def preprocess(
         self, source: Path, target_dir: Path, *, timeout_s: float
@@ -54,6 +55,8 @@ class PretendedTools:
         )  # fmt: skip
 
     async def sound_us(self, source: Path, *, timeout_s: float) -> int:
+        if self.deaf is not None:
+            raise self.deaf
         return 0 if source.name in self.empty else 10_000_000
 
     async def compose(
@@ -393,6 +396,45 @@ async def test_cleaning_removes_temporary_files_and_raw_ones_where_asked(
     assert await place.shelf.leftovers("uuid:1") == ()
     assert {path.name for path in place.raw.iterdir()} == left
     assert place.delivered() == MERGED
+
+
+async def test_sound_that_came_too_late_for_the_result_is_not_removed(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    mix = place.raw / "mix.wav"
+    mix.unlink()
+    done = await place.processor().process(INFO)
+    mix.write_text("it was on its way")
+
+    await place.processor().clean(INFO, raw=True)
+
+    assert "no sound from mix.wav: mix.wav is not there" in done.result.warnings
+    assert [path.name for path in place.raw.iterdir()] == ["mix.wav"]
+    (line,) = [record for record in caplog.records if record.message == "raw.kept"]
+    assert line.__dict__["reason"] == "the result has nothing of its sound"
+
+
+async def test_a_mix_without_sound_is_removed_with_the_rest(place: Place) -> None:
+    place.tools.empty = {"mix.wav"}
+    await place.processor().process(INFO)
+
+    await place.processor().clean(INFO, raw=True)
+
+    assert list(place.raw.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", ["MEDIA_CRASH", "TIMEOUT"])
+async def test_no_recording_is_without_sound_because_a_process_died(
+    place: Place, code: str
+) -> None:
+    place.tools.deaf = JobFailed("preprocess", code, "killed by SIGKILL", permanent=False)
+
+    with pytest.raises(JobFailed) as caught:
+        await place.processor().process(INFO)
+
+    assert caught.value.code == code
+    place.tools.deaf = None
+    assert "no sound" not in " ".join((await place.processor().process(INFO)).result.warnings)
 
 
 async def test_a_folder_of_raw_files_goes_with_the_last_of_them(place: Place) -> None:
