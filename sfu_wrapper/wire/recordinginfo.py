@@ -8,7 +8,7 @@ pass through as they are; whoever opens them resolves them below their folder.
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.model.errors import Malformed
@@ -23,6 +23,7 @@ from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
 _DAY_MS = 86_400_000
 _LONGEST_MS = 7 * _DAY_MS  # a wrong year would keep a worker busy for ever
+_MAX_ID_BYTES = 200  # a broker takes 255 of a message's id, which has more in it
 _MAX_DELAY_MS = 60_000  # no mixer holds sound back for longer; more is somebody's mistake
 
 
@@ -34,7 +35,14 @@ def _type_name(value: object) -> object:
     return RecordingType(value) if isinstance(value, str) else value
 
 
+def _short(text: str) -> str:
+    if len(text.encode()) > _MAX_ID_BYTES:
+        raise ValueError(f"longer than {_MAX_ID_BYTES} bytes")
+    return text
+
+
 Text = Annotated[str, Field(min_length=1)]
+Id = Annotated[Text, AfterValidator(_short)]
 EpochMs = Annotated[int, BeforeValidator(_time), Field(ge=0, le=LAST_MS)]
 VideoStream = Literal["sfuvideo", "sfuscreen"]
 
@@ -57,9 +65,9 @@ class _Stay(_Wire):
 
 
 class _Info(_Wire):
-    uuid: Text
+    uuid: Id
     completed: EpochMs
-    confbridgeid: Annotated[Text | None, Field(alias="confbridgeId")] = None
+    confbridgeid: Annotated[Id | None, Field(alias="confbridgeId")] = None
     segment: Annotated[int, Field(ge=1)] | None = None
     owner: str | None = None
     type: Annotated[RecordingType | None, BeforeValidator(_type_name)] = None
@@ -73,7 +81,7 @@ class _Info(_Wire):
 
 
 class _Event(_Wire):
-    conference_id: Text
+    conference_id: Id
     recording_info: _Info
 
 

@@ -182,6 +182,14 @@ def test_a_segment_may_last_for_a_week() -> None:
     assert info.completed_ms - info.started_ms == 7 * 24 * 3600 * 1000
 
 
+def test_a_conference_is_called_by_no_more_than_a_broker_takes() -> None:
+    named = {**OURS, "conferenceId": "c" * 200}
+
+    assert parse_event(json.dumps(named).encode()).room == "c" * 200
+    with pytest.raises(Malformed, match=r"conferenceId: .*longer than 200 bytes"):
+        parse_event(json.dumps({**OURS, "conferenceId": "c" * 201}).encode())
+
+
 def test_fields_that_we_do_not_know_are_ignored() -> None:
     body = {**OURS, "colour": "red", "recordingInfo": {**OURS["recordingInfo"], "weather": 1}}
 
@@ -200,6 +208,8 @@ FILE = {"filename": "a.mjr", "startTime": AT, "stopTime": AT}
         ({"completed": 5.5}, "recordingInfo.completed"),
         ({"completed": 253_402_300_800_000}, "recordingInfo.completed"),  # the year 10000
         ({"started": -1}, "recordingInfo.started"),
+        ({"uuid": "é" * 101}, "recordingInfo.uuid"),  # more than 200 bytes
+        ({"confbridgeId": "c" * 201}, "recordingInfo.confbridgeId"),
         (
             {"participants": {"a": [{"joined": 10**17, "left": AT}]}},
             "recordingInfo.participants.a.0.joined",
