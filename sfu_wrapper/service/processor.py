@@ -107,11 +107,25 @@ class Processor:
             info.confbridge_id,
             json.dumps(event, ensure_ascii=False, separators=(",", ":")),
         )
-        done = await self._finished_before(info)
+        done = await self.finished(info)
         if done is None:
             done = await self._process(info, attempts, progress)
         log.debug("Recording with ID %s processed correctly", info.uuid)
         return done
+
+    async def finished(self, info: SegmentInfo) -> Done | None:
+        """What an earlier run has made and delivered of it. Raises JobFailed."""
+        stored = await self._shelf.manifest(job_of(info))
+        if stored is None:
+            return None
+        try:
+            message = parse_manifest(stored).message
+            result = parse_outcome(message)
+        except Malformed as exc:
+            raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
+        if not isinstance(result, Processed):
+            return None
+        return Done(result, message, repeated=self._shelf.manifest_file(job_of(info)))
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked; only after all has been told.
@@ -121,7 +135,7 @@ class Processor:
         await self._shelf.clear(job_of(info))
         if not raw:
             return
-        done = await self._finished_before(info)
+        done = await self.finished(info)
         used = {track.filename for track in done.result.sync} if done else set()
         for file in (*info.video, *info.audio):
             try:
@@ -191,19 +205,6 @@ class Processor:
         )
         needed = needed_bytes(raw_bytes, info.completed_ms - info.started_ms)
         return await self._shelf.free_bytes() >= needed
-
-    async def _finished_before(self, info: SegmentInfo) -> Done | None:
-        stored = await self._shelf.manifest(job_of(info))
-        if stored is None:
-            return None
-        try:
-            message = parse_manifest(stored).message
-            result = parse_outcome(message)
-        except Malformed as exc:
-            raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
-        if not isinstance(result, Processed):
-            return None
-        return Done(result, message, repeated=self._shelf.manifest_file(job_of(info)))
 
     async def _process(self, info: SegmentInfo, attempts: int, progress: Progress) -> Done:
         started_ms = self._clock.now().wall_ms

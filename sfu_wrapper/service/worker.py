@@ -52,6 +52,10 @@ class Processing(Protocol):
         """Make and deliver everything of one segment. Raises JobFailed."""
         ...
 
+    async def finished(self, info: SegmentInfo) -> Done | None:
+        """What an earlier run has made and delivered of it. Raises JobFailed."""
+        ...
+
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked."""
         ...
@@ -290,7 +294,8 @@ class Worker:
         """One of both: what came of it, or why nothing did."""
         if self._limit is not None and deliveries >= self._limit:
             # The broker's last try, and each earlier one ended with its worker: not once more.
-            return None, await self._processing.failure(info, no_result(deliveries), 0)
+            done, never = await self._processing.finished(info), no_result(deliveries)
+            return done, None if done else await self._processing.failure(info, never, 0)
         attempt = 1
         while True:
             async with self._turns.turn(rank):

@@ -68,6 +68,10 @@ class Slow:
         self.done = Done(result, encode_processed(result))
         return self.done
 
+    async def finished(self, info: SegmentInfo) -> Done | None:
+        """See ``service.worker.Processing``."""
+        return self.done
+
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """See ``service.worker.Processing``."""
         self.cleaned += 1

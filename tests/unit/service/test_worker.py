@@ -106,6 +106,13 @@ class Bench:
                 raise self.outcomes[job].pop(0)
         finally:
             self.running.remove(job)
+        return self._done(info, attempts)
+
+    async def finished(self, info: SegmentInfo) -> Done | None:
+        """See ``Processing``."""
+        return self._done(info, 1) if job_of(info) in self.repeats else None
+
+    def _done(self, info: SegmentInfo, attempts: int) -> Done:
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -121,7 +128,7 @@ class Bench:
             warnings=(),
             sync=(),
         )
-        repeated = Path("manifest") if job in self.repeats else None
+        repeated = Path("manifest") if job_of(info) in self.repeats else None
         return Done(result, encode_processed(result), repeated)
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
@@ -558,6 +565,22 @@ async def test_a_segment_that_ends_its_worker_each_time_fails_for_good(bench: Be
     assert len(bench.tried) == LIMIT
     assert json.loads(bench.told("failed")[0].body)["error"]["code"] == "NO_RESULT"
     assert await bench.broker.depth(WORK) == 0
+
+
+async def test_a_result_that_stands_is_told_however_often_its_message_was_handed_out(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    for n in range(LIMIT):
+        async with running(bench.worker(drain_s=0.0)):
+            await bench.until(lambda n=n: len(bench.tried) == n + 1)  # type: ignore[misc]  # bound now
+    bench.repeats.add("uuid-1:1")  # the last of them had delivered, and could tell nobody
+    await bench.once()
+
+    assert bench.told("failed") == []
+    assert [one.message_id for one in bench.told("processed")] == ["uuid-1:1:processed"]
+    assert bench.cleaned == [("uuid-1:1", True)]
 
 
 async def test_a_broker_that_is_away_is_waited_for(bench: Bench) -> None:
