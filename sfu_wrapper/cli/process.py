@@ -25,7 +25,7 @@ from sfu_wrapper.cli.processing import (
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
-from sfu_wrapper.model.errors import JobFailed, Malformed, Unavailable
+from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.outcome import FinishedFile
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.logs import one_line
@@ -124,9 +124,9 @@ async def _alone(settings: Settings, job: str) -> AsyncIterator[None]:
     if not file.exists():
         yield
         return
-    away: Unavailable | None = None
+    away: RecordingError | None = None
 
-    def told(error: Unavailable | None) -> None:
+    def told(error: RecordingError | None) -> None:
         nonlocal away
         away = error
 

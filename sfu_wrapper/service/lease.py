@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.errors import Misconfigured, RecordingError, Unavailable
 from sfu_wrapper.ports.jobs import JobLeases
 
 LEASE_S: Final = 30.0
+# A damaged store may be restored under us, and nothing that waits for it is at fault.
+_AWAY: Final = (Unavailable, Misconfigured)
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Holder:
     """
 
     def __init__(
-        self, leases: JobLeases, report: Callable[[Unavailable | None], None], lease_s: float
+        self, leases: JobLeases, report: Callable[[RecordingError | None], None], lease_s: float
     ) -> None:
         self._leases = leases
         self._report = report
@@ -70,13 +72,13 @@ class Holder:
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
-            with suppress(Unavailable):  # then it runs out by itself
+            with suppress(*_AWAY):  # then it runs out by itself
                 await self._leases.release(job, holder)
 
     async def _acquire(self, job: str, holder: str) -> bool:
         try:
             got = await self._leases.acquire(job, holder, self._lease_s)
-        except Unavailable as error:
+        except _AWAY as error:
             log.warning("lease.storeAway", extra={"error": error.detail})
             self._report(error)
             return False
@@ -84,14 +86,19 @@ class Holder:
         return got
 
     async def _renew(self, job: str, holder: str, body: "asyncio.Task[object] | None") -> None:
-        """Renew in time, until cancelled; when that fails, stop the work that it protects."""
+        """Renew in time, until cancelled; when that fails, stop the work that it protects.
+
+        A store that does not answer at all must not let the lease run out unnoticed.
+        """
         loop = asyncio.get_running_loop()
         valid_until_s = loop.time() + self._lease_s
         while loop.time() < valid_until_s:
             await asyncio.sleep(self._lease_s / 6)
             asked_s = loop.time()
-            if await self._acquire(job, holder):
-                valid_until_s = asked_s + self._lease_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(valid_until_s):
+                    if await self._acquire(job, holder):
+                        valid_until_s = asked_s + self._lease_s
         log.error("lease.lost", extra={"job": job})
         if body is not None:
             body.cancel()

@@ -176,7 +176,7 @@ class Worker:
         if self._patience.away(what, why):
             self._stopping.set()
 
-    def _store_answered(self, error: Unavailable | None) -> None:
+    def _store_answered(self, error: RecordingError | None) -> None:
         if error is None:
             self._patience.back(_STORE)
         else:

@@ -17,7 +17,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
-from sfu_wrapper.model.errors import JobFailed, Unavailable
+from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.outcome import Failed, Processed
@@ -486,6 +486,51 @@ async def test_a_worker_that_loses_its_lease_stops_that_work(
     assert bench.most_of_one == 1
     assert "lease.lost" in caplog.messages
     assert "job.crashed" not in caplog.messages
+
+
+async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(bench: Bench) -> None:
+    class Hanging(MemoryLeases):
+        hangs = False
+
+        async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+            if self.hangs:
+                await asyncio.sleep(DEADLINE_S)
+            return await super().acquire(job, holder, ttl_s)
+
+    bench.leases = leases = Hanging()
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    async with running(bench.worker(lease_s=0.06)):
+        await bench.until(lambda: bench.running != [])
+        leases.hangs = True
+        await bench.until(lambda: bench.running == [])
+
+
+async def test_while_the_store_is_damaged_nothing_is_begun_and_nothing_is_given_up(
+    bench: Bench,
+) -> None:
+    class Damaged(MemoryLeases):
+        damaged = True
+
+        async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+            if self.damaged:
+                raise Misconfigured("the store is damaged: restore it from a backup")
+            return await super().acquire(job, holder, ttl_s)
+
+    bench.leases = leases = Damaged()
+    await bench.ask(segment())
+    async with running(bench.worker(lease_s=0.06)):
+        await asyncio.sleep(0.1)
+        assert (bench.tried, bench.told("failed")) == ([], [])
+        leases.damaged = False
+        await bench.until(lambda: bench.cleaned != [])
+        bench.gate = asyncio.Event()
+        await bench.ask(segment(2))
+        await bench.until(lambda: bench.running == ["uuid-1:2"])
+        leases.damaged = True
+        await bench.until(lambda: bench.running == [])  # another may have it by now
+
+    assert bench.told("failed") == []
 
 
 async def test_stopping_lets_what_runs_finish(
