@@ -275,16 +275,16 @@ class Worker:
                 await self._work(info, delivery, rank)
 
     async def _work(self, info: SegmentInfo, delivery: Delivery, rank: int) -> None:
-        segment = f"{info.uuid}:{info.segment or 1}"
+        job = job_of(info)
         every_s = self._settings.progress_s
         async with reporting(self._broker, self._clock, info, every_s) as progress:
             done, failed = await self._attempts(info, delivery.deliveries, rank, progress)
         if done is not None:
             _log_done(done)
-            await self._tell("processed", f"{segment}:processed", done.message, info.room)
+            await self._tell("processed", f"{job}:processed", done.message, info.room)
         elif failed is not None:
             _log_failed(failed)
-            await self._tell("failed", f"{segment}:failed", encode_failed(failed), info.room)
+            await self._tell("failed", f"{job}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
             await self._clean(info)
 

@@ -224,6 +224,17 @@ async def test_whoever_listens_hears_how_far_it_is_and_nothing_after_the_result(
     assert not message.mandatory
 
 
+async def test_two_segments_of_an_older_sender_are_no_repeat_of_each_other(bench: Bench) -> None:
+    older = [replace(segment(length_s=length_s), segment=None) for length_s in (5, 10)]
+    await bench.ask(*older)
+    await bench.once()
+
+    assert {message.message_id for message in bench.told("processed")} == {
+        "uuid-1:t1590392553633:processed",
+        "uuid-1:t1590392558633:processed",
+    }
+
+
 async def test_raw_files_stay_where_they_are_wanted(bench: Bench) -> None:
     await bench.ask(segment())
     await bench.once(clean_raw=False)
