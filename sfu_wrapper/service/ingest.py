@@ -106,7 +106,7 @@ async def ingest(
         shown=shown,
         sounds=tuple(one.sound for one in heard),
         sync=tuple(sync),
-        warnings=(*_warnings(read), *_sync_notes(sync, shifts_us)),
+        warnings=(*_warnings(read), *_sync_notes(sync, shifts_us), *_unseen(videos, shown)),
     )
 
 
@@ -117,6 +117,14 @@ def _warnings(read: Iterable[Video | Heard | str]) -> Iterator[str]:
             yield one
         elif isinstance(one, Video):
             yield from (f"{one.held.file.filename}: {note}" for note in one.prepared.notes)
+
+
+def _unseen(videos: Sequence[Video], shown: Iterable[Span]) -> Iterator[str]:
+    """What a merged file has nothing of, though it holds pictures."""
+    seen = {span.track for span in shown}
+    for track, video in enumerate(videos):
+        if track not in seen:
+            yield f"{video.held.file.filename}: no picture lies within the segment's times"
 
 
 @dataclass(frozen=True, slots=True)

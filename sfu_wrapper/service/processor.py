@@ -130,20 +130,20 @@ class Processor:
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked; only after all has been told.
 
-        Sound that the result has nothing of stays: its file came late, or could not be read.
+        What the result has nothing of stays: sound that came late or could not be read, and all
+        that files hold of a segment without length.
         """
         await self._shelf.clear(job_of(info))
         if not raw:
             return
         done = await self.finished(info)
-        used = {track.filename for track in done.result.sync} if done else set()
         for file in (*info.video, *info.audio):
             try:
                 path = await self._find(file)
-                if file.filename in used or not await self._has_sound(file, path):
+                if not await self._is_unused(file, path, done):
                     await self._shelf.remove([path])
                     continue
-                why = "the result has nothing of its sound"
+                why = "the result has nothing of it"
             except JobFailed as exc:
                 why = exc.detail
             log.warning("raw.kept", extra={"file": file.filename, "reason": why})
@@ -156,7 +156,10 @@ class Processor:
             return await self._shelf.raw_audio(file.filename)
         return await self._shelf.raw_video(file.filename)
 
-    async def _has_sound(self, file: RawFile, path: Path) -> bool:
+    async def _is_unused(self, file: RawFile, path: Path, done: Done | None) -> bool:
+        """Whether it holds media that the result has nothing of. Raises JobFailed."""
+        if done and any(track.filename == file.filename for track in done.result.sync):
+            return not done.result.files
         if file.stream is not Stream.AUDIO:
             return False
         return await self._tools.sound_us(path, timeout_s=_LOOK_S) > 0
@@ -256,6 +259,8 @@ class Processor:
         match output:
             case Output.NONE:
                 why: str | None = "no media in the segment"
+                if material.videos or material.sounds:
+                    why = "no media within the segment's times; the files that hold some stay"
             case Output.SPLIT:
                 why = why_split(self._rules, most)
             case _:
@@ -277,7 +282,7 @@ class Processor:
         )
         match output:
             case Output.NONE:
-                return Made()
+                return Made(sync=material.sync)
             case Output.MERGED:
                 return await shop.merged(material, cut)
             case Output.SPLIT:

@@ -411,7 +411,23 @@ async def test_sound_that_came_too_late_for_the_result_is_not_removed(
     assert "no sound from mix.wav: mix.wav is not there" in done.result.warnings
     assert [path.name for path in place.raw.iterdir()] == ["mix.wav"]
     (line,) = [record for record in caplog.records if record.message == "raw.kept"]
-    assert line.__dict__["reason"] == "the result has nothing of its sound"
+    assert line.__dict__["reason"] == "the result has nothing of it"
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_of_a_segment_without_length_the_files_that_hold_media_stay(
+    place: Place, split: bool
+) -> None:
+    instant = replace(INFO, completed_ms=INFO.started_ms)
+    processor = place.processor(replace(RULES, split=split))
+
+    done = await processor.process(instant)
+    await processor.clean(instant, raw=True)
+
+    assert done.result.output == "none"
+    assert done.result.warnings[0].startswith("no media within the segment's times; ")
+    assert "a.mjr: no picture lies within the segment's times" in done.result.warnings
+    assert {path.name for path in place.raw.iterdir()} == {"a.mjr", "b.mjr", "mix.wav"}
 
 
 async def test_a_mix_without_sound_is_removed_with_the_rest(place: Place) -> None:
