@@ -4,6 +4,7 @@ Whole segments, through the real processes. What a file names is never opened, a
 """
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,15 @@ def sized(width: int, height: int) -> Callable[[list[Received]], list[Received]]
     return change
 
 
+def scrambled(packets: list[Received]) -> list[Received]:
+    """Nothing is left but what the size of a picture is read from."""
+    noise = random.Random(1)  # noqa: S311 the same every time
+    return [
+        (ms, replace(p, payload=p.payload[:20] + noise.randbytes(len(p.payload[20:]))))
+        for ms, p in packets
+    ]
+
+
 def at_once(packets: list[Received]) -> list[Received]:
     """A picture each 1/90000 s."""
     start = packets[0][1].timestamp
@@ -112,6 +122,18 @@ async def test_a_large_picture_that_is_none_hurts_nobody(case: Case, split: bool
 
     if isinstance(result, JobFailed):
         assert result.code in {"BAD_RESULT", "MEDIA_ERROR", "LIMIT_EXCEEDED"}
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_of_pictures_that_nobody_can_decode_it_is_said_that_there_are_none(
+    case: Case, split: bool
+) -> None:
+    case.video(scrambled)
+
+    result = await case.process(split_recording_output=split)
+
+    assert isinstance(result, Processed)
+    assert "a.mjr holds no picture" in result.warnings
 
 
 @pytest.mark.parametrize("change", [at_once, leaping])

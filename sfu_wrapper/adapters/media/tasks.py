@@ -15,7 +15,7 @@ from sfu_wrapper.adapters.media.poster import write_poster
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import sound_us
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
-from sfu_wrapper.adapters.media.verify import Expected, verify
+from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.refusals import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
 from sfu_wrapper.core.sync import pace
@@ -106,8 +106,10 @@ def _carry_out(task: Task, progress: Progress) -> Result:
     match task:
         case Preprocess(source=source, target_dir=target_dir, program=program):
             if program is not None:
-                return januspprec.preprocess(source, target_dir, program)
-            return preprocess(source, target_dir)
+                prepared = januspprec.preprocess(source, target_dir, program)
+            else:
+                prepared = preprocess(source, target_dir)
+            return prepared if prepared and shows_anything(prepared.path) else None
         case MeasureSound(source=source):
             return sound_us(source)
         case Compose(plan=plan, target=target, poster=poster):

@@ -46,6 +46,17 @@ def verify(stage: str, path: Path, expected: Expected) -> None:
         raise _bad(stage, path, detail)
 
 
+def shows_anything(path: Path) -> bool:
+    """Whether any picture of it can be decoded; looks no further than the first one.
+
+    Raises av.FFmpegError where it is no media file.
+    """
+    with reading(path) as reader:
+        stream = reader.streams.video[0]
+        stream.codec_context.thread_count = 1
+        return any(decoded(packet) for packet in reader.demux(stream))
+
+
 def _check_streams(
     stage: str, path: Path, reader: av.container.InputContainer, expected: Expected
 ) -> None:
