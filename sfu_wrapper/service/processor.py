@@ -34,6 +34,7 @@ from sfu_wrapper.wire.recordinginfo import encode_event
 
 EVENT_FILE: Final = "recordingInfo.json"
 _LOOK_S: Final = 60.0  # into a file that is left over
+_NO_PICTURE_BYTES: Final = 1024  # a raw video with nothing but its header is shorter
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +131,8 @@ class Processor:
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked; only after all has been told.
 
-        What the result has nothing of stays: sound that came late or could not be read, and all
-        that files hold of a segment without length.
+        What the result has nothing of stays: sound that came late or could not be read, packets
+        that made no picture, and all that files hold of a segment without length.
         """
         await self._shelf.clear(job_of(info))
         if not raw:
@@ -161,7 +162,7 @@ class Processor:
         if done and any(track.filename == file.filename for track in done.result.sync):
             return not done.result.files
         if file.stream is not Stream.AUDIO:
-            return False
+            return await self._shelf.raw_bytes([file.filename], []) > _NO_PICTURE_BYTES
         return await self._tools.sound_us(path, timeout_s=_LOOK_S) > 0
 
     async def failure(

@@ -430,6 +430,16 @@ async def test_of_a_segment_without_length_the_files_that_hold_media_stay(
     assert {path.name for path in place.raw.iterdir()} == {"a.mjr", "b.mjr", "mix.wav"}
 
 
+async def test_packets_that_made_no_picture_are_not_removed(place: Place) -> None:
+    (place.raw / "b.mjr").write_bytes(b"packets" * 1000)
+    place.tools.empty = {"a.mjr", "b.mjr"}
+    await place.processor().process(INFO)
+
+    await place.processor().clean(INFO, raw=True)
+
+    assert [path.name for path in place.raw.iterdir()] == ["b.mjr"]
+
+
 async def test_a_mix_without_sound_is_removed_with_the_rest(place: Place) -> None:
     place.tools.empty = {"mix.wav"}
     await place.processor().process(INFO)
