@@ -179,6 +179,27 @@ async def test_a_process_that_was_given_up_settles_nothing_and_takes_part_again(
     assert numbers(await bench.take(slow)) == ["uuid:2"]
 
 
+async def test_a_process_that_was_given_up_hands_nothing_back_that_another_has(
+    bench: BrokerBench, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "BEAT_S", 0.01)
+    slow, quick = await bench.connect(), await bench.connect()
+    assert isinstance(slow, QueueFile)
+    for n in (1, 2):
+        await slow.publish(message(n))
+    async with aclosing(slow.consume(WORK, 2)) as ahead:
+        await bench.next(ahead)  # the second one was taken with it
+        before = slow.holder
+        (path.parent / "queue.db.consumers" / before).unlink()
+        await bench.eventually(lambda: _changed(slow, before))
+        again = await bench.take(quick, 2)
+
+    await slow.publish(message(3))  # what was handed back is handed back before that
+    for delivery in again:
+        await delivery.ack()
+    assert numbers(await bench.take(quick)) == ["uuid:3"]
+
+
 async def _changed(broker: QueueFile, holder: str) -> bool:
     return broker.holder != holder
 

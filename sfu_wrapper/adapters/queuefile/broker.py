@@ -281,11 +281,11 @@ class _Consumer:
             self._hand_back_rest()
 
     def _hand_back_rest(self) -> None:
-        rest = [taken.seq for taken in self._ready]
+        rest = list(self._ready)
         self._ready.clear()
         if rest:
             with suppress(Unavailable):  # closed meanwhile, which has freed them
-                done = self._broker.submit(partial(rows.untake, seqs=rest))
+                done = self._broker.submit(partial(rows.untake, rest=rest))
                 done.add_done_callback(lambda done: done.exception())
 
     async def settle(

@@ -129,10 +129,10 @@ def free_overdue(connection: sqlite3.Connection, now_ms: int) -> None:
         bury(connection, queue)
 
 
-def untake(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
-    """Nobody has seen these: they wait again, and it does not count."""
-    sql = "UPDATE messages SET holder = NULL WHERE seq = ?"
-    connection.executemany(sql, [(seq,) for seq in seqs])
+def untake(connection: sqlite3.Connection, rest: Sequence[Taken]) -> None:
+    """Nobody has seen these: what is still this holder's waits again, and it does not count."""
+    sql = "UPDATE messages SET holder = NULL WHERE seq = ? AND holder = ?"
+    connection.executemany(sql, [(taken.seq, taken.holder) for taken in rest])
 
 
 def bury(connection: sqlite3.Connection, queue: str) -> None:
