@@ -79,9 +79,9 @@ class DiskShelf:
         """See the port."""
         return await _in_thread("deliver", _files_below, self._work_folders(job))
 
-    async def clear(self, job: str) -> None:
+    async def clear(self, job: str, *, lasting: bool = True) -> None:
         """See the port."""
-        await _in_thread("deliver", _remove_folders, self._work_folders(job))
+        await _in_thread("deliver", self._clear, job, lasting=lasting)
 
     async def write(self, stage: str, file: Path, content: bytes) -> None:
         """See the port."""
@@ -127,7 +127,13 @@ class DiskShelf:
 
     def _make_workplace(self, job: str) -> Workplace:
         places = [Path(tempfile.mkdtemp(dir=_folder(f))) for f in self._work_folders(job)]
-        return Workplace(plain=places[-1], staging=places[0])
+        return Workplace(plain=places[-1], staging=places[0], lasting=places[-1].parent)
+
+    def _clear(self, job: str, *, lasting: bool) -> None:
+        """Attempts are folders in that of the job; what outlives them are files."""
+        for folder in self._work_folders(job):
+            attempts = [one for one in folder.glob("*") if one.is_dir()]
+            _remove_folders([folder] if lasting else attempts)
 
     def _claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         for names in choices:

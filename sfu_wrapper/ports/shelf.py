@@ -11,11 +11,12 @@ class Workplace:
     """Folders of one attempt, for our own user alone.
 
     plain: for what is not encrypted. staging: on the file system of the destination, for what is
-    about to be delivered.
+    about to be delivered. lasting: of the job, for what outlives the attempt.
     """
 
     plain: Path
     staging: Path
+    lasting: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Shelf(Protocol):
         """The files in all workplaces of that job."""
         ...
 
-    async def clear(self, job: str) -> None:
-        """Remove all workplaces of that job; none is fine."""
+    async def clear(self, job: str, *, lasting: bool = True) -> None:
+        """Remove all workplaces of that job; none is fine. lasting: and what outlives them."""
         ...
 
     async def write(self, stage: str, file: Path, content: bytes) -> None:

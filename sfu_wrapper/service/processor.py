@@ -199,7 +199,7 @@ class Processor:
     async def _workplace(self, info: SegmentInfo) -> Workplace:
         """A new one, with the event in it: nobody else keeps it, should the work fail for good."""
         place = await self._shelf.workplace(job_of(info))
-        await self._shelf.write("preprocess", place.plain / EVENT_FILE, encode_event(info))
+        await self._shelf.write("preprocess", place.lasting / EVENT_FILE, encode_event(info))
         return place
 
     async def has_space(self, info: SegmentInfo) -> bool:
@@ -215,7 +215,7 @@ class Processor:
         if self._rules.encrypt:
             await self._usable_vault().check()
         job = job_of(info)
-        await self._shelf.clear(job)
+        await self._shelf.clear(job, lasting=False)  # it may be the one place that has the event
         place = await self._workplace(info)
         sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
         should_s = foreseen(info, self._rules, sizes, self._files_at_once)

@@ -1,7 +1,10 @@
 """One segment through the three steps, over real folders and pretended media tools."""
 
+import errno
 import json
 import logging
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -246,6 +249,23 @@ async def test_the_event_is_kept_of_what_fails_before_any_work(place: Place) -> 
     (kept,) = map(Path, failure.kept)
     assert kept.read_bytes() == encode_event(INFO)
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+async def test_another_try_that_cannot_even_begin_loses_no_event(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    error = JobFailed("deliver", "NO_SPACE", "no space left", permanent=False)
+    failure = await place.processor().failure(INFO, error, attempts=3)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+
+    with pytest.raises(JobFailed, match="no space left"):
+        await place.processor().process(INFO)
+
+    (kept,) = map(Path, failure.kept)
+    assert kept.read_bytes() == encode_event(INFO)
 
 
 async def test_a_failure_is_told_also_where_nothing_can_be_kept(place: Place) -> None:
