@@ -72,8 +72,9 @@ class Holder:
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
-            with suppress(*_AWAY):  # then it runs out by itself
-                await self._leases.release(job, holder)
+            with suppress(*_AWAY, TimeoutError):  # then it runs out by itself
+                async with asyncio.timeout(self._lease_s / 6):
+                    await self._leases.release(job, holder)
 
     async def _acquire(self, job: str, holder: str) -> bool:
         try:

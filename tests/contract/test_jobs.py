@@ -1,11 +1,15 @@
 """What job leases promise, in memory and in the store's file."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.sqlite import leases as adapter
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.ports.jobs import JobLeases
 
@@ -103,3 +107,23 @@ async def test_a_lease_does_not_outlive_the_machines_boot(
 
     assert await after.acquire(JOB, "b", TTL_S)
     after.close()
+
+
+def test_a_store_that_hangs_does_not_keep_a_worker_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(adapter, "_execute", lambda *_: answers.wait(30))
+    monkeypatch.setattr(adapter, "_CLOSE_S", 0.05)
+    leases = SqliteLeases(tmp_path / "store.db")
+
+    async def given_up() -> None:
+        async with asyncio.timeout(0.05):
+            await leases.acquire(JOB, "a", TTL_S)
+
+    began_s = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(given_up())
+    leases.close()
+    assert time.monotonic() - began_s < 10
+    answers.set()

@@ -4,16 +4,17 @@ Time is the machine's monotonic clock together with its boot id: no jump of the 
 lease, and none outlives a reboot. What is lost with the power is lost with its holder.
 """
 
-import asyncio
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sfu_wrapper.adapters.sqlite.database import open_database, translated
+from sfu_wrapper.adapters.aside import aside
+from sfu_wrapper.adapters.sqlite.database import BUSY_S, open_database, translated
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 
+_CLOSE_S = BUSY_S + 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ACQUIRE = """
     INSERT INTO leases (job, holder, boot, expires_ms) VALUES (:job, :holder, :boot, :expires)
@@ -32,7 +33,7 @@ def _boot() -> str:
 
 
 class SqliteLeases:
-    """Job leases; each call is one short transaction on a thread."""
+    """Job leases; each call is one short transaction, aside."""
 
     def __init__(self, path: Path, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Open. Raises Misconfigured, Unavailable as ``open_database`` does."""
@@ -52,20 +53,28 @@ class SqliteLeases:
             "now": now_ms,
             "expires": now_ms + round(ttl_s * 1000),
         }
-        return await asyncio.to_thread(self._run, _ACQUIRE, values) == 1
+        return await self._aside(_ACQUIRE, values) == 1
 
     async def release(self, job: str, holder: str) -> None:
         """See ``JobLeases``. Raises Unavailable when the store cannot be written."""
         sql = "DELETE FROM leases WHERE job = :job AND holder = :holder"
-        await asyncio.to_thread(self._run, sql, {"job": job, "holder": holder})
+        await self._aside(sql, {"job": job, "holder": holder})
 
     def close(self) -> None:
-        """Release the file; leases that are held run out by themselves."""
-        with self._one_at_a_time:
+        """Release the file; leases that are held run out by themselves.
+
+        What hangs in it keeps it until it ends: nobody waits for that.
+        """
+        if self._one_at_a_time.acquire(timeout=_CLOSE_S):
             self._connection.close()
+            self._one_at_a_time.release()
+
+    async def _aside(self, sql: str, values: dict[str, str | int]) -> int:
+        with translated(self._path):
+            return await aside(self._run, sql, values)
 
     def _run(self, sql: str, values: dict[str, str | int]) -> int:
-        with translated(self._path), self._one_at_a_time:
+        with self._one_at_a_time:
             return _execute(self._connection, sql, values)
 
 

@@ -499,14 +499,25 @@ async def test_a_worker_that_loses_its_lease_stops_that_work(
     assert "job.crashed" not in caplog.messages
 
 
-async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(bench: Bench) -> None:
+async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sfu_wrapper")
+
     class Hanging(MemoryLeases):
         hangs = False
 
         async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
-            if self.hangs:
-                await asyncio.sleep(DEADLINE_S)
+            await self._hang()
             return await super().acquire(job, holder, ttl_s)
+
+        async def release(self, job: str, holder: str) -> None:
+            await self._hang()
+            await super().release(job, holder)
+
+        async def _hang(self) -> None:
+            if self.hangs:
+                await asyncio.sleep(3 * DEADLINE_S)
 
     bench.leases = leases = Hanging()
     bench.gate = asyncio.Event()
@@ -515,6 +526,7 @@ async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(bench: Bench) 
         await bench.until(lambda: bench.running != [])
         leases.hangs = True
         await bench.until(lambda: bench.running == [])
+        await bench.until(lambda: "job.handedBack" in caplog.messages)
 
 
 async def test_while_the_store_is_damaged_nothing_is_begun_and_nothing_is_given_up(
