@@ -11,7 +11,9 @@ import pytest
 
 from sfu_wrapper.adapters.media import tools
 from sfu_wrapper.adapters.media.ahead import ahead
+from sfu_wrapper.adapters.media.encoder import PICTURE_TIME_BASE, SOUND_RATE, MergedWriter
 from sfu_wrapper.adapters.media.mux import write_video
+from sfu_wrapper.adapters.media.pictures import Canvas
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import sound_us, timeline
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
@@ -59,6 +61,22 @@ def test_a_file_of_the_wrong_kind_or_length_does_not(
         verify("compose", bob, expected)
 
     assert (caught.value.stage, caught.value.code) == ("compose", "BAD_RESULT")
+
+
+@pytest.mark.parametrize(("pictures", "seconds"), [(25, 2), (50, 1)])
+def test_a_file_whose_sound_or_picture_ends_early_does_not(
+    tmp_path: Path, pictures: int, seconds: int
+) -> None:
+    file = tmp_path / "merged.webm"
+    canvas = Canvas(640, 480)
+    with MergedWriter(file, "vp8", 225_000, sound=True, chapters=()) as writer:
+        for number in range(pictures):
+            writer.add_picture(canvas.frame(number, PICTURE_TIME_BASE))
+        for _ in range(seconds):
+            writer.add_sound(np.zeros(SOUND_RATE, np.int16))
+
+    with pytest.raises(JobFailed, match=r"that lasts 1\.\d+ s instead of 2\.000 s"):
+        verify("compose", file, Expected(2_000_000, 100_000, "vp8", "opus"))
 
 
 def test_a_cut_file_does_not(bob: Path, tmp_path: Path) -> None:

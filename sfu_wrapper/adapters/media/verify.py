@@ -1,6 +1,6 @@
 """Whether a finished media file is what it should be: nobody's exit code is believed.
 
-All packets are demuxed, the first and the last group of pictures decoded, the length compared.
+All packets are demuxed, the first and the last group of pictures decoded, the lengths compared.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -36,14 +36,15 @@ def verify(stage: str, path: Path, expected: Expected) -> None:
     try:
         with reading(path) as reader:
             _check_streams(stage, path, reader, expected)
-            end_us, keys = _demux(reader)
+            ends_us, keys = _demux(reader)
         if expected.video is not None:
             _decode_ends(stage, path, keys, expected)
     except (av.FFmpegError, OSError) as exc:
         raise _bad(stage, path, f"cannot be read back: {exc}") from exc
-    if abs(end_us - expected.duration_us) > expected.tolerance_us:
-        detail = f"lasts {end_us / 1e6:.3f} s instead of {expected.duration_us / 1e6:.3f} s"
-        raise _bad(stage, path, detail)
+    for kind, end_us in ends_us.items():
+        if abs(end_us - expected.duration_us) > expected.tolerance_us:
+            wanted = f"{end_us / 1e6:.3f} s instead of {expected.duration_us / 1e6:.3f} s"
+            raise _bad(stage, path, f"holds {kind} that lasts {wanted}")
 
 
 def shows_anything(path: Path) -> bool:
@@ -66,18 +67,20 @@ def _check_streams(
             raise _bad(stage, path, f"holds {kind} {found}, expected {wanted}")
 
 
-def _demux(reader: av.container.InputContainer) -> tuple[int, list[int]]:
-    """Read every packet; the time at which the last one ends, and when key frames are."""
-    end_us, keys = 0, []
+def _demux(reader: av.container.InputContainer) -> tuple[dict[str, int], list[int]]:
+    """Read every packet; when the last one of each stream ends, and when key frames are."""
+    ends_us: dict[str, int] = {stream.type: 0 for stream in reader.streams}
+    keys: list[int] = []
     scales = {stream.index: stream.time_base / _US for stream in reader.streams if stream.time_base}
     for packet in reader.demux():
         if packet.pts is not None:
             scale = scales[packet.stream_index]
             end = (packet.pts + (packet.duration or 0)) * scale.numerator // scale.denominator
-            end_us = max(end_us, end)
-            if packet.is_keyframe and packet.stream.type == "video":
+            kind = packet.stream.type
+            ends_us[kind] = max(ends_us[kind], end)
+            if packet.is_keyframe and kind == "video":
                 keys.append(packet.pts)
-    return end_us, keys
+    return ends_us, keys
 
 
 def _decode_ends(stage: str, path: Path, keys: list[int], expected: Expected) -> None:
