@@ -108,14 +108,22 @@ class Processor:
             info.confbridge_id,
             json.dumps(event, ensure_ascii=False, separators=(",", ":")),
         )
-        done = await self.finished(info)
+        done = await self._finished_before(info)
         if done is None:
             done = await self._process(info, attempts, progress)
         log.debug("Recording with ID %s processed correctly", info.uuid)
         return done
 
-    async def finished(self, info: SegmentInfo) -> Done | None:
-        """What an earlier run has made and delivered of it. Raises JobFailed."""
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+        """What can be told without a try: that it stands, or that each one begun came to ``error``.
+
+        Neither where none was begun: it was only held by workers that something else ended.
+        """
+        done = await self._finished_before(info)
+        begun = done is None and await self._shelf.leftovers(job_of(info))
+        return done, await self.failure(info, error, 0) if begun else None
+
+    async def _finished_before(self, info: SegmentInfo) -> Done | None:
         stored = await self._shelf.manifest(job_of(info))
         if stored is None:
             return None
@@ -137,7 +145,7 @@ class Processor:
         await self._shelf.clear(job_of(info))
         if not raw:
             return
-        done = await self.finished(info)
+        done = await self._finished_before(info)
         for file in (*info.video, *info.audio):
             try:
                 path = await self._find(file)

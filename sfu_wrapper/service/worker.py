@@ -52,8 +52,8 @@ class Processing(Protocol):
         """Make and deliver everything of one segment. Raises JobFailed."""
         ...
 
-    async def finished(self, info: SegmentInfo) -> Done | None:
-        """What an earlier run has made and delivered of it. Raises JobFailed."""
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+        """What can be told without a try: that it stands; that each one begun came to ``error``."""
         ...
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
@@ -292,10 +292,10 @@ class Worker:
         self, info: SegmentInfo, deliveries: int, rank: int, progress: Progress
     ) -> tuple[Done | None, Failed | None]:
         """One of both: what came of it, or why nothing did."""
-        if self._limit is not None and deliveries >= self._limit:
-            # The broker's last try, and each earlier one ended with its worker: not once more.
-            done, never = await self._processing.finished(info), no_result(deliveries)
-            return done, None if done else await self._processing.failure(info, never, 0)
+        is_last = self._limit is not None and deliveries >= self._limit
+        # Where each earlier try ended with its worker it is not tried once more.
+        if is_last and any(known := await self._processing.known(info, no_result(deliveries))):
+            return known
         attempt = 1
         while True:
             async with self._turns.turn(rank):

@@ -68,9 +68,9 @@ class Slow:
         self.done = Done(result, encode_processed(result))
         return self.done
 
-    async def finished(self, info: SegmentInfo) -> Done | None:
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
         """See ``service.worker.Processing``."""
-        return self.done
+        return self.done, None
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """See ``service.worker.Processing``."""

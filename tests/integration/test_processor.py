@@ -251,6 +251,22 @@ async def test_the_event_is_kept_of_what_fails_before_any_work(place: Place) -> 
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+async def test_of_a_segment_handed_out_too_often_it_is_told_how_far_it_came(place: Place) -> None:
+    error = JobFailed("event", "NO_RESULT", "never with a result", permanent=True)
+    processor = place.processor()
+    place.tools.broken = "compose"
+
+    assert await processor.known(INFO, error) == (None, None)
+    with pytest.raises(JobFailed):
+        await processor.process(INFO)
+    done, failed = await processor.known(INFO, error)
+    assert (done, failed and failed.code) == (None, "NO_RESULT")
+    place.tools.broken = None
+    made = await processor.process(INFO)
+    done, failed = await processor.known(INFO, error)
+    assert (done and done.message, failed) == (made.message, None)
+
+
 async def test_another_try_that_cannot_even_begin_loses_no_event(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,9 +108,13 @@ class Bench:
             self.running.remove(job)
         return self._done(info, attempts)
 
-    async def finished(self, info: SegmentInfo) -> Done | None:
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
         """See ``Processing``."""
-        return self._done(info, 1) if job_of(info) in self.repeats else None
+        job = job_of(info)
+        if job in self.repeats:
+            return self._done(info, 1), None
+        begun = any(job == tried for tried, _ in self.tried)
+        return None, await self.failure(info, error, 0) if begun else None
 
     def _done(self, info: SegmentInfo, attempts: int) -> Done:
         result = Processed(
@@ -633,6 +637,24 @@ async def test_a_segment_that_ends_its_worker_each_time_fails_for_good(bench: Be
     assert len(bench.tried) == LIMIT
     assert json.loads(bench.told("failed")[0].body)["error"]["code"] == "NO_RESULT"
     assert await bench.broker.depth(WORK) == 0
+
+
+async def test_segments_that_were_only_held_by_workers_that_another_ended_do_not_fail_with_it(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment(1, length_s=1), segment(2), segment(3))
+    for n in range(LIMIT):
+        async with running(bench.worker(drain_s=0.0, concurrency=1)):
+            await bench.until(lambda n=n: len(bench.tried) == n + 1)  # type: ignore[misc]  # bound now
+    bench.gate.set()
+    await bench.once()
+
+    assert [one.message_id for one in bench.told("failed")] == ["uuid-1:1:failed"]
+    assert {one.message_id for one in bench.told("processed")} == {
+        "uuid-1:2:processed",
+        "uuid-1:3:processed",
+    }
 
 
 async def test_a_result_that_stands_is_told_however_often_its_message_was_handed_out(
