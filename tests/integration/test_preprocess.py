@@ -90,6 +90,17 @@ def test_a_browsers_recording_is_decodable_throughout(
     assert track.warnings == ()
 
 
+@pytest.mark.parametrize("name", ["é" * 125 + "x.mjr", ".mjr"])  # the longest and the shortest
+def test_a_recording_may_have_any_name_that_a_file_can_have(tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    source.write_bytes(BOB.read_bytes())
+
+    track = converted(source, tmp_path / "made")
+
+    assert track.frames == 79
+    assert [track.path] == list((tmp_path / "made").iterdir())
+
+
 def test_the_times_of_the_header_are_handed_on(tmp_path: Path) -> None:
     track = converted(ALICE, tmp_path)
     assert (track.started_us, track.created_us) == (1795484876612821, 1795484876572729)

@@ -16,7 +16,7 @@ from typing import cast
 
 from sfu_wrapper.adapters.limits import Limits, command
 from sfu_wrapper.adapters.media.account import Account, stream_warnings
-from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, finished
+from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, base_name, finished
 from sfu_wrapper.adapters.media.preprocess import (
     Recording,
     failures,
@@ -67,7 +67,7 @@ def _convert(
         pass
     if not whole.frames:
         return None
-    target = target_dir / found.source.with_suffix(VIDEO_SUFFIX[found.header.codec]).name
+    target = target_dir / f"{base_name(found.source)}{VIDEO_SUFFIX[found.header.codec]}"
     with finished(target) as part:
         words = _run(program, found.source, part)
         got = _measured(part, found, words)

@@ -17,12 +17,19 @@ from sfu_wrapper.formats.assemble import CLOCK_HZ, Shot
 
 VIDEO_SUFFIX = {"vp8": ".webm", "vp9": ".webm", "h264": ".mp4"}
 
+_MAX_NAME_BYTES = 200  # a file system takes 255
 _TICKS_A_MS = CLOCK_HZ // 1000
 _PRE_SKIP = slice(10, 12)  # of the OpusHead (RFC 7845, 5.1)
 _WEBM = {"fflags": "+bitexact"}
 _MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}  # its index in front
 # One packet a page, so that each has a time of its own and a hole stays where it is.
 _OGG = {"fflags": "+bitexact", "page_duration": "1"}
+
+
+def base_name(source: Path) -> str:
+    """What a raw file's media file is called, without its ending; there is room for more of it."""
+    name = source.name.removesuffix(".mjr").encode()[:_MAX_NAME_BYTES]
+    return name.decode(errors="ignore") or "raw"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import av
 from sfu_wrapper.adapters.media.account import Account, picture_warnings, stream_warnings
 from sfu_wrapper.adapters.media.mux import (
     VIDEO_SUFFIX,
+    base_name,
     finished,
     write_g711,
     write_opus,
@@ -94,7 +95,7 @@ def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
         found = recording(source)
         if found is None:
             return EmptyTrack(source, "the file ends before its first packet")
-        return _convert(found, target_dir / source.name.removesuffix(".mjr"))
+        return _convert(found, target_dir / base_name(source))
 
 
 @contextmanager
