@@ -71,10 +71,15 @@ class Holder:
             raise
         finally:
             renewing.cancel()
-            await asyncio.wait([renewing])
-            with suppress(*_AWAY, TimeoutError):  # then it runs out by itself
-                async with asyncio.timeout(self._lease_s / 6):
-                    await self._leases.release(job, holder)
+            try:
+                await asyncio.wait([renewing])
+            finally:  # also where the body is cancelled while it is ending
+                await self._release(job, holder)
+
+    async def _release(self, job: str, holder: str) -> None:
+        with suppress(*_AWAY, TimeoutError):  # then it runs out by itself
+            async with asyncio.timeout(self._lease_s / 6):
+                await self._leases.release(job, holder)
 
     async def _acquire(self, job: str, holder: str) -> bool:
         try:

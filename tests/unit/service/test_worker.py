@@ -503,6 +503,16 @@ async def test_a_worker_that_loses_its_lease_stops_that_work(
     assert "job.crashed" not in caplog.messages
 
 
+async def test_a_worker_that_has_no_time_to_end_leaves_no_lease(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment(1), segment(2), segment(3))
+    async with running(bench.worker(drain_s=0, concurrency=1)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 3 and bench.running != [])
+
+    for number in (1, 2, 3):
+        assert await bench.leases.acquire(f"uuid-1:{number}", "another", 1)
+
+
 async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -526,7 +536,7 @@ async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(
     bench.leases = leases = Hanging()
     bench.gate = asyncio.Event()
     await bench.ask(segment())
-    async with running(bench.worker(lease_s=0.06)):
+    async with running(bench.worker(lease_s=0.06, drain_s=0)):
         await bench.until(lambda: bench.running != [])
         leases.hangs = True
         await bench.until(lambda: bench.running == [])
