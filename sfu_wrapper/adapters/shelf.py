@@ -79,6 +79,10 @@ class DiskShelf:
         """See the port."""
         return await _in_thread("deliver", _files_below, self._work_folders(job))
 
+    async def kept(self, name: str) -> tuple[bytes, ...]:
+        """See the port."""
+        return await _in_thread("deliver", self._kept, name)
+
     async def clear(self, job: str, *, lasting: bool = True) -> None:
         """See the port."""
         await _in_thread("deliver", self._clear, job, lasting=lasting)
@@ -124,6 +128,11 @@ class DiskShelf:
     def _work_folders(self, job: str) -> tuple[Path, ...]:
         roots = (self._own / "work", self._plain)
         return tuple(root / safe_user(job) for root in roots if root is not None)
+
+    def _kept(self, name: str) -> tuple[bytes, ...]:
+        root = self._plain or self._own / "work"
+        found = (_read(folder / name) for folder in sorted(root.glob("*")))
+        return tuple(content for content in found if content is not None)
 
     def _make_workplace(self, job: str) -> Workplace:
         places = [Path(tempfile.mkdtemp(dir=_folder(f))) for f in self._work_folders(job)]
@@ -274,7 +283,7 @@ def _measure(file: Path) -> Measured:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -71,7 +71,7 @@ def run(args: Namespace) -> int:
     info = parse_event(_read(args.event))
     announce(output_rules(recording))
     clean = recording.clean_temporary_files
-    with processor(recording, SystemClock()) as worker:
+    with processor(recording, SystemClock(), keeps_events=False) as worker:
         try:
             done = asyncio.run(_process_alone(settings, worker, info, bar, clean=clean))
         except JobFailed as exc:
@@ -85,7 +85,7 @@ def _failed(args: Namespace, worker: Processor, info: SegmentInfo, error: JobFai
     said = one_line(f"{error.stage}: {error.code}: {named}{error.detail}")
     print(f"sfu-wrapper: {said}", file=sys.stderr)
     if common.wants_json(args):
-        failure = asyncio.run(worker.failure(info, error, attempts=1, keep_event=False))
+        failure = asyncio.run(worker.failure(info, error, attempts=1))
         print(encode_failed(failure).decode(), flush=True)
     return common.FAILED if error.permanent else common.TRY_AGAIN
 

@@ -44,7 +44,9 @@ def folders(recording: Recording) -> Folders:
 
 
 @contextmanager
-def processor(recording: Recording, clock: Clock) -> Iterator[Processor]:
+def processor(
+    recording: Recording, clock: Clock, *, keeps_events: bool = True
+) -> Iterator[Processor]:
     """The worker of one segment after the other; its processes end with the context."""
     shelf = DiskShelf(folders(recording))
     rules = output_rules(recording)
@@ -56,6 +58,7 @@ def processor(recording: Recording, clock: Clock) -> Iterator[Processor]:
             clock,
             vault(recording),
             files_at_once=len(os.sched_getaffinity(0)),
+            keeps_events=keeps_events,
         )
 
 

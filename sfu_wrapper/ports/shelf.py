@@ -58,6 +58,10 @@ class Shelf(Protocol):
         """The files in all workplaces of that job."""
         ...
 
+    async def kept(self, name: str) -> tuple[bytes, ...]:
+        """What stands under that name in the lasting folder of each job that has one."""
+        ...
+
     async def clear(self, job: str, *, lasting: bool = True) -> None:
         """Remove all workplaces of that job; none is fine. lasting: and what outlives them."""
         ...

@@ -8,6 +8,7 @@ manifest stands is not processed again, its message is the same.
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ from sfu_wrapper.service.ingest import Material, ingest
 from sfu_wrapper.service.products import Made, Workshop
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome
-from sfu_wrapper.wire.recordinginfo import encode_event
+from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
 
 EVENT_FILE: Final = "recordingInfo.json"
 _LOOK_S: Final = 60.0  # into a file that is left over
@@ -78,6 +79,7 @@ class Processor:
 
     vault: None where finished files are not encrypted; with ``rules.encrypt`` it must be there.
     files_at_once: how many of one segment are read, or copied, at the same time.
+    keeps_events: beside the work, until it is cleaned after; for whoever gets them from a queue.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Processor:
         clock: Clock,
         vault: Vault | None = None,
         files_at_once: int = 1,
+        *,
+        keeps_events: bool = True,
     ) -> None:
         self._tools = tools
         self._shelf = shelf
@@ -95,6 +99,7 @@ class Processor:
         self._clock = clock
         self._vault = vault
         self._files_at_once = files_at_once
+        self._keeps_events = keeps_events
         self._pace = Pace()
 
     async def process(
@@ -140,11 +145,25 @@ class Processor:
         """Remove temporary files, and raw ones where asked; only after all has been told.
 
         What the result has nothing of stays: sound that came late or could not be read, packets
-        that made no picture, and all that files hold of a segment without length.
+        that made no picture, and all that files hold of a segment without length. The event goes
+        last: where this is cut short, ``left_over`` finds it.
         """
+        await self._shelf.clear(job_of(info), lasting=False)
+        if raw:
+            await self._clean_raw(info)
         await self._shelf.clear(job_of(info))
-        if not raw:
-            return
+
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
+        found = []
+        for content in await self._shelf.kept(EVENT_FILE):
+            with suppress(Malformed, JobFailed):  # damaged; no reason to leave the others
+                info = parse_event(content)
+                if await self._finished_before(info) is not None:
+                    found.append(info)
+        return tuple(found)
+
+    async def _clean_raw(self, info: SegmentInfo) -> None:
         done = await self._finished_before(info)
         for file in (*info.video, *info.audio):
             try:
@@ -154,6 +173,8 @@ class Processor:
                     continue
                 why = "the result has nothing of it"
             except JobFailed as exc:
+                if exc.code == "MISSING_FILE":  # removed before
+                    continue
                 why = exc.detail
             log.warning("raw.kept", extra={"file": file.filename, "reason": why})
         await self._shelf.prune(
@@ -173,16 +194,14 @@ class Processor:
             return await self._shelf.raw_bytes([file.filename], []) > _NO_PICTURE_BYTES
         return await self._tools.sound_us(path, timeout_s=_LOOK_S) > 0
 
-    async def failure(
-        self, info: SegmentInfo, error: JobFailed, attempts: int, *, keep_event: bool = True
-    ) -> Failed:
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """What to tell of a segment that failed for good; temporary files and its event stay.
 
-        keep_event: also where it failed before any work, as nobody else keeps it. Where the disk
+        The event also where it failed before any work, as nobody else keeps it. Where the disk
         does not take it, the message has it.
         """
         kept = await self._shelf.leftovers(job_of(info))
-        if keep_event and not _holds_event(kept):
+        if self._keeps_events and not _holds_event(kept):
             kept = await self._keep(info)
         return Failed(
             room=info.room,
@@ -194,7 +213,7 @@ class Processor:
             file=error.file,
             attempts=attempts,
             kept=tuple(str(path) for path in kept),
-            event=encode_event(info) if keep_event and not _holds_event(kept) else None,
+            event=encode_event(info) if self._keeps_events and not _holds_event(kept) else None,
         )
 
     async def _keep(self, info: SegmentInfo) -> tuple[Path, ...]:
@@ -207,7 +226,8 @@ class Processor:
     async def _workplace(self, info: SegmentInfo) -> Workplace:
         """A new one, with the event in it: nobody else keeps it, should the work fail for good."""
         place = await self._shelf.workplace(job_of(info))
-        await self._shelf.write("preprocess", place.lasting / EVENT_FILE, encode_event(info))
+        if self._keeps_events:
+            await self._shelf.write("preprocess", place.lasting / EVENT_FILE, encode_event(info))
         return place
 
     async def has_space(self, info: SegmentInfo) -> bool:

@@ -39,6 +39,7 @@ from sfu_wrapper.wire.recordinginfo import parse_event
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _HAND_BACK_S: Final = 5.0
+_TIDY_S: Final = 30.0
 _BROKER, _STORE, _SPACE = "no broker", "no store", "no space on a disk"  # as it is told
 _HELD_MORE: Final = 2  # so that there is a choice where one segment runs at a time
 
@@ -58,6 +59,10 @@ class Processing(Protocol):
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked."""
+        ...
+
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
         ...
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
@@ -137,6 +142,7 @@ class Worker:
             Misconfigured: the broker cannot be used at all.
         """
         if await self._open():
+            await self._tidy()
             await self._session(self._stopping.wait)
 
     async def run_once(self) -> None:
@@ -148,6 +154,7 @@ class Worker:
         """
         self._patience = Patience(self._clock, self._settings.patience_s)
         if await self._open():
+            await self._tidy()
             while not self._stopping.is_set() and await self._depth() > 0:
                 await self._session(self._idle)
         if self._patience.ended is not None:
@@ -376,11 +383,29 @@ class Worker:
             return False
         return True
 
+    async def _tidy(self) -> None:
+        """Clean after segments whose worker died at just that; nobody tells of them any more."""
+        try:
+            async with asyncio.timeout(_TIDY_S):
+                for info in await self._processing.left_over():
+                    with of_recording(log_name(info)), suppress(_Stopped, LeaseLost):
+                        async with self._holder.hold(job_of(info), _leave):
+                            log.info("job.cleanedLate", extra={"uuid": info.uuid})
+                            await self._clean(info)
+        except (JobFailed, TimeoutError) as error:
+            why = error.detail if isinstance(error, JobFailed) else "the disk does not answer"
+            log.warning("worker.notTidied", extra={"error": why})
+
     async def _clean(self, info: SegmentInfo) -> None:
         try:
             await self._processing.clean(info, raw=self._settings.clean_raw)
         except RecordingError as error:
             log.warning("job.notCleaned", extra={"uuid": info.uuid, "error": error.detail})
+
+
+async def _leave(_: float) -> None:
+    """Instead of waiting for a lease."""
+    raise _Stopped("somebody has it")
 
 
 def _log_done(done: Done) -> None:

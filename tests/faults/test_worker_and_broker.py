@@ -76,6 +76,10 @@ class Slow:
         """See ``service.worker.Processing``."""
         self.cleaned += 1
 
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """See ``service.worker.Processing``."""
+        return ()
+
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """See ``service.worker.Processing``."""
         raise AssertionError(error)

@@ -140,6 +140,7 @@ class Installation:
         told = await self.told()
         assert len(told["processed_queue"]) == 1, f"after {point} it was not told once"
         assert told["failure_queue"] == []
+        assert self.left_over() == [], f"after {point} not everything was cleaned"
         return struck
 
     def delivered(self) -> dict[str, str]:
@@ -150,6 +151,12 @@ class Installation:
             for path in files
             if ".sfu-wrapper" not in path.parts
         }
+
+    def left_over(self) -> list[str]:
+        """Raw files, and files of the work on them; of a finished segment there are none."""
+        folders = self.folder / "raw", self.folder / "raw-audio", self.out / ".sfu-wrapper" / "work"
+        files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+        return [str(path.relative_to(self.folder)) for path in files]
 
     def _decoded(self, path: Path) -> str:
         if self._owner is None:

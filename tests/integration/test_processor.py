@@ -21,7 +21,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import PreparedVideo, Progress
-from sfu_wrapper.service.processor import Processor, announce
+from sfu_wrapper.service.processor import Processor, announce, job_of
 from sfu_wrapper.wire.processed import encode_failed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
 
@@ -119,9 +119,15 @@ class Place:
         self.shelf = DiskShelf(Folders(self.raw, self.raw, self.out, root / "plain"))
 
     def processor(
-        self, rules: OutputRules = RULES, vault: PretendedVault | None = None
+        self,
+        rules: OutputRules = RULES,
+        vault: PretendedVault | None = None,
+        *,
+        keeps_events: bool = True,
     ) -> Processor:
-        return Processor(self.tools, self.shelf, rules, ManualClock(), vault)
+        return Processor(
+            self.tools, self.shelf, rules, ManualClock(), vault, keeps_events=keeps_events
+        )
 
     def delivered(self) -> set[str]:
         files = (path.relative_to(self.out) for path in self.out.rglob("*") if path.is_file())
@@ -432,6 +438,40 @@ async def test_cleaning_removes_temporary_files_and_raw_ones_where_asked(
     assert await place.shelf.leftovers("uuid:1") == ()
     assert {path.name for path in place.raw.iterdir()} == left
     assert place.delivered() == MERGED
+
+
+async def test_a_cleaning_that_was_cut_short_is_found_and_gone_on_with(place: Place) -> None:
+    processor = place.processor()
+    assert await processor.left_over() == ()
+    await processor.process(INFO)
+    (place.raw / "a.mjr").unlink()  # so far it came
+
+    (info,) = await processor.left_over()
+    assert job_of(info) == "uuid:1"
+    await processor.clean(info, raw=True)
+
+    assert await processor.left_over() == ()
+    assert list(place.raw.iterdir()) == []
+
+
+async def test_what_failed_or_cannot_be_read_is_no_cleaning_cut_short(place: Place) -> None:
+    processor = place.processor()
+    place.tools.broken = "compose"
+    with pytest.raises(JobFailed):
+        await processor.process(INFO)
+    other = await place.shelf.workplace("other:1")
+    await place.shelf.write("preprocess", other.lasting / "recordingInfo.json", b"no event")
+    (other.lasting.parent / "a file").write_text("of somebody else")
+
+    assert await processor.left_over() == ()
+
+
+async def test_who_gets_no_events_from_a_queue_keeps_none(place: Place) -> None:
+    processor = place.processor(keeps_events=False)
+    await processor.process(INFO)
+
+    assert await processor.left_over() == ()
+    assert [path.name for path in await place.shelf.leftovers("uuid:1")] == []
 
 
 async def test_sound_that_came_too_late_for_the_result_is_not_removed(

@@ -80,6 +80,7 @@ class Bench:
         self.leases = MemoryLeases()
         self.tried: list[tuple[str, int]] = []
         self.cleaned: list[tuple[str, bool]] = []
+        self.uncleaned: list[SegmentInfo] | JobFailed = []
         self.outcomes: dict[str, list[Exception]] = {}
         self.percents: tuple[float, ...] = ()
         self.repeats: set[str] = set()  # jobs that were processed before
@@ -138,6 +139,12 @@ class Bench:
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """See ``Processing``."""
         self.cleaned.append((job_of(info), raw))
+
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """See ``Processing``."""
+        if isinstance(self.uncleaned, JobFailed):
+            raise self.uncleaned
+        return tuple(self.uncleaned)
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """See ``Processing``."""
@@ -461,6 +468,41 @@ async def test_two_workers_that_get_the_same_segment_at_once_work_on_it_one_afte
 
     assert bench.most_of_one == 1
     assert {one.message_id for one in bench.told("processed")} == {"uuid-1:1:processed"}
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_what_a_dead_worker_has_not_cleaned_the_next_one_does(
+    bench: Bench, once: bool
+) -> None:
+    bench.uncleaned = [segment(1), segment(2), segment(3)]
+    await bench.leases.acquire("uuid-1:2", "whoever is at it", 1000)
+    worker = bench.worker()
+    if once:
+        await worker.run_once()
+    else:
+        async with running(worker):
+            await bench.until(lambda: len(bench.cleaned) == 2)
+
+    assert bench.cleaned == [("uuid-1:1", True), ("uuid-1:3", True)]
+    assert bench.tried == []
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_disk_on_which_nothing_can_be_cleaned_keeps_no_worker_from_its_work(
+    bench: Bench,
+    hangs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench.uncleaned = JobFailed("deliver", "IO_ERROR", "the folder is away", permanent=False)
+    if hangs:
+        monkeypatch.setattr("sfu_wrapper.service.worker._TIDY_S", 0.01)
+        monkeypatch.setattr(bench, "left_over", asyncio.Event().wait)
+    await bench.ask(segment())
+    await bench.worker().run_once()
+
+    assert len(bench.told("processed")) == 1
+    assert "worker.notTidied" in caplog.messages
 
 
 async def test_a_segment_that_another_worker_holds_waits(
