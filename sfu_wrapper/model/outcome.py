@@ -56,6 +56,10 @@ class TrackSync:
         """The share of its packets that never came."""
         return 100 * self.packets_lost / max(self.packets_received + self.packets_lost, 1)
 
+    def lies_within(self, duration_ms: int) -> bool:
+        """Whether any of its media is of a segment that lasts so long."""
+        return self.start_ms < duration_ms and self.start_ms + self.length_ms > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Processed:

@@ -20,7 +20,7 @@ from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.outcome import Failed, Processed, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.media import MediaTools
@@ -68,6 +68,14 @@ def announce(rules: OutputRules) -> None:
 
 def _holds_event(kept: Iterable[Path]) -> bool:
     return any(path.name == EVENT_FILE for path in kept)
+
+
+def _has_of(result: Processed, track: TrackSync) -> bool:
+    """Whether a result has anything of a file; split output has its videos from end to end."""
+    if result.output == Output.SPLIT.value and track.stream is not Stream.AUDIO:
+        return True
+    length_ms = result.completed_ms - result.started_ms
+    return bool(result.files) and track.lies_within(length_ms)
 
 
 def _silent(standing: Standing) -> None:
@@ -188,8 +196,10 @@ class Processor:
 
     async def _is_unused(self, file: RawFile, path: Path, done: Done | None) -> bool:
         """Whether it holds media that the result has nothing of. Raises JobFailed."""
-        if done and any(track.filename == file.filename for track in done.result.sync):
-            return not done.result.files
+        if done is not None:
+            for track in done.result.sync:
+                if track.filename == file.filename:
+                    return not _has_of(done.result, track)
         if file.stream is not Stream.AUDIO:
             return await self._shelf.raw_bytes([file.filename], []) > _NO_PICTURE_BYTES
         return await self._tools.sound_us(path, timeout_s=_LOOK_S) > 0

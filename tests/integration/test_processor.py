@@ -42,6 +42,7 @@ class PretendedTools:
         self.plans: list[Composition] = []
         self.broken: str | None = None  # the stage that fails
         self.clock_error_us = 0
+        self.late: str | None = None  # a file whose media begins after the segment
         self.empty: set[str] = set()
         self.deaf: JobFailed | None = None
 
@@ -52,6 +53,7 @@ class PretendedTools:
         if source.name in self.empty:
             return None
         zero_us = START_MS * 1000 + self.clock_error_us
+        zero_us += 11_000_000 if source.name == self.late else 0
         return PreparedVideo(
             target_dir / f"{source.name}.webm", "vp8", zero_us, 0, 10_000_000,
             notes=("it was damaged",), turns=(Turn(0, 90),),
@@ -488,6 +490,26 @@ async def test_sound_that_came_too_late_for_the_result_is_not_removed(
     assert [path.name for path in place.raw.iterdir()] == ["mix.wav"]
     (line,) = [record for record in caplog.records if record.message == "raw.kept"]
     assert line.__dict__["reason"] == "the result has nothing of it"
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_a_file_that_lies_beyond_the_segment_is_not_removed(
+    place: Place, split: bool
+) -> None:
+    (place.raw / "late.wav").write_text("sound")
+    (place.raw / "late.mjr").write_text("pictures")
+    place.tools.late = "late.mjr"
+    stop_ms = INFO.completed_ms
+    late = RawFile("late.wav", Stream.AUDIO, stop_ms, stop_ms, mixer="mixer")
+    film = RawFile("late.mjr", Stream.CAMERA, stop_ms - 500, stop_ms, user=UserId("carol"))
+    info = replace(INFO, audio=(*INFO.audio, late), video=(*INFO.video, film))
+    processor = place.processor(replace(RULES, split=split))
+
+    await processor.process(info)
+    await processor.clean(info, raw=True)
+
+    left = {"late.wav"} if split else {"late.wav", "late.mjr"}
+    assert {path.name for path in place.raw.iterdir()} == left
 
 
 @pytest.mark.parametrize("split", [False, True])

@@ -123,3 +123,12 @@ def test_a_sentence_for_each_limit_that_is_passed(track: TrackSync, said: list[s
 
 def test_the_loss_of_nothing_is_none() -> None:
     assert camera().loss_percent == 0
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "within"), [(-15_001, False), (-14_999, True), (9_999, True), (10_000, False)]
+)
+def test_a_track_lies_within_a_segment_or_beyond_it(start_ms: int, within: bool) -> None:
+    track = TrackSync("a.mjr", Stream.CAMERA, UserId("a"), start_ms, length_ms=15_000)
+
+    assert track.lies_within(10_000) is within
