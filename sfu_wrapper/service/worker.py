@@ -27,6 +27,7 @@ from sfu_wrapper.observe.recordinglogs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
+from sfu_wrapper.service.cleaning import Cleanable, Cleaner
 from sfu_wrapper.service.course import Progress
 from sfu_wrapper.service.lease import LEASE_S, Holder, LeaseLost
 from sfu_wrapper.service.patience import Patience
@@ -39,14 +40,13 @@ from sfu_wrapper.wire.recordinginfo import parse_event
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _HAND_BACK_S: Final = 5.0
-_TIDY_S: Final = 30.0
 _BROKER, _STORE, _SPACE = "no broker", "no store", "no space on a disk"  # as it is told
 _HELD_MORE: Final = 2  # so that there is a choice where one segment runs at a time
 
 log = logging.getLogger(__name__)
 
 
-class Processing(Protocol):
+class Processing(Cleanable, Protocol):
     """What a worker has done with a segment; ``service.processor.Processor`` is it."""
 
     async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
@@ -55,14 +55,6 @@ class Processing(Protocol):
 
     async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
         """What can be told without a try: that it stands; that each one begun came to ``error``."""
-        ...
-
-    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """Remove temporary files, and raw ones where asked."""
-        ...
-
-    async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
         ...
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
@@ -120,6 +112,7 @@ class Worker:
     ) -> None:
         self._broker = broker
         self._holder = Holder(leases, self._store_answered, settings.lease_s)
+        self._cleaner = Cleaner(processing, self._holder, raw=settings.clean_raw)
         self._processing = processing
         self._clock = clock
         self._queues = queues
@@ -142,7 +135,7 @@ class Worker:
             Misconfigured: the broker cannot be used at all.
         """
         if await self._open():
-            await self._tidy()
+            await self._cleaner.catch_up()
             await self._session(self._stopping.wait)
 
     async def run_once(self) -> None:
@@ -154,7 +147,7 @@ class Worker:
         """
         self._patience = Patience(self._clock, self._settings.patience_s)
         if await self._open():
-            await self._tidy()
+            await self._cleaner.catch_up()
             while not self._stopping.is_set() and await self._depth() > 0:
                 await self._session(self._idle)
         if self._patience.ended is not None:
@@ -293,7 +286,7 @@ class Worker:
             _log_failed(failed)
             await self._tell("failed", f"{job}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
-            await self._clean(info)
+            await self._cleaner.clean(info)
 
     async def _attempts(
         self, info: SegmentInfo, deliveries: int, rank: int, progress: Progress
@@ -382,30 +375,6 @@ class Worker:
             log.warning("job.notAcknowledged", extra={"error": error.detail})
             return False
         return True
-
-    async def _tidy(self) -> None:
-        """Clean after segments whose worker died at just that; nobody tells of them any more."""
-        try:
-            async with asyncio.timeout(_TIDY_S):
-                for info in await self._processing.left_over():
-                    with of_recording(log_name(info)), suppress(_Stopped, LeaseLost):
-                        async with self._holder.hold(job_of(info), _leave):
-                            log.info("job.cleanedLate", extra={"uuid": info.uuid})
-                            await self._clean(info)
-        except (JobFailed, TimeoutError) as error:
-            why = error.detail if isinstance(error, JobFailed) else "the disk does not answer"
-            log.warning("worker.notTidied", extra={"error": why})
-
-    async def _clean(self, info: SegmentInfo) -> None:
-        try:
-            await self._processing.clean(info, raw=self._settings.clean_raw)
-        except RecordingError as error:
-            log.warning("job.notCleaned", extra={"uuid": info.uuid, "error": error.detail})
-
-
-async def _leave(_: float) -> None:
-    """Instead of waiting for a lease."""
-    raise _Stopped("somebody has it")
 
 
 def _log_done(done: Done) -> None:

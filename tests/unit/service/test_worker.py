@@ -496,7 +496,7 @@ async def test_a_disk_on_which_nothing_can_be_cleaned_keeps_no_worker_from_its_w
 ) -> None:
     bench.uncleaned = JobFailed("deliver", "IO_ERROR", "the folder is away", permanent=False)
     if hangs:
-        monkeypatch.setattr("sfu_wrapper.service.worker._TIDY_S", 0.01)
+        monkeypatch.setattr("sfu_wrapper.service.cleaning.CATCH_UP_S", 0.01)
         monkeypatch.setattr(bench, "left_over", asyncio.Event().wait)
     await bench.ask(segment())
     await bench.worker().run_once()
