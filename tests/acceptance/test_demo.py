@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,8 +18,8 @@ from tests.helpers.merged import Frame, frames, loudness, sound
 SECONDS = 5.0
 FRAME_MS = 40
 SOURCE_FRAME_MS = 1000 / 15
-CAMERAS_ON_S = 0.3  # each publishes its first picture at a time of its own
-CAMERAS_OFF_S = 0.3  # and is closed at one
+CAMERAS_ON_S = 1.0  # each publishes its first picture at a time of its own
+CAMERAS_OFF_S = 1.0  # and is closed at one
 AUDIBLE = 0.01
 
 
@@ -66,9 +67,12 @@ def test_the_owner_records_twice_and_another_participant_is_refused(told: Told) 
 
 def test_one_playable_file_a_segment_is_named_at_the_end(told: Told) -> None:
     assert [file.suffix for file in told.files] == [".webm", ".webm"]
-    for file in told.files:
+    for number, file in enumerate(told.files, start=1):
+        (holds,) = told.said("alice", rf"segment {number} holds [\d.]+ s$")
+        length_s = float(holds.split()[-2])
         last = list(frames(file))[-1]
-        assert last.at_s == pytest.approx(SECONDS, abs=1.0)
+        assert length_s > SECONDS - 0.5
+        assert last.at_s == pytest.approx(length_s, abs=0.2)
 
 
 def test_the_first_file_shows_two_people_and_then_a_third(told: Told) -> None:
@@ -87,8 +91,8 @@ def test_every_picture_carries_the_token_of_this_run(told: Told) -> None:
 
 def test_every_tile_shows_its_own_time_to_within_a_frame_or_two(told: Told) -> None:
     for file in told.files:
-        shown = [frame for frame in frames(file) if frame.tiles]
-        offsets = [tile.clock_ms - frame.at_s * 1000 for frame in shown for tile in frame.tiles]
+        offsets = list(fresh_ms(frames(file)))
+        assert len(offsets) > SECONDS * 5
         assert max(offsets) - min(offsets) <= SOURCE_FRAME_MS + 2 * FRAME_MS
 
 
@@ -110,6 +114,19 @@ def test_each_voice_is_heard_while_its_owner_is_in_the_call(told: Told) -> None:
     assert loudness(first[-second_s:], carol) > AUDIBLE
     assert loudness(second[second_s // 2 : 3 * second_s // 2], bob) > AUDIBLE
     assert loudness(second[-second_s:], bob) < AUDIBLE / 5
+
+
+def fresh_ms(shown: Iterable[Frame]) -> Iterator[float]:
+    """By how much each picture of a person is ahead of the file, where it comes into its tile.
+
+    How long it stays there is the camera's business: on a busy machine the next one comes late.
+    """
+    before: dict[str, int] = {}
+    for frame in shown:
+        for tile in frame.tiles:
+            if before.get(tile.name) != tile.clock_ms:
+                before[tile.name] = tile.clock_ms
+                yield tile.clock_ms - frame.at_s * 1000
 
 
 def casts(file: Path) -> list[tuple[str, ...]]:

@@ -86,7 +86,7 @@ async def test_the_media_plane_dies_in_mid_segment(tmp_path: Path) -> None:
         assert stopped["startedAt"] == started["startedAt"]
         length_ms = parse_iso(stopped["stoppedAt"]) - parse_iso(stopped["startedAt"])
         assert length_ms > 200
-        assert stopped["duration"] == pytest.approx(length_ms / 1000)
+        assert stopped["duration"] == pytest.approx(length_ms / 1000, abs=0.5)
         assert (again["segment"], again["by"]) == (2, "system")
         await talk.stopped()
         numbers = [each["segment"] for each in await report(bench.controller.broker, 2)]
