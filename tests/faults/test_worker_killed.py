@@ -10,16 +10,19 @@ import pytest
 
 from tests.helpers.deathpoints import Installation, Point
 
+TRIES = 6  # which thread does what decides whether a point is met again
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def chosen(points: Iterable[Point]) -> list[Point]:
-    """All renames, and of each other kind the one in the middle."""
+def by_kind(points: Iterable[Point]) -> dict[str, list[Point]]:
+    """Those of each kind, the ones in the middle of the work first."""
     kinds: dict[str, list[Point]] = {}
     for point in points:
         kinds.setdefault(point.kind, []).append(point)
-    middle = [kind[len(kind) // 2] for name, kind in kinds.items() if name != "rename"]
-    return kinds["rename"] + middle
+    return {
+        name: sorted(kind, key=lambda point: abs(kind.index(point) - len(kind) // 2))
+        for name, kind in kinds.items()
+    }
 
 
 async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
@@ -31,7 +34,13 @@ async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
     whole = there.delivered()
     assert {Path(name).suffix for name in whole} == {".webm", ".jpg"}
 
-    struck = [point for point in chosen(points) if await there.strike(point, whole)]
+    struck: list[Point] = []
+    for name, kind in by_kind(points).items():
+        for point in kind if name == "rename" else kind[:TRIES]:
+            if await there.strike(point, whole):
+                struck.append(point)
+                if name != "rename":
+                    break
 
     with capsys.disabled():
         print(f"\nof {len(points)} points struck: {'; '.join(map(str, struck))}")

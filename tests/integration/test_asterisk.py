@@ -182,8 +182,8 @@ async def test_a_call_through_the_trunk_is_recorded_from_the_answer(
     assert not info["incomplete"]
     assert loudness(mix, PHONE_HZ) > AUDIBLE
     assert loudness(mix, 660.0) < AUDIBLE / 10
-    assert 0.7 < seconds(mix) < call_s
-    assert 0.7 < stopped["duration"] < call_s
+    assert 0.7 < seconds(mix) < call_s + 0.3
+    assert 0.7 < stopped["duration"] < call_s + 0.3
 
 
 async def test_the_conflict_of_two_keys_shows_and_the_phone_is_hung_up(
@@ -287,7 +287,7 @@ async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
     for number, span_s in enumerate(spans_s, start=1):
         mix = server.recordings / f"recording-two-segments-{number}.wav"
         assert min(loudness(mix, ALICE_HZ), loudness(mix, BOB_HZ)) > AUDIBLE
-        assert 0.3 < seconds(mix) < span_s
+        assert 0.3 < seconds(mix) < span_s + 0.3
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
