@@ -29,15 +29,15 @@ find_python() {
 }
 
 # Make .venv hold this project and its packages. $1: run (to use it), dev (to test it too), or
-# another group of packages of pyproject.toml.
+# another group of packages of pyproject.toml. $2: the file with their versions.
 set_up_venv() {
-    local wanted=$1 have stamp=.venv/.set-up
+    local wanted=$1 versions=${2:-constraints.txt} have stamp=.venv/.set-up
     find_python
     wanted="$1 $("$python" -c '
 import hashlib, pathlib, sys
 print(sys.version.split()[0], pathlib.Path.cwd(),
       *(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest()
-        for name in ("pyproject.toml", "constraints.txt")))')"
+        for name in ("pyproject.toml", sys.argv[1])))' "$versions")"
     have=$(cat "$stamp" 2>/dev/null || true)
     # What serves for testing serves for running.
     if [ "$have" = "$wanted" ]; then return; fi
@@ -46,10 +46,10 @@ print(sys.version.split()[0], pathlib.Path.cwd(),
         say "making a virtual environment in .venv"
         "$python" -m venv --clear .venv || fail ".venv cannot be made in $PWD"
     fi
-    say "installing the Python packages of pyproject.toml into .venv, as pinned in constraints.txt"
+    say "installing the Python packages of pyproject.toml into .venv, with the versions of $versions"
     # Dependency groups need pip 25.1, which is younger than what comes with Python 3.11.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-    local packages=(--constraint constraints.txt --editable .)
+    local packages=(--constraint "$versions" --editable .)
     if [ "$1" != run ]; then packages+=(--group "$1"); fi
     .venv/bin/python -m pip install --quiet "${packages[@]}"
     printf '%s' "$wanted" >"$stamp"

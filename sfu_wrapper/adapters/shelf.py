@@ -79,9 +79,9 @@ class DiskShelf:
         """See the port."""
         return await _in_thread("deliver", _files_below, self._work_folders(job))
 
-    async def kept(self, name: str) -> tuple[bytes, ...]:
+    async def uncleared(self, name: str) -> tuple[bytes, ...]:
         """See the port."""
-        return await _in_thread("deliver", self._kept, name)
+        return await _in_thread("deliver", self._uncleared, name)
 
     async def clear(self, job: str, *, lasting: bool = True) -> None:
         """See the port."""
@@ -123,15 +123,20 @@ class DiskShelf:
 
     def manifest_file(self, job: str) -> Path:
         """See the port."""
-        return self._own / "manifests" / f"{safe_user(job)}.manifest"
+        return self._manifest_of(safe_user(job))
+
+    def _manifest_of(self, folder: str) -> Path:
+        """Of the job with that work folder."""
+        return self._own / "manifests" / f"{folder}.manifest"
 
     def _work_folders(self, job: str) -> tuple[Path, ...]:
         roots = (self._own / "work", self._plain)
         return tuple(root / safe_user(job) for root in roots if root is not None)
 
-    def _kept(self, name: str) -> tuple[bytes, ...]:
+    def _uncleared(self, name: str) -> tuple[bytes, ...]:
         root = self._plain or self._own / "work"
-        found = (_read(folder / name) for folder in sorted(root.glob("*")))
+        finished = (one for one in sorted(root.glob("*")) if self._manifest_of(one.name).exists())
+        found = (_read(folder / name) for folder in finished)
         return tuple(content for content in found if content is not None)
 
     def _make_workplace(self, job: str) -> Workplace:

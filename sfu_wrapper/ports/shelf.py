@@ -58,8 +58,8 @@ class Shelf(Protocol):
         """The files in all workplaces of that job."""
         ...
 
-    async def kept(self, name: str) -> tuple[bytes, ...]:
-        """What stands under that name in the lasting folder of each job that has one."""
+    async def uncleared(self, name: str) -> tuple[bytes, ...]:
+        """What stands under that name in the lasting folder of each finished job that has one."""
         ...
 
     async def clear(self, job: str, *, lasting: bool = True) -> None:

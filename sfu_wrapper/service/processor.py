@@ -132,7 +132,12 @@ class Processor:
 
         Neither where none was begun: it was only held by workers that something else ended.
         """
-        done = await self._finished_before(info)
+        try:
+            done = await self._finished_before(info)
+        except JobFailed as exc:
+            if not exc.permanent:  # what stands may be readable yet
+                raise
+            return None, await self.failure(info, exc, 0)
         begun = done is None and await self._shelf.leftovers(job_of(info))
         return done, await self.failure(info, error, 0) if begun else None
 
@@ -164,11 +169,9 @@ class Processor:
     async def left_over(self) -> tuple[SegmentInfo, ...]:
         """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
         found = []
-        for content in await self._shelf.kept(EVENT_FILE):
-            with suppress(Malformed, JobFailed):  # damaged; no reason to leave the others
-                info = parse_event(content)
-                if await self._finished_before(info) is not None:
-                    found.append(info)
+        for content in await self._shelf.uncleared(EVENT_FILE):
+            with suppress(Malformed):  # damaged; no reason to leave the others
+                found.append(parse_event(content))
         return tuple(found)
 
     async def _clean_raw(self, info: SegmentInfo) -> None:

@@ -274,6 +274,15 @@ async def test_of_a_segment_handed_out_too_often_it_is_told_how_far_it_came(plac
     done, failed = await processor.known(INFO, error)
     assert (done and done.message, failed) == (made.message, None)
 
+    manifest = place.shelf.manifest_file("uuid:1")
+    manifest.write_bytes(b"damaged")
+    done, failed = await processor.known(INFO, error)
+    assert (done, failed and failed.code) == (None, "BAD_MANIFEST")
+    manifest.unlink()
+    manifest.mkdir()  # cannot be read
+    with pytest.raises(JobFailed, match="manifest"):
+        await processor.known(INFO, error)
+
 
 async def test_another_try_that_cannot_even_begin_loses_no_event(
     place: Place, monkeypatch: pytest.MonkeyPatch
@@ -463,6 +472,7 @@ async def test_what_failed_or_cannot_be_read_is_no_cleaning_cut_short(place: Pla
         await processor.process(INFO)
     other = await place.shelf.workplace("other:1")
     await place.shelf.write("preprocess", other.lasting / "recordingInfo.json", b"no event")
+    await place.shelf.deliver("other:1", [], b"{}")
     (other.lasting.parent / "a file").write_text("of somebody else")
 
     assert await processor.left_over() == ()

@@ -217,9 +217,9 @@ class Line:
                 case StartCapture(capture=capture):
                     await self._say(CaptureFailed(capture, AWAY))
                 case ResumeCapture(capture=capture):
-                    await self._recorder.give_up_unseen(capture, AWAY)
+                    await self._recorder.give_up(capture, AWAY, unseen=True)
         if time.monotonic() - self._away_since_s >= LOST_AFTER_S:
-            await self._recorder.lose_unseen(AWAY)
+            await self._recorder.lose(AWAY, unseen=True)
 
     async def _end_line(self, handle: Handle) -> None:
         self.over = True

@@ -179,27 +179,18 @@ class RoomRecorder:
         else:
             await self._say(CaptureFailed(capture, message))
 
-    async def give_up(self, capture: CaptureRef, message: str) -> None:
-        """It is lost, with what the disk holds."""
+    async def give_up(self, capture: CaptureRef, message: str, *, unseen: bool = False) -> None:
+        """It is lost, with what the disk holds. unseen: it may be written on all the while."""
+        if unseen:
+            self._forsaken = capture
         files, _ = await self._files(capture, running=False)
         await self._say(CaptureLost(capture, last_written_ms(files), files, message))
 
-    async def lose(self, message: str) -> None:
-        """What runs is lost."""
+    async def lose(self, message: str, *, unseen: bool = False) -> None:
+        """``give_up`` what runs, if anything does."""
         running, self._running = self._running, None
         if running is not None:
-            await self.give_up(running.capture, message)
-
-    async def lose_unseen(self, message: str) -> None:
-        """The same, where it may be written on all the while."""
-        if self._running is not None:
-            self._forsaken = self._running.capture
-        await self.lose(message)
-
-    async def give_up_unseen(self, capture: CaptureRef, message: str) -> None:
-        """``give_up`` for what may be written on all the while."""
-        self._forsaken = capture
-        await self.give_up(capture, message)
+            await self.give_up(running.capture, message, unseen=unseen)
 
     async def tell_news(self) -> None:
         """What has changed since it was told last."""
