@@ -103,8 +103,8 @@ class Store(Protocol):
         """One room, ended or not."""
         ...
 
-    def latest_room(self, room: RoomId) -> RoomRow | None:
-        """The youngest room that bears or bore this id."""
+    def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
+        """Return the youngest room of the domain with this id, living or ended."""
         ...
 
     def answer(self, key: str, now_ms: int) -> AnswerRow | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import RoomId, RoomUuid, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.actor import RoomActor
 from sfu_wrapper.service.clients import Client
@@ -31,8 +31,11 @@ class Finder:
         self._store = store
         self._revive = revive
 
-    def by_id(self, room_id: RoomId, now_ms: int) -> RoomActor:
-        """The room of that id; one that ended within the last day too.
+    def by_id(self, room_id: RoomId, now_ms: int, domain: DomainId | None = None) -> RoomActor:
+        """Return the room with that id, including one that ended within the last day.
+
+        Args:
+            domain: domain of the ended rooms to look at; None: none of them.
 
         Raises:
             Refused: ROOM_NOT_FOUND.
@@ -40,7 +43,9 @@ class Finder:
         actor = self._directory.by_id(room_id)
         if actor is not None and not _forgotten(actor.room, now_ms):
             return actor
-        row = self._store.latest_room(room_id) if actor is None else None
+        row = None
+        if actor is None and domain is not None:
+            row = self._store.latest_room(domain, room_id)
         if row is not None and row.ended_ms is not None and now_ms - row.ended_ms < ENDED_KNOWN_MS:
             return self._revive(decode_room(row.state))
         raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)

@@ -76,7 +76,8 @@ class RoomReader:
             Refused: ROOM_NOT_FOUND: there is none, or none for the requester.
             Unavailable: the store cannot be read.
         """
-        room = self._finder.by_id(room_id, self._clock.now().wall_ms).room
+        now_ms = self._clock.now().wall_ms
+        room = self._finder.by_id(room_id, now_ms, by.key.domain).room
         if room is None:  # being created; nobody has been told of it
             raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room_id)
         require_visible(room, by)

@@ -307,7 +307,8 @@ class Rooms:
     def _meant(self, client: Client, room_id: str | None) -> RoomActor:
         if room_id is None:
             return self._finder.only_one(client)
-        return self._finder.by_id(RoomId(room_id), self._clock.now().wall_ms)
+        now_ms = self._clock.now().wall_ms
+        return self._finder.by_id(RoomId(room_id), now_ms, client.identity.domain)
 
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)

@@ -9,7 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomId
+from sfu_wrapper.model.ids import DomainId, RoomId
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
 from tests.helpers import stores
 from tests.helpers.stores import PROMISES, Promise, StoreBench, memory_bench, sqlite_bench
@@ -91,8 +91,17 @@ class LoadsEverything(MemoryStore):
 class FindsTheOldest(MemoryStore):
     """Mistakes a room for the first one of its id."""
 
-    def latest_room(self, room: RoomId) -> RoomRow | None:
-        return next((row for row in self._rooms.values() if row.id == room), None)
+    def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
+        rows = (row for row in self._rooms.values() if row.domain == domain)
+        return next((row for row in rows if row.id == room), None)
+
+
+class MixesUpDomains(MemoryStore):
+    """Finds a room of another domain."""
+
+    def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
+        found = [row for row in self._rooms.values() if row.id == room]
+        return found[-1] if found else None
 
 
 class DropsAtClose(MemoryStore):
@@ -113,6 +122,7 @@ BROKEN: dict[Callable[[], MemoryStore], Promise] = {
     KeepsAnswersForEver: stores.answers_expire_and_can_be_forgotten,
     LoadsEverything: stores.settled_rooms_are_not_taken_up_again,
     FindsTheOldest: stores.a_room_id_used_again_means_the_youngest,
+    MixesUpDomains: stores.a_room_id_means_a_room_of_its_domain,
     DropsAtClose: stores.closing_finishes_what_waits_and_refuses_the_rest,
 }
 

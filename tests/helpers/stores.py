@@ -6,6 +6,7 @@ ones something in it must fail.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,11 +176,24 @@ async def a_room_id_used_again_means_the_youngest(bench: StoreBench) -> None:
     await bench.store.commit(Commit(room("young", at_ms=1)), EPOCH)
     await bench.store.commit(Commit(room("old", at_ms=1, life="ended")), EPOCH)
 
-    found = bench.reopen().latest_room(RoomId("room"))
+    found = bench.reopen().latest_room(ALICE.domain, RoomId("room"))
     assert found is not None
     assert found.uuid == "young"
-    assert bench.store.latest_room(RoomId("nobody's")) is None
+    assert bench.store.latest_room(ALICE.domain, RoomId("nobody's")) is None
     assert bench.store.room(RoomUuid("nobody's")) is None
+
+
+async def a_room_id_means_a_room_of_its_domain(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room("ours", at_ms=1)), EPOCH)
+    other = DomainId("other")
+    await bench.store.commit(Commit(replace(room("theirs", at_ms=2), domain=other)), EPOCH)
+
+    ours = bench.reopen().latest_room(ALICE.domain, RoomId("room"))
+    theirs = bench.store.latest_room(other, RoomId("room"))
+    assert ours is not None
+    assert theirs is not None
+    assert (ours.uuid, theirs.uuid) == ("ours", "theirs")
+    assert bench.store.latest_room(DomainId("third"), RoomId("room")) is None
 
 
 async def answers_expire_and_can_be_forgotten(bench: StoreBench) -> None:
@@ -232,6 +246,7 @@ PROMISES: tuple[Promise, ...] = (
     only_confirmed_messages_are_forgotten,
     settled_rooms_are_not_taken_up_again,
     a_room_id_used_again_means_the_youngest,
+    a_room_id_means_a_room_of_its_domain,
     answers_expire_and_can_be_forgotten,
     permissions_of_user_and_domain_are_apart,
     closing_finishes_what_waits_and_refuses_the_rest,

@@ -57,9 +57,11 @@ class MemoryStore:
         """See ``Store``."""
         return self._rooms.get(uuid)
 
-    def latest_room(self, room: RoomId) -> RoomRow | None:
+    def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
         """See ``Store``."""
-        rows = [row for row in reversed(self._rooms.values()) if row.id == room]
+        rows = [
+            row for row in reversed(self._rooms.values()) if (row.domain, row.id) == (domain, room)
+        ]
         return max(rows, key=lambda row: row.created_ms, default=None)
 
     def answer(self, key: str, now_ms: int) -> AnswerRow | None:

@@ -48,4 +48,10 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: Final[Migrations] = (_FIRST,)
+# Room ids are unique among the living rooms of one domain.
+_SECOND = (
+    "DROP INDEX rooms_by_id",
+    "CREATE INDEX rooms_by_id ON rooms (domain, id, created_ms)",
+)
+
+MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND)

@@ -74,12 +74,12 @@ class SqliteStore:
         found = self._read(f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?", (uuid,))  # noqa: S608 constants of ours
         return rows.room_row(found[0]) if found else None
 
-    def latest_room(self, room: RoomId) -> RoomRow | None:
+    def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
         """See ``Store``."""
         found = self._read(
-            f"SELECT {rows.ROOM} FROM rooms WHERE id = ?"  # noqa: S608 constants of ours
+            f"SELECT {rows.ROOM} FROM rooms WHERE domain = ? AND id = ?"  # noqa: S608 constants of ours
             " ORDER BY created_ms DESC, rowid DESC LIMIT 1",
-            (room,),
+            (domain, room),
         )
         return rows.room_row(found[0]) if found else None
 
