@@ -105,4 +105,5 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         retry=Retry(attempts=worker.attempts),
         drain_s=worker.drain_seconds,
         clean_raw=recording.clean_temporary_files,
+        look_ahead=worker.look_ahead,
     )

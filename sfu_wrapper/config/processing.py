@@ -114,6 +114,11 @@ class Worker(Section):
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
         60, description="s to finish what runs when told to stop"
     )
+    look_ahead: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        256,
+        description="segments of a backlog to choose from beyond those held always; 0 takes them "
+        "in the order of the queue",
+    )
     consumer_timeout_seconds: Count = Field(
         86_400, description="s a segment may take before the broker delivers it again"
     )

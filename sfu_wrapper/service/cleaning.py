@@ -6,10 +6,12 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from sfu_wrapper.model.errors import JobFailed, RecordingError, Unavailable
+from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import of_recording
+from sfu_wrapper.service.course import Progress
 from sfu_wrapper.service.lease import Holder, LeaseLost
-from sfu_wrapper.service.processor import job_of, log_name
+from sfu_wrapper.service.processor import Done, job_of, log_name
 
 CATCH_UP_S: Final = 30.0
 
@@ -25,6 +27,26 @@ class Cleanable(Protocol):
 
     async def left_over(self) -> tuple[SegmentInfo, ...]:
         """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
+        ...
+
+
+class Processing(Cleanable, Protocol):
+    """What a worker has done with a segment; ``service.processor.Processor`` is it."""
+
+    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+        """Make and deliver everything of one segment. Raises JobFailed."""
+        ...
+
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+        """What can be told without a try: that it stands; that each one begun came to ``error``."""
+        ...
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """What to tell of a segment that failed for good."""
+        ...
+
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """Whether the disks have space for the work on it. Raises JobFailed."""
         ...
 
 

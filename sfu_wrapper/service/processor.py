@@ -59,6 +59,25 @@ def log_name(info: SegmentInfo) -> str:
     return job_of(info).replace(":", "-")
 
 
+def log_done(done: Done) -> None:
+    """Log what came of a segment, for operators."""
+    result = done.result
+    took_ms = result.processing_completed_ms - result.processing_started_ms
+    what = {"uuid": result.uuid, "segment": result.segment, "output": result.output}
+    how = {"files": len(result.files), "warnings": len(result.warnings), "took": took_ms / 1000}
+    if done.repeated:
+        log.info("job.repeated", extra=what)
+    else:
+        log.info("job.processed", extra=what | how)
+
+
+def log_failed(failed: Failed) -> None:
+    """Log why a segment failed for good, for operators."""
+    what = {"uuid": failed.uuid, "segment": failed.segment, "attempts": failed.attempts}
+    why = {"stage": failed.stage, "code": failed.code, "why": failed.detail}
+    log.error("job.failed", extra=what | why)
+
+
 def announce(rules: OutputRules) -> None:
     """The two lines that existing log filters look for at start-up."""
     log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")

@@ -2,16 +2,19 @@
 
 The order is the contract: the result is durable (processor) → its message is confirmed → the
 delivery is acknowledged → temporary files are cleaned. Killed anywhere in between, the segment is
-delivered again and comes to the same message. A lease keeps two workers off one segment.
+delivered again and comes to the same message. A lease keeps two workers off one segment; a segment
+takes it when it has a place, so that those that only wait cost the store nothing.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
+from sfu_wrapper.core.fairness import Claim, owner_of
 from sfu_wrapper.core.job import (
     NO_SPACE,
     Retry,
@@ -27,13 +30,14 @@ from sfu_wrapper.observe.recordinglogs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
-from sfu_wrapper.service.cleaning import Cleanable, Cleaner
+from sfu_wrapper.service.cleaning import Cleaner, Processing
 from sfu_wrapper.service.course import Progress
+from sfu_wrapper.service.intake import LOOK_AHEAD, Intake, IntakeSettings
 from sfu_wrapper.service.lease import LEASE_S, Holder, LeaseLost
 from sfu_wrapper.service.patience import Patience
-from sfu_wrapper.service.processor import Done, job_of, log_name
+from sfu_wrapper.service.processor import Done, job_of, log_done, log_failed, log_name
 from sfu_wrapper.service.progress import reporting
-from sfu_wrapper.service.turns import Closed, Turns
+from sfu_wrapper.service.turns import Closed, Dismissed, Place, Turns
 from sfu_wrapper.wire.processed import encode_failed, encode_poison
 from sfu_wrapper.wire.recordinginfo import parse_event
 
@@ -46,26 +50,6 @@ _HELD_MORE: Final = 2  # so that there is a choice where one segment runs at a t
 log = logging.getLogger(__name__)
 
 
-class Processing(Cleanable, Protocol):
-    """What a worker has done with a segment; ``service.processor.Processor`` is it."""
-
-    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
-        """Make and deliver everything of one segment. Raises JobFailed."""
-        ...
-
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
-        """What can be told without a try: that it stands; that each one begun came to ``error``."""
-        ...
-
-    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """What to tell of a segment that failed for good."""
-        ...
-
-    async def has_space(self, info: SegmentInfo) -> bool:
-        """Whether the disks have space for the work on it. Raises JobFailed."""
-        ...
-
-
 class _Stopped(Unavailable):
     """It was told to stop while it waited; the delivery goes back."""
 
@@ -74,12 +58,17 @@ class _Stopped(Unavailable):
 class WorkerSettings:
     """How a worker works.
 
-    queue: what it reads, one of its declared queues. concurrency: segments side by side; about as
-    many more are held, of which the shortest is next.
-    drain_s: how long what runs may go on once it was told to stop. clean_raw: whether raw files go
-    after success. lease_s: how long a dead worker's segments stay taken. progress_s: shortest time
-    between two ``progress`` messages of one job. space_s: between two looks at a full disk.
-    patience_s: how long ``run_once`` waits for a broker, a store or space that is not there.
+    Attributes:
+        queue: the queue that it reads, one of its declared queues.
+        concurrency: number of segments processed in parallel.
+        retry: number of tries and the pauses between them.
+        drain_s: how long running segments may go on once the worker was told to stop.
+        clean_raw: whether raw files are removed after success.
+        lease_s: how long a dead worker's segments stay taken.
+        progress_s: shortest time between two ``progress`` messages of one job.
+        space_s: time between two looks at a full disk.
+        patience_s: how long ``run_once`` waits for an unavailable broker, store or disk.
+        look_ahead, look_s, pause_s: see ``IntakeSettings``.
     """
 
     queue: str = "processing_queue"
@@ -91,11 +80,19 @@ class WorkerSettings:
     progress_s: float = 1.0
     space_s: float = 5.0
     patience_s: float = 60.0
+    look_ahead: int = LOOK_AHEAD
+    look_s: float = 30.0
+    pause_s: float = 1.0
 
     @property
     def held(self) -> int:
-        """Most messages at once."""
+        """Most messages held at once while no backlog waits."""
         return 2 * self.concurrency + _HELD_MORE
+
+    @property
+    def intake(self) -> IntakeSettings:
+        """Bounds of what is held."""
+        return IntakeSettings(self.queue, self.held, self.look_ahead, self.look_s, self.pause_s)
 
 
 class Worker:
@@ -120,7 +117,8 @@ class Worker:
         self._limit = next((q.delivery_limit for q in queues if q.name == settings.queue), None)
         self._stopping = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
-        self._turns = Turns(settings.concurrency)
+        self._turns = Turns(settings.concurrency, clock)
+        self._poison = asyncio.Lock()
         self._is_crammed = False
         self._patience = Patience(clock)
 
@@ -217,9 +215,9 @@ class Worker:
 
     async def _session(self, over: Callable[[], Awaitable[object]]) -> None:
         """Take segments until ``over``, then see what runs to its end."""
-        self._turns = Turns(self._settings.concurrency)
+        self._turns = Turns(self._settings.concurrency, self._clock)
         async with asyncio.TaskGroup() as group:
-            intake = group.create_task(self._take(group))
+            intake = group.create_task(self._intake(group).run())
             await over()
             self._turns.close()
             # What the broker has delivered and nobody has taken yet goes back with this.
@@ -232,19 +230,20 @@ class Worker:
             for job in self._jobs:
                 job.cancel()
 
-    async def _take(self, group: asyncio.TaskGroup) -> None:
-        deliveries = self._broker.consume(self._settings.queue, self._settings.held)
-        async with aclosing(deliveries):
-            async for delivery in deliveries:
-                job = group.create_task(self._handle(delivery))
-                self._jobs.add(job)
-                job.add_done_callback(self._jobs.discard)
+    def _intake(self, group: asyncio.TaskGroup) -> Intake:
+        def begin(delivery: Delivery, ahead: bool) -> None:
+            job = group.create_task(self._handle(delivery, ahead=ahead))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
 
-    async def _handle(self, delivery: Delivery) -> None:
+        turns, holding = self._turns, lambda: len(self._jobs)
+        return Intake(self._broker, self._settings.intake, begin, holding, turns.dismiss)
+
+    async def _handle(self, delivery: Delivery, *, ahead: bool) -> None:
         """One delivery to its end: acknowledged, handed back, or lost with its link."""
         try:
-            await self._settle(delivery)
-        except (_Stopped, Closed, LeaseLost):
+            await self._settle(delivery, ahead=ahead)
+        except (_Stopped, Closed, Dismissed, LeaseLost):
             await self._hand_back(delivery)
         except asyncio.CancelledError:
             await self._hand_back(delivery)
@@ -259,37 +258,52 @@ class Worker:
             async with asyncio.timeout(_HAND_BACK_S):
                 await delivery.requeue()
 
-    async def _settle(self, delivery: Delivery) -> None:
-        taken_ms = self._clock.now().mono_ms
+    async def _settle(self, delivery: Delivery, *, ahead: bool) -> None:
+        since_ms = self._clock.now().mono_ms
         try:
             info = parse_event(delivery.body)
         except Malformed as error:
+            await self._refuse(delivery, error)
+            return
+        rank = rank_ms(since_ms, info.completed_ms - info.started_ms)
+        is_new = delivery.deliveries == 0  # each message goes back once only
+        claim = Claim(owner_of(info), rank, since_ms, returnable=ahead and is_new)
+        with of_recording(log_name(info)), self._turns.place(claim) as place:
+            await place.take()
+            async with self._holder.hold(job_of(info), partial(self._pause_outside, place)):
+                await self._work(info, delivery, place)
+
+    async def _refuse(self, delivery: Delivery, error: Malformed) -> None:
+        """Report a message that is no recordingInfo; one at a time, however many there are."""
+        async with self._poison:
             log.warning("job.poison", extra={"why": error.detail})
             message_id, body = encode_poison(delivery.body, error.detail)
             await self._tell("failed", message_id, body, None)
             await self._acknowledge(delivery)
-            return
-        rank = rank_ms(taken_ms, info.completed_ms - info.started_ms)
-        with of_recording(log_name(info)):
-            async with self._holder.hold(job_of(info), self._pause_job):
-                await self._work(info, delivery, rank)
 
-    async def _work(self, info: SegmentInfo, delivery: Delivery, rank: int) -> None:
+    async def _pause_outside(self, place: Place, seconds: float) -> None:
+        """Wait as ``_pause_job`` does, while others may have the place."""
+        place.leave()
+        await self._pause_job(seconds)
+        await place.take()
+
+    async def _work(self, info: SegmentInfo, delivery: Delivery, place: Place) -> None:
         job = job_of(info)
         every_s = self._settings.progress_s
         async with reporting(self._broker, self._clock, info, every_s) as progress:
-            done, failed = await self._attempts(info, delivery.deliveries, rank, progress)
+            done, failed = await self._attempts(info, delivery.deliveries, place, progress)
+        place.leave()
         if done is not None:
-            _log_done(done)
+            log_done(done)
             await self._tell("processed", f"{job}:processed", done.message, info.room)
         elif failed is not None:
-            _log_failed(failed)
+            log_failed(failed)
             await self._tell("failed", f"{job}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
             await self._cleaner.clean(info)
 
     async def _attempts(
-        self, info: SegmentInfo, deliveries: int, rank: int, progress: Progress
+        self, info: SegmentInfo, deliveries: int, place: Place, progress: Progress
     ) -> tuple[Done | None, Failed | None]:
         """One of both: what came of it, or why nothing did."""
         is_last = self._limit is not None and deliveries >= self._limit
@@ -298,10 +312,10 @@ class Worker:
             return known
         attempt = 1
         while True:
-            async with self._turns.turn(rank):
-                begin = attempt > 1 or await self._may_begin(info)
-                outcome = await self._attempt(info, attempt, progress) if begin else None
-            # Whoever waits from here on has no place: others go on meanwhile.
+            await place.take()
+            begin = attempt > 1 or await self._may_begin(info)
+            outcome = await self._attempt(info, attempt, progress) if begin else None
+            place.leave()  # others go on while this one waits
             match outcome:
                 case None:
                     self._missed(_SPACE, "free some and start it again")
@@ -375,20 +389,3 @@ class Worker:
             log.warning("job.notAcknowledged", extra={"error": error.detail})
             return False
         return True
-
-
-def _log_done(done: Done) -> None:
-    result = done.result
-    took_ms = result.processing_completed_ms - result.processing_started_ms
-    what = {"uuid": result.uuid, "segment": result.segment, "output": result.output}
-    how = {"files": len(result.files), "warnings": len(result.warnings), "took": took_ms / 1000}
-    if done.repeated:
-        log.info("job.repeated", extra=what)
-    else:
-        log.info("job.processed", extra=what | how)
-
-
-def _log_failed(failed: Failed) -> None:
-    what = {"uuid": failed.uuid, "segment": failed.segment, "attempts": failed.attempts}
-    why = {"stage": failed.stage, "code": failed.code, "why": failed.detail}
-    log.error("job.failed", extra=what | why)

@@ -124,7 +124,7 @@ async def test_a_segment_that_outlasts_the_brokers_patience_is_worked_on_once(
 ) -> None:
     names, work, leases = Names(), Slow(), Watched()
     broker = ApartBroker(impatient.url, names)
-    settings = WorkerSettings(WORK, 1, Retry(), drain_s=5, lease_s=3)
+    settings = WorkerSettings(WORK, 2, Retry(), drain_s=5, lease_s=3)
     worker = Worker(broker, leases, work, SystemClock(), QUEUES, settings)
     await broker.open(QUEUES)
     await broker.publish(Message("recordingInfo", "uuid:1", encode_event(INFO), "room"))

@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
@@ -379,18 +379,137 @@ async def test_a_long_segment_is_overtaken_only_for_as_long_as_it_is(bench: Benc
     assert [job for job, _ in bench.tried] == ["uuid-1:1", "uuid-1:2", "uuid-1:3"]
 
 
-async def test_of_a_long_queue_no_more_is_held_than_there_is_a_choice(bench: Bench) -> None:
-    bench.gate = asyncio.Event()
+async def flood(bench: Bench, owner: str, count: int) -> None:
+    """Ask for so many segments of one owner, each of a room of its own."""
     await bench.broker.open(QUEUES)
-    one = event(segment(1))
-    for n in range(10_000):
-        body = one.body.replace(b'"uuid":"uuid-1"', b'"uuid":"uuid-%d"' % n)
+    one = event(replace(segment(), owner=UserId(owner)))
+    for n in range(count):
+        body = one.body.replace(b'"uuid":"uuid-1"', b'"uuid":"%s-%d"' % (owner.encode(), n))
         await bench.broker.publish(replace(one, body=body))
-    async with running(bench.worker(concurrency=2, drain_s=0)):
-        await bench.until(lambda: len(bench.running) == 2 and bench.broker.unsettled(WORK) >= 6)
+
+
+@pytest.mark.parametrize("look_ahead", [0, 20])
+async def test_of_a_long_queue_no_more_is_held_than_there_is_a_choice(
+    bench: Bench, look_ahead: int
+) -> None:
+    bench.gate = asyncio.Event()
+    await flood(bench, "alice@example", 10_000)
+    most = 6 + look_ahead
+    worker = bench.worker(concurrency=2, drain_s=0, look_ahead=look_ahead, pause_s=0.01)
+    async with running(worker):
+        await bench.until(lambda: len(bench.running) == 2 and bench.broker.unsettled(WORK) >= most)
         await asyncio.sleep(0.05)
-        assert bench.broker.unsettled(WORK) == 6
-        assert await bench.broker.depth(WORK) == 10_000 - 6
+        assert bench.broker.unsettled(WORK) == most
+        assert await bench.broker.depth(WORK) == 10_000 - most
+
+
+async def test_one_segment_behind_the_flood_of_another_owner_is_next(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await flood(bench, "alice@example", 200)
+    await bench.ask(replace(segment(uuid="bob", length_s=3600), owner=UserId("bob@example")))
+    async with running(bench.worker(concurrency=2, drain_s=0)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 201)
+        bench.gate.set()
+        await bench.until(lambda: "bob:1" in dict(bench.tried))
+
+    assert [job for job, _ in bench.tried].index("bob:1") <= 2  # two were running
+
+
+async def test_while_others_wait_one_owner_has_no_more_than_half_of_the_places(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    for owner in ("alice@example", "bob@example"):
+        await flood(bench, owner, 40)
+    async with running(bench.worker(concurrency=4, drain_s=0)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 80)
+        bench.gate.set()
+        await bench.until(lambda: len(bench.told("processed")) == 80)
+
+    begun = [job.partition("@")[0] for job, _ in bench.tried]
+    assert begun[:4] == ["alice"] * 4  # nobody else was known of
+    for first in range(8, 72, 8):
+        assert 3 <= begun[first : first + 8].count("bob") <= 5
+
+
+async def test_what_a_look_ahead_found_goes_back_once_for_workers_that_come_later(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sfu_wrapper")
+    bench.gate = asyncio.Event()
+    await flood(bench, "alice@example", 30)
+    looking = bench.worker(concurrency=1, drain_s=0, look_s=0.05, pause_s=3600)
+    async with running(looking):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 30)
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 4)
+        assert "worker.backlogReturned" in caplog.messages
+        async with running(bench.worker(concurrency=1, drain_s=0, look_s=0.05, pause_s=0.01)):
+            await bench.until(lambda: len(bench.running) == 2)  # both have work
+            await bench.until(lambda: bench.broker.unsettled(WORK) == 30)
+            await asyncio.sleep(0.2)
+            assert bench.broker.unsettled(WORK) == 30  # not once more
+
+    assert caplog.messages.count("worker.backlogReturned") == 1
+
+
+async def test_a_worker_that_may_not_ask_for_the_backlog_takes_what_it_gets(bench: Bench) -> None:
+    class Discreet(MemoryBroker):
+        async def depth(self, queue: str) -> int:
+            raise Unavailable("ACCESS_REFUSED")
+
+    bench.broker = Discreet()
+    await flood(bench, "alice@example", 30)
+    async with running(bench.worker(pause_s=0.001)):
+        await bench.until(lambda: len(bench.told("processed")) == 30)
+
+
+async def test_links_lost_again_and_again_leave_no_pile_of_deliveries(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await flood(bench, "alice@example", 500)
+    worker = bench.worker(concurrency=1, drain_s=0, look_ahead=8, pause_s=0.01)
+    tasks: list[int] = []
+    async with running(worker):
+        for _ in range(20):
+            await asyncio.sleep(0.01)  # a link that holds for a moment
+            tasks.append(len(asyncio.all_tasks()))
+            bench.broker.cut()
+        assert bench.running == ["alice@example-0:1"]
+
+    assert max(tasks) < 3 * (4 + 8) + 20
+
+
+async def test_a_segment_that_waits_for_its_turn_holds_no_lease(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment(1), segment(2))
+    async with running(bench.worker(concurrency=1, drain_s=0)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) == 2 and bench.running != [])
+        assert await bench.leases.acquire("uuid-1:2", "another worker", 1000)
+
+
+async def test_a_flood_of_poison_is_reported_one_by_one_and_keeps_no_segment_waiting(
+    bench: Bench,
+) -> None:
+    class Counting(MemoryBroker):
+        at_once = most_at_once = 0
+
+        async def publish(self, message: Message) -> None:
+            self.at_once += message.routing_key == "failed"
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            try:
+                await super().publish(message)
+            finally:
+                self.at_once -= message.routing_key == "failed"
+
+    bench.broker = broker = Counting()
+    await broker.open(QUEUES)
+    for n in range(300):
+        await broker.publish(Message("recordingInfo", f"{n}", b"poison %d" % n))
+    await bench.ask(segment())
+    await bench.once()
+
+    assert len({message.message_id for message in bench.told("failed")}) == 300
+    assert broker.most_at_once == 1
+    assert len(bench.told("processed")) == 1
 
 
 async def test_while_one_waits_to_be_tried_again_others_go_on(bench: Bench) -> None:

@@ -1,0 +1,168 @@
+"""One owner's flood on a real queue: others' segments are next, however far behind they wait."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.core.job import Retry
+from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
+from sfu_wrapper.service.course import Progress
+from sfu_wrapper.service.processor import Done
+from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.wire.processed import encode_processed
+from sfu_wrapper.wire.recordinginfo import encode_event
+from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
+
+WORK = "processing_queue"
+QUEUES = (
+    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=23),
+    QueueSpec("processed_queue", ("processed",)),
+    QueueSpec("failure_queue", ("failed",)),
+)
+FLOOD = 150
+DEADLINE_S = 45.0
+SETTINGS = WorkerSettings(WORK, 2, Retry(), drain_s=0, progress_s=30)
+
+
+class Shop:
+    """Processing that ends when it may; begun: owners, in the order in which work began."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go = asyncio.Event()
+
+    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+        """See ``service.cleaning.Processing``."""
+        self.begun.append(info.owner or "")
+        await self.go.wait()
+        ms = info.started_ms
+        result = Processed(
+            info.room, info.uuid, SegmentNo(1), "none", ms, ms, False, (), ms, ms, attempts
+        )
+        return Done(result, encode_processed(result))
+
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+        """See ``service.cleaning.Processing``."""
+        return None, None
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """See ``service.cleaning.Processing``."""
+
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """See ``service.cleaning.Processing``."""
+        return ()
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """See ``service.cleaning.Processing``."""
+        raise AssertionError(error)
+
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """See ``service.cleaning.Processing``."""
+        return True
+
+
+async def ask(broker: Broker, owner: str, count: int) -> None:
+    for n in range(count):
+        info = SegmentInfo(
+            RoomId("room"),
+            RoomUuid(f"{owner}-{n}"),
+            ConfbridgeId("bridge"),
+            SegmentNo(1),
+            1_590_392_548_633,
+            1_590_392_608_633,
+            owner=UserId(owner),
+        )
+        message = Message("recordingInfo", f"{info.uuid}:1", encode_event(info), info.room)
+        await broker.publish(message)
+
+
+@asynccontextmanager
+async def working(broker: Broker, shop: Shop, settings: WorkerSettings) -> AsyncIterator[None]:
+    worker = Worker(broker, MemoryLeases(), shop, SystemClock(), QUEUES, settings)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        yield
+        worker.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 nothing to wait on but what it did
+        await asyncio.sleep(0.01)
+
+
+async def emptied(broker: Broker) -> None:
+    while await broker.depth(WORK) > 0:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+async def others_pass_a_flood(broker: Broker) -> None:
+    """One worker holds the flood; a colleague and another domain come last and are next."""
+    shop = Shop()
+    await broker.open(QUEUES)
+    await ask(broker, "alice@example", FLOOD)
+    async with working(broker, shop, SETTINGS):
+        await until(lambda: len(shop.begun) == 2)
+        await ask(broker, "bob@example", 1)
+        await ask(broker, "carl@other", 1)
+        await emptied(broker)
+        shop.go.set()
+        await until(lambda: {"bob@example", "carl@other"} <= set(shop.begun))
+
+    assert shop.begun[:2] == ["alice@example"] * 2
+    assert shop.begun.index("carl@other") == 2
+    assert shop.begun.index("bob@example") <= 5
+
+
+async def a_second_worker_gets_its_share(first: Broker, second: Broker) -> None:
+    """Two workers of one owner's backlog: what the first looked at goes back for the second."""
+    shop, later = Shop(), Shop()
+    settings = replace(SETTINGS, look_s=1.0, pause_s=30.0)
+    await first.open(QUEUES)
+    await ask(first, "alice@example", 40)
+    async with working(first, shop, settings):
+        await until(lambda: len(shop.begun) == 2)
+        await emptied(first)
+        async with working(second, later, settings):
+            await until(lambda: len(later.begun) == 2)
+
+
+async def test_others_pass_a_flood_on_the_embedded_queue(tmp_path: Path) -> None:
+    broker = QueueFile(tmp_path / "queue.db")
+    await others_pass_a_flood(broker)
+    await broker.close()
+
+
+async def test_a_second_worker_gets_its_share_of_the_embedded_queue(tmp_path: Path) -> None:
+    first, second = QueueFile(tmp_path / "queue.db"), QueueFile(tmp_path / "queue.db")
+    await a_second_worker_gets_its_share(first, second)
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.system
+@pytest.mark.timeout(120)
+async def test_others_pass_a_flood_on_rabbitmq(rabbitmq: RabbitServer) -> None:
+    broker = ApartBroker(rabbitmq.url, Names())
+    await others_pass_a_flood(broker)
+    await broker.close()
+
+
+@pytest.mark.system
+@pytest.mark.timeout(120)
+async def test_a_second_worker_gets_its_share_of_rabbitmq(rabbitmq: RabbitServer) -> None:
+    names = Names()
+    first, second = ApartBroker(rabbitmq.url, names), ApartBroker(rabbitmq.url, names)
+    await a_second_worker_gets_its_share(first, second)
+    await first.close()
+    await second.close()
