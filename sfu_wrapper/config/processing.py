@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from sfu_wrapper.config.section import Count, Place, Section, Text
+from sfu_wrapper.core.naming import format_fault
 
 DEFAULT_FILEFORMAT = (
     "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
@@ -33,10 +34,14 @@ def _fileformat(value: str) -> str:
     unknown = [name for name in _FIELD.findall(value) if name not in FILEFORMAT_FIELDS]
     if unknown:
         raise ValueError(f"has no field {unknown[0]!r}; known are {', '.join(FILEFORMAT_FIELDS)}")
-    if re.search(r"[/\x00-\x1f]|\{\{|\}\}", _FIELD.sub("", value)) or value.startswith((".", "-")):
+    if re.search(r"[/\x00-\x1f\x7f]|\{\{|\}\}", _FIELD.sub("", value)) or value.startswith(
+        (".", "-")
+    ):
         raise ValueError(
             "must make a file name: no slash, no stray braces, no leading dot or hyphen"
         )
+    if fault := format_fault(value):
+        raise ValueError(fault)
     return value
 
 

@@ -11,17 +11,31 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
 
 MAX_NAME_BYTES = 255  # of one path component, on all file systems that matter here
+MAX_PATH_BYTES = 4000  # of a raw file below its folder; the system takes 4096 with the folder
 _MAX_USER_BYTES = 96
-_SUFFIX_BYTES = 16  # room for "-screen", a number and the endings
+_MAX_STEM_BYTES = MAX_NAME_BYTES - 16  # room for "-screen" and the endings
+_NUMBER_BYTES = 4  # "-999"
 _PAIR = "{{uuid}}-{{confbridgeid}}"
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
+_BLANK = " ."
 _PLAIN_USER = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.@+=")
+
+
+# The longest that rooms of this platform come to (protocol.md, "createRoom").
+_LONGEST = SegmentInfo(
+    room=RoomId("r"),
+    uuid=RoomUuid("u" * 36),
+    confbridge_id=ConfbridgeId("c" * 128),
+    segment=SegmentNo(999_999),
+    started_ms=0,
+    completed_ms=0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,40 @@ def stem(fileformat: str, info: SegmentInfo, distinct: str = "") -> str:
     return _checked(_numbered(_filled(fileformat, info), fileformat, info) + distinct)
 
 
+def require_names(fileformat: str, info: SegmentInfo, *, split: bool) -> None:
+    """Refuse a segment whose files cannot be named, before any work on it.
+
+    Args:
+        fileformat: the configured format.
+        info: the segment; the names of its raw files are judged too.
+        split: whether its output gets a folder of its own and one file a stream.
+
+    Raises:
+        JobFailed: UNSAFE_NAME, which no further try can change.
+    """
+    stem(fileformat, info)
+    if split:
+        folder(info)
+        owners = [VideoName(file.user or UserId(""), file.stream) for file in info.video]
+        video_stems(fileformat, info, owners)
+    for file in (*info.video, *info.audio):
+        _require_raw_name(file)
+
+
+def format_fault(fileformat: str) -> str | None:
+    """Return why a format can make no file name for some rooms; None where it always can."""
+    if not fileformat.strip(_BLANK):
+        return "must make a file name: it has nothing but dots and spaces"
+    try:
+        stem(fileformat, _LONGEST, f"-{_LONGEST.uuid}-99")
+    except JobFailed:
+        return (
+            f"makes names longer than {MAX_NAME_BYTES} bytes for the longest ids "
+            f"({len(_LONGEST.confbridge_id)} characters): shorten it"
+        )
+    return None
+
+
 def folder(info: SegmentInfo) -> str:
     """The folder of a split recording, below the destination. Raises JobFailed as ``stem``."""
     return _checked(f"{_value('uuid', info.uuid)}-{_value('confbridgeid', info.confbridge_id)}")
@@ -58,7 +106,9 @@ def video_stems(
     taken: set[str] = set()
     names = []
     for video in videos:
-        base = _video_base(fileformat, info, video)
+        base = _video_base(fileformat, info, video, safe_user(video.user))
+        if len(f"{base}{distinct}".encode()) > _MAX_STEM_BYTES - _NUMBER_BYTES:
+            base = _video_base(fileformat, info, video, _short_user(video.user))
         name = next(name for name in _counted(base) if name not in taken)
         taken.add(name)
         names.append(_checked(name + distinct))
@@ -87,6 +137,11 @@ def safe_user(user: str) -> str:
     return f"{text[:24]}~{sha256(raw).hexdigest()}"
 
 
+def _short_user(user: str) -> str:
+    """Return a user id as a part of names that have no room for all of it."""
+    return f"{safe_user(user)[:8]}~{sha256(user.encode()).hexdigest()[:16]}"
+
+
 def _filled(fileformat: str, info: SegmentInfo) -> str:
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=info.started_ms)
     values = {
@@ -109,9 +164,8 @@ def _numbered(name: str, fileformat: str, info: SegmentInfo) -> str:
     return f"{name}-{info.segment}"
 
 
-def _video_base(fileformat: str, info: SegmentInfo, video: VideoName) -> str:
+def _video_base(fileformat: str, info: SegmentInfo, video: VideoName, user: str) -> str:
     before, pair, after = fileformat.partition(_PAIR)
-    user = safe_user(video.user)
     if pair:
         name = _filled(before, info) + user + _filled(after, info)
     else:
@@ -128,6 +182,15 @@ def _counted(base: str) -> Iterator[str]:
         number += 1
 
 
+def _require_raw_name(file: RawFile) -> None:
+    parts = file.filename.encode().split(b"/")
+    longest, whole = max(map(len, parts)), len(file.filename.encode())
+    if longest > MAX_NAME_BYTES or whole > MAX_PATH_BYTES:
+        detail = f"{file.filename[:80]!r}… has {whole} bytes, which is too long for a file name"
+        name = file.filename[:MAX_NAME_BYTES]
+        raise JobFailed("event", "UNSAFE_NAME", detail, permanent=True, file=name)
+
+
 def _value(field: str, text: str) -> str:
     if _UNSAFE.search(text) or text in (".", ".."):
         detail = f"{field} {text!r} cannot be part of a file name"
@@ -136,7 +199,7 @@ def _value(field: str, text: str) -> str:
 
 
 def _checked(name: str) -> str:
-    if name in (".", "..") or len(name.encode()) > MAX_NAME_BYTES - _SUFFIX_BYTES:
+    if name in (".", "..") or len(name.encode()) > _MAX_STEM_BYTES:
         detail = f"{name[:80]!r} cannot be a file name"
         raise JobFailed("event", "UNSAFE_NAME", detail, permanent=True)
     return name

@@ -16,6 +16,7 @@ from typing import Final
 from sfu_wrapper.core.estimate import Pace, Standing, foreseen
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
 from sfu_wrapper.core.job import needed_bytes
+from sfu_wrapper.core.naming import require_names
 from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.ids import SegmentNo
@@ -272,7 +273,10 @@ class Processor:
 
     async def _process(self, info: SegmentInfo, attempts: int, progress: Progress) -> Done:
         started_ms = self._clock.now().wall_ms
-        if self._rules.encrypt:
+        rules = self._rules
+        split = rules.split or why_split(rules, 0) is not None
+        require_names(rules.fileformat, info, split=split)
+        if rules.encrypt:
             await self._usable_vault().check()
         job = job_of(info)
         await self._shelf.clear(job, lasting=False)  # it may be the one place that has the event

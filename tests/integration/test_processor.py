@@ -411,6 +411,22 @@ async def test_a_mix_whose_name_leads_out_fails_the_job(place: Place) -> None:
     assert caught.value.code == "UNSAFE_NAME"
 
 
+@pytest.mark.parametrize("kind", ["video", "audio"])
+async def test_an_over_long_name_fails_the_job_for_good_before_any_work(
+    place: Place, kind: str
+) -> None:
+    files = INFO.video if kind == "video" else INFO.audio
+    files = (replace(files[0], filename="x" * 300 + ".mjr"), *files[1:])
+    info = replace(INFO, video=files) if kind == "video" else replace(INFO, audio=files)
+
+    with pytest.raises(JobFailed) as caught:
+        await place.processor().process(info)
+
+    failed = caught.value
+    assert (failed.stage, failed.code, failed.permanent) == ("event", "UNSAFE_NAME", True)
+    assert place.tools.plans == []
+
+
 async def test_an_older_senders_segment_is_number_one_and_known_by_its_end(place: Place) -> None:
     older = replace(INFO, segment=None)
 

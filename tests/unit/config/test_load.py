@@ -266,6 +266,20 @@ def test_where_no_key_is_near_none_is_suggested(
         ("recording", "fileformat = '../{{uuid}}'", f'fileformat = "../{{{{uuid}}}}": {A_NAME}'),
         ("recording", "fileformat = '-{{uuid}}'", f'fileformat = "-{{{{uuid}}}}": {A_NAME}'),
         ("recording", "fileformat = 'x{{uuid}'", f'fileformat = "x{{{{uuid}}": {A_NAME}'),
+        ("recording", "fileformat = ''", 'fileformat = "": must be a text that is not empty'),
+        ("recording", "fileformat = '...'", f'fileformat = "...": {A_NAME}'),
+        ("recording", "fileformat = '/'", f'fileformat = "/": {A_NAME}'),
+        (
+            "recording",
+            "fileformat = '  '",
+            'fileformat = "  ": must make a file name: it has nothing but dots and spaces',
+        ),
+        (
+            "recording",
+            f"fileformat = '{'x' * 250}'",
+            f'fileformat = "{"x" * 250}": '
+            "makes names longer than 255 bytes for the longest ids (128 characters): shorten it",
+        ),
         (
             "recording",
             "failure_queue = 'amq.x'",

@@ -1,6 +1,7 @@
 """What finished files are called."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,16 +9,19 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.core.naming import (
     MAX_NAME_BYTES,
+    MAX_PATH_BYTES,
     VideoName,
     folder,
+    format_fault,
     further_stems,
+    require_names,
     safe_user,
     stem,
     video_stems,
 )
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
-from sfu_wrapper.model.media import Stream
+from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
 
 DEFAULT = "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
@@ -189,3 +193,89 @@ def test_of_two_pairs_the_first_is_the_users() -> None:
     twice = "{{uuid}}-{{confbridgeid}}_{{uuid}}-{{confbridgeid}}"
 
     assert video_stems(twice, info(), [camera("bob")]) == ("bob_61408347-c48eb251-1",)
+
+
+def raw(filename: str, stream: Stream = Stream.CAMERA) -> RawFile:
+    return RawFile(filename, stream, 0, 1, user=UserId("alice"))
+
+
+@pytest.mark.parametrize("name", ["v" * 255 + ".mjr", "é" * 128, "room/" + "v" * 256 + "/a.mjr"])
+@pytest.mark.parametrize("stream", [Stream.CAMERA, Stream.AUDIO])
+def test_a_raw_name_that_no_file_can_have_is_refused_before_any_work(
+    name: str, stream: Stream
+) -> None:
+    named = (raw(name, stream),)
+    files = replace(info(), audio=named) if stream is Stream.AUDIO else replace(info(), video=named)
+
+    stage, code, permanent, detail = refused(lambda: require_names(DEFAULT, files, split=False))
+    assert (stage, code, permanent) == ("event", "UNSAFE_NAME", True)
+    assert "too long for a file name" in detail
+    assert len(detail) < 500
+
+
+def test_a_raw_path_that_no_system_opens_is_refused() -> None:
+    path = "/".join(["v" * 250] * 16)
+    assert len(path) > MAX_PATH_BYTES
+    deep = replace(info(), video=(raw(path),))
+
+    assert refused(lambda: require_names(DEFAULT, deep, split=False))[1] == "UNSAFE_NAME"
+
+
+def test_the_longest_names_that_can_be_opened_are_fine() -> None:
+    files = (raw("é" * 125 + "x.mjr"), raw("/".join(["v" * 249] * 16)))
+
+    require_names(DEFAULT, replace(info(), video=files), split=True)
+
+
+def test_ids_too_long_for_the_results_names_are_refused_before_any_work() -> None:
+    long = info(uuid="u" * 200, bridge="c" * 60)
+    short = "{{segment}}-{{uuid}}"
+
+    assert refused(lambda: require_names(DEFAULT, long, split=False))[1] == "UNSAFE_NAME"
+    require_names(short, long, split=False)
+    assert refused(lambda: require_names(short, long, split=True))[1] == "UNSAFE_NAME"
+
+
+def test_a_user_is_shortened_where_the_name_has_no_room_for_all_of_it() -> None:
+    beside = "recording-{{confbridgeid}}-{{uuid}}"
+    room = info(uuid="u" * 36, bridge="c" * 128)
+    users = [f"{n}{'x' * 90}@example" for n in range(3)]
+    names = video_stems(beside, room, [camera(user) for user in (*users, users[0])])
+
+    assert len(set(names)) == 4
+    assert names[3] == f"{names[0]}-2"
+    assert names[0].startswith(f"recording-{'c' * 128}-{'u' * 36}-0xxxxxxx~")
+
+
+def test_an_id_too_long_beside_every_user_is_refused_where_files_bear_users() -> None:
+    long = replace(info(uuid="u" * 172), video=(raw("a.mjr"),))
+    beside = "{{uuid}}-" + "x" * 60
+
+    require_names(beside, long, split=False)
+    assert refused(lambda: require_names(beside, long, split=True))[1] == "UNSAFE_NAME"
+
+
+@pytest.mark.parametrize("fileformat", ["...", " ", ". .", ""])
+def test_a_format_of_dots_and_spaces_makes_no_name(fileformat: str) -> None:
+    assert format_fault(fileformat) == ("must make a file name: it has nothing but dots and spaces")
+
+
+def test_a_format_that_is_too_long_for_the_longest_ids_is_told() -> None:
+    pairs = "-{{uuid}}-{{confbridgeid}}"
+    fault = "makes names longer than 255 bytes for the longest ids (128 characters): shorten it"
+
+    assert format_fault(DEFAULT) is None
+    assert format_fault("recording-{{confbridgeid}}-{{uuid}}") is None
+    assert format_fault("x" * 250) == fault
+    assert format_fault("rec" + pairs * 2) == fault
+
+
+@given(st.text("ab.é -", max_size=200), st.sampled_from(["", "{{uuid}}", "{{confbridgeid}}"]))
+def test_a_format_without_fault_names_every_file_of_the_longest_room(text: str, field: str) -> None:
+    fileformat = text + field
+    room = replace(info(uuid="u" * 36, bridge="c" * 128, segment=999_999), video=(raw("a.mjr"),))
+
+    if format_fault(fileformat) is None:
+        require_names(fileformat, room, split=False)
+        distinct = next(name for name in further_stems(room) if name)
+        assert len(f"{stem(fileformat, room, distinct)}.webm.gpg".encode()) <= MAX_NAME_BYTES
