@@ -3,30 +3,40 @@
 What is ours and no finished file lives below one hidden folder of the destination: work in
 progress, claims of names, manifests. Folders are 0700, files 0600. Plain files of a job that will
 be encrypted live elsewhere, so that nothing unencrypted ever stands in the destination.
+
+The operator names the folders; below them every name is resolved from a descriptor of the folder
+(``adapters.os.beneath``), so that an exchanged folder redirects no reading, moving or removing.
 """
 
-import contextlib
-import errno
 import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from sfu_wrapper.adapters.aside import aside
+from sfu_wrapper.adapters.os import files
+from sfu_wrapper.adapters.os.beneath import (
+    FOLDER_MODE,
+    UnsafeFile,
+    names_in,
+    open_file,
+    opened_beneath,
+    opened_folder,
+    parts_of,
+    size_of,
+)
 from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.core.naming import safe_user
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.shelf import Measured, Workplace
 
 HIDDEN = ".sfu-wrapper"
-_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
-_CHUNK_BYTES = 1 << 20
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -51,6 +61,9 @@ class DiskShelf:
         self._destination = folders.destination.absolute()
         self._plain = folders.plain
         self._own = self._destination / HIDDEN
+        roots = [self._destination, self._recordings, self._audio]
+        roots += [self._plain] if self._plain else []
+        self._roots = sorted(roots, key=lambda root: len(root.parts))
 
     async def raw_video(self, filename: str) -> Path:
         """See the port."""
@@ -60,16 +73,29 @@ class DiskShelf:
         """See the port."""
         return await _in_thread("preprocess", _raw, self._audio, filename)
 
+    def open_raw(self, path: Path) -> int:
+        """Open what ``raw_video`` or ``raw_audio`` named, for whoever reads it; blocks.
+
+        Returns:
+            A descriptor of a plain file below its folder, which the caller closes.
+
+        Raises:
+            JobFailed: as ``raw_video``.
+        """
+        root, name = self._split(path)
+        with _raw_errors(root, name), opened_folder(root) as folder:
+            return open_file(folder, name)
+
     async def raw_bytes(self, videos: Sequence[str], sounds: Sequence[str]) -> int:
         """See the port."""
-        files = [(self._recordings, name) for name in videos]
-        files += [(self._audio, name) for name in sounds]
-        return await _in_thread("preprocess", lambda: sum(_size(*file) for file in files))
+        named = [(self._recordings, name) for name in videos]
+        named += [(self._audio, name) for name in sounds]
+        return await _in_thread("preprocess", lambda: sum(_size(*one) for one in named))
 
     async def free_bytes(self) -> int:
         """See the port."""
         folders = [self._own, *([self._plain] if self._plain else [])]
-        return await _in_thread("preprocess", lambda: min(_free(_folder(f)) for f in folders))
+        return await _in_thread("preprocess", lambda: min(map(self._free, folders)))
 
     async def workplace(self, job: str) -> Workplace:
         """See the port."""
@@ -77,7 +103,7 @@ class DiskShelf:
 
     async def leftovers(self, job: str) -> tuple[Path, ...]:
         """See the port."""
-        return await _in_thread("deliver", _files_below, self._work_folders(job))
+        return await _in_thread("deliver", self._leftovers, job)
 
     async def uncleared(self, name: str) -> tuple[bytes, ...]:
         """See the port."""
@@ -89,11 +115,11 @@ class DiskShelf:
 
     async def write(self, stage: str, file: Path, content: bytes) -> None:
         """See the port."""
-        await _in_thread(stage, _write_whole, file, content)
+        await _in_thread(stage, self._write, file, content)
 
     async def measure(self, file: Path) -> Measured:
         """See the port."""
-        return await _in_thread("deliver", _measure, file)
+        return await _in_thread("deliver", self._measured, file)
 
     async def claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         """See the port."""
@@ -109,11 +135,11 @@ class DiskShelf:
 
     async def manifest(self, job: str) -> bytes | None:
         """See the port."""
-        return await _in_thread("deliver", _read, self.manifest_file(job))
+        return await _in_thread("deliver", self._read, self.manifest_file(job))
 
     async def remove(self, files: Sequence[Path]) -> None:
         """See the port."""
-        await _in_thread("deliver", _remove, files)
+        await _in_thread("deliver", self._remove, files)
 
     async def prune(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
         """See the port."""
@@ -133,21 +159,79 @@ class DiskShelf:
         roots = (self._own / "work", self._plain)
         return tuple(root / safe_user(job) for root in roots if root is not None)
 
+    def _split(self, path: Path) -> tuple[Path, str]:
+        """The operator's folder that it is below, the innermost one, and its name there."""
+        root = next((r for r in reversed(self._roots) if path.is_relative_to(r)), path.parent)
+        return root, str(path.relative_to(root))
+
+    @contextmanager
+    def _opened(self, folder: Path, *, make: bool = False) -> Iterator[int]:
+        """A descriptor of a folder at or below one of the operator's. make: it, if missing."""
+        root = self._split(folder / "x")[0]
+        if make:
+            _make_private(root)
+        parts = folder.relative_to(root).parts
+        with (
+            _naming(folder),
+            opened_folder(root) as top,
+            opened_beneath(top, parts, make=make) as number,
+        ):
+            yield number
+
+    def _read(self, file: Path) -> bytes | None:
+        with suppress(*_ABSENT), self._opened(file.parent) as folder:
+            return files.read(folder, file.name)
+        return None
+
+    def _write(self, file: Path, content: bytes) -> None:
+        with self._opened(file.parent, make=True) as folder, _naming(file):
+            files.write_whole(folder, file.name, content)
+
+    def _measured(self, file: Path) -> Measured:
+        with self._opened(file.parent) as folder:
+            number = open_file(folder, file.name)
+        try:
+            return _measure(number)
+        finally:
+            os.close(number)
+
+    def _free(self, folder: Path) -> int:
+        with self._opened(folder, make=True) as number:
+            found = os.fstatvfs(number)
+        return found.f_bavail * found.f_frsize
+
+    def _leftovers(self, job: str) -> tuple[Path, ...]:
+        found: list[Path] = []
+        for place in self._work_folders(job):
+            with suppress(*_ABSENT), self._opened(place) as folder:
+                found += (place / name for name in _files_below(folder))
+        return tuple(sorted(found))
+
     def _uncleared(self, name: str) -> tuple[bytes, ...]:
         root = self._plain or self._own / "work"
-        finished = (one for one in sorted(root.glob("*")) if self._manifest_of(one.name).exists())
-        found = (_read(folder / name) for folder in finished)
+        jobs: list[str] = []
+        with suppress(*_ABSENT), self._opened(root) as folder:
+            jobs = names_in(folder)
+        finished = [job for job in jobs if self._read(self._manifest_of(job)) is not None]
+        found = (self._read(root / job / name) for job in finished)
         return tuple(content for content in found if content is not None)
 
     def _make_workplace(self, job: str) -> Workplace:
-        places = [Path(tempfile.mkdtemp(dir=_folder(f))) for f in self._work_folders(job)]
+        places: list[Path] = []
+        for place in self._work_folders(job):
+            with self._opened(place, make=True) as folder:
+                places.append(place / files.make_private_folder(folder))
         return Workplace(plain=places[-1], staging=places[0], lasting=places[-1].parent)
 
     def _clear(self, job: str, *, lasting: bool) -> None:
         """Attempts are folders in that of the job; what outlives them are files."""
-        for folder in self._work_folders(job):
-            attempts = [one for one in folder.glob("*") if one.is_dir()]
-            _remove_folders([folder] if lasting else attempts)
+        for place in self._work_folders(job):
+            with suppress(*_ABSENT), self._opened(place) as folder:
+                for name in names_in(folder):
+                    _remove_folder(folder, name)
+            if lasting:
+                with suppress(*_ABSENT), self._opened(place.parent) as folder:
+                    shutil.rmtree(place.name, dir_fd=folder)
 
     def _claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         for names in choices:
@@ -157,33 +241,56 @@ class DiskShelf:
         raise JobFailed("deliver", "NAME_TAKEN", "no name for the result is free", permanent=True)
 
     def _is_free(self, job: str, name: str) -> bool:
-        owner = _read(self._claim_path(name))
-        if owner is None:
-            return not os.path.lexists(self._destination / name)
-        return owner == job.encode()
+        owner = self._read(self._claim_path(name))
+        if owner is not None:
+            return owner == job.encode()
+        final = self.final(name)
+        with suppress(*_ABSENT), self._opened(final.parent) as folder:
+            os.stat(final.name, dir_fd=folder, follow_symlinks=False)
+            return False
+        return True
 
     def _take(self, job: str, name: str) -> bool:
         """Claims are made whole and exclusively; whoever is first keeps it."""
         path = self._claim_path(name)
-        with contextlib.suppress(FileExistsError):
-            _write_exclusively(path, job.encode())
-        return _read(path) == job.encode()
+        with self._opened(path.parent, make=True) as folder, _naming(path):
+            with suppress(FileExistsError):
+                files.write_exclusively(folder, path.name, job.encode())
+            return files.read(folder, path.name) == job.encode()
 
     def _claim_path(self, name: str) -> Path:
         return self._own / "names" / hashlib.sha256(name.encode()).hexdigest()
 
     def _deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
         path = self.manifest_file(job)
-        with _written(path, manifest) as sealed:
+        with (
+            self._opened(path.parent, make=True) as folder,
+            _naming(path),
+            files.written(folder, manifest) as sealed,
+        ):
             for source, name in staged:
-                target = self._destination / name
-                _folder_below(self._destination, target.parent)
-                source.chmod(_FILE_MODE)
-                _sync(source)
-                source.replace(target)
-                _sync(target.parent)
-            sealed.replace(path)
-            _sync(path.parent)
+                self._move(source, self.final(name))
+            files.rename(folder, sealed, folder, path.name)
+
+    def _move(self, source: Path, target: Path) -> None:
+        with (
+            self._opened(source.parent) as origin,
+            self._opened(target.parent, make=True) as destination,
+            _naming(target),
+        ):
+            number = open_file(origin, source.name)
+            try:
+                os.fchmod(number, files.FILE_MODE)
+                os.fsync(number)
+                files.rename(origin, source.name, destination, target.name)
+                _require_same(number, destination, target.name)
+            finally:
+                os.close(number)
+
+    def _remove(self, removed: Sequence[Path]) -> None:
+        for file in removed:
+            with suppress(*_ABSENT), self._opened(file.parent) as folder:
+                os.unlink(file.name, dir_fd=folder)
 
 
 async def _in_thread(
@@ -197,157 +304,94 @@ async def _in_thread(
 
 
 def _raw(root: Path, filename: str) -> Path:
-    """Walk down from the folder; nothing on the way may be a link or lead up."""
-    parts = filename.lstrip("/").split("/")
-    if "\0" in filename or any(part in ("", ".", "..") for part in parts):
-        raise _unsafe(filename, "is no name below its folder")
-    path = root
-    for part in parts:
-        path = path / part
-        try:
-            mode = path.lstat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            detail = f"{filename} is not there"
-            detail += "" if root.is_dir() else f": there is no folder {root}"
-            raise JobFailed(
-                "preprocess", "MISSING_FILE", detail, permanent=False, file=filename
-            ) from None
-        if stat.S_ISLNK(mode):
-            raise _unsafe(filename, "leads over a link")
-    if not stat.S_ISREG(mode):
-        raise _unsafe(filename, "is not a plain file")
-    return path
+    """Look whether it is there, and what it is; whoever reads it opens and checks it."""
+    name = filename.lstrip("/")
+    with _raw_errors(root, filename), opened_folder(root) as folder:
+        size_of(folder, name)
+    return root / name
+
+
+@contextmanager
+def _raw_errors(root: Path, filename: str) -> Iterator[None]:
+    """Raises JobFailed for a raw file that is missing, or that is none."""
+    try:
+        yield
+    except UnsafeFile as exc:
+        detail = f"{filename!r} {exc.strerror}"
+        raise JobFailed(
+            "preprocess", "UNSAFE_NAME", detail, permanent=True, file=filename
+        ) from None
+    except _ABSENT:
+        detail = f"{filename} is not there"
+        detail += "" if root.is_dir() else f": there is no folder {root}"
+        raise JobFailed(
+            "preprocess", "MISSING_FILE", detail, permanent=False, file=filename
+        ) from None
+
+
+def _size(root: Path, filename: str) -> int:
+    with suppress(UnsafeFile, *_ABSENT), opened_folder(root) as folder:
+        return size_of(folder, filename.lstrip("/"))
+    return 0
 
 
 def _prune(names: Iterable[tuple[Path, str]]) -> None:
     for root, filename in names:
-        _prune_above(root, filename)
+        with suppress(OSError), opened_folder(root) as top:
+            _prune_above(top, parts_of(filename.lstrip("/"))[:-1])
 
 
-def _prune_above(root: Path, filename: str) -> None:
+def _prune_above(top: int, parts: Sequence[str]) -> None:
     """From the inside out. Whoever has just put something there has it: ``rmdir`` sees to that."""
-    folders = [root]
-    for part in filename.lstrip("/").split("/")[:-1]:
-        folders.append(folders[-1] / part)
-        if "\0" in part or part in ("", ".", "..") or folders[-1].is_symlink():
-            return
-    for folder in reversed(folders[1:]):
+    for depth in range(len(parts) - 1, -1, -1):
         try:
-            folder.rmdir()
+            with opened_beneath(top, parts[:depth]) as folder:
+                os.rmdir(parts[depth], dir_fd=folder)
         except FileNotFoundError:  # somebody was killed between this one and the next
             continue
         except OSError:  # it is not empty, or another's
             return
 
 
-def _size(root: Path, filename: str) -> int:
-    try:
-        return _raw(root, filename).stat().st_size
-    except JobFailed:
-        return 0
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
-
-
-def _unsafe(filename: str, why: str) -> JobFailed:
-    detail = f"{filename!r} {why}"
-    return JobFailed("preprocess", "UNSAFE_NAME", detail, permanent=True, file=filename)
-
-
-def _folder(path: Path) -> Path:
+def _make_private(path: Path) -> None:
     """Make it and what leads to it for our own user alone; what is there stays as it is."""
     for missing in reversed([path, *path.parents]):
-        with contextlib.suppress(FileExistsError):
-            missing.mkdir(mode=_FOLDER_MODE)
-    return path
+        with suppress(FileExistsError):
+            missing.mkdir(mode=FOLDER_MODE)
 
 
-def _folder_below(root: Path, path: Path) -> None:
-    """Make the folder of a result; a link in its place would lead somewhere else."""
-    _folder(root)
-    for part in path.relative_to(root).parts:
-        root = root / part
-        with contextlib.suppress(FileExistsError):
-            root.mkdir(mode=_FOLDER_MODE)
-            _sync(root.parent)
-        if not stat.S_ISDIR(root.lstat().st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root))
-
-
-def _measure(file: Path) -> Measured:
-    digest, size = hashlib.sha256(), 0
-    with file.open("rb") as reader:
-        while chunk := reader.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return Measured(size, digest.hexdigest())
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    with _written(path, content) as written:
-        written.replace(path)
-        _sync(path.parent)
-
-
-def _write_exclusively(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all. FileExistsError where one stands."""
-    with _written(path, content) as written:
-        os.link(written, path)
-        _sync(path.parent)
+def _measure(number: int) -> Measured:
+    return Measured(*files.digest(number))
 
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What the system refuses within is about that file; of a write it does not say."""
+    """What the system refuses within is about that path; of a descriptor it does not say."""
     try:
         yield
     except OSError as exc:
-        exc.filename = exc.filename or str(path)
+        if exc.filename is None or not Path(exc.filename).is_absolute():
+            exc.filename = str(path)
+            exc.filename2 = None
         raise
 
 
-@contextmanager
-def _written(path: Path, content: bytes) -> Iterator[Path]:
-    """The content, durable under a name beside ``path`` that is gone afterwards."""
-    number, name = tempfile.mkstemp(dir=_folder(path.parent))  # with mode 0600
-    try:
-        with _naming(path), os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+def _files_below(folder: int) -> Iterator[str]:
+    """The names of all plain files in a folder and those below it; no link is followed."""
+    for place, _, names, number in os.fwalk(".", dir_fd=folder):
+        for name in names:
+            if stat.S_ISREG(os.stat(name, dir_fd=number, follow_symlinks=False).st_mode):
+                yield f"{place}/{name}"
 
 
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+def _remove_folder(parent: int, name: str) -> None:
+    """Remove a folder and all in it; a file of that name stays."""
+    with suppress(*_ABSENT):
+        if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=parent)
 
 
-def _files_below(folders: Sequence[Path]) -> tuple[Path, ...]:
-    found = (path for folder in folders for path in folder.rglob("*"))
-    return tuple(sorted(path for path in found if path.is_file()))
-
-
-def _remove_folders(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
-
-
-def _remove(files: Sequence[Path]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)
+def _require_same(number: int, folder: int, name: str) -> None:
+    """Raises UnsafeFile where the name is not of the file that is open under that number."""
+    if not os.path.samestat(os.fstat(number), os.stat(name, dir_fd=folder, follow_symlinks=False)):
+        raise UnsafeFile(name, "was exchanged while it was moved")

@@ -50,7 +50,7 @@ def processor(
     """The worker of one segment after the other; its processes end with the context."""
     shelf = DiskShelf(folders(recording))
     rules = output_rules(recording)
-    with MediaProcesses(_preprocessor(recording)) as media:
+    with MediaProcesses(_preprocessor(recording), shelf.open_raw) as media:
         yield Processor(
             media,
             shelf,

@@ -29,11 +29,15 @@ from tests.helpers.owners import Owner
 from tests.helpers.processes import environment
 from tests.helpers.samples import ALICE, SAMPLES, received, recorded
 
-CALLS = "openat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,fsync,fdatasync,mkdir"
+CALLS = (
+    "openat,openat2,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,fsync,fdatasync,"
+    "mkdir,mkdirat"
+)
 KINDS = {
-    "openat": "open", "rename": "rename", "renameat": "rename", "renameat2": "rename",
+    "openat": "open", "openat2": "open", "mkdir": "open", "mkdirat": "open",
+    "rename": "rename", "renameat": "rename", "renameat2": "rename",
     "link": "rename", "linkat": "rename", "unlink": "unlink", "unlinkat": "unlink",
-    "rmdir": "unlink", "fsync": "fsync", "fdatasync": "fsync", "mkdir": "open",
+    "rmdir": "unlink", "fsync": "fsync", "fdatasync": "fsync",
 }  # fmt: skip
 DEADLINE_S = 50
 QUEUES = (

@@ -13,6 +13,7 @@ import pytest
 from sfu_wrapper.adapters.limits import Limits, command
 from sfu_wrapper.adapters.media import tasks, tools
 from sfu_wrapper.adapters.media.bounds import limits_of
+from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.adapters.media.tasks import MeasureSound, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.refusals import refused
@@ -103,11 +104,16 @@ def test_a_task_that_needs_too_much_memory_fails_for_good_and_says_so(
 
 def test_limits_grow_with_the_input_and_the_time_it_may_take(tmp_path: Path) -> None:
     size = ALICE.stat().st_size
-    short, long = (limits_of(Preprocess(ALICE, tmp_path), timeout_s) for timeout_s in (60, 600))
+    task = Preprocess(ALICE, tmp_path)
+    with opened(ALICE) as raw:
+        short, long = (limits_of(task, timeout_s, [raw]) for timeout_s in (60, 600))
+        many = limits_of(task, 60, [raw] * 1000)
 
     assert short.file_bytes == long.file_bytes == (64 << 20) + 2 * size
     assert long.cpu_s == 10 * short.cpu_s == 600 * (os.cpu_count() or 1)
-    assert limits_of(Preprocess(tmp_path / "gone.mjr", tmp_path), 60).file_bytes == 64 << 20
+    assert limits_of(task, 60, []).file_bytes == 64 << 20
+    assert short.files == 256
+    assert many.files > 1000
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.clock import ManualClock
+from sfu_wrapper.adapters.os import files
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
@@ -292,7 +292,7 @@ async def test_another_try_that_cannot_even_begin_loses_no_event(
 
     error = JobFailed("deliver", "NO_SPACE", "no space left", permanent=False)
     failure = await place.processor().failure(INFO, error, attempts=3)
-    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(files, "make_private_folder", full)
 
     with pytest.raises(JobFailed, match="no space left"):
         await place.processor().process(INFO)

@@ -184,7 +184,7 @@ def test_a_disk_that_hangs_does_not_keep_a_worker_from_ending(
     answers = threading.Event()
     ended = threading.Event()
 
-    def hang(_: Path) -> None:
+    def hang(_: int) -> None:
         answers.wait(30)
         ended.set()
 
@@ -254,9 +254,9 @@ async def test_a_file_that_arrives_meanwhile_stays_with_its_folder(
     late, rmdir = folders.recordings / "call" / "1" / "late.mjr", os.rmdir
     late.parent.mkdir(parents=True)
 
-    def after_a_write(path: Path) -> None:
+    def after_a_write(name: str, *, dir_fd: int) -> None:
         late.write_bytes(b"MJR")
-        rmdir(path)
+        rmdir(name, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "rmdir", after_a_write)
     await DiskShelf(folders).prune(["/call/1/a.mjr"], [])

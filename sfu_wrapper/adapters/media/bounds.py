@@ -1,7 +1,8 @@
 """How much a media process may use up: in proportion to its input, and far more than it should."""
 
+import os
+from collections.abc import Sequence
 from math import ceil
-from os import cpu_count
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -17,22 +18,31 @@ from sfu_wrapper.adapters.media.tasks import (
 
 MAX_MEMORY_BYTES: Final = 2 << 30  # nine streams take a quarter of it
 _SPARE_BYTES: Final = 64 << 20
+_SPARE_FILES: Final = 64
 _BYTES_PER_S: Final = 1 << 20  # of a finished file: ten times the highest quality
 
 
-def limits_of(task: Task, timeout_s: float) -> Limits:
-    """timeout_s: what it may take by the clock, with every core at work."""
+def limits_of(task: Task, timeout_s: float, raw: Sequence[int]) -> Limits:
+    """Return what the process of a task may use up.
+
+    Args:
+        task: what it does.
+        timeout_s: what it may take by the clock, with every core at work.
+        raw: descriptors of the raw files that it reads.
+    """
+    raw_bytes = sum(os.fstat(number).st_size for number in raw)
     return Limits(
         memory_bytes=MAX_MEMORY_BYTES,
-        cpu_s=ceil(timeout_s) * (cpu_count() or 1),
-        file_bytes=_SPARE_BYTES + _expected_bytes(task),
+        cpu_s=ceil(timeout_s) * (os.cpu_count() or 1),
+        file_bytes=_SPARE_BYTES + _expected_bytes(task, raw_bytes),
+        files=max(Limits().files, _SPARE_FILES + len(raw)),
     )
 
 
-def _expected_bytes(task: Task) -> int:
+def _expected_bytes(task: Task, raw_bytes: int) -> int:
     match task:
-        case Preprocess(source=source):
-            return 2 * _size(source)
+        case Preprocess():
+            return 2 * raw_bytes
         case CopyVideo(source=prepared):
             return 2 * _size(prepared.path)
         case Compose(plan=plan):

@@ -2,7 +2,7 @@
 
 A file that makes a codec crash or hang takes this process with it and nothing else. The task comes
 pickled on standard input from whoever wants it done; answers are JSON lines, so that what a broken
-codec might make us say is never code.
+codec might make us say is never code. Raw files come as descriptors before it: ``inputs``.
 """
 
 import json
@@ -13,8 +13,9 @@ from typing import TextIO, cast
 import av.logging
 
 from sfu_wrapper.adapters.limits import impose
+from sfu_wrapper.adapters.media import inputs
 from sfu_wrapper.adapters.media.forkserver import serve
-from sfu_wrapper.adapters.media.tasks import Task, carry_out, result_to_json
+from sfu_wrapper.adapters.media.tasks import Task, carry_out, raw_files, result_to_json
 from sfu_wrapper.model.errors import JobFailed
 
 LENGTH_BYTES = 8
@@ -25,7 +26,9 @@ def work(limits: str) -> None:
     impose(limits)
     av.logging.set_level(av.logging.PANIC)
     answers = _answers()
+    descriptors = inputs.receive(0)
     task = _read_task()
+    inputs.hand_over(zip(raw_files(task), descriptors, strict=True))
     try:
         result = carry_out(task, lambda percent: _say(answers, progress=percent))
     except JobFailed as exc:

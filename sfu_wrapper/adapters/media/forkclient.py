@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.adapters.limits import Limits
+from sfu_wrapper.adapters.media import inputs
 from sfu_wrapper.adapters.media.forkserver import SOCKETS
 
 _STOP_S: Final = 5.0  # far more than it takes to kill a few processes
@@ -55,16 +56,25 @@ class ForkClient:
             self._server = None
 
     @asynccontextmanager
-    async def fork(self, limits: Limits, max_line_bytes: int) -> AsyncIterator[Fork]:
+    async def fork(
+        self, limits: Limits, max_line_bytes: int, descriptors: Sequence[int] = ()
+    ) -> AsyncIterator[Fork]:
         """A fork; it is killed, with all that it started, where the block is left before its end.
 
-        max_line_bytes: of its answers. Raises OSError where none is to be had.
+        Args:
+            limits: what it may use up.
+            max_line_bytes: of its answers.
+            descriptors: what it is handed (``inputs``); they stay the caller's.
+
+        Raises:
+            OSError: none is to be had.
         """
         async with AsyncExitStack() as stack:
             pairs = [socket.socketpair() for _ in range(SOCKETS)]
             with ExitStack() as theirs:
                 ours = [stack.enter_context(here) for here, _ in pairs]
                 given = [theirs.enter_context(there) for _, there in pairs]
+                inputs.send(ours[0], descriptors)
                 talk, complaints, status = [
                     await stack.enter_async_context(_stream(here, max_line_bytes)) for here in ours
                 ]

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from io import BufferedReader
 from pathlib import Path
@@ -68,8 +69,8 @@ def _convert(
     if not whole.frames:
         return None
     target = target_dir / f"{base_name(found.source)}{VIDEO_SUFFIX[found.header.codec]}"
-    with finished(target) as part:
-        words = _run(program, found.source, part)
+    with finished(target) as part, _copied(found, target_dir) as copy:
+        words = _run(program, copy, part)
         got = _measured(part, found, words)
         if got.end_ms > sent.end_ms + _TOLERANCE_MS:
             lasts = f"wrote {got.end_ms / 1000:.3f} s instead of {sent.end_ms / 1000:.3f} s"
@@ -80,6 +81,23 @@ def _convert(
     return prepared(
         got.track(target, found.header, stream, TrackKind.VIDEO, assembler.turns, warnings)
     )
+
+
+@contextmanager
+def _copied(found: Recording, folder: Path) -> Iterator[Path]:
+    """A private copy of the recording: the program opens files by name, and we have opened it.
+
+    Raises OSError.
+    """
+    copy = folder / f".raw.{base_name(found.source)}.mjr"
+    copy.unlink(missing_ok=True)
+    number = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(found.reader.buffer)
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _noted(packets: Iterable[MediaPacket], account: Account) -> Iterator[MediaPacket]:

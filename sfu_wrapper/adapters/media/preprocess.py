@@ -6,7 +6,6 @@ nothing for an event loop.
 """
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import av
 
 from sfu_wrapper.adapters.media.account import Account, picture_warnings, stream_warnings
+from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.adapters.media.mux import (
     VIDEO_SUFFIX,
     base_name,
@@ -25,6 +25,7 @@ from sfu_wrapper.adapters.media.mux import (
     write_opus,
     write_video,
 )
+from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.refusals import refused
 from sfu_wrapper.core.plan import Turn
 from sfu_wrapper.formats import g711, opus
@@ -233,16 +234,13 @@ def _g711_packets(
 def _mapped(source: Path) -> Buffer:
     """The file's bytes, without reading them all; only a regular file is ever waited for."""
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with opened(source) as descriptor:
+            size = os.fstat(descriptor).st_size
+            return mmap(descriptor, 0, access=ACCESS_READ) if size else b""
     except FileNotFoundError as exc:
         raise _failed("MISSING_FILE", "the raw file is not there", source) from exc
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Malformed("not a regular file")
-        return mmap(descriptor, 0, access=ACCESS_READ) if status.st_size else b""
-    finally:
-        os.close(descriptor)
+    except UnsafeFile as exc:
+        raise Malformed(str(exc.strerror)) from exc
 
 
 def _named(base: Path, suffix: str) -> Path:

@@ -5,6 +5,7 @@ what is at hand of a file is in memory, whatever its length and whatever its hea
 """
 
 import mmap
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.core.plan import Sound
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Malformed
@@ -44,10 +46,10 @@ def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[S
 
 def sound_us(path: Path) -> int:
     """How much there is. Raises Malformed where it is no WAV file of a kind we read."""
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
+    with opened(path) as number:
+        if os.fstat(number).st_size == 0:
             return 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        with mmap.mmap(number, 0, access=mmap.ACCESS_READ) as mapped:
             parsed = wav.parse(mapped)
             if parsed is None or parsed.data_bytes == 0:
                 return 0
@@ -106,18 +108,17 @@ def _samples(frame: av.AudioFrame) -> Samples:
 
 def _decoded(path: Path) -> Iterator[av.AudioFrame]:
     """One frame a second of sound, without times: the samples follow each other."""
-    with path.open("rb") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+    with opened(path) as number:
+        with mmap.mmap(number, 0, access=mmap.ACCESS_READ) as mapped:
             parsed = wav.parse(mapped)
         if parsed is None:
             return
         decoder = cast("av.AudioCodecContext", av.CodecContext.create(_codec(parsed), "r"))
         decoder.sample_rate = parsed.rate
         decoder.layout = {1: "mono", 2: "stereo"}[parsed.channels]
-        file.seek(parsed.data_start)
-        left = parsed.data_bytes
-        while chunk := file.read(min(parsed.block_bytes * parsed.rate, left)):
-            left -= len(chunk)
+        at, end = parsed.data_start, parsed.data_start + parsed.data_bytes
+        while chunk := os.pread(number, min(parsed.block_bytes * parsed.rate, end - at), at):
+            at += len(chunk)
             for frame in decoder.decode(av.Packet(chunk)):
                 frame.pts = None
                 yield frame

@@ -3,6 +3,7 @@
 Every result that is written is read back before it counts. Foreign errors become JobFailed here.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import assert_never
@@ -81,6 +82,24 @@ def stage_of(task: Task) -> str:
         case CopyVideo() | WriteSound():
             return "split"
     assert_never(task)
+
+
+def raw_files(task: Task) -> tuple[Path, ...]:
+    """The raw files that it reads, each once: those that others wrote."""
+    match task:
+        case Preprocess(source=source) | MeasureSound(source=source):
+            return (source,)
+        case Compose(plan=plan):
+            return _files_of(plan.sounds)
+        case WriteSound(sounds=sounds):
+            return _files_of(sounds)
+        case CopyVideo():
+            return ()
+    assert_never(task)
+
+
+def _files_of(sounds: Iterable[Sound]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(Path(sound.path) for sound in sounds))
 
 
 def carry_out(task: Task, progress: Progress) -> Result:

@@ -5,21 +5,26 @@ A process is ended, with everything it started, when its time is up or nobody wa
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import pickle
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tasks
 from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.child import LENGTH_BYTES
 from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
-from sfu_wrapper.adapters.refusals import over_limit
+from sfu_wrapper.adapters.media.inputs import open_plain
+from sfu_wrapper.adapters.refusals import over_limit, refused
 from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
@@ -28,15 +33,22 @@ _COMMAND = (sys.executable, "-m", "sfu_wrapper.adapters.media.child")
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_COMPLAINT_BYTES = 1 << 12  # of its last words on standard error, for the message
 
+OpenRaw = Callable[[Path], int]
+
 
 class MediaProcesses:
-    """``MediaTools``, one process a call. preprocessor: a program instead of our own code.
+    """``MediaTools``, one process a call.
 
     They are forked from one that is started by entering the context, and ends with it.
+
+    Args:
+        preprocessor: a program instead of our own code.
+        open_raw: opens a raw file, once for each process that reads it. Raises JobFailed, OSError.
     """
 
-    def __init__(self, preprocessor: str | None = None) -> None:
+    def __init__(self, preprocessor: str | None = None, open_raw: OpenRaw = open_plain) -> None:
         self._preprocessor = preprocessor
+        self._open_raw = open_raw
         self._forks = ForkClient(_COMMAND)
 
     def __enter__(self) -> Self:
@@ -86,16 +98,17 @@ class MediaProcesses:
         self, task: tasks.Task, timeout_s: float, progress: Progress = lambda _: None
     ) -> tasks.Result:
         """Raises JobFailed, whatever becomes of the process."""
-        stage, limits = tasks.stage_of(task), limits_of(task, timeout_s)
+        stage = tasks.stage_of(task)
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._forks.fork(limits, _MAX_ANSWER_BYTES) as fork,
-                asyncio.TaskGroup() as group,
-            ):
-                complaint = group.create_task(_last_words(fork))
-                answer = group.create_task(_converse(fork, task, progress))
-                code = group.create_task(fork.exit_code())
+            async with asyncio.timeout(timeout_s), self._raw_files(task) as raw:
+                limits = limits_of(task, timeout_s, raw)
+                async with (
+                    self._forks.fork(limits, _MAX_ANSWER_BYTES, raw) as fork,
+                    asyncio.TaskGroup() as group,
+                ):
+                    complaint = group.create_task(_last_words(fork))
+                    answer = group.create_task(_converse(fork, task, progress))
+                    code = group.create_task(fork.exit_code())
         except TimeoutError as exc:
             detail = f"took longer than {timeout_s:g} s"
             raise JobFailed(stage, "TIMEOUT", detail, permanent=False) from exc
@@ -103,6 +116,28 @@ class MediaProcesses:
             detail = f"no media process can be started: {exc}"
             raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False) from exc
         return _judge(task, answer.result(), _end_of(code.result(), complaint.result()), limits)
+
+    @asynccontextmanager
+    async def _raw_files(self, task: tasks.Task) -> AsyncIterator[list[int]]:
+        """Descriptors of the raw files of a task, in order. Raises JobFailed."""
+        with contextlib.ExitStack() as stack:
+            opened: list[int] = []
+            for path in tasks.raw_files(task):
+                try:
+                    number = await aside(self._open_raw, path)
+                except OSError as exc:
+                    raise _not_opened(tasks.stage_of(task), path, exc) from exc
+                stack.callback(os.close, number)
+                opened.append(number)
+            yield opened
+
+
+def _not_opened(stage: str, path: Path, error: OSError) -> JobFailed:
+    """Ours is the limit of open files here, and no fault of the file's."""
+    if error.errno == errno.EMFILE:
+        detail = "this worker has too many files open: raise its limit (LimitNOFILE)"
+        return JobFailed(stage, "IO_ERROR", detail, permanent=False, file=path.name)
+    return refused(stage, error, file=path.name)
 
 
 async def _converse(fork: Fork, task: tasks.Task, progress: Progress) -> object:

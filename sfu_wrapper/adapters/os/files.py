@@ -1,0 +1,81 @@
+"""Small files of our own, durable and whole, relative to a descriptor of their folder."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from sfu_wrapper.adapters.os.beneath import FOLDER_MODE, open_file, sync
+
+FILE_MODE: Final = 0o600
+
+_CHUNK_BYTES: Final = 1 << 20
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read(folder: int, name: str) -> bytes | None:
+    """Read a file of ours from end to end; None where there is none.
+
+    Raises:
+        OSError: the system refuses, or something else has taken its place.
+    """
+    try:
+        # A file that was made exclusively has two names until the first of them is removed.
+        number = open_file(folder, name, single=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(number, "rb") as file:
+        return file.read()
+
+
+def write_whole(folder: int, name: str, content: bytes) -> None:
+    """Write a file, or replace it: whole and durably, or not at all. Raises OSError."""
+    with written(folder, content) as temporary:
+        rename(folder, temporary, folder, name)
+
+
+def write_exclusively(folder: int, name: str, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises FileExistsError where one of that name exists."""
+    with written(folder, content) as temporary:
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        sync(folder)
+
+
+def rename(source: int, name: str, target: int, new_name: str) -> None:
+    """Move a file from folder to folder of one file system, durably. Raises OSError."""
+    os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+    sync(target)
+
+
+@contextmanager
+def written(folder: int, content: bytes) -> Iterator[str]:
+    """The content, durable under a temporary name that is removed afterwards. Raises OSError."""
+    name = f"tmp{secrets.token_hex(8)}"
+    number = os.open(name, _NEW, FILE_MODE, dir_fd=folder)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield name
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+
+
+def make_private_folder(parent: int) -> str:
+    """Make a new folder of our own in ``parent`` and return its name. Raises OSError."""
+    name = f"tmp{secrets.token_hex(8)}"
+    os.mkdir(name, FOLDER_MODE, dir_fd=parent)
+    return name
+
+
+def digest(number: int) -> tuple[int, str]:
+    """Read a file once from end to end: its length in bytes, and its SHA-256. Raises OSError."""
+    found, size = hashlib.sha256(), 0
+    while chunk := os.pread(number, _CHUNK_BYTES, size):
+        found.update(chunk)
+        size += len(chunk)
+    return size, found.hexdigest()
