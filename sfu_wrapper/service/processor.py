@@ -28,7 +28,7 @@ from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.shelf import Shelf, Workplace
 from sfu_wrapper.ports.vault import Vault
 from sfu_wrapper.service.course import Course, Progress
-from sfu_wrapper.service.ingest import Material, ingest
+from sfu_wrapper.service.ingest import Material, ingest, without_empty_hours
 from sfu_wrapper.service.products import Made, Workshop
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome
@@ -285,8 +285,9 @@ class Processor:
         should_s = foreseen(info, self._rules, sizes, self._files_at_once)
         course = Course(self._clock, self._pace, should_s, progress, self._files_at_once)
         material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
+        info, material = without_empty_hours(info, material)
         output, cut, why = self._decide(info, material)
-        made = await self._make(info, place, material, output, cut, course)
+        made = await self._make(job, info, place, material, output, cut, course)
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -334,6 +335,7 @@ class Processor:
 
     async def _make(
         self,
+        job: str,
         info: SegmentInfo,
         place: Workplace,
         material: Material,
@@ -343,7 +345,7 @@ class Processor:
     ) -> Made:
         vault = self._usable_vault() if self._rules.encrypt else None
         shop = Workshop(
-            self._tools, self._shelf, vault, self._rules, place, course, job=job_of(info), info=info
+            self._tools, self._shelf, vault, self._rules, place, course, job=job, info=info
         )
         match output:
             case Output.NONE:
