@@ -1,13 +1,18 @@
-"""One message, one response: what becomes of it on every kind of connection.
+"""One message, one response: the order of things on every kind of connection.
 
-What it asks, and who may, is decided by whoever carries it out; here is only the order of things,
-and that nothing which goes wrong leaves a request without an answer.
+    size       by the link, before a message comes here
+    limiter    counts the message before anything is parsed
+    envelope   endpoint and id, within limits on the structure of the JSON
+    identity   by ``carry_out``, before it looks at the payload
+    payload    by ``carry_out``
+
+Each step costs more than the one before, so that a message that is refused has cost little. Nothing
+that goes wrong leaves a request without an answer.
 """
 
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from sfu_wrapper.gateway.limits import TokenBucket
@@ -19,7 +24,7 @@ from sfu_wrapper.model.errors import (
     Refused,
     Unavailable,
 )
-from sfu_wrapper.wire.signaling import Unanswerable
+from sfu_wrapper.wire.envelope import Envelope, Unanswerable, peek
 
 log = logging.getLogger(__name__)
 
@@ -30,52 +35,49 @@ Refuse = Callable[[str | None, str | None, RecordingError], None]
 """Answers a request, by its endpoint and id as far as they are known, with an error."""
 
 
-class Asked(Protocol):
-    """A readable request."""
-
-    @property
-    def endpoint(self) -> str:
-        """What is asked for."""
-        ...
-
-    @property
-    def id(self) -> str:
-        """What its response is known by."""
-        ...
-
-
-Request = TypeVar("Request", bound=Asked)
-
-
 def answer(
     message: str,
-    parse: Callable[[str], Request],
     limited: Limited,
-    carry_out: Callable[[Request], None],
+    open_message: Callable[[str], Envelope],
+    carry_out: Callable[[Envelope], None],
     refuse: Refuse,
 ) -> None:
-    """Have one message answered, now or later; one that asks for too much is not even tried.
+    """Have one message answered, now or later; one that asks for too much is not even parsed.
 
-    carry_out: answers by itself, or raises Refused, Malformed or Unavailable.
+    Args:
+        message: The message as received, within the size that its sender may send.
+        limited: Counts the message.
+        open_message: Reads endpoint and id, or raises NotJson or Unanswerable.
+        carry_out: Answers by itself, or raises Refused, Malformed, Unavailable or Unanswerable.
+        refuse: Sends an error.
 
     Raises:
         NotJson: it is no JSON; nothing was sent.
     """
-    try:
-        request = parse(message)
-    except Unanswerable as exc:
-        refuse(exc.endpoint, exc.id, limited() or exc)
-        return
     too_many = limited()
     if too_many is not None:
-        refuse(request.endpoint, request.id, too_many)
+        refuse(*peek(message), too_many)
         return
     try:
-        carry_out(request)
+        envelope = open_message(message)
+    except Unanswerable as exc:
+        refuse(exc.endpoint, exc.id, exc)
+        return
+    try:
+        carry_out(envelope)
+    except Unanswerable as exc:
+        refuse(exc.endpoint, exc.id, exc)
     except (Refused, Malformed, Unavailable) as exc:
-        refuse(request.endpoint, request.id, exc)
+        refuse(envelope.endpoint, envelope.id, exc)
     except Exception as bug:  # it must cost neither this client nor its neighbours their link
-        refuse(request.endpoint, request.id, _own_up(request, bug))
+        refuse(envelope.endpoint, envelope.id, _own_up(envelope, bug))
+
+
+def is_longer(text: str, limit: int) -> bool:
+    """Return True if a text has more than ``limit`` bytes in UTF-8."""
+    if len(text) > limit or text.isascii():
+        return len(text) > limit
+    return len(text.encode(errors="surrogatepass")) > limit
 
 
 def too_many(buckets: Sequence[TokenBucket], now_ms: int) -> Refused | None:
@@ -90,7 +92,7 @@ def too_many(buckets: Sequence[TokenBucket], now_ms: int) -> Refused | None:
     return None
 
 
-def _own_up(request: Asked, bug: Exception) -> Broken:
+def _own_up(request: Envelope, bug: Exception) -> Broken:
     """Say that it is our fault, and where in the log it stands."""
     incident = uuid4().hex
     extra = {"incident": incident, "endpoint": request.endpoint}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from sfu_wrapper.gateway.answering import is_longer
 from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.identity import Identity
@@ -16,6 +17,8 @@ class _Session(Protocol):
     def admitted(self) -> bool: ...
     @property
     def is_service(self) -> bool: ...
+    @property
+    def max_bytes(self) -> int: ...
     def admit(self, identity: Identity) -> None: ...
     def receive(self, message: str) -> None: ...
     def close(self) -> None: ...
@@ -89,14 +92,10 @@ class ClientLink:
     def _receive(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
             self._buffer.put(Close(1003, "text messages only"))
-        elif _bytes_of(message) > self._gate.settings.max_message_bytes:
+        elif is_longer(message, self._session.max_bytes):
             self._buffer.put(Close(1009, "message too big"))
         else:
             try:
                 self._session.receive(message)
             except NotJson:
                 self._buffer.put(Close(1007, "not JSON"))
-
-
-def _bytes_of(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

@@ -10,6 +10,7 @@ from functools import partial
 from typing import assert_never
 from uuid import uuid4
 
+from sfu_wrapper.gateway.answering import is_longer
 from sfu_wrapper.gateway.outgoing import Buffer, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.errors import Code
@@ -145,13 +146,13 @@ class GatewayLink:
             session.close()
 
     def _message(self, session: Session, data: str) -> None:
-        if len(data.encode()) > self._gate.settings.max_message_bytes:
-            session.reject("the message is too big")
+        if is_longer(data, session.max_bytes):
+            session.refuse_size(data)
             return
         try:
             session.receive(data)
         except NotJson as exc:
-            session.reject(exc.detail)
+            session.refuse_text(exc.detail)
 
     def _vouched_for(self, user: Vouched) -> Identity:
         """The word of a gateway makes a user, and more only where the configuration says so."""

@@ -24,12 +24,16 @@ from sfu_wrapper.model.ids import RoomId
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.browsermedia import Line
 from sfu_wrapper.service.seats import Seat
+from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
+from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first
 from sfu_wrapper.wire.mediasignaling import (
+    ENTER,
     AuthenticateMedia,
     Enter,
     MediaRequest,
     news_event,
-    parse_media_request,
+    read_media_request,
+    require_media_endpoint,
 )
 from sfu_wrapper.wire.signaling import error_response, ok_response
 
@@ -67,6 +71,12 @@ class MediaSession:
         """Never: media are of people."""
         return False
 
+    @property
+    def max_bytes(self) -> int:
+        """Longest message that is read: little until the browser has said who it is."""
+        longest = self._gate.settings.max_message_bytes
+        return min(longest, UNAUTHENTICATED_BYTES) if self._identity is None else longest
+
     def admit(self, identity: Identity) -> None:
         """It is this user, for as long as it lasts."""
         if self._identity is not None and self._identity.key != identity.key:
@@ -82,9 +92,9 @@ class MediaSession:
         now = self._gate.clock.now()
         answer(
             message,
-            parse_media_request,
             lambda: too_many([self._bucket], now.mono_ms),
-            lambda request: self._carry_out(request, now),
+            open_first if self._identity is None else open_envelope,
+            lambda envelope: self._carry_out(envelope, now),
             self._refuse,
         )
 
@@ -97,25 +107,39 @@ class MediaSession:
             self._line.close()
             self._line = None
 
-    def _carry_out(self, request: MediaRequest, now: Moment) -> None:
-        match request.payload:
-            case AuthenticateMedia(token=token):
-                self.admit(self._gate.authenticator.identify(token))
-                self._answer(request, None)
-            case Enter(room=room):
-                self._enter(request, RoomId(room), now)
-            case payload:
-                if self._line is None or self._identity is None:
-                    raise Refused(Code.NOT_IN_ROOM, "enter a room first")
-                ask = payload.ask(self._identity.user)
-                self._line.ask(ask, lambda outcome: self._answer(request, outcome))
+    def _carry_out(self, envelope: Envelope, now: Moment) -> None:
+        """Check who asks, and from where, before the payload is looked at."""
+        require_media_endpoint(envelope)
+        if envelope.endpoint == AUTHENTICATE:
+            self._authenticate(read_media_request(envelope))
+        elif envelope.endpoint == ENTER:
+            identity = self._identified(now)
+            self._enter(read_media_request(envelope), identity)
+        elif self._line is None or self._identity is None:
+            raise Refused(Code.NOT_IN_ROOM, "enter a room first")
+        else:
+            request = read_media_request(envelope)
+            assert not isinstance(request.payload, AuthenticateMedia | Enter)  # noqa: S101  # above
+            ask = request.payload.ask(self._identity.user)
+            self._line.ask(ask, lambda outcome: self._answer(request, outcome))
 
-    def _enter(self, request: MediaRequest, room: RoomId, now: Moment) -> None:
+    def _authenticate(self, request: MediaRequest) -> None:
+        assert isinstance(request.payload, AuthenticateMedia)  # noqa: S101  # by its endpoint
+        self.admit(self._gate.authenticator.identify(request.payload.token))
+        self._answer(request, None)
+
+    def _identified(self, now: Moment) -> Identity:
+        """Whoever this is. Raises Refused where that is nobody, or nobody any more."""
         identity = self._identity
         if identity is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
         if identity.expires_ms is not None and identity.expires_ms <= now.wall_ms:
             raise Refused(Code.UNAUTHENTICATED, "the token has expired")
+        return identity
+
+    def _enter(self, request: MediaRequest, identity: Identity) -> None:
+        assert isinstance(request.payload, Enter)  # noqa: S101  # by its endpoint
+        room = RoomId(request.payload.room)
         if self._seat is not None:
             raise Refused(Code.BAD_REQUEST, "this connection is in a room already; open another")
         seat = self._door.seats.take(identity.key, room, self._cut)

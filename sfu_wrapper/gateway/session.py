@@ -24,13 +24,16 @@ from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.clients import RoomsApi
 from sfu_wrapper.service.seats import Seats
+from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
+from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first, peek
 from sfu_wrapper.wire.signaling import (
     Authenticate,
     Ping,
     Request,
     error_response,
     ok_response,
-    parse_request,
+    read_request,
+    require_endpoint,
 )
 from sfu_wrapper.wire.times import iso
 
@@ -100,6 +103,12 @@ class Session:
         return self._member is not None and self._member.identity.is_service
 
     @property
+    def max_bytes(self) -> int:
+        """Longest message that is read: little until the client has said who it is."""
+        longest = self._gate.settings.max_message_bytes
+        return longest if self.admitted else min(longest, UNAUTHENTICATED_BYTES)
+
+    @property
     def closed(self) -> bool:
         """Whether it is over."""
         return self._closed
@@ -127,16 +136,21 @@ class Session:
         now = self._gate.clock.now()
         answer(
             message,
-            parse_request,
             lambda: self._limited(now),
-            lambda request: self._carry_out(request, now),
+            open_envelope if self.admitted else open_first,
+            lambda envelope: self._carry_out(envelope, now),
             self._refuse,
         )
 
-    def reject(self, detail: str) -> None:
-        """Answer a message that is not even looked at."""
-        error: RecordingError = Malformed(detail)
-        self._refuse(None, None, self._limited(self._gate.clock.now()) or error)
+    def refuse_size(self, message: str) -> None:
+        """Answer a message that is longer than ``max_bytes``."""
+        limited = self._limited(self._gate.clock.now())
+        too_big = Malformed(f"the message is too big: at most {self.max_bytes} bytes")
+        self._refuse(*peek(message), limited or too_big)
+
+    def refuse_text(self, detail: str) -> None:
+        """Answer a message that ``receive`` has found to be no JSON."""
+        self._refuse(None, None, Malformed(detail))
 
     def close(self) -> None:
         """Its connection is gone; called again, nothing happens."""
@@ -161,15 +175,18 @@ class Session:
             buckets.append(self._gate.limits.of(self._member.identity, now.mono_ms))
         return too_many(buckets, now.mono_ms)
 
-    def _carry_out(self, request: Request, now: Moment) -> None:
-        match request.payload:
-            case Authenticate(token=token):
-                self._authenticate(request, token)
-            case Ping():
-                self._entitled(now)
-                self._deliver(ok_response(request.endpoint, request.id, {}))
-            case _:
-                self._gate.rooms.handle(self._entitled(now), request)
+    def _carry_out(self, envelope: Envelope, now: Moment) -> None:
+        """Check who asks before the payload is looked at."""
+        if envelope.endpoint == AUTHENTICATE:
+            self._authenticate(read_request(envelope))
+            return
+        require_endpoint(envelope)
+        member = self._entitled(now)
+        request = read_request(envelope)
+        if isinstance(request.payload, Ping):
+            self._deliver(ok_response(request.endpoint, request.id, {}))
+        else:
+            self._gate.rooms.handle(member, request)
 
     def _entitled(self, now: Moment) -> Member:
         """Whoever asks. Raises Refused where that is nobody, or nobody any more."""
@@ -183,9 +200,10 @@ class Session:
             raise Refused(Code.FORBIDDEN, "the token has no role that may ask for anything")
         return member
 
-    def _authenticate(self, request: Request, token: str) -> None:
+    def _authenticate(self, request: Request) -> None:
         """Answer first: a response precedes the events that it causes. Raises Refused."""
-        identity = self._gate.authenticator.identify(token)
+        assert isinstance(request.payload, Authenticate)  # noqa: S101  # by its endpoint
+        identity = self._gate.authenticator.identify(request.payload.token)
         told = {
             "user": identity.user,
             "domain": identity.domain,

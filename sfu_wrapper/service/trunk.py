@@ -218,7 +218,7 @@ class TrunkDesk(Client):
         self, endpoint: str, request_id: str, payload: Mapping[str, object]
     ) -> Mapping[str, object]:
         asked = {"endpoint": endpoint, "id": request_id, "payload": payload}
-        request = parse_request(dump({"type": "request", "payload": asked}))
+        request = parse_request(dump({"type": "request", "payload": asked}).decode())
         self._asked[request_id] = asyncio.get_running_loop().create_future()
         try:
             self._rooms.handle(self, request)

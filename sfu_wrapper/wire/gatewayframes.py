@@ -5,9 +5,11 @@ Decides what a readable frame is; the message inside a ``message`` frame is not 
 
 import re
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from sfu_wrapper.model.errors import Code, Malformed
 from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.wire.bounds import MAX_ROLES
 from sfu_wrapper.wire.strictjson import Ambiguous, dump, parse_strict
 
 _SOCKET_ID = re.compile(r"[\x20-\x7e]{1,128}")
@@ -88,10 +90,17 @@ def _vouched(user: object, socket_id: str) -> Vouched:
             name
         ) and _NAME.fullmatch(domain):
             roles = rest.get("roles", [])
-            if isinstance(roles, list) and all(isinstance(role, str) for role in roles):
+            if _are_roles(roles):
                 return Vouched(UserId(name), DomainId(domain), tuple(roles))
-            raise UnreadableFrame("user.roles must be a list of texts", socket_id)
+            detail = f"user.roles must be a list of at most {MAX_ROLES} texts"
+            raise UnreadableFrame(detail, socket_id)
     raise UnreadableFrame("user must have an id and a domain", socket_id)
+
+
+def _are_roles(roles: object) -> TypeGuard[list[str]]:
+    if not isinstance(roles, list) or len(roles) > MAX_ROLES:
+        return False
+    return all(isinstance(role, str) for role in roles)
 
 
 def _socket_id(frame: object) -> str | None:

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, assert_never
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -30,7 +37,15 @@ from sfu_wrapper.model.browsermedia import (
 )
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.wire.signaling import NAME_PATTERN, event, open_envelope, read_payload
+from sfu_wrapper.wire.envelope import (
+    AUTHENTICATE,
+    NAME_PATTERN,
+    Envelope,
+    model_of,
+    open_envelope,
+    read_payload,
+)
+from sfu_wrapper.wire.signaling import event
 
 _STREAMS = {"camera": Stream.CAMERA, "screen": Stream.SCREEN, "audio": Stream.AUDIO}
 _NAMES = {stream: name for name, stream in _STREAMS.items()}
@@ -68,6 +83,16 @@ _CandidateText = Annotated[str, StringConstraints(max_length=1024), AfterValidat
 
 class _Payload(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_one_unknown(cls, given: object) -> object:
+        """Name the first unknown field alone: each would be an error of its own."""
+        if not isinstance(given, dict):
+            return given
+        known = {field.alias for field in cls.model_fields.values()}
+        unknown = [name for name in given if name not in known]
+        return {name: given[name] for name in given if name in known or name == unknown[0]}
 
 
 class AuthenticateMedia(_Payload):
@@ -169,9 +194,11 @@ AskPayload = (
 )
 MediaPayload = AuthenticateMedia | Enter | AskPayload
 
+ENTER = "enter"
+
 ENDPOINTS: dict[str, type[MediaPayload]] = {
-    "authenticate": AuthenticateMedia,
-    "enter": Enter,
+    AUTHENTICATE: AuthenticateMedia,
+    ENTER: Enter,
     "publish": _PublishPayload,
     "unpublish": _UnpublishPayload,
     "mix": _MixPayload,
@@ -192,15 +219,25 @@ class MediaRequest:
     payload: MediaPayload
 
 
-def parse_media_request(message: str | bytes) -> MediaRequest:
+def parse_media_request(message: str) -> MediaRequest:
     """Read one message of a browser.
 
     Raises:
         NotJson: it is no JSON.
         Unanswerable: it is no request of this vocabulary; to be answered with an error.
     """
-    envelope = open_envelope(message)
-    return MediaRequest(envelope.endpoint, envelope.id, read_payload(ENDPOINTS, envelope))
+    return read_media_request(open_envelope(message))
+
+
+def require_media_endpoint(envelope: Envelope) -> None:
+    """Refuse an endpoint that is not served here. Raises Unanswerable: UNKNOWN_ENDPOINT."""
+    model_of(ENDPOINTS, envelope)
+
+
+def read_media_request(envelope: Envelope) -> MediaRequest:
+    """Read the payload of a request. Raises Unanswerable."""
+    payload = read_payload(model_of(ENDPOINTS, envelope), envelope)
+    return MediaRequest(envelope.endpoint, envelope.id, payload)
 
 
 def feed_json(feed: Track) -> dict[str, object]:

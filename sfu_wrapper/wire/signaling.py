@@ -1,11 +1,10 @@
-"""The messages of the WebSocket protocol (protocol.md, "Messages" and "Endpoints").
+"""The endpoints of the WebSocket protocol and their payloads (protocol.md, "Endpoints").
 
-Decides what a readable request is: its envelope, its endpoint, the types of its payload. Whether
+Decides what a readable payload is. The envelope around it is read by ``wire.envelope``. Whether
 the requester may ask it, and whether its fields go together, is for the rooms to decide.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
@@ -16,32 +15,23 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from sfu_wrapper.model.errors import Code, RecordingError
 from sfu_wrapper.model.room import Kind, Origin
-from sfu_wrapper.wire.strictjson import Ambiguous, canonical, dump, parse_strict
-
-_MAX_ECHO = 256  # characters of an id or endpoint that an error repeats to its sender
-_REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
-
-
-NAME_PATTERN = r"\A[A-Za-z0-9._@+:-]{1,128}\z"
-_FILE_NAME = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\z"
-
-# What a person is told where the library's own words would not help.
-_SAID = {
-    "missing": "is missing",
-    "tuple_type": "must be a list",
-    "model_type": "must be an object",
-    "extra_forbidden": "is not known here",
-    "null": "may be left out, but not be null",
-    NAME_PATTERN: "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ + : -",
-    _FILE_NAME: "must be 1 to 64 characters of A-Z a-z 0-9 . _ -, the first none of . and -",
-}
+from sfu_wrapper.wire.bounds import MAX_ITEMS, MAX_TOPICS
+from sfu_wrapper.wire.envelope import (
+    AUTHENTICATE,
+    FILE_NAME_PATTERN,
+    NAME_PATTERN,
+    Envelope,
+    model_of,
+    open_envelope,
+    read_payload,
+)
+from sfu_wrapper.wire.strictjson import canonical, dump
+from sfu_wrapper.wire.validation import at_most
 
 
 def _given(value: object) -> object:
@@ -51,18 +41,21 @@ def _given(value: object) -> object:
 
 
 _T = TypeVar("_T")
-_Model = TypeVar("_Model", bound=BaseModel)
 _Maybe = Annotated[_T | None, BeforeValidator(_given)]
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-_FileName = Annotated[str, StringConstraints(pattern=_FILE_NAME)]
+_FileName = Annotated[str, StringConstraints(pattern=FILE_NAME_PATTERN)]
 _Cursor = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-_Names = Annotated[tuple[_Name, ...], Field(strict=False)]  # JSON has lists only
+_Names = Annotated[  # not strict: JSON has lists only
+    tuple[_Name, ...], Field(strict=False, fail_fast=True), at_most(MAX_ITEMS)
+]
 _Kind = Annotated[Kind, Field(strict=False)]  # by its wire name
 _Origin = Annotated[Origin, Field(strict=False)]
 Topic = Literal["rooms", "recordings"]
 ROOMS: Topic = "rooms"
 RECORDINGS: Topic = "recordings"
-_Topics = Annotated[tuple[Topic, ...], Field(strict=False, min_length=1)]
+_Topics = Annotated[
+    tuple[Topic, ...], Field(strict=False, fail_fast=True, min_length=1), at_most(MAX_TOPICS)
+]
 
 
 class _Payload(BaseModel):
@@ -188,7 +181,7 @@ Payload = (
 )
 
 _ENDPOINTS: dict[str, type[Payload]] = {
-    "authenticate": Authenticate,
+    AUTHENTICATE: Authenticate,
     "createRoom": CreateRoom,
     "inviteToRoom": InviteToRoom,
     "joinRoom": JoinRoom,
@@ -219,113 +212,29 @@ class Request:
     digest: bytes
 
 
-class Unanswerable(RecordingError):
-    """A message that is no request, with what can be said about it to its sender.
-
-    code: BAD_REQUEST or UNKNOWN_ENDPOINT.
-    endpoint, id: as sent, None where they could not be read.
-    path (in ``context``): the first wrong field, counted from the request itself, such as
-        ``payload.media.audio`` or ``id``.
-    """
-
-    def __init__(
-        self, code: Code, detail: str, path: str, endpoint: str | None, request_id: str | None
-    ) -> None:
-        super().__init__(detail, **({"path": path} if path else {}))
-        self.code = code
-        self.endpoint = endpoint
-        self.id = request_id
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A request whose payload has not been looked at. frame: all of it, for errors to echo."""
-
-    endpoint: str
-    id: str
-    payload: dict[str, object]
-    frame: object
-
-
-def parse_request(message: str | bytes) -> Request:
+def parse_request(message: str) -> Request:
     """Read one message of a client.
 
     Raises:
         NotJson: it is no JSON; over a socket of its own, the client is to be closed with 1007.
         Unanswerable: it is no request; to be answered with an error.
     """
-    envelope = open_envelope(message)
-    payload = read_payload(_ENDPOINTS, envelope)
+    return read_request(open_envelope(message))
+
+
+def require_endpoint(envelope: Envelope) -> None:
+    """Refuse an endpoint that is not served here. Raises Unanswerable: UNKNOWN_ENDPOINT."""
+    model_of(_ENDPOINTS, envelope)
+
+
+def read_request(envelope: Envelope) -> Request:
+    """Read the payload of a request. Raises Unanswerable."""
+    payload = read_payload(model_of(_ENDPOINTS, envelope), envelope)
     return Request(envelope.endpoint, envelope.id, payload, _digest(envelope.payload))
-
-
-def open_envelope(message: str | bytes) -> Envelope:
-    """Read what is around a payload. Raises NotJson, Unanswerable."""
-    try:
-        frame = parse_strict(message)
-    except Ambiguous as exc:
-        raise _bad_request(exc.detail, "", exc.value) from exc
-    if not isinstance(frame, dict) or frame.get("type") != "request":
-        raise _bad_request("a message of type request is expected", "type", frame)
-    match frame.get("payload"):
-        case {"endpoint": str(endpoint), "id": str(request_id), "payload": dict(payload)}:
-            if not _REQUEST_ID.fullmatch(request_id):
-                detail = "id must be 1 to 128 printable ASCII characters"
-                raise _bad_request(detail, "id", frame)
-            return Envelope(endpoint, request_id, payload, frame)
-        case inner:
-            path = _first_wrong(inner)
-            raise _bad_request(f"{path} is missing or of a wrong type", path, frame)
-
-
-def read_payload(endpoints: Mapping[str, type[_Model]], envelope: Envelope) -> _Model:
-    """Read what is inside, as its endpoint wants it. Raises Unanswerable."""
-    model = endpoints.get(envelope.endpoint)
-    if model is None:
-        raise Unanswerable(
-            Code.UNKNOWN_ENDPOINT, "there is no such endpoint", "endpoint", *_echo(envelope.frame)
-        )
-    try:
-        return model.model_validate(envelope.payload)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        path = ".".join(("payload", *map(str, first["loc"])))
-        raise _bad_request(f"{path} {_explain(first)}", path, envelope.frame) from None
-
-
-def _explain(error: ErrorDetails) -> str:
-    pattern = error.get("ctx", {}).get("pattern")
-    return _SAID.get(pattern or error["type"]) or f"is wrong: {error['msg']}"
 
 
 def _digest(payload: dict[str, object]) -> bytes:
     return hashlib.blake2b(canonical(payload), digest_size=16).digest()
-
-
-def _first_wrong(inner: object) -> str:
-    """The first field of a request object that has not the type it must have."""
-    if not isinstance(inner, dict):
-        return "payload"
-    kinds = (("endpoint", str), ("id", str), ("payload", dict))
-    return next(field for field, kind in kinds if not isinstance(inner.get(field), kind))
-
-
-def _bad_request(detail: str, path: str, frame: object) -> Unanswerable:
-    return Unanswerable(Code.BAD_REQUEST, detail, path, *_echo(frame))
-
-
-def _echo(frame: object) -> tuple[str | None, str | None]:
-    """Endpoint and id as far as they can be read and repeated."""
-    match frame:
-        case {"payload": dict(inner)}:
-            return _repeatable(inner.get("endpoint")), _repeatable(inner.get("id"))
-    return None, None
-
-
-def _repeatable(value: object) -> str | None:
-    if not isinstance(value, str) or len(value) > _MAX_ECHO:
-        return None
-    return value if value.isprintable() else None
 
 
 def ok_response(endpoint: str, request_id: str, payload: Mapping[str, object]) -> bytes:

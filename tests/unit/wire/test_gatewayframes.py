@@ -85,6 +85,12 @@ def test_an_unreadable_frame_names_its_socket_where_it_can(
     assert info.value.socket_id == socket_id
 
 
+def test_a_gateway_names_a_bounded_number_of_roles() -> None:
+    user = {"id": "a", "domain": "d", "roles": ["user"] * 65}
+    with pytest.raises(UnreadableFrame, match="at most 64"):
+        parse_frame(json.dumps({"type": "connect", "socketId": "s", "user": user}))
+
+
 @given(st.binary(max_size=100) | st.text(max_size=100))
 def test_anything_is_read_or_refused(text: str | bytes) -> None:
     with pytest.raises(UnreadableFrame):

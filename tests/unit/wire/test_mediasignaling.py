@@ -23,6 +23,7 @@ from sfu_wrapper.model.browsermedia import (
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.wire.envelope import Unanswerable
 from sfu_wrapper.wire.mediasignaling import (
     ENDPOINTS,
     AuthenticateMedia,
@@ -30,7 +31,6 @@ from sfu_wrapper.wire.mediasignaling import (
     news_event,
     parse_media_request,
 )
-from sfu_wrapper.wire.signaling import Unanswerable
 from tests.helpers.gatewayfakes import request
 from tests.helpers.sdp import PICTURES, SOUND, sdp
 
@@ -110,6 +110,11 @@ def test_no_field_gets_through_that_is_not_known(endpoint: str, name: str) -> No
 def test_nor_inside_a_candidate() -> None:
     with pytest.raises(Unanswerable):
         asked("candidate", stream="camera", candidate={**CANDIDATE, "record": True})
+
+
+def test_a_candidate_is_an_object() -> None:
+    with pytest.raises(Unanswerable, match=r"payload\.candidate must be an object"):
+        asked("candidate", stream="camera", candidate="candidate:1")
 
 
 @pytest.mark.parametrize(

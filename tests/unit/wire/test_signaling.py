@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.wire import signaling as ws
-from sfu_wrapper.wire.signaling import Unanswerable, parse_request
+from sfu_wrapper.wire.envelope import Unanswerable
+from sfu_wrapper.wire.signaling import parse_request
 from sfu_wrapper.wire.strictjson import NotJson
 
 # What the product's own example carries inside.

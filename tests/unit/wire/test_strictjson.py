@@ -132,3 +132,60 @@ def test_a_refusal_keeps_what_can_be_made_of_it() -> None:
     assert twice.value.value == {"id": "x", "a": 2}
     assert lone.value.value == {"id": "x", "a": "\ud800"}
     assert deep.value.value is None
+
+
+pieces = st.sampled_from(
+    [":", "\\u003a", "\\u003A", "\\\\u003a", "\\\\", '\\"', "\\u0000", "\\\\u0000", "a", "é"]
+)
+strings = st.lists(pieces, max_size=3).map("".join).map(lambda inside: f'"{inside}"')
+scalars = strings | st.sampled_from(["0", "1e30", "-1e30", "9223372036854775808", "0.5", "null"])
+texts_of_json = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.lists(st.tuples(strings, inner), max_size=3).map(
+            lambda pairs: f"{{{','.join(f'{key}:{value}' for key, value in pairs)}}}"
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def has_one_meaning(text: str) -> bool:
+    """By the plainest of all readers: one that looks at everything, one after the other."""
+    found: list[bool] = []
+
+    def pairs(members: list[tuple[str, object]]) -> dict[str, object]:
+        found.append(len({key for key, _ in members}) == len(members))
+        found.extend("\0" not in key for key, _ in members)
+        return dict(members)
+
+    def look(value: object) -> None:
+        if isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                look(inner)
+        elif isinstance(value, str):
+            found.append("\0" not in value)
+        elif isinstance(value, int | float):
+            found.append(abs(value) < 2.0**63 or (isinstance(value, int) and value < 2**64))
+
+    look(json.loads(text, object_pairs_hook=pairs))
+    return all(found)
+
+
+@given(texts_of_json)
+def test_the_quick_checks_refuse_what_the_plainest_reader_refuses(text: str) -> None:
+    try:
+        assert parse_strict(text) == json.loads(text)
+        one_meaning = True
+    except Ambiguous:
+        one_meaning = False
+
+    assert one_meaning == has_one_meaning(text)
+
+
+def test_integers_of_many_digits_cost_no_square() -> None:
+    text = f"[{','.join(['1' * 4000] * 16)},NaN]"
+
+    with pytest.raises(NotJson):
+        parse_strict(text)

@@ -1,0 +1,41 @@
+"""Bounds of everything that is read from outside, in one table (docs/protocol.md, "Limits").
+
+Each bound is checked before the thing that it bounds costs anything: a text before it is parsed, a
+list before its items are validated. Quotas, which depend on what is stored, are not here.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+UNAUTHENTICATED_BYTES: Final = 9_216  # of a message before its sender is known
+MAX_ITEMS: Final = 4_096  # of a list in a request
+MAX_TOPICS: Final = 16  # of a watch
+MAX_ROLES: Final = 64  # that a gateway may name for one client
+MAX_PATH_PART: Final = 64  # characters of a field's name that an error repeats
+MAX_PATH: Final = 256  # characters of the whole path
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Limits on the structure of a JSON text, so that a refusal costs less than parsing it.
+
+    Attributes:
+        commas: Commas in the whole text, those within strings included: a plain count of
+            characters costs a tenth of a parse.
+        brackets: Opening brackets and braces, counted in the same way.
+    """
+
+    commas: int
+    brackets: int
+
+    def admits(self, text: str) -> bool:
+        """Return True if the text stays within these limits."""
+        if len(text) <= self.brackets:
+            return True
+        if text.count("[") + text.count("{") > self.brackets:
+            return False
+        return text.count(",") <= self.commas
+
+
+BEFORE_AUTHENTICATION: Final = Structure(commas=256, brackets=64)
+REQUEST: Final = Structure(commas=MAX_ITEMS + 256, brackets=256)

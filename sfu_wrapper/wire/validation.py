@@ -1,0 +1,39 @@
+"""The first thing wrong with validated input, in words that stay short.
+
+Validation stops early where it can: ``at_most`` refuses a long list before its first item is looked
+at, and lists are declared with ``fail_fast``. Texts and keys of the input come out of here
+cut to a bounded length.
+"""
+
+from pydantic import BeforeValidator, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from sfu_wrapper.wire.bounds import MAX_PATH, MAX_PATH_PART
+
+
+def first_error(exc: ValidationError) -> tuple[str, ErrorDetails]:
+    """Return the path of the first wrong field, parts joined by dots, and what is wrong with it."""
+    first = exc.errors(include_url=False, include_input=False)[0]
+    return field_path(first["loc"]), first
+
+
+def field_path(parts: tuple[int | str, ...]) -> str:
+    """Join the parts of a path; parts that come from the input may be long, and are cut."""
+    return ".".join(_cut(str(part), MAX_PATH_PART) for part in parts[:MAX_PATH])[:MAX_PATH]
+
+
+def at_most(limit: int) -> BeforeValidator:
+    """Refuse lists and objects of more than ``limit`` items before any item is validated."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list | dict) and len(value) > limit:
+            raise PydanticCustomError(
+                "too_many", "must have at most {limit} items", {"limit": limit}
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

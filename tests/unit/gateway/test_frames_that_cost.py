@@ -1,0 +1,222 @@
+"""Size, limiter and identity come before a message is parsed (protocol.md, "Limits")."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from sfu_wrapper.adapters.memory.browsermedia import MemoryBrowserMedia
+from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.gatewaylink import GatewayLink
+from sfu_wrapper.gateway.mediasession import MediaSession
+from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.service.seats import Seats
+from tests.helpers.costlyframes import REFUSED
+from tests.helpers.gatewayfakes import (
+    NOW_S,
+    FakeRooms,
+    StandingClock,
+    frame,
+    gate,
+    request,
+    token,
+    vouched,
+)
+
+ALICE = Identity(DomainId("example"), UserId("alice"), frozenset({Role.USER}))
+LIMIT = 9_216
+
+
+class Client:
+    """One connection to ``/client``, or to ``/media``."""
+
+    def __init__(
+        self,
+        identity: Identity | None = None,
+        *,
+        media: bool = False,
+        settings: GatewaySettings | None = None,
+    ) -> None:
+        self.clock = StandingClock()
+        shared = gate(FakeRooms(), self.clock, settings)
+        if media:
+            nowhere = Seats(lambda room: pytest.fail(f"{room} was looked for"))
+            shared = replace(shared, media=MediaDoor(MemoryBrowserMedia(), nowhere))
+            self.link = ClientLink(shared, identity, lambda: None, MediaSession)
+        else:
+            self.link = ClientLink(shared, identity, lambda: None)
+        self.link.open()
+
+    def say(self, message: str) -> object:
+        """The code of the first answer, ``ok``, or that of a close."""
+        return outcome(self.link.feed((message,))[0])
+
+    def answer(self, message: str) -> dict[str, Any]:
+        """The first answer."""
+        sent = self.link.feed((message,))[0]
+        assert isinstance(sent, bytes)
+        return dict(json.loads(sent)["payload"])
+
+
+def outcome(sent: Outgoing) -> object:
+    if isinstance(sent, Close):
+        return sent.code
+    return json.loads(sent)["payload"].get("error", {}).get("code", "ok")
+
+
+def padded(size: int, endpoint: str = "ping", **payload: object) -> str:
+    """A request of just that many bytes."""
+    bare = request(endpoint, "r1", x="", **payload)
+    return request(endpoint, "r1", x="x" * (size - len(bare)), **payload)
+
+
+@pytest.mark.parametrize("media", [False, True])
+def test_before_authentication_a_message_may_have_9216_bytes(media: bool) -> None:
+    fits, too_long = padded(LIMIT, "authenticate", token="?"), padded(LIMIT + 1)
+
+    assert len(fits) == LIMIT
+    assert Client(media=media).say(fits) in ("UNAUTHENTICATED", "BAD_REQUEST")
+    assert Client(media=media).say(too_long) == 1009
+
+
+def test_after_it_a_message_may_have_all_that_is_configured_for_good() -> None:
+    client = Client()
+    assert client.say(request("authenticate", token=token(exp=NOW_S + 10))) == "ok"
+    assert client.say(padded(65_536)) == "ok"
+
+    client.clock.pass_s(20)
+
+    assert client.say(padded(65_536)) == "UNAUTHENTICATED"
+    assert client.say(padded(65_537)) == 1009
+
+
+def test_a_smaller_limit_in_the_configuration_counts_before_authentication_too() -> None:
+    client = Client(settings=GatewaySettings(max_message_bytes=2048))
+
+    assert client.say(padded(2049)) == 1009
+
+
+@pytest.mark.parametrize(
+    "payload", [{"invited": ["!"]}, {"invited": [1] * 50}, {"id": 5}, {"kind": None}]
+)
+def test_a_stranger_hears_that_it_is_one_and_not_what_is_wrong_inside(
+    payload: dict[str, object],
+) -> None:
+    assert Client().say(request("createRoom", "r1", **payload)) == "UNAUTHENTICATED"
+    assert Client(ALICE).say(request("createRoom", "r1", **payload)) == "BAD_REQUEST"
+
+
+def test_whose_token_has_expired_hears_that_before_the_payload_is_looked_at() -> None:
+    client = Client()
+    client.say(request("authenticate", token=token(exp=NOW_S + 1)))
+    client.clock.pass_s(2)
+
+    assert client.say(request("createRoom", id=5)) == "UNAUTHENTICATED"
+
+
+def test_on_media_identity_and_room_come_before_the_payload() -> None:
+    assert Client(media=True).say(request("enter", room=5)) == "UNAUTHENTICATED"
+    assert Client(ALICE, media=True).say(request("mix", sdp=5)) == "NOT_IN_ROOM"
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of all texts that are parsed from now on."""
+    lengths: list[int] = []
+    real = orjson.loads
+
+    def loads(text: str) -> object:
+        lengths.append(len(text))
+        return real(text)
+
+    monkeypatch.setattr(orjson, "loads", loads)
+    return lengths
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_stranger_has_little_parsed(name: str, parsed: list[int]) -> None:
+    client = Client()
+    client.say(REFUSED[name](LIMIT - 100))
+
+    assert sum(parsed) <= LIMIT
+
+
+def spent(client: Client) -> Client:
+    while client.say(request("ping")) not in ("RATE_LIMITED", 1009):
+        pass
+    return client
+
+
+@pytest.mark.parametrize("media", [False, True])
+def test_who_asks_too_often_is_answered_without_being_read(media: bool, parsed: list[int]) -> None:
+    client = spent(Client(ALICE, media=media))
+    parsed.clear()
+    users = ["carol"] * 2000
+    answer = client.answer(request("inviteToRoom", "r99", users=users))
+
+    assert parsed == []
+    assert answer["error"]["code"] == "RATE_LIMITED"
+    assert (answer["endpoint"], answer["id"]) == ("inviteToRoom", "r99")
+    assert client.answer(request("ping", "r100"))["id"] == "r100"
+
+
+@pytest.mark.parametrize("message", ["[]", "{", "[" * 5000, "x" * 5000])
+def test_so_is_who_sends_garbage_too_often(message: str) -> None:
+    assert spent(Client(ALICE)).say(message) == "RATE_LIMITED"
+
+
+class Gateway:
+    """A gateway's connection with alice on socket ``a``; ``s`` is a stranger."""
+
+    def __init__(self) -> None:
+        self.rooms = FakeRooms()
+        self.link = GatewayLink(gate(self.rooms, StandingClock()), lambda: None)
+        self.link.feed((frame("connect", "a", user=vouched("alice")),))
+
+    def say(self, socket_id: str, message: str) -> tuple[str, dict[str, Any]]:
+        """To whom the first answer goes, and what it says."""
+        sent = self.link.feed((frame("message", socket_id, data=message),))[0]
+        assert isinstance(sent, bytes)
+        outer = json.loads(sent)
+        return outer["socketId"], json.loads(outer["data"])["payload"]
+
+
+def test_a_stranger_behind_a_gateway_may_send_as_little() -> None:
+    gateway = Gateway()
+    _, fits = gateway.say("s", padded(LIMIT))
+    socket_id, too_long = gateway.say("s", padded(LIMIT + 1))
+
+    assert fits["error"]["code"] == "UNAUTHENTICATED"
+    assert (socket_id, too_long["error"]["code"]) == ("s", "BAD_REQUEST")
+    assert too_long["error"]["message"] == "the message is too big: at most 9216 bytes"
+    assert (too_long["endpoint"], too_long["id"]) == ("ping", "r1")
+    assert gateway.say("a", padded(65_536))[1]["status"] == "ok"
+
+
+def test_messages_that_are_too_long_count(parsed: list[int]) -> None:
+    gateway = Gateway()
+    codes = [gateway.say("s", padded(LIMIT + 1))[1]["error"]["code"] for _ in range(50)]
+
+    assert codes == ["BAD_REQUEST"] * 40 + ["RATE_LIMITED"] * 10
+    assert gateway.say("a", request("ping"))[1]["status"] == "ok"
+
+
+def test_behind_a_gateway_the_limiter_of_a_socket_decides_before_its_message_is_parsed(
+    parsed: list[int],
+) -> None:
+    gateway = Gateway()
+    for _ in range(40):
+        gateway.say("a", request("ping"))
+    parsed.clear()
+    message = request("inviteToRoom", "r99", users=["carol"] * 2000)
+    _, answer = gateway.say("a", message)
+
+    assert answer["error"]["code"] == "RATE_LIMITED"
+    assert (answer["endpoint"], answer["id"]) == ("inviteToRoom", "r99")
+    assert parsed == [len(frame("message", "a", data=message))]  # the frame around it alone
