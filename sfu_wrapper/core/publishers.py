@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from sfu_wrapper.core.room import Room, Rules
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, UserId
+from sfu_wrapper.model.ids import RoomUuid, UserId
 from sfu_wrapper.model.media import Medium, Stream, Track
 
 _PREFIX = {Stream.CAMERA: "p-", Stream.AUDIO: "p-", Stream.SCREEN: "s-"}
@@ -25,7 +25,7 @@ class MediaPlace:
     publisher_id: str
     screen_publisher_id: str
     video_room: RoomUuid | None
-    audio_room: ConfbridgeId | None
+    audio_room: RoomUuid | None
 
 
 def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
@@ -36,7 +36,7 @@ def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
         publisher_id(Track(user, Stream.CAMERA)),
         publisher_id(Track(user, Stream.SCREEN)),
         room.uuid if Medium.VIDEO in rules.carries else None,
-        room.confbridge_id if Medium.AUDIO in rules.carries else None,
+        room.uuid if Medium.AUDIO in rules.carries else None,
     )
 
 

@@ -1,10 +1,10 @@
 """Session descriptions of browsers (RFC 8866), cut down to what an SFU needs to be told.
 
-An SFU is written in C and believes much: one number out of range has been seen to keep a Janus
-1.1.2 busy for ever, and with it everybody's calls. So a description is not passed on but written
-anew, out of lines of known shapes with numbers within their limits. Attributes that are not known
-are left out; one that is known and not well formed, and anything beside one stream of the wanted
-medium, is refused. Candidates have the same shape wherever they come.
+An SFU is written in C and trusts what it parses: a description that was not well formed has hung
+the VideoRoom of a Janus 1.1.2 for good, and with it everybody's calls. So a description is not
+passed on but rewritten, out of lines of known shapes with numbers within their limits. Attributes
+that are not known are left out; one that is known and not well formed, and anything beside one
+stream of the wanted medium, is refused. Candidates have the same shape wherever they come.
 """
 
 import re

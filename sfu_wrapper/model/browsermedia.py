@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sfu_wrapper.model.errors import RecordingError
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, UserKey
+from sfu_wrapper.model.ids import RoomUuid, UserKey
 from sfu_wrapper.model.media import Stream, Track
 
 
@@ -12,7 +12,6 @@ class Place:
     """In which room, and as whom; both were looked up, not said by the browser."""
 
     room: RoomUuid
-    confbridge_id: ConfbridgeId
     user: UserKey
 
 

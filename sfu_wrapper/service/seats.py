@@ -41,7 +41,7 @@ class Seats:
         room = self._find(room_id)
         if room is None or not _takes_part(room, user):
             raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
-        seat = Seat(Place(room.uuid, room.confbridge_id, user), cut)
+        seat = Seat(Place(room.uuid, user), cut)
         seats = self._taken.setdefault(room.uuid, {})
         older = seats.get(user)
         seats[user] = seat

@@ -7,7 +7,7 @@ from typing import Any
 
 from sfu_wrapper.model.browsermedia import Ask, MediaNews, Outcome, Place
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomUuid, UserId, UserKey
 from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -45,7 +45,7 @@ class Bench:
 
     async def line(self, user: UserId, room: str = "room-1") -> Heard:
         """A line of its own, once it can be had."""
-        place = Place(RoomUuid(room), ConfbridgeId(room), UserKey(DomainId("example"), user))
+        place = Place(RoomUuid(room), UserKey(DomainId("example"), user))
         news: list[MediaNews] = []
         async with asyncio.timeout(SOON_S):
             while True:

@@ -11,7 +11,7 @@ from tests.helpers.chromium import Browser, Page
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Live, token
 
-JANUS_ROOM, JANUS_BRIDGE = "room-of-the-call", "bridge-of-the-call"
+JANUS_ROOM = "room-of-the-call"
 
 _CODES = {"Tab": 9, "Enter": 13, " ": 32}
 _TABS = 20  # more than there is to be focused
@@ -132,13 +132,13 @@ async def rooms_at_janus(janus: JanusServer) -> AsyncIterator[None]:
         room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY}
         video = {"room": JANUS_ROOM, "publishers": 50, "videocodec": "vp8,h264"}
         await (await session.attach(VIDEO_ROOM)).ask(room | video | {"lock_record": True})
-        sound = {"room": JANUS_BRIDGE, "sampling_rate": 16_000}
+        sound = {"room": JANUS_ROOM, "sampling_rate": 16_000}
         await (await session.attach(AUDIO_BRIDGE)).ask(room | sound)
         yield
 
 
 async def meeting_at_janus(here: Live) -> None:
     """The meeting that has these rooms."""
-    names = {"id": "standup", "uuid": JANUS_ROOM, "confbridgeId": JANUS_BRIDGE}
+    names = {"id": "standup", "uuid": JANUS_ROOM, "confbridgeId": "bridge-of-the-call"}
     whose = {"kind": "meeting", "owner": "alice", "domain": "example"}
     await (await here.service()).ok("createRoom", names | whose)

@@ -54,7 +54,7 @@ class Peopled:
         self._plane = janus_plane(server, folder)
         self._requests: asyncio.Queue[PlaneRequest] = asyncio.Queue()
         self._facts: asyncio.Queue[PlaneFact | None] = asyncio.Queue()
-        self._rooms: dict[RoomUuid, ConfbridgeId] = {}
+        self._rooms: set[RoomUuid] = set()
         self._carried: dict[tuple[RoomUuid, Medium], tuple[Track, ...]] = {}
         self._news = asyncio.Condition()
         self._published: set[tuple[RoomUuid, Track]] = set()
@@ -113,14 +113,14 @@ class Peopled:
                     await people.leave(_name(room, track))
                     await self._until(room, track, carried=False)
                 case CloseMediaRoom(room=room):
-                    self._rooms.pop(room, None)
-                case OpenMediaRoom(room=room, confbridge_id=bridge):
-                    self._rooms[room] = bridge
+                    self._rooms.discard(room)
+                case OpenMediaRoom(room=room):
+                    self._rooms.add(room)
             self._plane.tell(request)
 
     async def _open(self, room: RoomUuid, bridge: ConfbridgeId) -> None:
         if room not in self._rooms:
-            self._rooms[room] = bridge
+            self._rooms.add(room)
             self._plane.tell(OpenMediaRoom(room, bridge))
 
     async def _publish(self, people: Person, room: RoomUuid, track: Track) -> None:
@@ -131,7 +131,7 @@ class Peopled:
         async with asyncio.timeout(DEADLINE_S), self._news:
             await self._news.wait_for(lambda: (room, track.stream.medium) in self._carried)
         if track.stream is Stream.AUDIO:
-            await people.speak(self._rooms[room], publisher, Tone(440), name)
+            await people.speak(room, publisher, Tone(440), name)
         else:
             await people.film(room, publisher, Camera((120, 90, 200)), name=name)
         await self._until(room, track, carried=True)
@@ -146,9 +146,9 @@ class Peopled:
         settings = janus_settings(self._server, Path())
         async with open_session(self._server.address) as session:
             video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
-            for room, bridge in self._rooms.items():
+            for room in self._rooms:
                 await VideoRoom(room, settings).destroy(video)
-                await AudioBridge(bridge, settings).destroy(audio)
+                await AudioBridge(room, settings).destroy(audio)
 
 
 def peopled(server: JanusServer, folder: Path) -> Peopled:

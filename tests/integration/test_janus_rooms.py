@@ -126,7 +126,7 @@ async def video_room(studio: Studio) -> dict[str, object]:
 async def test_who_publishes_what_is_told(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     await studio.people.film(studio.room, "s-alice", Camera(GREY), "H264")
-    await studio.people.speak(studio.bridge, "p-alice", Tone(440))
+    await studio.people.speak(studio.room, "p-alice", Tone(440))
     told = [await studio.bench.until(TracksCarried) for _ in range(3)]
     await studio.people.leave("s-alice")
     after = await studio.bench.until(TracksCarried)
@@ -257,14 +257,14 @@ async def test_a_room_is_destroyed_with_the_call(studio: Studio) -> None:
     async with open_session(studio.server.address) as session:
         video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
         await until(lambda: VideoRoom(studio.room, settings).make(video))
-        await until(lambda: AudioBridge(studio.bridge, settings).make(audio))
+        await until(lambda: AudioBridge(studio.room, settings).make(audio))
 
 
 async def test_rooms_that_an_earlier_controller_left_are_found_and_can_be_closed(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with in_studio(janus, tmp_path) as before:
-        room, bridge = before.room, before.bridge
+        room = before.room
     async with in_studio(janus, tmp_path) as after:
         found: set[Medium] = set()
         while len(found) < len(Medium):
@@ -275,7 +275,7 @@ async def test_rooms_that_an_earlier_controller_left_are_found_and_can_be_closed
         async with open_session(janus.address) as session:
             video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
             await until(lambda: VideoRoom(room, settings).make(video))
-            await until(lambda: AudioBridge(bridge, settings).make(audio))
+            await until(lambda: AudioBridge(room, settings).make(audio))
 
 
 async def test_what_cannot_be_listed_is_told_and_costs_nothing(

@@ -362,13 +362,17 @@ async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_aske
     assert len(janus.asked("create")) == 3
 
 
-async def test_a_room_whose_name_is_found_while_its_end_waits_is_destroyed(
+async def test_a_bridge_of_0_1_0_that_is_found_while_its_end_waits_is_destroyed(
     janus: FakeJanus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mixer calls it otherwise than we do, and Janus was away when it was to be closed."""
+    """It was named as the confbridgeId, and Janus was away when it was to be closed."""
     left = {"room": "bridge-9", "description": f"sfu-wrapper {ROOM}"}
     janus.replies["list"] = lambda _: {"audiobridge": "success", "list": [left, {"room": 7}]}
-    plane, attached = audio_plane(_settings(janus, tmp_path)), Line._attached
+    chosen = _settings(janus, tmp_path)
+    right = chosen.secret_of(AUDIO_BRIDGE, "bridge-9")
+    wrong = {"error_code": 489, "error": "Unauthorized (wrong secret)"}
+    janus.replies["edit"] = lambda body: {} if body["secret"] == right else wrong
+    plane, attached = audio_plane(chosen), Line._attached
 
     async def late(self: Line, session: JanusSession) -> Handle:
         await until(lambda: bool(plane._found))

@@ -91,7 +91,7 @@ def damaged(text: str, chance: random.Random) -> str:
                 other = (chr(chance.randrange(32, 127)) for _ in line)
                 lines[at] = "".join(map(chance.choice, zip(line, other, strict=True)))
             case 5:
-                lines[at] = line.replace("1", chance.choice(("-1", "0", "9" * 20, "%s")))
+                lines[at] = line.replace("1", chance.choice(("0", "300", "70000", "x")))
         if len(lines) < 3:
             break
     return "\r\n".join(lines)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.adapters.janus.mixes import is_closed, mend, mixes
+from sfu_wrapper.adapters.janus.mixes import is_closed, mend, mixes, newest_bytes
 from sfu_wrapper.adapters.janus.room import Heard, JanusRoom, NotWritten
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, Handle, Json
 from sfu_wrapper.core.facts import CaptureRef
@@ -35,6 +35,7 @@ class AudioBridge(JanusRoom):
     plugin = AUDIO_BRIDGE
     medium = Medium.AUDIO
     _heard: frozenset[str] = frozenset()
+    _monitor: str = ""
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -44,9 +45,9 @@ class AudioBridge(JanusRoom):
 
     async def watch(self, handle: Handle) -> None:
         """See ``JanusRoom``."""
-        monitor = f"monitor~{secrets.token_hex(4)}"
+        self._monitor = f"monitor~{secrets.token_hex(4)}"
         joined = await handle.ask(
-            {"request": "join", "room": self.room, "id": monitor, "muted": True}
+            {"request": "join", "room": self.room, "id": self._monitor, "muted": True}
         )
         self._heard = frozenset()
         self.hear(joined)
@@ -61,7 +62,8 @@ class AudioBridge(JanusRoom):
             self._heard = self._heard - {name} | ({name} if is_heard else set())
         for key in ("leaving", "kicked"):
             self._heard -= {str(data.get(key))}
-        if data.get("audiobridge") == "destroyed":
+        put_out = data.get("kicked") == self._monitor or "kicked_all" in data
+        if put_out or data.get("audiobridge") == "destroyed":
             return Heard.GONE
         return Heard.TRACKS if before != self._heard else Heard.NOTHING
 
@@ -98,6 +100,10 @@ class AudioBridge(JanusRoom):
         with suppress(OSError):  # a folder that cannot be read is told of by ``files``
             await self._settings.folder.work(mend, folder)
 
+    def written_bytes(self, capture: CaptureRef) -> int | None:
+        """See ``JanusRoom``; silence is written too, so the mix always grows."""
+        return newest_bytes(self._settings.folder.of(capture))
+
     def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         settings = self._settings
         below = f"{capture.room}/{capture.segment}"
@@ -108,7 +114,7 @@ class AudioBridge(JanusRoom):
         return {"is_private": True, "sampling_rate": self._settings.sampling_rate}
 
     async def _begin(self, handle: Handle, capture: CaptureRef, started_ms: int) -> Path:
-        name = f"recording-{self.room}-{capture.segment}-{started_ms}.wav"
+        name = f"recording-{self.mixed_as}-{capture.segment}-{started_ms}.wav"
         folder = self._settings.folder
         await self._switch(handle, on=True, record_dir=folder.at_janus(capture), record_file=name)
         return folder.of(capture) / name

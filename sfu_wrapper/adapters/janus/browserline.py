@@ -200,7 +200,7 @@ class BrowserLine:
         await self._detach(mine)
         body: Json = {
             "request": "join",
-            "room": self.place.confbridge_id,
+            "room": self.place.room,
             "id": _fresh_id(mine),
             "display": str(mine.user),
         }

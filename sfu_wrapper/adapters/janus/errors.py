@@ -49,6 +49,13 @@ class JanusRefused(RecordingError):
         self.trouble = _TROUBLES.get(number, Trouble.OTHER)
 
 
+class ForeignRoom(JanusRefused):
+    """A room of that name is there that was not made by this installation."""
+
+    def __init__(self, room: str) -> None:
+        super().__init__(0, f"room {room} is there without a secret, so it was made by others")
+
+
 def refusal(error: object, number_key: str, text_key: str) -> JanusRefused:
     """What an answer with an error in it comes to, whatever it looks like."""
     fields = error if isinstance(error, dict) else {}

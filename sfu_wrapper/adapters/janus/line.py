@@ -12,16 +12,16 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.recorder import AWAY, RoomRecorder, Say
 from sfu_wrapper.adapters.janus.room import JanusRoom
-from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession
+from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession, Json
 from sfu_wrapper.adapters.janus.waiting import LIMIT, Asked, Waiting
-from sfu_wrapper.core.facts import CaptureFailed, CaptureRef
+from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
@@ -30,7 +30,7 @@ from sfu_wrapper.core.requests import (
     StopCapture,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.ids import RoomUuid
 
 log = logging.getLogger(__name__)
 
@@ -41,29 +41,53 @@ _PAUSE_S: Final = 0.2  # before looking again
 class Line:
     """See the module. Made with its room's id, told what is asked, run until it is over.
 
-    make_room: from the mixer's name of the room, as soon as it is known; None: as it was found.
+    older: see ``RoomRecorder``.
     retire: called once nothing is left to do; nothing may be told after that.
     """
 
     def __init__(
         self,
         uuid: RoomUuid,
-        make_room: Callable[[ConfbridgeId | None], JanusRoom],
+        room: JanusRoom,
+        older: Callable[[], Iterable[JanusRoom]],
         say: Say,
         retire: Callable[[RoomUuid], None],
     ) -> None:
+        self.uuid = uuid
         self.over = False
         self.settled = asyncio.Event()
-        self._uuid = uuid
         self._say = say
         self._retire = retire
-        self._recorder = RoomRecorder(uuid, make_room, say, self._will_start)
+        self._recorder = RoomRecorder(uuid, room, older, say, self._will_start)
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._again_s: float | None = None
         self._session: JanusSession | None = None
         self._away_since_s = time.monotonic()
         self._handle: Handle | None = None
+
+    @property
+    def recording(self) -> CaptureStarted | None:
+        """See ``Watched``."""
+        return self._recorder.recording
+
+    def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
+        """See ``Watched``."""
+        return self._recorder.is_recorded(listed, capture)
+
+    def written_bytes(self, capture: CaptureRef) -> int | None:
+        """See ``Watched``."""
+        return self._recorder.written_bytes(capture)
+
+    def doubt(self, recording: CaptureStarted, why: str) -> None:
+        """See ``Watched``."""
+        self._recorder.doubt(recording, why)
+        self._wake.set()
+
+    def doubt_room(self) -> None:
+        """See ``Watched``."""
+        self._recorder.doubt_room()
+        self._wake.set()
 
     def tell(self, request: Asked) -> None:
         """Put it into the queue. Raises Unavailable where that is full."""
@@ -103,7 +127,7 @@ class Line:
                 continue
             except Exception as error:  # refused, or a bug: what records must be stopped yet
                 if not isinstance(error, JanusRefused):
-                    log.exception("janus.roomBroke", extra={"room": self._uuid})
+                    log.exception("janus.roomBroke", extra={"room": self.uuid})
                 await self._let_go()  # the room or our handle is gone: look again
                 self._again_s = time.monotonic() + _PAUSE_S
             self.settled.set()
@@ -126,7 +150,7 @@ class Line:
         if self._session is not None:
             return min(filter(None, (self._again_s, self._recorder.run_in_s)), default=None)
         dues = [each.by_s for each in self._queue if each.by_s is not None]
-        if self._recorder.runs:
+        if self.recording is not None:
             dues.append(self._away_since_s + LOST_AFTER_S)
         return min(dues, default=None)
 
@@ -136,14 +160,17 @@ class Line:
             return
         handle = await self._attached(self._session)
         await self._look(handle)
+        await self._recorder.resolve_doubt()
         while self._queue:
             await self._try(self._queue[0], handle)
             self._queue.popleft()
-            if self.over:
-                return
+            if self._recorder.outworn:
+                break
         await self._recorder.run_in(handle)
         await self._recorder.tell_news()
-        if not self._recorder.opened and not self._queue:
+        if self._queue:
+            self._wake.set()  # over another handle
+        elif not self._recorder.opened:
             await self._end_line(handle)
 
     async def _attached(self, session: JanusSession) -> Handle:
@@ -184,7 +211,7 @@ class Line:
         """A refusal for a reason that will stay; for another one all is looked at again."""
         if refused.trouble in (Trouble.NO_SUCH_ROOM, Trouble.NO_SUCH_SESSION):
             raise refused
-        log.warning("janus.refused", extra={"room": self._uuid, "error": refused.detail})
+        log.warning("janus.refused", extra={"room": self.uuid, "error": refused.detail})
 
     def _will_start(self, capture: CaptureRef) -> bool:
         first = self._queue[0] if self._queue else None
@@ -204,7 +231,6 @@ class Line:
                 await self._recorder.resume(capture, handle)
             case CloseMediaRoom():
                 await self._recorder.close(handle)
-                await self._end_line(handle)
             case other:
                 assert_never(other)
 
@@ -223,7 +249,7 @@ class Line:
 
     async def _end_line(self, handle: Handle) -> None:
         self.over = True
-        self._retire(self._uuid)
+        self._retire(self.uuid)
         await handle.detach()
 
     async def _let_go(self) -> None:

@@ -1,4 +1,4 @@
-"""Whose a room at Janus is: whoever made it wrote into its description for which room of ours.
+"""Ownership tags: the description of a room at Janus holds the uuid of our room that it is for.
 
 A controller that is killed between the end of a call and the destruction of its room leaves the
 room behind, and this is how it is found. What has no mark of ours is never touched; what has one
@@ -14,7 +14,7 @@ from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.model.ids import RoomUuid
 
 _MARK: Final = "sfu-wrapper "
-_LIST_BYTES: Final = 67_108_864  # of 100,000 rooms
+LIST_BYTES: Final = 67_108_864  # of 100,000 rooms
 
 
 def mark(uuid: RoomUuid) -> Json:
@@ -22,8 +22,12 @@ def mark(uuid: RoomUuid) -> Json:
     return {"description": f"{_MARK}{uuid}"}
 
 
-async def marked_rooms(settings: JanusSettings, plugin: str) -> dict[RoomUuid, str]:
-    """The rooms there that have a mark of ours: what the plugin calls each.
+Marked = dict[RoomUuid, tuple[str, ...]]
+"""Rooms of ours, and what the plugin calls the rooms that are marked as theirs."""
+
+
+async def marked_rooms(settings: JanusSettings, plugin: str) -> Marked:
+    """The rooms there that have a mark of ours.
 
     Over a connection of its own, since nothing else is to wait for so long an answer. Our rooms are
     private, so that they are listed only for whoever has the admin key.
@@ -31,10 +35,13 @@ async def marked_rooms(settings: JanusSettings, plugin: str) -> dict[RoomUuid, s
     Raises:
         Unavailable, JanusRefused: they cannot be listed.
     """
-    async with open_session(replace(settings.address, max_bytes=_LIST_BYTES)) as session:
+    async with open_session(replace(settings.address, max_bytes=LIST_BYTES)) as session:
         handle = await session.attach(plugin)
         answer = await handle.ask({"request": "list"} | settings.to_make_rooms)
-    return dict(_marked(answer.get("list")))
+    found: Marked = {}
+    for uuid, name in _marked(answer.get("list")):
+        found[uuid] = (*found.get(uuid, ()), name)
+    return found
 
 
 def _marked(rooms: object) -> Iterator[tuple[RoomUuid, str]]:

@@ -1,6 +1,6 @@
 """The files of an AudioBridge room: when a mix begins says its name, how long it runs its size.
 
-    recording-<room>-<segment>-<epoch ms of its start>.wav
+    recording-<confbridgeId>-<segment>-<epoch ms of its start>.wav
 
 The lengths in its header are those of the whole file once Janus has closed it, 44 bytes too many;
 before that they are stale or 0.
@@ -43,6 +43,12 @@ def is_closed(folder: Path) -> bool:
     Those before it are of earlier tries, and may never have had theirs. Raises OSError.
     """
     return all(_is_closed(path) for _, path in _paths(folder)[-1:])
+
+
+def newest_bytes(folder: Path) -> int | None:
+    """The size of the last mix; None where there is none. Raises OSError."""
+    paths = _paths(folder)
+    return paths[-1][1].stat().st_size if paths else None
 
 
 def mend(folder: Path) -> None:

@@ -5,7 +5,7 @@ Holds the connection and a line for each room (``line``); what is asked of a roo
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final, assert_never
@@ -14,16 +14,16 @@ from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.client import keep_connected
 from sfu_wrapper.adapters.janus.errors import JanusRefused
 from sfu_wrapper.adapters.janus.line import Line
-from sfu_wrapper.adapters.janus.marks import marked_rooms
+from sfu_wrapper.adapters.janus.marks import Marked, marked_rooms
 from sfu_wrapper.adapters.janus.room import JanusRoom
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
-    JanusAddress,
     JanusSession,
 )
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
+from sfu_wrapper.adapters.janus.watch import RecordingWatch
 from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound
 from sfu_wrapper.core.requests import (
@@ -37,7 +37,7 @@ from sfu_wrapper.core.requests import (
     UnpublishTrack,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,7 @@ _SETTLED_WITHIN_S: Final = 10.0
 _OVERDUE_S: Final = 3.0
 _SHUT_WITHIN_S: Final = 3.0
 
-MakeRoom = Callable[[RoomUuid, ConfbridgeId | None], JanusRoom]
-FindRooms = Callable[[], Awaitable[dict[RoomUuid, str]]]
+MakeRoom = Callable[[str, RoomUuid], JanusRoom]
 
 
 class _Closed(Exception):
@@ -57,18 +56,18 @@ class _Closed(Exception):
 class JanusPlane:
     """A ``MediaPlane``; see ``video_plane`` and ``audio_plane``.
 
-    make_room: from its uuid, and its name at the mixer as soon as that is known.
-    find_rooms: what stands there that was made for rooms of ours, and its names.
+    make_room: from its name at the plugin and its uuid.
     """
 
     def __init__(
-        self, address: JanusAddress, medium: Medium, make_room: MakeRoom, find_rooms: FindRooms
+        self, settings: JanusSettings, medium: Medium, plugin: str, make_room: MakeRoom
     ) -> None:
-        self._address = address
+        self._address = settings.address
         self._medium = medium
         self._make_room = make_room
-        self._find_rooms = find_rooms
-        self._found: dict[RoomUuid, ConfbridgeId] = {}
+        self._find_rooms = partial(marked_rooms, settings, plugin)
+        self._watch = RecordingWatch(settings, plugin, lambda: tuple(self._lines.values()))
+        self._found: Marked = {}
         self._connected = asyncio.Event()
         self._lines: dict[RoomUuid, Line] = {}
         self._fresh: asyncio.Queue[Line] = asyncio.Queue()
@@ -104,6 +103,7 @@ class JanusPlane:
                 tasks.create_task(keep_connected(self._address, self._serve))
                 tasks.create_task(self._run_lines(tasks))
                 tasks.create_task(self._tell_found())
+                tasks.create_task(self._watch.run())
                 tasks.create_task(self._until_closed())
         except* _Closed:
             pass
@@ -123,16 +123,18 @@ class JanusPlane:
     def _line(self, room: RoomUuid) -> Line:
         line = self._lines.get(room)
         if line is None:
-
-            def make_room(known: ConfbridgeId | None) -> JanusRoom:
-                return self._make_room(room, known or self._found.get(room))
-
-            line = Line(room, make_room, self._facts.put, self._retire)
+            own, older = self._make_room(room, room), partial(self._older, room)
+            line = Line(room, own, older, self._facts.put, self._retire)
             if self._session is not None:
                 line.connected(self._session)
             self._lines[room] = line
             self._fresh.put_nowait(line)
         return line
+
+    def _older(self, room: RoomUuid) -> Iterator[JanusRoom]:
+        """Bridges that 0.1.0 made for it, which were named as its confbridgeId."""
+        names = (name for name in self._found.get(room, ()) if name != room)
+        return (self._make_room(name, room) for name in names)
 
     def _retire(self, room: RoomUuid) -> None:
         self._lines.pop(room, None)
@@ -171,7 +173,7 @@ class JanusPlane:
             except (Unavailable, JanusRefused) as error:
                 log.warning("janus.notListed", extra={"error": error.detail})
                 continue
-            self._found = {room: ConfbridgeId(name) for room, name in found.items()}
+            self._found = found
             for room in [each for each in found if each not in self._lines]:
                 await self._facts.put(RoomFound(room, self._medium))
 
@@ -193,18 +195,12 @@ class JanusPlane:
 def video_plane(settings: JanusSettings) -> JanusPlane:
     """Pictures, from a VideoRoom named as the room's uuid."""
     return JanusPlane(
-        settings.address,
-        Medium.VIDEO,
-        lambda uuid, _: VideoRoom(uuid, settings, uuid),
-        partial(marked_rooms, settings, VIDEO_ROOM),
+        settings, Medium.VIDEO, VIDEO_ROOM, lambda name, uuid: VideoRoom(name, settings, uuid)
     )
 
 
 def audio_plane(settings: JanusSettings) -> JanusPlane:
-    """Sound, from an AudioBridge room named as the room's confbridgeId."""
+    """Sound, from an AudioBridge room named as the room's uuid."""
     return JanusPlane(
-        settings.address,
-        Medium.AUDIO,
-        lambda uuid, confbridge: AudioBridge(confbridge, settings, uuid),
-        partial(marked_rooms, settings, AUDIO_BRIDGE),
+        settings, Medium.AUDIO, AUDIO_BRIDGE, lambda name, uuid: AudioBridge(name, settings, uuid)
     )

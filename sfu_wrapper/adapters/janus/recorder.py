@@ -8,7 +8,7 @@ line's business; methods that take a handle raise Unavailable and JanusRefused.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -41,14 +41,15 @@ AWAY: Final = "Janus cannot be reached"
 class RoomRecorder:
     """See the module.
 
-    make_room: from the mixer's name of the room, as soon as it is known; None: as it was found.
+    older: rooms that an earlier version made for the same room of ours, as far as they were found.
     will_start: whether that capture is about to be started (once more).
     """
 
     def __init__(
         self,
         uuid: RoomUuid,
-        make_room: Callable[[ConfbridgeId | None], JanusRoom],
+        room: JanusRoom,
+        older: Callable[[], Iterable[JanusRoom]],
         say: Say,
         will_start: Callable[[CaptureRef], bool],
     ) -> None:
@@ -56,14 +57,15 @@ class RoomRecorder:
         self.outworn = False  # the handle was in a room that is gone
         self.run_in_s: float | None = None  # when ``run_in`` is due, monotonic
         self._uuid = uuid
-        self._make_room = make_room
+        self._older = older
         self._say = say
         self._will_start = will_start
-        self._room = make_room(None)
+        self._room = room
         self._entered = False  # the room is there, and the handle is in it
         self._made = False  # the room was not there when it was last entered
         self._news = False
         self._running: CaptureStarted | None = None
+        self._doubt: tuple[CaptureStarted, str] | None = None
         self._known: tuple[RawFile, ...] = ()  # its files as they were told last
         self._forsaken: CaptureRef | None = None  # may be written, without being wanted
         self._carried: tuple[Track, ...] | None = None  # as was told last
@@ -74,17 +76,33 @@ class RoomRecorder:
         return self._room.plugin
 
     @property
-    def runs(self) -> bool:
-        """Whether it records, as far as is known."""
-        return self._running is not None
+    def recording(self) -> CaptureStarted | None:
+        """What it records, as far as is known."""
+        return self._running
+
+    def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
+        """See ``JanusRoom``."""
+        return self._room.is_recorded(listed, capture)
+
+    def written_bytes(self, capture: CaptureRef) -> int | None:
+        """See ``JanusRoom``."""
+        return self._room.written_bytes(capture)
+
+    def doubt(self, recording: CaptureStarted, why: str) -> None:
+        """Remember that this recording has ended, for ``resolve_doubt``."""
+        self._doubt = recording, why
 
     def hear(self, data: Json) -> bool:
         """Take in an event of the plugin; whether anything is to be done about it."""
         heard = self._room.hear(data)
         if heard is Heard.GONE:
-            self._entered, self.outworn = False, True
+            self.doubt_room()
         self._news = self._news or heard is not Heard.NOTHING
         return heard is not Heard.NOTHING
+
+    def doubt_room(self) -> None:
+        """The room is gone, or the handle is not in it: have it entered over another handle."""
+        self._entered, self.outworn = False, True
 
     def forget_handle(self) -> None:
         """It is let go of, or lost."""
@@ -95,11 +113,16 @@ class RoomRecorder:
         if self.opened and not self._entered:
             await self._enter(handle)
 
+    async def resolve_doubt(self) -> None:
+        """Report as lost what somebody else stopped, unless it was stopped by us meanwhile."""
+        doubt, self._doubt = self._doubt, None
+        if doubt is not None and self._running is doubt[0]:
+            await self.lose(doubt[1])
+
     async def open(self, confbridge_id: ConfbridgeId, handle: Handle) -> None:
         """Let it be there."""
-        if not self.opened:
-            self._room = self._make_room(confbridge_id)
-            self.opened = True
+        self._room.mixed_as = confbridge_id
+        self.opened = True
         await self.look(handle)
 
     async def start(self, capture: CaptureRef, confbridge_id: ConfbridgeId, handle: Handle) -> None:
@@ -124,7 +147,7 @@ class RoomRecorder:
     async def stop(self, capture: CaptureRef, handle: Handle) -> None:
         """Record no more, and tell what there is of it."""
         ours = self._is_running(capture)
-        if ours or self._running is None:
+        if ours or (self._running is None and await self._is_ours(handle)):
             await self._room.cease(handle, capture)
         files, error = await self._files(capture, running=False)
         if ours:
@@ -136,9 +159,12 @@ class RoomRecorder:
 
     async def resume(self, capture: CaptureRef, handle: Handle) -> None:
         """Go on with what an earlier controller began, where Janus still writes it."""
-        if self._running is None and self._room.room is not None:
+        if self._running is None:
             if not self._entered:
                 await self._enter(handle)
+            if self._made and not self.opened:  # nobody wants the room itself
+                await self._room.destroy(handle)
+                self._entered = False
             if not self._made:
                 await self._room.go_on(handle, capture)
                 files, _ = await self._files(capture, running=True)
@@ -153,9 +179,13 @@ class RoomRecorder:
         """Let the room be gone, and what it records be finished."""
         if self._running is not None:
             await self.stop(self._running.capture, handle)
-        if not self.opened:
-            self._room = self._make_room(None)  # its name may have been found since
-        await self._room.destroy(handle)
+        if await self._is_ours(handle):
+            await self._room.destroy(handle)
+        for room in self._older():
+            if await room.is_ours(handle):
+                await room.destroy(handle)
+        self.opened = False
+        self.doubt_room()
 
     async def run_in(self, handle: Handle) -> None:
         """What is to be done once a recording has been under way for a while, when that is due."""
@@ -222,6 +252,9 @@ class RoomRecorder:
     async def _tell_running(self, running: CaptureStarted) -> None:
         self._known, _ = await self._files(running.capture, running=True)
         await self._say(replace(running, files=self._known))
+
+    async def _is_ours(self, handle: Handle) -> bool:
+        return self._entered or await self._room.is_ours(handle)
 
     def _is_running(self, capture: CaptureRef) -> bool:
         return self._running is not None and self._running.capture == capture

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from enum import Enum, auto
 from typing import ClassVar, Final
 
-from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.errors import ForeignRoom, JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.marks import mark
 from sfu_wrapper.adapters.janus.session import Handle, Json
 from sfu_wrapper.adapters.janus.settings import JanusSettings
@@ -19,6 +19,7 @@ from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 RUN_IN_S: Final = 2.5
+_WRONG: Final = "none of ours"
 
 
 class NotWritten(RecordingError):
@@ -30,46 +31,58 @@ class Heard(Enum):
 
     NOTHING = auto()
     TRACKS = auto()  # who publishes, or publishes what, may have changed
-    GONE = auto()  # there is no such room any more
+    GONE = auto()  # the room is gone, or the monitor was put out of it
 
 
 class JanusRoom(ABC):
     """See the module.
 
-    room: its id at the plugin; None: not known, and nothing can be asked.
-    uuid: of the room of ours that it is for, if it is for one.
+    room: its id at the plugin, which is the uuid of the room of ours that it is for.
+    uuid: the same, where it is for one.
+    mixed_as: what the mixer's file names call it.
     """
 
     plugin: ClassVar[str]
     medium: ClassVar[Medium]
 
-    def __init__(
-        self, room: str | None, settings: JanusSettings, uuid: RoomUuid | None = None
-    ) -> None:
+    def __init__(self, room: str, settings: JanusSettings, uuid: RoomUuid | None = None) -> None:
         self.room = room
+        self.mixed_as = room
         self._settings = settings
         self._marked = mark(uuid) if uuid is not None else {}
 
     async def make(self, handle: Handle) -> bool:
-        """Let it be there; True where it was not."""
+        """Let it be there; True where it was not. Raises ForeignRoom where others made it."""
         try:
             wanted = self._settings.to_make_rooms | self._made_as | self._marked
             await handle.ask(self._secured("create") | wanted)
         except JanusRefused as refused:
-            if refused.trouble is Trouble.ROOM_EXISTS:
-                return False
-            raise
-        return True
+            if refused.trouble is not Trouble.ROOM_EXISTS:
+                raise
+        else:
+            return True
+        await self._require_ours(handle)
+        return False
 
     async def destroy(self, handle: Handle) -> None:
         """Let it be gone."""
-        if self.room is None:
-            return
         try:
             await handle.ask(self._secured("destroy"))
         except JanusRefused as refused:
             if refused.trouble is not Trouble.NO_SUCH_ROOM:
                 raise
+
+    async def is_ours(self, handle: Handle) -> bool:
+        """Return whether it is there, made by this installation."""
+        try:
+            await self._require_ours(handle)
+        except ForeignRoom:
+            return False
+        except JanusRefused as refused:
+            if refused.trouble in (Trouble.NO_SUCH_ROOM, Trouble.UNAUTHORIZED):
+                return False
+            raise
+        return True
 
     @property
     @abstractmethod
@@ -108,6 +121,14 @@ class JanusRoom(ABC):
         """What the disk holds of a capture. Raises OSError."""
         return await self._settings.folder.work(self._read, capture, running=running)
 
+    def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
+        """Return whether Janus says that the room records, given its entry in the list."""
+        return listed.get("record") is True
+
+    def written_bytes(self, capture: CaptureRef) -> int | None:
+        """Return the size of the file that must grow; None where none must. Raises OSError."""
+        return None
+
     @abstractmethod
     def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         """``files``, which takes its time. Raises OSError."""
@@ -117,19 +138,34 @@ class JanusRoom(ABC):
     def _made_as(self) -> Json:
         """What a new room is like."""
 
+    async def _require_ours(self, handle: Handle) -> None:
+        """Require that the room has the secret that this installation alone derives from its uuid.
+
+        Its description would prove nothing, since anybody who makes a room can write one. A room
+        without any secret takes every one, so a wrong one is tried too.
+
+        Raises:
+            JanusRefused: others made it, or it is not there.
+        """
+        await handle.ask(self._secured("edit"))
+        try:
+            await handle.ask(self._secured("edit", secret=_WRONG))
+        except JanusRefused as refused:
+            if refused.trouble is Trouble.UNAUTHORIZED:
+                return
+            raise
+        raise ForeignRoom(self.room)
+
     def _secured(self, request: str, **more: object) -> Json:
         """A request about this room with its secret."""
-        room = self.room or ""
-        secret = self._settings.secret_of(self.plugin, room)
-        return {"request": request, "room": room, "secret": secret} | more
+        secret = self._settings.secret_of(self.plugin, self.room)
+        return {"request": request, "room": self.room, "secret": secret} | more
 
     async def _switch(self, handle: Handle, *, on: bool, **more: object) -> None:
         await handle.ask(self._secured("enable_recording", record=on) | more)
 
     async def _switch_off(self, handle: Handle) -> None:
         """Whether or not it was on, and whether or not there is such a room."""
-        if self.room is None:
-            return
         try:
             await self._switch(handle, on=False)
         except JanusRefused as refused:

@@ -60,7 +60,8 @@ class VideoRoom(JanusRoom):
             self._publishing = self._publishing - {name} | ({name} if _films(publisher) else set())
         for key in ("unpublished", "leaving", "kicked"):
             self._publishing -= {str(data.get(key))}
-        if data.get("videoroom") == "destroyed":
+        put_out = data.get("leaving") == "ok"  # said of a publisher to itself
+        if put_out or data.get("videoroom") == "destroyed":
             return Heard.GONE
         return Heard.TRACKS if before != self._publishing else Heard.NOTHING
 
@@ -99,6 +100,11 @@ class VideoRoom(JanusRoom):
             with suppress(OSError):  # a folder that cannot be read is told of by ``files``
                 folder = self._settings.folder
                 await folder.work(remove_sound, folder.of(capture), capture.room)
+
+    def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
+        """See ``JanusRoom``."""
+        folder = self._settings.folder.at_janus(capture)
+        return super().is_recorded(listed, capture) and listed.get("rec_dir") == folder
 
     def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         below = f"/{capture.room}/{capture.segment}"

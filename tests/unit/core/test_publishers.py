@@ -51,7 +51,7 @@ def test_a_participant_is_told_where_to_publish() -> None:
     both = Rules(carries=frozenset(Medium))
 
     assert media_place(room, ALICE.user, both) == MediaPlace(
-        "p-alice", "s-alice", room.uuid, room.confbridge_id
+        "p-alice", "s-alice", room.uuid, room.uuid
     )
 
 
@@ -63,5 +63,5 @@ def test_a_participant_is_told_of_what_is_real_alone() -> None:
     assert video is not None
     assert audio is not None
     assert (video.video_room, video.audio_room) == (room.uuid, None)
-    assert (audio.video_room, audio.audio_room) == (None, room.confbridge_id)
+    assert (audio.video_room, audio.audio_room) == (None, room.uuid)
     assert media_place(room, ALICE.user, Rules()) is None

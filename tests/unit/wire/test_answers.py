@@ -106,10 +106,10 @@ def test_join_room() -> None:
                 "publisherId": "p-bob",
                 "videoRoom": "uuid-1",
                 "screenPublisherId": "s-bob",
-                "audioRoom": "bridge-1",
+                "audioRoom": "uuid-1",
             },
         ),
-        (frozenset({Medium.AUDIO}), {"publisherId": "p-bob", "audioRoom": "bridge-1"}),
+        (frozenset({Medium.AUDIO}), {"publisherId": "p-bob", "audioRoom": "uuid-1"}),
         (
             frozenset({Medium.VIDEO}),
             {"publisherId": "p-bob", "videoRoom": "uuid-1", "screenPublisherId": "s-bob"},

@@ -1,0 +1,293 @@
+"""Bridges of a real Janus: each belongs to one call, and a recording that stops is noticed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.janus import watch
+from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
+from sfu_wrapper.adapters.janus.marks import mark
+from sfu_wrapper.adapters.janus.room import JanusRoom
+from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, Handle, Json, open_session
+from sfu_wrapper.adapters.janus.videoroom import VideoRoom
+from sfu_wrapper.core.facts import (
+    CaptureFailed,
+    CaptureLost,
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
+    RoomFound,
+    TracksCarried,
+)
+from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCapture, StopCapture
+from sfu_wrapper.formats.wav import parse
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.media import Medium, RawFile
+from tests.helpers.calls import until
+from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
+from tests.helpers.januscalls import is_recording
+from tests.helpers.peopled import janus_plane, janus_settings
+from tests.helpers.planes import Bench, running
+from tests.helpers.publishers import Camera, Person, Tone, person
+
+pytestmark = pytest.mark.system
+SHARED = ConfbridgeId("one-for-both")
+SOON_S = 5.0
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
+    with running_janus(tmp_path_factory.mktemp("janus") / "server") as server:
+        yield server
+
+
+class Rooms:
+    """A plane whose rooms all have one confbridgeId, and somebody who speaks in them."""
+
+    def __init__(self, janus: JanusServer, folder: Path, bench: Bench, people: Person) -> None:
+        self.janus, self.folder, self.bench, self.people = janus, folder, bench, people
+        self.opened: list[RoomUuid] = []
+
+    def new(self) -> RoomUuid:
+        """A name that no room had before."""
+        return RoomUuid(f"apart-{next(_numbers)}")
+
+    async def open(self) -> RoomUuid:
+        """Have a room made at Janus."""
+        room = self.new()
+        self.opened.append(room)
+        self.bench.tell(OpenMediaRoom(room, SHARED))
+        assert {(await self.bench.until(TracksCarried)).room for _ in Medium} == {room}
+        return room
+
+    async def start(self, room: RoomUuid, medium: Medium = Medium.AUDIO) -> CaptureRef:
+        capture = CaptureRef(room, SegmentNo(1), medium)
+        self.bench.tell(StartCapture(capture, SHARED, ()))
+        await self.bench.until(CaptureStarted, capture)
+        return capture
+
+    async def stop(self, capture: CaptureRef) -> tuple[RawFile, ...]:
+        self.bench.tell(StopCapture(capture))
+        return (await self.bench.until(CaptureStopped, capture)).files
+
+    def path(self, file: RawFile) -> Path:
+        return self.folder / "audio" / file.filename
+
+    def ours(self, room: RoomUuid, kind: type[JanusRoom] = AudioBridge) -> JanusRoom:
+        """The room as somebody with its secret sees it."""
+        return kind(room, janus_settings(self.janus, self.folder))
+
+
+@pytest.fixture
+async def rooms(janus: JanusServer, tmp_path: Path) -> AsyncIterator[Rooms]:
+    async with (
+        running(janus_plane(janus, tmp_path)) as bench,
+        person(janus.address) as people,
+    ):
+        found = Rooms(janus, tmp_path, bench, people)
+        yield found
+        for room in found.opened:
+            bench.tell(CloseMediaRoom(room))
+            await until(partial(_is_gone, janus, room))
+
+
+async def _is_gone(janus: JanusServer, room: str) -> bool:
+    return await is_recording(janus, room) == []
+
+
+@asynccontextmanager
+async def handle_at(janus: JanusServer, plugin: str) -> AsyncIterator[Handle]:
+    async with open_session(janus.address) as session:
+        yield await session.attach(plugin)
+
+
+async def test_two_rooms_of_one_confbridge_id_have_bridges_of_their_own(rooms: Rooms) -> None:
+    first, second = await rooms.open(), await rooms.open()
+    await rooms.people.speak(first, "p-alice", Tone(440))
+    heard = await rooms.bench.until(TracksCarried)
+    kept = await rooms.start(first)
+    other = await rooms.start(second)
+    (others,) = await rooms.stop(other)
+    rooms.bench.tell(CloseMediaRoom(second))
+    await until(lambda: _is_gone(rooms.janus, second))
+    said_ms = time.time() * 1000
+    await asyncio.sleep(0.3)
+    (mix,) = await rooms.stop(kept)
+
+    assert heard.room == first
+    assert mix.stopped_ms is not None
+    assert mix.stopped_ms > said_ms, "the other room has stopped it"
+    assert rooms.path(mix) != rooms.path(others)
+    assert rooms.path(mix).name.startswith(f"recording-{SHARED}-1-")
+
+
+@pytest.mark.parametrize("secret", [{}, {"secret": "of somebody else"}], ids=["none", "another"])
+@pytest.mark.parametrize(
+    ("plugin", "medium"), [(AUDIO_BRIDGE, Medium.AUDIO), (VIDEO_ROOM, Medium.VIDEO)]
+)
+async def test_a_room_that_others_made_under_our_name_is_neither_entered_nor_destroyed(
+    plugin: str, medium: Medium, secret: dict[str, str], rooms: Rooms
+) -> None:
+    room = rooms.new()
+    async with handle_at(rooms.janus, plugin) as handle:
+        made: Json = {"request": "create", "room": room, "admin_key": ADMIN_KEY}
+        await handle.ask(made | mark(room) | secret)
+        capture = CaptureRef(room, SegmentNo(1), medium)
+        rooms.bench.tell(OpenMediaRoom(room, SHARED), StartCapture(capture, SHARED, ()))
+        failed = await rooms.bench.until(CaptureFailed, capture)
+        rooms.bench.tell(CloseMediaRoom(room), StopCapture(capture))
+        await rooms.bench.until(CaptureStopped, capture)
+        there = await handle.ask({"request": "listparticipants", "room": room})
+        destroy: Json = {"request": "destroy", "room": room}
+        await handle.ask(destroy | secret)
+
+    assert "wrong secret" in failed.message or "made by others" in failed.message
+    assert there["participants"] == []
+
+
+async def test_a_confbridge_id_that_is_used_again_at_once_loses_no_sound(rooms: Rooms) -> None:
+    mixes = []
+    for number in range(12):
+        room = rooms.new()
+        rooms.bench.tell(OpenMediaRoom(room, SHARED))
+        mixes.append(await _spoken_in(rooms, room, f"alice{number}"))
+        rooms.bench.tell(CloseMediaRoom(room))
+
+    assert len(set(mixes)) == 12
+    for mix in mixes:
+        wav = parse(mix.read_bytes())
+        assert wav is not None
+        assert wav.duration_ms > 100
+        assert any(mix.read_bytes()[wav.data_start :]), "silence"
+
+
+async def _spoken_in(rooms: Rooms, room: RoomUuid, user: str) -> Path:
+    """Record somebody in a room that is about to be made."""
+    capture = await rooms.start(room)
+    await rooms.people.speak(room, f"p-{user}", Tone(440))
+    await asyncio.sleep(0.4)
+    (mix,) = await rooms.stop(capture)
+    return rooms.path(mix)
+
+
+async def test_a_bridge_of_the_version_before_is_destroyed_with_its_call(rooms: Rooms) -> None:
+    room = await rooms.open()
+    older = AudioBridge(f"bridge-of-{room}", janus_settings(rooms.janus, rooms.folder), room)
+    async with handle_at(rooms.janus, AUDIO_BRIDGE) as handle:
+        await older.make(handle)
+    async with running(janus_plane(rooms.janus, rooms.folder)) as restarted:
+        found = {(await restarted.until(RoomFound)).room for _ in Medium}
+        restarted.tell(CloseMediaRoom(room))
+        await until(lambda: _is_gone(rooms.janus, older.room))
+
+    assert found == {room}
+
+
+@pytest.mark.parametrize(
+    ("kind", "plugin", "medium"),
+    [(AudioBridge, AUDIO_BRIDGE, Medium.AUDIO), (VideoRoom, VIDEO_ROOM, Medium.VIDEO)],
+)
+async def test_a_recording_that_somebody_else_stops_is_noticed_and_can_be_started_again(
+    kind: type[JanusRoom], plugin: str, medium: Medium, rooms: Rooms
+) -> None:
+    room = await rooms.open()
+    await rooms.people.film(room, "p-alice", Camera((90, 90, 220)))
+    await rooms.bench.until(TracksCarried)
+    capture = await rooms.start(room, medium)
+    async with handle_at(rooms.janus, plugin) as handle:
+        await rooms.ours(room, kind).cease(handle, None)
+    async with asyncio.timeout(SOON_S):
+        lost = await rooms.bench.until(CaptureLost, capture)
+    await rooms.start(room, medium)
+    files = await rooms.stop(capture)
+
+    assert lost.message == watch.SWITCHED_OFF
+    assert len(files) == 2
+
+
+async def test_pictures_that_somebody_else_has_written_elsewhere_are_missed(rooms: Rooms) -> None:
+    room = await rooms.open()
+    capture = await rooms.start(room, Medium.VIDEO)
+    async with handle_at(rooms.janus, VIDEO_ROOM) as handle:
+        theirs = CaptureRef(rooms.new(), SegmentNo(1), Medium.VIDEO)
+        await rooms.ours(room, VideoRoom).record(handle, theirs)
+    async with asyncio.timeout(SOON_S):
+        lost = await rooms.bench.until(CaptureLost, capture)
+
+    assert lost.message == watch.SWITCHED_OFF
+
+
+async def test_a_mix_that_goes_to_another_file_is_missed(rooms: Rooms) -> None:
+    room = await rooms.open()
+    capture = await rooms.start(room)
+    async with handle_at(rooms.janus, AUDIO_BRIDGE) as handle:
+        theirs = CaptureRef(rooms.new(), SegmentNo(1), Medium.AUDIO)
+        await rooms.ours(room).record(handle, theirs)
+    async with asyncio.timeout(SOON_S):
+        lost = await rooms.bench.until(CaptureLost, capture)
+
+    assert lost.message == watch.NOT_GROWING
+
+
+@pytest.mark.parametrize("request_name", ["kick", "kick_all"])
+async def test_the_mix_goes_on_when_the_monitor_is_put_out(request_name: str, rooms: Rooms) -> None:
+    room = await rooms.open()
+    capture = await rooms.start(room)
+    async with handle_at(rooms.janus, AUDIO_BRIDGE) as handle:
+        (monitor,) = before = await people_in(handle, room)
+        await handle.ask(rooms.ours(room)._secured(request_name, id=monitor))
+
+        async def back() -> bool:
+            return await people_in(handle, room) not in ([], before)
+
+        await until(back)
+    put_out_ms = time.time() * 1000
+    await asyncio.sleep(0.5)
+    (mix,) = await rooms.stop(capture)
+
+    assert mix.stopped_ms is not None
+    assert mix.stopped_ms > put_out_ms
+
+
+async def people_in(handle: Handle, room: RoomUuid) -> list[str]:
+    answer = await handle.ask({"request": "listparticipants", "room": room})
+    people = answer["participants"]
+    assert isinstance(people, list)
+    return [each["id"] for each in people]
+
+
+async def test_nothing_is_asked_while_nothing_is_recorded(
+    janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = asyncio.Semaphore(0)
+    listed: list[str] = []
+
+    def recording(of: watch.RecordingWatch) -> dict[watch.Watched, CaptureStarted]:
+        looks.release()
+        return before(of)
+
+    def noted(address: object) -> object:
+        listed.append("asked")
+        return open_session(address)  # type: ignore[arg-type]
+
+    before = watch.RecordingWatch._recording
+    monkeypatch.setattr(watch, "PERIOD_S", 0.01)
+    monkeypatch.setattr(watch.RecordingWatch, "_recording", recording)
+    monkeypatch.setattr(watch, "open_session", noted)
+    async with running(janus_plane(janus, tmp_path)) as bench:
+        room = RoomUuid(f"idle-{next(_numbers)}")
+        bench.tell(OpenMediaRoom(room, SHARED))
+        await bench.until(TracksCarried)
+        for _ in range(20):
+            await looks.acquire()
+        bench.tell(CloseMediaRoom(room))
+        await until(lambda: _is_gone(janus, room))
+
+    assert listed == []
