@@ -152,7 +152,7 @@ def _sealed(capture: Capture, fact: CaptureLost) -> Capture:
 def _retry_now(turn: Turn, medium: Medium) -> None:
     """The plane is back: no need to wait out the back-off."""
     room = turn.room
-    for segment in room.segments:
+    for segment in room.segments.marked_values():
         capture = segment.capture(medium)
         if capture is not None and capture.state in (CaptureState.FAILED, CaptureState.STOPPING):
             turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))

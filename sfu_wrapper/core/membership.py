@@ -29,16 +29,19 @@ from sfu_wrapper.core.events import (
 )
 from sfu_wrapper.core.facts import TracksCarried
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.people import Participant, Participants, Publishing
 from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publishers import media_place
+from sfu_wrapper.core.report import stay_in
 from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
-from sfu_wrapper.core.room import Participant, Segment, Stay, Want, Wanted
+from sfu_wrapper.core.room import Want, Wanted
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.ids import UserId, UserKey
 from sfu_wrapper.model.media import Media, Stream, Track
 from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, StopReason
 
 
@@ -49,7 +52,7 @@ def join(turn: Turn, event: JoinRequested) -> None:
     if present is None:
         by_service = event.by.key != event.user
         media = _counted(turn, event.user, event.media or Media())
-        _enter(turn, Participant(event.user, event.at.wall_ms, media, by_service))
+        _enter(turn, event.user, media, by_service=by_service)
     else:
         if event.by.key == event.user:  # the service has no connection to offer
             _put(turn, replace(present, gone_by_ms=None))
@@ -69,20 +72,33 @@ def update_media(turn: Turn, event: MediaRequested) -> None:
 
 def carry(turn: Turn, fact: TracksCarried) -> None:
     """The media plane says who publishes what, and is believed."""
-    room = turn.room
-    others = tuple(track for track in room.carried if track.stream.medium is not fact.medium)
-    turn.room = replace(room, carried=(*others, *fact.tracks))
-    for participant in room.participants:
+    said: dict[UserId, list[Stream]] = {}
+    for track in fact.tracks:
+        said.setdefault(track.user, []).append(track.stream)
+    carried = turn.room.carried
+    for known in carried:
+        others = [each for each in known.streams if each.medium is not fact.medium]
+        streams = (*others, *said.pop(known.user, ()))
+        if not streams:
+            carried = carried.without(known.user)
+        elif streams != known.streams:
+            carried = carried.put(Publishing(known.user, streams))
+    for user, new in said.items():
+        carried = carried.put(Publishing(user, tuple(new)))
+    turn.room = replace(turn.room, carried=carried)
+    for participant in turn.room.participants:
         set_media(turn, participant.key, _counted(turn, participant.key, participant.media))
 
 
 def invite(turn: Turn, event: InviteRequested) -> None:
     """More users may join; a room without a list stays open to its whole domain."""
     require_owner(turn.room, event.by, "invite others")
-    invited = tuple(sorted({*(turn.room.invited or ()), *event.users}))
+    invited = turn.room.invited or PersistentSet()
+    for user in event.users:
+        invited = invited.put(user)
     if turn.room.invited is not None:
         turn.room = replace(turn.room, invited=invited)
-    turn.reply(event.ref, Invited(turn.room.id, invited))
+    turn.reply(event.ref, Invited(turn.room.id, tuple(invited)))
 
 
 def leave(turn: Turn, event: LeaveRequested) -> None:
@@ -121,10 +137,9 @@ def depart(turn: Turn, user: UserKey) -> None:
     participant = room.participant(user)
     if participant is None:
         return
-    rest = tuple(each for each in room.participants if each.key != user)
     turn.notify(ParticipantLeft(room.id, user.user))
-    turn.room = replace(room, participants=rest)
-    _close_stays(turn, user)
+    turn.room = replace(room, participants=room.participants.without(user))
+    _note_stays(turn, participant)
     for stream in participant.media.streams():
         _tell_plane(turn, UnpublishTrack(room.uuid, Track(user.user, stream)))
     reason = _reason_to_end(turn, user)
@@ -140,12 +155,11 @@ def end(turn: Turn, reason: EndReason) -> None:
     note = RoomEnded(room.id, room.uuid, turn.at.wall_ms, reason)
     turn.notify(note)
     turn.announce(note)
-    for participant in room.participants:
-        _close_stays(turn, participant.key)
+    _note_stays(turn, *room.participants)
     turn.room = replace(
         turn.room,
         life=advance(room.life, "end"),
-        participants=(),
+        participants=Participants(),
         farewell=tuple(participant.key for participant in room.participants),
         wanted=None,
         open_by_ms=None,
@@ -168,15 +182,16 @@ def refuse_starts(turn: Turn, code: Code, detail: str) -> None:
     turn.room = replace(turn.room, waiting=kept)
 
 
-def _enter(turn: Turn, participant: Participant) -> None:
+def _enter(turn: Turn, key: UserKey, media: Media, *, by_service: bool) -> None:
     room = turn.room
-    key = participant.key
-    members = room.members if key in room.members else (*room.members, key)
-    turn.room = replace(room, participants=(*room.participants, participant), members=members)
-    segment = room.open_segment
-    if segment is not None:
-        stay = Stay(key.user, turn.at.wall_ms)
-        turn.put_segment(replace(segment, stays=(*segment.stays, stay)))
+    entry = room.entries + 1
+    participant = Participant(key, entry, turn.at.wall_ms, media, by_service)
+    turn.room = replace(
+        room,
+        entries=entry,
+        participants=room.participants.put(participant),
+        members=room.members if key in room.members else room.members.put(key),
+    )
     for stream in participant.media.streams():
         _tell_plane(turn, PublishTrack(room.uuid, Track(key.user, stream)))
     turn.notify(ParticipantJoined(room.id, key.user, participant.media))
@@ -184,7 +199,8 @@ def _enter(turn: Turn, participant: Participant) -> None:
 
 def _counted(turn: Turn, user: UserKey, claimed: Media) -> Media:
     """What counts: the media plane's word where it knows by itself, the client's elsewhere."""
-    carried = [track.stream for track in turn.room.carried if track.user == user.user]
+    known = turn.room.carried.get(user.user)
+    carried = known.streams if known is not None else ()
     streams = (
         *(each for each in claimed.streams() if each.medium not in turn.rules.carries),
         *(each for each in carried if each.medium in turn.rules.carries),
@@ -203,26 +219,17 @@ def _tell_plane(turn: Turn, request: PublishTrack | UnpublishTrack) -> None:
 
 
 def _put(turn: Turn, participant: Participant) -> None:
-    participants = tuple(
-        participant if each.key == participant.key else each for each in turn.room.participants
-    )
-    turn.room = replace(turn.room, participants=participants)
+    turn.room = replace(turn.room, participants=turn.room.participants.put(participant))
 
 
-def _close_stays(turn: Turn, user: UserKey) -> None:
+def _note_stays(turn: Turn, *left: Participant) -> None:
+    """Keep, for the open segment, how long those who leave now were there."""
     segment = turn.room.open_segment
     if segment is None:
         return
-    stays = tuple(_left(stay, user, turn.at.wall_ms) for stay in segment.stays)
-    _put_stays(turn, segment, stays)
-
-
-def _left(stay: Stay, user: UserKey, at_ms: int) -> Stay:
-    gone = stay.user == user.user and stay.left_ms is None
-    return replace(stay, left_ms=at_ms) if gone else stay
-
-
-def _put_stays(turn: Turn, segment: Segment, stays: tuple[Stay, ...]) -> None:
+    stays = segment.stays
+    for participant in left:
+        stays = stays.put(stay_in(segment, participant, turn.at.wall_ms))
     turn.put_segment(replace(segment, stays=stays))
 
 

@@ -1,9 +1,11 @@
 """What a stopped segment is reported as: its files and stays, clamped to its own times."""
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
-from sfu_wrapper.core.room import Room, Segment, Stay
+from sfu_wrapper.core.people import Participant
+from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 
@@ -62,8 +64,27 @@ def segment_info(room: Room, segment: Segment) -> SegmentInfo:
         missing=tuple(segment.missing),
         video=_files(segment, Medium.VIDEO, span),
         audio=_files(segment, Medium.AUDIO, span),
-        presences=tuple(_presence(stay, span) for stay in segment.stays),
+        presences=tuple(_presence(stay, span) for stay in stays_of(room, segment)),
     )
+
+
+def stays_of(room: Room, segment: Segment) -> list[Stay]:
+    """Return every stay during the segment, in order of joining.
+
+    Those who take part now were there as well, unless the segment failed: then everybody who was
+    there has been noted, and others may have come since.
+    """
+    stays = list(segment.stays)
+    if segment.outcome is not Outcome.FAILED:
+        stays += (stay_in(segment, each) for each in room.participants)
+    return sorted(stays, key=attrgetter("entry"))
+
+
+def stay_in(segment: Segment, participant: Participant, left_ms: int | None = None) -> Stay:
+    """Return the participant's stay during the segment."""
+    there_before = participant.entry <= segment.entries
+    joined_ms = segment.asked.wall_ms if there_before else participant.joined_ms
+    return Stay(participant.key.user, joined_ms, left_ms, participant.entry)
 
 
 def _files(segment: Segment, medium: Medium, span: _Span) -> tuple[RawFile, ...]:

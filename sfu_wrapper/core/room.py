@@ -2,6 +2,10 @@
 
 Deadlines are milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); they are set anew
 after a restart of the controller. Stamps are milliseconds since the epoch.
+
+Whatever a room holds many of is a ``PersistentMap``: looked up by key, changed in constant time,
+and compared with an earlier version by its difference alone. Nothing here walks over the people or
+the segments of a room; those who must (an answer that lists them, a notice to all) do so once.
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +13,7 @@ from enum import StrEnum
 
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.people import Carried, Participant, Participants
 from sfu_wrapper.core.policy import Decision, PolicySettings
 from sfu_wrapper.model.ids import (
     ConfbridgeId,
@@ -19,9 +24,10 @@ from sfu_wrapper.model.ids import (
     UserId,
     UserKey,
 )
-from sfu_wrapper.model.media import Media, Medium, RawFile, Track
+from sfu_wrapper.model.media import Medium, RawFile, Track
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason
 
 WAITING_LIMIT = 16  # start and stop requests that one room lets wait
@@ -95,11 +101,25 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """One stay of a user during a segment; epoch ms."""
+    """One stay of a user during a segment; epoch ms. entry: as of the participant."""
 
     user: UserId
     joined_ms: int
     left_ms: int | None = None
+    entry: int = 0
+
+
+class Stays(PersistentMap[int, Stay]):
+    """Stays by entry."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def key(value: Stay) -> int:
+        """See ``PersistentMap``."""
+        return value.entry
+
+    order = key
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +127,9 @@ class Segment:
     """One start-to-stop of recording.
 
     by: who started it; None: the system. stopped_by likewise.
+    entries: how many had entered the room when it was asked for: those were there from its start.
+    stays: of those who have left since. Those who are there are participants of the room; they are
+        noted here when the segment fails, since it may have something to report later.
     started: when the first capture was confirmed.
     ran: it was confirmed as a whole, and everybody told.
     outcome: None while it is open.
@@ -121,7 +144,8 @@ class Segment:
     type: RecordingType
     asked: Moment
     captures: tuple[Capture, ...]
-    stays: tuple[Stay, ...] = ()
+    entries: int = 0
+    stays: Stays = Stays()  # noqa: RUF009 immutable
     started: Moment | None = None
     ran: bool = False
     stopped_ms: int | None = None
@@ -142,6 +166,12 @@ class Segment:
     def any_capture(self, *states: CaptureState) -> bool:
         """Whether a capture is in one of these states."""
         return any(capture.state in states for capture in self.captures)
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything of it is still to be confirmed or decided."""
+        closed = all(capture.state is CaptureState.CLOSED for capture in self.captures)
+        return self.outcome is None or self.stop_by_ms is not None or not closed
 
     @property
     def holds_media(self) -> bool:
@@ -185,19 +215,33 @@ class Segment:
         return tuple(each.medium for each in self.captures if each.state not in running)
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """A user or phone leg in the room, however many devices.
+class Segments(PersistentMap[SegmentNo, Segment]):
+    """Segments by number, from 1 without gaps. marked: those that are pending."""
 
-    by_service: made by the room service, bound to no connection.
-    gone_by_ms: monotonic; when the grace after its last connection runs out.
-    """
+    __slots__ = ()
 
-    key: UserKey
-    joined_ms: int
-    media: Media
-    by_service: bool = False
-    gone_by_ms: int | None = None
+    @staticmethod
+    def key(value: Segment) -> SegmentNo:
+        """See ``PersistentMap``."""
+        return value.number
+
+    order = key
+
+    @staticmethod
+    def marks(value: Segment) -> bool:
+        """See ``PersistentMap``."""
+        return value.pending
+
+    def __getitem__(self, position: int) -> Segment:
+        """Return the segment at that position; negative positions count from the end.
+
+        Raises:
+            IndexError: there is none.
+        """
+        segment = self.get(SegmentNo(position + 1 if position >= 0 else len(self) + position + 1))
+        if segment is None:
+            raise IndexError(position)
+        return segment
 
 
 class Want(StrEnum):
@@ -232,8 +276,9 @@ class Room:
     """One room, from createRoom to the last of its segments' events.
 
     flag: the record flag as given. creator: the service identity that created it, if one did.
-    members: whoever took part at any time. farewell: who still took part when it ended, to be told
-    of the end of its last segment too. decision: as it was at establishment.
+    entries: how many have entered it so far. members: users who took part at any time.
+    farewell: who still took part when it ended, to be told of the end of its last segment too.
+    decision: as it was at establishment.
     open_by_ms: monotonic; when a room that is still waiting ends by itself.
     halted: the controller is shutting down; nothing is started.
     carried: who publishes what, as far as the media plane knows by itself.
@@ -249,13 +294,14 @@ class Room:
     flag: bool | None
     created: Moment
     creator: UserKey | None = None
-    invited: tuple[UserId, ...] | None = None
+    invited: PersistentSet[UserId] | None = None
     life: Life = Life.WAITING
     capture: Phase = Phase.IDLE
-    participants: tuple[Participant, ...] = ()
-    members: tuple[UserKey, ...] = ()
+    entries: int = 0
+    participants: Participants = Participants()  # noqa: RUF009 immutable
+    members: PersistentSet[UserKey] = PersistentSet()  # noqa: RUF009 immutable
     farewell: tuple[UserKey, ...] = ()
-    segments: tuple[Segment, ...] = ()
+    segments: Segments = Segments()  # noqa: RUF009 immutable
     waiting: tuple[Waiting, ...] = ()
     wanted: Wanted | None = None
     decision: Decision | None = None
@@ -264,7 +310,7 @@ class Room:
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     halted: bool = False
-    carried: tuple[Track, ...] = ()
+    carried: Carried = Carried()  # noqa: RUF009 immutable
 
     @property
     def owner_key(self) -> UserKey:
@@ -273,7 +319,7 @@ class Room:
 
     def participant(self, key: UserKey) -> Participant | None:
         """That user's participation, if it takes part now."""
-        return next((each for each in self.participants if each.key == key), None)
+        return self.participants.get(key)
 
     @property
     def open_segment(self) -> Segment | None:
@@ -282,7 +328,7 @@ class Room:
 
     def segment(self, number: SegmentNo) -> Segment | None:
         """A segment by its number; they are numbered from 1 without gaps."""
-        return self.segments[number - 1] if 0 < number <= len(self.segments) else None
+        return self.segments.get(number)
 
     def ref(self, segment: Segment, medium: Medium) -> CaptureRef:
         """How the media plane names a capture of ours."""
@@ -320,5 +366,5 @@ class Room:
         """Over, with nothing left to be confirmed: a restart need not take it up."""
         over = self.life is Life.ENDED and self.capture is Phase.IDLE
         return over and not any(
-            segment.any_capture(CaptureState.STOPPING) for segment in self.segments
+            segment.any_capture(CaptureState.STOPPING) for segment in self.segments.marked_values()
         )

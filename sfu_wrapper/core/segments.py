@@ -18,14 +18,14 @@ from sfu_wrapper.core.effects import (
     Stopped,
 )
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
-from sfu_wrapper.core.report import segment_info
+from sfu_wrapper.core.report import segment_info, stays_of
 from sfu_wrapper.core.requests import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.room import (
     Capture,
     CaptureState,
     Outcome,
     Segment,
-    Stay,
+    Stays,
     Waiting,
     Want,
     Wanted,
@@ -73,13 +73,14 @@ def begin(turn: Turn, by: UserId | None, recorded: RecordingType) -> None:
         captures=tuple(
             Capture(medium, CaptureState.ASKED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
         ),
-        stays=tuple(Stay(each.key.user, turn.at.wall_ms) for each in room.participants),
+        entries=room.entries,
     )
-    turn.room = replace(
-        room, capture=advance(room.capture, "start"), segments=(*room.segments, segment)
-    )
+    turn.room = replace(room, capture=advance(room.capture, "start"))
+    turn.put_segment(segment)
+    tracks = room.tracks
     for capture in segment.captures:
-        ask_start(turn, segment, capture.medium)
+        ref = room.ref(segment, capture.medium)
+        turn.ask(StartCapture(ref, room.confbridge_id, tracks))
 
 
 def start_wanted(turn: Turn) -> None:
@@ -185,8 +186,9 @@ def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
     room = turn.room
     trigger = "failed" if room.capture is Phase.STARTING else "stopped"
     turn.room = replace(room, capture=advance(room.capture, trigger))
+    stays = Stays(stays_of(room, segment))
     segment = turn.put_segment(
-        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None)
+        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None, stays=stays)
     )
     if trigger == "failed":
         segment = release(turn, segment)
@@ -225,7 +227,7 @@ def tell(turn: Turn, segment: Segment) -> None:
     """Store its one ``SegmentInfo`` for delivery, and keep of it only what is still needed."""
     turn.announce(segment_info(turn.room, segment))
     slim = tuple(replace(capture, files=()) for capture in segment.captures)
-    turn.put_segment(replace(segment, told=True, captures=slim, stays=()))
+    turn.put_segment(replace(segment, told=True, captures=slim, stays=Stays()))
 
 
 def _confirm(turn: Turn, segment: Segment) -> None:

@@ -51,6 +51,7 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind, Origin, StopReason
 
 
@@ -86,7 +87,7 @@ def create(
         flag=spec.flag,
         created=at,
         creator=spec.creator,
-        invited=spec.invited,
+        invited=None if spec.invited is None else PersistentSet(spec.invited),
         open_by_ms=at.mono_ms + limit_ms,
     )
     turn = Turn(room, rules, at)
@@ -200,11 +201,11 @@ def _require_no_halt(room: Room) -> None:
 
 
 def _note_connection(turn: Turn, user: UserKey, gone_by_ms: int | None) -> None:
-    participants = tuple(
-        replace(each, gone_by_ms=gone_by_ms) if each.key == user and not each.by_service else each
-        for each in turn.room.participants
-    )
-    turn.room = replace(turn.room, participants=participants)
+    participant = turn.room.participant(user)
+    if participant is None or participant.by_service:
+        return
+    changed = replace(participant, gone_by_ms=gone_by_ms)
+    turn.room = replace(turn.room, participants=turn.room.participants.put(changed))
 
 
 def _halt(turn: Turn) -> None:

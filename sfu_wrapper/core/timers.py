@@ -11,6 +11,7 @@ from sfu_wrapper.core.captures import not_answered
 from sfu_wrapper.core.effects import Refusal
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.membership import depart, end
+from sfu_wrapper.core.people import Participants
 from sfu_wrapper.core.requests import OpenMediaRoom, ResumeCapture
 from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
 from sfu_wrapper.core.segments import (
@@ -39,7 +40,7 @@ def pass_time(turn: Turn) -> None:
     """Do what is due. Nothing happens where nothing is."""
     _unused(turn)
     _grace(turn)
-    for segment in turn.room.segments:
+    for segment in turn.room.segments.marked_values():
         if segment.outcome is None or segment.any_capture(CaptureState.STOPPING):
             _captures_due(turn, segment)
     settle(turn)
@@ -58,7 +59,7 @@ def resume(turn: Turn) -> None:
         room,
         halted=False,
         open_by_ms=_open_by_ms(turn) if room.life is Life.WAITING else None,
-        participants=tuple(
+        participants=Participants(
             each if each.by_service else replace(each, gone_by_ms=grace_by_ms)
             for each in room.participants
         ),
@@ -73,7 +74,8 @@ def resume(turn: Turn) -> None:
         ),
     )
     for segment in room.segments:
-        _resume_segment(turn, segment, due_ms)
+        if segment.pending or not segment.told:  # nothing is measured of the others any more
+            _resume_segment(turn, segment, due_ms)
 
 
 def _open_by_ms(turn: Turn) -> int:
@@ -118,7 +120,7 @@ def _rebased(turn: Turn, moment: Moment) -> Moment:
 def _deadlines(room: Room) -> Iterator[int]:
     if room.open_by_ms is not None:
         yield room.open_by_ms
-    for participant in room.participants:
+    for participant in room.participants.marked_values():
         if participant.gone_by_ms is not None:
             yield participant.gone_by_ms
     for waiting in room.waiting:
@@ -126,7 +128,7 @@ def _deadlines(room: Room) -> Iterator[int]:
             yield waiting.due_ms
     if room.wanted is not None and room.wanted.due_ms is not None and room.may_start:
         yield room.wanted.due_ms
-    for segment in room.segments:
+    for segment in room.segments.marked_values():
         if segment.stop_by_ms is not None:
             yield segment.stop_by_ms
         for capture in segment.captures:
@@ -149,7 +151,7 @@ def _unused(turn: Turn) -> None:
 
 
 def _grace(turn: Turn) -> None:
-    for participant in turn.room.participants:
+    for participant in turn.room.participants.marked_values():
         if _passed(turn, participant.gone_by_ms):
             depart(turn, participant.key)
 
@@ -191,7 +193,7 @@ def _unconfirmed_stops(turn: Turn) -> None:
 
 def _given_up(turn: Turn) -> None:
     """Stops were not confirmed in time: what is known is reported, the asking goes on."""
-    for segment in turn.room.segments:
+    for segment in turn.room.segments.marked_values():
         if not _passed(turn, segment.stop_by_ms):
             continue
         if segment.outcome is None:

@@ -70,10 +70,8 @@ class Turn:
         return tuple(dict.fromkeys(keys))
 
     def put_segment(self, segment: Segment) -> Segment:
-        """Replace the segment of that number."""
-        segments = list(self.room.segments)
-        segments[segment.number - 1] = segment
-        self.room = replace(self.room, segments=tuple(segments))
+        """Store the segment under its number."""
+        self.room = replace(self.room, segments=self.room.segments.put(segment))
         return segment
 
     def put_capture(self, segment: Segment, capture: Capture) -> Segment:

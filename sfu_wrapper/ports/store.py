@@ -1,4 +1,4 @@
-"""The store: rooms, outbox, answers, permissions, job leases; state and outbox in one commit.
+"""The store: rooms and their parts, outbox, answers, permissions; one commit, one transaction.
 
 Epochs: every writing controller holds a lease with a rising epoch (one controller: constant), and
 each commit carries it, so that a fenced-off controller cannot write.
@@ -15,7 +15,9 @@ from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
 
 @dataclass(frozen=True, slots=True)
 class RoomRow:
-    """One room as stored. ``state`` is opaque to the store; the rest is what it can find by.
+    """One room as stored, without its parts: what it can be found by, and its head.
+
+    ``state`` is opaque to the store, and so are the parts (``PartRow``).
 
     settled: the room has ended and none of its segments needs anything any more: not loaded on
         a restart.
@@ -30,6 +32,18 @@ class RoomRow:
     created_ms: int
     ended_ms: int | None
     state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """Something that a room has many of, under a name that is unique in its room.
+
+    state: None in a commit removes the part.
+    """
+
+    room: RoomUuid
+    name: str
+    state: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +77,27 @@ class AnswerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerSize:
+    """How much a kept answer holds."""
+
+    key: str
+    bytes: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
-    """What becomes durable together, or not at all."""
+    """Rows that become durable together, or not at all.
+
+    parts: of the room; those that are not named stay as they are.
+    forgotten: keys of answers that are kept no longer.
+    """
 
     room: RoomRow | None = None
     outbox: tuple[OutboxRow, ...] = ()
     answers: tuple[AnswerRow, ...] = ()
+    parts: tuple[PartRow, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
 
 class Store(Protocol):
@@ -103,12 +132,36 @@ class Store(Protocol):
         """One room, ended or not."""
         ...
 
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        """Return everything that a room has many of; costs what it returns."""
+        ...
+
+    def part(self, uuid: RoomUuid, name: str) -> PartRow | None:
+        """Return one part of a room."""
+        ...
+
+    def forget_rooms(self, ended_before_ms: int, limit: int) -> Future[int]:
+        """Remove settled rooms that ended before, with their parts.
+
+        Args:
+            ended_before_ms: epoch ms.
+            limit: rooms to remove at most, the longest ended first.
+
+        Returns:
+            How many were removed, once that is on disk.
+        """
+        ...
+
     def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
         """Return the youngest room of the domain with this id, living or ended."""
         ...
 
     def answer(self, key: str, now_ms: int) -> AnswerRow | None:
         """A kept answer that has not expired."""
+        ...
+
+    def kept_answers(self) -> tuple[AnswerSize, ...]:
+        """Return the size of every kept answer, the first to expire first."""
         ...
 
     def forget_answers(self, before_ms: int) -> Future[None]:

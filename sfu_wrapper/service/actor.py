@@ -22,7 +22,7 @@ from sfu_wrapper.model.ids import RoomUuid, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
-from sfu_wrapper.ports.store import Commit, OutboxRow, RoomRow, Store
+from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow, Store
 from sfu_wrapper.service.refs import RequestRef, parse_ref
 from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
 from sfu_wrapper.service.replies import encode_answer, internal_error, outbox_row
@@ -92,11 +92,22 @@ class Surroundings:
 
 
 class RoomActor:
-    """The one place where a room changes. ``room`` is what was last committed; None before."""
+    """The one place where a room changes. ``room`` is what was last committed; None before.
 
-    def __init__(self, around: Surroundings, uuid: RoomUuid, room: Room | None = None) -> None:
+    outdated: the store holds the room in the form of an earlier version.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        uuid: RoomUuid,
+        room: Room | None = None,
+        *,
+        outdated: bool = False,
+    ) -> None:
         self.uuid = uuid
         self.room = room
+        self._outdated = outdated  # the store has it in an earlier form: write all of it
         self._around = around
         self._mailbox: deque[Item | Look] = deque()
         self._committing: Draft | None = None
@@ -231,10 +242,16 @@ class RoomActor:
                 case _:
                     pass
         row = self._around.repeats.row
+        answers = tuple(row(ref, body, now_ms) for ref, body, kept in draft.answers if kept)
+        if draft.room is None or (draft.room == self.room and not self._outdated):
+            return Commit(outbox=tuple(outbox), answers=answers)
+        stored = encode_room(draft.room, None if self._outdated else self.room)
+        parts = (PartRow(self.uuid, name, state) for name, state in stored.parts.items())
         return Commit(
-            room=_row(draft.room) if draft.room is not None and draft.room != self.room else None,
+            room=_row(draft.room, stored.head),
             outbox=tuple(outbox),
-            answers=tuple(row(ref, body, now_ms) for ref, body, kept in draft.answers if kept),
+            answers=answers,
+            parts=tuple(parts),
         )
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
@@ -246,6 +263,7 @@ class RoomActor:
             return
         self._around.signals.stored(True)
         before, self.room = self.room, draft.room
+        self._outdated = False
         for ref, body, _ in draft.answers:
             self._around.repeats.finish(ref, body)
         self._around.offer(done.result())
@@ -345,7 +363,7 @@ def _is_fact(item: Item | Look) -> bool:
     return isinstance(item, Item) and item.ref is None
 
 
-def _row(room: Room) -> RoomRow:
+def _row(room: Room, head: bytes) -> RoomRow:
     return RoomRow(
         uuid=room.uuid,
         id=room.id,
@@ -355,5 +373,5 @@ def _row(room: Room) -> RoomRow:
         settled=room.settled,
         created_ms=room.created.wall_ms,
         ended_ms=room.ended_ms,
-        state=encode_room(room),
+        state=head,
     )

@@ -60,12 +60,13 @@ class Directory:
     def note_participants(self, before: Room | None, after: Room) -> None:
         """Keep ``rooms_of`` and ``known_to`` true after a commit."""
         self._by_owner.setdefault(after.owner_key, {})[after.uuid] = None
-        was = {each.key for each in before.participants} if before is not None else set()
-        now = {each.key for each in after.participants}
-        for user in now - was:
-            self._by_user.setdefault(user, {})[after.uuid] = None
-        for user in was - now:
-            _discard(self._by_user, user, after.uuid)
+        for was, now in after.participants.changes(
+            before.participants if before is not None else None
+        ):
+            if now is not None:
+                self._by_user.setdefault(now.key, {})[after.uuid] = None
+            elif was is not None:
+                _discard(self._by_user, was.key, after.uuid)
 
 
 def _discard(rooms: dict[UserKey, dict[RoomUuid, None]], user: UserKey, room: RoomUuid) -> None:

@@ -10,6 +10,7 @@ from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.actor import RoomActor
 from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.directory import Directory
+from sfu_wrapper.service.replies import stored_room
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.wire.roomstate import decode_room
 
@@ -47,7 +48,7 @@ class Finder:
         if actor is None and domain is not None:
             row = self._store.latest_room(domain, room_id)
         if row is not None and row.ended_ms is not None and now_ms - row.ended_ms < ENDED_KNOWN_MS:
-            return self._revive(decode_room(row.state))
+            return self._revive(decode_room(stored_room(self._store, row)))
         raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
 
     def only_one(self, client: Client) -> RoomActor:

@@ -1,4 +1,4 @@
-"""Answers and announcements as bytes, ready to be stored and sent."""
+"""Answers, announcements and rooms between the core and the store."""
 
 import logging
 import uuid
@@ -7,10 +7,11 @@ from sfu_wrapper.core.effects import Announcement, Answer, Refusal
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Code, RecordingError
 from sfu_wrapper.model.ids import RoomUuid
-from sfu_wrapper.ports.store import OutboxRow
+from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
 from sfu_wrapper.service.refs import RequestRef
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import answer_payload
+from sfu_wrapper.wire.roomstate import StoredRoom
 from sfu_wrapper.wire.signaling import Request, error_response, ok_response
 
 log = logging.getLogger(__name__)
@@ -50,3 +51,8 @@ def outbox_row(room: RoomUuid, announcement: Announcement, now_ms: int) -> Outbo
         created_ms=now_ms,
         mandatory=announced.mandatory,
     )
+
+
+def stored_room(store: Store, row: RoomRow) -> StoredRoom:
+    """Return the whole of a room as it is stored. Raises Unavailable: it cannot be read."""
+    return StoredRoom(row.state, {part.name: part.state for part in store.parts(row.uuid)})

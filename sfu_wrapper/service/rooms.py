@@ -19,6 +19,7 @@ from sfu_wrapper.core.events import (
     UserGone,
 )
 from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
@@ -40,7 +41,7 @@ from sfu_wrapper.service.outcomes import Outcomes
 from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.refs import RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
-from sfu_wrapper.service.replies import encode_error, internal_error
+from sfu_wrapper.service.replies import encode_error, internal_error, stored_room
 from sfu_wrapper.service.reports import Reports
 from sfu_wrapper.service.seats import Seats
 from sfu_wrapper.service.sessions import Sessions
@@ -133,7 +134,8 @@ class Rooms:
         """Take up the rooms that an earlier controller left; before any client is let in."""
         for row in self._store.unsettled_rooms():
             try:
-                room = decode_room(row.state)
+                stored = stored_room(self._store, row)
+                room = decode_room(stored)
             except Broken as broken:
                 # One damaged room must not keep the others waiting; its row stays as it is.
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
@@ -141,7 +143,7 @@ class Rooms:
                 continue
             for waiting in room.waiting:
                 self._repeats.resume(parse_ref(waiting.ref))
-            actor = RoomActor(self._around, room.uuid, room)
+            actor = RoomActor(self._around, room.uuid, room, outdated=stored.outdated)
             self._directory.add(room.id, actor)
             self._directory.note_participants(None, room)
             self._happened(actor, lambda _, at: ControllerReady(at))
@@ -319,7 +321,7 @@ class Rooms:
         if actor is not None:
             return actor.room
         row = self._store.room(uuid)
-        return decode_room(row.state) if row is not None else None
+        return decode_room(stored_room(self._store, row)) if row is not None else None
 
     def _item(
         self, build: Build, ref: RequestRef | None = None, joins: UserKey | None = None
@@ -347,17 +349,22 @@ class Rooms:
             return
         self._directory.note_participants(before, room)
         self._watchers.room_changed(before, room)
-        self.seats.room_changed(room)
-        for each in before.participants if before is not None else ():
-            if room.participant(each.key) is None and not actor.joining(each.key):
-                self._sessions.left(each.key, room.uuid)
-        for participant in room.participants:
-            unbound = participant.by_service or participant.gone_by_ms is not None
-            if not unbound and not self._sessions.is_connected(participant.key):
-                # Its connection was lost while its join was being stored.
-                self._happened(actor, _gone(participant.key))
+        changes = room.participants.changes(before.participants if before is not None else None)
+        if any(now is None for _, now in changes):
+            self.seats.room_changed(room)
+        for was, now in changes:
+            if now is not None:
+                self._notice_lost(actor, now)
+            elif was is not None and not actor.joining(was.key):
+                self._sessions.left(was.key, room.uuid)
         if room.settled and actor.idle:
             self._directory.remove(room.id, actor)
+
+    def _notice_lost(self, actor: RoomActor, joined: Participant) -> None:
+        """Start the grace of a participant whose connection was lost while its join was stored."""
+        unbound = joined.by_service or joined.gone_by_ms is not None
+        if not unbound and not self._sessions.is_connected(joined.key):
+            self._happened(actor, _gone(joined.key))
 
 
 def _gone(user: UserKey) -> Build:

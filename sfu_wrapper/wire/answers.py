@@ -26,9 +26,10 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
+from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publishers import MediaPlace
-from sfu_wrapper.core.room import Outcome, Participant, Room, Segment
+from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.view import recording_view
 from sfu_wrapper.model.ids import SegmentNo, UserId
 from sfu_wrapper.model.media import Media

@@ -1,32 +1,200 @@
-"""A room as it is stored: one JSON document with a version, opaque to the store."""
+"""Rooms as they are stored: a head and named parts, all of it opaque to the store.
+
+The head holds what a room has one of: a version and a JSON document. Each person, segment and stay
+is a part of its own, a JSON document, so that a change writes what it changed and no more, however
+long the room has lived. ``encode_room`` returns the parts that differ from an earlier version of
+the room; those that it leaves out stay as they are.
+
+Names of parts: ``person/DOMAIN/USER`` (takes part), ``member/DOMAIN/USER`` (took part at some
+time), ``carried/USER`` (what it publishes, by the media plane's word), ``segment/N``,
+``stay/N/ENTRY`` (one stay in segment N), ``invited`` and ``farewell`` (lists).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
+from itertools import chain
+from typing import Any, Final, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from sfu_wrapper.core.room import Room
+from sfu_wrapper.core.people import Carried, Participant, Participants, Publishing
+from sfu_wrapper.core.room import Room, Segment, Segments, Stay, Stays
 from sfu_wrapper.model.errors import Broken
+from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
+from sfu_wrapper.wire.oldroomstate import OLD_VERSION, split
 
-VERSION = b"1"
-
-_ROOM = TypeAdapter(Room)
-
-
-def encode_room(room: Room) -> bytes:
-    """The stored form: the version, a space, the document."""
-    return VERSION + b" " + _ROOM.dump_json(room, exclude_defaults=True)
+VERSION: Final = b"2"
 
 
-def decode_room(state: bytes) -> Room:
-    """Read it back.
+@dataclass(frozen=True, slots=True)
+class StoredRoom:
+    """A room in its stored form. parts: by name; None: the part is removed."""
+
+    head: bytes
+    parts: Mapping[str, bytes | None] = field(default_factory=dict)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier version wrote it: then all of it is to be written again."""
+        return self.head.partition(b" ")[0] == OLD_VERSION
+
+
+class _Codec:
+    """JSON form of a dataclass, without the fields that are stored apart and without defaults."""
+
+    def __init__(self, kind: type, *apart: str) -> None:
+        hints = get_type_hints(kind)
+        kept = [each for each in fields(kind) if each.name not in apart]
+        self._kind = kind
+        self._names = [each.name for each in kept]
+        self._slim: Any = make_dataclass(
+            kind.__name__, [(each.name, hints[each.name], _same(each)) for each in kept]
+        )
+        self._adapter: TypeAdapter[Any] = TypeAdapter(self._slim)
+
+    def dump(self, value: object) -> bytes:
+        """Write a value."""
+        slim = self._slim(**{name: getattr(value, name) for name in self._names})
+        return self._adapter.dump_json(slim, exclude_defaults=True)
+
+    def load(self, document: bytes, **apart: object) -> Any:  # noqa: ANN401 as ``kind``
+        """Read a value, given the fields that are stored apart. Raises ValidationError."""
+        slim = self._adapter.validate_json(document)
+        return self._kind(**{name: getattr(slim, name) for name in self._names}, **apart)
+
+
+def _same(declared: "Field[Any]") -> "Field[Any]":
+    """Return a field with the same default."""
+    made: Field[Any] = field(default=declared.default)  # MISSING: there is none
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Parts that hold the values of one map of a room."""
+
+    prefix: str
+    field: str
+    name: Callable[[Any], str]
+    codec: _Codec
+    collect: Callable[[Iterable[Any]], PersistentMap[Any, Any]]
+
+
+def _user(key: UserKey) -> str:
+    return f"{key.domain}/{key.user}"
+
+
+_KINDS: Final = (
+    _Kind("person", "participants", lambda it: _user(it.key), _Codec(Participant), Participants),
+    _Kind("member", "members", _user, _Codec(UserKey), PersistentSet),
+    _Kind("carried", "carried", lambda it: str(it.user), _Codec(Publishing), Carried),
+)
+_INVITED: Final = TypeAdapter(tuple[UserId, ...])
+_FAREWELL: Final = TypeAdapter(tuple[UserKey, ...])
+_HEAD: Final = _Codec(Room, "segments", "invited", "farewell", *(kind.field for kind in _KINDS))
+_PREFIXES: Final = {"segment", "stay", "invited", "farewell", *(kind.prefix for kind in _KINDS)}
+_SEGMENT: Final = _Codec(Segment, "stays")
+_STAY: Final = _Codec(Stay)
+
+
+def encode_room(room: Room, before: Room | None = None) -> StoredRoom:
+    """Return the stored form: the head, and the parts that differ from ``before``."""
+    parts = chain(_people(room, before), _lists(room, before), _segments(room, before))
+    return StoredRoom(VERSION + b" " + _HEAD.dump(room), dict(parts))
+
+
+def decode_room(stored: StoredRoom) -> Room:
+    """Read a room, given its head and all of its parts.
 
     Raises:
         Broken: it was written by another version, or is damaged. Nothing is guessed.
     """
-    version, _, document = state.partition(b" ")
-    if version != VERSION:
-        raise Broken(f"a stored room has format {version[:8]!r}, this version reads {VERSION!r}")
+    version, _, head = stored.head.partition(b" ")
+    parts = stored.parts
+    if version not in (VERSION, OLD_VERSION):
+        message = f"a stored room has format {version[:8]!r}, this version reads {VERSION!r}"
+        raise Broken(message)
     try:
-        return _ROOM.validate_json(document)
+        if version == OLD_VERSION:
+            head, parts = _split(head)
+        return _room(head, parts)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise Broken(f"a stored room is damaged at {place}: {first['msg']}") from error
+
+
+def _split(document: bytes) -> tuple[bytes, Mapping[str, bytes]]:
+    try:
+        return split(document)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Broken(f"a room stored by 0.1.0 is damaged: {type(error).__name__}") from error
+
+
+def _people(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
+    for kind in _KINDS:
+        earlier = None if before is None else getattr(before, kind.field)
+        for old, new in getattr(room, kind.field).changes(earlier):
+            name = f"{kind.prefix}/{kind.name(old if new is None else new)}"
+            yield name, None if new is None else kind.codec.dump(new)
+
+
+def _lists(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
+    if room.invited is not None and (before is None or room.invited != before.invited):
+        yield "invited", _INVITED.dump_json(tuple(room.invited))
+    if room.farewell and (before is None or room.farewell != before.farewell):
+        yield "farewell", _FAREWELL.dump_json(room.farewell)
+
+
+def _segments(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
+    """Return rows of segments and stays; a segment in which only stays differ is not one."""
+    for old, new in room.segments.changes(None if before is None else before.segments):
+        if new is None:
+            continue  # segments are never removed
+        if old is None or replace(old, stays=new.stays) != new:
+            yield f"segment/{new.number}", _SEGMENT.dump(new)
+        for left, stay in new.stays.changes(None if old is None else old.stays):
+            name = f"stay/{new.number}/{(left or stay).entry}"  # type: ignore[union-attr]  # one is there
+            yield name, None if stay is None else _STAY.dump(stay)
+
+
+def _room(head: bytes, parts: Mapping[str, bytes | None]) -> Room:
+    """Put a room together. Raises ValidationError, Broken."""
+    found: dict[str, dict[str, bytes]] = {}
+    for name, document in parts.items():
+        prefix, _, rest = name.partition("/")
+        if prefix not in _PREFIXES:
+            raise Broken(
+                f"a stored room has a part {name[:64]!r}, which this version does not know"
+            )
+        if document is not None:
+            found.setdefault(prefix, {})[rest] = document
+    people = {
+        kind.field: kind.collect(map(kind.codec.load, found.get(kind.prefix, {}).values()))
+        for kind in _KINDS
+    }
+    room: Room = _HEAD.load(
+        head,
+        segments=Segments(_loaded_segments(found.get("segment", {}), found.get("stay", {}))),
+        invited=_loaded_invited(found),
+        farewell=_FAREWELL.validate_json(found["farewell"][""]) if "farewell" in found else (),
+        **people,
+    )
+    return room
+
+
+def _loaded_invited(found: Mapping[str, Mapping[str, bytes]]) -> PersistentSet[UserId] | None:
+    if "invited" not in found:
+        return None
+    return PersistentSet(_INVITED.validate_json(found["invited"][""]))
+
+
+def _loaded_segments(
+    segments: Mapping[str, bytes], stays: Mapping[str, bytes]
+) -> Iterator[Segment]:
+    of_segment: dict[str, list[Stay]] = {}
+    for name, document in stays.items():
+        of_segment.setdefault(name.partition("/")[0], []).append(_STAY.load(document))
+    for number, document in segments.items():
+        yield _SEGMENT.load(document, stays=Stays(of_segment.get(number, ())))

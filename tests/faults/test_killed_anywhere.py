@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from sfu_wrapper.wire.roomstate import decode_room
+from sfu_wrapper.wire.roomstate import StoredRoom, decode_room
 from tests.helpers.live import DOMAIN, Peer, connected
 from tests.helpers.processes import Command, environment, free_port, queued, serve, start
 
@@ -159,7 +159,7 @@ def phases(file: Path) -> list[str]:
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
         rows = connection.execute("SELECT state FROM rooms").fetchall()
     connection.close()
-    return [decode_room(state).capture.value for (state,) in rows]
+    return [decode_room(StoredRoom(state)).capture.value for (state,) in rows]
 
 
 def check_segments(

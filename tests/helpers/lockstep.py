@@ -59,6 +59,7 @@ from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.room import Origin
 from sfu_wrapper.service.repeats import NOT_KEPT
+from sfu_wrapper.service.replies import stored_room
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.roomstate import decode_room
@@ -361,7 +362,8 @@ class LiveRoom:
     def _both(self) -> Iterator[tuple[str, object, object]]:
         """What the live room came to, and the pure one."""
         row = self._store.room(self._call.room.uuid)
-        yield "state", row and _plain(decode_room(row.state)), _plain(self._call.room)
+        stored = row and decode_room(stored_room(self._store, row))
+        yield "state", stored and _plain(stored), _plain(self._call.room)
         for key, person in self._people.items():
             yield f"told to {key.user}", person.events, self._told[key]
         asked_here = [each for each in self._plane.asked if _about(each) != OTHER_ROOM]

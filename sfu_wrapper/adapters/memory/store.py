@@ -13,7 +13,14 @@ from typing import TypeVar
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+from sfu_wrapper.ports.store import (
+    AnswerRow,
+    AnswerSize,
+    Commit,
+    OutboxRow,
+    PartRow,
+    RoomRow,
+)
 
 T = TypeVar("T")
 
@@ -26,6 +33,7 @@ class MemoryStore:
         self._closed = False
         self._seq = 0
         self._rooms: dict[RoomUuid, RoomRow] = {}
+        self._parts: dict[RoomUuid, dict[str, PartRow]] = {}
         self._epochs: dict[RoomUuid, int] = {}
         self._outbox: dict[int, OutboxRow] = {}
         self._answers: dict[str, AnswerRow] = {}
@@ -57,6 +65,18 @@ class MemoryStore:
         """See ``Store``."""
         return self._rooms.get(uuid)
 
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        """See ``Store``."""
+        return tuple(self._parts.get(uuid, {}).values())
+
+    def part(self, uuid: RoomUuid, name: str) -> PartRow | None:
+        """See ``Store``."""
+        return self._parts.get(uuid, {}).get(name)
+
+    def forget_rooms(self, ended_before_ms: int, limit: int) -> "Future[int]":
+        """See ``Store``."""
+        return self._write(lambda: self._forget_rooms(ended_before_ms, limit))
+
     def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
         """See ``Store``."""
         rows = [
@@ -68,6 +88,11 @@ class MemoryStore:
         """See ``Store``."""
         found = self._answers.get(key)
         return found if found is not None and found.expires_ms > now_ms else None
+
+    def kept_answers(self) -> tuple[AnswerSize, ...]:
+        """See ``Store``."""
+        answers = sorted(self._answers.values(), key=lambda row: (row.expires_ms, row.key))
+        return tuple(AnswerSize(row.key, len(row.answer), row.expires_ms) for row in answers)
 
     def forget_answers(self, before_ms: int) -> "Future[None]":
         """See ``Store``."""
@@ -109,9 +134,32 @@ class MemoryStore:
         if commit.room is not None:
             self._rooms[commit.room.uuid] = commit.room
             self._epochs[commit.room.uuid] = epoch
+        for part in commit.parts:
+            self._put_part(part)
+        for key in commit.forgotten:
+            self._answers.pop(key, None)
         for answer in commit.answers:
             self._answers[answer.key] = answer
         return tuple(self._append(row) for row in commit.outbox)
+
+    def _put_part(self, part: PartRow) -> None:
+        parts = self._parts.setdefault(part.room, {})
+        if part.state is None:
+            parts.pop(part.name, None)
+        else:
+            parts[part.name] = part
+
+    def _forget_rooms(self, ended_before_ms: int, limit: int) -> int:
+        over = [
+            row
+            for row in self._rooms.values()
+            if row.settled and row.ended_ms is not None and row.ended_ms < ended_before_ms
+        ]
+        over.sort(key=lambda row: row.ended_ms or 0)
+        for row in over[:limit]:
+            for rows in (self._rooms, self._parts, self._epochs):
+                rows.pop(row.uuid, None)
+        return len(over[:limit])
 
     def _append(self, row: OutboxRow) -> OutboxRow:
         self._seq += 1

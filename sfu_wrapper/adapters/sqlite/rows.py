@@ -12,7 +12,7 @@ from sfu_wrapper.model.permission import (
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
 
 ROOM: Final = "uuid, id, domain, owner, life, settled, created_ms, ended_ms, state"
 OUTBOX: Final = "room, routing_key, message_id, correlation_id, body, created_ms, mandatory, seq"
@@ -24,11 +24,16 @@ _PUT_ROOM = """
         life = excluded.life, settled = excluded.settled, ended_ms = excluded.ended_ms,
         state = excluded.state, epoch = excluded.epoch
 """
+_OVER = """
+    SELECT uuid FROM rooms WHERE settled = 1 AND ended_ms < ? ORDER BY ended_ms LIMIT ?
+"""
 _PUT_OUTBOX = """
     INSERT INTO outbox
         (room, routing_key, message_id, correlation_id, body, created_ms, mandatory)
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_PUT_PART = "INSERT OR REPLACE INTO parts (room, name, state) VALUES (?, ?, ?)"
+_DROP_PART = "DELETE FROM parts WHERE room = ? AND name = ?"
 _PUT_ANSWER = "INSERT OR REPLACE INTO answers (key, digest, answer, expires_ms) VALUES (?, ?, ?, ?)"
 
 
@@ -45,6 +50,8 @@ def write(connection: sqlite3.Connection, commit: Commit, epoch: int) -> tuple[O
         _require_epoch(connection, uuid, epoch)
     if commit.room is not None:
         _put_room(connection, commit.room, epoch)
+    _put_parts(connection, commit.parts)
+    connection.executemany("DELETE FROM answers WHERE key = ?", [(k,) for k in commit.forgotten])
     for answer in commit.answers:
         connection.execute(_PUT_ANSWER, _answer_values(answer))
     return tuple(_put_outbox(connection, row) for row in commit.outbox)
@@ -70,6 +77,21 @@ def _put_room(connection: sqlite3.Connection, room: RoomRow, epoch: int) -> None
         epoch,
     )
     connection.execute(_PUT_ROOM, values)
+
+
+def _put_parts(connection: sqlite3.Connection, parts: Sequence[PartRow]) -> None:
+    kept = [(part.room, part.name, part.state) for part in parts if part.state is not None]
+    gone = [(part.room, part.name) for part in parts if part.state is None]
+    connection.executemany(_PUT_PART, kept)
+    connection.executemany(_DROP_PART, gone)
+
+
+def forget_rooms(connection: sqlite3.Connection, ended_before_ms: int, limit: int) -> int:
+    """Remove settled rooms with their parts; see ``Store.forget_rooms``."""
+    found = connection.execute(_OVER, (ended_before_ms, limit)).fetchall()
+    connection.executemany("DELETE FROM parts WHERE room = ?", found)
+    connection.executemany("DELETE FROM rooms WHERE uuid = ?", found)
+    return len(found)
 
 
 def _answer_values(answer: AnswerRow) -> tuple[Any, ...]:

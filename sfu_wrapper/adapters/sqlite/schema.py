@@ -48,8 +48,15 @@ _FIRST = (
     """,
 )
 
-# Room ids are unique among the living rooms of one domain.
+# Room ids are unique among the living rooms of one domain. What a room has many of is in rows of
+# its own; rooms of the first schema hold all in their state until they are written again.
 _SECOND = (
+    """
+    CREATE TABLE parts (
+        room TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (room, name)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX rooms_by_end ON rooms (ended_ms) WHERE settled = 1",
     "DROP INDEX rooms_by_id",
     "CREATE INDEX rooms_by_id ON rooms (domain, id, created_ms)",
 )

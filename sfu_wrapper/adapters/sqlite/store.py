@@ -19,7 +19,14 @@ from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+from sfu_wrapper.ports.store import (
+    AnswerRow,
+    AnswerSize,
+    Commit,
+    OutboxRow,
+    PartRow,
+    RoomRow,
+)
 
 
 class SqliteStore:
@@ -74,6 +81,23 @@ class SqliteStore:
         found = self._read(f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?", (uuid,))  # noqa: S608 constants of ours
         return rows.room_row(found[0]) if found else None
 
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        """See ``Store``."""
+        found = self._read("SELECT room, name, state FROM parts WHERE room = ?", (uuid,))
+        return tuple(PartRow(*row) for row in found)
+
+    def part(self, uuid: RoomUuid, name: str) -> PartRow | None:
+        """See ``Store``."""
+        sql = "SELECT room, name, state FROM parts WHERE room = ? AND name = ?"
+        found = self._read(sql, (uuid, name))
+        return PartRow(*found[0]) if found else None
+
+    def forget_rooms(self, ended_before_ms: int, limit: int) -> "Future[int]":
+        """See ``Store``."""
+        return self._writer.submit(
+            lambda connection: rows.forget_rooms(connection, ended_before_ms, limit)
+        )
+
     def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
         """See ``Store``."""
         found = self._read(
@@ -90,6 +114,11 @@ class SqliteStore:
             (key, now_ms),
         )
         return AnswerRow(*found[0]) if found else None
+
+    def kept_answers(self) -> tuple[AnswerSize, ...]:
+        """See ``Store``."""
+        sql = "SELECT key, length(answer), expires_ms FROM answers ORDER BY expires_ms, key"
+        return tuple(AnswerSize(*row) for row in self._read(sql))
 
     def forget_answers(self, before_ms: int) -> "Future[None]":
         """See ``Store``."""

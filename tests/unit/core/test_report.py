@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.core.report import LEAD_LIMIT_MS, segment_info
-from sfu_wrapper.core.room import Outcome, Stay
+from sfu_wrapper.core.room import Outcome, Stay, Stays
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence
@@ -18,7 +18,8 @@ TIMES = st.integers(START - 100_000, STOP + 100_000)
 
 
 def reported(call: Call, *stays: Stay) -> Presence:
-    segment = replace(call.segment, started=Moment(START, 0), stopped_ms=STOP, stays=stays)
+    there = replace(call.segment, stays=Stays(stays))
+    segment = replace(there, started=Moment(START, 0), stopped_ms=STOP)
     return segment_info(call.room, segment).presences[0]
 
 
