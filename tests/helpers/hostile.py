@@ -46,17 +46,29 @@ def asking(endpoint: str, number: int = 0, **payload: object) -> bytes:
 
 
 class Target:
-    """Where they strike. struck: how often, by kind."""
+    """The server under attack.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: its address; only host and port count.
+        source: local address to connect from; empty: the system's choice.
+
+    Attributes:
+        struck: number of strikes, by kind.
+    """
+
+    def __init__(self, url: str, source: str = "") -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 0
+        self.source = source
         self.struck: Counter[str] = Counter()
 
     @asynccontextmanager
     async def tcp(self) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
         """A socket; it ends with a reset, as that of a program that was killed."""
-        reader, writer = await asyncio.open_connection(self.host, self.port, limit=2**16)
+        local = (self.source, 0) if self.source else None
+        reader, writer = await asyncio.open_connection(
+            self.host, self.port, limit=2**16, local_addr=local
+        )
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         try:
@@ -68,18 +80,18 @@ class Target:
 
     @asynccontextmanager
     async def websocket(
-        self, bearer: str | None
+        self, bearer: str | None, path: str = "/client"
     ) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
         """A WebSocket, its handshake done (or refused)."""
         async with self.tcp() as (reader, writer):
-            writer.write(self.handshake(bearer))
+            writer.write(self.handshake(bearer, path))
             await reader.readuntil(b"\r\n\r\n")
             yield reader, writer
 
-    def handshake(self, bearer: str | None) -> bytes:
+    def handshake(self, bearer: str | None, path: str = "/client") -> bytes:
         """The request that opens a WebSocket."""
         lines = [
-            "GET /client HTTP/1.1",
+            f"GET {path} HTTP/1.1",
             f"Host: {self.host}:{self.port}",
             "Upgrade: websocket",
             "Connection: Upgrade",

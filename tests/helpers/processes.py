@@ -143,15 +143,20 @@ class Command:
 
 
 async def start(
-    env: Mapping[str, str], *arguments: str, module: str = "sfu_wrapper.cli"
+    env: Mapping[str, str],
+    *arguments: str,
+    module: str = "sfu_wrapper.cli",
+    python: str = sys.executable,
+    folder: Path | None = None,
 ) -> Command:
-    """Start ``sfu-wrapper ARGUMENTS``."""
+    """Start ``sfu-wrapper ARGUMENTS``; in ``folder``, of another checkout, by ``python``."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         "-m",
         module,
         *arguments,
         env=dict(env),
+        cwd=folder,
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=PIPE,
