@@ -185,6 +185,8 @@ class Prober:
             answer = await reader.read()
         finally:
             writer.transport.abort()
+        if not answer:
+            raise EOFError("closed without an answer")
         lines, _, body = answer.partition(b"\r\n\r\n")
         return int(lines.split(b" ", 2)[1]), json.loads(body)
 

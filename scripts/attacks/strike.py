@@ -9,7 +9,8 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import suppress
+import time
+from asyncio import FIRST_COMPLETED
 
 from scripts.attacks.catalogue import attack_named
 from scripts.attacks.controller import Where
@@ -21,16 +22,28 @@ NICE = 19  # attackers are other machines: they take no processor time from thei
 
 async def _main(name: str) -> None:
     field = Field(Where(**json.loads(sys.stdin.readline())))
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PREPARE_S) as field.timeout:
-            with suppress(Enough, ExceptionGroup):
-                await attack_named(name).strike(field)
-            if not field.struck:
-                raise RuntimeError(f"{name} has not struck")
-            await asyncio.Event().wait()
+    striking = asyncio.ensure_future(_strike(name, field))
+    begun = asyncio.ensure_future(field.begun.wait())
+    await asyncio.wait((striking, begun), timeout=PREPARE_S, return_when=FIRST_COMPLETED)
+    if striking.done():
+        striking.result()
+    if not begun.done():
+        raise RuntimeError(f"{name} could not be prepared in {PREPARE_S:g} s")
+    until_s = time.monotonic() + field.where.seconds
+    await asyncio.wait((striking,), timeout=field.where.seconds)
+    if striking.done():
+        striking.result()
+    await asyncio.sleep(until_s - time.monotonic())
     told = {"struck": field.struck, "found": field.found, "notes": field.notes}
     print(json.dumps(told), flush=True)
-    os._exit(0)  # thousands of sockets need not be closed politely
+    os._exit(0)  # sockets are not closed politely, and nothing is cancelled
+
+
+async def _strike(name: str, field: Field) -> None:
+    try:
+        await attack_named(name).strike(field)
+    except* Enough:
+        pass
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from sfu_wrapper.wire.signaling import Payload
 
 TOP = Path(__file__).parents[2]
 MODULES = sorted((TOP / "sfu_wrapper").rglob("*.py"))
-PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", TOP / "SECURITY.md", *sorted((TOP / "docs").glob("*.md"))]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
 PASSING_ON = {"warn", "_tell"}
