@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from sfu_wrapper.cli.parts import authenticator, gateway_settings, queues, rules
+from sfu_wrapper.cli.parts import authenticator, gateway_settings, http_settings, queues, rules
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
-from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.model.identity import Identity, Role
@@ -152,7 +151,6 @@ def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkDesk | N
 @asynccontextmanager
 async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
     """Both servers, while the context lasts."""
-    http_settings = HttpSettings(settings.http.host, settings.http.port)
     async with (
         serve(
             gateway_settings(settings),
@@ -161,7 +159,7 @@ async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIter
             parts.clock,
             None if parts.browsers is None else MediaDoor(parts.browsers, inside.rooms.seats),
         ) as server,
-        serve_http(http_settings, inside.rest(settings, parts, server.port)) as http,
+        serve_http(http_settings(settings), inside.rest(settings, parts, server.port)) as http,
     ):
         _measure(inside.metrics, server, inside.relay)
         url = f"ws://{server.host}:{server.port}"

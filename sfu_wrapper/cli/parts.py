@@ -10,6 +10,7 @@ from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.room import Rules
+from sfu_wrapper.gateway.addresses import Proxies, read_network
 from sfu_wrapper.gateway.auth import (
     FixedKey,
     KeySource,
@@ -18,6 +19,7 @@ from sfu_wrapper.gateway.auth import (
     secret_key,
 )
 from sfu_wrapper.gateway.keyset import KeySet
+from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium
@@ -65,7 +67,31 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
         requests_burst=websocket.requests_burst,
         service_requests_per_second=websocket.service_requests_per_second,
         slow_client_s=websocket.slow_client_seconds,
+        max_connections=websocket.max_connections,
+        reserved_connections=websocket.reserved_connections,
+        max_connections_per_address=websocket.max_connections_per_address,
+        max_unauthenticated=websocket.max_unauthenticated,
+        head_s=websocket.head_timeout_seconds,
+        proxies=_proxies(settings),
     )
+
+
+def http_settings(settings: Settings) -> HttpSettings:
+    """Addresses and limits of the HTTP server."""
+    http = settings.http
+    return HttpSettings(
+        http.host,
+        http.port,
+        head_s=http.head_timeout_seconds,
+        max_connections=http.max_connections,
+        max_connections_per_address=http.max_connections_per_address,
+        max_requests=http.max_requests,
+        proxies=_proxies(settings),
+    )
+
+
+def _proxies(settings: Settings) -> Proxies:
+    return Proxies([read_network(text) for text in settings.websocket.trusted_proxies])
 
 
 def authenticator(

@@ -5,6 +5,7 @@ a key, with its unit, is what ``config schema`` and docs/configuration.md say ab
 """
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ _SQLITE = "sqlite:"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+Whole = Annotated[int, Field(ge=0)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -81,6 +83,16 @@ def _asterisk_folder(value: str) -> str:
     """Asterisk takes ``file,options,command`` for a file, and carries the command out."""
     if not re.fullmatch(r"/[^,\r\n\0]*", value) or ".." in value.split("/"):
         raise ValueError("must be an absolute path without commas and without ..")
+    return value
+
+
+def _network(value: str) -> str:
+    """An address with bits beyond its mask is more likely a mistake than a network."""
+    try:
+        ip_network(value)
+    except ValueError:
+        text = f"{value!r} is no IP network; write it as 10.0.0.0/8 or 192.0.2.1"
+        raise ValueError(text) from None
     return value
 
 
@@ -149,6 +161,28 @@ class Websocket(Section):
     slow_client_seconds: Seconds = Field(
         10, description="s after which a client that does not read is disconnected"
     )
+    max_connections: Count = Field(
+        20_000, description="WebSockets open at once; further ones get 503"
+    )
+    reserved_connections: Whole = Field(
+        200, description="WebSockets beyond maxConnections for gateways and the room service alone"
+    )
+    max_connections_per_address: Whole = Field(
+        2000, description="connections of one address (IPv6: one /64); 0: no limit"
+    )
+    max_unauthenticated: Count = Field(
+        1000,
+        description="connections that have not authenticated, silent sockets included; "
+        "a further one displaces the oldest of the address that has most",
+    )
+    head_timeout_seconds: Seconds = Field(
+        5, description="s within which the request that opens a WebSocket must arrive"
+    )
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="addresses or networks of proxies, for http too: exempt from shares per "
+        "address, and believed when X-Forwarded-For names a client",
+    )
 
 
 class Http(Section):
@@ -161,6 +195,18 @@ class Http(Section):
         description="where browsers find the WebSocket server, such as wss://calls.example.com; "
         "unset: on the host that served the call page, at websocket.port",
     )
+    max_connections: Annotated[int, Field(ge=2)] = Field(
+        1000,
+        description="connections open at once; a further one displaces the oldest "
+        "that has no request under way",
+    )
+    max_connections_per_address: Whole = Field(
+        200, description="connections of one address (IPv6: one /64); 0: no limit"
+    )
+    max_requests: Count = Field(
+        250, description="requests under way at once, health and metrics aside; others get 503"
+    )
+    head_timeout_seconds: Seconds = Field(5, description="s within which a request head must arrive")
 
 
 class Auth(Section):

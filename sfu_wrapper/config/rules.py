@@ -37,6 +37,9 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     if websocket.max_gateway_frame_bytes < websocket.max_message_bytes:
         keys = ("websocket.maxGatewayFrameBytes", "websocket.maxMessageBytes")
         yield Conflict(keys, "a gateway frame must have room for a message")
+    if settings.http.max_requests >= settings.http.max_connections:
+        keys = ("http.maxRequests", "http.maxConnections")
+        yield Conflict(keys, "maxRequests must be lower, so that new connections have places")
     if _pstn_is_never_recorded(settings) and trunk.conflict is PstnConflict.REFUSE:
         keys = ("trunk.recordIncomingPSTN", "recordRecordingAtStart")
         text = (

@@ -76,6 +76,11 @@ class ClientLink:
         """Whether it may send as fast as it likes."""
         return self._session.is_service
 
+    @property
+    def identified(self) -> bool:
+        """Return True once it has authenticated."""
+        return self._session.admitted
+
     def tick(self) -> list[Outgoing]:
         """Look at the clock: whoever has not said who it is in time is closed."""
         due_ms = self.due_ms

@@ -11,31 +11,42 @@ import math
 from dataclasses import dataclass, field
 
 from websockets.asyncio.server import ServerConnection
-from websockets.protocol import Event
+from websockets.protocol import Event, State
 
 from sfu_wrapper.gateway.handshake import Admitted
 from sfu_wrapper.gateway.limits import TokenBucket
+from sfu_wrapper.gateway.lobby import Arrival
 from sfu_wrapper.gateway.settings import KIB, GatewaySettings
+from sfu_wrapper.gateway.shares import Shares
 
 _PIECE_BYTES = 4 * KIB  # of somebody who is not trusted; 700 of the smallest frames
 _TRUSTED_PIECE_BYTES = 64 * KIB
 _SLACK = 3  # frames a request: fragments, pings, pongs
 _LONGEST_DEBT_S = 5.0
 _MESSAGES_A_TURN = 16
+_TRY_AGAIN_LATER = 1013
 
 
 @dataclass(slots=True)
 class Intake:
-    """What all connections of one server share. sockets: all that are open, admitted or not."""
+    """What all connections of one server share.
+
+    Attributes:
+        shares: places of connections; their strangers have no identity yet.
+        sockets: connections that are open, admitted or not.
+    """
 
     settings: GatewaySettings
+    shares: Shares = field(init=False)
     sockets: "set[Connection]" = field(default_factory=set)
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_TRUSTED_PIECE_BYTES)))
 
-    @property
-    def full(self) -> bool:
-        """Whether there are more sockets than connections and handshakes can explain."""
-        return len(self.sockets) >= self.settings.max_connections + self.settings.max_handshakes
+    def __post_init__(self) -> None:
+        """Make the places that the settings give."""
+        settings = self.settings
+        self.shares = Shares(
+            settings.max_unauthenticated, settings.max_connections_per_address, settings.proxies
+        )
 
     def pace(self) -> TokenBucket:
         """How fast somebody is read: a token is a frame, or a KiB of a longer one."""
@@ -50,24 +61,27 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
     """
 
     admitted: Admitted
-    intake: Intake  # given to a class of their own by ``connections_of``
+    intake: Intake
+    arrival: Arrival
     trusted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The system has accepted a socket."""
+        """Read the request that has arrived already."""
         super().connection_made(transport)
         self._pace = self.intake.pace()
         self._frames = 0
         self._messages = 0
         self._held: asyncio.TimerHandle | None = None
         self.recv_messages.resume = self._read_on
-        if self.intake.full:
-            self.transport.abort()
         self.intake.sockets.add(self)
+        self.arrival.ticket.evict = self._make_room
+        self.intake.shares.unidentified(self.arrival.ticket)
+        self.arrival.replay(self.data_received)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
+        """Give up the place of the connection."""
         self.intake.sockets.discard(self)
+        self.intake.shares.leave(self.arrival.ticket)
         if self._held is not None:
             self._held.cancel()
         super().connection_lost(exc)
@@ -88,11 +102,37 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         self._frames += 1
         super().process_event(event)
 
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the socket."""
+        name = self.transport.get_extra_info("peername")
+        return str(name[0]).partition("%")[0] if name else ""
+
+    def come_from(self, client: str | None) -> bool:
+        """Count this connection under its client, as its proxy named it.
+
+        Returns:
+            False where that client has its share of connections already.
+        """
+        return client is None or self.intake.shares.behind_proxy(self.arrival.ticket, client)
+
+    def authenticated(self) -> None:
+        """Leave the places that connections without an identity share."""
+        self.intake.shares.identified(self.arrival.ticket)
+
     async def turn(self) -> None:
         """Let others go on once in a while: messages that are here already come without waiting."""
         self._messages += 1
         if self._messages % _MESSAGES_A_TURN == 0:
             await asyncio.sleep(0)
+
+    def _make_room(self) -> None:
+        """End at once in favour of another: with a reason where it leaves without waiting."""
+        if self.protocol.state is State.OPEN and not self.transport.get_write_buffer_size():
+            self.protocol.fail(_TRY_AGAIN_LATER, "too many connections without a token")
+            for data in self.protocol.data_to_send():
+                self.transport.write(data)
+        self.transport.abort()
 
     def _charge(self, cost: float) -> None:
         """Count what was read; do not read on before it is paid for."""
@@ -114,13 +154,3 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         """Read again, unless it still owes; also called when its messages were taken."""
         if self._held is None and not self.transport.is_closing():
             self.transport.resume_reading()
-
-
-def connections_of(intake: Intake) -> type[Connection]:
-    """The class of the connections of one server."""
-
-    class Ours(Connection):
-        pass
-
-    Ours.intake = intake
-    return Ours

@@ -74,6 +74,11 @@ class GatewayLink:
         """Whether it may send as fast as it likes: it has many clients."""
         return True
 
+    @property
+    def identified(self) -> bool:
+        """Return True: its token came with the handshake."""
+        return True
+
     def tick(self) -> list[Outgoing]:
         """Look at the clock: clients that have not said who they are in time are closed."""
         now_ms = self._gate.clock.now().mono_ms

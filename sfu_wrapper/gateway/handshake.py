@@ -30,6 +30,13 @@ class Admitted:
     path: Path
     identity: Identity | None
 
+    @property
+    def is_vital(self) -> bool:
+        """Return True for a gateway or the room service, without which no call works."""
+        if self.identity is None:
+            return False
+        return self.path is Path.GATEWAY or self.identity.is_service
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Protocol
 
-from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
@@ -20,7 +19,7 @@ from sfu_wrapper.gateway.connection import Connection, Intake
 from sfu_wrapper.gateway.gatewaylink import GatewayLink
 from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.limits import Limits
-from sfu_wrapper.gateway.listen import listen
+from sfu_wrapper.gateway.listen import Listening, listen
 from sfu_wrapper.gateway.mediasession import MediaSession
 from sfu_wrapper.gateway.outgoing import Outgoing
 from sfu_wrapper.gateway.sendqueue import SendQueue
@@ -41,6 +40,8 @@ class _Link(Protocol):
     def due_ms(self) -> int | None: ...
     @property
     def trusted(self) -> bool: ...
+    @property
+    def identified(self) -> bool: ...
     def open(self) -> list[Outgoing]: ...
     def feed(self, messages: tuple[str | bytes], /) -> list[Outgoing]: ...
     def take(self) -> list[Outgoing]: ...
@@ -66,13 +67,13 @@ class GatewayServer:
         """How many WebSockets are open."""
         return len(self._open)
 
-    async def start(self) -> Server:
+    async def start(self) -> Listening:
         """Listen. Raises Unavailable where the address cannot be had."""
         server = await listen(self._intake, self._handle, self._judge)
-        self.port = next(iter(server.sockets)).getsockname()[1]
+        self.port = server.port
         return server
 
-    async def stop(self, server: Server) -> None:
+    async def stop(self, server: Listening) -> None:
         """Close every connection with 1001; those that do not go along are cut."""
         server.close()
         try:
@@ -83,14 +84,18 @@ class GatewayServer:
                 connection.transport.abort()
             await server.wait_closed()
 
-    def _judge(self, request: Request) -> Admitted | Rejected:
+    def _judge(self, connection: Connection, request: Request) -> Admitted | Rejected:
         settings = self._gate.settings
+        forwarded = request.headers.get_all("X-Forwarded-For")
+        if not connection.come_from(settings.proxies.client(connection.peer, forwarded)):
+            return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections of this address")
         verdict = judge(request.path, request.headers, settings, self._gate.authenticator)
         if not isinstance(verdict, Admitted):
             return verdict
         if verdict.path is Path.MEDIA and self._gate.media is None:
             return Rejected(HTTPStatus.NOT_FOUND, "no media are carried here")
-        if len(self._open) >= settings.max_connections:
+        most = settings.max_connections + settings.reserved_connections * verdict.is_vital
+        if len(self._open) >= most:
             return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         return verdict
 
@@ -128,11 +133,11 @@ class GatewayServer:
         try:
             queue.put(link.open())
             alarm.set()
-            connection.trusted = link.trusted
+            _note(connection, link)
             async for message in connection:
                 queue.put(link.feed((message,)))
                 alarm.set()
-                connection.trusted = link.trusted
+                _note(connection, link)
                 await queue.room()
                 await connection.turn()
         except ConnectionClosed:
@@ -144,6 +149,13 @@ class GatewayServer:
             alarm.cancel()
             queue.finish()
             link.close()
+
+
+def _note(connection: Connection, link: _Link) -> None:
+    """Tell the connection what the link knows by now of its peer."""
+    connection.trusted = link.trusted
+    if link.identified:
+        connection.authenticated()
 
 
 class _Alarm:

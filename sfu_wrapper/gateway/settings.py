@@ -1,7 +1,8 @@
 """What the gateway is told at its start; the composition root makes it from the configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sfu_wrapper.gateway.addresses import Proxies
 from sfu_wrapper.model.identity import Role
 
 KIB = 1024
@@ -15,8 +16,12 @@ class GatewaySettings:
     port: 0 for any free one.
     allowed_origins: compared as a whole; empty allows any.
     gateway_roles: what a gateway may vouch for beside ``user``.
-    max_connections: WebSockets open at once, gateways included; further ones get 503.
-    max_handshakes: sockets without a WebSocket yet, beside these; further ones are cut.
+    max_connections: WebSockets open at once; further ones get 503.
+    reserved_connections: WebSockets beside these, for gateways and the room service alone.
+    max_connections_per_address: of one address, however far they are; 0: no limit.
+    max_unauthenticated: connections without an identity yet; a further one displaces another.
+    head_s, max_head_bytes: of the request that opens a WebSocket.
+    proxies: addresses that speak for many clients.
     max_clients: of one gateway; further ones are closed with 1013.
     client_queue_bytes, gateway_queue_bytes: what may wait to be sent over one connection.
     """
@@ -34,7 +39,12 @@ class GatewaySettings:
     slow_client_s: float = 10
     ping_interval_s: float = 20
     max_connections: int = 20_000
-    max_handshakes: int = 1000
+    reserved_connections: int = 200
+    max_connections_per_address: int = 2000
+    max_unauthenticated: int = 1000
+    head_s: float = 5
+    max_head_bytes: int = 16 * KIB
+    proxies: Proxies = field(default_factory=Proxies)
     max_clients: int = 50_000
     client_queue_bytes: int = 4 * MIB
     gateway_queue_bytes: int = 64 * MIB

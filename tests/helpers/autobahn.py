@@ -52,7 +52,7 @@ async def echo(settings: GatewaySettings) -> AsyncIterator[str]:
         except ConnectionClosed:
             pass  # as many cases want it
 
-    def judge(_: Request) -> Admitted:
+    def judge(_: Connection, __: Request) -> Admitted:
         return Admitted(Path.CLIENT, None)
 
     async with await listen(Intake(settings), handle, judge) as server:

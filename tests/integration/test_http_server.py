@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from sfu_wrapper.gateway.addresses import Proxies, read_network
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.observe.health import BROKER, STORE
-from tests.helpers.http import ALWAYS, SETTINGS, World, parse, pass_for, world
+from tests.helpers.http import ALWAYS, SETTINGS, parse, pass_for, world
 
 ALICE = pass_for("alice")
 QUICK = replace(SETTINGS, head_s=0.3, body_s=0.3, request_s=2)
@@ -143,8 +144,7 @@ async def test_a_chunked_body_without_end_is_cut() -> None:
         writer.write(put(Transfer_Encoding="chunked"))
         for _ in range(30):
             writer.write(b"2000\r\n" + b" " * 0x2000 + b"\r\n")
-        async with asyncio.timeout(20):
-            answer = parse(await reader.read())
+        answer = parse(await read_to_the_end(reader))
         writer.close()
 
     assert (answer.status, answer.code) == (413, "BAD_REQUEST")
@@ -213,25 +213,84 @@ async def test_what_is_no_http_is_refused_and_the_server_goes_on(request_bytes: 
     assert (status, alive.status) == (400, 200)
 
 
-async def test_more_connections_than_allowed_are_cut() -> None:
-    async with world(replace(SETTINGS, max_connections=3)) as here:
+async def test_the_oldest_connections_without_a_request_make_room_for_new_ones() -> None:
+    few = replace(SETTINGS, max_connections=5, max_requests=2, head_s=60)
+    async with world(few) as here:
         where = here.server.host, here.server.port
-        idle = [await asyncio.open_connection(*where) for _ in range(3)]
-        with pytest.raises((ConnectionError, IndexError)):
-            await here.ask("GET", "/health/live")
-        for _, writer in idle:
+        silent = [await asyncio.open_connection(*where) for _ in range(3)]
+        halves = [await asyncio.open_connection(*where) for _ in range(3)]
+        for _, writer in halves:
+            writer.write(b"GET /rooms HTTP/1.1\r\nHost: x\r\n")
+        answers = [await here.ask("GET", path) for path in ("/health/live", "/metrics")]
+
+        assert [answer.status for answer in answers] == [200, 200]
+        assert [await read_to_the_end(reader) for reader, _ in silent] == [b"", b"", b""]
+        for _, writer in (*silent, *halves):
+            writer.close()
+
+
+async def test_a_connection_between_two_requests_makes_room_too() -> None:
+    few = replace(SETTINGS, max_connections=5, max_requests=2, head_s=60)
+    async with world(few) as here:
+        kept = []
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+            writer.write(head("GET", "/health/live", Connection="keep-alive"))
+            assert await reader.readuntil(b"}") != b""
+            kept.append((reader, writer))
+        answer = await here.ask("GET", "/health/live")
+
+        assert answer.status == 200
+        assert await read_to_the_end(kept[0][0]) == b""
+        for _, writer in kept:
+            writer.close()
+
+
+async def test_health_and_metrics_answer_while_all_places_for_requests_are_taken() -> None:
+    few = replace(SETTINGS, max_connections=9, max_requests=2, body_s=60, stop_s=0.3)
+    async with world(few) as here:
+        slow = [await asyncio.open_connection(here.server.host, here.server.port) for _ in range(2)]
+        for _, writer in slow:
+            writer.write(put(Content_Length=70) + b'{"recording"')
+        async with asyncio.timeout(20):
+            while (refused := await here.ask("GET", "/permissions", ALICE)).status != 503:
+                pass
+        answers = [await here.ask("GET", path) for path in ("/health/ready", "/metrics")]
+        for _, writer in slow:
             writer.close()
         async with asyncio.timeout(20):
-            while not await alive(here):  # noqa: ASYNC110  # what is waited for has no event
-                await asyncio.sleep(0.01)
+            while (await here.ask("GET", "/permissions", ALICE)).status == 503:
+                pass
+
+    assert (refused.code, refused.headers["retry-after"]) == ("OVERLOADED", "1")
+    assert [answer.status for answer in answers] == [200, 200]
 
 
-async def alive(here: World) -> bool:
-    """Whether it answers."""
-    try:
-        return (await here.ask("GET", "/health/live")).status == 200
-    except (ConnectionError, IndexError):
-        return False
+async def test_an_address_has_its_share_of_connections_and_a_proxy_has_none() -> None:
+    few = replace(SETTINGS, max_connections_per_address=3, head_s=60)
+    for proxies, served in ((Proxies(), 3), (Proxies([read_network("127.0.0.0/8")]), 5)):
+        async with world(replace(few, proxies=proxies)) as here:
+            where = here.server.host, here.server.port
+            held = []
+            for number in range(5):
+                reader, writer = await asyncio.open_connection(*where)
+                held.append(writer)
+                writer.write(head("GET", "/health/live", Connection="keep-alive"))
+                answered = await read_some(reader)
+                assert bool(answered) is (number < served)
+            _, other = await asyncio.open_connection(*where, local_addr=("127.0.0.2", 0))
+            other.write(head("GET", "/health/live"))
+            assert await read_some(_) != b""
+            for writer in (*held, other):
+                writer.close()
+
+
+async def read_some(reader: asyncio.StreamReader) -> bytes:
+    """The first that comes; nothing where the connection is cut."""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            return await reader.read(65_536)
+    return b""
 
 
 async def test_health_says_what_is_away_without_a_token() -> None:

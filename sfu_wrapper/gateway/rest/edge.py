@@ -21,12 +21,20 @@ _HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 
 class Edge:
-    """An ASGI application around the routes. request_s: for one request to be answered."""
+    """An ASGI application around the routes.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, request_s: float) -> None:
+    Args:
+        request_s: time for one request to be answered.
+        max_requests: requests under way at once, health and metrics aside: these are answered
+            however many others there are.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, request_s: float, max_requests: int) -> None:
         self._app = app
         self._metrics = metrics
         self._request_s = request_s
+        self._max_requests = max_requests
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -35,9 +43,16 @@ class Edge:
         began = time.monotonic()
         sent = _Sent(send)
         inner: Scope = dict(scope)
+        counted = not _is_operational(scope["path"])
+        self._under_way += counted
         try:
-            await self._answer(inner, receive, sent)
+            if counted and self._under_way > self._max_requests:
+                answer = respond(Unavailable("too many requests are under way; retry later"))
+                await answer(inner, receive, sent)
+            else:
+                await self._answer(inner, receive, sent)
         finally:
+            self._under_way -= counted
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(inner.get("route"), "path", "other")
             self._metrics.http(method, route, sent.status, time.monotonic() - began)
@@ -64,6 +79,10 @@ class Edge:
                 await internal(error)(scope, receive, sent)
             elif not sent.finished:
                 raise
+
+
+def _is_operational(path: str) -> bool:
+    return path.startswith("/health/") or path == "/metrics"
 
 
 class _Sent:

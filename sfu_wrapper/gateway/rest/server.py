@@ -9,19 +9,19 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
 from sfu_wrapper.gateway.rest.app import RestApp, RestParts
 from sfu_wrapper.gateway.rest.edge import Edge
 from sfu_wrapper.gateway.rest.settings import HttpSettings
-from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.gateway.shares import Shares
 
 _MAX_HEAD_BYTES = 16_384
-_BACKLOG = 1024
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +54,22 @@ class _Config(uvicorn.Config):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=_BACKLOG,
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         )
         self.settings = settings
 
 
 class _Connection(H11Protocol):
-    """A connection that has to bring its next request in time, once it has begun to."""
+    """A connection whose request head is here, and later ones; each phase has its deadline.
 
+    Without a request under way it is one of the strangers of ``shares``: the oldest of them make
+    room for new connections. Whatever a peer does with a connection, it ends.
+    """
+
+    arrival: Arrival
+    shares: Shares
     _overdue: asyncio.TimerHandle | None = None
+    _phase: object = None  # the request under way; None: between two of them
 
     @property
     def _settings(self) -> HttpSettings:
@@ -72,11 +78,8 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library's own
         super().connection_made(transport)
-        if len(self.connections) > self._settings.max_connections:
-            log.warning("http.tooManyConnections")
-            transport.abort()
-            return
-        self._watch()
+        self.arrival.ticket.evict = transport.abort
+        self.arrival.replay(self.data_received)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -88,14 +91,25 @@ class _Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._at_ease()
+        self.shares.leave(self.arrival.ticket)
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        """While no request is under way one is due, however slowly it trickles in."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._at_ease()
-        elif self._overdue is None:
-            self._overdue = self.loop.call_later(self._settings.head_s, self.transport.abort)
+        """Set the deadline of a phase as it begins: of a request, or of the time until the next."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        phase = self.cycle if busy else None
+        if phase is self._phase and self._overdue is not None:
+            return
+        self._phase = phase
+        self._at_ease()
+        settings = self._settings
+        if busy:
+            self.shares.identified(self.arrival.ticket)
+            within_s = settings.request_s + settings.stop_s  # it is answered before
+        else:
+            self.shares.unidentified(self.arrival.ticket)
+            within_s = settings.head_s
+        self._overdue = self.loop.call_later(within_s, self.transport.abort)
 
     def _at_ease(self) -> None:
         if self._overdue is not None:
@@ -104,19 +118,41 @@ class _Connection(H11Protocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals alone, says when it listens, and ends in time."""
+    """Leaves signals alone, takes its connections from a lobby, and ends in time."""
 
     def __init__(self, config: _Config) -> None:
         super().__init__(config)
-        self.listening = asyncio.Event()
+        settings = config.settings
+        self._shares = Shares(
+            max(settings.max_connections - settings.max_requests, 1),
+            settings.max_connections_per_address,
+            settings.proxies,
+        )
+        self._lobby = Lobby(
+            LobbySettings(settings.host, settings.port, settings.head_s, _MAX_HEAD_BYTES),
+            self._shares,
+            self._connection,
+        )
+
+    async def open(self) -> int:
+        """Listen. Returns the port. Raises Unavailable where the address cannot be had."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.on_tick(0)  # the headers of every answer
+        return await self._lobby.open()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+        self.servers = [cast("asyncio.Server", self._lobby)]  # closed at the end, as theirs are
+        self.started = True
+
+    def _connection(self, arrival: Arrival) -> _Connection:
+        connection = _Connection(self.config, self.server_state, app_state={})
+        connection.arrival, connection.shares = arrival, self._shares
+        return connection
 
     async def end(self, work: "asyncio.Task[None]", within_s: float) -> None:
         """Take no more requests, answer those under way; cut what does not go along."""
@@ -139,34 +175,14 @@ async def serve_http(settings: HttpSettings, parts: RestParts) -> AsyncIterator[
     Raises:
         Unavailable: the address cannot be had.
     """
-    listener = await _listen(settings)
-    app = Edge(RestApp(settings, parts), parts.metrics, settings.request_s)
+    routes = RestApp(settings, parts)
+    app = Edge(routes, parts.metrics, settings.request_s, settings.max_requests)
     server = _Uvicorn(_Config(app, settings))
+    port = await server.open()
     async with asyncio.TaskGroup() as group:
-        work = group.create_task(server.serve(sockets=[listener]))
+        work = group.create_task(server.serve())
         try:
-            await server.listening.wait()
-            yield HttpServer(settings.host, listener.getsockname()[1])
+            yield HttpServer(settings.host, port)
         finally:
             await server.end(work, settings.stop_s)
             work.cancel()
-            listener.close()
-
-
-async def _listen(settings: HttpSettings) -> socket.socket:
-    where = f"{settings.host} port {settings.port}"
-    try:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as exc:
-        raise Unavailable(f"cannot listen on {where}: {exc.strerror}") from exc
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setblocking(False)
-        listener.bind(address)
-    except OSError as exc:
-        listener.close()
-        raise Unavailable(f"cannot listen on {where}: {exc.strerror}") from exc
-    return listener

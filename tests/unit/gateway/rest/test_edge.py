@@ -30,7 +30,7 @@ async def ask(app: App, *, scope_type: str = "http", sent: list[Message]) -> Non
         "type": scope_type, "method": "GET", "path": "/", "raw_path": b"/", "headers": [],
         "query_string": b"",
     }  # fmt: skip
-    await Edge(app, Metrics(), request_s=0.05)(scope, receive, send)
+    await Edge(app, Metrics(), 0.05, 10)(scope, receive, send)
 
 
 def answered(sent: list[Message]) -> tuple[int, str]:

@@ -1,0 +1,180 @@
+"""Fair shares of connections: how many an address may hold, and who makes room for whom.
+
+A *stranger* is a connection that has not identified itself: nothing was received from it, its
+request head is incomplete, or its client has not authenticated. Strangers share a bounded number
+of places. When all are taken, a new one displaces the oldest stranger of the address that has
+most of them, so that an attacker displaces its own connections first and nobody is locked out.
+
+Rules of this file
+    1. No sockets, no clock, no waiting: the owner of a connection calls ``enter``, then
+       ``identified`` or ``unidentified`` as often as that changes, and ``leave`` at its end.
+    2. ``evict`` of a ticket is called at most once, after its place was given up.
+    3. Every call is O(1), however many connections there are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sfu_wrapper.gateway.addresses import Proxies, counted_as
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """The place of one connection.
+
+    Attributes:
+        address: what it is counted under; None: not counted by address (a proxy's connection).
+        evict: ends the connection at once; set again by whichever layer owns it.
+        stranger: False once the connection has identified itself.
+        inside: False before ``enter`` and after ``leave``.
+    """
+
+    address: str | None
+    evict: Callable[[], None]
+    stranger: bool = True
+    inside: bool = True
+
+
+class Shares:
+    """The places of one listener.
+
+    Args:
+        strangers: how many connections may be strangers at once, at least 1.
+        per_address: connections of one address, strangers or not; 0: no limit.
+        proxies: their addresses are exempt from ``per_address``.
+    """
+
+    def __init__(self, strangers: int, per_address: int, proxies: Proxies) -> None:
+        self._most_strangers = strangers
+        self._per_address = per_address
+        self._proxies = proxies
+        self._held: dict[str, int] = {}
+        self._strangers = _Strangers()
+        self.evicted = 0  # strangers that made room, since the start
+        self.refused = 0  # connections of addresses that had their share, since the start
+
+    @property
+    def strangers(self) -> int:
+        """Number of strangers now."""
+        return len(self._strangers)
+
+    def enter(self, peer: str, evict: Callable[[], None]) -> Ticket | None:
+        """Take in a connection as a stranger; None where its address has its share already."""
+        address = None if self._proxies.trusts(peer) else counted_as(peer)
+        if not self._has_room(address):
+            self.refused += 1
+            return None
+        ticket = Ticket(address, evict)
+        self._hold(address)
+        self._add_stranger(ticket)
+        return ticket
+
+    def behind_proxy(self, ticket: Ticket, client: str) -> bool:
+        """Count a proxy's connection under its client; False where that has its share already."""
+        address = counted_as(client)
+        if ticket.address is not None or not ticket.inside:
+            return True
+        if not self._has_room(address):
+            self.refused += 1
+            return False
+        if ticket.stranger:
+            self._strangers.remove(ticket)
+        ticket.address = address
+        self._hold(address)
+        if ticket.stranger:
+            self._strangers.add(ticket)
+        return True
+
+    def identified(self, ticket: Ticket) -> None:
+        """Take no place of a stranger any more."""
+        if ticket.inside and ticket.stranger:
+            self._strangers.remove(ticket)
+            ticket.stranger = False
+
+    def unidentified(self, ticket: Ticket) -> None:
+        """Be a stranger again, the youngest one."""
+        if ticket.inside and not ticket.stranger:
+            ticket.stranger = True
+            self._add_stranger(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give the place up; called again, nothing happens."""
+        if not ticket.inside:
+            return
+        ticket.inside = False
+        if ticket.stranger:
+            self._strangers.remove(ticket)
+        if ticket.address is not None:
+            left = self._held[ticket.address] - 1
+            if left:
+                self._held[ticket.address] = left
+            else:
+                del self._held[ticket.address]
+
+    def evict_stranger(self) -> bool:
+        """End the stranger that is next to make room; False where there is none."""
+        victim = self._strangers.next_victim()
+        if victim is None:
+            return False
+        self.evicted += 1
+        self.leave(victim)
+        victim.evict()
+        return True
+
+    def _has_room(self, address: str | None) -> bool:
+        held = self._held.get(address, 0) if address is not None else 0
+        return not self._per_address or held < self._per_address
+
+    def _hold(self, address: str | None) -> None:
+        if address is not None:
+            self._held[address] = self._held.get(address, 0) + 1
+
+    def _add_stranger(self, ticket: Ticket) -> None:
+        if len(self._strangers) >= self._most_strangers:
+            self.evict_stranger()
+        self._strangers.add(ticket)
+
+
+class _Strangers:
+    """Strangers by address in order of age, and addresses by their number of strangers."""
+
+    def __init__(self) -> None:
+        self._of: dict[str | None, dict[Ticket, None]] = {}
+        self._with: list[dict[str | None, None]] = [{}]  # index: number of strangers
+        self._total = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def add(self, ticket: Ticket) -> None:
+        """Add the youngest."""
+        tickets = self._of.setdefault(ticket.address, {})
+        self._count(ticket.address, len(tickets), len(tickets) + 1)
+        tickets[ticket] = None
+        self._total += 1
+
+    def remove(self, ticket: Ticket) -> None:
+        """Remove one that is here."""
+        tickets = self._of[ticket.address]
+        self._count(ticket.address, len(tickets), len(tickets) - 1)
+        del tickets[ticket]
+        if not tickets:
+            del self._of[ticket.address]
+        self._total -= 1
+
+    def next_victim(self) -> Ticket | None:
+        """The oldest of the address that has most."""
+        if not self._total:
+            return None
+        address = next(iter(self._with[-1]))
+        return next(iter(self._of[address]))
+
+    def _count(self, address: str | None, before: int, after: int) -> None:
+        """Move an address between the numbers; the last number always has one."""
+        if after == len(self._with):
+            self._with.append({})
+        self._with[before].pop(address, None)
+        if after:
+            self._with[after][address] = None
+        while len(self._with) > 1 and not self._with[-1]:
+            self._with.pop()
