@@ -190,6 +190,7 @@ def _alone(error: BaseException) -> BaseException:
 
 def _measure(metrics: Metrics, server: GatewayServer, relay: Relay) -> None:
     metrics.watch("connections", "WebSockets that are open", lambda: server.connections)
+    metrics.watch("strangers", "Connections that have not authenticated", lambda: server.strangers)
     metrics.watch("outbox_pending", "Messages not yet published", lambda: relay.status.pending)
 
 

@@ -206,7 +206,9 @@ class Http(Section):
     max_requests: Count = Field(
         250, description="requests under way at once, health and metrics aside; others get 503"
     )
-    head_timeout_seconds: Seconds = Field(5, description="s within which a request head must arrive")
+    head_timeout_seconds: Seconds = Field(
+        5, description="s within which the head of a request must arrive"
+    )
 
 
 class Auth(Section):

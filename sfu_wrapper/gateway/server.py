@@ -67,6 +67,11 @@ class GatewayServer:
         """How many WebSockets are open."""
         return len(self._open)
 
+    @property
+    def strangers(self) -> int:
+        """Number of connections without an identity, sockets without a request included."""
+        return self._intake.shares.strangers
+
     async def start(self) -> Listening:
         """Listen. Raises Unavailable where the address cannot be had."""
         server = await listen(self._intake, self._handle, self._judge)
