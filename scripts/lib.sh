@@ -29,29 +29,33 @@ find_python() {
 }
 
 # Make .venv hold this project and its packages. $1: run (to use it), dev (to test it too), or
-# another group of packages of pyproject.toml. $2: the file with their versions.
+# mutation. Every file that is fetched has a hash in the constraints of that, and no other is taken.
 set_up_venv() {
-    local wanted=$1 versions=${2:-constraints.txt} have stamp=.venv/.set-up
+    local group=$1 versions wanted have stamp=.venv/.set-up
+    case $group in
+    dev) versions=constraints.txt ;;
+    *) versions=constraints-$group.txt ;;
+    esac
     find_python
-    wanted="$1 $("$python" -c '
+    wanted="$group $("$python" -c '
 import hashlib, pathlib, sys
 print(sys.version.split()[0], pathlib.Path.cwd(),
-      *(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest()
-        for name in ("pyproject.toml", sys.argv[1])))' "$versions")"
+      *(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() for name in sys.argv[1:]))
+' pyproject.toml constraints.txt constraints-run.txt)"
     have=$(cat "$stamp" 2>/dev/null || true)
     # What serves for testing serves for running.
     if [ "$have" = "$wanted" ]; then return; fi
-    if [ "$1" = run ] && [ "$have" = "dev ${wanted#* }" ]; then return; fi
+    if [ "$group" = run ] && [ "$have" = "dev ${wanted#* }" ]; then return; fi
     if ! .venv/bin/python -c '' 2>/dev/null; then
         say "making a virtual environment in .venv"
         "$python" -m venv --clear .venv || fail ".venv cannot be made in $PWD"
     fi
-    say "installing the Python packages of pyproject.toml into .venv, with the versions of $versions"
-    # Dependency groups need pip 25.1, which is younger than what comes with Python 3.11.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-    local packages=(--constraint "$versions" --editable .)
-    if [ "$1" != run ]; then packages+=(--group "$1"); fi
-    .venv/bin/python -m pip install --quiet "${packages[@]}"
+    say "installing the Python packages of $versions into .venv, and this project"
+    local install=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+    "${install[@]}" --require-hashes --requirement "$versions"
+    # The project has no hash. What it is built with has been installed by hash above.
+    "${install[@]}" --no-deps --no-build-isolation --editable .
+    .venv/bin/python -m pip check >/dev/null || fail "$versions lacks a package: run scripts/pin --keep"
     printf '%s' "$wanted" >"$stamp"
 }
 

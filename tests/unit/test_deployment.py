@@ -83,3 +83,20 @@ def test_only_the_proxy_and_media_are_reached_from_outside() -> None:
 
     assert published == {"proxy": ["80:80", "443:443"], "janus": ["21000-21999:21000-21999/udp"]}
     assert "--rtp-port-range=21000-21999" in services["janus"]["command"]
+
+
+def test_images_that_are_fetched_are_named_in_one_place() -> None:
+    example = (DEPLOY / ".env.example").read_text()
+    images = set(re.findall(r"^([A-Z]+_IMAGE)=\S+$", example, re.MULTILINE))
+    used: set[str] = set()
+    for service in COMPOSE["services"].values():
+        if "build" in service:
+            args: dict[str, str] = service["build"]["args"]
+            dockerfile = (DEPLOY / ".." / service["build"]["dockerfile"]).read_text()
+            bases = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+            assert {base.strip("${}") for base in bases} == args.keys()
+            used |= {VARIABLE.findall(value)[0][0] for value in args.values()}
+        else:
+            used.add(VARIABLE.findall(service["image"])[0][0])
+
+    assert used == images
