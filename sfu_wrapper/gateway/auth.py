@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.wire.bounds import MAX_TOKEN, MAX_TOKEN_HEADER
 from sfu_wrapper.wire.claims import REQUIRED, read_claims
 
 _MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
-_MAX_TOKEN = 8192  # characters; longer ones are not even decoded
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
@@ -177,7 +177,7 @@ class TokenAuthenticator:
         return identity
 
     def _verified(self, token: str) -> dict[str, object]:
-        if len(token) <= _MAX_TOKEN:
+        if len(token) <= MAX_TOKEN and token[: MAX_TOKEN_HEADER + 1].find(".") > 0:
             for key in self._keys.candidates(token):
                 payload = self._decode(token, key)
                 if payload is not None:

@@ -24,6 +24,8 @@ REFRESH_S: Final = 300.0  # so often it is fetched anyway: a key that was taken 
 AGAIN_S: Final = 10.0  # no unknown key makes it fetched sooner
 FIRST_S: Final = 5.0  # how long a controller waits for its first keys before it opens its doors
 MAX_KEYS: Final = 32
+MAX_LISTED: Final = 256  # entries of a key set that are looked at, usable or not
+MAX_TRIED: Final = 4  # keys for one token
 BACK_OFF_S: Final = (1.0, 60.0)  # first, longest; doubled each time
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,8 @@ def read_key_set(body: bytes, algorithms: Collection[str]) -> Keys:
         listed = json.loads(body)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Unavailable("what came is no key set") from error
-    keys = tuple(
-        islice(_usable_keys(listed if isinstance(listed, list) else (), algorithms), MAX_KEYS)
-    )
+    listed = listed[:MAX_LISTED] if isinstance(listed, list) else ()
+    keys = tuple(islice(_usable_keys(listed, algorithms), MAX_KEYS))
     if not keys:
         raise Unavailable("the key set holds no key for a signature that is accepted")
     return keys
@@ -94,15 +95,19 @@ class KeySet:
         self._failed = 0
 
     def candidates(self, token: str) -> Sequence[VerifyingKey]:
-        """Those of the token's ``kid``; all where it names none."""
+        """Return the keys of the token's ``kid``; of a token without one, those of its ``alg``.
+
+        At most ``MAX_TRIED``: each costs a verification before the sender is known.
+        """
         try:
-            kid = jwt.get_unverified_header(token).get("kid")
+            header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return ()
+        kid = header.get("kid")
         found = [key for key_id, key in self._keys if kid in (None, key_id)]
         if not found:
             self._wanted.set()
-        return found
+        return [key for key in found if header.get("alg") in key.algorithms][:MAX_TRIED]
 
     async def settled(self) -> None:
         """Until the set was fetched, or could not be; not for ever."""

@@ -11,6 +11,9 @@ UNAUTHENTICATED_BYTES: Final = 9_216  # of a message before its sender is known
 MAX_ITEMS: Final = 4_096  # of a list in a request
 MAX_TOPICS: Final = 16  # of a watch
 MAX_ROLES: Final = 64  # that a gateway may name for one client
+MAX_TOKEN: Final = 8_192  # characters of a token; longer ones are not even decoded
+MAX_TOKEN_HEADER: Final = 2_048  # of these, of its header, which is parsed before it is verified
+MAX_CLAIMED: Final = 256  # roles, or audiences, of one token
 MAX_PATH_PART: Final = 64  # characters of a field's name that an error repeats
 MAX_PATH: Final = 256  # characters of the whole path
 

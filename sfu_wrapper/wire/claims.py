@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.wire.bounds import MAX_CLAIMED
+from sfu_wrapper.wire.validation import at_most, first_error
 
 REQUIRED = ("sub", "domain", "exp")
 
@@ -33,9 +35,9 @@ class Claims(BaseModel):
     sub: _Id
     domain: _Id
     exp: _NumericDate
-    roles: list[str] = [Role.USER]
+    roles: Annotated[list[str], Field(fail_fast=True), at_most(MAX_CLAIMED)] = [Role.USER]
     iat: _NumericDate | None = None
-    aud: str | list[str] | None = None
+    aud: str | Annotated[list[str], Field(fail_fast=True), at_most(MAX_CLAIMED)] | None = None
     iss: str | None = None
 
     def identity(self) -> Identity:
@@ -53,7 +55,7 @@ def read_claims(payload: Mapping[str, object]) -> Claims:
     try:
         return Claims.model_validate(dict(payload))
     except ValidationError as exc:
-        path = ".".join(str(part) for part in exc.errors()[0]["loc"])
+        path, _ = first_error(exc)
         raise Malformed(f"the token's claim {path} is missing or wrong", path=path) from None
 
 

@@ -10,11 +10,9 @@ from typing import Annotated, Literal, assert_never
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
@@ -46,6 +44,7 @@ from sfu_wrapper.wire.envelope import (
     read_payload,
 )
 from sfu_wrapper.wire.signaling import event
+from sfu_wrapper.wire.validation import OneUnknownField
 
 _STREAMS = {"camera": Stream.CAMERA, "screen": Stream.SCREEN, "audio": Stream.AUDIO}
 _NAMES = {stream: name for name, stream in _STREAMS.items()}
@@ -81,18 +80,8 @@ _Mid = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{1,16}\z")]
 _CandidateText = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_candidate)]
 
 
-class _Payload(BaseModel):
+class _Payload(OneUnknownField):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keep_one_unknown(cls, given: object) -> object:
-        """Name the first unknown field alone: each would be an error of its own."""
-        if not isinstance(given, dict):
-            return given
-        known = {field.alias for field in cls.model_fields.values()}
-        unknown = [name for name in given if name not in known]
-        return {name: given[name] for name in given if name in known or name == unknown[0]}
 
 
 class AuthenticateMedia(_Payload):

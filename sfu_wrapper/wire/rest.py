@@ -7,7 +7,7 @@ functions beside them write; tests hold the two together.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
@@ -24,7 +24,9 @@ from sfu_wrapper.model.permission import (
     RecordingType,
 )
 from sfu_wrapper.model.room import Kind, Origin, StopReason
+from sfu_wrapper.wire.bounds import REQUEST
 from sfu_wrapper.wire.strictjson import parse_strict
+from sfu_wrapper.wire.validation import OneUnknownField, first_error
 
 Json = dict[str, object]
 
@@ -55,7 +57,7 @@ _Number = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(ge=0)]
 
 
-class _Body(BaseModel):
+class _Body(OneUnknownField):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
 
 
@@ -225,10 +227,9 @@ def parse_permission(body: bytes) -> RecordingPermissions:
         Malformed: no JSON of one meaning, a field missing, wrong or not known; ``path`` names it.
     """
     try:
-        given = PermissionBody.model_validate(parse_strict(body)).recording
+        given = PermissionBody.model_validate(parse_strict(body, REQUEST)).recording
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
+        path, first = first_error(exc)
         why = _SAID.get(first["type"]) or f"is wrong: {first['msg']}"
         raise Malformed(f"{path or 'the body'} {why}", path=path) from None
     return RecordingPermissions(given.recording_type, given.recording_profile)

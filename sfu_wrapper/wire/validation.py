@@ -5,10 +5,26 @@ at, and lists are declared with ``fail_fast``. Texts and keys of the input come 
 cut to a bounded length.
 """
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from sfu_wrapper.wire.bounds import MAX_PATH, MAX_PATH_PART
+
+
+class OneUnknownField(BaseModel):
+    """Base of models that forbid unknown fields: each would be an error of its own.
+
+    All but the first unknown field are left out before validation.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_one_unknown(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        known = {field.alias for field in cls.model_fields.values()}
+        unknown = [name for name in given if name not in known]
+        return {name: given[name] for name in given if name in known or name == unknown[0]}
 
 
 def first_error(exc: ValidationError) -> tuple[str, ErrorDetails]:

@@ -18,6 +18,7 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.clock import Clock
 
+_MAX_PARAMETERS = 16  # of one query; no route has more than 3
 _JSON = ("application/json", "application/*", "*/*")
 
 # Only says in the description that a token is needed; reading it is ours.
@@ -86,7 +87,10 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _require_plain_query(request: Request) -> None:
-    """Every parameter is known, and stands once."""
+    """Require that every parameter is known, and given once. Raises Refused."""
+    if request.url.query.count("&") >= _MAX_PARAMETERS:
+        detail = f"query has more than {_MAX_PARAMETERS} parameters"
+        raise Refused(Code.BAD_REQUEST, detail, path="query")
     route = request.scope["route"]
     known = {parameter.alias for parameter in route.dependant.query_params}
     for name, times in Counter(key for key, _ in request.query_params.multi_items()).items():

@@ -9,6 +9,8 @@ from starlette.requests import ClientDisconnect
 from sfu_wrapper.gateway.rest.problems import HttpRefused
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 
+_MAX_DIGITS = 15  # of a content-length; the server has let digits through alone
+
 
 async def read_json_body(request: Request, settings: HttpSettings) -> bytes:
     """The whole body of a request that says it is JSON.
@@ -28,7 +30,16 @@ async def read_json_body(request: Request, settings: HttpSettings) -> bytes:
 
 
 async def _read(request: Request, settings: HttpSettings) -> bytes:
-    """Keeps no more than is allowed, however much comes."""
+    """Keep no more than is allowed, however much comes; read nothing where too much is announced.
+
+    What is only a little too long is still read, so that its sender comes to read the answer.
+    """
+    too_long = HttpRefused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body may have {settings.max_body_bytes} bytes"
+    )
+    announced = request.headers.get("content-length", "0")
+    if len(announced) > _MAX_DIGITS or int(announced) > settings.discard_bytes:
+        raise too_long
     kept = bytearray()
     total = 0
     async for chunk in request.stream():
@@ -38,8 +49,7 @@ async def _read(request: Request, settings: HttpSettings) -> bytes:
         elif total > settings.discard_bytes:
             break
     if total > settings.max_body_bytes:
-        detail = f"the body may have {settings.max_body_bytes} bytes"
-        raise HttpRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        raise too_long
     return bytes(kept)
 
 

@@ -17,6 +17,9 @@ from sfu_wrapper.observe.metrics import Metrics
 # escape is a second way to write an address, or a way to write another one.
 _OTHER_ESCAPE = re.compile(rb"%(?!40|3[Aa]|2[Bb])")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
+_MAX_ADDRESS = 2048  # bytes of path and query: the longest that is meant has 600
+_MAX_HEADER = 1024  # bytes of one that is taken apart here
+_TAKEN_APART = frozenset({b"accept", b"content-type", b"if-match", b"if-none-match"})
 _HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -60,10 +63,9 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, sent: "_Sent") -> None:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # the server leaves the body out
-        if _OTHER_ESCAPE.search(scope["raw_path"]):
-            detail = "write the path without escapes, but for @ : +"
-            answer = respond(Refused(Code.BAD_REQUEST, detail, path="path"))
-            await answer(scope, receive, sent)
+        refused = _refusal(scope)
+        if refused is not None:
+            await respond(refused)(scope, receive, sent)
             return
         try:
             async with asyncio.timeout(self._request_s):
@@ -83,6 +85,22 @@ class Edge:
 
 def _is_operational(path: str) -> bool:
     return path.startswith("/health/") or path == "/metrics"
+
+
+def _refusal(scope: Scope) -> Refused | None:
+    """Say what is wrong with the head of a request, before its token is even looked at."""
+    if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_ADDRESS:
+        detail = f"the address may have {_MAX_ADDRESS} characters"
+        return Refused(Code.BAD_REQUEST, detail, path="path")
+    if _OTHER_ESCAPE.search(scope["raw_path"]):
+        detail = "write the path without escapes, but for @ : +"
+        return Refused(Code.BAD_REQUEST, detail, path="path")
+    for name, value in scope["headers"]:
+        if len(value) > _MAX_HEADER and name in _TAKEN_APART:
+            path = f"header.{name.decode()}"
+            detail = f"{path} may have {_MAX_HEADER} characters"
+            return Refused(Code.BAD_REQUEST, detail, path=path)
+    return None
 
 
 class _Sent:

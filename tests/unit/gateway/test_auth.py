@@ -212,3 +212,21 @@ def test_no_token_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     refused(token(exp=NOW_S - 1), checks)
 
     assert token().split(".")[1] not in caplog.text
+
+
+def test_the_header_of_a_token_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoded(*_: object, **__: object) -> None:
+        raise AssertionError("it was decoded")
+
+    padded = jwt.encode(
+        {"sub": "alice", "domain": "example", "exp": NOW_S + 60},
+        SECRET,
+        "HS256",
+        headers={"x": "y" * 2000},
+    )
+    checks = authenticator(StandingClock())
+    monkeypatch.setattr(jwt, "decode", decoded)
+
+    for text in (padded, "x" * 3000 + ".y.z", "x" * 8193):
+        with pytest.raises(Refused):
+            checks.identify(text)

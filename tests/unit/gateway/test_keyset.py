@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.gateway.auth import TokenAuthenticator
-from sfu_wrapper.gateway.keyset import MAX_KEYS, KeySet, read_key_set
+from sfu_wrapper.gateway.keyset import MAX_KEYS, MAX_LISTED, MAX_TRIED, KeySet, read_key_set
 from sfu_wrapper.model.errors import Refused, Unavailable
 from tests.helpers.gatewayfakes import NOW_S, StandingClock
 from tests.helpers.provider import PrivateKey, jwk, key_set, signed
@@ -256,3 +256,20 @@ async def test_a_set_that_is_away_is_asked_for_less_and_less_often(
     monkeypatch.setattr(keys, "_failed", failed)
 
     assert keys._pause_s() == pause_s
+
+
+async def test_a_token_is_tried_with_few_keys_of_its_own_kind() -> None:
+    many = {f"key-{number}": OLD for number in range(20)}
+    async with kept(Source(key_set(**many, rsa=RSA_KEY))) as believer:
+        nameless = believer.keys.candidates(good(kid=None))
+        of_another_kind = believer.keys.candidates(good(RSA_KEY, "RS256", kid=None))
+
+        assert len(nameless) == MAX_TRIED
+        assert len(of_another_kind) == 1
+        assert not believer.keys.candidates(good(RSA_KEY, "RS256", kid="key-1"))
+
+
+def test_of_a_long_key_set_only_the_beginning_is_looked_at() -> None:
+    listed = [{"kty": "?"}] * MAX_LISTED + [jwk(OLD, "late")]
+    with pytest.raises(Unavailable):
+        read_key_set(json.dumps({"keys": listed}).encode(), ALL)

@@ -4,6 +4,7 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import Identity, Role
@@ -96,3 +97,18 @@ def test_any_payload_is_read_or_refused(changed: dict[str, object]) -> None:
         return
 
     assert (identity.user, identity.domain) == (payload["sub"], payload["domain"])
+
+
+@pytest.mark.parametrize("claim", ["roles", "aud"])
+def test_a_token_names_a_bounded_number_of_roles_and_audiences(claim: str) -> None:
+    assert read_claims({**ALICE, claim: ["user"] * 256}).identity().user == "alice@example"
+    with pytest.raises(Malformed, match=f"claim {claim}"):
+        read_claims({**ALICE, claim: ["user"] * 257})
+
+
+@pytest.mark.parametrize("claim", ["roles", "aud"])
+def test_of_many_wrong_roles_only_the_first_is_looked_at(claim: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Claims.model_validate({**ALICE, claim: [1] * 256})
+
+    assert refused.value.error_count() <= 2  # an audience is a text or a list

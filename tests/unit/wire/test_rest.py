@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sfu_wrapper.core.policy import Grant, PolicySettings, Source, decide
 from sfu_wrapper.core.room import Room
@@ -172,3 +174,17 @@ def test_a_user_key_is_all_that_effective_needs() -> None:
     grant = Grant(Source.SYSTEM, RecordingType.NONE, RecordingProfile.ALWAYS)
 
     assert effective_json(key, grant)["records"] is False
+
+
+def test_of_many_unknown_fields_only_the_first_is_an_error() -> None:
+    given = permission_json(ALWAYS) | {f"x{number}": 1 for number in range(4000)}
+    with pytest.raises(ValidationError) as refused:
+        PermissionBody.model_validate(given)
+
+    assert refused.value.error_count() == 1
+
+
+def test_a_body_of_much_structure_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
+    with pytest.raises(Malformed, match="commas"):
+        parse_permission(b"[" * 300)
