@@ -41,6 +41,7 @@ def rules(settings: Settings) -> Rules:
         answer_timeout_ms=_ms(rooms.answer_timeout_seconds),
         unused_timeout_ms=_ms(rooms.unused_timeout_seconds),
         carries=frozenset(_carries(settings)),
+        quotas=settings.quota_limits(),
     )
 
 

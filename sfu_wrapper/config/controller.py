@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from sfu_wrapper.config.section import Count, Place, Port, Seconds, Section, Text
+from sfu_wrapper.config.section import Count, Limit, Place, Port, Seconds, Section, Text
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.permission import RecordingType
@@ -114,6 +114,29 @@ class Rooms(Section):
     )
     unused_timeout_seconds: Seconds = Field(
         604_800, description="s after which a meeting that nobody joins ends"
+    )
+    max_invited: Limit = Field(
+        1000, description="people that may be invited to one room; 0: no limit"
+    )
+    max_participants: Limit = Field(
+        1000, description="people that may be in one room at the same time; 0: no limit"
+    )
+
+
+class QuotaKeys(Section):
+    """``[quotas]``: how many rooms and segments one user, domain or room may have."""
+
+    rooms_per_user: Limit = Field(
+        100, description="rooms of one owner that have not ended, pstn rooms apart; 0: no limit"
+    )
+    rooms_per_domain: Limit = Field(
+        10_000, description="rooms of one domain that have not ended; 0: no limit"
+    )
+    rooms_per_minute: Limit = Field(
+        60, description="rooms created a minute for one owner, pstn rooms apart; 0: no limit"
+    )
+    segments_per_minute: Limit = Field(
+        30, description="segments that one room begins a minute by hand; 0: no limit"
     )
 
 

@@ -35,5 +35,6 @@ def _named(value: object) -> object:
 Place = Annotated[Path, BeforeValidator(_named)]
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Limit = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]

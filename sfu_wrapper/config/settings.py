@@ -15,6 +15,7 @@ from sfu_wrapper.config.controller import (
     MediaPlane,
     Permissions,
     Policy,
+    QuotaKeys,
     Rabbitmq,
     Recordings,
     Rooms,
@@ -25,6 +26,7 @@ from sfu_wrapper.config.controller import (
 from sfu_wrapper.config.processing import Recording, Worker
 from sfu_wrapper.config.section import Section
 from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.quotas import Quotas
 
 
 class Settings(Section):
@@ -34,6 +36,7 @@ class Settings(Section):
         True, description="whether recording starts by itself when the call is established"
     )
     rooms: Rooms = Rooms()
+    quotas: QuotaKeys = QuotaKeys()
     trunk: Trunk = Trunk()
     websocket: Websocket = Websocket()
     http: Http = Http()
@@ -58,4 +61,15 @@ class Settings(Section):
             record_incoming_pstn=self.trunk.record_incoming_pstn,
             pstn_conflict=self.trunk.conflict,
             optional_allows_manual=self.policy.optional_allows_manual,
+        )
+
+    def quota_limits(self) -> Quotas:
+        """Return the limits on what people may occupy, as the core takes them."""
+        return Quotas(
+            max_invited=self.rooms.max_invited,
+            max_participants=self.rooms.max_participants,
+            rooms_per_user=self.quotas.rooms_per_user,
+            rooms_per_domain=self.quotas.rooms_per_domain,
+            rooms_per_minute=self.quotas.rooms_per_minute,
+            segments_per_minute=self.quotas.segments_per_minute,
         )

@@ -32,6 +32,7 @@ from sfu_wrapper.core.lifecycle import Life, Phase, advance
 from sfu_wrapper.core.people import Participant, Participants, Publishing
 from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publishers import media_place
+from sfu_wrapper.core.quotas import require_invited, require_participants
 from sfu_wrapper.core.report import stay_in
 from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
 from sfu_wrapper.core.room import Want, Wanted
@@ -50,6 +51,8 @@ def join(turn: Turn, event: JoinRequested) -> None:
     require_may_join(turn.room, event.by, event.user)
     present = turn.room.participant(event.user)
     if present is None:
+        count = len(turn.room.participants) + 1
+        require_participants(turn.rules.quotas, count, turn.room.id)
         by_service = event.by.key != event.user
         media = _counted(turn, event.user, event.media or Media())
         _enter(turn, event.user, media, by_service=by_service)
@@ -96,6 +99,7 @@ def invite(turn: Turn, event: InviteRequested) -> None:
     invited = turn.room.invited or PersistentSet()
     for user in event.users:
         invited = invited.put(user)
+    require_invited(turn.rules.quotas, len(invited))
     if turn.room.invited is not None:
         turn.room = replace(turn.room, invited=invited)
     turn.reply(event.ref, Invited(turn.room.id, tuple(invited)))

@@ -15,6 +15,7 @@ from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.people import Carried, Participant, Participants
 from sfu_wrapper.core.policy import Decision, PolicySettings
+from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.model.ids import (
     ConfbridgeId,
     DomainId,
@@ -46,6 +47,7 @@ class Rules:
     answer_timeout_ms: int = 120_000
     unused_timeout_ms: int = 604_800_000
     carries: frozenset[Medium] = frozenset()
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 class CaptureState(StrEnum):

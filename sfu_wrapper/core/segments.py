@@ -18,12 +18,14 @@ from sfu_wrapper.core.effects import (
     Stopped,
 )
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
 from sfu_wrapper.core.report import segment_info, stays_of
 from sfu_wrapper.core.requests import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.room import (
     Capture,
     CaptureState,
     Outcome,
+    Room,
     Segment,
     Stays,
     Waiting,
@@ -88,9 +90,30 @@ def start_wanted(turn: Turn) -> None:
     wanted = turn.room.wanted
     if wanted is None or wanted.due_ms is None or not turn.room.may_start:
         return
-    if wanted.due_ms <= turn.at.mono_ms:
-        turn.room = replace(turn.room, wanted=replace(wanted, due_ms=None))
-        begin(turn, None, wanted.type)
+    if wanted.due_ms > turn.at.mono_ms:
+        return
+    spacing_ms = _quota_spacing_ms(turn)
+    if spacing_ms > 0:
+        due_ms = turn.at.mono_ms + spacing_ms
+        turn.room = replace(turn.room, wanted=replace(wanted, due_ms=due_ms))
+        return
+    turn.room = replace(turn.room, wanted=replace(wanted, due_ms=None))
+    begin(turn, None, wanted.type)
+
+
+def quota_wait_ms(room: Room, quotas: Quotas, at: Moment) -> int:
+    """Return for how long the room may begin no segment by hand; 0: it may now."""
+    limit = quotas.segments_per_minute
+    earlier = room.segment(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
+    asked_ms = None if earlier is None else earlier.asked.wall_ms
+    return segment_wait_ms(limit, asked_ms, at.wall_ms)
+
+
+def _quota_spacing_ms(turn: Turn) -> int:
+    room, quotas = turn.room, turn.rules.quotas
+    wait_ms = quota_wait_ms(room, quotas, turn.at)
+    last_ms = room.segments[-1].asked.wall_ms if room.segments else 0
+    return segment_spacing_ms(quotas.segments_per_minute, wait_ms, last_ms, turn.at.wall_ms)
 
 
 def ask_start(turn: Turn, segment: Segment, medium: Medium) -> None:

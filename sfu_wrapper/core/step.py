@@ -42,9 +42,10 @@ from sfu_wrapper.core.membership import (
     update_media,
 )
 from sfu_wrapper.core.policy import Reason, decide
+from sfu_wrapper.core.quotas import require_segment
 from sfu_wrapper.core.requests import OpenMediaRoom
 from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Waiting, Want
-from sfu_wrapper.core.segments import begin, stop
+from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code, Refused
@@ -69,6 +70,11 @@ class RoomSpec:
     flag: bool | None
     creator: UserKey | None
     invited: tuple[UserId, ...] | None
+
+    @property
+    def owner_key(self) -> UserKey:
+        """The owner as a user."""
+        return UserKey(self.domain, self.owner)
 
 
 def create(
@@ -157,6 +163,8 @@ def _start(turn: Turn, event: StartRequested) -> None:
         message = f"segment {number} of this room is being recorded"
         raise Refused(Code.ALREADY_RECORDING, message, room=room.id, segment=number)
     _require_no_halt(room)
+    quotas = turn.rules.quotas
+    require_segment(quotas, quota_wait_ms(room, quotas, turn.at), room.id)
     waiting = Waiting(event.ref, event.by.key.user, Want.START, decision.type)
     _wait(turn, waiting)
     if room.capture is Phase.IDLE:

@@ -36,6 +36,7 @@ class Code(StrEnum):
     NOT_RECORDING = "NOT_RECORDING"
     MEDIA_FAILED = "MEDIA_FAILED"
     RATE_LIMITED = "RATE_LIMITED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     OVERLOADED = "OVERLOADED"
     INTERNAL = "INTERNAL"
     NOT_FOUND = "NOT_FOUND"  # over HTTP and /media: not there, or not for the requester

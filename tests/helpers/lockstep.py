@@ -242,6 +242,7 @@ class LiveRoom:
             f"auth.secret={SECRET}",
             "websocket.requestsBurst=1000000",  # the clock stands still: nothing flows back
             "websocket.idempotencySeconds=1e9",
+            "quotas.segmentsPerMinute=0",
             *_policy(self._call.policy),
         )
         parts = Parts(self._store, self._broker, self._plane, self._call)
