@@ -8,10 +8,10 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.ids import RoomId, UserKey
 from sfu_wrapper.model.room import Kind, Origin
 
-NOT_FOUND = "there is no such room for you"
+NOT_FOUND = "room not found"
 
 
 def sees(room: Room, by: Requester) -> bool:
@@ -26,15 +26,34 @@ def sees(room: Room, by: Requester) -> bool:
     return room.participant(by.key) is not None
 
 
+def manages(owner: UserKey, by: Requester) -> bool:
+    """Tell whether a room of this owner is the requester's to look after, whoever takes part."""
+    return by.service or by.key == owner or (by.admin and by.key.domain == owner.domain)
+
+
 def sees_recordings(room: Room, by: Requester) -> bool:
     """Whether what is recorded there is the requester's to follow: nobody's who only took part."""
-    return by.service or by.key == room.owner_key or (by.admin and by.key.domain == room.domain)
+    return manages(room.owner_key, by)
+
+
+def welcomes(room: Room, user: UserKey) -> bool:
+    """Tell whether the user may come in without being let in by the room service."""
+    if room.kind is Kind.PUBLIC:
+        return True
+    if user.domain != room.domain:
+        return False
+    return room.invited is None or user.user in room.invited
+
+
+def not_found(room: RoomId) -> Refused:
+    """Return the one answer about rooms that are not there, and about those of others."""
+    return Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room)
 
 
 def require_visible(room: Room, by: Requester) -> None:
     """The room exists for the requester."""
     if not sees(room, by):
-        raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room.id)
+        raise not_found(room.id)
 
 
 def require_alive(room: Room, by: Requester) -> None:
@@ -52,14 +71,16 @@ def require_owner(room: Room, by: Requester, deed: str) -> None:
 
 
 def require_may_join(room: Room, by: Requester, user: UserKey) -> None:
-    """Policy.md, "Who may join". Whoever may not learns nothing of the room."""
+    """Policy.md, "Who may join". Whoever may not learns nothing of the room.
+
+    A room that has ended exists for those alone who took part, its owner, its administrators and
+    the service; to the others, welcome or not, it is gone.
+    """
+    if not sees(room, by) and (room.life is Life.ENDED or not welcomes(room, by.key)):
+        raise not_found(room.id)
     if by.key != user and not by.service:
-        if not sees(room, by) and not _welcome(room, by.key):
-            raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room.id)
         raise Refused(Code.FORBIDDEN, "only the room service may join somebody else")
-    welcome = by.service or user == room.owner_key or _welcome(room, user)
-    if not welcome and not sees(room, by):
-        raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room.id)
+    welcome = by.service or user == room.owner_key or welcomes(room, user)
     if room.life is Life.ENDED:
         raise Refused(Code.ROOM_ENDED, "the room has ended", room=room.id)
     if not welcome and room.participant(user) is None:
@@ -99,14 +120,6 @@ def require_may_stop(room: Room, by: Requester) -> None:
     _require_recordable(room)
     if by.key != room.owner_key:
         raise Refused(Code.NOT_ROOM_OWNER, "only the owner may stop a recording", room=room.id)
-
-
-def _welcome(room: Room, user: UserKey) -> bool:
-    if room.kind is Kind.PUBLIC:
-        return True
-    if user.domain != room.domain:
-        return False
-    return room.invited is None or user.user in room.invited
 
 
 def _require_in_call(room: Room, by: Requester) -> None:

@@ -20,7 +20,7 @@ from sfu_wrapper.model.errors import (
     Unavailable,
 )
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import RoomId
+from sfu_wrapper.model.ids import DomainId, RoomId
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.browsermedia import Line
 from sfu_wrapper.service.seats import Seat
@@ -140,9 +140,10 @@ class MediaSession:
     def _enter(self, request: MediaRequest, identity: Identity) -> None:
         assert isinstance(request.payload, Enter)  # noqa: S101  # by its endpoint
         room = RoomId(request.payload.room)
+        domain = DomainId(request.payload.domain or identity.domain)
         if self._seat is not None:
             raise Refused(Code.BAD_REQUEST, "this connection is in a room already; open another")
-        seat = self._door.seats.take(identity.key, room, self._cut)
+        seat = self._door.seats.take(identity.key, domain, room, self._cut)
         try:
             self._line = self._door.media.open(seat.place, self._tell)
         except Unavailable:

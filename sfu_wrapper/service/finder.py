@@ -1,19 +1,27 @@
-"""Which room a request means (protocol.md, "Endpoints": ``room`` may be left out)."""
+"""The room that a request means (docs/protocol.md, "Endpoints": ``room`` may be left out).
+
+To a requester who may not see a room it does not exist, in what is answered and in what the answer
+costs: whoever gets ROOM_NOT_FOUND, for whichever reason, has caused the same two short reads of the
+store and no decoding, and waits for no room (docs/protocol.md, "What does not exist").
+"""
 
 from collections.abc import Callable, Iterable
 
+from sfu_wrapper.core.access import manages, not_found, sees, welcomes
+from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
-from sfu_wrapper.ports.store import Store
+from sfu_wrapper.ports.store import RoomRow, Store
 from sfu_wrapper.service.actor import RoomActor
 from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.replies import stored_room
 from sfu_wrapper.service.sessions import Sessions
-from sfu_wrapper.wire.roomstate import decode_room
+from sfu_wrapper.wire.roomstate import decode_room, member_part
 
+NO_ROOM = RoomUuid("")
 ENDED_KNOWN_MS = 24 * 3_600_000  # how long a room that has ended is told from one that never was
 
 
@@ -32,24 +40,40 @@ class Finder:
         self._store = store
         self._revive = revive
 
-    def by_id(self, room_id: RoomId, now_ms: int, domain: DomainId | None = None) -> RoomActor:
-        """Return the room with that id, including one that ended within the last day.
+    def by_id(
+        self,
+        by: Requester,
+        domain: DomainId,
+        room_id: RoomId,
+        now_ms: int,
+        *,
+        joins: bool = False,
+    ) -> RoomActor:
+        """Return the room of that id that exists for the requester.
 
         Args:
-            domain: domain of the ended rooms to look at; None: none of them.
+            by: who asks.
+            domain: the domain of the room.
+            room_id: its id.
+            now_ms: epoch; a room that ended within the last day is found too.
+            joins: whether the requester asks to come in, so that those who are welcome find it.
 
         Raises:
             Refused: ROOM_NOT_FOUND.
+            Unavailable: the store cannot be read.
         """
-        actor = self._directory.by_id(room_id)
-        if actor is not None and not _forgotten(actor.room, now_ms):
+        actor = self._directory.by_id(domain, room_id)
+        if actor is not None and self._exists_for(actor, by, now_ms, joins=joins):
             return actor
-        row = None
-        if actor is None and domain is not None:
-            row = self._store.latest_room(domain, room_id)
-        if row is not None and row.ended_ms is not None and now_ms - row.ended_ms < ENDED_KNOWN_MS:
-            return self._revive(decode_room(stored_room(self._store, row)))
-        raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
+        row = self._store.latest_room(domain, room_id)
+        # Both rows are looked up for everybody who finds nothing, whatever there is to be found.
+        uuid = NO_ROOM if row is None else row.uuid
+        took_part = self._store.part(uuid, member_part(by.key)) is not None
+        if actor is not None or row is None or not _ended_lately(row, now_ms):
+            raise not_found(room_id)
+        if not took_part and not manages(UserKey(row.domain, row.owner), by):
+            raise not_found(room_id)
+        return self._over(row)
 
     def only_one(self, client: Client) -> RoomActor:
         """The one room that the requester is in: this connection's first, then the user's.
@@ -66,6 +90,21 @@ class Finder:
             raise Refused(Code.ROOM_REQUIRED, "you are in several rooms; name one in `room`")
         return found[0]
 
+    def _exists_for(self, actor: RoomActor, by: Requester, now_ms: int, *, joins: bool) -> bool:
+        room = actor.room
+        if room is None:  # being created: its owner and the service may have sent the next request
+            return by.service or self._directory.owner_of(actor.uuid) == by.key
+        if _forgotten(room, now_ms):
+            return False
+        if sees(room, by) or actor.joining(by.key):
+            return True
+        return joins and room.life is not Life.ENDED and welcomes(room, by.key)
+
+    def _over(self, row: RoomRow) -> RoomActor:
+        """Return a room that is over: held, where it is not settled yet."""
+        held = self._directory.by_uuid(row.uuid)
+        return held or self._revive(decode_room(stored_room(self._store, row)))
+
     def _alive(self, uuids: Iterable[RoomUuid], user: UserKey) -> list[RoomActor]:
         actors = (self._directory.by_uuid(uuid) for uuid in uuids)
         return [actor for actor in actors if actor is not None and _may_be_in(actor, user)]
@@ -77,7 +116,11 @@ def _may_be_in(actor: RoomActor, user: UserKey) -> bool:
     return takes_part or actor.joining(user)
 
 
-def _forgotten(room: Room | None, now_ms: int) -> bool:
-    if room is None or room.life is not Life.ENDED or room.ended_ms is None:
+def _ended_lately(row: RoomRow, now_ms: int) -> bool:
+    return row.ended_ms is not None and now_ms - row.ended_ms < ENDED_KNOWN_MS
+
+
+def _forgotten(room: Room, now_ms: int) -> bool:
+    if room.life is not Life.ENDED or room.ended_ms is None:
         return False
     return now_ms - room.ended_ms >= ENDED_KNOWN_MS

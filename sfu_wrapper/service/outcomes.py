@@ -7,6 +7,7 @@ Whoever must not miss anything reads ``processed_queue`` and ``failure_queue``.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from sfu_wrapper.core.room import Room
@@ -43,8 +44,8 @@ class Outcomes:
         return self._rooms.get(uuid, {}).get(segment)
 
     def of_room(self, room: Room) -> Mapping[SegmentNo, News]:
-        """What was heard last of each of its segments."""
-        return dict(self._rooms.get(room.uuid, {}))
+        """Return what was heard last of each of its segments; no copy, to be read at once."""
+        return MappingProxyType(self._rooms.get(room.uuid, {}))
 
     def _forget_the_oldest(self) -> None:
         """Whole rooms, but for the one just heard of: of that, its own oldest segments."""

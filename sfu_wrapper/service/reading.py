@@ -1,26 +1,28 @@
 """Rooms as they were last committed, for whoever only looks: one by its id, or a page of them.
 
-Changes nothing and never waits for a room. Rooms that have ended and are settled are found by their
-id for a day, and stand in no page.
+Changes nothing and never waits for a room. A page costs what it returns: it looks at no room that
+it does not hold. Rooms that have ended and are settled are found by their id for a day, and stand
+in no page.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from sfu_wrapper.core.access import NOT_FOUND, require_visible, sees
+from sfu_wrapper.core.access import not_found, require_visible, sees
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import RoomId, SegmentNo, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.outcome import News
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.actor import RoomActor
-from sfu_wrapper.service.directory import Directory
+from sfu_wrapper.service.directory import Directory, rank_of
 from sfu_wrapper.service.finder import Finder
+from sfu_wrapper.service.ranking import Rank
 
 PAGE = 100  # rooms, where no limit is asked for
 
@@ -65,21 +67,26 @@ class RoomReader:
         self._news = news
 
     def created_by(self, creator: UserKey) -> tuple[Room, ...]:
-        """The rooms of one room service that have not ended."""
-        rooms = (actor.room for actor in self._directory if actor.room is not None)
-        return tuple(r for r in rooms if r.creator == creator and r.life is not Life.ENDED)
+        """Return the rooms of one room service that have not ended."""
+        rooms = (actor.room for actor in self._directory.created_by(creator))
+        return tuple(each for each in rooms if each is not None and each.life is not Life.ENDED)
 
-    def snapshot(self, by: Requester, room_id: RoomId) -> Snapshot:
-        """One room.
+    def snapshot(self, by: Requester, room_id: RoomId, domain: DomainId | None = None) -> Snapshot:
+        """Return one room.
+
+        Args:
+            by: who asks.
+            room_id: the id of the room.
+            domain: its domain; None: the requester's.
 
         Raises:
             Refused: ROOM_NOT_FOUND: there is none, or none for the requester.
             Unavailable: the store cannot be read.
         """
         now_ms = self._clock.now().wall_ms
-        room = self._finder.by_id(room_id, now_ms, by.key.domain).room
+        room = self._finder.by_id(by, domain or by.key.domain, room_id, now_ms).room
         if room is None:  # being created; nobody has been told of it
-            raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room_id)
+            raise not_found(room_id)
         require_visible(room, by)
         return self.snapshot_of(room)
 
@@ -105,33 +112,60 @@ class RoomReader:
         """
         limit = limit or PAGE
         before = None if after is None else _parse(after)
-        seen = (
-            actor.room
-            for actor in self._candidates(by)
-            if actor.room is not None
-            and (state is None or actor.room.life is state)
-            and (before is None or _place(actor.room) < before)
-            and sees(actor.room, by)
+        lives = tuple(Life) if state is None else (state,)
+        found = tuple(islice(self._seen(by, lives, before), limit + 1))
+        permissions = _Once(self._permissions)
+        rooms = tuple(
+            Snapshot(room, permissions.of(room.owner_key), self._news(room))
+            for room in found[:limit]
         )
-        found = heapq.nlargest(limit + 1, seen, key=_place)
-        rooms = tuple(self.snapshot_of(room) for room in found[:limit])
         return Page(rooms, _cursor(found[limit - 1]) if len(found) > limit else None)
 
-    def _candidates(self, by: Requester) -> Iterable[RoomActor]:
-        """What is worth a look: a user's page must not cost a look at everybody's rooms."""
-        return self._directory if by.service or by.admin else self._directory.known_to(by.key)
+    def _seen(self, by: Requester, lives: tuple[Life, ...], before: Rank | None) -> Iterator[Room]:
+        """Yield the rooms that exist for the requester, the youngest first, as far as it reads."""
+        if by.service:
+            return self._directory.youngest(None, lives, before)
+        own = self._own(by, lives, before)
+        if not by.admin:
+            return own
+        of_domain = self._directory.youngest(by.key.domain, lives, before)
+        elsewhere = (room for room in own if room.domain != by.key.domain)
+        return heapq.merge(of_domain, elsewhere, key=rank_of, reverse=True)
+
+    def _own(self, by: Requester, lives: tuple[Life, ...], before: Rank | None) -> Iterator[Room]:
+        """Yield the rooms that the user owns or is in, the youngest first."""
+        rooms = (actor.room for actor in self._directory.known_to(by.key))
+        found = [
+            room
+            for room in rooms
+            if room is not None
+            and room.life in lives
+            and (before is None or rank_of(room) < before)
+            and sees(room, by)
+        ]
+        return iter(sorted(found, key=rank_of, reverse=True))
 
 
-def _place(room: Room) -> tuple[int, str]:
-    return room.created.wall_ms, room.uuid
+class _Once:
+    """Looks up the permissions of each owner once a page."""
+
+    def __init__(self, look_up: Callable[[UserKey], OwnerPermissions]) -> None:
+        self._look_up = look_up
+        self._known: dict[UserKey, OwnerPermissions] = {}
+
+    def of(self, owner: UserKey) -> OwnerPermissions:
+        """Return what is stored for an owner. Raises Unavailable: the store cannot be read."""
+        if owner not in self._known:
+            self._known[owner] = self._look_up(owner)
+        return self._known[owner]
 
 
 def _cursor(room: Room) -> str:
     return f"{room.created.wall_ms}.{room.uuid}"
 
 
-def _parse(cursor: str) -> tuple[int, str]:
+def _parse(cursor: str) -> Rank:
     created, _, uuid = cursor.partition(".")
     if not (created.isascii() and created.isdigit() and len(created) <= 15 and uuid):
         raise Refused(Code.BAD_REQUEST, "after must be the next of a page", path="payload.after")
-    return int(created), uuid
+    return int(created), RoomUuid(uuid)

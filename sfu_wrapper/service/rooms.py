@@ -6,7 +6,6 @@ media plane to the rooms that they are about.
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable
 
 from sfu_wrapper.core.access import NOT_FOUND, require_visible
@@ -24,7 +23,7 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import RoomId, RoomUuid, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.broker import Broker
@@ -33,7 +32,7 @@ from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.service.actor import Item, Look, RoomActor, Surroundings
 from sfu_wrapper.service.clients import Client
-from sfu_wrapper.service.creation import room_spec
+from sfu_wrapper.service.creation import RoomCreation
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
 from sfu_wrapper.service.notices import Notices
@@ -55,6 +54,7 @@ from sfu_wrapper.wire.signaling import (
     GetRoom,
     JoinRoom,
     ListRooms,
+    Payload,
     Request,
     Unwatch,
     Watch,
@@ -93,13 +93,9 @@ class Rooms:
         self._stirred = asyncio.Event()
         self._draining = False
         self._around = self._surroundings(epoch, offer, signals or Unheard())
-        self._finder = Finder(
-            self._directory,
-            self._sessions,
-            store,
-            lambda room: RoomActor(self._around, room.uuid, room),
-        )
-        self.seats = Seats(lambda room: self._finder.by_id(room, clock.now().wall_ms).room)
+        self._finder = Finder(self._directory, self._sessions, store, self._revived)
+        self._creation = RoomCreation(self._directory, store, clock, rules.quotas)
+        self.seats = Seats(self._seen_by)
         self._outcomes = Outcomes()
         self.reader = RoomReader(
             self._directory,
@@ -144,8 +140,8 @@ class Rooms:
             for waiting in room.waiting:
                 self._repeats.resume(parse_ref(waiting.ref))
             actor = RoomActor(self._around, room.uuid, room, outdated=stored.outdated)
-            self._directory.add(room.id, actor)
-            self._directory.note_participants(None, room)
+            self._directory.add(room, actor)
+            self._directory.changed(None, room)
             self._happened(actor, lambda _, at: ControllerReady(at))
 
     async def run(self) -> None:
@@ -243,7 +239,7 @@ class Rooms:
             return
         by = requester(client.identity)
         build = event_of(payload, str(ref), by, self._permissions)
-        actor = self._meant(client, getattr(payload, "room", None))
+        actor = self._meant(client, payload)
         joins = None
         if isinstance(payload, JoinRoom) and payload.user in (None, by.key.user):
             self._sessions.joined(client, actor.uuid)
@@ -253,19 +249,20 @@ class Rooms:
     def _create(self, identity: Identity, asked: CreateRoom, ref: RequestRef) -> None:
         if self._draining:
             raise Refused(Code.OVERLOADED, "the controller restarts; ask again")
-        spec = room_spec(identity, asked, (uuid.uuid4().hex, uuid.uuid4().hex))
-        if self._directory.is_taken(spec.id):
-            raise _taken(identity, "id", spec.id)
-        if self._directory.by_uuid(spec.uuid) or self._store.room(spec.uuid) is not None:
-            raise _taken(identity, "uuid", spec.uuid)
+        spec = self._creation.admit(identity, asked)
 
         def make(_: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
             permissions = self._store.permissions(UserKey(spec.domain, spec.owner))
             return create(spec, at, str(ref), permissions, self._rules)
 
         actor = RoomActor(self._around, spec.uuid)
-        self._directory.add(spec.id, actor)
-        actor.post(Item(make, ref, lambda: self._directory.remove(spec.id, actor)))
+        self._directory.add(spec, actor)
+
+        def undo() -> None:
+            self._directory.remove(actor)
+            self._creation.take_back(spec)
+
+        actor.post(Item(make, ref, undo))
 
     def _look(self, client: Client, request: Request, payload: GetRoom) -> None:
         by = requester(client.identity)
@@ -273,7 +270,7 @@ class Rooms:
         def read(room: Room | None) -> None:
             client.deliver(self._looked(request, by, room))
 
-        self._meant(client, payload.room).post(Look(read))
+        self._meant(client, payload).post(Look(read))
 
     def _looked(self, request: Request, by: Requester, room: Room | None) -> bytes:
         """The response to getRoom, whatever it comes to."""
@@ -306,11 +303,25 @@ class Rooms:
         more = {} if page.next is None else {"next": page.next}
         client.deliver(ok_response(request.endpoint, request.id, {"rooms": shown, **more}))
 
-    def _meant(self, client: Client, room_id: str | None) -> RoomActor:
+    def _meant(self, client: Client, payload: Payload) -> RoomActor:
+        """Return the room that a request names, or the one that its sender is in."""
+        room_id: str | None = getattr(payload, "room", None)
         if room_id is None:
             return self._finder.only_one(client)
+        by = requester(client.identity)
+        domain = DomainId(getattr(payload, "domain", None) or by.key.domain)
         now_ms = self._clock.now().wall_ms
-        return self._finder.by_id(RoomId(room_id), now_ms, client.identity.domain)
+        joins = isinstance(payload, JoinRoom)
+        return self._finder.by_id(by, domain, RoomId(room_id), now_ms, joins=joins)
+
+    def _revived(self, room: Room) -> RoomActor:
+        """Return an actor for a room that is over; the directory does not hold it."""
+        return RoomActor(self._around, room.uuid, room)
+
+    def _seen_by(self, user: UserKey, domain: DomainId, room_id: RoomId) -> Room | None:
+        """Return the room that a user sees. Raises Refused, Unavailable."""
+        now_ms = self._clock.now().wall_ms
+        return self._finder.by_id(Requester(user), domain, room_id, now_ms).room
 
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
@@ -347,7 +358,7 @@ class Rooms:
         room = actor.room
         if room is None:
             return
-        self._directory.note_participants(before, room)
+        self._directory.changed(before, room)
         self._watchers.room_changed(before, room)
         changes = room.participants.changes(before.participants if before is not None else None)
         if any(now is None for _, now in changes):
@@ -358,7 +369,7 @@ class Rooms:
             elif was is not None and not actor.joining(was.key):
                 self._sessions.left(was.key, room.uuid)
         if room.settled and actor.idle:
-            self._directory.remove(room.id, actor)
+            self._directory.remove(actor)
 
     def _notice_lost(self, actor: RoomActor, joined: Participant) -> None:
         """Start the grace of a participant whose connection was lost while its join was stored."""
@@ -373,10 +384,3 @@ def _gone(user: UserKey) -> Build:
 
 def _quiet(actor: RoomActor) -> bool:
     return actor.idle and (actor.room is None or actor.room.capture is Phase.IDLE)
-
-
-def _taken(identity: Identity, field: str, value: str) -> Refused:
-    if identity.is_service:
-        return Refused(Code.ROOM_EXISTS, f"a room of this {field} exists", room=value)
-    detail = f"this {field} cannot be used; take another or leave it out"
-    return Refused(Code.BAD_REQUEST, detail, path=f"payload.{field}")

@@ -7,11 +7,11 @@ newer one counts, since a browser that comes back need not have noticed that it 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.browsermedia import Place
-from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import RoomId, RoomUuid, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
 
 LEFT = "you do not take part in this room any more"
 REPLACED = "another window of yours has taken over"
@@ -26,21 +26,23 @@ class Seat:
 
 
 class Seats:
-    """All seats of this controller. find: raises Refused where there is no such room."""
+    """All seats of this controller. find: raises Refused where the user sees no such room."""
 
-    def __init__(self, find: Callable[[RoomId], Room | None]) -> None:
+    def __init__(self, find: Callable[[UserKey, DomainId, RoomId], Room | None]) -> None:
         self._find = find
         self._taken: dict[RoomUuid, dict[UserKey, Seat]] = {}
 
-    def take(self, user: UserKey, room_id: RoomId, cut: Callable[[str], None]) -> Seat:
-        """Sit down in a room in which the user takes part.
+    def take(
+        self, user: UserKey, domain: DomainId, room_id: RoomId, cut: Callable[[str], None]
+    ) -> Seat:
+        """Sit down in a room of the domain in which the user takes part.
 
         Raises:
             Refused: ROOM_NOT_FOUND, to whoever does not, whether or not there is such a room.
         """
-        room = self._find(room_id)
+        room = self._find(user, domain, room_id)
         if room is None or not _takes_part(room, user):
-            raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
+            raise not_found(room_id)
         seat = Seat(Place(room.uuid, user), cut)
         seats = self._taken.setdefault(room.uuid, {})
         older = seats.get(user)

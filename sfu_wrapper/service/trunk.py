@@ -28,6 +28,7 @@ from sfu_wrapper.ports.trunk import (
     TrunkCall,
 )
 from sfu_wrapper.service.clients import Client, RoomsApi
+from sfu_wrapper.service.creation import PSTN_PREFIX
 from sfu_wrapper.wire.signaling import parse_request
 from sfu_wrapper.wire.strictjson import dump, parse_strict
 
@@ -39,7 +40,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._@+:-]+")
 _NUMBER_LENGTH: Final = 64
 _UUID_LENGTH: Final = 64
-_PREFIX: Final = "pstn-"  # of the uuids of our rooms
 _GONE: Final = frozenset((Code.ROOM_ENDED, Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM))
 
 
@@ -101,7 +101,7 @@ class TrunkDesk(Client):
     async def run(self) -> None:
         """Carry the trunk's calls to the rooms until cancelled; raises only on our own bugs."""
         for room in self._created_by(self._identity.key):
-            if not room.uuid.startswith(_PREFIX):
+            if not room.uuid.startswith(PSTN_PREFIX):
                 continue  # made by somebody else under the same name
             entered = room.participant(room.owner_key) is not None
             self._legs[room.uuid] = _Leg(room.id, room.owner, entered=entered)
@@ -232,9 +232,9 @@ class TrunkDesk(Client):
 
 def room_uuid(call_id: str) -> RoomUuid:
     """The room of that call: the same one whoever asks, and whenever."""
-    name = f"{_PREFIX}{call_id}"
+    name = f"{PSTN_PREFIX}{call_id}"
     if len(name) > _UUID_LENGTH:
-        name = f"{_PREFIX}{sha256(call_id.encode()).hexdigest()[:32]}"
+        name = f"{PSTN_PREFIX}{sha256(call_id.encode()).hexdigest()[:32]}"
     return RoomUuid(name)
 
 

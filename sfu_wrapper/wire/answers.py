@@ -1,6 +1,6 @@
 """How answers and notes of the core look on the wire (protocol.md, "Endpoints", "Events")."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import assert_never
 
@@ -41,6 +41,7 @@ from sfu_wrapper.wire.times import iso
 Json = dict[str, object]
 
 SYSTEM = "system"
+SHOWN_SEGMENTS = 20  # of a room in a list: its latest
 NO_NEWS: Mapping[SegmentNo, News] = MappingProxyType({})
 
 
@@ -136,8 +137,19 @@ def room_json(
     permissions: OwnerPermissions,
     policy: PolicySettings,
     news: Mapping[SegmentNo, News] = NO_NEWS,
+    *,
+    segments: Sequence[Segment] | None = None,
 ) -> Json:
-    """The answer to getRoom. news: of the recording service's work on its segments."""
+    """Return the answer to getRoom.
+
+    Args:
+        room: the room.
+        permissions: what is stored for its owner.
+        policy: the configuration that decides.
+        news: of the recording service's work on its segments.
+        segments: those to show; None: all.
+    """
+    shown = room.segments if segments is None else segments
     return {
         "room": room.id,
         "uuid": room.uuid,
@@ -147,8 +159,18 @@ def room_json(
         "state": room.life,
         "participants": [participant_json(each) for each in room.participants],
         "recording": recording_json(room, permissions, policy),
-        "segments": [segment_json(room, each, news.get(each.number)) for each in room.segments],
+        "segments": [segment_json(room, each, news.get(each.number)) for each in shown],
     }
+
+
+def whole_json(
+    room: Room,
+    permissions: OwnerPermissions,
+    policy: PolicySettings,
+    news: Mapping[SegmentNo, News] = NO_NEWS,
+) -> Json:
+    """Return a room as getRoom does, with its domain."""
+    return room_json(room, permissions, policy, news) | {"domain": room.domain}
 
 
 def listed_json(
@@ -157,8 +179,22 @@ def listed_json(
     policy: PolicySettings,
     news: Mapping[SegmentNo, News] = NO_NEWS,
 ) -> Json:
-    """A room for whoever may see those of several domains: as getRoom says, and the domain."""
-    return room_json(room, permissions, policy, news) | {"domain": room.domain}
+    """Return a room as one of a list: as ``whole_json``, with its latest segments alone.
+
+    ``earlierSegments`` is the number of the others, where there are any.
+    """
+    latest = latest_segments(room, SHOWN_SEGMENTS)
+    shown = room_json(room, permissions, policy, news, segments=latest) | {"domain": room.domain}
+    earlier = len(room.segments) - len(latest)
+    return shown | {"earlierSegments": earlier} if earlier else shown
+
+
+def latest_segments(room: Room, count: int) -> list[Segment]:
+    """Return so many of the room's segments, or all, in order; the others are not looked at."""
+    last = len(room.segments)
+    numbers = range(max(0, last - count) + 1, last + 1)
+    found = (room.segment(SegmentNo(number)) for number in numbers)
+    return [segment for segment in found if segment is not None]
 
 
 def followed_json(room: Room, segment: Segment, news: News | None) -> Json:

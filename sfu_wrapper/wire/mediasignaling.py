@@ -91,9 +91,13 @@ class AuthenticateMedia(_Payload):
 
 
 class Enter(_Payload):
-    """The room in which the requester takes part already; once."""
+    """The room in which the requester takes part already; once.
+
+    domain: of the room; left out: the requester's own.
+    """
 
     room: _Name
+    domain: _Name | None = None
 
 
 class _PublishPayload(_Payload):

@@ -140,7 +140,7 @@ class SegmentModel(_Body):
 
 
 class RoomModel(_Body):
-    """One room."""
+    """One room; in a list with its 20 latest segments, and the number of the earlier ones."""
 
     room: _Id
     uuid: _Id
@@ -152,6 +152,7 @@ class RoomModel(_Body):
     participants: list[ParticipantModel]
     recording: RecordingModel
     segments: list[SegmentModel]
+    earlier_segments: _Maybe[_Number]
 
 
 class RoomPage(_Body):

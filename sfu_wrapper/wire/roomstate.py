@@ -98,6 +98,11 @@ _SEGMENT: Final = _Codec(Segment, "stays")
 _STAY: Final = _Codec(Stay)
 
 
+def member_part(user: UserKey) -> str:
+    """Return the name of the part which says that a user took part at some time."""
+    return f"member/{_user(user)}"
+
+
 def encode_room(room: Room, before: Room | None = None) -> StoredRoom:
     """Return the stored form: the head, and the parts that differ from ``before``."""
     parts = chain(_people(room, before), _lists(room, before), _segments(room, before))

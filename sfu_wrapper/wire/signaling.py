@@ -91,9 +91,13 @@ class CreateRoom(_Payload):
 
 
 class _InRoom(_Payload):
-    """``room`` left out: the one that the requester is in."""
+    """``room`` left out: the one that the requester is in.
+
+    domain: of the room; left out: the requester's own.
+    """
 
     room: _Maybe[_Name] = None
+    domain: _Maybe[_Name] = None
 
 
 class InviteToRoom(_InRoom):
@@ -106,6 +110,7 @@ class JoinRoom(_Payload):
     """The requester joins, or the room service lets ``user`` join."""
 
     room: _Name
+    domain: _Maybe[_Name] = None
     user: _Maybe[_Name] = None
     media: _Maybe[MediaFlags] = None
 

@@ -19,8 +19,8 @@ from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile,
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
 from tests.helpers.calls import Ahead, noticing, told
 from tests.helpers.gatewaylive import until
+from tests.helpers.live import DOMAIN, Live, Peer, live
 from tests.helpers.live import SECRET as TOKEN_SECRET
-from tests.helpers.live import Live, Peer, live
 
 CONFERENCE = "bridge-1"
 ANSWER_S = 6.0
@@ -77,7 +77,8 @@ async def call(tmp_path: Path, clock: Ahead | None = None) -> AsyncIterator[Call
             permission = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.ALWAYS)
             await controller.permit("alice", permission)
             alice, bob = await controller.client("alice"), await controller.client("bob")
-            room = (await alice.ok("createRoom", {"confbridgeId": CONFERENCE}))["room"]
+            wish = {"owner": "alice", "domain": DOMAIN, "confbridgeId": CONFERENCE}
+            room = (await (await controller.service()).ok("createRoom", wish))["room"]
             for peer in (alice, bob):
                 await peer.ok("joinRoom", {"room": room, "media": {"audio": True}})
             yield Call(server, controller, alice)

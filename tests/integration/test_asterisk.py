@@ -272,7 +272,8 @@ async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
         await world.controller.permit("alice", permission)
         alice = await world.controller.client("alice")
         bob = await world.controller.client("bob")
-        room = (await alice.ok("createRoom", {"confbridgeId": "two-segments"}))["room"]
+        wish = {"owner": "alice", "domain": DOMAIN, "confbridgeId": "two-segments"}
+        room = (await (await world.controller.service()).ok("createRoom", wish))["room"]
         for peer, hz in ((alice, ALICE_HZ), (bob, BOB_HZ)):
             await world.put_in("two-segments", hz)
             await peer.ok("joinRoom", {"room": room, "media": {"audio": True}})

@@ -50,11 +50,14 @@ GET    /rooms/owned                                  200 200 200 200 200 401
 GET    /rooms/joined                                 200 200 200 200 200 401
 GET    /rooms/left                                   404 200 200 404 404 401
 GET    /rooms/bobs                                   404 200 200 404 404 401
-GET    /rooms/zoes                                   404 404 200 404 404 401
+GET    /rooms/zoes                                   404 404 404 404 404 401
+GET    /rooms/zoes?domain=other                      404 404 200 404 404 401
+GET    /rooms/owned?domain=other                     404 404 404 404 404 401
 GET    /rooms/owned/decision                         200 200 200 200 200 401
 GET    /rooms/joined/decision                        200 200 200 200 200 401
 GET    /rooms/bobs/decision                          404 200 200 404 404 401
-GET    /rooms/zoes/decision                          404 404 200 404 404 401
+GET    /rooms/zoes/decision                          404 404 404 404 404 401
+GET    /rooms/zoes/decision?domain=other             404 404 200 404 404 401
 
 GET    /health/live                                  200 200 200 200 200 200
 GET    /health/ready                                 200 200 200 200 200 200

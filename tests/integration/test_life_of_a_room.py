@@ -359,9 +359,28 @@ async def taken(service: Peer, wish: Json) -> str:
 async def test_a_user_is_not_told_that_an_id_is_taken() -> None:
     async with live() as controller:
         await create(controller, uuid="u-1")
-        zoe = await controller.client("zoe", domain="elsewhere")
+        zoe = await controller.client("zoe")
+        stranger = await controller.client("zoe", domain="elsewhere")
         for wish in ({"id": "call"}, {"uuid": "u-1"}):
             assert await zoe.refused("createRoom", wish) == "BAD_REQUEST"
+        assert await stranger.refused("createRoom", {"uuid": "u-1"}) == "BAD_REQUEST"
+
+
+async def test_two_domains_use_one_room_id_and_neither_notices() -> None:
+    async with live() as controller:
+        service = await create(controller, "meeting")
+        zoe = await controller.client("zoe", domain="elsewhere")
+        theirs = await zoe.ok("createRoom", {"id": "call", "kind": "meeting"})
+        await zoe.ok("joinRoom", ROOM)
+        await join(controller, "alice")
+        elsewhere = ROOM | {"domain": "elsewhere"}
+
+        assert await inside(service) == ["alice"]
+        shown = await service.ok("getRoom", elsewhere)
+        assert (shown["uuid"], shown["owner"]) == (theirs["uuid"], "zoe")
+        assert await zoe.refused("getRoom", ROOM | {"domain": DOMAIN}) == "ROOM_NOT_FOUND"
+        assert await zoe.ok("endRoom", elsewhere) == {"room": "call", "segments": []}
+        assert await state(service) == "established"
 
 
 async def test_with_invited_only_those_may_join_and_whom_the_service_joins() -> None:
@@ -395,8 +414,9 @@ async def test_a_public_room_is_open_to_anybody_authenticated() -> None:
     async with live() as controller:
         service = await create(controller, "public")
         stranger = await controller.client("bob", domain="elsewhere")
-        await stranger.ok("joinRoom", ROOM)
-        assert await inside(service) == ["bob"]
+        assert await stranger.refused("joinRoom", ROOM) == "ROOM_NOT_FOUND"
+        await stranger.ok("joinRoom", ROOM | {"domain": DOMAIN})
+        assert len(await inside(service)) == 1
 
 
 async def test_a_join_whose_connection_is_lost_meanwhile_leaves_nobody_behind() -> None:

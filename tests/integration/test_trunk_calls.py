@@ -176,6 +176,15 @@ async def test_a_call_is_not_let_into_a_room_that_is_there(
     assert any(record.message == "trunk.roomTaken" for record in caplog.records)
 
 
+@pytest.mark.parametrize("field", ["id", "uuid"])
+async def test_nobody_keeps_the_place_of_a_call_that_is_yet_to_come(field: str) -> None:
+    async with trunk_of() as here:
+        alice = await here.controller.client("alice")
+        for name in (ROOM, ROOM.upper()):
+            assert await alice.refused("createRoom", {field: name}) == "BAD_REQUEST"
+        assert await here.ring() == ROOM
+
+
 async def test_only_who_is_invited_may_join_where_somebody_is() -> None:
     async with trunk_of() as here:
         room = await here.ring(_call(invited=("alice", "not a user")))
@@ -365,4 +374,5 @@ def test_a_room_uuid_is_always_short_enough() -> None:
 def _call(
     call_id: str = CALL.id, room_id: str | None = None, invited: tuple[str, ...] | None = None
 ) -> TrunkCall:
-    return TrunkCall(call_id, CALL.conference, CALL.caller, "", room_id, invited)
+    conference = ConfbridgeId(f"pstn-{call_id}")
+    return TrunkCall(call_id, conference, CALL.caller, "", room_id, invited)

@@ -170,23 +170,29 @@ async def make(service: Peer, kind: str, room: str, *, recording: bool) -> None:
     wish = {"id": room, "kind": "meeting", "owner": owner, "domain": domain, "record": False}
     await service.ok("createRoom", wish)
     for user in present:
-        await service.ok("joinRoom", {"room": room, "user": user})
+        await service.ok("joinRoom", {"room": room, "domain": domain, "user": user})
     if kind == "left":
         await service.ok("joinRoom", {"room": room, "user": "alice"})
         await service.ok("leaveRoom", {"room": room, "user": "alice"})
     if recording:
-        await service.ok("startRoomRecording", {"room": room})
+        await service.ok("startRoomRecording", {"room": room, "domain": domain})
 
 
 async def shown(service: Peer, kind: str, room: str) -> Json | None:
     """How the room is."""
-    return await service.ok("getRoom", {"room": room}) if ROOMS.get(kind) else None
+    return await service.ok("getRoom", where(kind, room)) if ROOMS.get(kind) else None
 
 
 async def forget(service: Peer, kind: str, room: str) -> None:
     """It is over, if it is not yet."""
     if ROOMS.get(kind):
-        await service.ask("endRoom", {"room": room})
+        await service.ask("endRoom", where(kind, room))
+
+
+def where(kind: str, room: str) -> Json:
+    """How a room is named by somebody who is of the domain example."""
+    known = ROOMS.get(kind)
+    return {"room": room} if known is None else {"room": room, "domain": known[0][1]}
 
 
 def payload(asked: str, kind: str, room: str, role: str) -> Json:
@@ -195,7 +201,7 @@ def payload(asked: str, kind: str, room: str, role: str) -> Json:
     if operation == "createRoom":
         mine = {} if role != "service" else CREATE["bob"]
         return {"id": room} | mine if whom == "taken" else CREATE[whom]
-    wish: Json = {} if kind == "-" else {"room": room}
+    wish: Json = {} if kind == "-" else where(kind, room)
     if whom:
         wish["user"] = whom
     match operation:

@@ -11,10 +11,10 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.gateway.rest.asking import Asking
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import RoomId
+from sfu_wrapper.model.ids import DomainId, RoomId
 from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.translate import requester
-from sfu_wrapper.wire.answers import listed_json
+from sfu_wrapper.wire.answers import listed_json, whole_json
 from sfu_wrapper.wire.rest import (
     CURSOR_PATTERN,
     ID_LENGTH,
@@ -33,6 +33,15 @@ _ONE = documented(400, 401, 404, 406, 429, 500, 503)
 
 _RoomInPath = Annotated[
     str, Path(alias="id", description="room id", pattern=ID_PATTERN, max_length=ID_LENGTH)
+]
+_DomainOfRoom = Annotated[
+    str | None,
+    Query(
+        alias="domain",
+        description="domain of the room; left out: your own",
+        pattern=ID_PATTERN,
+        max_length=ID_LENGTH,
+    ),
 ]
 _Limit = Annotated[int, Query(ge=1, le=1000, description="rooms on one page")]
 _After = Annotated[
@@ -60,20 +69,26 @@ def room_routes(rooms: RoomReader, asking: Asking) -> APIRouter:
         return _json(page_json(shown, page.next))
 
     @router.get("/rooms/{id}", response_model=RoomModel, responses=_ONE)
-    async def get_room(by: Annotated[Identity, Depends(asking)], room: _RoomInPath) -> Response:
-        """One room; the youngest that bears or bore this id."""
-        found = rooms.snapshot(requester(by), RoomId(room))
-        return _json(listed_json(found.room, found.permissions, rooms.policy, found.news))
+    async def get_room(
+        by: Annotated[Identity, Depends(asking)], room: _RoomInPath, domain: _DomainOfRoom = None
+    ) -> Response:
+        """One room; the youngest of its domain that bears or bore this id."""
+        found = rooms.snapshot(requester(by), RoomId(room), _domain(domain))
+        return _json(whole_json(found.room, found.permissions, rooms.policy, found.news))
 
     @router.get("/rooms/{id}/decision", response_model=DecisionModel, responses=_ONE)
     async def get_room_decision(
-        by: Annotated[Identity, Depends(asking)], room: _RoomInPath
+        by: Annotated[Identity, Depends(asking)], room: _RoomInPath, domain: _DomainOfRoom = None
     ) -> Response:
         """Why it is recorded, or is not: as of now, and as decided at establishment."""
-        found = rooms.snapshot(requester(by), RoomId(room))
+        found = rooms.snapshot(requester(by), RoomId(room), _domain(domain))
         return _json(decision_json(found.room, found.permissions, rooms.policy))
 
     return router
+
+
+def _domain(given: str | None) -> DomainId | None:
+    return None if given is None else DomainId(given)
 
 
 def _json(body: Json) -> Response:

@@ -83,9 +83,9 @@ def public() -> Call:
 @pytest.mark.parametrize(
     ("ask", "detail", "context"),
     [
-        (lambda: established().start(STRANGER), "there is no such room for you", ROOM),
-        (lambda: established().join(STRANGER), "there is no such room for you", ROOM),
-        (lambda: established().join(BOB, by=STRANGER), "there is no such room for you", ROOM),
+        (lambda: established().start(STRANGER), "room not found", ROOM),
+        (lambda: established().join(STRANGER), "room not found", ROOM),
+        (lambda: established().join(BOB, by=STRANGER), "room not found", ROOM),
         (lambda: ended().start(), "the room has ended", ROOM),
         (lambda: ended().join(BOB), "the room has ended", ROOM),
         (lambda: established().end(BOB), "only the owner may end this room", ROOM),

@@ -46,7 +46,7 @@ class Client:
         self.clock = StandingClock()
         shared = gate(FakeRooms(), self.clock, settings)
         if media:
-            nowhere = Seats(lambda room: pytest.fail(f"{room} was looked for"))
+            nowhere = Seats(lambda *room: pytest.fail(f"{room} was looked for"))
             shared = replace(shared, media=MediaDoor(MemoryBrowserMedia(), nowhere))
             self.link = ClientLink(shared, identity, lambda: None, MediaSession)
         else:

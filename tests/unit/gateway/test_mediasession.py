@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.adapters.memory.browsermedia import SDP, MemoryBrowserMedia, MemoryLine
+from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.gateway.clientlink import ClientLink
 from sfu_wrapper.gateway.mediasession import MediaSession
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.model.browsermedia import Ask, LineLost, Mix, Outcome, Publish
-from sfu_wrapper.model.errors import Broken, Code, Refused
+from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import RoomId, UserId, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.service.seats import LEFT, REPLACED, Seats
 from tests.helpers.gatewayfakes import NOW_S, FakeRooms, StandingClock, gate, request, token
@@ -40,9 +41,9 @@ class World:
         door = MediaDoor(self.media, self.seats)
         self.gate = replace(gate(FakeRooms(), self.clock), media=door)
 
-    def find(self, room_id: RoomId) -> Room:
-        if room_id != self.call.room.id:
-            raise Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room=room_id)
+    def find(self, _: UserKey, domain: DomainId, room_id: RoomId) -> Room:
+        if (domain, room_id) != (self.call.room.domain, self.call.room.id):
+            raise not_found(room_id)
         return self.call.room
 
     def changed(self) -> None:
@@ -288,7 +289,7 @@ def test_without_media_there_is_no_session() -> None:
 
 
 def test_a_seat_that_is_left_twice_is_free(world: World) -> None:
-    seat = world.seats.take(UserKey(ALICE.domain, ALICE.user), RoomId(ROOM), lambda _: None)
+    seat = world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), lambda _: None)
     world.seats.leave(seat)
     world.seats.leave(seat)
     world.changed()

@@ -14,7 +14,7 @@ def test_every_code_has_a_status() -> None:
 
 
 def test_a_refusal_says_what_when_and_where() -> None:
-    answer = respond(Refused(Code.ROOM_NOT_FOUND, "there is no such room for you", room="x"))
+    answer = respond(Refused(Code.ROOM_NOT_FOUND, "room not found", room="x"))
 
     assert answer.status_code == 404
     assert answer.media_type == "application/problem+json"
@@ -22,7 +22,7 @@ def test_a_refusal_says_what_when_and_where() -> None:
         "type": "about:blank",
         "title": "Not Found",
         "status": 404,
-        "detail": "there is no such room for you",
+        "detail": "room not found",
         "code": "ROOM_NOT_FOUND",
         "details": {"room": "x"},
     }
