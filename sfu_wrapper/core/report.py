@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Final
 
 from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
+from sfu_wrapper.core.timeline import LEAD_LIMIT_MS, Timeline
 from sfu_wrapper.model.media import Medium, RawFile, Stream
+from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-
-LEAD_LIMIT_MS: Final = 30_000  # no start takes longer: more is a clock that was set
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,39 +16,48 @@ class _Span:
     """The segment's own times, epoch ms; nothing that is reported lies outside.
 
     asked_ms: when it was asked for; nothing of it was written before.
+    line: from its start to now, which knows whether the wall clock was set meanwhile.
     """
 
     asked_ms: int
     started_ms: int
     stopped_ms: int
+    line: Timeline
 
     def clamp(self, from_ms: int, to_ms: int | None) -> tuple[int, int]:
         """The nearest times inside, in their order; what is still open (None) goes on to the end.
 
         The order matters where a clock was set back meanwhile.
         """
-        start_ms = min(max(from_ms, self.started_ms), self.stopped_ms)
+        start_ms = min(max(self.line.place(from_ms), self.started_ms), self.stopped_ms)
         if to_ms is None:
             return start_ms, self.stopped_ms
-        return start_ms, min(max(to_ms, start_ms), self.stopped_ms)
+        return start_ms, min(max(self.line.place(to_ms), start_ms), self.stopped_ms)
 
     def lead_ms(self, from_ms: int) -> int:
         """By how much something that began at ``from_ms`` really began before ``started_ms``.
 
         A clock of the mixer's that is behind ours makes it no more than the start took.
         """
-        return min(max(self.started_ms - max(from_ms, self.asked_ms), 0), LEAD_LIMIT_MS)
+        lead_ms = self.started_ms - max(self.line.place(from_ms), self.asked_ms)
+        return min(max(lead_ms, 0), LEAD_LIMIT_MS)
 
 
-def segment_info(room: Room, segment: Segment) -> SegmentInfo:
+def segment_info(room: Room, segment: Segment, now: Moment) -> SegmentInfo:
     """The one ``SegmentInfo`` of a segment that is over (events.md, "recordingInfo").
+
+    Args:
+        room: the room, whose participants were there as well.
+        segment: it has its times.
+        now: when it was given them.
 
     Raises:
         ValueError: the segment has no times yet, which is a bug of ours.
     """
     if segment.started is None or segment.stopped_ms is None:
         raise ValueError(f"segment {segment.number} is not over")
-    span = _Span(segment.asked.wall_ms, segment.started.wall_ms, segment.stopped_ms)
+    line = Timeline(segment.started, now)
+    span = _Span(segment.asked.wall_ms, segment.started.wall_ms, segment.stopped_ms, line)
     return SegmentInfo(
         room=room.id,
         uuid=room.uuid,

@@ -32,6 +32,7 @@ from sfu_wrapper.core.room import (
     Want,
     Wanted,
 )
+from sfu_wrapper.core.timeline import Timeline
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.ids import SegmentNo, UserId
@@ -248,7 +249,7 @@ def tell_late(turn: Turn, segment: Segment) -> None:
 
 def tell(turn: Turn, segment: Segment) -> None:
     """Store its one ``SegmentInfo`` for delivery, and keep of it only what is still needed."""
-    turn.announce(segment_info(turn.room, segment))
+    turn.announce(segment_info(turn.room, segment, turn.at))
     slim = tuple(replace(capture, files=()) for capture in segment.captures)
     turn.put_segment(replace(segment, told=True, captures=slim, stays=Stays()))
 
@@ -277,14 +278,15 @@ def _lose(turn: Turn, segment: Segment) -> None:
 
 
 def _stamped(turn: Turn, segment: Segment) -> Segment:
-    """Give it its times: the wall clock says when, the monotonic clock how long."""
-    started = segment.started or _first_written(segment)
-    stopped_ms = turn.at.wall_ms
+    """Give it its times: the wall clock says when it began, the monotonic clock how long it was."""
+    started = segment.started or _first_written(segment, turn.at)
+    line = Timeline(started, turn.at)
+    stopped_ms = line.end_ms
     if segment.cut_short or segment.lost:
-        stopped_ms = _last_written(segment, stopped_ms)
-    idle_ms = max(0, turn.at.wall_ms - stopped_ms)  # since the last was written
+        stopped_ms = _last_written(segment, line)
+    idle_ms = max(0, line.end_ms - stopped_ms)  # since the last was written
     duration_ms = max(0, turn.at.mono_ms - started.mono_ms - idle_ms)
-    if stopped_ms < started.wall_ms:  # the wall clock was set back
+    if stopped_ms < started.wall_ms:  # told by a clock that was set
         stopped_ms = started.wall_ms + duration_ms
     return replace(
         segment,
@@ -295,20 +297,21 @@ def _stamped(turn: Turn, segment: Segment) -> Segment:
     )
 
 
-def _first_written(segment: Segment) -> Moment:
-    starts = [file.started_ms for file in segment.media_files]
-    first_ms = min(starts)
+def _first_written(segment: Segment, now: Moment) -> Moment:
+    line = Timeline(segment.asked, now)
+    first_ms = line.place(min(file.started_ms for file in segment.media_files))
     after_ms = max(0, first_ms - segment.asked.wall_ms)
     return Moment(first_ms, segment.asked.mono_ms + after_ms)
 
 
-def _last_written(segment: Segment, now_ms: int) -> int:
+def _last_written(segment: Segment, line: Timeline) -> int:
     """Where the known writing ends; now, where a file is open or nothing is known."""
     lost = [each.written_ms for each in segment.captures if each.written_ms is not None]
     closed = [
-        now_ms if file.stopped_ms is None else file.stopped_ms for file in segment.media_files
+        line.end_ms if file.stopped_ms is None else line.place(file.stopped_ms)
+        for file in segment.media_files
     ]
-    return max(lost + closed, default=now_ms)
+    return max([*map(line.place, lost), *closed], default=line.end_ms)
 
 
 def _take(turn: Turn, want: Want) -> list[Waiting]:

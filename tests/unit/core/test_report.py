@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.report import LEAD_LIMIT_MS, segment_info
+from sfu_wrapper.core.report import segment_info
 from sfu_wrapper.core.room import Outcome, Stay, Stays
+from sfu_wrapper.core.timeline import LEAD_LIMIT_MS
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence
@@ -20,14 +21,14 @@ TIMES = st.integers(START - 100_000, STOP + 100_000)
 def reported(call: Call, *stays: Stay) -> Presence:
     there = replace(call.segment, stays=Stays(stays))
     segment = replace(there, started=Moment(START, 0), stopped_ms=STOP)
-    return segment_info(call.room, segment).presences[0]
+    return segment_info(call.room, segment, Moment(STOP, STOP - START)).presences[0]
 
 
 def test_a_segment_that_is_not_over_cannot_be_reported() -> None:
     call = recording()
 
     with pytest.raises(ValueError, match="segment 1 is not over"):
-        segment_info(call.room, call.segment)
+        segment_info(call.room, call.segment, call.at)
 
 
 def test_a_report_names_the_room_the_owner_and_the_type() -> None:
@@ -83,7 +84,7 @@ def test_the_sound_of_a_mix_that_began_before_the_confirmation_stays_where_it_wa
         stopped_ms=call.wall_ms,
     )
 
-    file = named(segment_info(call.room, segment).audio, mix(began_ms))
+    file = named(segment_info(call.room, segment, call.at).audio, mix(began_ms))
     assert file.started_ms == max(began_ms, call.wall_ms - 10_000)
     assert file.delay_ms == 120 + lead_ms
 
@@ -94,7 +95,7 @@ def test_a_mix_whose_clock_was_set_is_not_moved_beyond_reason() -> None:
     call.change(AUDIO, early)
     segment = replace(call.segment, asked=Moment(0, 0), stopped_ms=call.wall_ms)
 
-    assert named(segment_info(call.room, segment).audio, early).delay_ms == LEAD_LIMIT_MS
+    assert named(segment_info(call.room, segment, call.at).audio, early).delay_ms == LEAD_LIMIT_MS
 
 
 def named(files: tuple[RawFile, ...], wanted: RawFile) -> RawFile:
@@ -106,7 +107,7 @@ def test_a_film_is_not_said_to_lag_since_its_own_times_rule() -> None:
     call.change(VIDEO, film("bob", call.wall_ms - 400))
     segment = replace(call.segment, asked=Moment(0, 0), stopped_ms=call.wall_ms)
 
-    assert {file.delay_ms for file in segment_info(call.room, segment).video} == {0}
+    assert {file.delay_ms for file in segment_info(call.room, segment, call.at).video} == {0}
 
 
 def test_a_file_that_is_still_open_goes_on_to_the_end() -> None:
@@ -136,4 +137,4 @@ def test_a_medium_that_was_not_asked_for_has_no_files() -> None:
     )
 
     assert segment.capture(AUDIO) is None
-    assert segment_info(call.room, segment).audio == ()
+    assert segment_info(call.room, segment, call.at).audio == ()

@@ -33,6 +33,9 @@ from tests.helpers.rooms import (
     refusal,
 )
 
+HOUR_MS, YEAR_MS = 3_600_000, 365 * 86_400_000
+LEAPS = [10 * HOUR_MS, -10 * HOUR_MS, 10 * YEAR_MS, -10 * YEAR_MS]
+
 
 @pytest.mark.parametrize(
     ("recorded", "media"),
@@ -338,16 +341,88 @@ def test_once_told_a_segment_keeps_only_what_is_still_needed() -> None:
     assert [capture.files for capture in call.segment.captures] == [(), ()]
 
 
-def test_the_wall_clock_says_when_and_the_monotonic_one_how_long() -> None:
+@pytest.mark.parametrize("leap_ms", LEAPS)
+def test_a_wall_clock_that_is_set_changes_neither_length_nor_place(leap_ms: int) -> None:
     call = recording()
     begun_ms = call.wall_ms
     call.clock(10_000)
-    call.wall_ms += 3_600_000
+    call.wall_ms += leap_ms
     call.stop()
     call.close()
 
-    assert call.segment.stopped_ms == begun_ms + 10_000 + 3_600_000
+    assert call.segment.stopped_ms == begun_ms + 10_000
     assert call.segment.duration_ms == 10_000
+
+
+@pytest.mark.parametrize("drift_ms", [-999, 0, 1_000])
+def test_a_wall_clock_that_is_corrected_a_little_is_right(drift_ms: int) -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.wall_ms += drift_ms
+    call.stop()
+    call.close()
+
+    assert call.segment.stopped_ms == begun_ms + 10_000 + drift_ms
+    assert call.segment.duration_ms == 10_000
+
+
+@pytest.mark.parametrize("leap_ms", LEAPS)
+def test_what_began_and_ended_after_the_clock_was_set_is_where_it_was(leap_ms: int) -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.wall_ms += leap_ms
+    call.change(VIDEO, film("bob", call.wall_ms))
+    call.join(CAROL)
+    call.clock(4_000)
+    call.leave(CAROL)
+    call.change(VIDEO, film("bob", call.wall_ms - 4_000, call.wall_ms))
+    call.clock(1_000)
+    call.stop()
+    call.close()
+
+    (info,) = call.infos
+    assert (info.started_ms, info.completed_ms) == (begun_ms, begun_ms + 15_000)
+    (bob,) = [file for file in info.video if file.user == "bob"]
+    assert (bob.started_ms, bob.stopped_ms) == (begun_ms + 10_000, begun_ms + 14_000)
+    (carol,) = [stay for stay in info.presences if stay.user == "carol"]
+    assert (carol.joined_ms, carol.left_ms) == (begun_ms + 10_000, begun_ms + 14_000)
+    assert {file.stopped_ms for file in info.audio} == {begun_ms + 15_000}
+
+
+@pytest.mark.parametrize("leap_ms", LEAPS)
+def test_a_segment_that_is_lost_after_the_clock_was_set_ends_where_its_writing_did(
+    leap_ms: int,
+) -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.wall_ms += leap_ms
+    call.lose(VIDEO, AUDIO, at_ms=call.wall_ms - 2_000)
+    call.wait(60_000)
+
+    info = call.infos[0]
+    assert (info.started_ms, info.completed_ms) == (begun_ms, begun_ms + 8_000)
+
+
+@pytest.mark.parametrize("leap_ms", [leap for leap in LEAPS if leap > 0])
+def test_a_failed_start_that_wrote_while_the_clock_was_set_is_no_longer_than_it_was(
+    leap_ms: int,
+) -> None:
+    call = established()
+    call.start()
+    asked_ms = call.wall_ms
+    call.wall_ms += leap_ms
+    call.clock(500)
+    call.refuse(VIDEO, AUDIO)
+    call.change(VIDEO, film("alice", call.wall_ms))
+    call.clock(2_000)
+    call.close()
+
+    (info,) = call.infos
+    assert info.started_ms == asked_ms + 500
+    assert info.completed_ms - info.started_ms <= 2_000
 
 
 def test_a_wall_clock_set_back_before_the_start_gives_no_stop_before_the_start() -> None:
