@@ -15,26 +15,36 @@ from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import Failed, JobProgress, News, Processed
 
 LIMIT: Final = 5_000
+FILES_LIMIT: Final = 100_000  # of all segments together
 
 
 class Outcomes:
-    """The latest of each segment. limit: segments kept."""
+    """The latest of each segment.
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    Args:
+        limit: Segments kept.
+        files_limit: Files kept, of all segments together; the news heard last are kept whole.
+    """
+
+    def __init__(self, limit: int = LIMIT, files_limit: int = FILES_LIMIT) -> None:
         self._limit = limit
+        self._files_limit = files_limit
         self._rooms: OrderedDict[RoomUuid, dict[SegmentNo, News]] = OrderedDict()
         self._count = 0
+        self._files = 0
 
     def note(self, news: News) -> bool:
         """Keep it. False where it says nothing new: a repeat, or progress that comes late."""
-        of_room = self._rooms.setdefault(news.uuid, {})
-        known = of_room.get(news.segment)
+        known = self.of(news.uuid, news.segment)
         if isinstance(known, Processed):  # nothing can undo that
             return False
         if isinstance(known, Failed) and isinstance(news, Failed):
             return False
-        self._count += news.segment not in of_room
+        self._forget(news.uuid, news.segment)
+        of_room = self._rooms.setdefault(news.uuid, {})
         of_room[news.segment] = _slim(news)
+        self._count += 1
+        self._files += _files(news)
         self._rooms.move_to_end(news.uuid)
         self._forget_the_oldest()
         return True
@@ -49,14 +59,24 @@ class Outcomes:
 
     def _forget_the_oldest(self) -> None:
         """Whole rooms, but for the one just heard of: of that, its own oldest segments."""
-        while self._count > self._limit:
+        while self._count > self._limit or (self._files > self._files_limit and self._count > 1):
             uuid, of_room = next(iter(self._rooms.items()))
-            if len(self._rooms) > 1:
-                del self._rooms[uuid]
-                self._count -= len(of_room)
-            else:
-                del of_room[next(iter(of_room))]
-                self._count -= 1
+            whole = len(self._rooms) > 1
+            for segment in list(of_room) if whole else [next(iter(of_room))]:
+                self._forget(uuid, segment)
+
+    def _forget(self, uuid: RoomUuid, segment: SegmentNo) -> None:
+        of_room = self._rooms.get(uuid, {})
+        news = of_room.pop(segment, None)
+        if news is not None:
+            self._count -= 1
+            self._files -= _files(news)
+        if not of_room:
+            self._rooms.pop(uuid, None)
+
+
+def _files(news: News) -> int:
+    return len(news.files) if isinstance(news, Processed) else 0
 
 
 def _slim(news: News) -> News:

@@ -18,11 +18,18 @@ MAX_PATH_PART: Final = 64  # characters of a field's name that an error repeats
 MAX_PATH: Final = 256  # characters of the whole path
 
 
+MAX_FILES: Final = 20_000  # of one kind (video, audio) in an event; outputs of a segment
+MAX_STAYS: Final = 50_000  # of all participants in an event
+MAX_NAME: Final = 256  # characters of an id, a reason or a kind in a broker message
+MAX_TEXT: Final = 4_096  # characters of a file name or a sentence in a broker message
+
+
 @dataclass(frozen=True, slots=True)
 class Structure:
     """Limits on the structure of a JSON text, so that a refusal costs less than parsing it.
 
     Attributes:
+        size: Bytes of an encoded text; None where its sender is limited already.
         commas: Commas in the whole text, those within strings included: a plain count of
             characters costs a tenth of a parse.
         brackets: Opening brackets and braces, counted in the same way.
@@ -30,6 +37,7 @@ class Structure:
 
     commas: int
     brackets: int
+    size: int | None = None
 
     def admits(self, text: str) -> bool:
         """Return True if the text stays within these limits."""
@@ -40,5 +48,10 @@ class Structure:
         return text.count(",") <= self.commas
 
 
+MIB: Final = 1024 * 1024
+
 BEFORE_AUTHENTICATION: Final = Structure(commas=256, brackets=64)
 REQUEST: Final = Structure(commas=MAX_ITEMS + 256, brackets=256)
+EVENT: Final = Structure(commas=1_000_000, brackets=300_000, size=16 * MIB)
+OUTCOME: Final = Structure(commas=1_000_000, brackets=300_000, size=8 * MIB)
+PROGRESS: Final = Structure(commas=64, brackets=16, size=4_096)

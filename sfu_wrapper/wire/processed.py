@@ -15,11 +15,16 @@ from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.wire.bounds import MAX_FILES, MAX_NAME, MAX_TEXT, OUTCOME
 from sfu_wrapper.wire.strictjson import dump, parse_strict
 from sfu_wrapper.wire.times import iso, parse_iso
+from sfu_wrapper.wire.validation import at_most, first_error
 
 MAX_RAW_BYTES = 64 * 1024
 
+_Name = Annotated[str, Field(max_length=MAX_NAME)]
+_Text = Annotated[str, Field(max_length=MAX_TEXT)]
+_STOP = Field(fail_fast=True)
 EpochMs = Annotated[int, BeforeValidator(lambda v: parse_iso(v) if isinstance(v, str) else v)]
 
 
@@ -131,15 +136,15 @@ class _Wire(BaseModel):
 
 
 class _File(_Wire):
-    filename: str
+    filename: _Text
     kind: FileKind
     size_bytes: Annotated[int, Field(alias="bytes", ge=0)]
-    sha256: str
+    sha256: _Name
 
 
 class _Sync(_Wire):
-    filename: str
-    user: Annotated[str | None, Field(alias="userID")] = None
+    filename: _Text
+    user: Annotated[_Name | None, Field(alias="userID")] = None
     stream: Stream
     start_ms: int
     length_ms: int
@@ -159,17 +164,17 @@ class _Processing(_Wire):
 
 class _Processed(_Wire):
     status: Literal["processed"]
-    conference_id: str
-    uuid: str
+    conference_id: _Name
+    uuid: _Name
     segment: int
-    output: str
+    output: _Text
     start_time: EpochMs
     stop_time: EpochMs
     encrypted: bool
-    files: list[_File]
+    files: Annotated[list[_File], _STOP, at_most(MAX_FILES)]
     processing: _Processing
-    warnings: list[str] = []
-    sync: list[_Sync] = []
+    warnings: Annotated[list[str], _STOP, at_most(2 * MAX_FILES)] = []
+    sync: Annotated[list[_Sync], _STOP, at_most(2 * MAX_FILES)] = []
 
     def outcome(self) -> Processed:
         return Processed(
@@ -190,20 +195,20 @@ class _Processed(_Wire):
 
 
 class _Error(_Wire):
-    stage: str
-    code: str
+    stage: _Name
+    code: _Name
     message: str
-    file: str | None = None
+    file: _Text | None = None
 
 
 class _Failed(_Wire):
     status: Literal["failed"]
-    conference_id: str
-    uuid: str
+    conference_id: _Name
+    uuid: _Name
     segment: int
     error: _Error
     attempts: int
-    temporary_files_kept: list[str] = []
+    temporary_files_kept: Annotated[list[_Text], _STOP, at_most(2 * MAX_FILES)] = []
 
     def outcome(self) -> Failed:
         return Failed(
@@ -212,7 +217,7 @@ class _Failed(_Wire):
             segment=SegmentNo(self.segment),
             stage=self.error.stage,
             code=self.error.code,
-            detail=self.error.message,
+            detail=self.error.message[:MAX_TEXT],
             file=self.error.file,
             attempts=self.attempts,
             kept=tuple(self.temporary_files_kept),
@@ -227,10 +232,9 @@ _OUTCOME: TypeAdapter[_Processed | _Failed] = TypeAdapter(
 def parse_outcome(body: bytes) -> Processed | Failed:
     """Read either message. Raises Malformed, also for a poison message, which is of no segment."""
     try:
-        return _OUTCOME.validate_python(parse_strict(body)).outcome()
+        return _OUTCOME.validate_python(parse_strict(body, OUTCOME)).outcome()
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
+        path, first = first_error(exc)
         raise Malformed(f"no outcome of a segment: {path}: {first['msg']}", path=path) from exc
 
 

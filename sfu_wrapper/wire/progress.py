@@ -8,7 +8,10 @@ from pydantic.alias_generators import to_camel
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import JobProgress
+from sfu_wrapper.wire import bounds
+from sfu_wrapper.wire.bounds import MAX_NAME
 from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.validation import first_error
 
 PROGRESS = "progress"
 _MAX_STAGE = 32  # characters
@@ -33,7 +36,7 @@ class _Progress(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
     type: Literal["progress"]
-    uuid: str
+    uuid: Annotated[str, Field(max_length=MAX_NAME)]
     segment: Annotated[int, Field(ge=1)]
     stage: Annotated[str, Field(max_length=_MAX_STAGE)]
     percent: Annotated[float, Field(ge=0, le=100)]
@@ -43,10 +46,9 @@ class _Progress(BaseModel):
 def parse_progress(body: bytes) -> JobProgress:
     """Read one. Raises Malformed."""
     try:
-        read = _Progress.model_validate(parse_strict(body))
+        read = _Progress.model_validate(parse_strict(body, bounds.PROGRESS))
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
+        path, first = first_error(exc)
         raise Malformed(f"no progress: {path}: {first['msg']}", path=path) from exc
     uuid, segment = RoomUuid(read.uuid), SegmentNo(read.segment)
     return JobProgress(uuid, segment, read.stage, read.percent, read.eta_seconds)

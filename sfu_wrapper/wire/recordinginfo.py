@@ -5,8 +5,10 @@ strict with what is there: a value of the wrong kind makes the whole message Mal
 pass through as they are; whoever opens them resolves them below their folder.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from heapq import nlargest
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -16,8 +18,10 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_NAME, MAX_STAYS, MAX_TEXT
 from sfu_wrapper.wire.strictjson import dump, parse_strict
 from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
+from sfu_wrapper.wire.validation import at_most, first_error, leaves_at_most
 
 # The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
@@ -41,10 +45,17 @@ def _short(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
 Id = Annotated[Text, AfterValidator(_short)]
 EpochMs = Annotated[int, BeforeValidator(_time), Field(ge=0, le=LAST_MS)]
 VideoStream = Literal["sfuvideo", "sfuscreen"]
+
+
+TOO_MANY_FILES = "more files than one event carries"
+_T = TypeVar("_T")
+_FEW_FILES = leaves_at_most(MAX_FILES, depth=3)
+_FEW_STAYS = leaves_at_most(MAX_STAYS, depth=2)
 
 
 class _Wire(BaseModel):
@@ -55,7 +66,7 @@ class _File(_Wire):
     filename: Text
     start_time: EpochMs
     stop_time: EpochMs | None = None
-    mixer: str | None = None
+    mixer: Name | None = None
     delay_ms: Annotated[int | float, Field(ge=-_MAX_DELAY_MS, le=_MAX_DELAY_MS)] = 0
 
 
@@ -69,15 +80,15 @@ class _Info(_Wire):
     completed: EpochMs
     confbridgeid: Annotated[Id | None, Field(alias="confbridgeId")] = None
     segment: Annotated[int, Field(ge=1)] | None = None
-    owner: str | None = None
+    owner: Name | None = None
     type: Annotated[RecordingType | None, BeforeValidator(_type_name)] = None
     incomplete: bool = False
-    reason: str | None = None
-    missing: list[str] = []
+    reason: Name | None = None
+    missing: Annotated[list[Name], Field(fail_fast=True), at_most(MAX_FILES)] = []
     started: EpochMs | None = None
-    video: dict[str, dict[VideoStream, dict[str, _File]]] = {}
-    audio: dict[str, dict[str, dict[str, _File]]] = {}
-    participants: dict[str, list[_Stay]] = {}
+    video: Annotated[dict[Name, dict[VideoStream, dict[Name, _File]]], _FEW_FILES] = {}
+    audio: Annotated[dict[Name, dict[Name, dict[Name, _File]]], _FEW_FILES] = {}
+    participants: Annotated[dict[Name, list[_Stay]], _FEW_STAYS] = {}
 
 
 class _Event(_Wire):
@@ -95,10 +106,9 @@ def parse_event(body: bytes) -> SegmentInfo:
         Malformed: it is no recordingInfo; the context's ``path`` names the first wrong field.
     """
     try:
-        event = _Event.model_validate(parse_strict(body))
+        event = _Event.model_validate(parse_strict(body, EVENT))
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
+        path, first = first_error(exc)
         raise Malformed(f"not a recordingInfo: {path}: {first['msg']}", path=path) from exc
     return _segment_info(event)
 
@@ -173,8 +183,37 @@ def encode_event(info: SegmentInfo) -> bytes:
     """Write the message that the controller publishes when a segment has stopped.
 
     Files that surely hold nothing are left out; a file still open counts until the segment's end.
+    Of more files or stays than a reader accepts the shortest are left out, and the segment is
+    marked as incomplete: without them the rest can be processed.
     """
-    return dump({"conferenceId": info.room, "recordingInfo": _info_object(info)})
+    return dump({"conferenceId": info.room, "recordingInfo": _info_object(_readable(info))})
+
+
+def _readable(info: SegmentInfo) -> SegmentInfo:
+    video = [file for file in info.video if file.holds_media and file.user is not None]
+    audio = [file for file in info.audio if file.holds_media]
+    fits = len(video) <= MAX_FILES and len(audio) <= MAX_FILES
+    if fits and len(info.presences) <= MAX_STAYS:
+        return info
+
+    def length_ms(file: RawFile) -> int:
+        stopped_ms = info.completed_ms if file.stopped_ms is None else file.stopped_ms
+        return stopped_ms - file.started_ms
+
+    return replace(
+        info,
+        incomplete=info.incomplete or not fits,
+        reason=info.reason or (None if fits else TOO_MANY_FILES),
+        video=tuple(_longest(video, MAX_FILES, length_ms)),
+        audio=tuple(_longest(audio, MAX_FILES, length_ms)),
+        presences=tuple(_longest(info.presences, MAX_STAYS, lambda s: s.left_ms - s.joined_ms)),
+    )
+
+
+def _longest(items: Sequence[_T], most: int, length_ms: Callable[[_T], int]) -> list[_T]:
+    """Keep so many of the longest, in their order."""
+    kept = nlargest(most, range(len(items)), key=lambda number: length_ms(items[number]))
+    return [items[number] for number in sorted(kept)]
 
 
 def _info_object(info: SegmentInfo) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def parse_strict(text: str | bytes, within: Structure | None = None) -> object:
         Ambiguous: duplicate keys, nesting beyond ``MAX_DEPTH``, a number beyond 64 bits or NaN's
             like, a lone surrogate, a NUL.
     """
+    if within is not None and within.size is not None and len(text) > within.size:
+        raise TooMuch(f"the message has more than {within.size} bytes")
     try:
         text = text if isinstance(text, str) else text.decode()
     except UnicodeDecodeError as exc:

@@ -51,5 +51,33 @@ def at_most(limit: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def leaves_at_most(limit: int, *, depth: int) -> BeforeValidator:
+    """Refuse nested objects of more than ``limit`` leaves before any leaf is validated.
+
+    Args:
+        limit: Leaves of all branches together.
+        depth: Levels of lists and objects above a leaf.
+    """
+
+    def check(value: object) -> object:
+        if count_leaves(value, depth) > limit:
+            raise PydanticCustomError(
+                "too_many", "must have at most {limit} entries in all", {"limit": limit}
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+def count_leaves(value: object, depth: int) -> int:
+    """Count what stands ``depth`` levels down; what is no list or object has nothing below."""
+    if not isinstance(value, list | dict):
+        return 0
+    if depth == 1:
+        return len(value)
+    inner = value.values() if isinstance(value, dict) else value
+    return sum(count_leaves(each, depth - 1) for each in inner)
+
+
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

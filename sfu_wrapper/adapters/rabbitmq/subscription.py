@@ -21,6 +21,7 @@ _CLOSE_S: Final = 2.0
 _SETTLE_S: Final = 5.0
 _LISTENER: Final = "sfu_wrapper.notices"  # a name of ours, for whoever permits names by pattern
 _LISTEN_PREFETCH: Final = 100
+_LISTEN_BYTES: Final = 64 * 1024 * 1024  # of what waits at the broker for a listener
 
 
 class Subscription:
@@ -123,7 +124,11 @@ async def overhear(
                     f"{_LISTENER}.{uuid.uuid4().hex}",
                     exclusive=True,
                     auto_delete=True,
-                    arguments={"x-max-length": limit, "x-overflow": "drop-head"},
+                    arguments={
+                        "x-max-length": limit,
+                        "x-max-length-bytes": _LISTEN_BYTES,
+                        "x-overflow": "drop-head",
+                    },
                 )
                 for key in routing_keys:
                     await queue.bind(exchange, routing_key=key)

@@ -3,7 +3,14 @@ from dataclasses import replace
 import pytest
 
 from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import Failed, JobProgress, News, Processed
+from sfu_wrapper.model.outcome import (
+    Failed,
+    FileKind,
+    FinishedFile,
+    JobProgress,
+    News,
+    Processed,
+)
 from sfu_wrapper.service.outcomes import Outcomes
 
 UUID, ONE = RoomUuid("u"), SegmentNo(1)
@@ -68,3 +75,25 @@ def test_of_one_room_with_very_many_segments_the_oldest_are_forgotten() -> None:
 
     kept = [n for n in range(1, 6) if outcomes.of(UUID, SegmentNo(n)) is not None]
     assert kept == [3, 4, 5]
+
+
+def test_many_files_of_many_segments_do_not_pile_up() -> None:
+    outcomes = Outcomes(files_limit=10)
+    file = FinishedFile("f", FileKind.MERGED, 1, "00")
+    rooms = [RoomUuid(f"room-{number}") for number in range(8)]
+    for uuid in rooms:
+        outcomes.note(replace(DONE, uuid=uuid, files=(file,) * 4))
+    outcomes.note(replace(FAILED, uuid=rooms[-1], segment=SegmentNo(2)))
+
+    kept = [uuid for uuid in rooms if outcomes.of(uuid, ONE) is not None]
+    assert kept == rooms[-2:]
+
+
+def test_the_news_heard_last_are_kept_however_many_files_they_name() -> None:
+    outcomes = Outcomes(files_limit=10)
+    outcomes.note(replace(DONE, segment=SegmentNo(2)))
+    huge = replace(DONE, files=(FinishedFile("f", FileKind.MERGED, 1, "00"),) * 50)
+    outcomes.note(huge)
+
+    assert outcomes.of(UUID, ONE) == replace(huge, warnings=())
+    assert outcomes.of(UUID, SegmentNo(2)) is None

@@ -4,12 +4,15 @@ import hashlib
 import json
 from dataclasses import replace
 
+import orjson
 import pytest
+from pydantic import ValidationError
 
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.wire.bounds import OUTCOME
 from sfu_wrapper.wire.processed import (
     MAX_RAW_BYTES,
     encode_failed,
@@ -159,3 +162,45 @@ def test_a_poison_message_is_told_with_its_hash_and_its_beginning() -> None:
 )
 def test_sizes_are_millions_of_bytes(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "field"),
+    [
+        (encode_processed(PROCESSED), "files"),
+        (encode_processed(PROCESSED), "sync"),
+        (encode_processed(PROCESSED), "warnings"),
+        (encode_failed(FAILED), "temporaryFilesKept"),
+    ],
+)
+def test_lists_of_an_outcome_are_bounded_before_their_items_are_looked_at(
+    written: bytes, field: str
+) -> None:
+    with pytest.raises(Malformed, match="must have at most"):
+        parse_outcome(json.dumps(json.loads(written) | {field: [{}] * 40_001}).encode())
+
+
+def test_of_a_list_of_wrong_items_the_first_is_named() -> None:
+    message = json.loads(encode_processed(PROCESSED)) | {"files": [{}] * 20_000}
+    with pytest.raises(Malformed) as refused:
+        parse_outcome(json.dumps(message).encode())
+
+    cause = refused.value.__cause__
+    assert isinstance(cause, ValidationError)
+    assert cause.error_count() <= 4  # the fields of one file
+    assert refused.value.context == {"path": "processed.files.0.filename"}
+
+
+def test_an_outcome_that_is_too_long_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
+    assert OUTCOME.size is not None
+
+    with pytest.raises(Malformed, match="bytes"):
+        parse_outcome(b" " * (OUTCOME.size + 1))
+
+
+def test_a_long_message_of_a_failure_is_cut() -> None:
+    read = parse_outcome(encode_failed(replace(FAILED, detail="x" * 50_000)))
+
+    assert isinstance(read, Failed)
+    assert read.detail == "x" * 4096

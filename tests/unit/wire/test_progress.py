@@ -1,5 +1,6 @@
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,7 @@ def test_what_is_written_can_be_read(percent: float, eta_s: float | None) -> Non
         {"percent": -1},
         {"etaSeconds": -1},
         {"stage": "x" * 33},
+        {"uuid": "x" * 257},
     ],
 )
 def test_what_is_no_progress_is_refused(wrong: dict[str, object]) -> None:
@@ -49,3 +51,13 @@ def test_what_is_no_progress_is_refused(wrong: dict[str, object]) -> None:
 def test_what_is_no_object_is_refused() -> None:
     with pytest.raises(Malformed):
         parse_progress(b"[]")
+
+
+@pytest.mark.parametrize("body", [b" " * 4097, b"[" * 17, b"," * 65])
+def test_what_is_too_much_for_progress_is_not_parsed(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
+
+    with pytest.raises(Malformed, match="more than"):
+        parse_progress(body)

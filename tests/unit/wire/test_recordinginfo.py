@@ -1,8 +1,10 @@
 """``recordingInfo``: the product's own example, ours, and what is neither."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
+from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_STAYS
+from sfu_wrapper.wire.recordinginfo import TOO_MANY_FILES, encode_event, parse_event
 from sfu_wrapper.wire.times import parse_iso
 
 # The product text's example, with the closing brace that it lacks.
@@ -302,3 +305,87 @@ def test_what_is_written_reads_back(
     assert sorted(read.video, key=repr) == sorted(info.video, key=repr)
     assert sorted(read.audio, key=repr) == sorted(info.audio, key=repr)
     assert sorted(read.presences, key=repr) == sorted(info.presences, key=repr)
+
+
+def changed(**change: object) -> bytes:
+    return json.dumps({**OURS, "recordingInfo": {**OURS["recordingInfo"], **change}}).encode()
+
+
+WRONG: dict[str, object] = {
+    str(number): {} for number in range(MAX_FILES + 1)
+}  # no file has a name
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"video": {"a": {"sfuvideo": WRONG}}}, "recordingInfo.video"),
+        ({"audio": {"asterisk": {"sipcall": WRONG}}}, "recordingInfo.audio"),
+        ({"participants": {"a": [{}] * (MAX_STAYS + 1)}}, "recordingInfo.participants"),
+        (
+            {"participants": {str(user): [{}] * 10 for user in range(MAX_STAYS // 10 + 1)}},
+            "recordingInfo.participants",
+        ),
+        ({"missing": [1] * (MAX_FILES + 1)}, "recordingInfo.missing"),
+    ],
+)
+def test_too_many_files_are_counted_before_any_is_looked_at(
+    change: dict[str, object], path: str
+) -> None:
+    with pytest.raises(Malformed, match="must have at most") as caught:
+        parse_event(changed(**change))
+
+    assert caught.value.context["path"] == path
+
+
+def test_an_event_that_is_too_long_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
+    assert EVENT.size is not None
+
+    with pytest.raises(Malformed, match=f"more than {EVENT.size} bytes"):
+        parse_event(b" " * (EVENT.size + 1))
+    with pytest.raises(Malformed, match="brackets"):
+        parse_event(b"[" * (EVENT.brackets + 1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"owner": "o" * 257},
+        {"reason": "r" * 257},
+        {"video": {"u" * 257: {}}},
+        {"audio": {"g": {"c" * 257: {}}}},
+        {"video": {"a": {"sfuvideo": {"1": {**FILE, "filename": "f" * 4097}}}}},
+        {"video": {"u" * 5000: {"sfuvideo": {"1": {}}}}},
+    ],
+)
+def test_long_texts_are_refused_and_not_repeated(change: dict[str, object]) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_event(changed(**change))
+
+    assert len(caught.value.detail) < 400
+    assert len(str(caught.value.context["path"])) <= 256
+
+
+def test_of_more_files_than_a_reader_accepts_the_shortest_are_left_out() -> None:
+    files = tuple(
+        RawFile(f"{n}.mjr", Stream.CAMERA, n % 500, n % 500 + n, user=UserId(str(n % 300)))
+        for n in range(MAX_FILES + 5)
+    )
+    info = segment(video=files, presences=(Presence(UserId("a"), 0, 10),))
+
+    read = parse_event(encode_event(info))
+
+    assert len(read.video) == MAX_FILES
+    assert {file.filename for file in read.video} == {f.filename for f in files[5:]}
+    assert (read.incomplete, read.reason) == (True, TOO_MANY_FILES)
+    assert read.presences == info.presences
+
+
+def test_of_too_many_stays_the_shortest_are_left_out_and_nothing_is_incomplete() -> None:
+    stays = tuple(Presence(UserId("a"), 0, number) for number in range(MAX_STAYS + 1))
+
+    read = parse_event(encode_event(replace(segment(), presences=stays)))
+
+    assert read.presences == stays[1:]
+    assert not read.incomplete
