@@ -5,7 +5,8 @@ wanted is asked to stop, whatever turns up is reported once, the rest is ignored
 """
 
 from dataclasses import replace
-from typing import assert_never
+from heapq import nlargest
+from typing import Final, assert_never
 
 from sfu_wrapper.core.facts import (
     CaptureChanged,
@@ -25,6 +26,9 @@ from sfu_wrapper.model.moment import Moment
 
 WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"
+TOO_MANY_FILES = "more files than one event carries"
+MAX_FILES: Final = 2_000
+"""Of one medium in a segment; someone who publishes in a loop makes one each time."""
 
 
 def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
@@ -36,6 +40,7 @@ def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
     capture = segment.capture(fact.capture.medium) if segment is not None else None
     if segment is None or capture is None:
         return
+    segment = _counted(turn, segment, capture, fact)
     match fact:
         case CaptureStarted():
             _started(turn, segment, capture, fact)
@@ -132,10 +137,33 @@ def _closed(turn: Turn, segment: Segment, capture: Capture) -> None:
     turn.put_capture(segment, closed)
 
 
-def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
+def _counted(turn: Turn, segment: Segment, capture: Capture, fact: CaptureFact) -> Segment:
+    """Mark a segment that has more files than are kept of it."""
+    if isinstance(fact, CaptureFailed) or segment.told or segment.incomplete is not None:
+        return segment
+    if len(_known(capture, fact.files)) <= MAX_FILES:
+        return segment
+    turn.warn("recording.filesLeftOut")
+    return replace(segment, incomplete=TOO_MANY_FILES)
+
+
+def _known(capture: Capture, files: tuple[RawFile, ...]) -> dict[str, RawFile]:
     """Later news of a file replaces earlier; files of an earlier attempt stay."""
-    known = {file.filename: file for file in (*capture.files, *files)}
-    return replace(capture, files=tuple(known.values()))
+    return {file.filename: file for file in (*capture.files, *files)}
+
+
+def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
+    """Note the files; of too many the shortest that are closed are left out."""
+    known = tuple(_known(capture, files).values())
+    if len(known) > MAX_FILES:
+        kept = nlargest(MAX_FILES, range(len(known)), key=lambda number: _worth(known[number]))
+        known = tuple(known[number] for number in sorted(kept))
+    return replace(capture, files=known)
+
+
+def _worth(file: RawFile) -> tuple[bool, bool, int]:
+    length_ms = 0 if file.stopped_ms is None else file.stopped_ms - file.started_ms
+    return file.holds_media, file.stopped_ms is None, length_ms
 
 
 def _sealed(capture: Capture, fact: CaptureLost) -> Capture:

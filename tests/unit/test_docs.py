@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from sfu_wrapper.core.captures import LOST
+from sfu_wrapper.core.captures import LOST, TOO_MANY_FILES
 from sfu_wrapper.core.fault import FAULTS
 from sfu_wrapper.core.policy import Reason
 from sfu_wrapper.core.segments import GIVEN_UP
@@ -161,7 +161,7 @@ def test_every_log_line_is_explained(action: str) -> None:
     assert any(cell == action or cell.startswith(f"{action} ") for cell in explained)
 
 
-@pytest.mark.parametrize("reason", [*Reason, LOST, GIVEN_UP, NOT_CONFIRMED])
+@pytest.mark.parametrize("reason", [*Reason, LOST, TOO_MANY_FILES, GIVEN_UP, NOT_CONFIRMED])
 def test_every_reason_is_explained(reason: str) -> None:
     assert reason in first_cells(page("policy.md"))
 

@@ -2,10 +2,12 @@
 
 import pytest
 
+from sfu_wrapper.core.captures import LOST, MAX_FILES, TOO_MANY_FILES
 from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted, CaptureStopped
 from sfu_wrapper.core.requests import StartCapture, StopCapture
 from sfu_wrapper.core.room import CaptureState
 from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.permission import RecordingType
 from tests.helpers.rooms import (
     AUDIO,
@@ -244,3 +246,61 @@ def test_what_is_lost_of_a_segment_that_failed_is_reported() -> None:
 
     (info,) = call.infos
     assert (info.incomplete, len(info.audio), info.missing) == (True, 1, (VIDEO,))
+
+
+def loops(begun_ms: int, count: int) -> tuple[RawFile, ...]:
+    """Files of a user who publishes again and again, each a second long."""
+    return tuple(
+        film("mallory", begun_ms + 2_000 * n, begun_ms + 2_000 * n + 1_000) for n in range(count)
+    )
+
+
+def test_of_more_files_than_one_event_carries_the_longest_are_reported() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    long = film("bob", begun_ms, begun_ms + 3_600_000)
+    call.change(VIDEO, *loops(begun_ms, 6_000), long)
+    call.clock(13_000_000)
+    call.change(VIDEO, *loops(begun_ms, 6_500), long, film("carol", call.wall_ms))
+    assert len(call.segment.captures[0].files) == MAX_FILES
+    call.clock(1_000)
+    call.stop()
+    call.close()
+
+    (info,) = call.infos
+    assert len(info.video) == MAX_FILES
+    assert {"alice", "bob", "carol"} <= {file.user for file in info.video}
+    assert (info.incomplete, info.reason) == (True, TOO_MANY_FILES)
+    assert call.warnings.count(("recording.filesLeftOut", False)) == 1
+
+
+def test_as_many_files_as_an_event_carries_are_all_reported() -> None:
+    call = recording()
+    call.change(VIDEO, *loops(call.wall_ms, MAX_FILES - 1))
+    call.clock(10_000_000)
+    call.stop()
+    call.close()
+
+    (info,) = call.infos
+    assert len(info.video) == MAX_FILES
+    assert (info.incomplete, info.reason) == (False, None)
+
+
+def test_files_that_surely_hold_nothing_are_left_out_first() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    empty = [film(f"u{n}", begun_ms, begun_ms + 9_000, holds_media=False) for n in range(500)]
+    call.change(VIDEO, *empty, *loops(begun_ms, MAX_FILES - 1))
+
+    files = call.segment.captures[0].files
+    assert len(files) == MAX_FILES
+    assert all(file.holds_media for file in files)
+
+
+def test_a_segment_with_many_files_that_is_lost_keeps_its_first_reason() -> None:
+    call = recording()
+    call.clock(1_000)
+    call.lose(AUDIO)
+    call.change(VIDEO, *loops(call.wall_ms, MAX_FILES + 10))
+
+    assert call.segment.incomplete == LOST
