@@ -75,9 +75,10 @@ def plain_description(text: str, medium: str) -> str:
     Raises:
         ValueError: it is none, or describes something else; the text says what.
     """
-    lines = _BREAK.split(text.rstrip("\r\n"))
-    if len(lines) > MAX_LINES:
+    text = text.rstrip("\r\n")
+    if text.count("\n") >= MAX_LINES:
         raise ValueError(f"more than {MAX_LINES} lines")
+    lines = _BREAK.split(text)
     return "".join(f"{line}\r\n" for line in _plain(lines, medium))
 
 

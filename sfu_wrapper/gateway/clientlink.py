@@ -72,6 +72,11 @@ class ClientLink:
         return None if done else self._authenticate_by_ms
 
     @property
+    def max_bytes(self) -> int:
+        """Longest message that is read; a longer one need not even be received."""
+        return self._session.max_bytes
+
+    @property
     def trusted(self) -> bool:
         """Whether it may send as fast as it likes."""
         return self._session.is_service

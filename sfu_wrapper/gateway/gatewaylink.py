@@ -70,6 +70,11 @@ class GatewayLink:
         return self._waiting[0][0] if self._waiting else None
 
     @property
+    def max_bytes(self) -> int:
+        """Longest frame that is read, whatever the messages inside may have."""
+        return self._gate.settings.max_gateway_frame_bytes
+
+    @property
     def trusted(self) -> bool:
         """Whether it may send as fast as it likes: it has many clients."""
         return True

@@ -41,6 +41,8 @@ class _Link(Protocol):
     @property
     def trusted(self) -> bool: ...
     @property
+    def max_bytes(self) -> int: ...
+    @property
     def identified(self) -> bool: ...
     def open(self) -> list[Outgoing]: ...
     def feed(self, messages: tuple[str | bytes], /) -> list[Outgoing]: ...
@@ -159,6 +161,7 @@ class GatewayServer:
 def _note(connection: Connection, link: _Link) -> None:
     """Tell the connection what the link knows by now of its peer."""
     connection.trusted = link.trusted
+    connection.protocol.max_message_size = link.max_bytes
     if link.identified:
         connection.authenticated()
 

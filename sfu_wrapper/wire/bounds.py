@@ -10,6 +10,7 @@ from typing import Final
 UNAUTHENTICATED_BYTES: Final = 9_216  # of a message before its sender is known
 MAX_ITEMS: Final = 4_096  # of a list in a request
 MAX_TOPICS: Final = 16  # of a watch
+MAX_DESCRIPTION: Final = 32_768  # characters of a session description of one stream
 MAX_ROLES: Final = 64  # that a gateway may name for one client
 MAX_TOKEN: Final = 8_192  # characters of a token; longer ones are not even decoded
 MAX_TOKEN_HEADER: Final = 2_048  # of these, of its header, which is parsed before it is verified

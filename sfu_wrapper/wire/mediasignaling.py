@@ -35,6 +35,7 @@ from sfu_wrapper.model.browsermedia import (
 )
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.wire.bounds import MAX_DESCRIPTION
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     NAME_PATTERN,
@@ -73,7 +74,7 @@ def _or_refuse(read: Callable[[], str]) -> str:
         raise PydanticCustomError("description", "{why}", {"why": str(error)}) from None
 
 
-_Text = Annotated[str, StringConstraints(max_length=60_000)]
+_Text = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION)]
 _PictureSdp = Annotated[_Text, _described("video")]
 _SoundSdp = Annotated[_Text, _described("audio")]
 _Mid = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{1,16}\z")]

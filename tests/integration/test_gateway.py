@@ -434,3 +434,27 @@ async def test_a_bug_ends_the_connection_that_met_it_and_no_other(
         await alice.send(request("ping"))
         assert (await read(alice))["payload"]["status"] == "ok"
     assert "gateway.connection.broke" in caplog.messages
+
+
+def head_of_a_frame(size: int) -> bytes:
+    """The beginning of a text frame of so many bytes, and none of these."""
+    return b"\x81\xfe" + size.to_bytes(2, "big") + b"mask"
+
+
+@pytest.mark.parametrize("size", [9_217, 60_000])
+async def test_a_stranger_that_announces_a_long_message_is_closed_before_it_has_sent_it(
+    size: int,
+) -> None:
+    async with running(FakeRooms()) as server, client(server) as alice:
+        alice.transport.write(head_of_a_frame(size))
+
+        assert await close_code(alice) == 1009
+
+
+async def test_a_long_message_is_received_once_its_sender_is_known() -> None:
+    async with running(FakeRooms()) as server, client(server) as alice:
+        await alice.send(request("authenticate", token=token(exp=FAR)))
+        await read(alice)
+        await alice.send(request("ping", x="x" * 60_000))
+
+        assert (await read(alice))["payload"]["status"] == "ok"

@@ -64,3 +64,29 @@ async def test_of_a_body_of_many_unknown_fields_the_first_is_named() -> None:
         answer = await here.ask("PUT", "/permissions", ALICE, body)
 
     assert (answer.status, answer.json["details"]) == (400, {"path": "x0"})
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_head_of_very_many_lines_is_refused_also_of_a_later_request(later: bool) -> None:
+    fine = "GET /health/live HTTP/1.1\r\nHost: x\r\n"
+    many = fine + "a: b\r\n" * 200
+    async with world() as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        if later:
+            writer.write(f"{fine}\r\n".encode())
+            async with asyncio.timeout(8):
+                assert parse(await reader.readuntil(b"}")).status == 200
+        writer.write(f"{many}\r\n".encode())
+        async with asyncio.timeout(8):
+            answer = parse(await reader.read())
+        writer.close()
+
+    assert answer.status == 400
+
+
+async def test_a_head_of_a_hundred_lines_is_read() -> None:
+    async with world() as here:
+        headers = {f"x-{number}": "y" for number in range(100)}
+        answer = await here.ask("GET", "/rooms", ALICE, headers=headers)
+
+    assert answer.status == 200

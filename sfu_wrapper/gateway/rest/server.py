@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import uvicorn
+from h11 import RemoteProtocolError
+from h11._receivebuffer import ReceiveBuffer
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -22,6 +24,9 @@ from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.shares import Shares
 
 _MAX_HEAD_BYTES = 16_384
+_MAX_HEAD_LINES = (
+    128  # each costs the parser some microseconds, before anything is known of its sender
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +64,21 @@ class _Config(uvicorn.Config):
         self.settings = settings
 
 
+class _HeadBuffer(ReceiveBuffer):
+    """What the parser takes whole heads from; it gives out none of very many lines.
+
+    The parser has no limit of its own but that of bytes, and no door for one: it is put in place of
+    the parser's buffer.
+    """
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Take the lines of a head, or None while it is not whole. Raises RemoteProtocolError."""
+        lines = super().maybe_extract_lines()
+        if lines is not None and len(lines) > _MAX_HEAD_LINES:
+            raise RemoteProtocolError("too many header lines", error_status_hint=431)
+        return lines
+
+
 class _Connection(H11Protocol):
     """A connection whose request head is here, and later ones; each phase has its deadline.
 
@@ -78,6 +98,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library's own
         super().connection_made(transport)
+        self.conn._receive_buffer = _HeadBuffer()
         self.arrival.ticket.evict = transport.abort
         self.arrival.replay(self.data_received)
 
