@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from sfu_wrapper.wire.claims import Claims, encode
 
 PROCESSING_S = 120.0  # more than a slow machine needs for two short segments
 TOKEN_S = 86_400
+_WORK = ("raw", "raw-audio", "state")  # folders that only the call itself needs
 
 Say = Callable[..., None]
 
@@ -59,7 +61,10 @@ def run(args: Namespace) -> int:
     settings = _settings(args, folder)
     with (folder / "demo.log").open("a", encoding="utf-8") as log_file:
         logs.set_up(common.log_settings(settings), log_file)
-        return asyncio.run(_demo(args, settings, folder))
+        code = asyncio.run(_demo(args, settings, folder))
+    for part in _WORK:  # the call is over: nothing of it is needed for its files
+        shutil.rmtree(folder / part, ignore_errors=True)
+    return code
 
 
 async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:

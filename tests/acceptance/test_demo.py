@@ -75,6 +75,14 @@ def test_one_playable_file_a_segment_is_named_at_the_end(told: Told) -> None:
         assert last.at_s == pytest.approx(length_s, abs=0.2)
 
 
+def test_nothing_is_left_but_the_files_and_the_logs(told: Told) -> None:
+    left = {path.name for path in told.files[0].parent.iterdir()}
+
+    assert left == {"demo.log", "logs", ".sfu-wrapper"} | {
+        file.with_suffix(ending).name for file in told.files for ending in (".webm", ".jpg")
+    }
+
+
 def test_the_first_file_shows_two_people_and_then_a_third(told: Told) -> None:
     assert casts(told.files[0]) == [("alice", "bob"), ("alice", "bob", "carol")]
 

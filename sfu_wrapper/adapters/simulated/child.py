@@ -19,6 +19,7 @@ from sfu_wrapper.adapters.simulated.orders import ORDERS, SETTINGS, Alive, Order
 from sfu_wrapper.adapters.simulated.studio import Say, Studio
 
 _ALIVE_EVERY_S: Final = 1.0
+_SWEEP_EVERY_S: Final = 600.0
 _UNDER_WAY: Final = 10_000  # orders carried out side by side, at most
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -48,12 +49,18 @@ async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(studio.pace())
             tasks.create_task(_say_alive(say))
-            tasks.create_task(asyncio.to_thread(studio.sweep))
+            tasks.create_task(_sweep(studio))
             tasks.create_task(listen(tasks))
     except* _Over:
         pass
     finally:
         studio.close()
+
+
+async def _sweep(studio: Studio) -> None:
+    while True:
+        await asyncio.to_thread(studio.sweep)
+        await asyncio.sleep(_SWEEP_EVERY_S)
 
 
 async def _say_alive(say: Say) -> None:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 _LINES = Lines((RawFile,))
 _LOCK_WAIT_S = 3.0  # a writer whose controller died notices within a fraction of that
 _MJR_MAGIC_BYTES = 8
+_KEPT_S = 3600.0  # in which a controller that died may ask for a capture of which nothing is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,20 @@ def salvage(
 
 
 def sweep(folders: Folders) -> None:
-    """Forget the captures of which no file is left."""
+    """Forget captures that nobody writes and of which no file is left."""
     for path in (folders.recordings / ".simulated").glob("*.jsonl"):
-        files = _parse(path.read_bytes()).values()
-        young = time.time() - path.stat().st_mtime < 86400
+        with suppress(FileNotFoundError):
+            _forget_unless_used(folders, path)
+
+
+def _forget_unless_used(folders: Folders, path: Path) -> None:
+    with path.open("rb") as journal:
+        young = time.time() - os.fstat(journal.fileno()).st_mtime < _KEPT_S
+        try:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a capture that runs, whatever its age by a clock that was set
+            return
+        files = _parse(journal.read()).values()
         if not young and not any(folders.file(file).exists() for file in files):
             path.unlink(missing_ok=True)
 

@@ -206,6 +206,19 @@ def test_old_journals_without_files_are_swept_away(folders: Folders) -> None:
     assert not path.exists()
 
 
+def test_the_journal_of_a_capture_that_runs_stays_whatever_the_wall_clock_says(
+    folders: Folders,
+) -> None:
+    journal = Journal(folders, VIDEO)
+    os.utime(folders.journal(VIDEO), (0, 0))  # as if the clock had been set forward by years
+
+    sweep(folders)
+    assert folders.journal(VIDEO).exists()
+    journal.close()
+    sweep(folders)
+    assert not folders.journal(VIDEO).exists()
+
+
 def test_a_young_journal_stays(folders: Folders) -> None:
     Journal(folders, VIDEO).close()
 
