@@ -13,7 +13,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -22,12 +22,16 @@ from typing import ParamSpec
 
 from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.limits import Limits, command
+from sfu_wrapper.adapters.os.beneath import open_plain
+from sfu_wrapper.adapters.os.confinement import SYSTEM, Fence, Policy
+from sfu_wrapper.adapters.os.landlock import RUN, WORK
 from sfu_wrapper.adapters.refusals import no_space, refused
 from sfu_wrapper.model.errors import JobFailed
 
 _LOOK_S = 30.0  # to look at the key
 _TIDY_S = 5.0
 _MAX_OUTPUT_BYTES = 1 << 20
+_MAX_KEY_BYTES = 1 << 20
 _MAX_MEMORY_BYTES = 512 << 20
 _SPARE_BYTES = 16 << 20
 _OPTIONS = (
@@ -50,10 +54,13 @@ Params = ParamSpec("Params")
 class GpgVault:
     """``Vault`` for the key in ``key_file``, of which a user id must be exactly that mail."""
 
-    def __init__(self, key_file: Path, mail: str, program: str = "gpg") -> None:
+    def __init__(
+        self, key_file: Path, mail: str, program: str = "gpg", confinement: Policy = "prefer"
+    ) -> None:
         self._key_file = key_file
         self._mail = mail
         self._program = program
+        self._confinement = confinement
 
     async def check(self) -> None:
         """See the port."""
@@ -71,26 +78,39 @@ class GpgVault:
 
     async def _encrypt(self, source: Path, part: Path, target: Path, timeout_s: float) -> None:
         await aside(part.unlink, missing_ok=True)
-        size = (await aside(source.stat)).st_size
-        async with self._keyring() as (home, fingerprint):
-            options = ("--compress-algo=none", "--recipient", fingerprint)
-            output = ("--output", str(part), "--encrypt", "--", str(source))
-            told = await self._gpg(home, *options, *output, cpu_s=timeout_s, reads_bytes=size)
+        number = await aside(open_plain, source)
+        try:
+            size = os.fstat(number).st_size
+            async with self._keyring() as (home, fingerprint):
+                options = ("--compress-algo=none", "--recipient", fingerprint)
+                output = ("--set-filename", source.name, "--output", str(part), "--encrypt")
+                told = await self._gpg(
+                    home,
+                    *options,
+                    *output,
+                    reads=number,
+                    writes=(part.parent,),
+                    cpu_s=timeout_s,
+                    file_bytes=_SPARE_BYTES + 2 * size,
+                )
+        finally:
+            os.close(number)
         if f"{_STATUS}END_ENCRYPTION" not in told.splitlines():
             raise _failed("BAD_RESULT", "gpg did not say that it had finished", permanent=False)
-        await aside(_settle, source, part, target)
+        await aside(_settle, part, target, size)
 
     @asynccontextmanager
     async def _keyring(self) -> AsyncIterator[tuple[Path, str]]:
         """A keyring with our key alone, and the fingerprint of that key. Raises JobFailed."""
         if not await aside(self._key_file.is_file):
             raise _unusable(f"the key file {self._key_file} is not there")
+        key = await aside(_read_key, self._key_file)  # once: what is looked at is what is used
         home = Path(await aside(tempfile.mkdtemp, prefix="gpg-"))  # with mode 0700
         try:
-            packets = await self._gpg(home, "--list-packets", "--", str(self._key_file))
+            packets = await self._gpg(home, "--list-packets", reads=key)
             if re.search(r"^:secret (sub )?key packet:", packets, re.MULTILINE):
                 raise _unusable(f"{self._key_file} holds a secret key; give the public one")
-            await self._gpg(home, "--import", "--", str(self._key_file))
+            await self._gpg(home, "--import", reads=key)
             listed = await self._gpg(home, "--with-colons", "--list-keys")
             yield home, _fingerprint(listed, self._mail)
         finally:
@@ -100,29 +120,35 @@ class GpgVault:
         self,
         home: Path,
         *arguments: str,
+        reads: int | bytes = b"",
+        writes: Sequence[Path] = (),
         cpu_s: float = _LOOK_S,
-        reads_bytes: int = 0,
+        file_bytes: int = _SPARE_BYTES,
     ) -> str:
-        """Its standard output. Raises JobFailed where it fails or is missing."""
+        """Run it, confined to its keyring; return its standard output.
+
+        Args:
+            home: folder of the keyring.
+            arguments: what it is to do.
+            reads: its standard input, a descriptor or bytes.
+            writes: further folders that it may write to.
+            cpu_s: processor time that it may take.
+            file_bytes: length of the longest file that it may write.
+
+        Raises:
+            JobFailed: it fails or is missing.
+        """
         program = shutil.which(self._program)
         if program is None:
             raise _failed("NO_GPG", f"{self._program} cannot be run: it is not installed")
-        limits = Limits(
-            memory_bytes=_MAX_MEMORY_BYTES,
-            cpu_s=ceil(cpu_s),
-            file_bytes=_SPARE_BYTES + 2 * reads_bytes,
-        )
-        process = await asyncio.create_subprocess_exec(
-            *command(limits, (program, "--homedir", str(home), *_OPTIONS, *arguments)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
-            umask=0o077,
-        )
+        limits = Limits(_MAX_MEMORY_BYTES, ceil(cpu_s), file_bytes)
+        rules = (*SYSTEM, (program, RUN), *((str(folder), WORK) for folder in (home, *writes)))
+        arguments = (program, "--homedir", str(home), *_OPTIONS, *arguments)
+        confined = command(limits, arguments, Fence(self._confinement, rules))
+        process = await _begin(confined, reads)
         try:
-            output, complaint = await process.communicate()
+            given = reads if isinstance(reads, bytes) else None
+            output, complaint = await process.communicate(given)
         finally:
             await _end(process)
         if process.returncode:
@@ -178,15 +204,25 @@ def _mail(user_id: str) -> str:
     return found[1] if found else text
 
 
-def _settle(source: Path, part: Path, target: Path) -> None:
+def _settle(part: Path, target: Path, size: int) -> None:
     """What gpg wrote becomes the result, if it looks like one. Raises JobFailed or OSError."""
-    with part.open("rb") as file:
+    with os.fdopen(open_plain(part), "rb") as file:
         first = file.read(1)
         os.fsync(file.fileno())
-    if not first or first[0] not in _PKESK or part.stat().st_size <= source.stat().st_size:
+        os.fchmod(file.fileno(), 0o600)
+        written = os.fstat(file.fileno()).st_size
+    if not first or first[0] not in _PKESK or written <= size:
         raise _failed("BAD_RESULT", "what gpg wrote is no encrypted file", permanent=False)
-    part.chmod(0o600)
     part.replace(target)
+
+
+def _read_key(file: Path) -> bytes:
+    """Raises JobFailed where it is longer than any key, OSError where it cannot be read."""
+    with file.open("rb") as key:
+        content = key.read(_MAX_KEY_BYTES + 1)
+    if len(content) > _MAX_KEY_BYTES:
+        raise _unusable(f"{file} is longer than {_MAX_KEY_BYTES} bytes; give one public key")
+    return content
 
 
 @asynccontextmanager
@@ -209,6 +245,19 @@ async def _tidied(
     with contextlib.suppress(OSError):
         async with asyncio.timeout(_TIDY_S):
             await aside(work, *args, **kwargs)
+
+
+async def _begin(arguments: Sequence[str], reads: int | bytes) -> asyncio.subprocess.Process:
+    """In a group of its own. Raises OSError."""
+    return await asyncio.create_subprocess_exec(
+        *arguments,
+        stdin=asyncio.subprocess.PIPE if isinstance(reads, bytes) else reads,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        umask=0o077,
+    )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

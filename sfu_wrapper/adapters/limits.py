@@ -1,8 +1,9 @@
 """What a process that reads other people's files may use up, and that it ends with its parent.
 
 Imposed by the process on itself, before it reads anything; limits are handed on to whatever it
-starts. As a command (``python -m`` this module) it confines itself and becomes another program.
-Linux alone knows all of it; it imports next to nothing, since it runs before each such program.
+starts. ``command`` gives the command line of a process that confines itself so, and to what a fence
+leaves open, and becomes another program. Linux alone knows all of it; it imports next to nothing,
+since it runs before each such program.
 """
 
 import ctypes
@@ -14,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
+
+from sfu_wrapper.adapters.os.confinement import Fence, alone, confine, fence_of
 
 _PR_SET_PDEATHSIG: Final = 1
 _GRACE_S: Final = 5  # of processor time between the signal that can be named and SIGKILL
@@ -49,10 +52,10 @@ def impose(text: str) -> None:
     _limit(resource.RLIMIT_CORE, 0)  # a core dump would hold what is about to be encrypted
 
 
-def command(limits: Limits, program: Sequence[str]) -> list[str]:
+def command(limits: Limits, program: Sequence[str], fence: Fence | None = None) -> list[str]:
     """What to execute so that ``program`` runs confined."""
-    # Isolated and without site-packages: quick, and nobody's environment decides what runs.
-    return [sys.executable, "-I", "-S", __file__, limits.for_child_of(os.getpid()), *program]
+    own = limits.for_child_of(os.getpid()), (fence or Fence()).text()
+    return [*alone(f"from {__name__} import main; main()"), *own, *program]
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
@@ -69,12 +72,10 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
-def main(text: str, program: list[str]) -> None:
-    """Become that program, confined. Raises OSError where it cannot be run."""
-    impose(text)
+def main() -> None:
+    """Become that program, confined. Raises OSError where it cannot be run, or be confined."""
+    _, limits, fence, *program = sys.argv
+    confine(fence_of(fence))
+    impose(limits)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python's own choice is not everybody's
     os.execvp(program[0], program)  # noqa: S606 - a list, no shell
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])

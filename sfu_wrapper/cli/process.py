@@ -19,6 +19,7 @@ from sfu_wrapper.cli.parts import open_broker, queues, store_file
 from sfu_wrapper.cli.processing import (
     output_rules,
     processor,
+    require_confinement,
     require_folders,
     require_preprocessor,
 )
@@ -71,7 +72,10 @@ def run(args: Namespace) -> int:
     info = parse_event(_read(args.event))
     announce(output_rules(recording))
     clean = recording.clean_temporary_files
-    with processor(recording, SystemClock(), keeps_events=False) as worker:
+    confinement = settings.worker.confinement
+    if confinement == "require":
+        require_confinement(confinement)
+    with processor(recording, SystemClock(), keeps_events=False, confinement=confinement) as worker:
         try:
             done = asyncio.run(_process_alone(settings, worker, info, bar, clean=clean))
         except JobFailed as exc:

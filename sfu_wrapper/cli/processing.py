@@ -1,14 +1,17 @@
 """The recording service's parts, made from the configuration."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from sfu_wrapper.adapters.disks import nearest
 from sfu_wrapper.adapters.gpg import GpgVault
 from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.adapters.os.confinement import Policy, demand, probe
 from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.core.plan import OutputRules
@@ -16,6 +19,8 @@ from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.vault import Vault
 from sfu_wrapper.service.processor import Processor
+
+log = logging.getLogger(__name__)
 
 
 def output_rules(recording: Recording) -> OutputRules:
@@ -45,18 +50,23 @@ def folders(recording: Recording) -> Folders:
 
 @contextmanager
 def processor(
-    recording: Recording, clock: Clock, *, keeps_events: bool = True
+    recording: Recording,
+    clock: Clock,
+    *,
+    keeps_events: bool = True,
+    confinement: Policy = "prefer",
 ) -> Iterator[Processor]:
     """The worker of one segment after the other; its processes end with the context."""
     shelf = DiskShelf(folders(recording))
     rules = output_rules(recording)
-    with MediaProcesses(_preprocessor(recording), shelf.open_raw) as media:
+    program = _preprocessor(recording)
+    with MediaProcesses(program, shelf.open_raw, confinement) as media:
         yield Processor(
             media,
             shelf,
             rules,
             clock,
-            vault(recording),
+            vault(recording, confinement),
             files_at_once=len(os.sched_getaffinity(0)),
             keeps_events=keeps_events,
         )
@@ -90,8 +100,25 @@ def require_folders(recording: Recording) -> None:
             raise Unavailable(f"{key} {folder}: {there} cannot be written to by this user")
 
 
-def vault(recording: Recording) -> Vault | None:
+def require_confinement(policy: Policy) -> None:
+    """Try what this system allows to confine media processes by, and log it; blocks.
+
+    Raises:
+        Unavailable: it allows less than the policy requires.
+    """
+    if policy == "off":
+        log.warning("worker.unconfined", extra={"reason": "worker.confinement = off"})
+        return
+    try:
+        found = probe()
+        log.info("worker.confinement", extra={name: list(of) for name, of in asdict(found).items()})
+        demand(policy, found)
+    except OSError as exc:
+        raise Unavailable(f"worker.confinement = {policy}: {exc.strerror or exc}") from exc
+
+
+def vault(recording: Recording, confinement: Policy = "prefer") -> Vault | None:
     """What encrypts finished files; None where they are not encrypted."""
     if not recording.should_encrypt or recording.encryption_mail is None:
         return None
-    return GpgVault(recording.encryption_key, recording.encryption_mail)
+    return GpgVault(recording.encryption_key, recording.encryption_mail, confinement=confinement)

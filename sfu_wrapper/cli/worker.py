@@ -13,6 +13,7 @@ from sfu_wrapper.cli.parts import open_broker, queues, store_file
 from sfu_wrapper.cli.processing import (
     output_rules,
     processor,
+    require_confinement,
     require_folders,
     require_preprocessor,
     vault,
@@ -64,18 +65,21 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     Raises:
         JobFailed: finished files are to be encrypted, and could not be.
         Misconfigured: the store cannot be used, or the preprocessor is not there.
-        Unavailable: the store or a folder cannot be used now.
+        Unavailable: the store or a folder cannot be used now, or media processes cannot be
+            confined as the configuration requires.
     """
     announce(output_rules(settings.recording))
     require_preprocessor(settings.recording)
     await aside(require_folders, settings.recording)
     await _require_usable_key(settings)
+    confinement = settings.worker.confinement
+    await aside(require_confinement, confinement)
     leases = SqliteLeases(store_file(settings))
     formatter = logs.formatter(common.log_settings(settings))
     try:
         with (
             recording_logs(settings.recording.logs_path, formatter),
-            processor(settings.recording, clock) as worked_by,
+            processor(settings.recording, clock, confinement=confinement) as worked_by,
         ):
             yield Worker(
                 broker,
@@ -91,7 +95,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
 
 async def _require_usable_key(settings: Settings) -> None:
     """Fail closed: no segment is taken that could not be encrypted."""
-    encrypting = vault(settings.recording)
+    encrypting = vault(settings.recording, settings.worker.confinement)
     if encrypting is not None:
         await encrypting.check()
 

@@ -124,6 +124,10 @@ class Worker(Section):
         description="segments of a backlog to choose from beyond those held always; 0 takes them "
         "in the order of the queue",
     )
+    confinement: Literal["require", "prefer", "off"] = Field(
+        "prefer",
+        description="processes that read media: their own files alone, no network, no privileges",
+    )
     consumer_timeout_seconds: Count = Field(
         86_400, description="s a segment may take before the broker delivers it again"
     )

@@ -46,13 +46,13 @@ QUEUES = (
     QueueSpec("failure_queue", ("failed",)),
 )
 _STARTED_MS = 1_795_484_876_573
-_LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+|\?)")
+_LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
 _PATH = re.compile(r'(?:(?:AT_FDCWD(?:<[^>]*>)?|\d+<([^>]*)>), )?"([^"]*)"|\d+<(/[^>]*)>')
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The n-th call of one kind at one path."""
+    """The n-th call of one kind at one path; strace counts in each thread by itself."""
 
     call: str
     path: str
@@ -178,17 +178,22 @@ class Installation:
         )
 
     def _parsed(self, text: str) -> Iterator[Point]:
-        counted: Counter[tuple[str, str]] = Counter()
+        counted: Counter[tuple[str, str, str]] = Counter()
+        known: set[Point] = set()
         for line in text.splitlines():
             if (found := _LINE.match(line)) is None:
                 continue
-            call, arguments, _ = found.groups()
+            thread, call, arguments, result = found.groups()
             for folder, name, descriptor in _PATH.findall(arguments):
                 path = descriptor or (name if name.startswith("/") else folder)
                 ours = path.startswith(self._watched)
                 if ours and ".consumers" not in path:
-                    counted[call, path] += 1
-                    yield Point(call, path, counted[call, path])
+                    counted[thread, call, path] += 1
+                    point = Point(call, path, counted[thread, call, path])
+                    # A look at a folder, or a refusal, changes nothing.
+                    if point not in known and "O_PATH" not in arguments and result != "-1":
+                        known.add(point)
+                        yield point
                     break
 
 

@@ -7,8 +7,10 @@ import sys
 import tempfile
 from itertools import count
 
+from sfu_wrapper.adapters.os import files
 from sfu_wrapper.cli.main import main
 
 if __name__ == "__main__":
-    vars(tempfile)["_name_sequence"] = (f"{number:08}" for number in count(1))
+    vars(tempfile)["_name_sequence"] = names = (f"{number:08}" for number in count(1))
+    vars(files)["_temporary_name"] = names.__next__
     sys.exit(main())

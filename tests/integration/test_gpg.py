@@ -1,7 +1,9 @@
 """Encryption with the system's gpg: what it writes can be read by the key's owner alone."""
 
+import os
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -166,7 +168,7 @@ async def test_without_gpg_it_fails_for_good(plain: Path, tmp_path: Path) -> Non
     assert (caught.value.code, caught.value.permanent) == ("NO_GPG", True)
 
 
-@pytest.mark.parametrize("hangs", ["is_file", "stat", "unlink"])
+@pytest.mark.parametrize("hangs", ["is_file", "open", "unlink"])
 async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
     owner: Owner, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
@@ -174,7 +176,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
     vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL)
     answers, held = threading.Event(), []
 
-    def hang(path: Path, **_: object) -> None:
+    def hang(path: Path, *_: object, **__: object) -> None:
         held.append(path.name)
         answers.wait(50)
 
@@ -194,11 +196,11 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
     ("last_step", "code"),
     [
         ("exit 2", "GPG_FAILED"),
-        ('head -c 1000 "$source" > "$out"; kill -9 $$', "GPG_FAILED"),
+        ('head -c 1000 > "$out"; kill -9 $$', "GPG_FAILED"),
         ("sleep 60", "TIMEOUT"),
         ("kill -STOP $$", "TIMEOUT"),
-        ('cp "$source" "$out"', "BAD_RESULT"),
-        ('cp "$source" "$out"; echo "[GNUPG:] END_ENCRYPTION"', "BAD_RESULT"),
+        ('cat > "$out"', "BAD_RESULT"),
+        ('cat > "$out"; echo "[GNUPG:] END_ENCRYPTION"', "BAD_RESULT"),
         ("echo 'gpg: write error: No space left on device' >&2; exit 2", "NO_SPACE"),
     ],
 )
@@ -209,7 +211,7 @@ async def test_a_gpg_that_fails_hangs_or_does_not_encrypt_leaves_nothing(
     program = tmp_path / "gpg"
     program.write_text(
         '#!/bin/sh\ncase "$*" in *--encrypt*) ;; *) exec gpg "$@" ;; esac\n'
-        'for word; do [ "$last" = --output ] && out=$word; last=$word; done; source=$word\n'
+        'for word; do [ "$last" = --output ] && out=$word; last=$word; done\n'
         f"{last_step}\n"
     )
     program.chmod(0o700)
@@ -221,3 +223,48 @@ async def test_a_gpg_that_fails_hangs_or_does_not_encrypt_leaves_nothing(
     assert caught.value.code == code
     assert caught.value.permanent == (last_step == "exit 2")
     assert "out" not in names(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+async def test_another_name_of_a_foreign_file_is_not_encrypted(
+    owner: Owner, plain: Path, tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    owner.make(MAIL)
+    make(plain, tmp_path / "other.webm")
+    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL)
+
+    with pytest.raises(JobFailed) as caught:
+        await vault.encrypt(tmp_path / "other.webm", tmp_path / "out.gpg", timeout_s=20)
+
+    assert (caught.value.code, caught.value.permanent) == ("IO_ERROR", False)
+    assert "out" not in names(tmp_path)
+
+
+async def test_a_gpg_that_was_taken_over_has_its_keyring_and_its_output_alone(
+    owner: Owner, plain: Path, tmp_path: Path
+) -> None:
+    owner.make(MAIL)
+    (tmp_path / "staging").mkdir()
+    program = tmp_path / "gpg"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *--encrypt*) ;; *) exec gpg "$@" ;; esac\n'
+        f'cat "{plain}" && echo read; echo > "{tmp_path}/written"\n'
+        "gpg --version > /dev/null && echo runs >&2; exit 2\n"
+    )
+    program.chmod(0o700)
+    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
+
+    with pytest.raises(JobFailed, match="runs"):
+        await vault.encrypt(plain, tmp_path / "staging" / "out.gpg", timeout_s=20)
+
+    assert not (tmp_path / "written").exists()
+
+
+async def test_a_key_file_that_is_no_key_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "key.asc").open("wb") as file:
+        file.truncate(1 << 30)
+
+    with pytest.raises(JobFailed, match="longer than") as caught:
+        await GpgVault(tmp_path / "key.asc", MAIL).check()
+
+    assert (caught.value.code, caught.value.permanent) == ("KEY_UNUSABLE", True)

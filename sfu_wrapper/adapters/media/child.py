@@ -2,26 +2,38 @@
 
 A file that makes a codec crash or hang takes this process with it and nothing else. The task comes
 pickled on standard input from whoever wants it done; answers are JSON lines, so that what a broken
-codec might make us say is never code. Raw files come as descriptors before it: ``inputs``.
+codec might make us say is never code. Raw files come as descriptors before it (``inputs``). From
+then on the process has its work folder and these descriptors, and no network (``fences``).
 """
 
 import json
 import os
 import pickle
-from typing import TextIO, cast
+import sys
+from functools import partial
+from typing import NoReturn, TextIO, cast
 
 import av.logging
 
 from sfu_wrapper.adapters.limits import impose
 from sfu_wrapper.adapters.media import inputs
+from sfu_wrapper.adapters.media.fences import rules_of
 from sfu_wrapper.adapters.media.forkserver import serve
 from sfu_wrapper.adapters.media.tasks import Task, carry_out, raw_files, result_to_json
+from sfu_wrapper.adapters.os.confinement import Confinement, Policy, demand, enter, restrict
 from sfu_wrapper.model.errors import JobFailed
 
 LENGTH_BYTES = 8
 
 
-def work(limits: str) -> None:
+def main() -> NoReturn:
+    """Serve forks. Our arguments are the policy of confinement and our parent's process id."""
+    policy = cast("Policy", sys.argv[1])
+    entered = Confinement() if policy == "off" else enter()
+    serve(partial(work, policy, entered))
+
+
+def work(policy: Policy, entered: Confinement, limits: str) -> None:
     """Read one task, do it, say how it went."""
     impose(limits)
     av.logging.set_level(av.logging.PANIC)
@@ -29,6 +41,8 @@ def work(limits: str) -> None:
     descriptors = inputs.receive(0)
     task = _read_task()
     inputs.hand_over(zip(raw_files(task), descriptors, strict=True))
+    if policy != "off":
+        demand(policy, entered + restrict(rules_of(task)))
     try:
         result = carry_out(task, lambda percent: _say(answers, progress=percent))
     except JobFailed as exc:
@@ -75,4 +89,4 @@ def _say(answers: TextIO, **line: object) -> None:
 
 
 if __name__ == "__main__":
-    serve(work)
+    main()

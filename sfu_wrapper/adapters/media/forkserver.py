@@ -34,8 +34,8 @@ Work = Callable[[str], None]
 
 
 def serve(work: Work) -> NoReturn:
-    """Fork whenever asked, until the other side is gone. Its process id is our one argument."""
-    end_with(int(sys.argv[1]))
+    """Fork whenever asked, until the other side is gone. Its process id is our last argument."""
+    end_with(int(sys.argv[-1]))
     gc.freeze()  # what is loaded stays; a fork that looked whether it does would copy it
     _Server(work).run()
     os._exit(0)

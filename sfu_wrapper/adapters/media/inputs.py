@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.adapters.os.beneath import open_file, opened_folder
+from sfu_wrapper.adapters.os.beneath import open_plain
 
 _BATCH: Final = 200  # the kernel passes 253 at a time
 _MORE, _NO_MORE = b"+", b"."
@@ -56,9 +56,3 @@ def opened(path: Path) -> Iterator[int]:
         yield number
     finally:
         os.close(number)
-
-
-def open_plain(path: Path) -> int:
-    """Open a regular file of any folder. Raises OSError."""
-    with opened_folder(path.parent) as folder:
-        return open_file(folder, path.name)

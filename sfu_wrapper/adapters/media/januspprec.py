@@ -2,7 +2,7 @@
 
 Its exit code says nothing: 0 with no file at all, 0 with half of one. So the recording is read by
 our own reader first, which says what must come out, and what came out is read back. The program is
-in the group and under the limits of the process that we run in.
+in the group and under the limits of the process that we run in, and as confined as that.
 """
 
 import os
@@ -11,11 +11,12 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-from sfu_wrapper.adapters.limits import Limits, command
+from sfu_wrapper.adapters.limits import end_with
 from sfu_wrapper.adapters.media.account import Account, stream_warnings
 from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, base_name, finished
 from sfu_wrapper.adapters.media.preprocess import (
@@ -117,11 +118,12 @@ def _run(program: str, source: Path, target: Path) -> str:
     arguments = [found, "-o", "-d", "3", *faststart, str(source.absolute()), str(target)]
     kept = b""
     with subprocess.Popen(  # noqa: S603 a list, no shell
-        command(Limits(), arguments),
+        arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        preexec_fn=partial(end_with, os.getpid()),
     ) as process:
         stdout = cast("BufferedReader", process.stdout)
         while chunk := stdout.read1(_MOST_WORDS):

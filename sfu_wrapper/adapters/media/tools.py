@@ -23,7 +23,8 @@ from sfu_wrapper.adapters.media import tasks
 from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.child import LENGTH_BYTES
 from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
-from sfu_wrapper.adapters.media.inputs import open_plain
+from sfu_wrapper.adapters.os.beneath import open_plain
+from sfu_wrapper.adapters.os.confinement import Policy
 from sfu_wrapper.adapters.refusals import over_limit, refused
 from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
@@ -44,12 +45,18 @@ class MediaProcesses:
     Args:
         preprocessor: a program instead of our own code.
         open_raw: opens a raw file, once for each process that reads it. Raises JobFailed, OSError.
+        confinement: if a process works, or fails, where the system does not allow to confine it.
     """
 
-    def __init__(self, preprocessor: str | None = None, open_raw: OpenRaw = open_plain) -> None:
+    def __init__(
+        self,
+        preprocessor: str | None = None,
+        open_raw: OpenRaw = open_plain,
+        confinement: Policy = "prefer",
+    ) -> None:
         self._preprocessor = preprocessor
         self._open_raw = open_raw
-        self._forks = ForkClient(_COMMAND)
+        self._forks = ForkClient((*_COMMAND, confinement))
 
     def __enter__(self) -> Self:
         self._forks.open()

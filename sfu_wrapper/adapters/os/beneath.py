@@ -76,9 +76,13 @@ def opened_beneath(root: int, parts: Sequence[str], *, make: bool = False) -> It
         UnsafeFile: a link is on the way.
         OSError: there is none, or the system refuses.
     """
-    if make:
+    try:
+        number = _open_folder(root, parts)
+    except FileNotFoundError:
+        if not make:
+            raise
         _make_folders(root, parts)
-    number = _open(root, parts, _FOLDER) if parts else os.dup(root)
+        number = _open_folder(root, parts)
     try:
         yield number
     finally:
@@ -105,6 +109,15 @@ def open_file(root: int, name: str, *, single: bool = True) -> int:
         os.close(number)
         raise
     return number
+
+
+def open_plain(path: Path) -> int:
+    """Open a regular file of any folder for reading; no link in its place. Raises as ``open_file``.
+
+    The caller closes the descriptor.
+    """
+    with opened_folder(path.parent) as folder:
+        return open_file(folder, path.name)
 
 
 def require_plain(number: int, name: str, *, single: bool = True) -> os.stat_result:
@@ -146,6 +159,10 @@ def sync(folder: int) -> None:
 
 def _readable(folder: int) -> int:
     return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+
+
+def _open_folder(root: int, parts: Sequence[str]) -> int:
+    return _open(root, parts, _FOLDER) if parts else os.dup(root)
 
 
 def _make_folders(root: int, parts: Sequence[str]) -> None:

@@ -3,13 +3,15 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.os.beneath import FOLDER_MODE, open_file, sync
 
 FILE_MODE: Final = 0o600
+
+Result = TypeVar("Result")
 
 _CHUNK_BYTES: Final = 1 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,8 +54,7 @@ def rename(source: int, name: str, target: int, new_name: str) -> None:
 @contextmanager
 def written(folder: int, content: bytes) -> Iterator[str]:
     """The content, durable under a temporary name that is removed afterwards. Raises OSError."""
-    name = f"tmp{secrets.token_hex(8)}"
-    number = os.open(name, _NEW, FILE_MODE, dir_fd=folder)
+    name, number = _unused(lambda name: os.open(name, _NEW, FILE_MODE, dir_fd=folder))
     try:
         with os.fdopen(number, "wb") as file:
             file.write(content)
@@ -67,9 +68,19 @@ def written(folder: int, content: bytes) -> Iterator[str]:
 
 def make_private_folder(parent: int) -> str:
     """Make a new folder of our own in ``parent`` and return its name. Raises OSError."""
-    name = f"tmp{secrets.token_hex(8)}"
-    os.mkdir(name, FOLDER_MODE, dir_fd=parent)
-    return name
+    return _unused(lambda name: os.mkdir(name, FOLDER_MODE, dir_fd=parent))[0]
+
+
+def _unused(make: Callable[[str], Result]) -> tuple[str, Result]:
+    """Make something under a name that nothing has, not even what a killed process has left."""
+    while True:
+        name = _temporary_name()
+        with suppress(FileExistsError):
+            return name, make(name)
+
+
+def _temporary_name() -> str:
+    return f"tmp{secrets.token_hex(8)}"
 
 
 def digest(number: int) -> tuple[int, str]:

@@ -6,6 +6,7 @@ from sfu_wrapper.cli.checks import (
     asterisk,
     broker,
     callpage,
+    confinement,
     database,
     encryption,
     folders,
@@ -29,4 +30,5 @@ CHECKS: Final = (
     Check("callpage", callpage.look),
     Check("folders", folders.look),
     Check("encryption", encryption.look),
+    Check("confinement", confinement.look),
 )

@@ -10,7 +10,7 @@ from sfu_wrapper.model.errors import JobFailed
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
     """The key is tried as the worker would try it; nothing is encrypted."""
-    encrypting = vault(settings.recording)
+    encrypting = vault(settings.recording, settings.worker.confinement)
     if encrypting is None:
         yield good("finished files are not encrypted (should_encrypt = false)")
         return

@@ -1,0 +1,61 @@
+"""What stays open of the file system to the process of one task."""
+
+import shutil
+import sysconfig
+from functools import cache
+from pathlib import Path
+from typing import Final, assert_never
+
+from sfu_wrapper.adapters.media.tasks import (
+    Compose,
+    CopyVideo,
+    MeasureSound,
+    Preprocess,
+    Task,
+    WriteSound,
+)
+from sfu_wrapper.adapters.os.confinement import SYSTEM, Rule
+from sfu_wrapper.adapters.os.landlock import READ, RUN, WORK
+
+_PACKAGE: Final = Path(__file__).parents[2]
+_LIBRARIES: Final = ("stdlib", "platstdlib", "purelib", "platlib")
+_OF_PREFIX: Final = ("bin", "lib", "lib64", "libexec")
+
+
+def rules_of(task: Task) -> tuple[Rule, ...]:
+    """Its own work folder, what it was prepared from there, and code; raw files come open.
+
+    The folder of results is made where it is missing.
+    """
+    match task:
+        case Preprocess(target_dir=target_dir, program=program):
+            target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return (*_code(), (str(target_dir), WORK), *_program(program))
+        case MeasureSound():
+            return _code()
+        case Compose(plan=plan, target=target, poster=poster):
+            folders = {target.parent} if poster is None else {target.parent, poster.parent}
+            read = ((source.path, READ) for source in plan.sources)
+            return (*_code(), *read, *((str(folder), WORK) for folder in folders))
+        case CopyVideo(source=source, target=target):
+            return (*_code(), (str(source.path), READ), (str(target.parent), WORK))
+        case WriteSound(target=target):
+            return (*_code(), (str(target.parent), WORK))
+    assert_never(task)
+
+
+@cache
+def _code() -> tuple[Rule, ...]:
+    """Python's modules and ours: some are loaded when they are needed first."""
+    folders = dict.fromkeys(sysconfig.get_path(name) for name in _LIBRARIES)
+    return tuple((folder, READ) for folder in (*folders, str(_PACKAGE)))
+
+
+def _program(name: str | None) -> tuple[Rule, ...]:
+    """What another program needs, wherever it is installed."""
+    if name is None:
+        return ()
+    found = Path(shutil.which(name) or name).resolve()
+    prefix = found.parent.parent
+    own = [prefix / kind for kind in _OF_PREFIX] if found.parent.name == "bin" else [found]
+    return (*SYSTEM, *((str(path), RUN) for path in own))

@@ -1,0 +1,37 @@
+"""By what this system keeps processes that read media to themselves."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from sfu_wrapper.adapters.aside import aside
+from sfu_wrapper.adapters.os.confinement import Confinement, Policy, probe
+from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.config.settings import Settings
+
+_WITHOUT = {
+    "files": "can open every file of this user",
+    "network": "can use the network",
+    "privileges": "can gain privileges",
+}
+_ADVICE = 'see docs/security.md, "Media processes"'
+
+
+async def look(settings: Settings) -> AsyncIterator[Finding]:
+    """It is tried as a media process would be confined."""
+    policy = settings.worker.confinement
+    if policy == "off":
+        text = "media processes are not confined (worker.confinement = off)"
+        yield odd(text, "set it to prefer or require")
+        return
+    for finding in judge(policy, await aside(probe)):
+        yield finding
+
+
+def judge(policy: Policy, found: Confinement) -> Iterator[Finding]:
+    """What is in force, and what is not."""
+    kept = {"files": found.files, "network": found.network, "privileges": found.privileges}
+    for name, means in kept.items():
+        if means:
+            yield good(f"media processes, {name}: kept by {', '.join(means)}")
+            continue
+        text = f"media processes {_WITHOUT[name]} ({'; '.join(found.refused)})"
+        yield wrong(text, _ADVICE) if policy == "require" else odd(text, _ADVICE)
