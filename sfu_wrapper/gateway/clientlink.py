@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from sfu_wrapper.gateway.answering import is_longer
+from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.identity import Identity
@@ -19,6 +20,8 @@ class _Session(Protocol):
     def is_service(self) -> bool: ...
     @property
     def max_bytes(self) -> int: ...
+    @property
+    def expiry(self) -> Expiry: ...
     def admit(self, identity: Identity) -> None: ...
     def receive(self, message: str) -> None: ...
     def close(self) -> None: ...
@@ -68,8 +71,10 @@ class ClientLink:
     @property
     def due_ms(self) -> int | None:
         """When ``tick`` has something to do, monotonic; None: never."""
-        done = self._session.admitted or self._buffer.closed
-        return None if done else self._authenticate_by_ms
+        if self._buffer.closed:
+            return None
+        admitted = self._session.admitted
+        return self._session.expiry.due_ms if admitted else self._authenticate_by_ms
 
     @property
     def max_bytes(self) -> int:
@@ -87,10 +92,13 @@ class ClientLink:
         return self._session.admitted
 
     def tick(self) -> list[Outgoing]:
-        """Look at the clock: whoever has not said who it is in time is closed."""
-        due_ms = self.due_ms
+        """Close a connection without an identity in time, or with a token that has expired."""
+        now = self._gate.clock.now()
         with self._buffer.turn():
-            if due_ms is not None and due_ms <= self._gate.clock.now().mono_ms:
+            if self._session.admitted:
+                if self._session.expiry.is_due(now):
+                    self._buffer.put(Close(1008, "token expired"))
+            elif self._authenticate_by_ms <= now.mono_ms:
                 self._buffer.put(Close(1008, "authentication timeout"))
         return self._buffer.take()
 

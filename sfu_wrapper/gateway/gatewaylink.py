@@ -1,6 +1,8 @@
 """A WebSocket that carries many clients: gateway frames in, gateway frames out, no I/O.
 
-Whatever one client does wrong is answered to that client alone.
+Whatever one client does wrong is answered to that client alone. While the token of the gateway has
+expired its clients get no events, and their requests are UNAUTHENTICATED; what a gateway vouches
+for ends with its token.
 """
 
 import logging
@@ -10,26 +12,37 @@ from functools import partial
 from typing import assert_never
 from uuid import uuid4
 
-from sfu_wrapper.gateway.answering import is_longer
-from sfu_wrapper.gateway.outgoing import Buffer, Outgoing
+from sfu_wrapper.gateway.answering import is_longer, too_many
+from sfu_wrapper.gateway.expiry import Expiring, Expiry
+from sfu_wrapper.gateway.limits import TokenBucket
+from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
-from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.wire.gatewayframes import (
     Carry,
     Connect,
     Disconnect,
     Frame,
+    Renew,
     UnreadableFrame,
     Vouched,
+    authenticated_frame,
     close_frame,
     error_frame,
     message_frame,
     parse_frame,
 )
+from sfu_wrapper.wire.signaling import is_event
 from sfu_wrapper.wire.strictjson import NotJson
 
 log = logging.getLogger(__name__)
+
+_TOKENS_A_SECOND = 1  # of one link: each costs a signature
+_TOKENS_AT_ONCE = 10
+_ENDED_AT_ONCE = 32  # clients of one link in one turn of the loop
+_EXPIRED = "the token of this gateway has expired; send authenticate with a new one"
 
 
 class GatewayLink:
@@ -37,12 +50,21 @@ class GatewayLink:
 
     It is never closed from this side because of what a client does. A message of a socketId that
     was not connected is that of a client without a user: it has to authenticate.
+
+    Args:
+        identity: the gateway, by the token of its handshake.
     """
 
-    def __init__(self, gate: Gate, on_ready: Callable[[], None]) -> None:
+    def __init__(self, gate: Gate, identity: Identity, on_ready: Callable[[], None]) -> None:
         self._gate = gate
         self._buffer = Buffer(on_ready)
+        self._identity = identity
+        self._asks = Expiry(after_ms=0)  # for another token
+        self._ends = Expiry()
+        self._tokens = TokenBucket(_TOKENS_A_SECOND, _TOKENS_AT_ONCE)
+        self._renew(identity)
         self._sessions: dict[str, Session] = {}
+        self._expiring = Expiring(self._sessions)
         # One timeout for all, so that the order of arrival is that of the deadlines.
         self._waiting: deque[tuple[int, str, Session]] = deque()
         self._auth_timeout_ms = round(gate.settings.auth_timeout_s * 1000)
@@ -55,7 +77,8 @@ class GatewayLink:
         """Take frames as received, text as ``str`` and binary as ``bytes``."""
         with self._buffer.turn():
             for frame in frames:
-                self._receive(frame)
+                if not self._buffer.closed:
+                    self._receive(frame)
         return self._buffer.take()
 
     def take(self) -> list[Outgoing]:
@@ -65,9 +88,11 @@ class GatewayLink:
     @property
     def due_ms(self) -> int | None:
         """When ``tick`` has something to do, monotonic; None: never."""
-        while self._waiting and _settled(self._waiting[0][2]):
-            self._waiting.popleft()
-        return self._waiting[0][0] if self._waiting else None
+        if self._buffer.closed:
+            return None
+        own = self._asks.due_ms if not self._asked else self._ends.due_ms
+        times = (own, self._authenticate_by_ms(), self._expiring.due_ms)
+        return min((time for time in times if time is not None), default=None)
 
     @property
     def max_bytes(self) -> int:
@@ -85,13 +110,21 @@ class GatewayLink:
         return True
 
     def tick(self) -> list[Outgoing]:
-        """Look at the clock: clients that have not said who they are in time are closed."""
-        now_ms = self._gate.clock.now().mono_ms
+        """Look at the clock: at the own token, and at clients without one that counts.
+
+        At a bounded number of clients; where more are due, ``due_ms`` is in the past.
+        """
+        now = self._gate.clock.now()
         with self._buffer.turn():
-            while (due_ms := self.due_ms) is not None and due_ms <= now_ms:
+            self._look_at_token(now)
+            for _ in range(_ENDED_AT_ONCE):
+                due_ms = self._authenticate_by_ms()
+                if due_ms is None or due_ms > now.mono_ms:
+                    break
                 _, socket_id, _ = self._waiting.popleft()
-                self._end(socket_id)
-                self._buffer.put(close_frame(socket_id, 1008, "authentication timeout"))
+                self._dismiss(socket_id, "authentication timeout")
+            for socket_id in self._expiring.take(now, _ENDED_AT_ONCE):
+                self._dismiss(socket_id, "token expired")
         return self._buffer.take()
 
     def close(self) -> None:
@@ -110,9 +143,10 @@ class GatewayLink:
         except UnreadableFrame as exc:
             self._buffer.put(error_frame(exc.detail, exc.socket_id))
             return
-        self._guarded(frame.socket_id, partial(self._carry_out, frame))
+        socket_id = None if isinstance(frame, Renew) else frame.socket_id
+        self._guarded(socket_id, partial(self._carry_out, frame))
 
-    def _guarded(self, socket_id: str, work: Callable[[], None]) -> None:
+    def _guarded(self, socket_id: str | None, work: Callable[[], None]) -> None:
         """Keep a bug that one client stumbles upon away from the others."""
         try:
             work()
@@ -125,18 +159,83 @@ class GatewayLink:
     def _carry_out(self, frame: Frame) -> None:
         match frame:
             case Connect(socket_id=socket_id, user=user):
-                self._end(socket_id)
-                session = self._begin(socket_id)
-                if session is not None and user is not None:
-                    session.admit(self._vouched_for(user))
+                self._connect(socket_id, user)
             case Carry(socket_id=socket_id, data=data):
                 session = self._sessions.get(socket_id) or self._begin(socket_id)
                 if session is not None:
                     self._message(session, data)
+                    self._expiring.add(socket_id)
             case Disconnect(socket_id=socket_id):
                 self._end(socket_id)
+            case Renew(token=token):
+                self._authenticate(token)
             case _:
                 assert_never(frame)
+
+    def _connect(self, socket_id: str, user: Vouched | None) -> None:
+        """Take a client in, whoever had its socketId before; not by the word of an old token."""
+        self._end(socket_id)
+        if user is not None:
+            if self._has_expired():
+                self._buffer.put(error_frame(_EXPIRED, socket_id, Code.UNAUTHENTICATED))
+                return
+            if not self._identity.vouches_for(user.domain):
+                detail = f"the token of this gateway does not vouch for the domain {user.domain}"
+                self._buffer.put(error_frame(detail, socket_id, Code.FORBIDDEN))
+                return
+        session = self._begin(socket_id)
+        if session is not None and user is not None:
+            session.admit(self._vouched_for(user))
+
+    def _authenticate(self, token: str) -> None:
+        """Go on with a new token of the same gateway."""
+        try:
+            identity = self._identify(token)
+        except Refused as exc:
+            self._buffer.put(error_frame(exc.detail, None, Code(exc.code)))
+            return
+        self._renew(identity)
+        self._buffer.put(authenticated_frame(identity))
+        for socket_id, session in list(self._sessions.items()):
+            user = session.identity
+            # Whoever has brought a token of its own needs nobody to vouch for it.
+            if user and user.expires_ms is None and not identity.vouches_for(user.domain):
+                self._dismiss(socket_id, "the gateway does not vouch for this domain any more")
+
+    def _identify(self, token: str) -> Identity:
+        """Check a token, a bounded number in a time. Raises Refused."""
+        limited = too_many([self._tokens], self._gate.clock.now().mono_ms)
+        if limited is not None:
+            raise limited
+        identity = self._gate.authenticator.identify(token)
+        if identity.key != self._identity.key or Role.GATEWAY not in identity.roles:
+            detail = "the token is not one of this gateway; open another connection with it"
+            raise Refused(Code.FORBIDDEN, detail)
+        return identity
+
+    def _renew(self, identity: Identity) -> None:
+        now = self._gate.clock.now()
+        self._identity = identity
+        self._asked = False
+        self._asks.renew(identity.expires_ms, now)
+        self._ends.renew(identity.expires_ms, now)
+
+    def _has_expired(self) -> bool:
+        return self._asks.has_expired(self._gate.clock.now())
+
+    def _look_at_token(self, now: Moment) -> None:
+        """Ask for another token once this one has expired; end the link where none comes."""
+        if not self._asked and self._asks.is_due(now):
+            self._asked = True
+            self._buffer.put(error_frame(_EXPIRED, None, Code.UNAUTHENTICATED))
+        if self._ends.is_due(now):
+            self._buffer.put(Close(1008, "token expired"))
+
+    def _authenticate_by_ms(self) -> int | None:
+        """The time by which the next client has to authenticate."""
+        while self._waiting and _settled(self._waiting[0][2]):
+            self._waiting.popleft()
+        return self._waiting[0][0] if self._waiting else None
 
     def _begin(self, socket_id: str) -> Session | None:
         """A new client; None where there are too many."""
@@ -155,7 +254,14 @@ class GatewayLink:
         if session is not None:
             session.close()
 
+    def _dismiss(self, socket_id: str, reason: str) -> None:
+        self._end(socket_id)
+        self._buffer.put(close_frame(socket_id, 1008, reason))
+
     def _message(self, session: Session, data: str) -> None:
+        if self._has_expired():
+            session.refuse_expired(data)
+            return
         if is_longer(data, session.max_bytes):
             session.refuse_size(data)
             return
@@ -171,7 +277,9 @@ class GatewayLink:
         return Identity(user.domain, user.user, roles)
 
     def _send(self, socket_id: str, message: bytes) -> None:
-        self._buffer.put(message_frame(socket_id, message))
+        """Pass a message on; an event only while the token counts. It is not kept for later."""
+        if not (is_event(message) and self._has_expired()):
+            self._buffer.put(message_frame(socket_id, message))
 
 
 def _settled(session: Session) -> bool:

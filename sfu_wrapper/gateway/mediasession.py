@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from sfu_wrapper.gateway.answering import answer, too_many
+from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import Gate
@@ -57,6 +58,7 @@ class MediaSession:
         self._send = send
         self._bucket = TokenBucket(_PER_SECOND, _BURST)
         self._identity: Identity | None = None
+        self._expiry = Expiry()
         self._seat: Seat | None = None
         self._line: Line | None = None
         self._closed = False
@@ -77,11 +79,17 @@ class MediaSession:
         longest = self._gate.settings.max_message_bytes
         return min(longest, UNAUTHENTICATED_BYTES) if self._identity is None else longest
 
+    @property
+    def expiry(self) -> Expiry:
+        """When its connection ends because its token has."""
+        return self._expiry
+
     def admit(self, identity: Identity) -> None:
         """It is this user, for as long as it lasts."""
         if self._identity is not None and self._identity.key != identity.key:
             raise Refused(Code.BAD_REQUEST, "this connection is somebody already; open another")
         self._identity = identity
+        self._expiry.renew(identity.expires_ms, self._gate.clock.now())
 
     def receive(self, message: str) -> None:
         """Take one message; exactly one response to it is sent, now or later.
@@ -133,8 +141,8 @@ class MediaSession:
         identity = self._identity
         if identity is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
-        if identity.expires_ms is not None and identity.expires_ms <= now.wall_ms:
-            raise Refused(Code.UNAUTHENTICATED, "the token has expired")
+        if self._expiry.has_expired(now):
+            raise Refused(Code.UNAUTHENTICATED, "the token has expired; authenticate again")
         return identity
 
     def _enter(self, request: MediaRequest, identity: Identity) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import (
@@ -31,6 +32,7 @@ from sfu_wrapper.wire.signaling import (
     Ping,
     Request,
     error_response,
+    is_event,
     ok_response,
     read_request,
     require_endpoint,
@@ -83,13 +85,14 @@ class Member:
 class Session:
     """One client from its first message to the loss of its connection."""
 
-    __slots__ = ("_bucket", "_closed", "_gate", "_member", "_send")
+    __slots__ = ("_bucket", "_closed", "_expiry", "_gate", "_member", "_send")
 
     def __init__(self, gate: Gate, send: Callable[[bytes], None]) -> None:
         self._gate = gate
         self._send = send
         self._member: Member | None = None
         self._bucket = gate.limits.fresh()
+        self._expiry = Expiry()
         self._closed = False
 
     @property
@@ -113,8 +116,19 @@ class Session:
         """Whether it is over."""
         return self._closed
 
+    @property
+    def identity(self) -> Identity | None:
+        """Return who it is, as last authenticated."""
+        return None if self._member is None else self._member.identity
+
+    @property
+    def expiry(self) -> Expiry:
+        """When its connection ends because its token has."""
+        return self._expiry
+
     def admit(self, identity: Identity) -> None:
         """It is this user from now on; as another one than before, it is another client."""
+        self._expiry.renew(identity.expires_ms, self._gate.clock.now())
         member = self._member
         if member is not None and member.identity.key == identity.key:
             if member.identity.is_service != identity.is_service:
@@ -148,6 +162,12 @@ class Session:
         too_big = Malformed(f"the message is too big: at most {self.max_bytes} bytes")
         self._refuse(*peek(message), limited or too_big)
 
+    def refuse_expired(self, message: str) -> None:
+        """Answer a message that comes over a gateway whose own token has expired."""
+        limited = self._limited(self._gate.clock.now())
+        expired = Refused(Code.UNAUTHENTICATED, "the token of the gateway has expired")
+        self._refuse(*peek(message), limited or expired)
+
     def refuse_text(self, detail: str) -> None:
         """Answer a message that ``receive`` has found to be no JSON."""
         self._refuse(None, None, Malformed(detail))
@@ -161,8 +181,12 @@ class Session:
             self._gate.rooms.disconnected(self._member)
 
     def _deliver(self, message: bytes) -> None:
-        if not self._closed:
+        """Send a response; an event only while the token counts. It is not kept for later."""
+        if not self._closed and not (is_event(message) and self._has_expired()):
             self._send(message)
+
+    def _has_expired(self) -> bool:
+        return self._expiry.due_ms is not None and self._expiry.has_expired(self._gate.clock.now())
 
     def _refuse(self, endpoint: str | None, request_id: str | None, error: RecordingError) -> None:
         answer = error_response(endpoint, request_id, error.code, error.detail, error.context)
@@ -193,8 +217,7 @@ class Session:
         member = self._member
         if member is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
-        expires_ms = member.identity.expires_ms
-        if expires_ms is not None and expires_ms <= now.wall_ms:
+        if self._expiry.has_expired(now):
             raise Refused(Code.UNAUTHENTICATED, "the token has expired; authenticate again")
         if not member.identity.roles & _CLIENT_ROLES:
             raise Refused(Code.FORBIDDEN, "the token has no role that may ask for anything")

@@ -20,17 +20,23 @@ class Identity:
     """An authenticated user, room service or gateway.
 
     expires_ms: epoch ms at which the token that says so runs out; None: never.
+    vouches: domains whose users a gateway may name; None: its own alone.
     """
 
     domain: DomainId
     user: UserId
     roles: frozenset[Role]
     expires_ms: int | None = None
+    vouches: frozenset[DomainId] | None = None
 
     @property
     def key(self) -> UserKey:
         """The user that this is."""
         return UserKey(self.domain, self.user)
+
+    def vouches_for(self, domain: DomainId) -> bool:
+        """Return True where this gateway may name users of that domain."""
+        return domain == self.domain if self.vouches is None else domain in self.vouches
 
     @property
     def is_service(self) -> bool:

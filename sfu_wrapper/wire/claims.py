@@ -28,6 +28,7 @@ class Claims(BaseModel):
 
     exp, iat: epoch seconds; a fraction is allowed (RFC 7519, NumericDate).
     roles: a role that we do not know gives no right here. A token without the claim is a user's.
+    domains: those that a gateway vouches for; without the claim its own alone.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
@@ -36,6 +37,7 @@ class Claims(BaseModel):
     domain: _Id
     exp: _NumericDate
     roles: Annotated[list[str], Field(fail_fast=True), at_most(MAX_CLAIMED)] = [Role.USER]
+    domains: Annotated[list[_Id], Field(fail_fast=True), at_most(MAX_CLAIMED)] | None = None
     iat: _NumericDate | None = None
     aud: str | Annotated[list[str], Field(fail_fast=True), at_most(MAX_CLAIMED)] | None = None
     iss: str | None = None
@@ -43,7 +45,9 @@ class Claims(BaseModel):
     def identity(self) -> Identity:
         """Who bears the token."""
         known = frozenset(role for role in Role if role in self.roles)
-        return Identity(DomainId(self.domain), UserId(self.sub), known, int(self.exp * 1000))
+        vouches = None if self.domains is None else frozenset(map(DomainId, self.domains))
+        expires_ms = int(self.exp * 1000)
+        return Identity(DomainId(self.domain), UserId(self.sub), known, expires_ms, vouches)
 
 
 def read_claims(payload: Mapping[str, object]) -> Claims:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from sfu_wrapper.model.errors import Code, Malformed
+from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.wire.bounds import MAX_ROLES
 from sfu_wrapper.wire.strictjson import Ambiguous, dump, parse_strict
+from sfu_wrapper.wire.times import iso
 
 _SOCKET_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
@@ -48,7 +50,14 @@ class Disconnect:
     socket_id: str
 
 
-Frame = Connect | Carry | Disconnect
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The gateway itself has a new token."""
+
+    token: str
+
+
+Frame = Connect | Carry | Disconnect | Renew
 
 
 class UnreadableFrame(Malformed):
@@ -67,6 +76,11 @@ def parse_frame(text: str | bytes) -> Frame:
         raise UnreadableFrame(exc.detail, _socket_id(exc.value)) from exc
     except Malformed as exc:
         raise UnreadableFrame(exc.detail) from exc
+    match frame:
+        case {"type": "authenticate", "token": str(token)}:
+            return Renew(token)
+        case {"type": "authenticate"}:
+            raise UnreadableFrame("token must be a text", _socket_id(frame))
     socket_id = _socket_id(frame)
     if socket_id is None:
         raise UnreadableFrame("socketId must be 1 to 128 printable ASCII characters")
@@ -81,7 +95,7 @@ def parse_frame(text: str | bytes) -> Frame:
             return Disconnect(socket_id)
         case {"type": "message"}:
             raise UnreadableFrame("data must be a message as JSON text", socket_id)
-    raise UnreadableFrame("type must be connect, message or disconnect", socket_id)
+    raise UnreadableFrame("type must be connect, message, disconnect or authenticate", socket_id)
 
 
 def _vouched(user: object, socket_id: str) -> Vouched:
@@ -118,6 +132,13 @@ def message_frame(socket_id: str, message: bytes) -> bytes:
 def close_frame(socket_id: str, code: int, reason: str) -> bytes:
     """Write that this client is ended, with a WebSocket close code."""
     return dump({"type": "close", "socketId": socket_id, "code": code, "reason": reason})
+
+
+def authenticated_frame(identity: Identity) -> bytes:
+    """Write that the new token of a gateway counts from now on."""
+    told = {"user": identity.user, "domain": identity.domain}
+    until = None if identity.expires_ms is None else iso(identity.expires_ms)
+    return dump({"type": "authenticated", **told, "expiresAt": until})
 
 
 def error_frame(message: str, socket_id: str | None, code: Code = Code.BAD_REQUEST) -> bytes:

@@ -264,3 +264,8 @@ def error_response(
 def event(name: str, payload: Mapping[str, object]) -> bytes:
     """Write an event to clients."""
     return dump({"type": "event", "payload": {"event": name, "payload": payload}})
+
+
+def is_event(message: bytes) -> bool:
+    """Return True for what ``event`` has written, False for a response."""
+    return message.startswith(b'{"type":"event",')

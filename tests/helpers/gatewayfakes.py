@@ -8,6 +8,8 @@ from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, secret_key
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.session import Gate
 from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.clients import Client, RoomsApi
@@ -24,6 +26,10 @@ PRODUCT_FRAME = (
 )
 PRODUCT_SOCKET = "0c3ce7ea-3743-4648-8884-3de1af2668d4"
 PRODUCT_REQUEST = "yyl8SNpGnS8uUzHh-rKr5"
+
+
+GATEWAY = Identity(DomainId("example"), UserId("gw"), frozenset({Role.GATEWAY}))
+"""A gateway whose token does not expire."""
 
 
 class StandingClock:

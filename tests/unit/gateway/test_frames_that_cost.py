@@ -19,6 +19,7 @@ from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.service.seats import Seats
 from tests.helpers.costlyframes import REFUSED
 from tests.helpers.gatewayfakes import (
+    GATEWAY,
     NOW_S,
     FakeRooms,
     StandingClock,
@@ -176,7 +177,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.rooms = FakeRooms()
-        self.link = GatewayLink(gate(self.rooms, StandingClock()), lambda: None)
+        self.link = GatewayLink(gate(self.rooms, StandingClock()), GATEWAY, lambda: None)
         self.link.feed((frame("connect", "a", user=vouched("alice")),))
 
     def say(self, socket_id: str, message: str) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.service.clients import Client
 from tests.helpers.gatewayfakes import (
+    GATEWAY,
     PRODUCT_FRAME,
     PRODUCT_REQUEST,
     PRODUCT_SOCKET,
@@ -35,7 +36,7 @@ class World:
         self.clock = StandingClock()
         self.later: list[Outgoing] = []
         shared = gate(self.rooms, self.clock, settings)
-        self.link = GatewayLink(shared, lambda: self.later.extend(self.link.take()))
+        self.link = GatewayLink(shared, GATEWAY, lambda: self.later.extend(self.link.take()))
         assert self.link.open() == []
 
     def say(self, *frames: str | bytes) -> list[Any]:
@@ -187,7 +188,7 @@ def test_clients_that_do_not_authenticate_in_time_are_closed_one_by_one() -> Non
 
     assert [(one["type"], one["socketId"], one["code"]) for one in first] == [("close", "a", 1008)]
     assert [(one["type"], one["socketId"], one["code"]) for one in second] == [("close", "e", 1008)]
-    assert world.due_ms() is None
+    assert world.due_ms() == (3600 + 60) * 1000  # alice's token
     assert world.rooms.users() == ["bob", "alice"]
 
 

@@ -1,0 +1,116 @@
+"""The end of tokens: when one has expired, and when its connection is closed for it.
+
+Tokens carry wall-clock times, timers run on the monotonic clock: an alarm that rings early, since
+the wall clock was set back, is set again.
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
+
+from sfu_wrapper.model.moment import Moment
+
+GRACE_MS: Final = 60_000  # from the end of a token to that of its connection (docs/protocol.md)
+_SLACK = 64  # entries of clients that are gone, beside as many as there are clients
+
+
+class Expiry:
+    """The time at which something happens to a connection because of its token.
+
+    Args:
+        after_ms: time from the expiry of the token to that.
+    """
+
+    __slots__ = ("_after_ms", "_due_ms", "_expires_ms")
+
+    def __init__(self, after_ms: int = GRACE_MS) -> None:
+        self._after_ms = after_ms
+        self._expires_ms: int | None = None
+        self._due_ms: int | None = None
+
+    @property
+    def due_ms(self) -> int | None:
+        """When to look, monotonic; None: never."""
+        return self._due_ms
+
+    def renew(self, expires_ms: int | None, now: Moment) -> None:
+        """Begin with another token. expires_ms: epoch ms; None: it never expires."""
+        self._expires_ms = expires_ms
+        self._due_ms = None
+        if expires_ms is not None:
+            self._due_ms = now.mono_ms + expires_ms + self._after_ms - now.wall_ms
+
+    def has_expired(self, now: Moment) -> bool:
+        """Return True once the token counts no more."""
+        return self._expires_ms is not None and self._expires_ms <= now.wall_ms
+
+    def is_due(self, now: Moment) -> bool:
+        """Return True when the time has come; look again at ``due_ms`` where it has not."""
+        if self._due_ms is None or self._expires_ms is None or now.mono_ms < self._due_ms:
+            return False
+        left_ms = self._expires_ms + self._after_ms - now.wall_ms
+        if left_ms > 0:  # the wall clock was set back
+            self._due_ms = now.mono_ms + left_ms
+        return left_ms <= 0
+
+
+class Holder(Protocol):
+    """A client whose token expires."""
+
+    @property
+    def expiry(self) -> Expiry:
+        """When it ends."""
+        ...
+
+
+class Expiring:
+    """Clients of one link in the order in which their tokens end.
+
+    Args:
+        clients: those that there are, by name; a client that is gone needs no word here.
+    """
+
+    def __init__(self, clients: Mapping[str, Holder]) -> None:
+        self._clients = clients
+        self._heap: list[tuple[int, str]] = []
+        self._entered: dict[str, int] = {}  # the earliest entry of each name
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def due_ms(self) -> int | None:
+        """When to call ``take``, monotonic; None: never."""
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, name: str) -> None:
+        """Note when a client ends; call again when that may have changed."""
+        client = self._clients.get(name)
+        due_ms = None if client is None else client.expiry.due_ms
+        entered_ms = self._entered.get(name)
+        if due_ms is None or (entered_ms is not None and entered_ms <= due_ms):
+            return  # it is looked at early enough, and noted again then
+        self._entered[name] = due_ms
+        heapq.heappush(self._heap, (due_ms, name))
+        if len(self._heap) > 2 * len(self._clients) + _SLACK:
+            self._forget_the_gone()
+
+    def take(self, now: Moment, most: int) -> Iterator[str]:
+        """Yield clients whose time has come; look at ``most`` entries."""
+        for _ in range(most):
+            if not self._heap or self._heap[0][0] > now.mono_ms:
+                return
+            due_ms, name = heapq.heappop(self._heap)
+            if self._entered.get(name) != due_ms:
+                continue  # an earlier entry has replaced it
+            del self._entered[name]
+            client = self._clients.get(name)
+            if client is not None and client.expiry.is_due(now):
+                yield name
+            else:
+                self.add(name)
+
+    def _forget_the_gone(self) -> None:
+        self._entered = {name: ms for name, ms in self._entered.items() if name in self._clients}
+        self._heap = [(due_ms, name) for name, due_ms in self._entered.items()]
+        heapq.heapify(self._heap)
