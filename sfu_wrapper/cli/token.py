@@ -31,6 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="may be given more than once (default: user)",
     )
     parser.add_argument(
+        "--domains",
+        nargs="+",
+        metavar="DOMAIN",
+        help="of a gateway: the domains whose users it may vouch for (default: its own alone)",
+    )
+    parser.add_argument(
         "--ttl",
         type=_seconds,
         default=_DEFAULT_TTL_S,
@@ -60,6 +66,7 @@ def _claims(args: Namespace, auth: Auth, now_s: int) -> Claims:
         "sub": args.sub,
         "domain": args.domain,
         "roles": args.role or [str(Role.USER)],
+        "domains": args.domains,
         "iat": now_s,
         "exp": now_s + args.ttl,
         "aud": auth.audience,
@@ -68,8 +75,9 @@ def _claims(args: Namespace, auth: Auth, now_s: int) -> Claims:
     try:
         return read_claims(payload)
     except Malformed as exc:
-        path = exc.context["path"]
-        allowed = f": must be {_ID_ALLOWED}" if path in ("sub", "domain") else " is not allowed"
+        path = str(exc.context["path"])
+        is_name = path.partition(".")[0] in ("sub", "domain", "domains")
+        allowed = f": must be {_ID_ALLOWED}" if is_name else " is not allowed"
         raise Malformed(f"no token can say this: {path}{allowed}") from None
 
 

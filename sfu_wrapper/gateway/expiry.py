@@ -6,11 +6,11 @@ the wall clock was set back, is set again.
 
 import heapq
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 from sfu_wrapper.model.moment import Moment
 
-GRACE_MS: Final = 60_000  # from the end of a token to that of its connection (docs/protocol.md)
+GRACE_MS = 60_000  # from the end of a token to that of its connection (docs/protocol.md)
 _SLACK = 64  # entries of clients that are gone, beside as many as there are clients
 
 
@@ -18,13 +18,13 @@ class Expiry:
     """The time at which something happens to a connection because of its token.
 
     Args:
-        after_ms: time from the expiry of the token to that.
+        after_ms: time from the expiry of the token to that; None: ``GRACE_MS``.
     """
 
     __slots__ = ("_after_ms", "_due_ms", "_expires_ms")
 
-    def __init__(self, after_ms: int = GRACE_MS) -> None:
-        self._after_ms = after_ms
+    def __init__(self, after_ms: int | None = None) -> None:
+        self._after_ms = GRACE_MS if after_ms is None else after_ms
         self._expires_ms: int | None = None
         self._due_ms: int | None = None
 

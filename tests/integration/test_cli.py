@@ -105,6 +105,15 @@ def test_a_token_can_have_roles_and_a_life_of_its_own(run: Run) -> None:
     assert str(answer["expiresAt"]).endswith("Z")
 
 
+def test_a_gateways_token_names_the_domains_that_it_vouches_for(run: Run) -> None:
+    gateway = ("token", "--sub", "gw", "--domain", "example", "--role", "gateway", "--domains")
+    _, out, _ = run(*gateway, "one", "two")
+    code, _, err = run(*gateway, "one", "t w o")
+
+    assert jwt.decode(out.strip(), SECRET, ["HS256"])["domains"] == ["one", "two"]
+    assert (code, "domains.1: must be 1 to 128 characters" in err) == (1, True)
+
+
 def test_a_token_names_audience_and_issuer_where_they_are_configured(
     run: Run, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.service.clients import Client
-from sfu_wrapper.wire.signaling import Request
+from sfu_wrapper.wire.signaling import Request, event
 from tests.helpers.gatewayfakes import (
     NOW_S,
     FakeRooms,
@@ -177,6 +178,54 @@ def test_an_expired_token_needs_a_new_one_and_ends_nothing() -> None:
     renewed = world.say(request("authenticate", token=token()), request("getRoom"))
     assert codes(renewed) == ["ok", "ok"]
     assert [word for word, *_ in world.rooms.story] == ["connected", "getRoom"]
+
+
+def test_an_expired_token_hears_no_events_then_or_later_but_its_answers() -> None:
+    world = World(identity=None)
+    world.say(request("authenticate", token=token(exp=NOW_S + 10)))
+    world.say(request("stopRoomRecording", "asked in time"))
+    world.rooms.tell_all(event("early", {}))
+    world.clock.pass_s(10)
+    world.rooms.settle()
+    world.rooms.tell_all(event("late", {}))
+    renewed = world.say(request("authenticate", token=token()))
+    world.rooms.tell_all(event("new", {}))
+    heard = [one.get("event") or one["id"] for one in readable(world.later)]
+
+    assert heard == ["early", "asked in time", "new"]
+    assert codes(renewed) == ["ok"]
+
+
+def test_a_minute_after_its_token_a_client_is_closed_though_it_says_nothing() -> None:
+    world = World(identity=None)
+    world.say(request("authenticate", token=token(exp=NOW_S + 10)))
+    world.clock.pass_s(69)
+    early = world.link.tick()
+    assert world.due_ms() == 70_000
+    world.clock.pass_s(1)
+    late = world.link.tick()
+
+    assert (early, late) == ([], [Close(1008, "token expired")])
+    assert world.due_ms() is None
+
+
+def test_a_client_that_renews_its_token_in_time_stays() -> None:
+    world = World(identity=None)
+    world.say(request("authenticate", token=token(exp=NOW_S + 10)))
+    world.clock.pass_s(65)
+    world.say(request("authenticate", token=token(exp=NOW_S + 100)))
+    world.clock.pass_s(20)
+
+    assert world.link.tick() == []
+    assert world.due_ms() == 160_000
+
+
+def test_a_token_of_the_handshake_ends_too() -> None:
+    world = World(identity=replace(ALICE, expires_ms=(NOW_S + 10) * 1000))
+    world.clock.pass_s(70)
+
+    assert codes(world.say(request("getRoom"))) == ["UNAUTHENTICATED"]
+    assert world.link.tick() == [Close(1008, "token expired")]
 
 
 def test_authenticating_as_somebody_else_is_another_client() -> None:

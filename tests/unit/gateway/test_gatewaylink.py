@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sfu_wrapper.gateway.gatewaylink import GatewayLink
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.identity import Role
+from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.service.clients import Client
 from tests.helpers.gatewayfakes import (
     GATEWAY,
@@ -30,13 +30,16 @@ class World:
     """A gateway's link, the rooms behind it, and what it sends."""
 
     def __init__(
-        self, settings: GatewaySettings | None = None, rooms: FakeRooms | None = None
+        self,
+        settings: GatewaySettings | None = None,
+        rooms: FakeRooms | None = None,
+        identity: Identity = GATEWAY,
     ) -> None:
         self.rooms = rooms or FakeRooms()
         self.clock = StandingClock()
         self.later: list[Outgoing] = []
         shared = gate(self.rooms, self.clock, settings)
-        self.link = GatewayLink(shared, GATEWAY, lambda: self.later.extend(self.link.take()))
+        self.link = GatewayLink(shared, identity, lambda: self.later.extend(self.link.take()))
         assert self.link.open() == []
 
     def say(self, *frames: str | bytes) -> list[Any]:

@@ -167,6 +167,28 @@ async def test_a_token_that_has_expired_opens_nothing_and_ends_nothing(world: Wo
     assert await early.ask("mix", sdp=SOUND) == {"sdp": SDP}
 
 
+async def test_a_minute_after_its_token_the_media_connection_ends(world: World) -> None:
+    alice = world.browser("alice", exp=NOW_S + 60)
+    alice.say("enter", room=ROOM)
+    world.clock.pass_s(119)
+    assert alice.link.tick() == []
+    assert alice.link.due_ms == 120_000
+    world.clock.pass_s(1)
+
+    assert alice.link.tick() == [Close(1008, "token expired")]
+
+
+async def test_a_new_token_keeps_the_media_connection(world: World) -> None:
+    alice = world.browser("alice", exp=NOW_S + 60)
+    alice.say("enter", room=ROOM)
+    world.clock.pass_s(100)
+
+    assert alice.say("authenticate", token=token(exp=NOW_S + 3600)) == {}
+    world.clock.pass_s(100)
+    assert alice.link.tick() == []
+    assert await alice.ask("mix", sdp=SOUND) == {"sdp": SDP}
+
+
 async def test_a_connection_stays_who_it_is_and_where_it_is(world: World) -> None:
     alice = world.inside("alice")
 
