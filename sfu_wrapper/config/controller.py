@@ -5,44 +5,20 @@ a key, with its unit, is what ``config schema`` and docs/configuration.md say ab
 """
 
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from sfu_wrapper.config.section import Count, Limit, Place, Port, Seconds, Section, Text
+from sfu_wrapper.config.section import Count, Limit, Place, Seconds, Section, Text
 from sfu_wrapper.core.policy import PstnConflict
-from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.permission import RecordingType
 
 _SQLITE = "sqlite:"
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
-Whole = Annotated[int, Field(ge=0)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
-
-
-def _origin(value: str) -> str:
-    """Origins are compared as a whole, so one that no browser sends would never match."""
-    if value != value.lower() or not _ORIGIN.fullmatch(value):
-        raise ValueError(f"{value!r} is no origin; write it as https://app.example.com")
-    return value
-
-
-def _public_url(value: str) -> str:
-    """It stands in a header and in a page, so that it is held to what needs no escape there."""
-    if not re.fullmatch(r"wss?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*", value):
-        raise ValueError(f"{value!r} is no WebSocket address; write it as wss://calls.example.com")
-    return value
-
-
-def _vouched(value: Role) -> Role:
-    if value is Role.GATEWAY:
-        raise ValueError("a gateway vouches for its clients, not for other gateways")
-    return value
 
 
 def _store_url(value: str) -> str:
@@ -83,16 +59,6 @@ def _asterisk_folder(value: str) -> str:
     """Asterisk takes ``file,options,command`` for a file, and carries the command out."""
     if not re.fullmatch(r"/[^,\r\n\0]*", value) or ".." in value.split("/"):
         raise ValueError("must be an absolute path without commas and without ..")
-    return value
-
-
-def _network(value: str) -> str:
-    """An address with bits beyond its mask is more likely a mistake than a network."""
-    try:
-        ip_network(value)
-    except ValueError:
-        text = f"{value!r} is no IP network; write it as 10.0.0.0/8 or 192.0.2.1"
-        raise ValueError(text) from None
     return value
 
 
@@ -150,87 +116,6 @@ class Trunk(Section):
         PstnConflict.WARN,
         description="what recordIncomingPSTN without recordRecordingAtStart comes to: "
         "a warning, a refusal to start, or that such calls are recorded all the same",
-    )
-
-
-class Websocket(Section):
-    """``[websocket]``: where clients and gateways connect, and their limits."""
-
-    host: Text = Field("127.0.0.1", description="address to listen on")
-    port: Port = Field(8765, description="port to listen on; 0: any free one")
-    max_message_bytes: Annotated[int, Field(ge=1024)] = Field(
-        65_536, description="bytes of the longest message of a client"
-    )
-    max_gateway_frame_bytes: Annotated[int, Field(ge=1024)] = Field(
-        1_048_576, description="bytes of the longest frame of a gateway"
-    )
-    auth_timeout_seconds: Seconds = Field(
-        5, description="s within which a connection without a token must authenticate"
-    )
-    allowed_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
-        (), description="origins of web pages that may connect; empty: any"
-    )
-    gateway_roles: tuple[Annotated[Role, AfterValidator(_vouched)], ...] = Field(
-        (), description="roles beyond user that a gateway may vouch for"
-    )
-    idempotency_seconds: Seconds = Field(
-        300, description="s for which the answer to a request is kept for its repeats"
-    )
-    requests_per_second: Seconds = Field(20, description="requests a second of one user")
-    requests_burst: Count = Field(40, description="requests of one user at once")
-    service_requests_per_second: Seconds = Field(
-        2000, description="requests a second of a room service"
-    )
-    slow_client_seconds: Seconds = Field(
-        10, description="s after which a client that does not read is disconnected"
-    )
-    max_connections: Count = Field(
-        20_000, description="WebSockets open at once; further ones get 503"
-    )
-    reserved_connections: Whole = Field(
-        200, description="WebSockets beyond maxConnections for gateways and the room service alone"
-    )
-    max_connections_per_address: Whole = Field(
-        2000, description="connections of one address (IPv6: one /64); 0: no limit"
-    )
-    max_unauthenticated: Count = Field(
-        1000,
-        description="connections that have not authenticated, silent sockets included; "
-        "a further one displaces the oldest of the address that has most",
-    )
-    head_timeout_seconds: Seconds = Field(
-        5, description="s within which the request that opens a WebSocket must arrive"
-    )
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
-        ("127.0.0.0/8", "::1/128"),
-        description="addresses or networks of proxies, for http too: exempt from shares per "
-        "address, and believed when X-Forwarded-For names a client",
-    )
-
-
-class Http(Section):
-    """``[http]``: REST, health, metrics and the console."""
-
-    host: Text = Field("127.0.0.1", description="address to listen on")
-    port: Port = Field(8080, description="port to listen on; 0: any free one")
-    public_websocket_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
-        None,
-        description="where browsers find the WebSocket server, such as wss://calls.example.com; "
-        "unset: on the host that served the call page, at websocket.port",
-    )
-    max_connections: Annotated[int, Field(ge=2)] = Field(
-        1000,
-        description="connections open at once; a further one displaces the oldest "
-        "that has no request under way",
-    )
-    max_connections_per_address: Whole = Field(
-        200, description="connections of one address (IPv6: one /64); 0: no limit"
-    )
-    max_requests: Count = Field(
-        250, description="requests under way at once, health and metrics aside; others get 503"
-    )
-    head_timeout_seconds: Seconds = Field(
-        5, description="s within which the head of a request must arrive"
     )
 
 

@@ -9,7 +9,6 @@ from pydantic import Field
 from sfu_wrapper.config.controller import (
     Asterisk,
     Auth,
-    Http,
     Janus,
     Log,
     MediaPlane,
@@ -21,10 +20,10 @@ from sfu_wrapper.config.controller import (
     Rooms,
     Store,
     Trunk,
-    Websocket,
 )
 from sfu_wrapper.config.processing import Recording, Worker
 from sfu_wrapper.config.section import Section
+from sfu_wrapper.config.servers import Http, Websocket
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.quotas import Quotas
 
