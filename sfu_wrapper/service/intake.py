@@ -18,6 +18,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery
 
 LOOK_AHEAD: Final = 256
+LOOK_BYTES: Final = 64 << 20  # of message bodies; most have some 2 KB
 _PAUSE_S: Final = 1.0
 _LOOK_S: Final = 30.0
 
@@ -50,7 +51,7 @@ class Intake:
         self,
         broker: Broker,
         settings: IntakeSettings,
-        begin: Callable[[Delivery, bool], None],
+        begin: Callable[[Delivery, bool], "asyncio.Task[None]"],
         holding: Callable[[], int],
         give_back: Callable[[], int],
     ) -> None:
@@ -59,7 +60,8 @@ class Intake:
         Args:
             broker: the source of messages; it must be open.
             settings: the bounds.
-            begin: called with each delivery, and whether it comes from a look ahead.
+            begin: called with each delivery, and whether it comes from a look ahead; returns the
+                task that holds it.
             holding: returns how many messages the worker holds now.
             give_back: sends back what a look ahead has found and nothing was begun of; returns
                 how many.
@@ -70,6 +72,8 @@ class Intake:
         self._holding = holding
         self._give_back = give_back
         self._full = asyncio.Event()
+        self._bytes = 0
+        self._largest_bytes = 1
 
     async def run(self) -> None:
         """Take messages until cancelled; the broker then gets back what ``begin`` has not had."""
@@ -82,10 +86,22 @@ class Intake:
         deliveries = self._broker.consume(self._settings.queue, most)
         async with aclosing(deliveries):
             async for delivery in deliveries:
-                self._begin(delivery, ahead)
+                self._count(len(delivery.body), self._begin(delivery, ahead))
                 if self._is_full():
                     self._full.set()
+                if ahead and self._bytes > LOOK_BYTES:
+                    return
                 await self._wait_for_memory()
+
+    def _count(self, size: int, holder: "asyncio.Task[None]") -> None:
+        """Count a body for as long as a task holds it."""
+        self._bytes += size
+        self._largest_bytes = max(self._largest_bytes, size)
+
+        def done(_: object) -> None:
+            self._bytes -= size
+
+        holder.add_done_callback(done)
 
     async def _wait_for_memory(self) -> None:
         """Bound what is held where links are lost again and again, each with its deliveries."""
@@ -113,6 +129,8 @@ class Intake:
     async def _look(self) -> None:
         """Hold more messages for a while, so that there is more to choose from."""
         most = self._settings.held + self._settings.look_ahead - self._holding()
+        # What the broker sends ahead of us lies in memory before it is counted.
+        most = min(most, (LOOK_BYTES - self._bytes) // self._largest_bytes)
         if most <= 0:
             return
         with suppress(TimeoutError):

@@ -231,10 +231,11 @@ class Worker:
                 job.cancel()
 
     def _intake(self, group: asyncio.TaskGroup) -> Intake:
-        def begin(delivery: Delivery, ahead: bool) -> None:
+        def begin(delivery: Delivery, ahead: bool) -> "asyncio.Task[None]":
             job = group.create_task(self._handle(delivery, ahead=ahead))
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)
+            return job
 
         turns, holding = self._turns, lambda: len(self._jobs)
         return Intake(self._broker, self._settings.intake, begin, holding, turns.dismiss)

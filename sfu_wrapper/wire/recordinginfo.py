@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from sfu_wrapper.core.captures import TOO_MANY_FILES
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
@@ -52,7 +53,6 @@ EpochMs = Annotated[int, BeforeValidator(_time), Field(ge=0, le=LAST_MS)]
 VideoStream = Literal["sfuvideo", "sfuscreen"]
 
 
-TOO_MANY_FILES = "more files than one event carries"
 _T = TypeVar("_T")
 _FEW_FILES = leaves_at_most(MAX_FILES, depth=3)
 _FEW_STAYS = leaves_at_most(MAX_STAYS, depth=2)

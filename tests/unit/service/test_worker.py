@@ -478,6 +478,24 @@ async def test_links_lost_again_and_again_leave_no_pile_of_deliveries(bench: Ben
     assert max(tasks) < 3 * (4 + 8) + 20
 
 
+@pytest.mark.parametrize(("small", "most"), [(0, 10), (4, 15)])
+async def test_of_large_messages_only_so_many_are_held_as_memory_is_meant_for_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, small: int, most: int
+) -> None:
+    """100 KB in all; also where those that are held first are small and tell nothing."""
+    monkeypatch.setattr("sfu_wrapper.service.intake.LOOK_BYTES", 100_000)
+    bench.gate = asyncio.Event()
+    await bench.broker.open(QUEUES)
+    for n in range(60):
+        message = event(segment(n + 1))
+        more = b',"more":"%s"}' % (b"x" * (0 if n < small else 10_000))
+        await bench.broker.publish(replace(message, body=message.body[:-1] + more))
+    async with running(bench.worker(concurrency=1, drain_s=0)):
+        await bench.until(lambda: bench.broker.unsettled(WORK) > 4 + small)
+        await asyncio.sleep(0.05)
+        assert bench.broker.unsettled(WORK) <= most
+
+
 async def test_a_segment_that_waits_for_its_turn_holds_no_lease(bench: Bench) -> None:
     bench.gate = asyncio.Event()
     await bench.ask(segment(1), segment(2))
