@@ -28,7 +28,7 @@ from sfu_wrapper.observe.health import Health
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.service.permissions import Permissions
 from sfu_wrapper.service.rooms import Rooms
-from sfu_wrapper.wire.signaling import parse_request
+from sfu_wrapper.wire.signaling import Request, parse_request
 from tests.helpers.gatewayfakes import authenticator, token
 
 SETTINGS = HttpSettings(port=0, stop_s=2)
@@ -120,11 +120,15 @@ class World:
         self.rooms.connected(peer)
         return peer
 
+    def request(self, endpoint: str, payload: Json) -> Request:
+        """A request under a new id."""
+        inner = {"endpoint": endpoint, "payload": payload, "id": f"r{next(self._numbers)}"}
+        return parse_request(json.dumps({"type": "request", "payload": inner}))
+
     async def do(self, peer: Peer, endpoint: str, **payload: object) -> Json:
         """One request over signaling; the response's payload."""
-        request_id = f"r{next(self._numbers)}"
-        inner = {"endpoint": endpoint, "payload": payload, "id": request_id}
-        request = parse_request(json.dumps({"type": "request", "payload": inner}))
+        request = self.request(endpoint, payload)
+        request_id = request.id
         self.rooms.handle(peer, request)
         async with asyncio.timeout(20):
             while True:
