@@ -39,7 +39,7 @@ from sfu_wrapper.core.room import Want, Wanted
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.ids import UserId, UserKey, shown_user
 from sfu_wrapper.model.media import Media, Stream, Track
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.persistent import PersistentSet
@@ -61,7 +61,7 @@ def join(turn: Turn, event: JoinRequested) -> None:
             _put(turn, replace(present, gone_by_ms=None))
         set_media(turn, event.user, _counted(turn, event.user, event.media or present.media))
     _establish_if_due(turn, event.permissions)
-    place = media_place(turn.room, event.user.user, turn.rules)
+    place = media_place(turn.room, _shown(turn, event.user), turn.rules)
     turn.reply(event.ref, Joined(turn.room, event.permissions, place))
 
 
@@ -128,11 +128,11 @@ def set_media(turn: Turn, user: UserKey, media: Media) -> None:
     before, after = participant.media.streams(), media.streams()
     for stream in before:
         if stream not in after:
-            _tell_plane(turn, UnpublishTrack(turn.room.uuid, Track(user.user, stream)))
+            _tell_plane(turn, UnpublishTrack(turn.room.uuid, Track(_shown(turn, user), stream)))
     for stream in after:
         if stream not in before:
-            _tell_plane(turn, PublishTrack(turn.room.uuid, Track(user.user, stream)))
-    turn.notify(ParticipantMedia(turn.room.id, user.user, media))
+            _tell_plane(turn, PublishTrack(turn.room.uuid, Track(_shown(turn, user), stream)))
+    turn.notify(ParticipantMedia(turn.room.id, _shown(turn, user), media))
 
 
 def depart(turn: Turn, user: UserKey) -> None:
@@ -141,11 +141,11 @@ def depart(turn: Turn, user: UserKey) -> None:
     participant = room.participant(user)
     if participant is None:
         return
-    turn.notify(ParticipantLeft(room.id, user.user))
+    turn.notify(ParticipantLeft(room.id, _shown(turn, user)))
     turn.room = replace(room, participants=room.participants.without(user))
     _note_stays(turn, participant)
     for stream in participant.media.streams():
-        _tell_plane(turn, UnpublishTrack(room.uuid, Track(user.user, stream)))
+        _tell_plane(turn, UnpublishTrack(room.uuid, Track(_shown(turn, user), stream)))
     reason = _reason_to_end(turn, user)
     if reason is not None:
         end(turn, reason)
@@ -155,7 +155,7 @@ def end(turn: Turn, reason: EndReason) -> None:
     """The room is ended at once for everybody; its segment is closed by and by."""
     room = turn.room
     for participant in room.participants if reason is EndReason.HANGUP else ():
-        turn.notify(Hangup(room.id, participant.key.user), only=participant.key)
+        turn.notify(Hangup(room.id, _shown(turn, participant.key)), only=participant.key)
     note = RoomEnded(room.id, room.uuid, turn.at.wall_ms, reason)
     turn.notify(note)
     turn.announce(note)
@@ -186,6 +186,10 @@ def refuse_starts(turn: Turn, code: Code, detail: str) -> None:
     turn.room = replace(turn.room, waiting=kept)
 
 
+def _shown(turn: Turn, user: UserKey) -> UserId:
+    return shown_user(user, turn.room.domain)
+
+
 def _enter(turn: Turn, key: UserKey, media: Media, *, by_service: bool) -> None:
     room = turn.room
     entry = room.entries + 1
@@ -197,13 +201,13 @@ def _enter(turn: Turn, key: UserKey, media: Media, *, by_service: bool) -> None:
         members=room.members if key in room.members else room.members.put(key),
     )
     for stream in participant.media.streams():
-        _tell_plane(turn, PublishTrack(room.uuid, Track(key.user, stream)))
-    turn.notify(ParticipantJoined(room.id, key.user, participant.media))
+        _tell_plane(turn, PublishTrack(room.uuid, Track(_shown(turn, key), stream)))
+    turn.notify(ParticipantJoined(room.id, _shown(turn, key), participant.media))
 
 
 def _counted(turn: Turn, user: UserKey, claimed: Media) -> Media:
     """What counts: the media plane's word where it knows by itself, the client's elsewhere."""
-    known = turn.room.carried.get(user.user)
+    known = turn.room.carried.get(_shown(turn, user))
     carried = known.streams if known is not None else ()
     streams = (
         *(each for each in claimed.streams() if each.medium not in turn.rules.carries),
@@ -233,7 +237,7 @@ def _note_stays(turn: Turn, *left: Participant) -> None:
         return
     stays = segment.stays
     for participant in left:
-        stays = stays.put(stay_in(segment, participant, turn.at.wall_ms))
+        stays = stays.put(stay_in(turn.room, segment, participant, turn.at.wall_ms))
     turn.put_segment(replace(segment, stays=stays))
 
 

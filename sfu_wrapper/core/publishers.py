@@ -3,8 +3,10 @@
 The id of a user's microphone and camera is ``p-<user>``, that of the screen it shares ``s-<user>``,
 each with ``~`` and some letters and digits after it where a client needs several (a second device,
 a connection that the SFU has not yet noticed to be dead). ``~`` is in no user's id, so an id can be
-read back by anybody who knows this rule: no table has to survive a restart. An id fits into a file
-name with all that the SFU writes around it.
+read back by anybody who knows this rule: no table has to survive a restart. A user of another
+domain than the room's is ``p-<domain>=<user>``. Ids of users of the room's own domain fit into a
+file name with all that the SFU writes around them; others take part in public rooms alone, which
+are never recorded.
 """
 
 import re
@@ -15,7 +17,10 @@ from sfu_wrapper.model.ids import RoomUuid, UserId
 from sfu_wrapper.model.media import Medium, Stream, Track
 
 _PREFIX = {Stream.CAMERA: "p-", Stream.AUDIO: "p-", Stream.SCREEN: "s-"}
-_ID = re.compile(r"([ps])-([A-Za-z0-9._@+:-]{1,128})(?:~[A-Za-z0-9]{1,8})?")
+_FOREIGN = "="  # in the place of the slash of ``shown_user``, which no file name may hold
+_ID = re.compile(
+    r"([ps])-((?:[A-Za-z0-9._@+:-]{1,128}=)?[A-Za-z0-9._@+:-]{1,128})(?:~[A-Za-z0-9]{1,8})?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
 
 def publisher_id(track: Track) -> str:
     """The id under which a track is published."""
-    return _PREFIX[track.stream] + track.user
+    return _PREFIX[track.stream] + track.user.replace("/", _FOREIGN)
 
 
 def track_of(publisher: str, medium: Medium) -> Track | None:
@@ -51,6 +56,7 @@ def track_of(publisher: str, medium: Medium) -> Track | None:
     if match is None:
         return None
     screen = match[1] == "s"
+    user = UserId(match[2].replace(_FOREIGN, "/"))
     if medium is Medium.AUDIO:
-        return None if screen else Track(UserId(match[2]), Stream.AUDIO)
-    return Track(UserId(match[2]), Stream.SCREEN if screen else Stream.CAMERA)
+        return None if screen else Track(user, Stream.AUDIO)
+    return Track(user, Stream.SCREEN if screen else Stream.CAMERA)

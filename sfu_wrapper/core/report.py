@@ -6,6 +6,7 @@ from operator import attrgetter
 from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
 from sfu_wrapper.core.timeline import LEAD_LIMIT_MS, Timeline
+from sfu_wrapper.model.ids import shown_user
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence, SegmentInfo
@@ -84,15 +85,17 @@ def stays_of(room: Room, segment: Segment) -> list[Stay]:
     """
     stays = list(segment.stays)
     if segment.outcome is not Outcome.FAILED:
-        stays += (stay_in(segment, each) for each in room.participants)
+        stays += (stay_in(room, segment, each) for each in room.participants)
     return sorted(stays, key=attrgetter("entry"))
 
 
-def stay_in(segment: Segment, participant: Participant, left_ms: int | None = None) -> Stay:
+def stay_in(
+    room: Room, segment: Segment, participant: Participant, left_ms: int | None = None
+) -> Stay:
     """Return the participant's stay during the segment."""
     there_before = participant.entry <= segment.entries
     joined_ms = segment.asked.wall_ms if there_before else participant.joined_ms
-    return Stay(participant.key.user, joined_ms, left_ms, participant.entry)
+    return Stay(shown_user(participant.key, room.domain), joined_ms, left_ms, participant.entry)
 
 
 def _files(segment: Segment, medium: Medium, span: _Span) -> tuple[RawFile, ...]:

@@ -24,6 +24,7 @@ from sfu_wrapper.model.ids import (
     SegmentNo,
     UserId,
     UserKey,
+    shown_user,
 )
 from sfu_wrapper.model.media import Medium, RawFile, Track
 from sfu_wrapper.model.moment import Moment
@@ -340,7 +341,7 @@ class Room:
     def tracks(self) -> tuple[Track, ...]:
         """What is published now, in order of joining."""
         return tuple(
-            Track(participant.key.user, stream)
+            Track(shown_user(participant.key, self.domain), stream)
             for participant in self.participants
             for stream in participant.media.streams()
         )

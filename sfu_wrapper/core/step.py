@@ -49,7 +49,15 @@ from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
 from sfu_wrapper.core.turn import Turn
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.ids import (
+    ConfbridgeId,
+    DomainId,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+    shown_user,
+)
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.persistent import PersistentSet
@@ -165,7 +173,7 @@ def _start(turn: Turn, event: StartRequested) -> None:
     _require_no_halt(room)
     quotas = turn.rules.quotas
     require_segment(quotas, quota_wait_ms(room, quotas, turn.at), room.id)
-    waiting = Waiting(event.ref, event.by.key.user, Want.START, decision.type)
+    waiting = Waiting(event.ref, shown_user(event.by.key, room.domain), Want.START, decision.type)
     _wait(turn, waiting)
     if room.capture is Phase.IDLE:
         begin(turn, waiting.by, waiting.type)
@@ -177,7 +185,7 @@ def _stop(turn: Turn, event: StopRequested) -> None:
     if room.capture is Phase.IDLE:
         _stop_wanting(turn, event)
         return
-    by = event.by.key.user
+    by = shown_user(event.by.key, room.domain)
     due_ms = None
     if room.capture is Phase.STOPPING and not any(each.want is Want.START for each in room.waiting):
         due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms

@@ -123,12 +123,12 @@ class MediaSession:
         elif envelope.endpoint == ENTER:
             identity = self._identified(now)
             self._enter(read_media_request(envelope), identity)
-        elif self._line is None or self._identity is None:
+        elif self._line is None or self._seat is None:
             raise Refused(Code.NOT_IN_ROOM, "enter a room first")
         else:
             request = read_media_request(envelope)
             assert not isinstance(request.payload, AuthenticateMedia | Enter)  # noqa: S101  # above
-            ask = request.payload.ask(self._identity.user)
+            ask = request.payload.ask(self._seat.place.shown)
             self._line.ask(ask, lambda outcome: self._answer(request, outcome))
 
     def _authenticate(self, request: MediaRequest) -> None:
@@ -159,7 +159,7 @@ class MediaSession:
             raise
         self._seat = seat
         log.debug("media.entered", extra={"room": seat.place.room})
-        told = {"room": room, "user": identity.user}
+        told = {"room": room, "user": seat.place.shown}
         self._put(ok_response(request.endpoint, request.id, told))
 
     def _answer(self, request: MediaRequest, outcome: Outcome) -> None:
@@ -172,8 +172,8 @@ class MediaSession:
     def _tell(self, news: MediaNews) -> None:
         if isinstance(news, MediaLost):
             self._put(Close(_COME_BACK, "the media server is away"))
-        elif self._identity is not None:
-            self._put(news_event(news, self._identity.user))
+        elif self._seat is not None:
+            self._put(news_event(news, self._seat.place.shown))
 
     def _cut(self, reason: str) -> None:
         self._put(Close(_POLICY, reason))

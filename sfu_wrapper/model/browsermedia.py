@@ -3,16 +3,20 @@
 from dataclasses import dataclass
 
 from sfu_wrapper.model.errors import RecordingError
-from sfu_wrapper.model.ids import RoomUuid, UserKey
+from sfu_wrapper.model.ids import RoomUuid, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """In which room, and as whom; both were looked up, not said by the browser."""
+    """In which room, and as whom; both were looked up, not said by the browser.
+
+    shown: how the user is named in that room.
+    """
 
     room: RoomUuid
     user: UserKey
+    shown: UserId
 
 
 @dataclass(frozen=True, slots=True)

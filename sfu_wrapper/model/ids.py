@@ -17,3 +17,12 @@ class UserKey:
 
     domain: DomainId
     user: UserId
+
+
+def shown_user(user: UserKey, home: DomainId) -> UserId:
+    """Return how a user is named in a room of the domain ``home``, also at the media plane.
+
+    The plain id at home, ``DOMAIN/USER`` elsewhere. No id holds a slash, so nobody can be mistaken
+    for anybody else.
+    """
+    return user.user if user.domain == home else UserId(f"{user.domain}/{user.user}")

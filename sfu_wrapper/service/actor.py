@@ -30,7 +30,6 @@ from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals
 from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.roomstate import encode_room
-from sfu_wrapper.wire.signaling import event
 
 BATCH_LIMIT = 64  # events that share one commit
 MAILBOX_LIMIT = 1_000  # requests that one room lets wait
@@ -278,8 +277,8 @@ class RoomActor:
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case Notify(audience=audience, note=note):
-                self._around.sessions.deliver(audience, event(*note_payload(note)))
+            case Notify(audience=audience, note=note) if self.room is not None:
+                self._around.sessions.tell(self.room.domain, audience, *note_payload(note))
             case Ask(request=request):
                 try:
                     self._around.plane.tell(request)
@@ -291,7 +290,7 @@ class RoomActor:
                 log.log(level, action, extra={"room": self.uuid})
                 if alarm:
                     self._around.signals.recording_missed()
-            case Reply() | Announce():
+            case Reply() | Announce() | Notify():
                 pass  # done with the commit
 
     def _not_stored(self, draft: Draft, error: BaseException) -> None:

@@ -23,7 +23,6 @@ from sfu_wrapper.wire.notices import result_note
 from sfu_wrapper.wire.processed import parse_outcome
 from sfu_wrapper.wire.progress import PROGRESS, parse_progress
 from sfu_wrapper.wire.recordinginfo import parse_event
-from sfu_wrapper.wire.signaling import event
 
 KEYS: Final = ("processed", "failed", PROGRESS)
 LIMIT: Final = 1_000  # messages that wait to be heard
@@ -76,7 +75,7 @@ class Notices:
     def _tell(self, room: Room, news: News) -> None:
         if not isinstance(news, JobProgress):
             told = [room.owner_key] if room.creator is None else [room.owner_key, room.creator]
-            self._sessions.deliver(dict.fromkeys(told), event(*result_note(room.id, news)))
+            self._sessions.tell(room.domain, dict.fromkeys(told), *result_note(room.id, news))
         self._watchers.worked_on(room, news.segment)
 
 

@@ -11,7 +11,7 @@ from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.browsermedia import Place
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey, shown_user
 
 LEFT = "you do not take part in this room any more"
 REPLACED = "another window of yours has taken over"
@@ -43,7 +43,7 @@ class Seats:
         room = self._find(user, domain, room_id)
         if room is None or not _takes_part(room, user):
             raise not_found(room_id)
-        seat = Seat(Place(room.uuid, user), cut)
+        seat = Seat(Place(room.uuid, user, shown_user(user, room.domain)), cut)
         seats = self._taken.setdefault(room.uuid, {})
         older = seats.get(user)
         seats[user] = seat

@@ -1,9 +1,10 @@
 """Who is connected: every client of every user, and the rooms that a connection joined."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from sfu_wrapper.model.ids import RoomUuid, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomUuid, UserKey
 from sfu_wrapper.service.clients import Client
+from sfu_wrapper.wire.signaling import event
 
 
 class Sessions:
@@ -52,6 +53,22 @@ class Sessions:
     def rooms_of(self, client: Client) -> Iterable[RoomUuid]:
         """The rooms that this connection has asked to join, and has not left since."""
         return self._rooms_of.get(client.key, ())
+
+    def tell(
+        self, home: DomainId, users: Iterable[UserKey], name: str, payload: Mapping[str, object]
+    ) -> None:
+        """Send an event of a room to every connection of these users.
+
+        Users of another domain than the room's are told ``domain`` too: an id means another room
+        in each domain.
+        """
+        near, far = event(name, payload), b""
+        for user in users:
+            if user.domain != home and user in self._clients:
+                far = far or event(name, {**payload, "domain": home})
+                self.deliver((user,), far)
+            else:
+                self.deliver((user,), near)
 
     def deliver(self, users: Iterable[UserKey], message: bytes) -> None:
         """Send one message to every connection of these users."""

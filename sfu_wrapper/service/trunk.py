@@ -96,7 +96,9 @@ class TrunkDesk(Client):
             if not asked.done():
                 asked.set_result(said)
         elif said.get("event") == "roomEnded":
-            self._ended(str(cast("dict[str, object]", said["payload"])["room"]))
+            payload = cast("dict[str, object]", said["payload"])
+            if "domain" not in payload:  # otherwise a room of another domain that has the same id
+                self._ended(str(payload["room"]))
 
     async def run(self) -> None:
         """Carry the trunk's calls to the rooms until cancelled; raises only on our own bugs."""

@@ -31,7 +31,7 @@ from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publishers import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.view import recording_view
-from sfu_wrapper.model.ids import SegmentNo, UserId
+from sfu_wrapper.model.ids import SegmentNo, UserId, shown_user
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.outcome import News
 from sfu_wrapper.model.permission import OwnerPermissions
@@ -126,7 +126,7 @@ def joined(room: Room, permissions: OwnerPermissions, policy: PolicySettings) ->
     """The answer to joinRoom: a late joiner is told that it is being recorded."""
     return {
         "room": room.id,
-        "participants": [participant_json(each) for each in room.participants],
+        "participants": [participant_json(room, each) for each in room.participants],
         "state": room.life,
         "recording": recording_json(room, permissions, policy),
     }
@@ -157,7 +157,7 @@ def room_json(
         "origin": room.origin,
         "owner": room.owner,
         "state": room.life,
-        "participants": [participant_json(each) for each in room.participants],
+        "participants": [participant_json(room, each) for each in room.participants],
         "recording": recording_json(room, permissions, policy),
         "segments": [segment_json(room, each, news.get(each.number)) for each in shown],
     }
@@ -228,10 +228,10 @@ def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySett
     return shown
 
 
-def participant_json(participant: Participant) -> Json:
+def participant_json(room: Room, participant: Participant) -> Json:
     """One of ``participants``."""
     return {
-        "user": participant.key.user,
+        "user": shown_user(participant.key, room.domain),
         "joinedAt": iso(participant.joined_ms),
         "media": media_json(participant.media),
     }

@@ -25,6 +25,8 @@ from sfu_wrapper.wire.validation import first_error
 
 AUTHENTICATE = "authenticate"
 NAME_PATTERN = r"\A[A-Za-z0-9._@+:-]{1,128}\z"
+# A user as others see it: of another domain than the room's, DOMAIN/USER.
+SHOWN_USER_PATTERN = r"\A([A-Za-z0-9._@+:-]{1,128}/)?[A-Za-z0-9._@+:-]{1,128}\z"
 FILE_NAME_PATTERN = r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\z"
 
 _MAX_ECHO = 256  # characters of an id or endpoint that an error repeats to its sender
@@ -39,6 +41,7 @@ _SAID = {
     "extra_forbidden": "is not known here",
     "null": "may be left out, but not be null",
     NAME_PATTERN: "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ + : -",
+    SHOWN_USER_PATTERN: "must be a user as it was shown: an id, or DOMAIN/ID",
     FILE_NAME_PATTERN: "must be 1 to 64 characters of A-Z a-z 0-9 . _ -, the first none of . and -",
 }
 _PLAIN = frozenset({"too_many"})  # errors whose message is a sentence of ours

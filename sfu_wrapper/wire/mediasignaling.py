@@ -39,6 +39,7 @@ from sfu_wrapper.wire.bounds import MAX_DESCRIPTION
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     NAME_PATTERN,
+    SHOWN_USER_PATTERN,
     Envelope,
     model_of,
     open_envelope,
@@ -52,6 +53,7 @@ _NAMES = {stream: name for name, stream in _STREAMS.items()}
 
 _Picture = Literal["camera", "screen"]
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+_ShownUser = Annotated[str, StringConstraints(pattern=SHOWN_USER_PATTERN)]
 
 
 def _described(medium: str) -> AfterValidator:
@@ -132,7 +134,7 @@ class _MutePayload(_Payload):
 
 
 class _FeedPayload(_Payload):
-    user: _Name
+    user: _ShownUser
     stream: _Picture
 
     @property
@@ -165,7 +167,7 @@ class _Candidate(_Payload):
 
 class _CandidatePayload(_Payload):
     stream: Literal["camera", "screen", "audio"]
-    user: _Name | None = None
+    user: _ShownUser | None = None
     candidate: _Candidate | None = None
 
     def ask(self, me: UserId) -> Ask:

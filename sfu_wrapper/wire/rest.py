@@ -52,6 +52,7 @@ _T = TypeVar("_T")
 _Maybe = Annotated[_T | SkipJsonSchema[None], Field(default=None, json_schema_extra=_no_default)]
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
+_ShownUser = Annotated[str, StringConstraints(min_length=1, max_length=2 * ID_LENGTH + 1)]
 _Cursor = Annotated[str, StringConstraints(pattern=CURSOR_PATTERN)]
 _Number = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(ge=0)]
@@ -96,9 +97,9 @@ class MediaFlags(_Body):
 
 
 class ParticipantModel(_Body):
-    """Somebody in the room."""
+    """Somebody in the room; of another domain: ``DOMAIN/USER``."""
 
-    user: _Id
+    user: _ShownUser
     joined_at: _Time
     media: MediaFlags
 

@@ -45,7 +45,7 @@ class Bench:
 
     async def line(self, user: UserId, room: str = "room-1") -> Heard:
         """A line of its own, once it can be had."""
-        place = Place(RoomUuid(room), UserKey(DomainId("example"), user))
+        place = Place(RoomUuid(room), UserKey(DomainId("example"), user), user)
         news: list[MediaNews] = []
         async with asyncio.timeout(SOON_S):
             while True:

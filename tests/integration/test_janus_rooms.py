@@ -139,6 +139,19 @@ async def test_who_publishes_what_is_told(studio: Studio) -> None:
     assert after.tracks == (camera("alice"),)
 
 
+async def test_people_of_one_name_from_two_domains_are_told_apart(studio: Studio) -> None:
+    for user in ("bob", "elsewhere=bob"):
+        await studio.people.film(studio.room, f"p-{user}", Camera(RED))
+        await studio.people.speak(studio.room, f"p-{user}", Tone(440))
+    told = [await studio.bench.until(TracksCarried) for _ in range(4)]
+
+    last = {fact.medium: fact.tracks for fact in told}
+    assert last == {
+        Medium.VIDEO: (camera("bob"), camera("elsewhere/bob")),
+        Medium.AUDIO: (voice("bob"), voice("elsewhere/bob")),
+    }
+
+
 async def test_camera_and_screen_are_told_apart_whatever_their_codec(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-al.ice@a+b:c~tab1", Camera(RED))
     await studio.people.film(studio.room, "s-al.ice@a+b:c", Camera(GREY), "H264")

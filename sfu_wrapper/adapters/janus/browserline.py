@@ -285,7 +285,7 @@ class BrowserLine:
         for each in publishers if isinstance(publishers, list) else ():
             publisher = each.get("id") if isinstance(each, dict) else None
             feed = _feed_of(publisher)
-            if feed is not None and feed.user != self.place.user.user:
+            if feed is not None and feed.user != self.place.shown:
                 self._feeds[feed] = str(publisher)
                 self._say(FeedPublished(feed))
 
@@ -294,7 +294,7 @@ class BrowserLine:
             self._tell(news)
 
     def _own(self, stream: Stream) -> Track:
-        return Track(self.place.user.user, stream)
+        return Track(self.place.shown, stream)
 
 
 def _fresh_id(track: Track) -> str:

@@ -57,7 +57,7 @@ class MemoryLine:
 
     def track(self, stream: Stream) -> Track:
         """Its own camera or screen, as others know it."""
-        return Track(self.place.user.user, stream)
+        return Track(self.place.shown, stream)
 
     def say(self, news: MediaNews) -> None:
         """Tell news, soon."""
@@ -95,7 +95,7 @@ class MemoryLine:
             case Unsubscribe(feed=feed):
                 self.watched.discard(feed)
             case Trickle(line=line):
-                own = line.user == self.place.user.user and line.stream in self.own
+                own = line.user == self.place.shown and line.stream in self.own
                 if not own and line not in self.watched:
                     return Refused(Code.NOT_FOUND, "there is no such connection")
         return None

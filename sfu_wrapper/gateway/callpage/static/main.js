@@ -13,6 +13,9 @@ const INTERRUPTED = "Pictures and sound were interrupted; connecting again …";
 const FAREWELL_MS = 2000; // then whoever leaves is gone all the same, and after the grace for the others
 
 const room = decodeURIComponent(location.pathname.split("/").pop());
+// Of a public room of another domain; null: our own.
+const domain = new URLSearchParams(location.search).get("domain");
+const where = domain ? { room, domain } : { room };
 // This clock against the server's, so that "recorded so far" is right on a clock that is not.
 const skew = Number(told("now")) - (performance.timeOrigin + performance.now());
 const now = () => Date.now() + skew;
@@ -22,6 +25,7 @@ const mine = new Mine(spread);
 const people = new Map(); // user -> media
 let token = "";
 let me = "";
+let home = ""; // the domain of this user
 let socket = null;
 let media = null;
 let inCall = false;
@@ -36,7 +40,7 @@ let sent = ""; // what the others were told last of what is sent here
 
 function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (location.hash) history.replaceState(null, "", location.pathname);
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   if (given) sessionStorage.setItem(KEPT, given);
   return sessionStorage.getItem(KEPT) ?? "";
 }
@@ -46,7 +50,8 @@ function connect() {
   socket = new Socket(told("signaling"), {
     open: async () => {
       const known = await socket.ask("authenticate", { token }, { early: true });
-      me = known.user;
+      home = known.domain;
+      me = (domain ?? home) === home ? known.user : `${home}/${known.user}`; // as the others see it
       if (inCall) await enter(true);
     },
     heard,
@@ -117,7 +122,7 @@ async function create(event) {
   event.preventDefault();
   notice();
   try {
-    await socket.ask("createRoom", { id: room, kind: "meeting", record: $("create-record").checked });
+    await socket.ask("createRoom", { id: room, ...(domain && { domain }), kind: "meeting", record: $("create-record").checked });
   } catch (error) {
     notice(error.code === "BAD_REQUEST" ? "This name is taken. You are not invited there." : words.refused(error));
     return;
@@ -130,9 +135,9 @@ async function create(event) {
 // Join, or come back; and learn all about the room. early: at the beginning of a connection.
 async function enter(early) {
   sent = JSON.stringify(mine.flags);
-  await socket.ask("joinRoom", { room, media: mine.flags }, { early });
+  await socket.ask("joinRoom", { ...where, media: mine.flags }, { early });
   inCall = true;
-  const whole = await socket.ask("getRoom", { room }, { early });
+  const whole = await socket.ask("getRoom", where, { early });
   view = { kind: whole.kind, origin: whole.origin, owner: whole.owner, state: whole.state };
   people.clear();
   for (const { user, media } of whole.participants) people.set(user, media);
@@ -141,7 +146,7 @@ async function enter(early) {
 
 function startMedia() {
   media?.close();
-  media = new Media(told("media"), () => token, room, {
+  media = new Media(told("media"), () => token, where, {
     got: (user, stream, track) => {
       if (track && stream === "screen") people.set(user, { ...people.get(user), screen: true });
       draw();
@@ -183,11 +188,12 @@ function tell() {
   const media = mine.flags;
   if (sent === JSON.stringify(media)) return;
   sent = JSON.stringify(media);
-  socket.ask("updateMedia", { room, media }).catch((error) => notice(words.refused(error)));
+  socket.ask("updateMedia", { ...where, media }).catch((error) => notice(words.refused(error)));
 }
 
 function heard(event, payload) {
-  if (payload.room !== room || !inCall) return;
+  const ours = payload.room === room && (payload.domain ?? home) === (domain ?? home);
+  if (!ours || !inCall) return;
   const { user } = payload;
   switch (event) {
     case "participantJoined":
@@ -254,7 +260,7 @@ async function toggle() {
   notice();
   draw();
   try {
-    await socket.ask(recording.active ? "stopRoomRecording" : "startRoomRecording", { room });
+    await socket.ask(recording.active ? "stopRoomRecording" : "startRoomRecording", where);
   } catch (error) {
     notice(words.refused(error));
   } finally {
@@ -283,7 +289,7 @@ function tick() {
 // The end
 
 async function leave() {
-  const asked = socket.ask("leaveRoom", { room }).catch(() => {});
+  const asked = socket.ask("leaveRoom", where).catch(() => {});
   if (connected) await Promise.race([asked, new Promise((done) => setTimeout(done, FAREWELL_MS))]);
   over("You have left the call.");
 }

@@ -9,7 +9,7 @@ const keyOf = (stream, user) => (user ? `${stream} ${user}` : stream);
 export class Media {
   // changed: what is here now was gained or lost; got: (user, stream, track or null); heard: the
   // sound of everybody; state: "open", "lost", "closed" (with an error), or "silent": there is no sound to be had.
-  constructor(url, token, room, { got, heard, state }) {
+  constructor(url, token, where, { got, heard, state }) {
     this.got = got;
     this.heard = heard;
     this.told = state;
@@ -20,7 +20,7 @@ export class Media {
     this.socket = new Socket(url, {
       open: async () => {
         await this.socket.ask("authenticate", { token: token() }, { early: true });
-        await this.socket.ask("enter", { room }, { early: true });
+        await this.socket.ask("enter", where, { early: true });
       },
       heard: (event, payload) => this.event(event, payload),
       state: (state, error) => this.state(state, error),
