@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfu_wrapper.core.captures import TOO_MANY_FILES
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_STAYS
-from sfu_wrapper.wire.recordinginfo import TOO_MANY_FILES, encode_event, parse_event
+from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
 from sfu_wrapper.wire.times import parse_iso
 
 # The product text's example, with the closing brace that it lacks.
