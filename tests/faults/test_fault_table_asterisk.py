@@ -101,7 +101,7 @@ async def test_asterisk_dies_in_mid_segment_and_the_next_one_starts_when_it_is_b
     assert (stopped["segment"], stopped["reason"]) == (1, "failed")
     assert info["incomplete"]
     (file,) = info["audio"]["asterisk"]["sipcall"].values()
-    assert file["filename"] == "recording-bridge-1-1.wav"
+    assert file["filename"] == f"{info['uuid']}/recording-bridge-1-1.wav"
     assert file["stopTime"] == info["completed"] == stopped["stoppedAt"]
     assert again["by"] == "system"
     failed = told(here.alice, "roomRecordingFailed", again["room"])
@@ -162,4 +162,4 @@ async def test_the_end_of_the_call_ends_the_recording_though_the_conference_ends
 
 
 def names(mixes: Path) -> list[str]:
-    return [path.name for path in mixes.glob("*.wav")]
+    return [path.name for path in mixes.glob("*/*.wav")]

@@ -81,6 +81,7 @@ class FakeAsterisk:
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _conferences: dict[str, dict[str, Leg]] = field(default_factory=dict)
+    _bridges: dict[str, str] = field(default_factory=dict)
     _coming: set[str] = field(default_factory=set)
     _recording: dict[str, Path] = field(default_factory=dict)
     _growth: asyncio.Task[None] | None = None
@@ -133,6 +134,7 @@ class FakeAsterisk:
         leg = leg or Leg(f"PJSIP/phone-{number:08x}", f"{_EPOCH}.{number}")
         legs = self._conferences.setdefault(conference, {})
         if not legs:
+            self._bridges[conference] = f"bridge-{number}"
             self._say("ConfbridgeStart", conference)
         legs[leg.unique_id] = leg
         self._say("ConfbridgeJoin", conference, leg.fields())
@@ -321,7 +323,8 @@ class FakeAsterisk:
 
     def _say(self, event: str, conference: str, fields: Block | None = None) -> None:
         head = {"Event": event, "Privilege": "call,all", "Timestamp": f"{time.time():.6f}"}
-        self._send({**head, "Conference": conference, **(fields or {})})
+        bridge = {"Conference": conference, "BridgeUniqueid": self._bridges.get(conference, "")}
+        self._send({**head, **bridge, **(fields or {})})
 
     def _send(self, fields: Block) -> None:
         for writer in () if self.mute else tuple(self._writers):

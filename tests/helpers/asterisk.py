@@ -60,7 +60,7 @@ class AsteriskServer:
         return AmiSettings("127.0.0.1", self.ami_port, USER, SECRET, ping_s=1.0)
 
     def start(self) -> None:
-        """Start it; returns once its manager interface answers."""
+        """Start it; returns once it takes calls."""
         self._spawn()
         deadline = time.monotonic() + START_S
         while not _says(self.ami_port, b"Asterisk Call Manager"):
@@ -68,23 +68,35 @@ class AsteriskServer:
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
+        self.cli("core waitfullybooted")  # the dialplan comes later than the manager
 
-    def _spawn(self) -> None:
+    def cli(self, command: str) -> str:
+        """What an operator types at its console, and what that says."""
+        done = subprocess.run(
+            self._command("-rx", command), capture_output=True, text=True, timeout=30, check=True
+        )
+        return done.stdout
+
+    def _command(self, *arguments: str) -> list[str | Path]:
         (libraries,) = (FETCHED / "lib").glob("*-linux-gnu*")
         (loader,) = libraries.glob("ld-*.so")
         paths = (libraries, FETCHED / "usr/lib" / libraries.name, FETCHED / "usr/lib")
         program = FETCHED / "usr/sbin/asterisk"
+        config = self._folder / "etc" / "asterisk.conf"
+        return [
+            loader,
+            "--library-path",
+            ":".join(map(str, paths)),
+            program,
+            "-C",
+            config,
+            *arguments,
+        ]
+
+    def _spawn(self) -> None:
         with (self._folder / "log" / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                [
-                    loader,
-                    "--library-path",
-                    ":".join(map(str, paths)),
-                    program,
-                    "-f",
-                    "-C",
-                    self._folder / "etc" / "asterisk.conf",
-                ],
+                self._command("-f"),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, LinkUp
+from sfu_wrapper.adapters.asterisk.conference import TAKEN
 from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.cli.checks.asterisk import look
 from sfu_wrapper.cli.checks.finding import Status
@@ -31,8 +32,14 @@ from sfu_wrapper.core.facts import (
     CaptureStopped,
     PlaneBack,
 )
-from sfu_wrapper.core.requests import OpenMediaRoom, ResumeCapture, StopCapture
-from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
+)
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.contract import test_plane as contract
@@ -92,6 +99,16 @@ class Here:
         (body,) = found
         info: dict[str, Any] = json.loads(body)["recordingInfo"]
         return info
+
+    async def reports(self, count: int) -> list[dict[str, Any]]:
+        """Every recordingInfo, once there are so many."""
+        published = self.controller.broker.published
+
+        def bodies() -> list[bytes]:
+            return [m.body for m in published if m.routing_key == "recordingInfo"]
+
+        await until(lambda: len(bodies()) >= count)
+        return [json.loads(body)["recordingInfo"] for body in bodies()]
 
     def mixes(self, info: dict[str, Any]) -> list[Path]:
         """The files that an event names."""
@@ -226,8 +243,10 @@ async def test_a_killed_controller_finds_its_call_and_its_recording_again(
         AUDIO_PATH=str(server.recordings),
     )
     controller = await serve(env)
-    async with calling(server.sip_port, number=NUMBER, called=DID, hz=PHONE_HZ) as phone:
-        async with connected_client(url, "trunk", "service") as service:
+    async with AsyncExitStack() as phones:
+        async with connected_client(url, "trunk", "service") as service:  # before the phone rings
+            ringing = calling(server.sip_port, number=NUMBER, called=DID, hz=PHONE_HZ)
+            phone = await phones.enter_async_context(ringing)
             room = (await service.event("participantJoined"))["room"]
             async with connected_client(url, "alice") as alice:
                 await alice.ok("joinRoom", {"room": room, "media": {"audio": True}})
@@ -272,8 +291,8 @@ async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
         await world.controller.permit("alice", permission)
         alice = await world.controller.client("alice")
         bob = await world.controller.client("bob")
-        wish = {"owner": "alice", "domain": DOMAIN, "confbridgeId": "two-segments"}
-        room = (await (await world.controller.service()).ok("createRoom", wish))["room"]
+        wish = {"confbridgeId": "two-segments", "owner": "alice", "domain": DOMAIN}
+        room = (await world.service.ok("createRoom", wish))["room"]
         for peer, hz in ((alice, ALICE_HZ), (bob, BOB_HZ)):
             await world.put_in("two-segments", hz)
             await peer.ok("joinRoom", {"room": room, "media": {"audio": True}})
@@ -286,7 +305,7 @@ async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
             spans_s.append(time.monotonic() - asked_s)
 
     for number, span_s in enumerate(spans_s, start=1):
-        mix = server.recordings / f"recording-two-segments-{number}.wav"
+        mix = server.recordings / room / f"recording-two-segments-{number}.wav"
         assert min(loudness(mix, ALICE_HZ), loudness(mix, BOB_HZ)) > AUDIBLE
         assert 0.3 < seconds(mix) < span_s + 0.3
 
@@ -359,6 +378,103 @@ async def test_a_restarted_controller_goes_on_and_a_killed_asterisk_is_noticed(
     (file,) = lost.files
     assert file.stopped_ms == lost.stopped_ms > file.started_ms
     assert (tmp_path / file.filename).stat().st_size > 32_000
+
+
+def recorder_of(server: AsteriskServer, conference: str) -> str:
+    """The channel over which Asterisk records a conference."""
+    channels = server.cli("core show channels concise").splitlines()
+    (channel,) = (each.split("!")[0] for each in channels if each.startswith(f"CBRec/{conference}"))
+    return channel
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "confbridge record stop {name}",
+        "mixmonitor stop {recorder}",
+        "channel request hangup {recorder}",
+    ],
+    ids=["recording", "monitor", "channel"],
+)
+async def test_a_recording_that_an_operator_ends_is_noticed_and_started_again(
+    command: str, server: AsteriskServer, tmp_path: Path
+) -> None:
+    async with manager(server) as callers, connected(server, tmp_path) as bench:
+        await put_in(callers, BRIDGE, ALICE_HZ)
+        started = await bench.start(AUDIO, voice("alice"))
+        recorder = recorder_of(server, BRIDGE)
+        server.cli(command.format(name=BRIDGE, recorder=recorder))
+        async with asyncio.timeout(5):
+            lost = await bench.until(CaptureLost)
+        again = await bench.start(AUDIO, voice("alice"))
+        bench.tell(StopCapture(AUDIO))
+        await bench.until(CaptureStopped)
+
+    (first,), (_, second) = started.files, again.files
+    assert [file.filename for file in lost.files] == [first.filename]
+    assert first.filename != second.filename
+
+
+async def test_a_second_room_neither_hears_nor_stops_the_conference_of_the_first(
+    server: AsteriskServer, tmp_path: Path
+) -> None:
+    """A call's sound belongs to that call, whatever the case in which another room names it."""
+    second = CaptureRef(RoomUuid("second"), SegmentNo(1), Medium.AUDIO)
+    name = ConfbridgeId(BRIDGE.upper())
+    async with manager(server) as callers, connected(server, tmp_path) as bench:
+        await put_in(callers, BRIDGE, ALICE_HZ)
+        await bench.start(AUDIO, voice("alice"))
+        bench.tell(OpenMediaRoom(second.room, name), StartCapture(second, name, ()))
+        failed = await bench.until(CaptureFailed, second)
+        bench.tell(StopCapture(second))
+        stopped = await bench.until(CaptureStopped, second)
+        bench.tell(CloseMediaRoom(second.room))
+        asked_s = time.monotonic()
+        await asyncio.sleep(0.5)
+        bench.tell(StopCapture(AUDIO))
+        (mix,) = (await bench.until(CaptureStopped, AUDIO)).files
+        on_s = time.monotonic() - asked_s
+
+    assert (failed.message, stopped.files) == (TAKEN, ())
+    assert seconds(tmp_path / mix.filename) > on_s - 0.3, "it went on"
+
+
+async def created(service: Peer, wish: dict[str, str]) -> str:
+    """The id of a room, made as soon as the one before it has let go of its names."""
+    async with asyncio.timeout(10):
+        while (answer := await service.ask("createRoom", wish))["status"] == "error":
+            assert answer["error"]["code"] == "ROOM_EXISTS"
+    return str(answer["payload"]["room"])
+
+
+async def test_a_confbridge_id_that_is_used_again_at_once_loses_no_sound(
+    server: AsteriskServer,
+) -> None:
+    name, infos = "used-again", []
+    async with here(server, "recordRecordingAtStart=false") as world:
+        permission = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
+        await world.controller.permit("alice", permission)
+        alice = await world.controller.client("alice")
+        bob = await world.controller.client("bob")
+        for number in range(12):
+            wish = {"id": f"again-{number}", "confbridgeId": name}
+            whose = {"owner": "alice", "domain": DOMAIN}
+            room = await created(world.service, wish | whose)
+            await world.put_in(name, ALICE_HZ)
+            for peer in (alice, bob):
+                await peer.ok("joinRoom", {"room": room, "media": {"audio": True}})
+            await alice.ok("startRoomRecording", {"room": room})
+            await asyncio.sleep(0.3)
+            await world.service.ok("endRoom", {"room": room})
+            if number % 2:  # half of the rooms follow on people who are still there
+                await world.callers.act("Hangup", ("Channel", "/^Local.*/"))
+        infos = await world.reports(12)
+
+    assert [info["incomplete"] for info in infos] == [False] * 12
+    mixes = [mix for info in infos for mix in world.mixes(info)]
+    assert len({str(mix) for mix in mixes}) == len(mixes) == 12
+    for mix in mixes:
+        assert loudness(mix, ALICE_HZ) > AUDIBLE
 
 
 @asynccontextmanager

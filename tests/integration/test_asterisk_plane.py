@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import folder, take
+from sfu_wrapper.adapters.asterisk import conference, folder, take, watch
 from sfu_wrapper.adapters.asterisk.conference import (
     AWAY,
     BUSY,
@@ -23,6 +23,7 @@ from sfu_wrapper.adapters.asterisk.conference import (
     NOT_WRITTEN,
     STOPPED_ELSEWHERE,
     STRANGER,
+    TAKEN,
 )
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
@@ -45,7 +46,7 @@ from sfu_wrapper.core.requests import (
 )
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.errors import Misconfigured
-from sfu_wrapper.model.ids import ConfbridgeId, SegmentNo
+from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.ports.trunk import CallArrived, CallEntered, CallLeft, CallsPresent, TrunkCall
 from tests.helpers.ami import FakeAsterisk, Leg, asterisk
@@ -63,6 +64,7 @@ from tests.helpers.planes import (
 )
 
 SECOND = CaptureRef(ROOM, SegmentNo(2), Medium.AUDIO)
+OTHER = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
 PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456", "34600111222")
 
 
@@ -114,7 +116,7 @@ async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:
     stopped = await here.bench.until(CaptureStopped)
 
     (file,) = stopped.files
-    assert file.filename == "recording-bridge-1-1.wav"
+    assert file.filename == "room-1/recording-bridge-1-1.wav"
     assert (file.mixer, file.delay_ms) == ("asterisk", 120)
     assert file.started_ms == started.started_ms
     assert file.stopped_ms == stopped.stopped_ms
@@ -124,12 +126,13 @@ async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:
 
 
 async def test_a_file_that_is_there_already_is_never_appended_to(here: World) -> None:
-    (here.folder / "recording-bridge-1-1.wav").write_bytes(b"another call's")
+    (here.folder / "room-1").mkdir()
+    (here.folder / "room-1/recording-bridge-1-1.wav").write_bytes(b"an earlier try's")
     here.server.enter(BRIDGE)
     started = await here.bench.start(AUDIO)
 
-    assert [file.filename for file in started.files] == ["recording-bridge-1-1.2.wav"]
-    assert (here.folder / "recording-bridge-1-1.wav").read_bytes() == b"another call's"
+    assert [file.filename for file in started.files] == ["room-1/recording-bridge-1-1.2.wav"]
+    assert (here.folder / "room-1/recording-bridge-1-1.wav").read_bytes() == b"an earlier try's"
 
 
 async def test_while_nobody_is_there_and_nobody_speaks_a_start_is_accepted(here: World) -> None:
@@ -182,8 +185,8 @@ async def test_the_last_who_leaves_ends_a_file_and_who_enters_later_begins_anoth
     assert [file.stopped_ms is None for file in ended.files] == [False]
     assert [file.stopped_ms is None for file in again.files] == [False, True]
     assert [file.filename for file in stopped.files] == [
-        "recording-bridge-1-1.wav",
-        "recording-bridge-1-1.2.wav",
+        "room-1/recording-bridge-1-1.wav",
+        "room-1/recording-bridge-1-1.2.wav",
     ]
 
 
@@ -223,13 +226,143 @@ async def test_a_conference_that_is_recorded_already_is_left_alone(here: World) 
     assert _asked(here.server, "ConfbridgeStopRecord") == 0
 
 
+@pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are looked at more often than those of a real one, which writes every two seconds."""
+    monkeypatch.setattr(watch, "PERIOD_S", 0.05)
+    monkeypatch.setattr(watch, "CLOSED_S", 0.2)
+    monkeypatch.setattr(watch, "STALLED_S", 0.6)
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_a_file_that_grows_no_longer_is_noticed_and_another_is_begun(here: World) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.stall()
+    lost = await here.bench.until(CaptureLost)
+    again = await here.bench.start(AUDIO)
+
+    assert lost.message == NOT_WRITTEN
+    assert [file.stopped_ms is None for file in lost.files] == [False]
+    assert [file.stopped_ms is None for file in again.files] == [False, True]
+    assert _asked(here.server, "ConfbridgeStopRecord") == 1, "the one that was given up"
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_a_file_that_was_closed_without_a_word_is_noticed(here: World) -> None:
+    here.server.enter(BRIDGE)
+    (file,) = (await here.bench.start(AUDIO)).files
+    here.server.stall()
+    whole = here.path(file).read_bytes()
+    here.path(file).write_bytes(_closed(whole))
+    lost = await here.bench.until(CaptureLost)
+
+    assert lost.message == NOT_WRITTEN
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_an_asterisk_that_does_not_answer_is_not_taken_for_one_that_stopped_recording(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.server.silent = {"Ping"}
+    here.server.stall()
+    looks = asyncio.Semaphore(0)
+    is_awake = watch.FileWatch._is_awake
+
+    async def noted(self: watch.FileWatch) -> bool:
+        looks.release()
+        return await is_awake(self)
+
+    monkeypatch.setattr(watch, "_PROMPT_S", 0.02)
+    monkeypatch.setattr(watch.FileWatch, "_is_awake", noted)
+    for _ in range(20):
+        await looks.acquire()
+    here.bench.tell(StopCapture(AUDIO))
+    fact = await here.bench.next()
+
+    assert isinstance(fact, CaptureStopped | CaptureLost)
+    assert not isinstance(fact, CaptureLost) or fact.message == CUT
+
+
+@pytest.mark.usefixtures("watchful")
+async def test_nothing_is_asked_while_nothing_is_recorded(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, asked = asyncio.Semaphore(0), list[str]()
+    look = watch.FileWatch._look
+
+    async def noted(self: watch.FileWatch) -> None:
+        looks.release()
+        await look(self)
+
+    async def awake(self: watch.FileWatch) -> bool:
+        asked.append("Ping")
+        return True
+
+    monkeypatch.setattr(watch.FileWatch, "_look", noted)
+    monkeypatch.setattr(watch.FileWatch, "_is_awake", awake)
+    here.server.enter(BRIDGE)
+    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE))
+    for _ in range(10):
+        await looks.acquire()
+
+    assert asked == []
+
+
+async def test_a_conference_that_another_room_has_is_neither_recorded_nor_stopped(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conference, "TURN_WITHIN_S", 0.1)
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    here.bench.tell(StartCapture(OTHER, ConfbridgeId(BRIDGE.upper()), ()))
+    failed = await here.bench.until(CaptureFailed, OTHER)
+    here.bench.tell(StopCapture(OTHER), CloseMediaRoom(OTHER.room))
+    await here.bench.until(CaptureStopped, OTHER)
+
+    assert failed.message == TAKEN
+    assert here.server.recording
+    assert _asked(here.server, "ConfbridgeStopRecord") == 0
+
+
+async def test_a_room_has_the_conference_of_the_one_before_it_as_soon_as_that_has_let_go(
+    here: World,
+) -> None:
+    here.server.enter(BRIDGE)
+    (first,) = (await here.bench.start(AUDIO)).files
+    here.bench.tell(StartCapture(OTHER, BRIDGE, ()))
+    here.bench.tell(StopCapture(AUDIO), CloseMediaRoom(ROOM))
+    started = await here.bench.until(CaptureStarted, OTHER)
+    here.bench.tell(StopCapture(OTHER))
+    (second,) = (await here.bench.until(CaptureStopped, OTHER)).files
+
+    assert [file.filename for file in started.files] == [second.filename]
+    assert first.filename != second.filename
+
+
+async def test_the_end_of_an_earlier_conference_of_that_name_is_not_taken_for_that_of_this_one(
+    here: World,
+) -> None:
+    here.server.enter(BRIDGE)
+    await here.bench.start(AUDIO)
+    late = f"Event: ConfbridgeStopRecord\r\nConference: {BRIDGE}\r\nBridgeUniqueid: earlier\r\n\r\n"
+    here.server.send(late.encode())
+    here.bench.tell(StopCapture(AUDIO))
+    fact = await here.bench.next()
+
+    assert isinstance(fact, CaptureStopped)
+    assert _asked(here.server, "ConfbridgeStopRecord") == 1
+
+
 async def test_success_without_a_file_is_a_failure(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.writable = False
     here.bench.tell(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
 
-    assert "recording-bridge-1-1.wav is not there" in failed.message
+    assert "room-1/recording-bridge-1-1.wav is not there" in failed.message
 
 
 async def test_success_without_an_event_is_a_failure(here: World) -> None:
@@ -314,12 +447,12 @@ async def test_a_start_whose_answer_was_lost_is_found_again(here: World) -> None
     here.server.silent = {"ConfbridgeStartRecord"}
     here.bench.tell(start(AUDIO))
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
-    here.server.begin_in_silence(BRIDGE, here.folder / "recording-bridge-1-1.wav")
+    here.server.begin_in_silence(BRIDGE, here.folder / "room-1/recording-bridge-1-1.wav")
     here.server.silent = set()
     here.server.drop()
     started = await here.bench.until(CaptureStarted)
 
-    assert [file.filename for file in started.files] == ["recording-bridge-1-1.wav"]
+    assert [file.filename for file in started.files] == ["room-1/recording-bridge-1-1.wav"]
 
 
 @impatient
@@ -330,10 +463,10 @@ async def test_a_start_that_is_carried_out_late_is_confirmed_late(here: World) -
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
     await asyncio.sleep(here.server.settings.timeout_s)  # until it is given up
     here.server.silent = set()
-    here.server.begin(BRIDGE, here.folder / "recording-bridge-1-1.wav")
+    here.server.begin(BRIDGE, here.folder / "room-1/recording-bridge-1-1.wav")
     started = await here.bench.until(CaptureStarted)
 
-    assert [file.filename for file in started.files] == ["recording-bridge-1-1.wav"]
+    assert [file.filename for file in started.files] == ["room-1/recording-bridge-1-1.wav"]
 
 
 @impatient
@@ -344,7 +477,7 @@ async def test_a_start_that_may_have_been_carried_out_is_not_refused_while_aster
     here.server.silent = {"ConfbridgeStartRecord"}
     here.bench.tell(start(AUDIO))
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
-    here.server.begin_in_silence(BRIDGE, here.folder / "recording-bridge-1-1.wav")
+    here.server.begin_in_silence(BRIDGE, here.folder / "room-1/recording-bridge-1-1.wav")
     here.server.silent = {"Login"}
     here.server.drop()
     await until(lambda: not here.plane.is_there(Medium.AUDIO))
@@ -402,7 +535,7 @@ async def test_what_a_frozen_asterisk_still_records_does_not_stop_the_next_segme
     started = await here.bench.start(SECOND)
 
     assert lost.message == NOT_WRITTEN
-    assert [file.filename for file in started.files] == ["recording-bridge-1-2.wav"]
+    assert [file.filename for file in started.files] == ["room-1/recording-bridge-1-2.wav"]
 
 
 @impatient
@@ -427,7 +560,7 @@ async def test_a_user_who_may_only_record_unseen_is_believed(tmp_path: Path) -> 
             server.silent = {"ConfbridgeStartRecord"}
             bench.tell(start(AUDIO))
             await until(lambda: _asked(server, "ConfbridgeStartRecord") == 1)
-            server.begin_in_silence(BRIDGE, tmp_path / "recording-bridge-1-1.wav")
+            server.begin_in_silence(BRIDGE, tmp_path / "room-1/recording-bridge-1-1.wav")
             server.silent = set()
             server.drop()
             started = await bench.until(CaptureStarted)
@@ -446,7 +579,7 @@ async def test_an_asterisk_that_is_killed_loses_what_it_recorded(here: World) ->
     lost = await here.bench.until(CaptureLost)
 
     assert lost.message == NOT_WRITTEN
-    assert lost.files[0].filename == "recording-bridge-1-1.wav"
+    assert lost.files[0].filename == "room-1/recording-bridge-1-1.wav"
     assert lost.stopped_ms == lost.files[0].stopped_ms
     assert not here.plane.is_there(Medium.AUDIO)
 
@@ -530,7 +663,8 @@ async def test_who_left_while_the_link_was_away_ended_the_file(here: World) -> N
 async def test_an_old_recording_of_the_same_conference_is_not_taken_for_this_one(
     here: World,
 ) -> None:
-    (here.folder / "recording-bridge-1-1.wav").write_bytes(b"another call's")
+    (here.folder / "room-1").mkdir()
+    (here.folder / "room-1/recording-bridge-1-1.wav").write_bytes(b"an earlier try's")
     here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, ()))
 
     assert (await here.bench.until(CaptureLost)).files == ()
@@ -559,7 +693,7 @@ async def test_where_the_folder_cannot_be_seen_asterisk_is_believed(tmp_path: Pa
     assert await folder.appears("a.wav", 0)
     assert await folder.becomes_whole("a.wav", 0)
     assert await folder.began_ms("a.wav") == 0
-    assert await folder.found(BRIDGE, SegmentNo(1)) == ()
+    assert await folder.found(AUDIO, BRIDGE) == ()
 
 
 async def test_a_trunk_call_is_told_from_its_announcement_to_its_end(here: World) -> None:
@@ -646,7 +780,7 @@ async def test_a_file_that_asterisk_never_finishes_holds_up_no_other_segment(her
 
     assert lost.message == NOT_FINISHED
     assert [file.stopped_ms is None for file in lost.files] == [False]
-    assert [file.filename for file in started.files] == ["recording-bridge-1-2.wav"]
+    assert [file.filename for file in started.files] == ["room-1/recording-bridge-1-2.wav"]
 
 
 async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_more(
@@ -658,7 +792,7 @@ async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_mo
         world.bench.tell(start(AUDIO))
         failed = await world.bench.until(CaptureFailed)
         assert "is not there" in failed.message
-        known = RawFile("recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
+        known = RawFile("room-1/recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
         world.bench.tell(ResumeCapture(AUDIO, (known,)))
         lost = await world.bench.until(CaptureLost)
 
@@ -694,7 +828,7 @@ async def test_a_folder_that_hangs_before_the_end_of_a_call_fails_its_recording(
 async def test_what_an_earlier_controller_left_in_a_folder_that_hangs_is_lost(
     here: World, hung: Callable[[], None]
 ) -> None:
-    known = RawFile("recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
+    known = RawFile("room-1/recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
     hung()
     here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
     lost = await here.bench.until(CaptureLost)
@@ -733,8 +867,14 @@ def _asked(server: FakeAsterisk, action: str) -> int:
     return sum(asked["Action"] == action for asked in server.asked)
 
 
+def _closed(data: bytes) -> bytes:
+    """A WAV file whose header is true."""
+    riff, sound = (len(data) - 8).to_bytes(4, "little"), (len(data) - 44).to_bytes(4, "little")
+    return data[:4] + riff + data[8:40] + sound + data[44:]
+
+
 def _growing(server: FakeAsterisk, folder: Path) -> RawFile:
     """What a controller that died had begun."""
-    name = "recording-bridge-1-1.wav"
+    name = "room-1/recording-bridge-1-1.wav"
     server.begin_in_silence(BRIDGE, folder / name)
     return RawFile(name, Stream.AUDIO, started_ms=round(time.time() * 1000), mixer="asterisk")

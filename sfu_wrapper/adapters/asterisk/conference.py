@@ -9,6 +9,7 @@ track) does the confirmation wait for the conference.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, assert_never
@@ -34,11 +35,13 @@ from sfu_wrapper.model.media import RawFile, Stream
 log = logging.getLogger(__name__)
 
 CUT_MS: Final = 1_000  # a whole file differs by 20 ms
+TURN_WITHIN_S: Final = 3.0  # for an earlier room of the same conference to let go of it
 
 AWAY = "Asterisk cannot be reached"
 STRANGER = "the conference is recorded already, and not by this controller"
 STOPPED_ELSEWHERE = "somebody else stopped the recording at Asterisk"
 BUSY = "the recording before it has not ended yet"
+TAKEN = "another room has that conference"
 CUT = "Asterisk wrote less than it recorded: it hung"
 NOT_FINISHED = "Asterisk has ended the recording and never finished its file: is its disk full?"
 NOT_WRITTEN = "Asterisk does not write it any more"
@@ -50,6 +53,7 @@ class Nudge(StrEnum):
     BEGUN = "begun"  # somebody is in the conference
     CEASED = "ceased"  # a recording has ended
     LINK = "link"  # the link to Asterisk came or went
+    STALLED = "stalled"  # the file is not written any more
 
 
 Order = StartCapture | StopCapture | ResumeCapture | CloseMediaRoom | Nudge
@@ -67,13 +71,25 @@ class Desk:
 
 
 class Conference:
-    """One room's conference. Orders are carried out one after the other by ``run``."""
+    """One room's conference. Orders are carried out one after the other by ``run``.
 
-    def __init__(self, desk: Desk, room: RoomUuid, name: ConfbridgeId) -> None:
+    before: the room that had the conference first, if there is one.
+    done: set once this one has let go of it.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        room: RoomUuid,
+        name: ConfbridgeId,
+        before: Callable[["Conference"], "Conference | None"],
+    ) -> None:
         self.room = room
         self.name = name
         self.over = False
+        self.done = asyncio.Event()
         self._desk = desk
+        self._before = before
         self._recorder = Recorder(desk.ami, desk.folder, desk.now_ms)
         self._orders: asyncio.Queue[Order] = asyncio.Queue()  # the plane bounds it
         self._capture: CaptureRef | None = None  # what is wanted
@@ -90,6 +106,13 @@ class Conference:
         """How many orders have not been carried out yet."""
         return self._orders.qsize()
 
+    @property
+    def written(self) -> str | None:
+        """The file that Asterisk must be writing now, as far as is known."""
+        take = self._recorder.take
+        waits = take is None or take.recorded_ms is None or take.ceased_ms is not None
+        return None if waits or take is None or self._stopping else take.name
+
     def put(self, order: Order) -> None:
         """Have something carried out, after what was put before."""
         self._orders.put_nowait(order)
@@ -97,6 +120,8 @@ class Conference:
     def hear(self, message: Message) -> None:
         """An event of this conference."""
         self._recorder.hear(message)
+        if message.event == "ConfbridgeStopRecord" and self._recorder.take is None:
+            self._stray = False  # what was given up as lost has ended after all
         if message.event in ("ConfbridgeStart", "ConfbridgeRecord") and self._capture is not None:
             self.put(Nudge.BEGUN)  # a recording may be one whose answer was lost
         elif message.event == "ConfbridgeStopRecord" and self._recorder.take is not None:
@@ -116,12 +141,15 @@ class Conference:
                 case CloseMediaRoom():
                     self._closing = True
                     await self._let_go()
+                    await self._sweep()
                 case Nudge.BEGUN:
                     await self._begin_if_wanted()
                 case Nudge.CEASED:
                     await self._ceased()
                 case Nudge.LINK:
                     await self._look()
+                case Nudge.STALLED:
+                    await self._stalled()
                 case _:
                     assert_never(order)
             self.over = self._closing and self._capture is None and not self._stray
@@ -130,6 +158,9 @@ class Conference:
         capture = request.capture
         if capture == self._capture and self._confirmed is not None:
             await self._say_started(self._confirmed)
+            return
+        if not await self._my_turn():
+            await self._desk.say(CaptureFailed(capture, TAKEN))
             return
         if capture != self._capture and not await self._let_go():
             await self._desk.say(CaptureFailed(capture, BUSY))
@@ -140,6 +171,14 @@ class Conference:
             await self._begin(capture)
         elif self._recorder.take is None:  # else it may have begun, which is seen when it is back
             await self._refuse(AWAY)
+
+    async def _my_turn(self) -> bool:
+        """Wait until an earlier room of this conference has let go of it, if it does so soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TURN_WITHIN_S):
+                while (earlier := self._before(self)) is not None:
+                    await earlier.done.wait()
+        return self._before(self) is None
 
     async def _begin_if_wanted(self) -> None:
         capture = self._capture
@@ -224,6 +263,16 @@ class Conference:
         else:
             await self._refuse(NOT_WRITTEN)
 
+    async def _stalled(self) -> None:
+        """The file does not grow, of which Asterisk has said nothing."""
+        take = self._recorder.take
+        if take is None or self.written != take.name or not self._records():
+            return
+        self._recorder.take = None
+        await self._seal(take)
+        self._stray = True  # to Asterisk it may be recorded still, which forbids the next start
+        await self._refuse(NOT_WRITTEN)
+
     async def _stop(self, capture: CaptureRef) -> None:
         if capture != self._capture:
             await self._stop_unknown(capture)
@@ -266,7 +315,7 @@ class Conference:
         files = self._files.setdefault(capture, {})
         files.update({file.filename: file for file in known})
         # A name that was never stored: only what is written now is surely this conference's.
-        for name in (await folder.found(self.name, capture.segment))[-1:]:
+        for name in (await folder.found(capture, self.name))[-1:]:
             if name not in files and await folder.fate(name) is Fate.WRITTEN:
                 files[name] = self._raw_file(name, await folder.began_ms(name))
         for name, file in tuple(files.items()):
@@ -321,7 +370,7 @@ class Conference:
     async def _new_take(self, capture: CaptureRef) -> Take | None:
         """None where its name is none for a file. Raises Unavailable."""
         taken = {name for files in self._files.values() for name in files}
-        name = await self._desk.folder.fresh_name(self.name, capture.segment, taken)
+        name = await self._desk.folder.fresh_name(capture, self.name, taken)
         return Take(name) if name is not None else None
 
     def _note(self, capture: CaptureRef, take: Take) -> None:

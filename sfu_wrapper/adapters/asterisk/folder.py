@@ -2,7 +2,8 @@
 
 A mix is unreadable while it is written: its header says 0 until it is closed, and what lies behind
 comes in lumps of 32 KiB, one every two seconds. So a file is whole once its header is true, and
-being written while it grows.
+being written while it grows. Each room has a folder, so that one that has the conference of an
+earlier room never writes to that room's files, nor takes them for its own.
 
 The folder may lie on another machine, so that a look at it takes as long as that likes: each is
 taken aside, with a deadline, and one that does not come in time counts as one that was refused.
@@ -11,7 +12,7 @@ taken aside, with a deadline, and one that does not come in time counts as one t
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,9 +24,10 @@ from struct import Struct
 from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.aside import Lane
+from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.formats.wav import HEADER_BYTES
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, SegmentNo
+from sfu_wrapper.model.ids import ConfbridgeId
 
 BYTES_PER_S: Final = 16_000  # mono, 16 bit, 8000 Hz
 GROWS_WITHIN_S: Final = 3.0
@@ -61,6 +63,14 @@ _UNSEEN: Final = _State(Fate.ABANDONED, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How much a file holds; bytes. whole: Asterisk has closed it."""
+
+    size: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Folder:
     """Names and files of mixes.
 
@@ -87,18 +97,18 @@ class Folder:
         return f"{self.theirs.rstrip('/')}/{name}"
 
     async def fresh_name(
-        self, conference: ConfbridgeId, segment: SegmentNo, taken: set[str]
+        self, capture: CaptureRef, conference: ConfbridgeId, taken: set[str]
     ) -> str | None:
-        """The next name of that segment under which nothing stands: Asterisk would append to it.
+        """The next name for that capture under which nothing stands: Asterisk would append to it.
 
-        None where the conference's id is none that may stand in a file name.
+        None where the room's or the conference's id is none that may stand in a file name.
 
         Raises:
             Unavailable: nobody knows what stands there, since the folder does not answer.
         """
-        if not is_safe(conference):
+        if not is_safe(conference) or not is_safe(capture.room):
             return None
-        names = (name for name in _names(conference, segment) if name not in taken)
+        names = (name for name in _names(capture, conference) if name not in taken)
         ours = self.ours
         if ours is None:
             return next(names, None)
@@ -108,12 +118,12 @@ class Folder:
         except TimeoutError:
             raise Unavailable(f"{ours} does not answer: is its file server away?") from None
 
-    async def found(self, conference: ConfbridgeId, segment: SegmentNo) -> tuple[str, ...]:
-        """The files of that segment that are there, in order."""
+    async def found(self, capture: CaptureRef, conference: ConfbridgeId) -> tuple[str, ...]:
+        """The files of that capture that are there, in order."""
         ours = self.ours
-        if ours is None or not is_safe(conference):
+        if ours is None or not is_safe(conference) or not is_safe(capture.room):
             return ()
-        there = takewhile(lambda name: _is_there(ours / name), _names(conference, segment))
+        there = takewhile(lambda name: _is_there(ours / name), _names(capture, conference))
         return await self._look(lambda: tuple(there), ())
 
     async def holds(self, name: str) -> bool:
@@ -147,6 +157,13 @@ class Folder:
     async def appears(self, name: str, within_s: float) -> bool:
         """Wait until it is there. Nothing speaks against it where the folder cannot be seen."""
         return self.ours is None or await _until(lambda: self.holds(name), within_s)
+
+    async def sizes(self, names: Iterable[str]) -> dict[str, Size]:
+        """How much each of them holds, read in one go; nothing where that cannot be seen."""
+        ours = self.ours
+        if ours is None:
+            return {}
+        return await self._look(lambda: dict(_sizes(ours, names)), {})
 
     async def fate(self, name: str) -> Fate:
         """Look for as long as it takes to be sure. Where nothing is seen, it is believed in."""
@@ -183,11 +200,19 @@ def is_safe(conference: str) -> bool:
     return _ID.fullmatch(conference) is not None
 
 
-def _names(conference: ConfbridgeId, segment: SegmentNo) -> Iterator[str]:
+def _names(capture: CaptureRef, conference: ConfbridgeId) -> Iterator[str]:
     """The first is what one expects; others where the conference began again in the segment."""
-    yield f"recording-{conference}-{segment}.wav"
+    stem = f"{capture.room}/recording-{conference}-{capture.segment}"
+    yield f"{stem}.wav"
     for number in range(2, _FURTHER_LIMIT):
-        yield f"recording-{conference}-{segment}.{number}.wav"
+        yield f"{stem}.{number}.wav"
+
+
+def _sizes(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Size]]:
+    for name in names:
+        with suppress(OSError):
+            state = _state(folder / name)
+            yield name, Size(state.size, state.fate is Fate.WHOLE)
 
 
 def _is_there(path: Path) -> bool:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, AmiSettings, Declined, LinkUp
@@ -16,6 +17,7 @@ from sfu_wrapper.adapters.asterisk.conference import NOT_WRITTEN, Conference, De
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.trunkline import TrunkLine
+from sfu_wrapper.adapters.asterisk.watch import FileWatch
 from sfu_wrapper.adapters.outlet import Outlet
 from sfu_wrapper.core.facts import (
     CaptureFailed,
@@ -75,6 +77,10 @@ class AsteriskPlane:
             self._ami, settings.folder, settings.delay_ms, self._now_ms, self._facts.put
         )
         self._rooms: dict[RoomUuid, Conference] = {}
+        self._named: dict[str, dict[Conference, None]] = {}
+        self._watch = FileWatch(
+            self._ami, settings.folder, lambda: tuple(chain.from_iterable(self._named.values()))
+        )
         self._emptied = asyncio.Event()
         self._fresh: asyncio.Queue[Conference] = asyncio.Queue()  # at most one a room
         self._calls: Outlet[CallNews] = Outlet()
@@ -93,6 +99,7 @@ class AsteriskPlane:
                 tasks.create_task(self._listen()),
                 tasks.create_task(self._hang_up_doomed()),
                 tasks.create_task(self._serve_rooms()),
+                tasks.create_task(self._watch.run()),
             ]
             await self._closed.wait()
             for task in work:
@@ -172,9 +179,15 @@ class AsteriskPlane:
     def _conference(self, room: RoomUuid, name: ConfbridgeId) -> Conference:
         conference = self._living(room)
         if conference is None:
-            conference = self._rooms[room] = Conference(self._desk, room, name)
+            conference = self._rooms[room] = Conference(self._desk, room, name, self._before)
+            self._named.setdefault(_key(name), {})[conference] = None
             self._fresh.put_nowait(conference)
         return conference
+
+    def _before(self, conference: Conference) -> Conference | None:
+        """The room that has had this conference for longest, if that is another one."""
+        first = next(iter(self._named.get(_key(conference.name), ())), conference)
+        return None if first is conference else first
 
     async def _serve_rooms(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -187,6 +200,8 @@ class AsteriskPlane:
         finally:
             if self._rooms.get(conference.room) is conference:
                 del self._rooms[conference.room]
+            self._forget_name(conference)
+            conference.done.set()
             self._emptied.set()
 
     async def _listen(self) -> None:
@@ -202,12 +217,16 @@ class AsteriskPlane:
                     await self._calls.put(said)
 
     async def _hear(self, message: Message) -> None:
-        name = message.get("Conference").lower()  # as Asterisk compares them
-        for conference in tuple(self._rooms.values()) if name else ():
-            if conference.name.lower() == name:
-                conference.hear(message)
+        for conference in tuple(self._named.get(_key(message.get("Conference")), ())):
+            conference.hear(message)
         for said in self._line.hear(message) if self._line is not None else ():
             await self._calls.put(said)
+
+    def _forget_name(self, conference: Conference) -> None:
+        same = self._named.get(_key(conference.name), {})
+        same.pop(conference, None)
+        if not same:
+            self._named.pop(_key(conference.name), None)
 
     async def _hang_up_doomed(self) -> None:
         while True:
@@ -219,3 +238,8 @@ class AsteriskPlane:
                 await self._ami.act("Hangup", ("Channel", channel))
             except (Declined, Unavailable) as error:
                 log.warning("asterisk.notHungUp", extra={"error": error.detail})
+
+
+def _key(name: str) -> str:
+    """A conference's name as Asterisk compares it."""
+    return name.lower()

@@ -42,6 +42,8 @@ class Take:
 
     recorded_ms, ceased_ms: when Asterisk began and ended it, by its own clock, once that was heard.
     unanswered: it was asked for and may have been carried out.
+    bridge: Asterisk's id of the conference that is recorded; one that begins again under the same
+        name has another.
     left: the conference ended first, since nobody was in it any more.
     message: why it was refused.
     """
@@ -50,6 +52,7 @@ class Take:
     recorded_ms: int | None = None
     ceased_ms: int | None = None
     unanswered: bool = False
+    bridge: str = ""
     left: bool = False
     message: str = ""
 
@@ -67,13 +70,16 @@ class Recorder:
     def hear(self, message: Message) -> None:
         """Note what an event says of the running take."""
         take = self.take
+        bridge = message.get("BridgeUniqueid")
+        if take is None or (take.bridge and bridge and take.bridge != bridge):
+            return  # another conference of that name, which ended before or began since
         at_ms = message.at_ms or self._now_ms()
         match message.event:
-            case "ConfbridgeRecord" if take is not None and take.recorded_ms is None:
-                take.recorded_ms = at_ms
-            case "ConfbridgeStopRecord" if take is not None and take.recorded_ms is not None:
+            case "ConfbridgeRecord" if take.recorded_ms is None:
+                take.recorded_ms, take.bridge = at_ms, bridge
+            case "ConfbridgeStopRecord" if take.recorded_ms is not None:
                 take.ceased_ms = at_ms
-            case "ConfbridgeEnd" if take is not None:
+            case "ConfbridgeEnd":
                 take.left = True
             case _:
                 return
