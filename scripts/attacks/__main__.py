@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ def main() -> int:
         for attack in ATTACKS:
             print(f"{attack.name:26} {attack.threat:4} {attack.meaning}")
         return 0
+    if args.priority is not None:
+        os.setpriority(os.PRIO_PROCESS, 0, args.priority)  # what it starts inherits it
     chosen = [attack_named(name) for name in args.only] if args.only else list(ATTACKS)
     if not args.json:
         print(head(args.base is not None), flush=True)
@@ -53,6 +56,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, help="another checkout, to be shown beside")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, no table")
     parser.add_argument("--tries", type=int, default=TRIES, help="of what was only too slow")
+    parser.add_argument(
+        "--priority",
+        type=int,
+        metavar="N",
+        help="nice value of controller and prober, such as -10 (as root): on a busy machine "
+        "waiting times are else those of its other work",
+    )
     parser.add_argument(
         "--untimed", action="store_true", help="judge no waiting times: for busy machines"
     )

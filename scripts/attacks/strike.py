@@ -47,6 +47,6 @@ async def _strike(name: str, field: Field) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     raise_file_limit()
     asyncio.run(_main(sys.argv[1]))
