@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from scripts.attacks.campaign import Lengths, run
@@ -25,7 +26,7 @@ def main() -> int:
             print(f"{attack.name:26} {attack.threat:4} {attack.meaning}")
         return 0
     if args.priority is not None:
-        os.setpriority(os.PRIO_PROCESS, 0, args.priority)  # what it starts inherits it
+        _take_priority(args.priority)
     chosen = [attack_named(name) for name in args.only] if args.only else list(ATTACKS)
     if not args.json:
         print(head(args.base is not None), flush=True)
@@ -67,6 +68,13 @@ def _parse() -> argparse.Namespace:
         "--untimed", action="store_true", help="judge no waiting times: for busy machines"
     )
     return parser.parse_args(sys.argv[1:])
+
+
+def _take_priority(nice: int) -> None:
+    """Put ourselves, and what we start, before other processes; within a session and between."""
+    os.setpriority(os.PRIO_PROCESS, 0, nice)
+    with suppress(OSError):  # without autogrouping there is no such file, and no need of it
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def _names(text: str) -> list[str]:

@@ -60,14 +60,19 @@ async def _struck(attack: Attack, controller: Controller, lengths: Lengths) -> R
             _send(prober, line)
             await _ready(prober)
             quiet = await _phase(lengths.quiet_s)
-            began_cpu_s, began_s = controller.cpu_s(), time.monotonic()
+            began_s, cpu_s = time.monotonic(), controller.cpu_s()
+            starved_s = controller.starved_s()
             _send(striker, b"go\n")
             told = json.loads(await _rest(striker))
             strike = Phase(began_s, time.monotonic())
-            cpu = (controller.cpu_s() - began_cpu_s) / (strike.end_s - began_s)
+            length_s = strike.end_s - began_s
+            cpu = (controller.cpu_s() - cpu_s) / length_s
+            starved = (controller.starved_s() - starved_s) / length_s
             after = await _phase(lengths.after_s)
             probed = _probed(await _rest(prober))
-    return Run(attack, quiet, strike, after, probed, **told, memory=memory, cpu=cpu)
+    return Run(
+        attack, quiet, strike, after, probed, **told, memory=memory, cpu=cpu, starved=starved
+    )
 
 
 async def _publish_what_waits(attack: Attack, checkout: Path, folder: Path) -> None:

@@ -83,6 +83,13 @@ class Controller:
             return (int(fields[11]) + int(fields[12])) / _TICKS_A_S
         return 0.0
 
+    def starved_s(self) -> float:
+        """Return how long its event loop was ready to run, and the machine had no time for it."""
+        with suppress(OSError, IndexError):
+            text = Path(f"/proc/{self._pid}/task/{self._pid}/schedstat").read_text()
+            return int(text.split()[1]) / 1e9
+        return 0.0
+
     def logged(self) -> set[tuple[str, str]]:
         """Return (level, action) of what it has logged."""
         return {(line["level"], line["message"]) for line in self.command.lines}

@@ -44,6 +44,7 @@ class Run:
         struck, found, notes: what the attack itself counted and found (``Field``).
         memory: monotonic s and MiB.
         cpu: share of one core that the controller used during the strike.
+        starved: share of the strike in which it was ready to run and had to wait for a core.
         lost: segments whose start was answered ok and that were never announced.
         ended: exit code of the controller after SIGTERM.
         broke: actions of error lines in its log.
@@ -59,6 +60,7 @@ class Run:
     notes: dict[str, float] = field(default_factory=dict)
     memory: list[tuple[float, float]] = field(default_factory=list)
     cpu: float = 0.0
+    starved: float = 0.0
     lost: list[tuple[str, int]] = field(default_factory=list)
     ended: int = 0
     broke: list[str] = field(default_factory=list)

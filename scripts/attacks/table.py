@@ -14,7 +14,7 @@ _COLUMNS = (
     "after",
     "times",
     "MiB before, most, after",
-    "CPU",
+    "CPU, starved",
     "limits",
 )
 _BEFORE = "base: p99, times, MiB more"
@@ -35,7 +35,7 @@ def row(run: Run, broken: Sequence[str], tries: int, before: Run | None) -> str:
         *(_times(run, phase) for phase in phases),
         f"{run.ratio:.1f}",
         ", ".join(f"{run.mib(phase):.0f}" for phase in phases),
-        f"{100 * run.cpu:.0f} %",
+        f"{100 * run.cpu:.0f} %, {100 * run.starved:.0f} %",
         "; ".join(broken) or ("hold" if tries == 1 else f"hold at try {tries}"),
     ]
     if before is not None:
@@ -53,6 +53,7 @@ def as_json(run: Run, broken: Sequence[str], tries: int) -> dict[str, Any]:
         "times": {name: asdict(run.times(phase)) for name, phase in phases.items()},
         "memoryMiB": {name: round(run.mib(phase), 1) for name, phase in phases.items()},
         "cpu": round(run.cpu, 2),
+        "starved": round(run.starved, 2),
         "refused": run.refused(),
         "notes": run.notes,
         "recorded": len(run.probed.starts),
