@@ -44,9 +44,10 @@ async def hundred_users(field: Field) -> None:
 
 async def big_frames_token(field: Field) -> None:
     """64 KB frames of a client with a token, 10 connections of 10 users."""
-    burst = b"".join(dear(64_000))
+    frames = dear(64_000)
+    burst = b"".join(frames)
     await field.go()
-    await field.crowd(10, lambda n: flooding(field, f"mallory-{n}", "frames", burst, 5))
+    await field.crowd(10, lambda n: flooding(field, f"mallory-{n}", "frames", burst, len(frames)))
 
 
 async def unknown_endpoints(field: Field) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
 
 from scripts.attacks.field import Field, address, discard, flood, message, until_closed
+from tests.helpers.costlyframes import REFUSED
 from tests.helpers.hostile import PING, asking, frame
 
 KIB = 1024
@@ -14,56 +15,52 @@ SILENT = 4_000
 UPGRADE = b"GET /client HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
 
 
-def dear(size: int) -> Iterator[bytes]:
-    """Yield frames of ``size`` bytes whose JSON is as costly as its author could make it."""
-    begin = '{"type":"request","payload":{"endpoint":"createRoom","id":"1","payload":{"invited":['
-    names = (size - len(begin) - 8) // 10
-    yield message(begin + ",".join(f'"u{number:06}"' for number in range(names)) + "]}}}")
-    yield message(begin + ",".join("1" for _ in range((size - len(begin) - 8) // 2)) + "]}}}")
-    deep = (size - 100) // 2
-    yield message('{"type":"request","payload":' + "[" * deep + "]" * deep + "}")
-    keys = ",".join(f'"k{number}":1' for number in range(size // 11))
-    yield message(
-        '{"type":"request","payload":{"endpoint":"ping","id":"1","payload":{' + keys + "}}}"
-    )
-    quoted = "\\\\" * ((size - 120) // 4)
-    yield message('{"type":"request","payload":{"endpoint":"ping","id":"' + quoted + '"}}')
+# Those of the costly frames that cost 0.1.0 most.
+COSTLIEST = ("list of numbers for names", "list of wrong names", "list of lists for names")
 
 
-async def _paced(field: Field, size: int, a_second: float) -> None:
-    """Send so many frames a second in all, each over a connection without a token."""
-    frames = list(dear(size))
+def dear(size: int, kinds: Iterable[str] = REFUSED) -> list[bytes]:
+    """Return frames of ``size`` bytes that cost their reader as much as their author could make."""
+    return [message(REFUSED[kind](size)) for kind in kinds]
+
+
+async def _paced(field: Field, frames: Sequence[bytes], a_second: float) -> None:
+    """Send so many frames a second in all, two over each connection without a token.
+
+    A connection is read at a bounded pace, so that further ones cost more than further frames.
+    """
     target = field.websockets()
     await field.go()
     due_s = time.monotonic()
 
     async def one(_: int) -> None:
         nonlocal due_s
+        due_s = max(due_s + 2 / a_second, time.monotonic() - 1)
+        await asyncio.sleep(due_s - time.monotonic())
         async with target.websocket(None) as (reader, writer):
-            reading = asyncio.create_task(until_closed(reader))
-            while not reading.done():
-                due_s = max(due_s + 1 / a_second, time.monotonic() - 1)
-                await asyncio.sleep(due_s - time.monotonic())
+            for _ in range(2):
                 writer.write(frames[field.struck["frames"] % len(frames)])
                 await writer.drain()
                 field.count("frames")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(until_closed(reader), 1)
 
-    await field.crowd(8, one)
+    await field.crowd(64, one)
 
 
 async def big_frames_25(field: Field) -> None:
     """64 KiB frames without a token, 25 a second."""
-    await _paced(field, 64_000, 25)
+    await _paced(field, dear(64_000, COSTLIEST), 25)
 
 
 async def big_frames(field: Field) -> None:
     """64 KiB frames without a token, as fast as they are taken."""
-    await _paced(field, 64_000, 2_000)
+    await _paced(field, dear(64_000), 500)
 
 
 async def frames_9kb(field: Field) -> None:
     """Frames of 9 KiB without a token, just as long as a token needs."""
-    await _paced(field, 9 * KIB - 16, 2_000)
+    await _paced(field, dear(9 * KIB - 16), 500)
 
 
 async def stranger_floods(field: Field) -> None:
