@@ -23,6 +23,7 @@ from tests.helpers.processes import Command, environment, free_port, start
 
 TOP = Path(__file__).resolve().parents[2]
 HOUR_S = 3600
+NO_PROXY = "192.0.2.1"  # loopback is trusted by default; here its addresses are those of clients
 _TICKS_A_S = os.sysconf("SC_CLK_TCK")
 
 Settings = Mapping[str, str]
@@ -108,6 +109,7 @@ async def serving(
     Settings that the checkout has no key for are left out.
     """
     known = _keys(checkout)
+    settings = {"WEBSOCKET__TRUSTED_PROXIES": NO_PROXY, **settings}
     wanted = {name: value for name, value in settings.items() if f"{PREFIX}{name}" in known}
     wanted |= _listening(where) | _signed(where, folder)
     env = environment(folder, **wanted)

@@ -35,7 +35,9 @@ ENDPOINTS: Final[dict[str, Json]] = {
     "startRoomRecording": {},
     "stopRoomRecording": {},
 }
-PATHS: Final = ("/rooms/{}", "/rooms/{}/decision")
+PATHS: Final = ("/rooms/{}", "/rooms/{}/decision", "/rooms/{}?domain=elsewhere")
+# The domain may be named or left out; a version that does not know the field ignores it.
+DOMAINS: Final[tuple[Json, ...]] = ({}, {"domain": "elsewhere"})
 
 
 async def no_oracle(field: Field) -> None:
@@ -44,8 +46,8 @@ async def no_oracle(field: Field) -> None:
         await _make_rooms(service)
     async with direct(field.where.url, "mallory", field.token("mallory")) as user:
         await field.go()
-        for endpoint, payload in ENDPOINTS.items():
-            await _compare_words(field, user, endpoint, payload)
+        for (endpoint, payload), domain in itertools.product(ENDPOINTS.items(), DOMAINS):
+            await _compare_words(field, user, endpoint, payload | domain)
         for path in PATHS:
             _compare(field, path, {name: await _get(field, path, name) for name in ROOMS})
         await _compare_times(field, user)
@@ -60,7 +62,7 @@ async def _make_rooms(service: User) -> None:
         made = {"id": room, "owner": "bob", "domain": domain, "invited": ["carol"]}
         await service.ok("createRoom", made)
         if name.endswith("ended"):
-            await service.ok("endRoom", {"room": room})
+            await service.ok("endRoom", {"room": room, "domain": domain})
 
 
 async def _compare_words(field: Field, user: User, endpoint: str, payload: Json) -> None:
@@ -93,9 +95,13 @@ async def _get(field: Field, path: str, name: str) -> str:
 async def _compare_times(field: Field, user: User) -> None:
     """Ask about each in turn, so that whatever else happens happens to all."""
     took_s: dict[str, list[float]] = defaultdict(list)
-    for name in itertools.chain.from_iterable(itertools.repeat(tuple(ROOMS), ROUNDS)):
+    asked = {
+        f"{name} {' '.join(domain)}".strip(): {"room": room} | domain
+        for (name, room), domain in itertools.product(ROOMS.items(), DOMAINS)
+    }
+    for name in itertools.chain.from_iterable(itertools.repeat(tuple(asked), ROUNDS)):
         began_s = time.perf_counter()
-        await user.ask("getRoom", {"room": ROOMS[name]})
+        await user.ask("getRoom", asked[name])
         took_s[name].append(time.perf_counter() - began_s)
         field.count("answers")
         await asyncio.sleep(0)

@@ -16,8 +16,8 @@ TOP = Path(__file__).parents[2]
 PAGE = (TOP / "docs" / "security.md").read_text(encoding="utf-8")
 KEYS = {key.name: key.default for key in catalogue().values()}
 # Sections whose numbers are limits on what others may do, and numbers in them that are none.
-LIMITING = {"websocket", "rooms", "quotas", "limits", "retention"}
-NO_LIMITS = {"websocket.port"}
+LIMITING = {"websocket", "http", "rooms", "quotas", "limits", "retention"}
+NO_LIMITS = {"websocket.port", "http.port"}
 # Fields of settings that are no limits, or that stand in the table by their key.
 PLAIN_FIELDS = {"port", "ping_interval_s", "stop_s", "discard_bytes"}
 
@@ -86,7 +86,13 @@ def test_every_bound_of_a_listener_is_in_the_table(settings: type, module: str) 
 
 def simple(name: str) -> str:
     """Return a name as it is, whether written for files or for Python."""
-    return re.sub(r"_s$", "seconds", name).replace("_", "").lower()
+    return (
+        re.sub(r"_s$", "", name)
+        .replace("_", "")
+        .lower()
+        .removesuffix("seconds")
+        .removesuffix("timeout")
+    )
 
 
 def test_every_attack_tries_a_threat_of_the_page_and_each_threat_is_tried() -> None:
