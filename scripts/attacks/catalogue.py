@@ -12,6 +12,8 @@ from scripts.attacks.field import Field
 
 NOBODY = "amqp://127.0.0.1:9/"  # the discard port, at which no broker listens
 
+MANY_SEGMENTS = {"QUOTAS__SEGMENTS_PER_MINUTE": "0"}  # else they could not be prepared
+
 
 @dataclass(frozen=True, slots=True)
 class Attack:
@@ -69,8 +71,8 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("reused-rooms", "S6", clients.reused_rooms),
     Attack("kept-answers", "S6", clients.kept_answers),
     Attack("watching-churn", "S7", clients.watching_churn),
-    Attack("read-segments", "S7", crowds.read_segments),
-    Attack("toggle-segments", "S7", crowds.toggle_segments),
+    Attack("read-segments", "S7", crowds.read_segments, settings=MANY_SEGMENTS),
+    Attack("toggle-segments", "S7", crowds.toggle_segments, settings=MANY_SEGMENTS),
     Attack("read-people", "S7", crowds.read_people),
     Attack("join-churn", "S7", crowds.join_churn),
     Attack("media-churn", "S7", crowds.media_churn),
@@ -94,7 +96,11 @@ ATTACKS: tuple[Attack, ...] = (
         "no-oracle",
         "S12",
         oracle.no_oracle,
-        settings={"WEBSOCKET__REQUESTS_PER_SECOND": "5000", "WEBSOCKET__REQUESTS_BURST": "5000"},
+        settings={
+            "WEBSOCKET__REQUESTS_PER_SECOND": "5000",
+            "WEBSOCKET__REQUESTS_BURST": "5000",
+            **MANY_SEGMENTS,
+        },
     ),
     Attack(
         "start-stop-without-broker",
