@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.attacks.catalogue import NOBODY, Attack
+from scripts.attacks.catalogue import Attack
 from scripts.attacks.controller import TOP, Controller, announced, ended, serving, somewhere
 from scripts.attacks.judge import Phase, Run
 from scripts.attacks.prober import Probed, Sample
@@ -19,6 +19,7 @@ from scripts.attacks.prober import Probed, Sample
 MEMORY_EVERY_S = 0.1
 PREPARE_S = 200.0
 END_S = 90.0
+PUBLISH_S = 60.0
 # Lines of the log that an attack explains; anything else at level error is a finding.
 EXPECTED = {"recording.missed"}
 
@@ -44,9 +45,7 @@ async def run(attack: Attack, checkout: Path, lengths: Lengths) -> Run:
                 {what for level, what in controller.logged() if level in ("error", "critical")}
                 - EXPECTED
             )
-        if attack.settings.get("RABBITMQ__ADDRESS") == NOBODY:
-            await _publish_what_waits(attack, checkout, folder)
-        found.lost = sorted({(u, n) for u, n in found.probed.starts} - announced(folder))
+        found.lost = await _never_announced(found, checkout, folder)
     return found
 
 
@@ -75,11 +74,20 @@ async def _struck(attack: Attack, controller: Controller, lengths: Lengths) -> R
     )
 
 
-async def _publish_what_waits(attack: Attack, checkout: Path, folder: Path) -> None:
-    """Run a controller on the same store, now with a broker: what waited goes out as it ends."""
-    where = somewhere(attack.algorithm, 0)
-    async with serving(checkout, folder, {"RABBITMQ__ADDRESS": "embedded:"}, where) as controller:
-        await ended(controller)
+async def _never_announced(found: Run, checkout: Path, folder: Path) -> list[tuple[str, int]]:
+    """Return the segments that reach no queue.
+
+    What a controller has not published when it ends waits in its store, for its next start.
+    """
+    started = set(found.probed.starts)
+    if started <= announced(folder):
+        return []
+    where = somewhere(found.attack.algorithm, 0)
+    async with serving(checkout, folder, {"RABBITMQ__ADDRESS": "embedded:"}, where):
+        until_s = time.monotonic() + PUBLISH_S
+        while time.monotonic() < until_s and not started <= announced(folder):  # noqa: ASYNC110  # a file
+            await asyncio.sleep(0.2)
+    return sorted(started - announced(folder))
 
 
 async def _phase(seconds: float) -> Phase:

@@ -138,8 +138,10 @@ def somewhere(algorithm: Literal["HS256", "RS256"], seconds: float) -> Where:
 
 
 def announced(folder: Path) -> set[tuple[str, int]]:
-    """Return room uuid and segment of each recordingInfo in the queue of a stopped controller."""
+    """Return room uuid and segment of each recordingInfo in the embedded queue."""
     file = folder / "state" / "queue.db"
+    if not file.exists():
+        return set()
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         rows = database.execute("SELECT message_id FROM messages WHERE queue = 'processing_queue'")
         ids = [str(message_id).rpartition(":") for (message_id,) in rows]
