@@ -135,8 +135,9 @@ def _memory(run: Run) -> Iterator[str]:
 
 
 def _health(run: Run) -> Iterator[str]:
-    """Health has to name what is unavailable, and nothing that is not."""
-    seen = {frozenset(lacking) for at_s, _, lacking in run.probed.readiness if at_s in run.strike}
+    """Health has to name what is unavailable, and nothing that is not, from the strike on."""
+    since = Phase(run.strike.begin_s, run.after.end_s)
+    seen = {frozenset(lacking) for at_s, _, lacking in run.probed.readiness if at_s in since}
     wrong = seen - {run.attack.degraded}
     if not seen:
         yield "health was not there"

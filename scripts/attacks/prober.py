@@ -162,7 +162,7 @@ class Prober:
             if self.finish.is_set():
                 return
             began_s = time.monotonic()
-            path = "/health/ready" if number % 4 == 0 else "/health/live"
+            path = "/health/ready" if number % 2 == 0 else "/health/live"
             try:
                 async with asyncio.timeout(ANSWER_S):
                     status, body = await self._get(path)
