@@ -20,6 +20,7 @@ from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.gatewayframes import (
     Carry,
     Connect,
@@ -33,9 +34,13 @@ from sfu_wrapper.wire.gatewayframes import (
     error_frame,
     message_frame,
     parse_frame,
+    peek_message,
 )
 from sfu_wrapper.wire.signaling import is_event
 from sfu_wrapper.wire.strictjson import NotJson
+
+_ESCAPED = 6  # characters of one byte, at most: \\u0061
+_AROUND = 1024  # characters of a frame around its data
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +143,8 @@ class GatewayLink:
         if isinstance(text, bytes):
             self._buffer.put(error_frame("text frames only", None))
             return
+        if self._is_hopeless(text):
+            return
         try:
             frame = parse_frame(text)
         except UnreadableFrame as exc:
@@ -145,6 +152,29 @@ class GatewayLink:
             return
         socket_id = None if isinstance(frame, Renew) else frame.socket_id
         self._guarded(socket_id, partial(self._carry_out, frame))
+
+    def _is_hopeless(self, text: str) -> bool:
+        """Answer a message frame that is too long for anything that its client may send.
+
+        An escape makes at most six characters of a byte. Such a frame is not parsed.
+        """
+        least = min(UNAUTHENTICATED_BYTES, self._gate.settings.max_message_bytes)
+        if len(text) <= _ESCAPED * least + _AROUND:
+            return False
+        socket_id = peek_message(text)
+        if socket_id is None:
+            return False
+        session = self._sessions.get(socket_id)
+        longest = least if session is None else session.max_bytes
+        if len(text) <= _ESCAPED * longest + _AROUND:
+            return False
+        self._guarded(socket_id, partial(self._refuse_unread, socket_id))
+        return True
+
+    def _refuse_unread(self, socket_id: str) -> None:
+        session = self._sessions.get(socket_id) or self._begin(socket_id)
+        if session is not None:
+            session.refuse_size("")
 
     def _guarded(self, socket_id: str | None, work: Callable[[], None]) -> None:
         """Keep a bug that one client stumbles upon away from the others."""

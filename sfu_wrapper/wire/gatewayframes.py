@@ -15,6 +15,10 @@ from sfu_wrapper.wire.strictjson import Ambiguous, dump, parse_strict
 from sfu_wrapper.wire.times import iso
 
 _SOCKET_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_MESSAGE = re.compile(
+    r'\{\s{0,8}"type"\s{0,8}:\s{0,8}"message"\s{0,8},\s{0,8}"socketId"\s{0,8}:\s{0,8}'
+    r'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,128})"\s{0,8},\s{0,8}"data"\s{0,8}:\s{0,8}"'
+)
 _NAME = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 
 
@@ -66,6 +70,12 @@ class UnreadableFrame(Malformed):
     def __init__(self, detail: str, socket_id: str | None = None) -> None:
         super().__init__(detail)
         self.socket_id = socket_id
+
+
+def peek_message(text: str) -> str | None:
+    """Return the socketId of a ``message`` frame that need not be parsed, if it stands first."""
+    found = _MESSAGE.match(text)
+    return found[1] if found else None
 
 
 def parse_frame(text: str | bytes) -> Frame:

@@ -130,18 +130,18 @@ def _survey(root: object) -> tuple[int, str]:
                 items = container.values()
             kinds = set(map(type, items))
             if str in kinds:
-                texts.extend(item for item in items if isinstance(item, str))
+                texts += [item for item in items if isinstance(item, str)]
             if float in kinds and _has_huge(items):
                 raise Ambiguous("a number is out of range", root)
             if dict in kinds or list in kinds:
-                inner.extend(item for item in items if isinstance(item, dict | list))
+                inner += [item for item in items if isinstance(item, dict | list)]
         level = inner
         depth += 1
     return keys, "".join(texts)
 
 
 def _has_huge(items: Iterable[object]) -> bool:
-    return max(abs(item) for item in items if isinstance(item, float)) >= _FLOAT_LIMIT
+    return max([abs(item) for item in items if isinstance(item, float)]) >= _FLOAT_LIMIT
 
 
 def _holds_more_keys(text: str, keys: int, texts: str) -> bool:

@@ -221,3 +221,50 @@ def test_behind_a_gateway_the_limiter_of_a_socket_decides_before_its_message_is_
     assert answer["error"]["code"] == "RATE_LIMITED"
     assert (answer["endpoint"], answer["id"]) == ("inviteToRoom", "r99")
     assert parsed == [len(frame("message", "a", data=message))]  # the frame around it alone
+
+
+@pytest.mark.parametrize(("socket_id", "limit"), [("s", LIMIT), ("new", LIMIT), ("a", 65_536)])
+def test_a_gateway_frame_that_is_hopelessly_long_is_not_parsed(
+    socket_id: str, limit: int, parsed: list[int]
+) -> None:
+    gateway = Gateway()
+    parsed.clear()
+    whom, answer = gateway.say(socket_id, "x" * (6 * limit + 1024))
+
+    assert sum(parsed) == 0
+    assert (whom, answer["error"]["code"]) == (socket_id, "BAD_REQUEST")
+    assert answer["error"]["message"] == f"the message is too big: at most {limit} bytes"
+    assert gateway.say("a", request("ping"))[1]["status"] == "ok"
+
+
+def test_a_message_of_many_escapes_is_read_however_long_its_frame_is() -> None:
+    gateway = Gateway()
+    message = padded(LIMIT, "authenticate", token="?")
+    escaped = "".join(f"\\u{ord(character):04x}" for character in message)
+    text = f'{{"type":"message","socketId":"s","data":"{escaped}"}}'
+
+    assert len(text) > 6 * LIMIT
+    sent = gateway.link.feed((text,))[0]
+    assert isinstance(sent, bytes)
+    assert json.loads(json.loads(sent)["data"])["payload"]["error"]["code"] == "UNAUTHENTICATED"
+
+
+def test_a_long_frame_of_another_order_is_answered_too(parsed: list[int]) -> None:
+    gateway = Gateway()
+    text = json.dumps({"data": "x" * 70_000, "socketId": "s", "type": "message"})
+    parsed.clear()
+    sent = gateway.link.feed((text,))[0]
+    assert isinstance(sent, bytes)
+
+    assert json.loads(sent)["socketId"] == "s"
+    assert parsed == [len(text)]
+
+
+def test_clients_of_hopelessly_long_frames_are_counted_as_others_are() -> None:
+    shared = gate(FakeRooms(), StandingClock(), GatewaySettings(max_clients=1))
+    link = GatewayLink(shared, GATEWAY, lambda: None)
+    frames = [frame("message", name, data="x" * 60_000) for name in ("s", "t")]
+    sent = [json.loads(each) for each in link.feed(frames) if isinstance(each, bytes)]
+
+    assert [(each["type"], each["socketId"]) for each in sent] == [("message", "s"), ("close", "t")]
+    assert link.due_ms == 5000

@@ -1,6 +1,7 @@
 """Reading requests in the order of cost: peeked at, opened, read."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -184,3 +185,24 @@ def test_the_name_of_an_unknown_field_is_not_repeated_in_full() -> None:
         parse_media_request(request("mute", "r1", muted=True, **{"x" * 5000: 1}))
 
     assert refused.value.detail == f"payload.{'x' * 63}… is not known here"
+
+
+RECORDED = Path(__file__).parents[2] / "samples" / "requests-0.1.0.json"
+
+
+@pytest.mark.parametrize(("path", "message", "answer"), json.loads(RECORDED.read_text()))
+def test_a_request_is_read_as_version_0_1_0_read_it(
+    path: str, message: str, answer: list[Any]
+) -> None:
+    """Whole and broken requests with what 0.1.0, which validated everything, made of them."""
+    read = parse_media_request if path == "media" else parse_request
+    try:
+        found = read(message)
+    except Unanswerable as exc:
+        assert [exc.code, exc.endpoint, exc.id, exc.context] == answer  # noqa: PT017
+    except NotJson:
+        assert answer == ["not JSON"]
+    else:
+        assert ["ok", found.endpoint, found.id] == answer[:3]
+        payload = found.payload.model_dump(mode="json", by_alias=True)
+        assert answer[3].items() <= payload.items()
