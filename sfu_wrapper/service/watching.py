@@ -9,25 +9,34 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from sfu_wrapper.core.access import sees, sees_recordings
 from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.ids import DomainId, RoomUuid, SegmentNo, UserKey
+from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.outcomes import Outcomes
 from sfu_wrapper.service.reading import Page, RoomReader
 from sfu_wrapper.service.translate import requester
-from sfu_wrapper.wire.answers import followed_json, listed_json, room_json, segment_json
+from sfu_wrapper.wire.answers import (
+    followed_json,
+    latest_segments,
+    listed_json,
+    segment_json,
+)
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS, Topic, event
 
 TICK_S: Final = 0.2  # for which changes are collected
 BREATH_S: Final = 0.01  # between two lots of one tick
 AT_ONCE: Final = 100  # rooms told of in one lot
 SHOWN_RECORDINGS: Final = 500
+_NOBODY: Final = PersistentSet[UserKey]()
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +55,10 @@ class _Watch:
 
 @dataclass(slots=True)
 class _Change:
-    """What is to be told of a room. before: as it was told last; users: of ours, who may care."""
+    """What is to be told of a room. before: as it was told last."""
 
     before: Room | None
     room: Room
-    users: dict[UserKey, None] = field(default_factory=dict)
     worked_on: set[SegmentNo] = field(default_factory=set)
 
 
@@ -63,6 +71,7 @@ class Watchers:
         self._clock = clock
         self._watches: dict[str, _Watch] = {}
         self._by_scope: dict[_Scope, dict[str, _Watch]] = {}
+        self._users: dict[UserKey, None] = {}  # those scopes that are users
         self._changes: dict[RoomUuid, _Change] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -100,14 +109,13 @@ class Watchers:
             of_scope.pop(client.key, None)
             if not of_scope:
                 self._by_scope.pop(scope, None)
+                if isinstance(scope, UserKey):
+                    self._users.pop(scope, None)
 
     def room_changed(self, before: Room | None, after: Room) -> None:
-        """A room is another than it was."""
-        if not self._watches:
-            return
-        change = self._change(before, after)
-        for room in (before, after):
-            change.users |= {user: None for user in _concerned(room) if user in self._by_scope}
+        """A room is another than it was. Costs the same whoever is in it, and whoever watches."""
+        if self._watches:
+            self._change(before, after)
 
     def worked_on(self, room: Room, segment: SegmentNo) -> None:
         """There is news of the work on a segment."""
@@ -118,6 +126,7 @@ class Watchers:
         """Tell nobody anything any more."""
         self._watches.clear()
         self._by_scope.clear()
+        self._users.clear()
         self._changes.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -127,12 +136,12 @@ class Watchers:
         self._watches[watch.client.key] = watch
         for scope in watch.scopes:
             self._by_scope.setdefault(scope, {})[watch.client.key] = watch
+            if isinstance(scope, UserKey):
+                self._users[scope] = None
 
     def _change(self, before: Room | None, after: Room) -> _Change:
         change = self._changes.setdefault(after.uuid, _Change(before, after))
         change.room = after
-        if after.owner_key in self._by_scope:
-            change.users[after.owner_key] = None
         if self._timer is None:
             self._ring_in(TICK_S)
         return change
@@ -176,19 +185,38 @@ class Watchers:
         """Who watches where the room is, and may be told right now."""
         now_ms = self._clock.now().wall_ms
         found: dict[str, _Watch] = {}
-        for scope in (None, change.room.domain, *change.users):
+        for scope in (None, change.room.domain, *self._concerned(change)):
             found |= self._by_scope.get(scope, {})
         for watch in found.values():
             identity = watch.client.identity
             if identity.expires_ms is None or identity.expires_ms > now_ms:
                 yield watch, requester(identity)
 
+    def _concerned(self, change: _Change) -> Iterator[UserKey]:
+        """Yield the watching users whom the change may concern.
+
+        Costs as much as fewer of the two: those who watch for themselves, and the people of the
+        room.
+        """
+        room, before = change.room, change.before
+        people = [room.participants, *([] if before is None else [before.participants])]
+        members = room.members if room.life is Life.ENDED else _NOBODY
+        yield room.owner_key
+        if len(self._users) <= sum(map(len, people)) + len(members):
+            for user in self._users:
+                if user in members or any(user in each for each in people):
+                    yield user
+            return
+        yield from members
+        for each in people:
+            yield from (participant.key for participant in each)
+
     def _tell_of_room(self, change: _Change, audience: list[tuple[_Watch, Requester]]) -> None:
         room, before = change.room, change.before
         snapshot = self._reader.snapshot_of(room)
         policy = self._reader.policy
-        shown = room_json(room, snapshot.permissions, policy)
-        told = before is not None and room_json(before, snapshot.permissions, policy) == shown
+        shown = listed_json(room, snapshot.permissions, policy)
+        told = before is not None and listed_json(before, snapshot.permissions, policy) == shown
         body = listed_json(room, snapshot.permissions, policy, snapshot.news)
         message = event("roomChanged", body)
         gone = event("roomChanged", {"room": room.id, "uuid": room.uuid, "gone": True})
@@ -201,7 +229,7 @@ class Watchers:
 
     def _of_recordings(self, change: _Change) -> Iterator[bytes]:
         room = change.room
-        for segment in room.segments:
+        for segment in _touched(change):
             if segment.number in change.worked_on or _looks_different(change, segment):
                 news = self._outcomes.of(room.uuid, segment.number)
                 yield event("recordingChanged", followed_json(room, segment, news))
@@ -216,12 +244,13 @@ class Watchers:
         if page.next is not None:
             state["next"] = page.next
         if RECORDINGS in wanted:
-            segments = [
+            found = (
                 (each, segment)
                 for each in page.rooms
                 if sees_recordings(each.room, by)
-                for segment in reversed(each.room.segments)
-            ]
+                for segment in reversed(latest_segments(each.room, SHOWN_RECORDINGS + 1))
+            )
+            segments = list(islice(found, SHOWN_RECORDINGS + 1))
             state["recordings"] = [
                 followed_json(each.room, segment, each.news.get(segment.number))
                 for each, segment in segments[:SHOWN_RECORDINGS]
@@ -237,10 +266,19 @@ def _scopes(by: Requester) -> tuple[_Scope, ...]:
     return (by.key.domain, by.key) if by.admin else (by.key,)
 
 
-def _concerned(room: Room | None) -> Iterator[UserKey]:
-    if room is not None:
-        yield from (participant.key for participant in room.participants)
-        yield from room.members
+def _touched(change: _Change) -> Iterator[Segment]:
+    """Yield the segments that may look different, in order; the others are not looked at."""
+    room, before = change.room, change.before
+    earlier = None if before is None else before.segments
+    numbers = {now.number for _, now in room.segments.changes(earlier) if now is not None}
+    for each in (room, before):
+        open_segment = None if each is None else each.open_segment
+        if open_segment is not None:
+            numbers.add(open_segment.number)
+    for number in sorted(numbers | change.worked_on):
+        segment = room.segment(number)
+        if segment is not None:
+            yield segment
 
 
 def _looks_different(change: _Change, segment: Segment) -> bool:
