@@ -120,7 +120,7 @@ class Worker(Section):
         60, description="s to finish what runs when told to stop"
     )
     look_ahead: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        256,
+        1_000,
         description="segments of a backlog to choose from beyond those held always; 0 takes them "
         "in the order of the queue",
     )

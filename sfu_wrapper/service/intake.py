@@ -17,7 +17,7 @@ from typing import Final
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery
 
-LOOK_AHEAD: Final = 256
+LOOK_AHEAD: Final = 1_000
 LOOK_BYTES: Final = 64 << 20  # of message bodies; most have some 2 KB
 _PAUSE_S: Final = 1.0
 _LOOK_S: Final = 30.0

@@ -232,7 +232,8 @@ class Worker:
 
     def _intake(self, group: asyncio.TaskGroup) -> Intake:
         def begin(delivery: Delivery, ahead: bool) -> "asyncio.Task[None]":
-            job = group.create_task(self._handle(delivery, ahead=ahead))
+            since_ms = self._clock.now().mono_ms
+            job = group.create_task(self._handle(delivery, since_ms, ahead=ahead))
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)
             return job
@@ -240,10 +241,10 @@ class Worker:
         turns, holding = self._turns, lambda: len(self._jobs)
         return Intake(self._broker, self._settings.intake, begin, holding, turns.dismiss)
 
-    async def _handle(self, delivery: Delivery, *, ahead: bool) -> None:
+    async def _handle(self, delivery: Delivery, since_ms: int, *, ahead: bool) -> None:
         """One delivery to its end: acknowledged, handed back, or lost with its link."""
         try:
-            await self._settle(delivery, ahead=ahead)
+            await self._settle(delivery, since_ms, ahead=ahead)
         except (_Stopped, Closed, Dismissed, LeaseLost):
             await self._hand_back(delivery)
         except asyncio.CancelledError:
@@ -259,8 +260,7 @@ class Worker:
             async with asyncio.timeout(_HAND_BACK_S):
                 await delivery.requeue()
 
-    async def _settle(self, delivery: Delivery, *, ahead: bool) -> None:
-        since_ms = self._clock.now().mono_ms
+    async def _settle(self, delivery: Delivery, since_ms: int, *, ahead: bool) -> None:
         try:
             info = parse_event(delivery.body)
         except Malformed as error:
