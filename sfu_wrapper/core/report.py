@@ -73,7 +73,7 @@ def segment_info(room: Room, segment: Segment, now: Moment) -> SegmentInfo:
         missing=tuple(segment.missing),
         video=_files(segment, Medium.VIDEO, span),
         audio=_files(segment, Medium.AUDIO, span),
-        presences=tuple(_presence(stay, span) for stay in stays_of(room, segment)),
+        presences=_presences(room, segment, span),
     )
 
 
@@ -116,5 +116,12 @@ def _clamped(file: RawFile, span: _Span) -> RawFile:
     return replace(file, started_ms=start_ms, stopped_ms=stop_ms, delay_ms=file.delay_ms + lead_ms)
 
 
-def _presence(stay: Stay, span: _Span) -> Presence:
-    return Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
+def _presences(room: Room, segment: Segment, span: _Span) -> tuple[Presence, ...]:
+    """Return who was there and when, in order of joining; most were there all the time."""
+    whole = span.clamp(segment.asked.wall_ms, None)
+    return tuple(
+        Presence(stay.user, *whole)
+        if stay.left_ms is None and stay.joined_ms == segment.asked.wall_ms
+        else Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
+        for stay in stays_of(room, segment)
+    )

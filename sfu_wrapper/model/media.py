@@ -1,7 +1,10 @@
 """Media as the platform names it: streams, what a participant publishes, raw files on disk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import compress, product
+from typing import Final
 
 from sfu_wrapper.model.ids import UserId
 
@@ -26,6 +29,12 @@ class Stream(StrEnum):
         return Medium.AUDIO if self is Stream.AUDIO else Medium.VIDEO
 
 
+_STREAMS: Final[Mapping[tuple[bool, bool, bool], tuple[Stream, ...]]] = {
+    flags: tuple(compress((Stream.AUDIO, Stream.CAMERA, Stream.SCREEN), flags))
+    for flags in product((False, True), repeat=3)
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Media:
     """What one participant publishes right now."""
@@ -35,13 +44,8 @@ class Media:
     screen: bool = False
 
     def streams(self) -> tuple[Stream, ...]:
-        """The tracks that this amounts to, in a fixed order."""
-        flags = (
-            (self.audio, Stream.AUDIO),
-            (self.video, Stream.CAMERA),
-            (self.screen, Stream.SCREEN),
-        )
-        return tuple(stream for on, stream in flags if on)
+        """Return the tracks that this amounts to, in a fixed order."""
+        return _STREAMS[self.audio, self.video, self.screen]
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,11 @@ def _free_key(taken: dict[str, Any], start_ms: int) -> str:
 
 def _participants_object(info: SegmentInfo) -> dict[str, Any]:
     users: dict[str, list[dict[str, str]]] = {}
+    written: dict[tuple[int, int], dict[str, str]] = {}  # most were there all the time
     for stay in info.presences:
-        stays = users.setdefault(stay.user, [])
-        stays.append({"joined": iso(stay.joined_ms), "left": iso(stay.left_ms)})
+        times = stay.joined_ms, stay.left_ms
+        shown = written.get(times)
+        if shown is None:
+            shown = written[times] = {"joined": iso(stay.joined_ms), "left": iso(stay.left_ms)}
+        users.setdefault(stay.user, []).append(shown)
     return users

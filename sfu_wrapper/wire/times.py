@@ -1,6 +1,7 @@
 """Times on the wire: ISO 8601 in UTC with milliseconds and Z, epoch milliseconds inside."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 LAST_MS: Final = 253_402_300_799_999
@@ -10,6 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
+@lru_cache(maxsize=4096)  # whoever lists people or segments writes the same times again and again
 def iso(ms: int) -> str:
     """Write epoch milliseconds as ``2020-05-25T07:42:28.633Z``."""
     moment = _EPOCH + timedelta(milliseconds=ms)
