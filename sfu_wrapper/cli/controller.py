@@ -79,10 +79,18 @@ class _Inside:
             parts.clock,
             rules(settings),
             keep_answers_ms=int(settings.websocket.idempotency_seconds * 1000),
+            kept_answer_bytes=settings.websocket.kept_answer_bytes,
             offer=self.relay.offer,
             signals=Monitor(self.health, self.metrics),
         )
-        self.keeper = Housekeeper(parts.store, parts.plane, self.relay, parts.clock, self.health)
+        self.keeper = Housekeeper(
+            parts.store,
+            parts.plane,
+            self.relay,
+            parts.clock,
+            self.health,
+            room_days=settings.retention.room_days,
+        )
         self.notices = self.rooms.notices(parts.broker)
         self.keys = authenticator(
             settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)

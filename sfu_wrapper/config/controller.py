@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from sfu_wrapper.config.section import Count, Limit, Place, Seconds, Section, Text
+from sfu_wrapper.config.section import Count, Limit, Place, Seconds, Section, Text, Whole
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.permission import RecordingType
 
@@ -162,6 +162,14 @@ class Store(Section):
         """The database file; None where it is PostgreSQL."""
         is_file = self.url.startswith(_SQLITE)
         return Path(self.url.removeprefix(_SQLITE)) if is_file else None
+
+
+class Retention(Section):
+    """``[retention]``: how long what is over is kept."""
+
+    room_days: Whole = Field(
+        30, description="days after which a room that has ended leaves the store; 0: never"
+    )
 
 
 class MediaPlane(Section):

@@ -65,6 +65,9 @@ class Websocket(Section):
     idempotency_seconds: Seconds = Field(
         300, description="s for which the answer to a request is kept for its repeats"
     )
+    kept_answer_bytes: Whole = Field(
+        1_048_576, description="bytes of answers kept for the repeats of one user; 0: no limit"
+    )
     requests_per_second: Seconds = Field(20, description="requests a second of one user")
     requests_burst: Count = Field(40, description="requests of one user at once")
     service_requests_per_second: Seconds = Field(

@@ -17,6 +17,7 @@ from sfu_wrapper.config.controller import (
     QuotaKeys,
     Rabbitmq,
     Recordings,
+    Retention,
     Rooms,
     Store,
     Trunk,
@@ -41,6 +42,7 @@ class Settings(Section):
     http: Http = Http()
     auth: Auth = Auth()
     store: Store = Store()
+    retention: Retention = Retention()
     media: MediaPlane = MediaPlane()
     janus: Janus = Janus()
     asterisk: Asterisk = Asterisk()

@@ -41,8 +41,7 @@ def pass_time(turn: Turn) -> None:
     _unused(turn)
     _grace(turn)
     for segment in turn.room.segments.marked_values():
-        if segment.outcome is None or segment.any_capture(CaptureState.STOPPING):
-            _captures_due(turn, segment)
+        _captures_due(turn, segment)
     settle(turn)
     _unconfirmed_stops(turn)
     _given_up(turn)
@@ -120,9 +119,8 @@ def _rebased(turn: Turn, moment: Moment) -> Moment:
 def _deadlines(room: Room) -> Iterator[int]:
     if room.open_by_ms is not None:
         yield room.open_by_ms
-    for participant in room.participants.marked_values():
-        if participant.gone_by_ms is not None:
-            yield participant.gone_by_ms
+    for gone in room.participants.marked_values():
+        yield from () if gone.gone_by_ms is None else (gone.gone_by_ms,)
     for waiting in room.waiting:
         if waiting.due_ms is not None:
             yield waiting.due_ms

@@ -29,7 +29,7 @@ class Stream(StrEnum):
         return Medium.AUDIO if self is Stream.AUDIO else Medium.VIDEO
 
 
-_STREAMS: Final[Mapping[tuple[bool, bool, bool], tuple[Stream, ...]]] = {
+_STREAMS: Final[Mapping[tuple[bool, ...], tuple[Stream, ...]]] = {
     flags: tuple(compress((Stream.AUDIO, Stream.CAMERA, Stream.SCREEN), flags))
     for flags in product((False, True), repeat=3)
 }

@@ -141,14 +141,14 @@ class Store(Protocol):
         ...
 
     def forget_rooms(self, ended_before_ms: int, limit: int) -> Future[int]:
-        """Remove settled rooms that ended before, with their parts.
+        """Remove settled rooms that ended before, with their parts, the longest ended first.
 
         Args:
             ended_before_ms: epoch ms.
-            limit: rooms to remove at most, the longest ended first.
+            limit: rows to remove at most; a room with more goes in several calls.
 
         Returns:
-            How many were removed, once that is on disk.
+            How many rows were removed, once that is on disk: fewer than ``limit`` at the end.
         """
         ...
 

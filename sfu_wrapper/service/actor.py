@@ -234,16 +234,16 @@ class RoomActor:
                 case Reply(ref=ref, answer=answer):
                     parsed = parse_ref(ref)
                     encoded = encode_answer(parsed, answer, self._around.rules.policy)
-                    kept = not (isinstance(answer, Refusal) and answer.code in NOT_KEPT)
-                    draft.answers.append((parsed, encoded, kept))
+                    keep = not (isinstance(answer, Refusal) and answer.code in NOT_KEPT)
+                    draft.answers.append((parsed, encoded, keep))
                 case Announce(announcement=announcement) if draft.room is not None:
                     outbox.append(outbox_row(draft.room.uuid, announcement, now_ms))
                 case _:
                     pass
-        row = self._around.repeats.row
-        answers = tuple(row(ref, body, now_ms) for ref, body, kept in draft.answers if kept)
+        kept = ((ref, body) for ref, body, keep in draft.answers if keep)
+        answers, gone = self._around.repeats.rows(kept, now_ms)
         if draft.room is None or (draft.room == self.room and not self._outdated):
-            return Commit(outbox=tuple(outbox), answers=answers)
+            return Commit(outbox=tuple(outbox), answers=answers, forgotten=gone)
         stored = encode_room(draft.room, None if self._outdated else self.room)
         parts = (PartRow(self.uuid, name, state) for name, state in stored.parts.items())
         return Commit(
@@ -251,6 +251,7 @@ class RoomActor:
             outbox=tuple(outbox),
             answers=answers,
             parts=tuple(parts),
+            forgotten=gone,
         )
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:

@@ -1,4 +1,4 @@
-"""What has to be looked at now and then: how broker and media plane are, what may be forgotten."""
+"""Periodic work: check broker and media plane, remove answers and rooms whose time is up."""
 
 import asyncio
 import logging
@@ -16,6 +16,8 @@ from sfu_wrapper.service.outbox import Relay
 LOOK_S: Final = 0.5
 FORGET_S: Final = 60.0
 FORGET_WITHIN_S: Final = 10.0
+BATCH_ROWS: Final = 500  # removed in one transaction, between which others write
+DAY_MS: Final = 86_400_000
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +44,30 @@ class Monitor:
 
 
 class Housekeeper:
-    """Looks around until it is cancelled."""
+    """Looks around until it is cancelled.
+
+    room_days: days after which a settled room leaves the store; 0: never.
+    """
 
     def __init__(
-        self, store: Store, plane: MediaPlane, relay: Relay, clock: Clock, health: Health
+        self,
+        store: Store,
+        plane: MediaPlane,
+        relay: Relay,
+        clock: Clock,
+        health: Health,
+        *,
+        room_days: int = 0,
     ) -> None:
         self._store = store
         self._plane = plane
         self._relay = relay
         self._clock = clock
         self._health = health
+        self._room_days = room_days
 
     async def run(self) -> None:
-        """Look at the parts twice a second; forget old answers once a minute."""
+        """Look at the parts twice a second; remove what is too old once a minute."""
         loop = asyncio.get_running_loop()
         forget_at_s = loop.time()
         while True:
@@ -67,9 +80,17 @@ class Housekeeper:
             await asyncio.sleep(LOOK_S)
 
     async def _forget(self) -> None:
+        now_ms = self._clock.now().wall_ms
         try:
             async with asyncio.timeout(FORGET_WITHIN_S):
-                await self._store.forget_answers(self._clock.now().wall_ms)
+                await self._store.forget_answers(now_ms)
+                if self._room_days:
+                    await self._forget_rooms(now_ms - self._room_days * DAY_MS)
         except (RecordingError, TimeoutError) as error:
             # They are only kept too long; the next round comes.
-            log.warning("answers.notForgotten", extra={"error": str(error)})
+            log.warning("store.cleanupFailed", extra={"error": str(error)})
+
+    async def _forget_rooms(self, ended_before_ms: int) -> None:
+        """Remove rooms in small batches; what is left when the time is over waits for its turn."""
+        while await self._store.forget_rooms(ended_before_ms, BATCH_ROWS) >= BATCH_ROWS:
+            pass

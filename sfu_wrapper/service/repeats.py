@@ -6,11 +6,13 @@ Source: protocol.md, "Repeats".
 """
 
 from asyncio import Future
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, Store
 from sfu_wrapper.service.clients import Client
+from sfu_wrapper.service.keptanswers import KeptAnswers
 from sfu_wrapper.service.refs import RequestRef
 
 NOT_KEPT = frozenset((Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAUTHENTICATED, Code.INTERNAL))
@@ -24,13 +26,23 @@ class _UnderWay:
 
 
 class Repeats:
-    """Who waits for which answer. keep_ms: how long an answer is kept. epoch: see ``Store``."""
+    """Who waits for which answer, and the answers that are kept.
 
-    def __init__(self, store: Store, keep_ms: int, epoch: int) -> None:
+    keep_ms: how long an answer is kept. epoch: see ``Store``. keep_bytes: of the answers of one
+        user, at most; 0: no limit.
+    """
+
+    def __init__(self, store: Store, keep_ms: int, epoch: int, *, keep_bytes: int = 0) -> None:
         self._store = store
         self._epoch = epoch
         self._keep_ms = keep_ms
         self._under_way: dict[str, _UnderWay] = {}
+        self._kept = KeptAnswers(keep_bytes)
+
+    def load(self, now_ms: int) -> None:
+        """Count what an earlier controller kept. Raises Unavailable: it cannot be read."""
+        for known in self._store.kept_answers():
+            self._kept.add(known.key, known.bytes, known.expires_ms, now_ms)
 
     def begin(self, client: Client, ref: RequestRef, now_ms: int) -> bool:
         """Whether the request is new; a repeat is answered here, now or with the first.
@@ -60,9 +72,16 @@ class Repeats:
         """After a restart: a stored room still has this one waiting."""
         self._under_way[ref.key] = _UnderWay(ref.digest)
 
-    def row(self, ref: RequestRef, answer: bytes, now_ms: int) -> AnswerRow:
-        """What to store with the change."""
-        return AnswerRow(ref.key, ref.digest, answer, now_ms + self._keep_ms)
+    def rows(
+        self, answers: Iterable[tuple[RequestRef, bytes]], now_ms: int
+    ) -> tuple[tuple[AnswerRow, ...], tuple[str, ...]]:
+        """Return what to store with the change, and the keys of older answers that make room."""
+        expires_ms = now_ms + self._keep_ms
+        rows = tuple(AnswerRow(ref.key, ref.digest, body, expires_ms) for ref, body in answers)
+        gone: list[str] = []
+        for row in rows:
+            gone += self._kept.add(row.key, len(row.answer), expires_ms, now_ms)
+        return tuple(row for row in rows if row.key not in gone), tuple(gone)
 
     def finish(self, ref: RequestRef, answer: bytes) -> bool:
         """Answer everybody who asked. False where this request is not under way."""
@@ -74,7 +93,8 @@ class Repeats:
 
     def keep(self, ref: RequestRef, answer: bytes, now_ms: int) -> None:
         """Store an answer that goes with no change of a room, then answer everybody who asked."""
-        commit = Commit(answers=(self.row(ref, answer, now_ms),))
+        rows, gone = self.rows([(ref, answer)], now_ms)
+        commit = Commit(answers=rows, forgotten=gone)
 
         def stored(done: "Future[tuple[OutboxRow, ...]]") -> None:
             if not done.cancelled():

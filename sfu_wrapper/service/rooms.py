@@ -78,6 +78,7 @@ class Rooms:
         rules: Rules,
         *,
         keep_answers_ms: int = 300_000,
+        kept_answer_bytes: int = 0,
         epoch: int = 1,
         offer: Callable[[tuple[OutboxRow, ...]], None] = lambda _: None,
         signals: Signals | None = None,
@@ -87,7 +88,7 @@ class Rooms:
         self._clock = clock
         self._rules = rules
         self._sessions = Sessions()
-        self._repeats = Repeats(store, keep_answers_ms, epoch)
+        self._repeats = Repeats(store, keep_answers_ms, epoch, keep_bytes=kept_answer_bytes)
         self._directory = Directory()
         self._reports = Reports(plane, store, self._directory, self._happened)
         self._stirred = asyncio.Event()
@@ -128,6 +129,7 @@ class Rooms:
 
     def load(self) -> None:
         """Take up the rooms that an earlier controller left; before any client is let in."""
+        self._repeats.load(self._clock.now().wall_ms)
         for row in self._store.unsettled_rooms():
             try:
                 stored = stored_room(self._store, row)

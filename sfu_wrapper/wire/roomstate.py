@@ -155,13 +155,18 @@ def _lists(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]
 def _segments(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
     """Return rows of segments and stays; a segment in which only stays differ is not one."""
     for old, new in room.segments.changes(None if before is None else before.segments):
-        if new is None:
-            continue  # segments are never removed
-        if old is None or replace(old, stays=new.stays) != new:
-            yield f"segment/{new.number}", _SEGMENT.dump(new)
-        for left, stay in new.stays.changes(None if old is None else old.stays):
-            name = f"stay/{new.number}/{(left or stay).entry}"  # type: ignore[union-attr]  # one is there
-            yield name, None if stay is None else _STAY.dump(stay)
+        if new is not None:  # segments are never removed
+            yield from _segment(old, new)
+
+
+def _segment(old: Segment | None, new: Segment) -> Iterator[tuple[str, bytes | None]]:
+    if old is None or replace(old, stays=new.stays) != new:
+        yield f"segment/{new.number}", _SEGMENT.dump(new)
+    for left, stay in new.stays.changes(None if old is None else old.stays):
+        if stay is not None:
+            yield f"stay/{new.number}/{stay.entry}", _STAY.dump(stay)
+        elif left is not None:
+            yield f"stay/{new.number}/{left.entry}", None
 
 
 def _room(head: bytes, parts: Mapping[str, bytes | None]) -> Room:

@@ -10,7 +10,7 @@ import pytest
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import DomainId, RoomId
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+from sfu_wrapper.ports.store import AnswerRow, AnswerSize, Commit, OutboxRow, PartRow, RoomRow
 from tests.helpers import stores
 from tests.helpers.stores import PROMISES, Promise, StoreBench, memory_bench, sqlite_bench
 
@@ -104,6 +104,71 @@ class MixesUpDomains(MemoryStore):
         return found[-1] if found else None
 
 
+class OnePartForAll(MemoryStore):
+    """Keeps parts by their name alone."""
+
+    def _put_part(self, part: PartRow) -> None:
+        for uuid in {*self._parts, part.room}:
+            self._parts.setdefault(uuid, {})[part.name] = part
+
+
+class NeverRemovesParts(MemoryStore):
+    """Keeps what a commit removes."""
+
+    def _put_part(self, part: PartRow) -> None:
+        if part.state is not None:
+            super()._put_part(part)
+
+
+class PartsBesideTheTransaction(MemoryStore):
+    """Writes parts although the commit is refused."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        for part in commit.parts:
+            self._put_part(part)
+        return super().commit(commit, epoch)
+
+
+class LeavesPartsBehind(MemoryStore):
+    """Removes rooms without what belongs to them."""
+
+    def _forget_rooms(self, ended_before_ms: int, limit: int) -> int:
+        parts = {uuid: dict(of_room) for uuid, of_room in self._parts.items()}
+        removed = super()._forget_rooms(ended_before_ms, limit)
+        self._parts = parts
+        return removed
+
+
+class RemovesAllAtOnce(MemoryStore):
+    """Knows no batches."""
+
+    def _forget_rooms(self, ended_before_ms: int, limit: int) -> int:
+        return super()._forget_rooms(ended_before_ms, 1_000_000)
+
+
+class RemovesMessages(MemoryStore):
+    """Takes unpublished messages for a part of their room."""
+
+    def _forget_rooms(self, ended_before_ms: int, limit: int) -> int:
+        self._outbox.clear()
+        return super()._forget_rooms(ended_before_ms, limit)
+
+
+class CountsInOrderOfKeeping(MemoryStore):
+    """Does not say which answer expires first."""
+
+    def kept_answers(self) -> tuple[AnswerSize, ...]:
+        rows = self._answers.values()
+        return tuple(AnswerSize(row.key, len(row.answer), row.expires_ms) for row in rows)
+
+
+class MakesNoRoom(MemoryStore):
+    """Keeps every answer."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        return super().commit(replace(commit, forgotten=()), epoch)
+
+
 class DropsAtClose(MemoryStore):
     """Fails what still waits when it is closed."""
 
@@ -123,6 +188,14 @@ BROKEN: dict[Callable[[], MemoryStore], Promise] = {
     LoadsEverything: stores.settled_rooms_are_not_taken_up_again,
     FindsTheOldest: stores.a_room_id_used_again_means_the_youngest,
     MixesUpDomains: stores.a_room_id_means_a_room_of_its_domain,
+    OnePartForAll: stores.parts_belong_to_one_room,
+    NeverRemovesParts: stores.parts_change_one_by_one,
+    PartsBesideTheTransaction: stores.parts_go_with_their_room_or_not_at_all,
+    LeavesPartsBehind: stores.old_rooms_leave_with_their_parts,
+    RemovesAllAtOnce: stores.old_rooms_leave_in_batches,
+    RemovesMessages: stores.what_is_published_later_outlives_its_room,
+    CountsInOrderOfKeeping: stores.kept_answers_are_counted_in_order_of_expiry,
+    MakesNoRoom: stores.an_answer_that_makes_room_is_gone,
     DropsAtClose: stores.closing_finishes_what_waits_and_refuses_the_rest,
 }
 

@@ -21,7 +21,15 @@ from sfu_wrapper.model.permission import (
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow, Store
+from sfu_wrapper.ports.store import (
+    AnswerRow,
+    AnswerSize,
+    Commit,
+    OutboxRow,
+    PartRow,
+    RoomRow,
+    Store,
+)
 
 EPOCH = 1
 ALICE = UserKey(DomainId("example"), UserId("alice"))
@@ -171,6 +179,105 @@ async def settled_rooms_are_not_taken_up_again(bench: StoreBench) -> None:
     assert again.room(RoomUuid("a")) == room("a", settled=True, life="ended", ended_ms=9)
 
 
+def part(name: str, state: bytes | None = b"{}", uuid: str = "uuid-1") -> PartRow:
+    """A part of a room; ``state`` None removes it."""
+    return PartRow(RoomUuid(uuid), name, state)
+
+
+async def parts_change_one_by_one(bench: StoreBench) -> None:
+    first = (part("segment/1", b"a"), part("segment/2", b"b"), part("person/alice", b"c"))
+    await bench.store.commit(Commit(room(), parts=first), EPOCH)
+    second = (part("segment/2", b"d"), part("person/alice", None), part("person/nobody", None))
+    await bench.store.commit(Commit(room(), parts=second), EPOCH)
+
+    again = bench.reopen()
+    found = {each.name: each.state for each in again.parts(RoomUuid("uuid-1"))}
+    assert found == {"segment/1": b"a", "segment/2": b"d"}
+    assert again.part(RoomUuid("uuid-1"), "segment/2") == part("segment/2", b"d")
+    assert again.part(RoomUuid("uuid-1"), "person/alice") is None
+
+
+async def parts_belong_to_one_room(bench: StoreBench) -> None:
+    for uuid in ("a", "b"):
+        parts = (part("segment/1", uuid.encode(), uuid),)
+        await bench.store.commit(Commit(room(uuid), parts=parts), EPOCH)
+
+    assert bench.reopen().parts(RoomUuid("b")) == (part("segment/1", b"b", "b"),)
+    assert bench.store.part(RoomUuid("a"), "segment/1") == part("segment/1", b"a", "a")
+    assert bench.store.parts(RoomUuid("c")) == ()
+
+
+async def parts_go_with_their_room_or_not_at_all(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room(), parts=(part("segment/1", b"new"),)), 2)
+    with pytest.raises(Unavailable):
+        await bench.store.commit(Commit(room(), parts=(part("segment/1", b"old"),)), 1)
+
+    assert bench.reopen().parts(RoomUuid("uuid-1")) == (part("segment/1", b"new"),)
+
+
+async def ended(bench: StoreBench, uuid: str, ended_ms: int, *, parts: int = 2) -> None:
+    """A settled room with parts."""
+    over = room(uuid, id_=uuid, life="ended", settled=True, ended_ms=ended_ms)
+    rows = tuple(part(f"segment/{n}", b"{}", uuid) for n in range(parts))
+    await bench.store.commit(Commit(over, parts=rows), EPOCH)
+
+
+async def old_rooms_leave_with_their_parts(bench: StoreBench) -> None:
+    await ended(bench, "old", 100)
+    await ended(bench, "young", 300)
+    await bench.store.commit(
+        Commit(room("unsettled", life="ended", ended_ms=50), parts=(part("x", b"", "unsettled"),)),
+        EPOCH,
+    )
+    await bench.store.commit(Commit(room("alive")), EPOCH)
+
+    assert await bench.store.forget_rooms(300, 100) == 3
+    again = bench.reopen()
+    assert again.room(RoomUuid("old")) is None
+    assert again.parts(RoomUuid("old")) == ()
+    assert len(again.parts(RoomUuid("young"))) == 2
+    assert {row.uuid for row in again.unsettled_rooms()} == {"unsettled", "alive"}
+    assert await again.forget_rooms(300, 100) == 0
+
+
+async def old_rooms_leave_in_batches(bench: StoreBench) -> None:
+    await ended(bench, "older", 100, parts=4)
+    await ended(bench, "old", 200, parts=4)
+    counts: list[int] = []
+    while not counts or counts[-1]:
+        counts.append(await bench.store.forget_rooms(1_000, 3))
+        left = [bench.store.room(RoomUuid(uuid)) is not None for uuid in ("older", "old")]
+        assert left != [True, False], "the longest ended goes first"
+
+    assert counts == [3, 3, 3, 1, 0]
+    assert left == [False, False]
+
+
+async def what_is_published_later_outlives_its_room(bench: StoreBench) -> None:
+    over = room(life="ended", settled=True, ended_ms=1)
+    rows = await bench.store.commit(Commit(over, (message(1),)), EPOCH)
+    await bench.store.forget_rooms(1_000, 100)
+
+    assert bench.reopen().pending_outbox(0, 10) == rows
+
+
+async def kept_answers_are_counted_in_order_of_expiry(bench: StoreBench) -> None:
+    late, early = AnswerRow("b", b"d", b"12345", 200), AnswerRow("a", b"d", b"123", 100)
+    await bench.store.commit(Commit(answers=(late, early)), EPOCH)
+
+    sizes = bench.reopen().kept_answers()
+    assert sizes == (AnswerSize("a", 3, 100), AnswerSize("b", 5, 200))
+
+
+async def an_answer_that_makes_room_is_gone(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(answers=(AnswerRow("a", b"d", b"1", 100),)), EPOCH)
+    newer = AnswerRow("b", b"d", b"2", 100)
+    await bench.store.commit(Commit(answers=(newer,), forgotten=("a", "unknown")), EPOCH)
+
+    assert bench.reopen().answer("a", now_ms=1) is None
+    assert bench.store.answer("b", now_ms=1) == newer
+
+
 async def a_room_id_used_again_means_the_youngest(bench: StoreBench) -> None:
     await bench.store.commit(Commit(room("old", at_ms=1)), EPOCH)
     await bench.store.commit(Commit(room("young", at_ms=1)), EPOCH)
@@ -247,6 +354,14 @@ PROMISES: tuple[Promise, ...] = (
     settled_rooms_are_not_taken_up_again,
     a_room_id_used_again_means_the_youngest,
     a_room_id_means_a_room_of_its_domain,
+    parts_change_one_by_one,
+    parts_belong_to_one_room,
+    parts_go_with_their_room_or_not_at_all,
+    old_rooms_leave_with_their_parts,
+    old_rooms_leave_in_batches,
+    what_is_published_later_outlives_its_room,
+    kept_answers_are_counted_in_order_of_expiry,
+    an_answer_that_makes_room_is_gone,
     answers_expire_and_can_be_forgotten,
     permissions_of_user_and_domain_are_apart,
     closing_finishes_what_waits_and_refuses_the_rest,

@@ -156,10 +156,18 @@ class MemoryStore:
             if row.settled and row.ended_ms is not None and row.ended_ms < ended_before_ms
         ]
         over.sort(key=lambda row: row.ended_ms or 0)
-        for row in over[:limit]:
+        removed = 0
+        for row in over:
+            parts = self._parts.get(row.uuid, {})
+            for name in list(parts)[: limit - removed]:
+                del parts[name]
+                removed += 1
+            if removed >= limit:
+                break
             for rows in (self._rooms, self._parts, self._epochs):
                 rows.pop(row.uuid, None)
-        return len(over[:limit])
+            removed += 1
+        return removed
 
     def _append(self, row: OutboxRow) -> OutboxRow:
         self._seq += 1

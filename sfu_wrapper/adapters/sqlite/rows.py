@@ -27,6 +27,10 @@ _PUT_ROOM = """
 _OVER = """
     SELECT uuid FROM rooms WHERE settled = 1 AND ended_ms < ? ORDER BY ended_ms LIMIT ?
 """
+_DROP_PARTS = """
+    DELETE FROM parts
+    WHERE (room, name) IN (SELECT room, name FROM parts WHERE room = ? LIMIT ?)
+"""
 _PUT_OUTBOX = """
     INSERT INTO outbox
         (room, routing_key, message_id, correlation_id, body, created_ms, mandatory)
@@ -88,10 +92,13 @@ def _put_parts(connection: sqlite3.Connection, parts: Sequence[PartRow]) -> None
 
 def forget_rooms(connection: sqlite3.Connection, ended_before_ms: int, limit: int) -> int:
     """Remove settled rooms with their parts; see ``Store.forget_rooms``."""
-    found = connection.execute(_OVER, (ended_before_ms, limit)).fetchall()
-    connection.executemany("DELETE FROM parts WHERE room = ?", found)
-    connection.executemany("DELETE FROM rooms WHERE uuid = ?", found)
-    return len(found)
+    removed = 0
+    for (uuid,) in connection.execute(_OVER, (ended_before_ms, limit)).fetchall():
+        removed += connection.execute(_DROP_PARTS, (uuid, limit - removed)).rowcount
+        if removed >= limit:
+            break
+        removed += connection.execute("DELETE FROM rooms WHERE uuid = ?", (uuid,)).rowcount
+    return removed
 
 
 def _answer_values(answer: AnswerRow) -> tuple[Any, ...]:

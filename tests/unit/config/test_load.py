@@ -159,12 +159,12 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(
     ("files", "expected"),
     [
         (
-            {"recording": "retention_days = 3"},
-            "retention_days: unknown key; sfu-wrapper config schema",
+            {"recording": "leftovers = 3"},
+            "leftovers: unknown key; sfu-wrapper config schema",
         ),
         (
-            {"recording": "[retention]\nweeks = 3"},
-            "retention.weeks: unknown key; sfu-wrapper config schema",
+            {"recording": "[archive]\nweeks = 3"},
+            "archive.weeks: unknown key; sfu-wrapper config schema",
         ),
         (
             {"default": "[rabbitmq]\nurl = 'amqp://x'"},

@@ -140,6 +140,12 @@ def test_the_place_of_the_damage_is_named_and_its_content_is_not() -> None:
     assert "secret-kind" not in caught.value.detail
 
 
+def test_a_part_that_was_removed_is_none() -> None:
+    stored = StoredRoom(ALONE.head, {"segment/1": None, "invited": None})
+
+    assert decode_room(stored) == Call().room
+
+
 def test_a_part_that_is_of_no_known_kind_is_not_guessed_at() -> None:
     with pytest.raises(Broken, match="a stored room has a part 'pet/1'"):
         decode_room(StoredRoom(ALONE.head, {"pet/1": b"{}"}))
