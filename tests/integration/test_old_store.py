@@ -119,6 +119,22 @@ async def test_the_first_change_writes_the_room_in_the_new_form(tmp_path: Path) 
     assert again["segments"] == before["segments"]
 
 
+def test_a_damaged_room_does_not_keep_the_store_from_being_migrated(tmp_path: Path) -> None:
+    path = copied(tmp_path)
+    connection = sqlite3.connect(path)
+    for room, state in (("ringing", b"1 {"), ("over", b'1 {"members":[1,"x",{"user":"y"},[]]}')):
+        connection.execute("UPDATE rooms SET state = ? WHERE id = ?", (state, room))
+    connection.commit()
+    connection.close()
+    store = SqliteStore(path)
+    members = [part.name for part in store.parts(RoomUuid("meeting"))]
+    others = store.parts(RoomUuid("ringing")), store.parts(RoomUuid("over"))
+    store.close()
+
+    assert len(members) == 4
+    assert others == ((), ())
+
+
 def test_the_file_itself_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
     path = copied(tmp_path)
     store = SqliteStore(path)

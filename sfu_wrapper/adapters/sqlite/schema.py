@@ -49,13 +49,26 @@ _FIRST = (
 )
 
 # Room ids are unique among the living rooms of one domain. What a room has many of is in rows of
-# its own; rooms of the first schema hold all in their state until they are written again.
+# its own; rooms of the first schema hold all in their state until they are written again. Those who
+# took part are looked up in rows of their own (``member/DOMAIN/USER``), for the old rooms as well;
+# a damaged one is left for its reader to refuse.
+_MEMBERS_OF_OLD_ROOMS = """
+    INSERT OR IGNORE INTO parts (room, name, state)
+    SELECT uuid,
+        'member/' || json_extract(member.value, '$.domain')
+            || '/' || json_extract(member.value, '$.user'),
+        CAST(member.value AS BLOB)
+    FROM (SELECT uuid, CAST(substr(state, 3) AS TEXT) AS document FROM rooms) AS old,
+        json_each(CASE WHEN json_valid(document) THEN document ELSE '{}' END, '$.members') AS member
+    WHERE member.type = 'object'
+"""
 _SECOND = (
     """
     CREATE TABLE parts (
         room TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (room, name)
     ) WITHOUT ROWID
     """,
+    _MEMBERS_OF_OLD_ROOMS,
     "CREATE INDEX rooms_by_end ON rooms (ended_ms) WHERE settled = 1",
     "DROP INDEX rooms_by_id",
     "CREATE INDEX rooms_by_id ON rooms (domain, id, created_ms)",
