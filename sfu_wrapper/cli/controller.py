@@ -6,18 +6,28 @@ doors, stop what is recorded, let its events be stored (and published as far as 
 
 import asyncio
 import logging
+import resource
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from sfu_wrapper.cli.parts import authenticator, gateway_settings, http_settings, queues, rules
+from sfu_wrapper.cli.parts import (
+    authenticator,
+    fitted,
+    gateway_settings,
+    http_settings,
+    queues,
+    rules,
+)
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
+from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.observe.health import KEYS, Health
@@ -159,19 +169,33 @@ def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkDesk | N
 @asynccontextmanager
 async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
     """Both servers, while the context lasts."""
+    gateway, http_limits = _within_descriptors(settings)
     async with (
         serve(
-            gateway_settings(settings),
+            gateway,
             inside.rooms,
             inside.keys,
             parts.clock,
             None if parts.browsers is None else MediaDoor(parts.browsers, inside.rooms.seats),
         ) as server,
-        serve_http(http_settings(settings), inside.rest(settings, parts, server.port)) as http,
+        serve_http(http_limits, inside.rest(settings, parts, server.port)) as http,
     ):
         _measure(inside.metrics, server, inside.relay)
         url = f"ws://{server.host}:{server.port}"
         yield Running(url, http.url, inside.rooms, inside.relay, inside.health)
+
+
+def _within_descriptors(settings: Settings) -> tuple[GatewaySettings, HttpSettings]:
+    """The limits of both servers, lower where the system allows fewer files than they need."""
+    wanted = gateway_settings(settings), http_settings(settings)
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return wanted
+    found = fitted(*wanted, most)
+    if found != wanted:
+        numbers = {"files": most, "connections": found[0].max_connections}
+        log.info("controller.fewerConnections", extra=numbers)
+    return found
 
 
 @asynccontextmanager

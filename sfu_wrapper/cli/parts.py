@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sfu_wrapper.adapters.jwks import HttpKeySet
@@ -29,6 +30,7 @@ from sfu_wrapper.ports.clock import Clock
 # A delivery is also spent when a worker or the link to it dies, or when it was held by one that was
 # told to stop: restarts in a row must not use up what nobody has tried.
 SPARE_DELIVERIES = 20
+_OTHER_FILES = 256  # of store, broker, media plane and logs
 
 
 def rules(settings: Settings) -> Rules:
@@ -88,6 +90,42 @@ def http_settings(settings: Settings) -> HttpSettings:
         max_connections_per_address=http.max_connections_per_address,
         max_requests=http.max_requests,
         proxies=_proxies(settings),
+    )
+
+
+def fitted(
+    gateway: GatewaySettings, http: HttpSettings, descriptors: int
+) -> tuple[GatewaySettings, HttpSettings]:
+    """Fit the numbers of connections into the descriptors that the process may have.
+
+    Without that a flood of clients with tokens would leave none for health, store and broker. All
+    numbers shrink alike, so that each listener keeps its share.
+    """
+    wanted = (
+        gateway.max_connections
+        + gateway.reserved_connections
+        + gateway.max_unauthenticated
+        + http.max_connections
+    )
+    share = (descriptors - _OTHER_FILES) / wanted
+    if share >= 1:
+        return gateway, http
+
+    def shrunk(number: int) -> int:
+        return max(int(number * share), 4)
+
+    return (
+        replace(
+            gateway,
+            max_connections=shrunk(gateway.max_connections),
+            reserved_connections=shrunk(gateway.reserved_connections),
+            max_unauthenticated=shrunk(gateway.max_unauthenticated),
+        ),
+        replace(
+            http,
+            max_connections=shrunk(http.max_connections),
+            max_requests=min(http.max_requests, shrunk(http.max_connections) // 4),
+        ),
     )
 
 

@@ -266,6 +266,27 @@ async def test_health_and_metrics_answer_while_all_places_for_requests_are_taken
     assert [answer.status for answer in answers] == [200, 200]
 
 
+async def test_one_user_has_few_bodies_under_way_and_others_have_theirs() -> None:
+    async with world(replace(SETTINGS, body_s=60, stop_s=0.3)) as here:
+        where = here.server.host, here.server.port
+        slow = [await asyncio.open_connection(*where) for _ in range(9)]
+        for _, writer in slow:
+            writer.write(put(Content_Length=70) + b'{"recording"')
+        refused, pending = await asyncio.wait(
+            [asyncio.create_task(read_to_the_end(reader)) for reader, _ in slow],
+            timeout=20,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        other = await here.ask("PUT", "/permissions", pass_for("bob"), ALWAYS)
+        for _, writer in slow:
+            writer.close()
+        await asyncio.wait(pending)
+        again = await here.ask("PUT", "/permissions", ALICE, ALWAYS)
+
+    assert [parse(task.result()).status for task in refused] == [429]
+    assert (other.status, again.status) == (201, 201)
+
+
 async def test_an_address_has_its_share_of_connections_and_a_proxy_has_none() -> None:
     few = replace(SETTINGS, max_connections_per_address=3, head_s=60)
     for proxies, served in ((Proxies(), 3), (Proxies([read_network("127.0.0.0/8")]), 5)):

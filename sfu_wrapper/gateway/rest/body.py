@@ -1,6 +1,7 @@
 """The body of a request: its declared type, its length, its time. Not what it says."""
 
 import asyncio
+from collections import Counter
 from http import HTTPStatus
 
 from fastapi import Request
@@ -8,17 +9,41 @@ from starlette.requests import ClientDisconnect
 
 from sfu_wrapper.gateway.rest.problems import HttpRefused
 from sfu_wrapper.gateway.rest.settings import HttpSettings
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.ids import UserKey
 
+_AT_ONCE = 8  # bodies of one user
 _MAX_DIGITS = 15  # of a content-length; the server has let digits through alone
 
 
-async def read_json_body(request: Request, settings: HttpSettings) -> bytes:
-    """The whole body of a request that says it is JSON.
+class JsonBodies:
+    """Reads bodies; a few at once of one user, so that slow ones leave places for others."""
 
-    Raises:
-        HttpRefused: 415, 413, 408, or 400 where the client left in the middle.
-    """
-    _require_json(request)
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._under_way: Counter[UserKey] = Counter()
+
+    async def read(self, request: Request, by: UserKey) -> bytes:
+        """Read the whole body of a request that says it is JSON.
+
+        Raises:
+            HttpRefused: 415, 413, 408, or 400 where the client left in the middle.
+            Refused: RATE_LIMITED where too many bodies of this user are under way.
+        """
+        _require_json(request)
+        if self._under_way[by] >= _AT_ONCE:
+            detail = f"{_AT_ONCE} bodies of this user are on their way; send one after the other"
+            raise Refused(Code.RATE_LIMITED, detail, retryAfter=1)
+        self._under_way[by] += 1
+        try:
+            return await _whole(request, self._settings)
+        finally:
+            self._under_way[by] -= 1
+            if not self._under_way[by]:
+                del self._under_way[by]
+
+
+async def _whole(request: Request, settings: HttpSettings) -> bytes:
     try:
         async with asyncio.timeout(settings.body_s):
             return await _read(request, settings)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from sfu_wrapper.core.authority import Subject
 from sfu_wrapper.gateway.rest.asking import Asking
-from sfu_wrapper.gateway.rest.body import read_json_body
+from sfu_wrapper.gateway.rest.body import JsonBodies
 from sfu_wrapper.gateway.rest.conditions import require_match, tag, unchanged
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.gateway.rest.settings import HttpSettings
@@ -77,7 +77,7 @@ class _Door:
 
     def __init__(self, permissions: Permissions, settings: HttpSettings) -> None:
         self._permissions = permissions
-        self._settings = settings
+        self._bodies = JsonBodies(settings)
 
     def get(self, request: Request, by: Identity, about: Subject | None) -> Response:
         stored = self._permissions.get(by, about)
@@ -87,7 +87,7 @@ class _Door:
 
     async def put(self, request: Request, by: Identity, about: Subject | None) -> Response:
         self._permissions.require_may_write(by, about)  # before the body is even read
-        given = parse_permission(await read_json_body(request, self._settings))
+        given = parse_permission(await self._bodies.read(request, by.key))
         fresh = await self._permissions.put(
             by, about, given, lambda stored: require_match(request, stored)
         )
