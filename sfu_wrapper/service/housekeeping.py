@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Final
 
+from sfu_wrapper.core.timeline import Timeline
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health
@@ -65,6 +66,7 @@ class Housekeeper:
         self._clock = clock
         self._health = health
         self._room_days = room_days
+        self._began = clock.now()
 
     async def run(self) -> None:
         """Look at the parts twice a second; remove what is too old once a minute."""
@@ -80,12 +82,14 @@ class Housekeeper:
             await asyncio.sleep(LOOK_S)
 
     async def _forget(self) -> None:
-        now_ms = self._clock.now().wall_ms
+        now = self._clock.now()
+        # A clock that is set forward by years must not remove the rooms of years.
+        rooms_ms = min(now.wall_ms, Timeline(self._began, now).end_ms)
         try:
             async with asyncio.timeout(FORGET_WITHIN_S):
-                await self._store.forget_answers(now_ms)
+                await self._store.forget_answers(now.wall_ms)
                 if self._room_days:
-                    await self._forget_rooms(now_ms - self._room_days * DAY_MS)
+                    await self._forget_rooms(rooms_ms - self._room_days * DAY_MS)
         except (RecordingError, TimeoutError) as error:
             # They are only kept too long; the next round comes.
             log.warning("store.cleanupFailed", extra={"error": str(error)})
