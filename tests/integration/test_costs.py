@@ -1,0 +1,205 @@
+"""Costs that do not grow, from a request to its answer: work and stored bytes, counted.
+
+A room with a past is put into the store and taken up by a controller, as after a restart.
+"""
+
+import asyncio
+import json
+import sys
+from asyncio import Future
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.core.people import Participant, Participants
+from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.room import Room, Rules, Segments
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import SegmentNo, UserId, UserKey
+from sfu_wrapper.model.media import Media
+from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.persistent import PersistentSet
+from sfu_wrapper.model.room import Kind
+from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.service.rooms import Rooms
+from sfu_wrapper.wire.roomstate import encode_room
+from sfu_wrapper.wire.signaling import (
+    JoinRoom,
+    Payload,
+    Request,
+    StartRoomRecording,
+    StopRoomRecording,
+)
+from tests.helpers.rooms import ALICE, HOME, MANUAL, Call
+
+ANSWER_S = 20.0
+RULES = Rules(policy=PolicySettings(system=RecordingType.ALL, record_at_start=False))
+
+
+@dataclass
+class Work:
+    """What something took. state_bytes: of rooms and parts, apart from messages and answers."""
+
+    calls: int = 0
+    rows: int = 0
+    state_bytes: int = 0
+
+
+class CountingStore(MemoryStore):
+    """Counts what is written of rooms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = Work()
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        heads = () if commit.room is None else (commit.room.state,)
+        parts = [part.state or b"" for part in commit.parts]
+        self.work.rows += len(heads) + len(parts)
+        self.work.state_bytes += sum(map(len, (*heads, *parts)))
+        return super().commit(commit, epoch)
+
+
+@dataclass(eq=False)
+class Person:
+    """A connected user."""
+
+    rooms: Rooms
+    user: str
+    heard: int = 0
+    _asked: int = 0
+    _answers: dict[str, "Future[dict[str, object]]"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.key = self.user
+        self.identity = Identity(HOME, UserId(self.user), frozenset({Role.USER}))
+        self.rooms.connected(self)
+
+    def deliver(self, message: bytes) -> None:
+        self.heard += 1
+        if b'"type":"response"' in message[:40]:
+            body = json.loads(message)["payload"]
+            self._answers.pop(body["id"]).set_result(body)
+
+    async def ask(self, endpoint: str, payload: Payload) -> None:
+        self._asked += 1
+        name = f"{self.user}-{self._asked}"
+        self._answers[name] = answer = asyncio.get_running_loop().create_future()
+        self.rooms.handle(self, Request(endpoint, name, payload, b""))
+        body = await asyncio.wait_for(answer, ANSWER_S)
+        assert body["status"] == "ok", body
+
+
+def past(segments: int, people: int) -> Room:
+    """A meeting of so many that has been recorded so often."""
+    call = Call(kind=Kind.MEETING, policy=MANUAL)
+    call.join(ALICE)
+    call.start()
+    call.confirm()
+    call.stop()
+    call.close()
+    done = call.segment
+    keys = [ALICE, *(UserKey(HOME, UserId(f"user-{n}")) for n in range(2, people + 1))]
+    there = [Participant(key, n, call.wall_ms, Media()) for n, key in enumerate(keys, start=1)]
+    return replace(
+        call.room,
+        participants=Participants(there),
+        members=PersistentSet(keys),
+        entries=people,
+        segments=Segments(replace(done, number=SegmentNo(n)) for n in range(1, segments + 1)),
+    )
+
+
+@asynccontextmanager
+async def taken_up(room: Room) -> AsyncIterator[tuple[Rooms, CountingStore]]:
+    """A controller that finds this room in its store; everybody in it is connected again."""
+    store, clock = CountingStore(), SystemClock()
+    stored = encode_room(room)
+    parts = tuple(PartRow(room.uuid, name, state) for name, state in stored.parts.items())
+    row = RoomRow(
+        uuid=room.uuid,
+        id=room.id,
+        domain=room.domain,
+        owner=room.owner,
+        life=Life.ESTABLISHED,
+        settled=False,
+        created_ms=room.created.wall_ms,
+        ended_ms=None,
+        state=stored.head,
+    )
+    await store.commit(Commit(row, parts=parts), 1)
+    rooms = Rooms(store, NoPlane(clock), clock, RULES)
+    rooms.load()
+    facts = asyncio.create_task(rooms.run())
+    yield rooms, store
+    facts.cancel()
+    with suppress(asyncio.CancelledError):
+        await facts
+    rooms.close()
+
+
+async def measured(room: Room, *, join: bool = False) -> Work:
+    """What a start and a stop take there, or a join."""
+    async with taken_up(room) as (rooms, store):
+        people = [Person(rooms, key.user) for key in (each.key for each in room.participants)]
+        guests = [Person(rooms, f"guest-{n}") for n in range(2)]
+        owner = people[0]
+
+        async def act(number: int) -> None:
+            if join:
+                await guests[number].ask("joinRoom", JoinRoom(room=room.id))
+            else:
+                await owner.ask("startRoomRecording", StartRoomRecording(room=room.id))
+                await owner.ask("stopRoomRecording", StopRoomRecording(room=room.id))
+
+        await act(0)  # what is computed once is computed now
+        store.work = Work()
+
+        def note(_: object, event: str, __: object) -> None:
+            store.work.calls += event in ("call", "c_call")
+
+        sys.setprofile(note)
+        try:
+            await act(1)
+        finally:
+            sys.setprofile(None)
+        if join:
+            assert all(person.heard for person in people)
+        return store.work
+
+
+async def test_a_toggle_after_two_thousand_segments_costs_what_it_costs_after_one() -> None:
+    first, later = await measured(past(1, 2)), await measured(past(2_000, 2))
+
+    assert later.calls <= 1.3 * first.calls
+    assert later.state_bytes <= 1.3 * first.state_bytes
+    assert later.rows == first.rows
+
+
+async def test_a_toggle_stores_the_same_whoever_is_in_the_room() -> None:
+    few, many = await measured(past(1, 2)), await measured(past(1, 900))
+
+    assert many.state_bytes <= 1.3 * few.state_bytes
+    assert many.rows == few.rows
+
+
+async def test_a_join_stores_one_more_person_however_many_are_there() -> None:
+    few = await measured(past(1, 2), join=True)
+    many = await measured(past(1, 900), join=True)
+
+    assert few.rows == many.rows == 3  # head, person, member
+    assert many.state_bytes <= 1.1 * few.state_bytes
+
+
+@pytest.mark.parametrize("join", [False, True], ids=["toggle", "join"])
+async def test_work_is_linear_in_the_people_who_are_told(join: bool) -> None:
+    few, some, many = [await measured(past(1, n), join=join) for n in (10, 410, 810)]
+
+    assert many.calls - few.calls <= 2.4 * (some.calls - few.calls)
+    assert (many.calls - few.calls) / 800 <= 60  # a person
