@@ -8,7 +8,7 @@ not wait for each other, and nothing here waits: it is called, and it calls back
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -66,12 +66,16 @@ class Look:
 
 @dataclass(slots=True)
 class Draft:
-    """What one commit will hold. answers: encoded, and whether each is kept for repeats."""
+    """What one commit will hold.
+
+    answers: encoded, and whether each is kept for repeats. joins: of its items.
+    """
 
     room: Room | None
     items: list[Item] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     answers: list[tuple[RequestRef, bytes, bool]] = field(default_factory=list)
+    joins: set[UserKey] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class RoomActor:
         self._outdated = outdated  # the store has it in an earlier form: write all of it
         self._around = around
         self._mailbox: deque[Item | Look] = deque()
+        self._joins: Counter[UserKey] = Counter()  # who wants in, of the mailbox
         self._committing: Draft | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -120,9 +125,8 @@ class RoomActor:
 
     def joining(self, user: UserKey) -> bool:
         """Whether the user has asked to come in, and that is not stored yet."""
-        under_way = self._committing.items if self._committing is not None else ()
-        items = (item for item in (*under_way, *self._mailbox) if isinstance(item, Item))
-        return any(item.joins == user for item in items)
+        storing = self._committing is not None and user in self._committing.joins
+        return storing or user in self._joins
 
     def post(self, item: Item | Look) -> None:
         """Put something into the mailbox.
@@ -133,6 +137,8 @@ class RoomActor:
         if not _is_fact(item):
             self._require_space()
         self._mailbox.append(item)
+        if isinstance(item, Item) and item.joins is not None:
+            self._joins[item.joins] += 1
         self._go_on()
 
     def close(self) -> None:
@@ -163,11 +169,19 @@ class RoomActor:
                 item.read(self.room)
             else:
                 self._mailbox.popleft()
+                self._note_taken(item)
                 self._apply(draft, item)
         if draft.items:
             self._commit(draft)
         elif self._timer is None:
             self._set_timer()
+
+    def _note_taken(self, item: Item) -> None:
+        """Keep ``_joins`` true after an item has left the mailbox."""
+        if item.joins is not None:
+            self._joins[item.joins] -= 1
+            if not self._joins[item.joins]:
+                del self._joins[item.joins]
 
     def _apply(self, draft: Draft, item: Item) -> None:
         room: Room | None = draft.room
@@ -186,6 +200,8 @@ class RoomActor:
         if effects or room != draft.room:
             draft.room = room
             draft.items.append(item)
+            if item.joins is not None:
+                draft.joins.add(item.joins)
             draft.effects.extend(effects)
 
     def _own_up(self, bug: Exception, *items: Item) -> None:
@@ -320,6 +336,7 @@ class RoomActor:
         for ref in self._under_way():
             self._around.repeats.put_off(ref, self._overloaded(ref))
         waiting, self._mailbox = self._mailbox, deque()
+        self._joins.clear()
         for item in waiting:
             if isinstance(item, Look):
                 item.read(self.room)
