@@ -56,11 +56,11 @@ class Listening:
         self.port = settings.port
 
     async def __aenter__(self) -> Self:
-        """It runs already."""
+        """Return the server, which runs already."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the server."""
         self.close()
         await self.wait_closed()
 

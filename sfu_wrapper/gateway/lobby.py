@@ -89,6 +89,7 @@ class Lobby:
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
         self._reported_s = float("-inf")
+        self._port = settings.port
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -117,7 +118,8 @@ class Lobby:
             self._listeners[listener.fileno()] = listener
             self._epoll.register(listener, select.EPOLLIN)
         self._loop.add_reader(self._epoll.fileno(), self._look)
-        return int(listeners[0].getsockname()[1])
+        self._port = int(listeners[0].getsockname()[1])
+        return self._port
 
     def is_serving(self) -> bool:
         """Return True while new connections are accepted."""
@@ -250,6 +252,9 @@ class Lobby:
             await self._loop.connect_accepted_socket(lambda: self._factory(arrival), arrival.sock)
         except OSError:
             self._end(arrival)
+        except Exception:
+            log.exception("gateway.connection.broke")
+            self._end(arrival)
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """Give a stranger's descriptor back, and wait a little before accepting again."""
@@ -267,9 +272,13 @@ class Lobby:
         now_s = self._loop.time()
         if now_s - self._reported_s >= _REPORT_S:
             self._reported_s = now_s
-            extra = {"evicted": self._shares.evicted, "refused": self._shares.refused}
-            where = "" if peer is None else peer
-            log.warning("gateway.strangersTurnedAway", extra={**extra, "peer": where})
+            extra = {
+                "port": self._port,
+                "evicted": self._shares.evicted,
+                "refused": self._shares.refused,
+                "peer": peer or "",
+            }
+            log.warning("gateway.strangersTurnedAway", extra=extra)
 
 
 def _has_head(received: bytes, start: int) -> bool:

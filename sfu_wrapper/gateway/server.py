@@ -162,7 +162,7 @@ class GatewayServer:
 
 
 def _identified(admitted: Admitted) -> Identity:
-    """Whoever brought a token in the handshake; a gateway has to."""
+    """Return the bearer of the handshake's token; a gateway has to bring one."""
     assert admitted.identity is not None  # noqa: S101  # ``judge`` let it in for its role
     return admitted.identity
 

@@ -118,7 +118,7 @@ class Session:
 
     @property
     def identity(self) -> Identity | None:
-        """Return who it is, as last authenticated."""
+        """The user, as last authenticated; None before."""
         return None if self._member is None else self._member.identity
 
     @property

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sfu_wrapper.gateway import lobby
 from sfu_wrapper.gateway.addresses import Proxies, read_network
-from sfu_wrapper.gateway.lobby import Lobby, LobbySettings, bind
+from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings, bind
 from sfu_wrapper.gateway.server import GatewayServer
 from sfu_wrapper.gateway.shares import Shares
 from sfu_wrapper.model.errors import Unavailable
@@ -248,6 +248,29 @@ async def test_a_lobby_that_closes_ends_those_who_wait() -> None:
     assert not here.is_serving()
     assert shares.strangers == 0
     writer.close()
+
+
+async def test_a_protocol_that_cannot_be_made_costs_its_own_connection_alone() -> None:
+    shares = Shares(10, 0, Proxies())
+    made = 0
+
+    def broken(_: Arrival) -> asyncio.Protocol:
+        nonlocal made
+        made += 1
+        raise ZeroDivisionError if made == 1 else OSError
+
+    here = Lobby(LobbySettings("127.0.0.1", 0, 60, 1000), shares, broken)
+    port = await here.open()
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await was_cut(reader)
+        writer.close()
+    here.close()
+    await here.wait_closed()
+
+    assert made == 2
+    assert shares.strangers == 0
 
 
 async def test_every_address_of_a_host_has_the_same_port() -> None:

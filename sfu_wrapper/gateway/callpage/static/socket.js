@@ -3,6 +3,7 @@
 
 const PATIENCE_MS = 15000;
 const WAITS_MS = [300, 1000, 2000, 4000, 5000];
+const EXPIRED = "token expired"; // the reason of 1008 a minute after that
 const REFUSED = 1008; // closed for what was asked, or for who asked: asking again cannot help
 const FINAL = new Set(["UNAUTHENTICATED", "FORBIDDEN", "ROOM_NOT_FOUND", "ROOM_ENDED", "BAD_REQUEST", "UNKNOWN_ENDPOINT"]);
 
@@ -96,7 +97,8 @@ export class Socket {
     }
     if (this.ended) return;
     if (code === REFUSED) {
-      this.end(new Refusal("CLOSED", reason));
+      // Whoever brings another token may come in again.
+      this.end(new Refusal(reason === EXPIRED ? "UNAUTHENTICATED" : "CLOSED", reason));
       return;
     }
     const wait = WAITS_MS[Math.min(this.attempt++, WAITS_MS.length - 1)];
