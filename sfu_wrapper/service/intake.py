@@ -35,6 +35,9 @@ class IntakeSettings:
         look_ahead: most messages held beyond that; 0 never looks ahead.
         look_s: longest time, in seconds, that one look ahead takes.
         pause_s: seconds between two questions for a backlog.
+        worn_at: deliveries of a message from which on looks ahead become shorter; None: never.
+            Whatever waits for too long is taken back by some brokers, each time counted, and given
+            up in the end; what waits in the queue is not counted.
     """
 
     queue: str
@@ -42,6 +45,7 @@ class IntakeSettings:
     look_ahead: int = LOOK_AHEAD
     look_s: float = _LOOK_S
     pause_s: float = _PAUSE_S
+    worn_at: int | None = None
 
 
 class Intake:
@@ -72,6 +76,7 @@ class Intake:
         self._holding = holding
         self._give_back = give_back
         self._full = asyncio.Event()
+        self._look_ahead_most = settings.look_ahead
         self._bytes = 0
         self._largest_bytes = 1
 
@@ -89,9 +94,18 @@ class Intake:
                 self._count(len(delivery.body), self._begin(delivery, ahead))
                 if self._is_full():
                     self._full.set()
-                if ahead and self._bytes > LOOK_BYTES:
+                if ahead and (self._bytes > LOOK_BYTES or self._is_worn(delivery)):
                     return
                 await self._wait_for_memory()
+
+    def _is_worn(self, delivery: Delivery) -> bool:
+        """Look at half as much from now on where a message has come back so often."""
+        worn_at = self._settings.worn_at
+        if worn_at is None or delivery.deliveries < worn_at:
+            return False
+        self._look_ahead_most //= 2
+        log.warning("worker.looksLess", extra={"segments": self._look_ahead_most})
+        return True
 
     def _count(self, size: int, holder: "asyncio.Task[None]") -> None:
         """Count a body for as long as a task holds it."""
@@ -128,7 +142,7 @@ class Intake:
 
     async def _look(self) -> None:
         """Hold more messages for a while, so that there is more to choose from."""
-        most = self._settings.held + self._settings.look_ahead - self._holding()
+        most = self._settings.held + self._look_ahead_most - self._holding()
         # What the broker sends ahead of us lies in memory before it is counted.
         most = min(most, (LOOK_BYTES - self._bytes) // self._largest_bytes)
         if most <= 0:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -239,7 +239,9 @@ class Worker:
             return job
 
         turns, holding = self._turns, lambda: len(self._jobs)
-        return Intake(self._broker, self._settings.intake, begin, holding, turns.dismiss)
+        worn_at = None if self._limit is None else self._limit // 2
+        settings = replace(self._settings.intake, worn_at=worn_at)
+        return Intake(self._broker, settings, begin, holding, turns.dismiss)
 
     async def _handle(self, delivery: Delivery, since_ms: int, *, ahead: bool) -> None:
         """One delivery to its end: acknowledged, handed back, or lost with its link."""

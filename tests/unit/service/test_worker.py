@@ -477,6 +477,25 @@ async def test_links_lost_again_and_again_leave_no_pile_of_deliveries(bench: Ben
     assert max(tasks) < 3 * (4 + 8) + 20
 
 
+async def test_where_messages_come_back_again_and_again_a_worker_looks_at_fewer_of_them(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broker that takes them back after half an hour gives them up in the end."""
+    bench.gate = asyncio.Event()
+    await flood(bench, "alice@example", 40)
+    for _ in range(LIMIT // 2):
+        deliveries = bench.broker.consume(WORK, 40)
+        held = [await anext(deliveries) for _ in range(40)]
+        for delivery in held:
+            await delivery.requeue()
+        await deliveries.aclose()
+    worker = bench.worker(concurrency=1, drain_s=0, look_ahead=20, pause_s=0.001)
+    async with running(worker):
+        await bench.until(lambda: caplog.messages.count("worker.looksLess") >= 3)
+        await asyncio.sleep(0.05)
+        assert bench.broker.unsettled(WORK) <= 4 + 5
+
+
 @pytest.mark.parametrize(("small", "most"), [(0, 10), (4, 15)])
 async def test_of_large_messages_only_so_many_are_held_as_memory_is_meant_for_them(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, small: int, most: int
