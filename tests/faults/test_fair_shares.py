@@ -1,8 +1,8 @@
 """One owner's flood on a real queue: others' segments are next, however far behind they wait."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
-from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
+from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.service.course import Progress
 from sfu_wrapper.service.processor import Done
 from sfu_wrapper.service.worker import Worker, WorkerSettings
@@ -106,16 +106,34 @@ async def emptied(broker: Broker) -> None:
         await asyncio.sleep(0.05)
 
 
+class Counted:
+    """How many deliveries a broker has handed out."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.handed_out = 0
+        self._consume = broker.consume
+        broker.consume = self.consume  # type: ignore[method-assign]  # the same, counted
+
+    async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[Delivery, None]:
+        """See ``Broker``."""
+        async with aclosing(self._consume(queue, prefetch)) as deliveries:
+            async for delivery in deliveries:
+                self.handed_out += 1
+                yield delivery
+
+
 async def others_pass_a_flood(broker: Broker) -> None:
     """One worker holds the flood; a colleague and another domain come last and are next."""
-    shop = Shop()
+    shop, counted = Shop(), Counted(broker)
     await broker.open(QUEUES)
     await ask(broker, "alice@example", FLOOD)
     async with working(broker, shop, SETTINGS):
         await until(lambda: len(shop.begun) == 2)
         await ask(broker, "bob@example", 1)
         await ask(broker, "carl@other", 1)
-        await emptied(broker)
+        await until(lambda: counted.handed_out == FLOOD + 2)
+        for _ in range(10):
+            await asyncio.sleep(0)  # each is a task by now, and waits for a place
         shop.go.set()
         await until(lambda: {"bob@example", "carl@other"} <= set(shop.begun))
 
