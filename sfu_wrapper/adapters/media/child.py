@@ -16,8 +16,7 @@ from typing import NoReturn, TextIO, cast
 import av.logging
 
 from sfu_wrapper.adapters.limits import impose
-from sfu_wrapper.adapters.media import inputs
-from sfu_wrapper.adapters.media.fences import rules_of
+from sfu_wrapper.adapters.media import fences, inputs
 from sfu_wrapper.adapters.media.forkserver import serve
 from sfu_wrapper.adapters.media.tasks import Task, carry_out, raw_files, result_to_json
 from sfu_wrapper.adapters.os.confinement import Confinement, Policy, demand, enter, restrict
@@ -30,6 +29,7 @@ def main() -> NoReturn:
     """Serve forks. Our arguments are the policy of confinement and our parent's process id."""
     policy = cast("Policy", sys.argv[1])
     entered = Confinement() if policy == "off" else enter()
+    fences.code()
     serve(partial(work, policy, entered))
 
 
@@ -42,7 +42,7 @@ def work(policy: Policy, entered: Confinement, limits: str) -> None:
     task = _read_task()
     inputs.hand_over(zip(raw_files(task), descriptors, strict=True))
     if policy != "off":
-        demand(policy, entered + restrict(rules_of(task)))
+        demand(policy, entered + restrict(fences.rules_of(task)))
     try:
         result = carry_out(task, lambda percent: _say(answers, progress=percent))
     except JobFailed as exc:

@@ -1,6 +1,7 @@
 """What stays open of the file system to the process of one task."""
 
 import shutil
+import sys
 import sysconfig
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,7 @@ from sfu_wrapper.adapters.media.tasks import (
 from sfu_wrapper.adapters.os.confinement import SYSTEM, Rule
 from sfu_wrapper.adapters.os.landlock import READ, RUN, WORK
 
-_PACKAGE: Final = Path(__file__).parents[2]
-_LIBRARIES: Final = ("stdlib", "platstdlib", "purelib", "platlib")
+_LIBRARIES: Final = ("stdlib", "platstdlib")
 _OF_PREFIX: Final = ("bin", "lib", "lib64", "libexec")
 
 
@@ -30,25 +30,33 @@ def rules_of(task: Task) -> tuple[Rule, ...]:
     match task:
         case Preprocess(target_dir=target_dir, program=program):
             target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return (*_code(), (str(target_dir), WORK), *_program(program))
+            return (*code(), (str(target_dir), WORK), *_program(program))
         case MeasureSound():
-            return _code()
+            return code()
         case Compose(plan=plan, target=target, poster=poster):
             folders = {target.parent} if poster is None else {target.parent, poster.parent}
             read = ((source.path, READ) for source in plan.sources)
-            return (*_code(), *read, *((str(folder), WORK) for folder in folders))
+            return (*code(), *read, *((str(folder), WORK) for folder in folders))
         case CopyVideo(source=source, target=target):
-            return (*_code(), (str(source.path), READ), (str(target.parent), WORK))
+            return (*code(), (str(source.path), READ), (str(target.parent), WORK))
         case WriteSound(target=target):
-            return (*_code(), (str(target.parent), WORK))
+            return (*code(), (str(target.parent), WORK))
     assert_never(task)
 
 
 @cache
-def _code() -> tuple[Rule, ...]:
-    """Python's modules and ours: some are loaded when they are needed first."""
-    folders = dict.fromkeys(sysconfig.get_path(name) for name in _LIBRARIES)
-    return tuple((folder, READ) for folder in (*folders, str(_PACKAGE)))
+def code() -> tuple[Rule, ...]:
+    """Python's own modules, and packages of which something is loaded, wherever they are.
+
+    Some of their modules are loaded when they are needed first. Finding them takes longer than a
+    fork, which inherits what is known.
+    """
+    folders = {sysconfig.get_path(name) for name in _LIBRARIES}
+    for name, module in tuple(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and "." not in name and hasattr(module, "__path__"):
+            folders.add(str(Path(file).parent))
+    return tuple((folder, READ) for folder in sorted(folders))
 
 
 def _program(name: str | None) -> tuple[Rule, ...]:
