@@ -11,11 +11,13 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from sfu_wrapper import __version__
 from sfu_wrapper.cli import common
 from sfu_wrapper.model.errors import RecordingError
+
+_PRIVATE: Final = 0o077  # what we write is for our own user alone: files 0600, folders 0700
 
 
 class CommandModule(Protocol):
@@ -64,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Said in our own words by ``config check`` and at start-up (config.rules).
     warnings.filterwarnings("ignore", message="The HMAC key is .* bytes long")
     args = parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
+    before = os.umask(_PRIVATE)
     try:
         return cast("CommandModule", args.command).run(args)
     except RecordingError as exc:
@@ -75,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; the interpreter would complain on closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return common.FAILED
+    finally:
+        os.umask(before)
 
 
 def parser(argv: Sequence[str]) -> ArgumentParser:

@@ -5,8 +5,10 @@ them into ``<folder>/<name>.log``. A log that cannot be written never stops what
 thread writes them all, nobody waits for it, and where it falls behind lines are left out.
 """
 
+import errno
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -88,10 +90,14 @@ class RecordingLogs(logging.Handler):
 
     def _append(self, file: Path, line: str) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags |= os.O_NONBLOCK  # a pipe in its place must not hold up the others
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         number = os.open(file, flags, 0o600)
         try:
-            room = self._max_bytes - os.fstat(number).st_size - len(_FULL)
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise OSError(errno.EEXIST, "something else has its name", file.name)
+            room = self._max_bytes - found.st_size - len(_FULL)
             if room > 0:
                 text = line.encode(errors="replace")
                 if len(text) > room:

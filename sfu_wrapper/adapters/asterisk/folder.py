@@ -24,6 +24,7 @@ from struct import Struct
 from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.aside import Lane
+from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.formats.wav import HEADER_BYTES
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
@@ -112,7 +113,7 @@ class Folder:
         ours = self.ours
         if ours is None:
             return next(names, None)
-        free = (name for name in names if not _is_there(ours / name))
+        free = (name for name in names if not _is_taken(ours / name))
         try:
             return await self._lane.run(LOOK_WITHIN_S, next, free, None)
         except TimeoutError:
@@ -215,18 +216,23 @@ def _sizes(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Size]]:
             yield name, Size(state.size, state.fate is Fate.WHOLE)
 
 
+def _is_taken(path: Path) -> bool:
+    """Also by a link that leads nowhere: Asterisk would write where it leads."""
+    return os.path.lexists(path)
+
+
 def _is_there(path: Path) -> bool:
     with suppress(OSError):
-        return path.is_file()
+        return S_ISREG(path.lstat().st_mode)
     return False
 
 
 def _sound_ms(path: Path) -> int:
-    return _length_ms(path.stat().st_size)
+    return _length_ms(path.lstat().st_size)
 
 
 def _began_ms(path: Path) -> int:
-    seen = path.stat()
+    seen = path.lstat()
     return max(0, seen.st_mtime_ns // 1_000_000 - _length_ms(seen.st_size))
 
 
@@ -237,12 +243,9 @@ def _length_ms(size: int) -> int:
 def _state(path: Path) -> _State:
     """One that is not closed counts as abandoned until it is seen to grow."""
     try:
-        seen = path.stat()
-        if not S_ISREG(seen.st_mode):
-            return _State(Fate.MISSING, 0)
-        with path.open("rb") as file:
+        with os.fdopen(open_plain(path), "rb") as file:
             head, size = file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, UnsafeFile):
         return _State(Fate.MISSING, 0)
     return _State(Fate.WHOLE if _is_true(head, size) else Fate.ABANDONED, size)
 

@@ -14,6 +14,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
+from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.formats.wav import HEADER_BYTES, Wav, parse, repaired_header
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.media import RawFile, Stream
@@ -58,7 +59,7 @@ def mend(folder: Path) -> None:
             wav = _parse(path)
             plain = wav is not None and wav.data_start == HEADER_BYTES and wav.data_bytes > 0
             if wav is not None and plain and not wav.truthful:
-                with path.open("r+b") as data:
+                with os.fdopen(open_plain(path, write=True), "r+b") as data:
                     data.write(repaired_header(wav))
 
 
@@ -97,7 +98,11 @@ def _raw_file(path: Path, at_ms: int, below: str, delay_ms: int, *, is_open: boo
 
 def _parse(path: Path) -> Wav | None:
     """Its header and what is really there, without reading the sound."""
-    with path.open("rb") as data:
+    try:
+        number = open_plain(path)
+    except UnsafeFile as exc:
+        raise Malformed(str(exc.strerror)) from exc
+    with os.fdopen(number, "rb") as data:
         if os.fstat(data.fileno()).st_size == 0:
             return None
         with mmap(data.fileno(), 0, access=ACCESS_READ) as mapped:

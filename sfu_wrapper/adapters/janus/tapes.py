@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.core.publishers import track_of
 from sfu_wrapper.formats.mjr import Reader, last_offset_ms
 from sfu_wrapper.model.errors import Malformed
@@ -114,7 +115,11 @@ def _raw_file(tape: _Tape, below: str, *, is_open: bool) -> RawFile:
 
 def _measured(path: Path, file: RawFile) -> RawFile:
     """With the times of its first and last packet."""
-    with path.open("rb") as data:
+    try:
+        number = open_plain(path)
+    except UnsafeFile:  # for the recording service to refuse
+        return replace(file, stopped_ms=file.started_ms)
+    with os.fdopen(number, "rb") as data:
         head = data.read(_HEAD_BYTES)
         size = data.seek(0, os.SEEK_END)
         data.seek(max(0, size - _TAIL_BYTES))

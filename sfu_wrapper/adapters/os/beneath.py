@@ -89,20 +89,21 @@ def opened_beneath(root: int, parts: Sequence[str], *, make: bool = False) -> It
         os.close(number)
 
 
-def open_file(root: int, name: str, *, single: bool = True) -> int:
+def open_file(root: int, name: str, *, single: bool = True, write: bool = False) -> int:
     """Open a plain file below ``root`` for reading; the caller closes the descriptor.
 
     Args:
         root: a descriptor of the folder.
         name: relative to it.
         single: refuse a file that has further names (hard links).
+        write: open it for writing too.
 
     Raises:
         UnsafeFile: the name leads elsewhere, or to something else.
         FileNotFoundError, NotADirectoryError: it is not there.
         OSError: the system refuses.
     """
-    number = _open(root, parts_of(name), _READ)
+    number = _open(root, parts_of(name), _READ | os.O_RDWR if write else _READ)
     try:
         require_plain(number, name, single=single)
     except BaseException:
@@ -111,13 +112,13 @@ def open_file(root: int, name: str, *, single: bool = True) -> int:
     return number
 
 
-def open_plain(path: Path) -> int:
-    """Open a regular file of any folder for reading; no link in its place. Raises as ``open_file``.
+def open_plain(path: Path, *, write: bool = False) -> int:
+    """Open a regular file of any folder; no link in its place. Raises as ``open_file``.
 
-    The caller closes the descriptor.
+    The caller closes the descriptor. write: for writing as well as for reading.
     """
     with opened_folder(path.parent) as folder:
-        return open_file(folder, path.name)
+        return open_file(folder, path.name, write=write)
 
 
 def require_plain(number: int, name: str, *, single: bool = True) -> os.stat_result:

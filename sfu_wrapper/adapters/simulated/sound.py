@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.formats import wav
 
 RATE_HZ: Final = 16_000
@@ -74,7 +75,7 @@ class Mix:
 
 def mend(path: Path) -> float:
     """Make the lengths of a .wav that a crash left right; returns how many seconds it holds."""
-    with path.open("r+b") as file:
+    with os.fdopen(open_plain(path, write=True), "r+b") as file:
         size = file.seek(0, os.SEEK_END)
         samples = max(size - wav.HEADER_BYTES, 0) // _BYTES
         header = wav.header(samples * _BYTES, rate=RATE_HZ)

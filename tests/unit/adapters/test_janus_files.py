@@ -1,6 +1,8 @@
 """What is read from the folders of a Janus: whose a file is, when it begins and ends."""
 
 import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -220,3 +222,31 @@ def test_what_is_no_mix_is_left_for_others_to_judge(tmp_path: Path) -> None:
 
     assert is_closed(tmp_path)
     assert mixes(tmp_path, "", 0, running=False)[0].holds_media
+
+
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_another_name_of_a_foreign_file_is_neither_read_nor_mended(
+    tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    (tmp_path / "room").mkdir()
+    foreign = mix(tmp_path, 32_044)
+    before = foreign.read_bytes()
+    make(foreign, tmp_path / "room" / f"recording-bridge-1-1-{AT_MS}.wav")
+    make(foreign, tmp_path / "room" / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-video-1.mjr")
+
+    mend(tmp_path / "room")
+    (sound,) = mixes(tmp_path / "room", "below", 0, running=False)
+    (video,) = read(tmp_path / "room")
+
+    assert foreign.read_bytes() == before
+    assert (sound.started_ms, sound.stopped_ms) == (AT_MS, AT_MS)
+    assert video.stopped_ms == video.started_ms
+
+
+def test_a_pipe_among_the_files_holds_up_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"recording-bridge-1-1-{AT_MS}.wav")
+    os.mkfifo(tmp_path / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-video-1.mjr")
+
+    assert is_closed(tmp_path)
+    assert mixes(tmp_path, "below", 0, running=False)[0].stopped_ms == AT_MS
+    assert read(tmp_path)[0].stopped_ms == OPENED_US // 1000

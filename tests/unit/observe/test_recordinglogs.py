@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,19 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
         log.info("here")
 
     assert outside.read_text() == ""
+
+
+@pytest.mark.parametrize("make", [lambda link: os.link(link.parent / "outside", link), os.mkfifo])
+def test_neither_another_name_of_a_file_nor_a_pipe_is_written_to(
+    tmp_path: Path, make: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "outside").write_text("")
+    make(tmp_path / "call.log")
+    with recording_logs(tmp_path, PLAIN), of_recording("call"):
+        log.info("here")
+
+    assert (tmp_path / "outside").read_text() == ""
+    assert caplog.records[-1].message == "log.notWritten"
 
 
 def test_a_log_that_cannot_be_written_is_told_and_stops_nothing(
