@@ -6,7 +6,7 @@ in no page.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -37,6 +37,14 @@ class Snapshot:
     room: Room
     permissions: OwnerPermissions
     news: Mapping[SegmentNo, News]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rooms of one page as they are now, and ``next`` as of ``Page``."""
+
+    rooms: tuple[Room, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +110,51 @@ class RoomReader:
         after: str | None = None,
         state: Life | None = None,
     ) -> Page:
-        """The rooms that the requester sees.
+        """Return the rooms that the requester sees, with all that is shown of them.
 
-        after: ``next`` of the page before. state: None for any.
+        Args and raises as of ``listing``.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        found = self.listing(by, limit=limit, after=after, state=state)
+        return Page(tuple(self.snapshots(found.rooms)), found.next)
+
+    def listing(
+        self,
+        by: Requester,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        state: Life | None = None,
+    ) -> Listing:
+        """Return the rooms that the requester sees.
+
+        Args:
+            by: who asks.
+            limit: rooms at most; None: 100.
+            after: ``next`` of the page before; None: the first page.
+            state: only rooms in this state; None: in any.
 
         Raises:
             Refused: BAD_REQUEST: ``after`` is none of ours.
-            Unavailable: the store cannot be read.
         """
         limit = limit or PAGE
         before = None if after is None else _parse(after)
         lives = tuple(Life) if state is None else (state,)
         found = tuple(islice(self._seen(by, lives, before), limit + 1))
+        following = _cursor(found[limit - 1]) if len(found) > limit else None
+        return Listing(found[:limit], following)
+
+    def snapshots(self, rooms: Iterable[Room]) -> Iterator[Snapshot]:
+        """Yield rooms that are at hand; the store is read as far as they are taken.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
         permissions = _Once(self._permissions)
-        rooms = tuple(
-            Snapshot(room, permissions.of(room.owner_key), self._news(room))
-            for room in found[:limit]
-        )
-        return Page(rooms, _cursor(found[limit - 1]) if len(found) > limit else None)
+        for room in rooms:
+            yield Snapshot(room, permissions.of(room.owner_key), self._news(room))
 
     def _seen(self, by: Requester, lives: tuple[Life, ...], before: Rank | None) -> Iterator[Room]:
         """Yield the rooms that exist for the requester, the youngest first, as far as it reads."""

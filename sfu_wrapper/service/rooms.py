@@ -17,7 +17,7 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
@@ -35,6 +35,7 @@ from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.creation import RoomCreation
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
+from sfu_wrapper.service.listing import Lister
 from sfu_wrapper.service.notices import Notices
 from sfu_wrapper.service.outcomes import Outcomes
 from sfu_wrapper.service.reading import RoomReader
@@ -47,7 +48,7 @@ from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals, Unheard
 from sfu_wrapper.service.translate import Build, event_of, requester
 from sfu_wrapper.service.watching import Watchers
-from sfu_wrapper.wire.answers import listed_json, room_json
+from sfu_wrapper.wire.answers import room_json
 from sfu_wrapper.wire.roomstate import decode_room
 from sfu_wrapper.wire.signaling import (
     CreateRoom,
@@ -106,6 +107,7 @@ class Rooms:
             store.permissions,
             self._outcomes.of_room,
         )
+        self._lister = Lister(self.reader)
         self._watchers = Watchers(self.reader, self._outcomes, clock)
 
     def _surroundings(
@@ -167,6 +169,7 @@ class Rooms:
     def close(self) -> None:
         """Set no timers any more."""
         self._watchers.close()
+        self._lister.close()
         for actor in self._directory:
             actor.close()
 
@@ -208,7 +211,7 @@ class Rooms:
             case GetRoom() as asked:
                 self._look(client, request, asked)
             case ListRooms() as asked:
-                self._list(client, request, asked)
+                self._lister.begin(client, request, asked)
             case Watch(topics=topics):
                 state = self._watchers.watch(client, topics)
                 client.deliver(ok_response(request.endpoint, request.id, state))
@@ -290,20 +293,6 @@ class Rooms:
         require_visible(room, by)
         found = self.reader.snapshot_of(room)
         return room_json(room, found.permissions, self._rules.policy, found.news)
-
-    def _list(self, client: Client, request: Request, payload: ListRooms) -> None:
-        by = requester(client.identity)
-        if not by.service and not by.admin:
-            message = "rooms are listed for the room service and for a domain's administrator"
-            raise Refused(Code.FORBIDDEN, message)
-        state = None if payload.state is None else Life(payload.state)
-        page = self.reader.page(by, limit=payload.limit, after=payload.after, state=state)
-        shown = [
-            listed_json(each.room, each.permissions, self.reader.policy, each.news)
-            for each in page.rooms
-        ]
-        more = {} if page.next is None else {"next": page.next}
-        client.deliver(ok_response(request.endpoint, request.id, {"rooms": shown, **more}))
 
     def _meant(self, client: Client, payload: Payload) -> RoomActor:
         """Return the room that a request names, or the one that its sender is in."""

@@ -176,7 +176,7 @@ async def test_a_bug_in_reading_says_no_more_than_its_incident(
         def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError("the secret of alice")
 
-        monkeypatch.setattr(here.rooms.reader, "page", broken)
+        monkeypatch.setattr(here.rooms.reader, "listing", broken)
         answer = await here.ask("GET", "/rooms", SERVICE)
 
     assert (answer.status, answer.code) == (500, "INTERNAL")

@@ -3,6 +3,7 @@
 Reads only. Who sees which room is decided by ``service.reading``.
 """
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -12,6 +13,7 @@ from sfu_wrapper.gateway.rest.asking import Asking
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, RoomId
+from sfu_wrapper.service.listing import SLICE
 from sfu_wrapper.service.reading import RoomReader
 from sfu_wrapper.service.translate import requester
 from sfu_wrapper.wire.answers import listed_json, whole_json
@@ -62,11 +64,13 @@ def room_routes(rooms: RoomReader, asking: Asking) -> APIRouter:
         state: _State = None,
     ) -> Response:
         """Rooms, the youngest first: your own; a domain-admin's domain's; the service's: all."""
-        page = rooms.page(requester(by), limit=limit, after=after, state=state)
-        shown = [
-            listed_json(each.room, each.permissions, rooms.policy, each.news) for each in page.rooms
-        ]
-        return _json(page_json(shown, page.next))
+        found = rooms.listing(requester(by), limit=limit, after=after, state=state)
+        shown: list[Json] = []
+        for each in rooms.snapshots(found.rooms):
+            shown.append(listed_json(each.room, each.permissions, rooms.policy, each.news))
+            if len(shown) % SLICE == 0:
+                await asyncio.sleep(0)  # nobody else waits for a long page
+        return _json(page_json(shown, found.next))
 
     @router.get("/rooms/{id}", response_model=RoomModel, responses=_ONE)
     async def get_room(

@@ -1,0 +1,91 @@
+"""``listRooms``: pages of rooms, written a slice at a time, so that nobody else waits for one.
+
+A page of a thousand rooms takes as long as a thousand short answers. Its work is a generator that
+yields after every slice. The works of all clients take turns, one slice in each turn of the event
+loop, between everything else that the controller does. Which rooms a page holds is
+settled at its first turn; a room stands in it as it was then.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator
+
+from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.service.clients import Client
+from sfu_wrapper.service.reading import RoomReader
+from sfu_wrapper.service.replies import encode_error, internal_error
+from sfu_wrapper.service.translate import requester
+from sfu_wrapper.wire.answers import listed_json
+from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
+
+SLICE = 20  # rooms that are written at once
+LIMIT = 256  # pages that may be under way
+
+log = logging.getLogger(__name__)
+
+
+class Lister:
+    """The pages that are being written."""
+
+    def __init__(self, reader: RoomReader) -> None:
+        self._reader = reader
+        self._works: deque[Iterator[None]] = deque()
+        self._turn: asyncio.Handle | None = None
+
+    def begin(self, client: Client, request: Request, asked: ListRooms) -> None:
+        """Answer a listRooms, now or later.
+
+        Raises:
+            Refused: FORBIDDEN, or OVERLOADED: too many pages are under way.
+        """
+        by = requester(client.identity)
+        if not by.service and not by.admin:
+            message = "rooms are listed for the room service and for a domain's administrator"
+            raise Refused(Code.FORBIDDEN, message)
+        if len(self._works) >= LIMIT:
+            raise Refused(Code.OVERLOADED, "too many pages of rooms are being written; ask again")
+        self._works.append(self._written(client, request, asked, by))
+        if self._turn is None:
+            self._take_turn()
+
+    def close(self) -> None:
+        """Write nothing any more."""
+        self._works.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
+    def _take_turn(self) -> None:
+        """Write a slice of the page that has waited longest."""
+        self._turn = None
+        work = self._works.popleft()
+        if next(work, StopIteration) is None:  # it has yielded: there is more of it
+            self._works.append(work)
+        if self._works:
+            self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _written(
+        self, client: Client, request: Request, asked: ListRooms, by: Requester
+    ) -> Iterator[None]:
+        """Write one page and deliver it; yield after every slice. Raises nothing."""
+        shown: list[dict[str, object]] = []
+        state = None if asked.state is None else Life(asked.state)
+        try:
+            found = self._reader.listing(by, limit=asked.limit, after=asked.after, state=state)
+            for each in self._reader.snapshots(found.rooms):
+                shown.append(
+                    listed_json(each.room, each.permissions, self._reader.policy, each.news)
+                )
+                if len(shown) % SLICE == 0:
+                    yield
+            more = {} if found.next is None else {"next": found.next}
+            answer = ok_response(request.endpoint, request.id, {"rooms": shown, **more})
+        except (Refused, Unavailable) as error:
+            answer = encode_error(request, error)
+        except Exception:
+            log.exception("request.failed", extra={"endpoint": request.endpoint})
+            answer = internal_error(request)
+        client.deliver(answer)

@@ -1,0 +1,105 @@
+"""Long pages of rooms are written between what others ask."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Refused, Unavailable
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.service import listing
+from sfu_wrapper.service.listing import LIMIT, SLICE, Lister
+from sfu_wrapper.wire.signaling import ListRooms, Request, parse_request
+from tests.helpers.rooms import ADMIN, ALICE
+from tests.unit.service.test_reading import Rooms
+
+Json = dict[str, object]
+
+
+class Asker:
+    """A client that asks for pages."""
+
+    def __init__(self, user: UserKey = ADMIN.key, role: Role = Role.DOMAIN_ADMIN) -> None:
+        self.key = str(user)
+        self.identity = Identity(user.domain, user.user, frozenset({role}))
+        self.answers: list[Json] = []
+        self.answered = asyncio.Event()
+
+    def deliver(self, message: bytes) -> None:
+        self.answers.append(json.loads(message)["payload"])
+        self.answered.set()
+
+
+def asked(**payload: object) -> tuple[Request, ListRooms]:
+    body = {"endpoint": "listRooms", "payload": payload, "id": "1"}
+    request = parse_request(json.dumps({"type": "request", "payload": body}))
+    assert isinstance(request.payload, ListRooms)
+    return request, request.payload
+
+
+@pytest.fixture(scope="module")
+def rooms() -> Rooms:
+    return Rooms(10 * SLICE)
+
+
+async def test_a_short_page_is_answered_at_once(rooms: Rooms) -> None:
+    asker = Asker()
+    Lister(rooms.reader).begin(asker, *asked(limit=SLICE - 1))
+
+    assert [len(each["payload"]["rooms"]) for each in asker.answers] == [SLICE - 1]  # type: ignore[index]  # JSON
+
+
+async def test_a_long_page_lets_others_in_after_every_slice(rooms: Rooms) -> None:
+    lister, long, short = Lister(rooms.reader), Asker(), Asker()
+    lister.begin(long, *asked(limit=10 * SLICE))
+    lister.begin(short, *asked(limit=1))
+    turns = 0
+    while not long.answers:
+        assert turns < 2 or short.answers, "a page waits for a slice of another one, no more"
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert turns >= 9
+    assert len(long.answers[0]["payload"]["rooms"]) == 10 * SLICE  # type: ignore[index]  # JSON
+
+
+async def test_a_page_that_cannot_be_written_is_answered_too(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lister, asker = Lister(rooms.reader), Asker()
+
+    def lost(_: object) -> Iterator[Room]:
+        raise Unavailable("the store cannot be read")
+
+    def wrong(*_: object) -> OwnerPermissions:
+        raise ZeroDivisionError
+
+    lister.begin(asker, *asked(after="none"))
+    monkeypatch.setattr(rooms.reader, "snapshots", lost)
+    lister.begin(asker, *asked())
+    monkeypatch.setattr(rooms.reader, "snapshots", wrong)
+    lister.begin(asker, *asked())
+    codes = [each["error"]["code"] for each in asker.answers]  # type: ignore[index]  # JSON
+
+    assert codes == ["BAD_REQUEST", "OVERLOADED", "INTERNAL"]
+
+
+async def test_pages_without_end_are_refused_and_nobody_but_those_who_may_gets_any(
+    rooms: Rooms,
+) -> None:
+    lister, asker = Lister(rooms.reader), Asker()
+    for _ in range(LIMIT):
+        lister.begin(asker, *asked(limit=1000))
+    with pytest.raises(Refused, match="ask again"):
+        lister.begin(asker, *asked())
+    with pytest.raises(Refused, match="administrator"):
+        lister.begin(Asker(ALICE, Role.USER), *asked())
+    lister.close()
+    await asyncio.sleep(0)
+
+    assert asker.answers == []
+    assert listing.SLICE < 100
