@@ -18,12 +18,14 @@ from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.lobby import Arrival
 from sfu_wrapper.gateway.settings import KIB, GatewaySettings
 from sfu_wrapper.gateway.shares import Shares
+from sfu_wrapper.gateway.turns import Turns
 
-_PIECE_BYTES = 4 * KIB  # of somebody who is not trusted; 700 of the smallest frames
-_TRUSTED_PIECE_BYTES = 64 * KIB
+_PIECE_BYTES = KIB  # of somebody who is not trusted; 170 of the smallest frames
+_TRUSTED_PIECE_BYTES = 16 * KIB
 _SLACK = 3  # frames a request: fragments, pings, pongs
 _LONGEST_DEBT_S = 5.0
-_MESSAGES_A_TURN = 16
+_TRUSTED_MESSAGES_A_TURN = 4  # of many clients
+_TURNS_A_ROUND = 8
 _TRY_AGAIN_LATER = 1013
 
 
@@ -34,11 +36,13 @@ class Intake:
     Attributes:
         shares: places of connections; their strangers have no identity yet.
         sockets: connections that are open, admitted or not.
+        turns: in which their messages are handled.
     """
 
     settings: GatewaySettings
     shares: Shares = field(init=False)
     sockets: "set[Connection]" = field(default_factory=set)
+    turns: Turns = field(default_factory=lambda: Turns(_TURNS_A_ROUND))
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_TRUSTED_PIECE_BYTES)))
 
     def __post_init__(self) -> None:
@@ -121,10 +125,10 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         self.intake.shares.identified(self.arrival.ticket)
 
     async def turn(self) -> None:
-        """Let others go on once in a while: messages that are here already come without waiting."""
+        """Let others go on: messages that are here already come without waiting."""
         self._messages += 1
-        if self._messages % _MESSAGES_A_TURN == 0:
-            await asyncio.sleep(0)
+        if not self.trusted or self._messages % _TRUSTED_MESSAGES_A_TURN == 0:
+            await self.intake.turns.take()
 
     def _make_room(self) -> None:
         """End at once in favour of another: with a reason where it leaves without waiting."""

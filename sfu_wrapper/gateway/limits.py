@@ -4,6 +4,7 @@ from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import UserKey
 
+ANSWER_BYTES = 4096  # of an answer that counts as one request; a longer one counts as several
 _SWEEP_FROM = 1024  # buckets of users; below it nothing is ever cleaned up
 
 
@@ -29,6 +30,14 @@ class TokenBucket:
     def take(self, tokens: float = 1) -> None:
         """Use a token that ``wait_ms`` has found; of more than there are, the rest is owed."""
         self._tokens -= tokens
+
+    def charge(self, tokens: float) -> None:
+        """Count what a long answer cost.
+
+        One answer takes half a burst at most, and no more than a burst is ever owed: whoever asks
+        for little goes on at once, and whoever asks again and again waits for ``burst`` tokens.
+        """
+        self._tokens = max(self._tokens - min(tokens, self._burst / 2), -self._burst)
 
     def is_full(self, now_ms: int) -> bool:
         """Whether it cannot be told from a new one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.auth import Authenticator
 from sfu_wrapper.gateway.expiry import Expiry
-from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.limits import ANSWER_BYTES, Limits, TokenBucket
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import (
     Code,
@@ -182,8 +182,15 @@ class Session:
 
     def _deliver(self, message: bytes) -> None:
         """Send a response; an event only while the token counts. It is not kept for later."""
-        if not self._closed and not (is_event(message) and self._has_expired()):
-            self._send(message)
+        if self._closed:
+            return
+        event = is_event(message)
+        if event and self._has_expired():
+            return
+        if not event and len(message) > ANSWER_BYTES:
+            for bucket in self._buckets(self._gate.clock.now()):
+                bucket.charge(len(message) / ANSWER_BYTES)
+        self._send(message)
 
     def _has_expired(self) -> bool:
         return self._expiry.due_ms is not None and self._expiry.has_expired(self._gate.clock.now())
@@ -194,10 +201,12 @@ class Session:
 
     def _limited(self, now: Moment) -> RecordingError | None:
         """Count one message against this connection and its user."""
-        buckets = [self._bucket]
-        if self._member is not None:
-            buckets.append(self._gate.limits.of(self._member.identity, now.mono_ms))
-        return too_many(buckets, now.mono_ms)
+        return too_many(self._buckets(now), now.mono_ms)
+
+    def _buckets(self, now: Moment) -> list[TokenBucket]:
+        if self._member is None:
+            return [self._bucket]
+        return [self._bucket, self._gate.limits.of(self._member.identity, now.mono_ms)]
 
     def _carry_out(self, envelope: Envelope, now: Moment) -> None:
         """Check who asks before the payload is looked at."""

@@ -10,12 +10,15 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sfu_wrapper.gateway.rest.problems import internal, respond
+from sfu_wrapper.gateway.turns import Turns
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.observe.metrics import Metrics
 
 # Of the characters of an id only these are ever written as escapes by an honest client; any other
 # escape is a second way to write an address, or a way to write another one.
 _OTHER_ESCAPE = re.compile(rb"%(?!40|3[Aa]|2[Bb])")
+_HEALTH = "/health/"  # answered without a turn: it costs little and has to come in time
+_TURNS_A_ROUND = 2  # requests that go on in one round of the event loop; each costs 1 to 2 ms
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 _MAX_ADDRESS = 2048  # bytes of path and query: the longest that is meant has 600
 _MAX_HEADER = 1024  # bytes of one that is taken apart here
@@ -38,6 +41,7 @@ class Edge:
         self._request_s = request_s
         self._max_requests = max_requests
         self._under_way = 0
+        self._turns = Turns(_TURNS_A_ROUND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -49,6 +53,8 @@ class Edge:
         counted = not _is_operational(scope["path"])
         self._under_way += counted
         try:
+            if not scope["path"].startswith(_HEALTH):
+                await self._turns.take()
             if counted and self._under_way > self._max_requests:
                 answer = respond(Unavailable("too many requests are under way; retry later"))
                 await answer(inner, receive, sent)
@@ -84,7 +90,7 @@ class Edge:
 
 
 def _is_operational(path: str) -> bool:
-    return path.startswith("/health/") or path == "/metrics"
+    return path.startswith(_HEALTH) or path == "/metrics"
 
 
 def _refusal(scope: Scope) -> Refused | None:

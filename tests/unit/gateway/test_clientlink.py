@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.limits import ANSWER_BYTES
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Code, Refused
@@ -282,6 +283,45 @@ def test_a_user_is_limited_over_all_of_its_connections() -> None:
         answers += readable(link.feed([request("ping"), request("ping")]))
 
     assert codes(answers) == ["ok"] * 3 + ["RATE_LIMITED"] * 3
+
+
+def test_long_answers_count_as_several_requests() -> None:
+    rooms = FakeRooms()
+    settings = GatewaySettings(requests_per_second=20, requests_burst=40)
+    world = World(settings=settings, rooms=rooms)
+    asked = [request("getRoom", str(number)) for number in range(40)]
+
+    assert codes(world.say(*asked)) == ["ok"] * 40
+    world.clock.pass_s(2)
+    rooms.size = 10 * ANSWER_BYTES
+    assert codes(world.say(*asked)) == ["ok"] * 4 + ["RATE_LIMITED"] * 36
+    world.clock.pass_s(2)
+    rooms.size = 0
+    assert codes(world.say(*asked[:35])) == ["ok"] * 35
+
+
+def test_an_answer_of_any_length_leaves_something_of_a_burst_and_long_ones_are_owed_for() -> None:
+    rooms = FakeRooms()
+    rooms.size = 1000 * ANSWER_BYTES
+    settings = GatewaySettings(requests_per_second=20, requests_burst=40)
+    world = World(settings=settings, rooms=rooms)
+
+    assert codes(world.say(request("getRoom", "1"))) == ["ok"]
+    rooms.size = 0
+    assert (
+        codes(world.say(*[request("getRoom", f"a{number}") for number in range(10)])) == ["ok"] * 10
+    )
+    rooms.size = 1000 * ANSWER_BYTES
+    answers = world.say(request("getRoom", "2"), request("getRoom", "3"))
+    assert codes(answers) == ["ok", "RATE_LIMITED"]
+    assert answers[-1]["error"]["details"]["retryAfter"] <= 41 / 20
+
+
+def test_events_count_as_nothing() -> None:
+    world = World(settings=GatewaySettings(requests_per_second=20, requests_burst=2))
+    world.rooms.tell_all(event("told", {"filling": "x" * 100 * ANSWER_BYTES}))
+
+    assert codes(world.say(request("ping", "1"), request("ping", "2"))) == ["ok", "ok"]
 
 
 def test_guessing_tokens_is_limited_too() -> None:

@@ -1,0 +1,40 @@
+"""Fair turns: how much of what many peers ask for is done in one round of the event loop.
+
+A peer that has more to be done waits for its turn, in the order of arrival. So a round stays short
+however many peers flood: answers, commits and timers of everybody else are never more than a round
+away. A peer that asks for one thing at a time is served at once, and waits afterwards.
+"""
+
+import asyncio
+from collections import deque
+
+
+class Turns:
+    """Places in the rounds of one event loop.
+
+    Args:
+        a_round: how many peers go on in one round.
+    """
+
+    def __init__(self, a_round: int) -> None:
+        self._a_round = a_round
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Wait for the next turn, a round away where nobody else waits."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._next_round, loop)
+        self._waiting.append(turn)
+        await turn
+
+    def _next_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        left = self._a_round
+        while self._waiting and left:
+            turn = self._waiting.popleft()
+            if not turn.done():  # whoever was cancelled meanwhile takes no place
+                turn.set_result(None)
+                left -= 1
+        if self._waiting:
+            loop.call_soon(self._next_round, loop)
