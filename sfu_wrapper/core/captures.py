@@ -8,6 +8,7 @@ from dataclasses import replace
 from heapq import nlargest
 from typing import Final, assert_never
 
+from sfu_wrapper.core.effects import RecordingChanged
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFact,
@@ -40,6 +41,7 @@ def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
     capture = segment.capture(fact.capture.medium) if segment is not None else None
     if segment is None or capture is None:
         return
+    before = segment
     segment = _counted(turn, segment, capture, fact)
     match fact:
         case CaptureStarted():
@@ -55,9 +57,20 @@ def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
         case _:
             assert_never(fact)
     settle(turn)
+    _tell_missing(turn, before)
     reported = turn.room.segments[segment.number - 1]
     if reported.outcome is not None:
         late_report(turn, reported)
+
+
+def _tell_missing(turn: Turn, before: Segment) -> None:
+    """Notify everybody where a segment that goes on has lost a capture, or has it again."""
+    after = turn.room.open_segment
+    goes_on = after is not None and after.number == before.number and before.ran
+    if after is None or not goes_on or turn.room.capture is not Phase.RECORDING:
+        return
+    if set(after.not_running) != set(before.not_running):
+        turn.notify(RecordingChanged(turn.room.id, after.number, after.not_running))
 
 
 def not_answered(turn: Turn, segment: Segment, capture: Capture) -> None:

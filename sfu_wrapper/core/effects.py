@@ -9,8 +9,8 @@ from sfu_wrapper.core.publishers import MediaPlace
 from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import ContextValue
-from sfu_wrapper.model.ids import RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.media import Media
+from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId, UserKey
+from sfu_wrapper.model.media import Media, Medium
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.model.room import EndReason
@@ -126,6 +126,15 @@ class RecordingFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingChanged:
+    """A segment goes on with other captures than before: ``missing`` is what is not captured."""
+
+    room: RoomId
+    segment: SegmentNo
+    missing: tuple[Medium, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ParticipantJoined:
     """Somebody came in."""
 
@@ -181,6 +190,7 @@ Note = (
     RecordingStarted
     | RecordingStopped
     | RecordingFailed
+    | RecordingChanged
     | ParticipantJoined
     | ParticipantLeft
     | ParticipantMedia

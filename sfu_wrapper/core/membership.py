@@ -34,7 +34,12 @@ from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publishers import media_place
 from sfu_wrapper.core.quotas import require_invited, require_participants
 from sfu_wrapper.core.report import stay_in
-from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PublishTrack,
+    UnpublishTrack,
+)
 from sfu_wrapper.core.room import Want, Wanted
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.turn import Turn
@@ -173,7 +178,7 @@ def end(turn: Turn, reason: EndReason) -> None:
     refuse_starts(turn, Code.ROOM_ENDED, "the room has ended")
     if room.capture in (Phase.STARTING, Phase.RECORDING):
         stop(turn, StopReason.CALL_ENDED)
-    elif room.capture is Phase.IDLE:  # otherwise closed when its stop is decided
+    elif room.capture is Phase.IDLE and room.opened:  # else closed when its stop is decided
         turn.ask(CloseMediaRoom(room.uuid))
 
 
@@ -192,6 +197,8 @@ def _shown(turn: Turn, user: UserKey) -> UserId:
 
 def _enter(turn: Turn, key: UserKey, media: Media, *, by_service: bool) -> None:
     room = turn.room
+    if not room.opened:
+        turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
     entry = room.entries + 1
     participant = Participant(key, entry, turn.at.wall_ms, media, by_service)
     turn.room = replace(

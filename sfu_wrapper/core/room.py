@@ -325,6 +325,11 @@ class Room:
         return self.participants.get(key)
 
     @property
+    def opened(self) -> bool:
+        """Whether it is there at the media plane: a room that nobody ever joined is not."""
+        return self.entries > 0
+
+    @property
     def open_segment(self) -> Segment | None:
         """The segment that is starting, recording or stopping."""
         return None if self.capture is Phase.IDLE else self.segments[-1]

@@ -43,7 +43,6 @@ from sfu_wrapper.core.membership import (
 )
 from sfu_wrapper.core.policy import Reason, decide
 from sfu_wrapper.core.quotas import require_segment
-from sfu_wrapper.core.requests import OpenMediaRoom
 from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Waiting, Want
 from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
@@ -105,7 +104,6 @@ def create(
         open_by_ms=at.mono_ms + limit_ms,
     )
     turn = Turn(room, rules, at)
-    turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
     _warn_of_pstn(turn, permissions)
     turn.reply(ref, Created(room, permissions))
     return turn.room, turn.effects

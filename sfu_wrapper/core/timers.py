@@ -51,7 +51,8 @@ def pass_time(turn: Turn) -> None:
 def resume(turn: Turn) -> None:
     """A restarted controller takes the room up: set deadlines anew, ask what still runs."""
     room = turn.room
-    if room.life is not Life.ENDED or room.capture is not Phase.IDLE:
+    over = room.life is Life.ENDED and room.capture is Phase.IDLE
+    if room.opened and not over:
         turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
     grace_by_ms = turn.at.mono_ms + turn.rules.reconnect_grace_ms
     turn.room = replace(

@@ -17,6 +17,7 @@ from sfu_wrapper.core.effects import (
     ParticipantJoined,
     ParticipantLeft,
     ParticipantMedia,
+    RecordingChanged,
     RecordingFailed,
     RecordingStarted,
     RecordingStopped,
@@ -93,6 +94,12 @@ def note_payload(note: Note) -> tuple[str, Json]:
                 "code": note.code,
                 "message": note.message,
                 "final": note.final,
+            }
+        case RecordingChanged(room=room, segment=number, missing=missing):
+            return "roomRecordingChanged", {
+                "room": room,
+                "segment": number,
+                "missing": list(missing),
             }
         case ParticipantJoined(room=room, user=user, media=media):
             return "participantJoined", {"room": room, "user": user, "media": media_json(media)}

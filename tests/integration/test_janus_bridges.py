@@ -29,9 +29,10 @@ from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCaptur
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
-from tests.helpers.calls import until
+from tests.helpers.calls import mixes, report, told, until
 from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
-from tests.helpers.januscalls import is_recording
+from tests.helpers.januscalls import is_recording, is_written, real_call
+from tests.helpers.live import DOMAIN
 from tests.helpers.peopled import janus_plane, janus_settings
 from tests.helpers.planes import Bench, running
 from tests.helpers.publishers import Camera, Person, Tone, person
@@ -128,6 +129,78 @@ async def test_two_rooms_of_one_confbridge_id_have_bridges_of_their_own(rooms: R
     assert rooms.path(mix).name.startswith(f"recording-{SHARED}-1-")
 
 
+async def test_nobody_reaches_the_sound_of_a_call_by_naming_its_confbridge_id(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with real_call(janus, tmp_path) as real:
+        room = real.call.room
+        await real.call.started()
+        mallory = await real.controller.client("mallory")
+        wish = {"kind": "meeting", "confbridgeId": room}
+        refused = await mallory.refused("createRoom", wish)
+        whose = {"owner": "mallory", "domain": DOMAIN, "confbridgeId": room.upper()}
+        taken = await real.call.service.refused("createRoom", wish | whose)
+        own = (await mallory.ok("createRoom", {"kind": "meeting"}))["room"]
+        media = (await mallory.ok("joinRoom", {"room": own}))["media"]
+        await mallory.ok("endRoom", {"room": own})
+        await until(lambda: _is_gone(janus, media["audioRoom"]))
+        still = await is_recording(janus, room)
+        asked_us = time.time_ns() // 1000
+        await until(lambda: is_written(tmp_path / "raw", asked_us, 2))
+        await real.call.stopped()
+        (info,) = await report(real.controller.broker, 1, room)
+
+    assert (refused, taken) == ("FORBIDDEN", "ROOM_EXISTS")
+    assert (media["audioRoom"], media["videoRoom"]) == (own, own)
+    assert still == [True, True]
+    assert (info["incomplete"], info["missing"]) == (False, [])
+
+
+async def test_everybody_hears_that_somebody_else_stopped_the_sound_and_that_it_goes_on(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with real_call(janus, tmp_path) as real:
+        await real.call.started()
+        settings = janus_settings(janus, tmp_path / "audio")
+        async with handle_at(janus, AUDIO_BRIDGE) as handle:
+            await AudioBridge(real.call.room, settings).cease(handle, None)
+        async with asyncio.timeout(SOON_S):
+            lost = await real.call.other.event("roomRecordingChanged")
+        shown = (await real.call.shown())["segments"][-1]
+        since = len(real.call.other.received)
+        while told(real.call.other, "roomRecordingChanged", real.call.room)[-1]["missing"]:
+            await real.call.other.event("roomRecordingChanged", since=since)
+        await real.call.stopped()
+        (info,) = await report(real.controller.broker, 1, real.call.room)
+
+    assert (lost["segment"], lost["missing"]) == (1, ["audio"])
+    assert shown["missing"] == ["audio"]
+    assert (info["incomplete"], info["missing"], len(mixes(info))) == (True, [], 2)
+
+
+async def test_rooms_that_nobody_joins_are_not_there_at_janus(
+    janus: JanusServer, tmp_path: Path
+) -> None:
+    async with real_call(janus, tmp_path) as real:
+        service = real.call.service
+        names = [f"never-joined-{number}" for number in range(10)]
+        for name in names:
+            wish = {"id": name, "uuid": name, "kind": "meeting", "owner": "alice"}
+            await service.ok("createRoom", wish | {"domain": DOMAIN})
+        await service.ok("createRoom", wish | {"id": "later", "uuid": "later", "domain": DOMAIN})
+        await service.ok("joinRoom", {"room": "later", "user": "alice"})
+        await until(lambda: is_there(janus, "later"))
+        found = [await is_recording(janus, name) for name in names]
+        await service.ok("endRoom", {"room": "later"})
+        await until(lambda: _is_gone(janus, "later"))
+
+    assert found == [[]] * 10
+
+
+async def is_there(janus: JanusServer, room: str) -> bool:
+    return await is_recording(janus, room) == [False, False]
+
+
 @pytest.mark.parametrize("secret", [{}, {"secret": "of somebody else"}], ids=["none", "another"])
 @pytest.mark.parametrize(
     ("plugin", "medium"), [(AUDIO_BRIDGE, Medium.AUDIO), (VIDEO_ROOM, Medium.VIDEO)]
@@ -153,15 +226,15 @@ async def test_a_room_that_others_made_under_our_name_is_neither_entered_nor_des
 
 
 async def test_a_confbridge_id_that_is_used_again_at_once_loses_no_sound(rooms: Rooms) -> None:
-    mixes = []
+    found = []
     for number in range(12):
         room = rooms.new()
         rooms.bench.tell(OpenMediaRoom(room, SHARED))
-        mixes.append(await _spoken_in(rooms, room, f"alice{number}"))
+        found.append(await _spoken_in(rooms, room, f"alice{number}"))
         rooms.bench.tell(CloseMediaRoom(room))
 
-    assert len(set(mixes)) == 12
-    for mix in mixes:
+    assert len(set(found)) == 12
+    for mix in found:
         wav = parse(mix.read_bytes())
         assert wav is not None
         assert wav.duration_ms > 100

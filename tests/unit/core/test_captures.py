@@ -3,6 +3,7 @@
 import pytest
 
 from sfu_wrapper.core.captures import LOST, MAX_FILES, TOO_MANY_FILES
+from sfu_wrapper.core.effects import RecordingChanged
 from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted, CaptureStopped
 from sfu_wrapper.core.requests import StartCapture, StopCapture
 from sfu_wrapper.core.room import CaptureState
@@ -304,3 +305,33 @@ def test_a_segment_with_many_files_that_is_lost_keeps_its_first_reason() -> None
     call.change(VIDEO, *loops(call.wall_ms, MAX_FILES + 10))
 
     assert call.segment.incomplete == LOST
+
+
+def test_everybody_hears_of_a_capture_that_a_running_segment_loses_and_of_its_return() -> None:
+    call = recording()
+    call.lose(AUDIO)
+    call.wait(1_000)  # tried again
+    call.refuse(AUDIO)
+    call.wait(2_000)
+    call.confirm(AUDIO)
+
+    assert [(each.segment, each.missing) for each in call.notes(RecordingChanged)] == [
+        (1, (AUDIO,)),
+        (1, ()),
+    ]
+
+
+def test_a_segment_that_ends_with_its_last_capture_is_told_as_ended_alone() -> None:
+    call = recording()
+    call.lose(VIDEO, AUDIO)
+
+    assert [each.missing for each in call.notes(RecordingChanged)] == [(VIDEO,)]
+
+
+def test_a_start_of_which_a_part_fails_says_so_itself() -> None:
+    call = established()
+    call.start()
+    call.confirm(VIDEO)
+    call.refuse(AUDIO)
+
+    assert call.notes(RecordingChanged) == []

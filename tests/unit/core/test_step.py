@@ -4,12 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from sfu_wrapper.core.effects import Created, Reply
+from sfu_wrapper.core.effects import Ask, Created, Reply
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict
-from sfu_wrapper.core.requests import OpenMediaRoom
-from sfu_wrapper.model.room import Origin
-from tests.helpers.rooms import BOB, Call, established
+from sfu_wrapper.core.requests import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PlaneRequest,
+    PublishTrack,
+    StartCapture,
+)
+from sfu_wrapper.core.room import Rules
+from sfu_wrapper.model.media import Media, Stream, Track
+from sfu_wrapper.model.room import Kind, Origin
+from tests.helpers.rooms import ALICE, BOB, Call, established
 
 CONFLICT = PolicySettings(record_at_start=False, record_incoming_pstn=True)
 
@@ -20,7 +28,43 @@ def test_a_new_room_waits_with_nobody_in_it_and_is_answered_with_its_forecast() 
     assert (call.room.life, call.room.capture) == (Life.WAITING, Phase.IDLE)
     assert call.answer("create") == Created(call.room, call.permissions)
     assert isinstance(call.effects[0], Reply)
-    assert call.asked(OpenMediaRoom) == [OpenMediaRoom(call.room.uuid, call.room.confbridge_id)]
+    assert asked(call) == []
+
+
+def asked(call: Call) -> list[PlaneRequest]:
+    """What the media plane was asked so far."""
+    return [each.request for each in call.effects if isinstance(each, Ask)]
+
+
+def test_a_room_that_nobody_ever_joins_asks_the_media_plane_for_nothing() -> None:
+    call = Call(kind=Kind.MEETING)
+    call.restart()
+    call.wait(Rules().unused_timeout_ms)
+
+    assert call.room.life is Life.ENDED
+    assert asked(call) == []
+
+
+def test_a_room_is_opened_at_the_media_plane_with_the_first_who_joins() -> None:
+    call = Call(flag=False)
+    call.join(ALICE, Media(audio=True))
+    call.join(BOB)
+    call.leave(BOB)
+
+    room, track = call.room.uuid, Track(ALICE.user, Stream.AUDIO)
+    assert asked(call) == [
+        OpenMediaRoom(room, call.room.confbridge_id),
+        PublishTrack(room, track),
+        CloseMediaRoom(room),
+    ]
+
+
+def test_a_start_right_at_the_establishment_follows_the_opening_of_the_room() -> None:
+    call = Call()
+    call.join(ALICE)
+    call.join(BOB)
+
+    assert [type(each) for each in asked(call)] == [OpenMediaRoom, StartCapture, StartCapture]
 
 
 @pytest.mark.parametrize("flag", [True, False, None])

@@ -8,6 +8,7 @@ from sfu_wrapper.core.effects import (
     ParticipantJoined,
     ParticipantLeft,
     ParticipantMedia,
+    RecordingChanged,
     RecordingFailed,
     RecordingStarted,
     RecordingStopped,
@@ -323,3 +324,13 @@ def test_rooms_are_established_and_end() -> None:
         {"room": "room-1", "at": BEGUN, "reason": "hangup"},
     )
     assert told(call, Hangup) == ("hangup", {"room": "room-1", "user": ALICE.user})
+
+
+def test_a_running_segment_tells_what_it_is_missing() -> None:
+    call = recording()
+    call.lose(AUDIO)
+
+    assert told(call, RecordingChanged) == (
+        "roomRecordingChanged",
+        {"room": "room-1", "segment": 1, "missing": ["audio"]},
+    )
