@@ -12,6 +12,7 @@ from sfu_wrapper.config.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+CONFIG = DEPLOY.parent / "config"
 GIVEN = {"SITE": "calls.example.com", "PUBLIC_IP": "192.0.2.1"}
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(?::[?-]([^}]*))?\}")
 OURS = ("controller", "worker")
@@ -75,6 +76,23 @@ def test_every_variable_stands_in_the_example() -> None:
     used = {found[0] for found in VARIABLE.findall((DEPLOY / "compose.yaml").read_text())}
 
     assert used == named
+
+
+def test_no_secret_stands_on_a_command_line() -> None:
+    for service in COMPOSE["services"].values():
+        words = str([service.get(key) for key in ("command", "entrypoint", "healthcheck")])
+        named = [name for name, _ in VARIABLE.findall(words)]
+        assert not [name for name in named if "SECRET" in name or "PASSWORD" in name]
+
+
+def test_no_secret_is_shipped() -> None:
+    """What has the place of one says that it has to be changed, or is empty."""
+    given = re.compile(r"^[^#;\n]*(?:secret|password|admin_key)\w* *= *\"?([^\"\s#]*)", re.I | re.M)
+    files = [path for path in CONFIG.rglob("*") if path.is_file()]
+
+    for path in (*files, DEPLOY / ".env.example"):
+        for value in given.findall(path.read_text(encoding="utf-8")):
+            assert value == "" or value.startswith("change-me"), path
 
 
 def test_only_the_proxy_and_media_are_reached_from_outside() -> None:
