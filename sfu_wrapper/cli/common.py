@@ -4,11 +4,14 @@ import json
 import logging
 import os
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from sfu_wrapper.config.keys import catalogue
 from sfu_wrapper.config.load import Loaded, read
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.observe import logs
 
 DONE: Final = 0
@@ -49,7 +52,21 @@ def wants_json(args: Namespace) -> bool:
 
 def configured(args: Namespace) -> Loaded:
     """Read the configuration, with what ``--set`` changes. Raises Misconfigured."""
-    return read(config_dir(args), os.environ, getattr(args, "set", None) or ())
+    overrides = getattr(args, "set", None) or ()
+    _refuse_secrets(overrides)
+    return read(config_dir(args), os.environ, overrides)
+
+
+def _refuse_secrets(overrides: Sequence[str]) -> None:
+    """Raises Misconfigured for a secret: everybody on this machine may read command lines."""
+    secrets = {key.name.lower(): key for key in catalogue().values() if key.secret}
+    for name in (each.partition("=")[0].strip().lower() for each in overrides):
+        if name in secrets:
+            key = secrets[name]
+            raise Misconfigured(
+                f"--set {key.name}: everybody on this machine can read command lines; "
+                f"name a file in {key.variable}_FILE"
+            )
 
 
 def start(args: Namespace, stream: logs.Stream | None = None) -> Settings:

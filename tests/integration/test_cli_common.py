@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.cli import common
+from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.observe.logs import ROOT
 
 
@@ -58,3 +59,14 @@ def test_what_a_command_line_sets_counts(tmp_path: Path) -> None:
 
     assert loaded.settings.recording.quality == "high"
     assert loaded.sources["quality",] == "--set"
+
+
+@pytest.mark.parametrize(
+    "given", ["auth.secret=hush", "Auth.Secret = hush", "janus.apiSecret=hush"]
+)
+def test_a_secret_is_not_taken_from_a_command_line(tmp_path: Path, given: str) -> None:
+    with pytest.raises(Misconfigured, match="can read command lines") as caught:
+        common.configured(Namespace(config=tmp_path, set=["quality=high", given]))
+
+    assert "_SECRET_FILE" in caught.value.detail
+    assert "hush" not in caught.value.detail
