@@ -406,6 +406,17 @@ def test_a_segment_that_is_lost_after_the_clock_was_set_ends_where_its_writing_d
     assert (info.started_ms, info.completed_ms) == (begun_ms, begun_ms + 8_000)
 
 
+def test_a_segment_whose_writing_ended_before_it_began_by_another_clock_has_no_length() -> None:
+    call = recording()
+    begun_ms = call.wall_ms
+    call.clock(10_000)
+    call.lose(VIDEO, AUDIO, at_ms=begun_ms - 5_000)
+    call.wait(60_000)
+
+    info = call.infos[0]
+    assert (info.started_ms, info.completed_ms) == (begun_ms, begun_ms)
+
+
 @pytest.mark.parametrize("leap_ms", [leap for leap in LEAPS if leap > 0])
 def test_a_failed_start_that_wrote_while_the_clock_was_set_is_no_longer_than_it_was(
     leap_ms: int,
