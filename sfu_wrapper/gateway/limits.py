@@ -82,3 +82,22 @@ class Limits:
         used = {key: b for key, b in self._users.items() if not b.is_full(now_ms)}
         self._users = used
         self._sweep_at = max(_SWEEP_FROM, 2 * len(used))
+
+
+class Refusals:
+    """How long to leave a connection unread after its request was refused.
+
+    Refusals of all connections together take tokens; while there are some, nobody waits. Of a flood
+    each connection waits until its own refusal is paid for, so that however many there are, they
+    are answered no faster than the tokens come.
+    """
+
+    def __init__(self, per_second: float, burst: float, longest_s: float) -> None:
+        self._bucket = TokenBucket(per_second, burst)
+        self._longest_ms = longest_s * 1000
+
+    def delay_s(self, now_ms: int) -> float:
+        """Count one refusal. Returns the seconds that its connection has to wait."""
+        if self._bucket.wait_ms(now_ms) < self._longest_ms:
+            self._bucket.take()
+        return min(self._bucket.wait_ms(now_ms), self._longest_ms) / 1000

@@ -1,10 +1,12 @@
 """What is refused over HTTP before it costs anything (docs/http.md, "Limits")."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from tests.helpers.http import ALWAYS, parse, pass_for, world
+from sfu_wrapper.gateway.limits import Refusals
+from tests.helpers.http import ALWAYS, SETTINGS, parse, pass_for, world
 
 ALICE = pass_for("alice")
 
@@ -90,3 +92,19 @@ async def test_a_head_of_a_hundred_lines_is_read() -> None:
         answer = await here.ask("GET", "/rooms", ALICE, headers=headers)
 
     assert answer.status == 200
+
+
+@pytest.mark.parametrize(("token", "answers"), [("", 1), (f"Authorization: Bearer {ALICE}", 3)])
+async def test_who_floods_with_what_is_refused_is_left_unread(
+    token: str, answers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Refusals, "delay_s", lambda *_: 3600.0)
+    lines = "\r\n".join(("GET /rooms HTTP/1.1", "Host: x", *([token] if token else ())))
+    async with world(settings=replace(SETTINGS, head_s=0.5)) as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        writer.write(f"{lines}\r\n\r\n".encode() * 3)
+        async with asyncio.timeout(20):
+            found = await reader.read()  # until it is cut, as one that sends nothing
+        writer.close()
+
+    assert found.count(b"HTTP/1.1 ") == answers

@@ -20,6 +20,7 @@ _OTHER_ESCAPE = re.compile(rb"%(?!40|3[Aa]|2[Bb])")
 _HEALTH = "/health/"  # answered without a turn: it costs little and has to come in time
 _TURNS_A_ROUND = 2  # requests that go on in one round of the event loop; each costs 1 to 2 ms
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
+STATUS = "status"  # in the state of a request: of its answer
 _MAX_ADDRESS = 2048  # bytes of path and query: the longest that is meant has 600
 _MAX_HEADER = 1024  # bytes of one that is taken apart here
 _TAKEN_APART = frozenset({b"accept", b"content-type", b"if-match", b"if-none-match"})
@@ -48,7 +49,7 @@ class Edge:
         if scope["type"] != "http":
             raise RuntimeError(f"the server speaks no {scope['type']}")
         began = time.monotonic()
-        sent = _Sent(send)
+        sent = _Sent(send, scope.get("state", {}))
         inner: Scope = dict(scope)
         counted = not _is_operational(scope["path"])
         self._under_way += counted
@@ -112,8 +113,9 @@ def _refusal(scope: Scope) -> Refused | None:
 class _Sent:
     """Passes an answer on, and remembers how far it came."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, state: dict[str, object]) -> None:
         self._send = send
+        self._state = state
         self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         self.started = False
         self.finished = False
@@ -122,6 +124,7 @@ class _Sent:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
+            self._state[STATUS] = self.status
             message = {**message, "headers": [*message["headers"], *_HEADERS]}
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):

@@ -17,9 +17,10 @@ from h11._receivebuffer import ReceiveBuffer
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sfu_wrapper.gateway.limits import Refusals
 from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
 from sfu_wrapper.gateway.rest.app import RestApp, RestParts
-from sfu_wrapper.gateway.rest.edge import Edge
+from sfu_wrapper.gateway.rest.edge import STATUS, Edge
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.shares import Shares
 
@@ -27,6 +28,11 @@ _MAX_HEAD_BYTES = 16_384
 _MAX_HEAD_LINES = (
     128  # each costs the parser some microseconds, before anything is known of its sender
 )
+
+# Refused requests of all connections; each takes about a millisecond of everybody's time.
+_REFUSED_A_SECOND, _REFUSED_AT_ONCE = 200, 400
+_LONGEST_WAIT_S = 5.0
+_REFUSED, _BROKEN = 400, 500  # the first status of each
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +68,7 @@ class _Config(uvicorn.Config):
             h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         )
         self.settings = settings
+        self.refusals = Refusals(_REFUSED_A_SECOND, _REFUSED_AT_ONCE, _LONGEST_WAIT_S)
 
 
 class _HeadBuffer(ReceiveBuffer):
@@ -89,6 +96,7 @@ class _Connection(H11Protocol):
     arrival: Arrival
     shares: Shares
     _overdue: asyncio.TimerHandle | None = None
+    _held: asyncio.TimerHandle | None = None
     _phase: object = None  # the request under way; None: between two of them
 
     @property
@@ -107,11 +115,30 @@ class _Connection(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
+        delay_s = self._delay_s()
+        if delay_s > 0 and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self._held = self.loop.call_later(delay_s, self._read_on)
+        else:
+            super().on_response_complete()
+        self._watch()
+
+    def _delay_s(self) -> float:
+        """Return how long to leave the next request unread, also one that is here already."""
+        assert isinstance(self.config, _Config)  # noqa: S101  # made so below
+        status = self.scope["state"].get(STATUS, 0)
+        if not _REFUSED <= status < _BROKEN:
+            return 0
+        return self.config.refusals.delay_s(int(self.loop.time() * 1000))
+
+    def _read_on(self) -> None:
         super().on_response_complete()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._at_ease()
+        if self._held is not None:
+            self._held.cancel()
         self.shares.leave(self.arrival.ticket)
         super().connection_lost(exc)
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.gateway import limits as module
-from sfu_wrapper.gateway.limits import Limits, TokenBucket
+from sfu_wrapper.gateway.limits import Limits, Refusals, TokenBucket
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
@@ -78,3 +78,19 @@ def test_users_that_are_long_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch)
 
     assert limits.known <= 128
     assert limits.of(who("busy"), 999) is busy
+
+
+def test_nobody_waits_for_a_few_refusals() -> None:
+    refusals = Refusals(per_second=10, burst=20, longest_s=5)
+
+    assert [refusals.delay_s(0) for _ in range(19)] == [0] * 19
+
+
+def test_a_flood_of_refusals_is_answered_no_faster_than_the_tokens_come() -> None:
+    refusals = Refusals(per_second=10, burst=20, longest_s=5)
+    waits = [refusals.delay_s(0) for _ in range(200)]
+
+    assert waits[20:23] == [0.2, 0.3, 0.4]
+    assert max(waits) == 5
+    assert waits == sorted(waits)
+    assert refusals.delay_s(60_000) == 0
