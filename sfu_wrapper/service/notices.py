@@ -6,6 +6,7 @@ must not miss anything reads the queues. Nothing that is published can end it.
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Final
@@ -26,6 +27,7 @@ from sfu_wrapper.wire.recordinginfo import parse_event
 
 KEYS: Final = ("processed", "failed", PROGRESS)
 LIMIT: Final = 1_000  # messages that wait to be heard
+SETTLED: Final = 16  # rooms that are kept at hand after their end
 AGAIN_S: Final = 0.2  # before it asks again whether the broker is open
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Notices:
         self._sessions = sessions
         self._outcomes = outcomes
         self._watchers = watchers
+        self._settled: OrderedDict[RoomUuid, Room] = OrderedDict()
 
     async def run(self) -> None:
         """Listen until cancelled; somebody else opens the broker."""
@@ -60,7 +63,7 @@ class Notices:
     def _take(self, heard: Heard) -> None:
         try:
             news = _read(heard)
-            room = self._find(news.uuid)
+            room = self._room(news.uuid)
             if room is None or room.segment(news.segment) is None:
                 return  # of an installation that shares the broker
             if self._outcomes.note(news):
@@ -71,6 +74,18 @@ class Notices:
             log.warning("notice.notTold", extra={"error": error.detail})
         except Exception:
             log.exception("notice.broke", extra={"message_id": heard.message_id})
+
+    def _room(self, uuid: RoomUuid) -> Room | None:
+        """Return a room; one that is settled changes no more, and is read once for all its news."""
+        if uuid in self._settled:
+            self._settled.move_to_end(uuid)
+            return self._settled[uuid]
+        room = self._find(uuid)
+        if room is not None and room.settled:
+            self._settled[uuid] = room
+            if len(self._settled) > SETTLED:
+                self._settled.popitem(last=False)
+        return room
 
     def _tell(self, room: Room, news: News) -> None:
         if not isinstance(news, JobProgress):

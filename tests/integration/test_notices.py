@@ -8,7 +8,7 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.broker import Message
-from sfu_wrapper.ports.store import RoomRow
+from sfu_wrapper.ports.store import PartRow, RoomRow
 from tests.helpers.calls import Call
 from tests.helpers.live import Live, Peer, live
 from tests.helpers.results import DONE, ERROR, LOST, progress, publish, recorded, segment
@@ -77,6 +77,33 @@ async def test_a_room_that_is_long_over_is_told_of_too() -> None:
         await publish(controller.broker, "processed", DONE)
 
         assert (await made.owner.event("roomRecordingProcessed"))["room"] == "call"
+
+
+class Read(MemoryStore):
+    """Counts how often the parts of a room are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        self.reads += 1
+        return super().parts(uuid)
+
+
+async def test_a_room_that_is_over_is_read_once_for_all_its_news() -> None:
+    store = Read()
+    async with live(store=store) as controller:
+        made = await recorded(controller)
+        await made.owner.ok("endRoom", {"room": "call"})
+        await made.owner.event("roomEnded")
+        store.reads = 0
+        for percent in range(1, 20):
+            await progress(controller.broker, percent)
+        await publish(controller.broker, "processed", DONE)
+        await made.owner.event("roomRecordingProcessed")
+
+    assert store.reads == 1
 
 
 async def test_how_far_it_is_can_be_asked() -> None:
