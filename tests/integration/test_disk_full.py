@@ -73,13 +73,13 @@ def test_a_split_recording(raw: Path) -> None:
 
 def test_an_event_that_the_disk_does_not_take_is_told_with_the_failure(raw: Path) -> None:
     event = json.loads((raw / "event.json").read_bytes())
-    event["recordingInfo"]["missing"] = ["x" * 8000]
+    event["recordingInfo"]["missing"] = ["x" * 250] * 32
     (raw / "event.json").write_text(json.dumps(event))
 
     (told,) = tried(raw, [4])
 
     assert told["code"] == "NO_SPACE"
-    assert parse_event(told["event"].encode()).missing == ("x" * 8000,)
+    assert parse_event(told["event"].encode()).missing == ("x" * 250,) * 32
 
 
 def test_an_encrypted_recording(raw: Path, owner: Owner, tmp_path: Path) -> None:
