@@ -27,6 +27,7 @@ from sfu_wrapper.core.requests import (
     OpenMediaRoom,
     PublishTrack,
     ResumeCapture,
+    StartCapture,
     StopCapture,
     UnpublishTrack,
 )
@@ -285,6 +286,30 @@ async def test_two_segments_share_no_file(bench: Bench) -> None:
 
     names = [file.filename for fact in stopped for file in fact.files]
     assert len(set(names)) == 2
+
+
+@writing_planes
+async def test_a_confbridge_id_that_is_used_again_has_files_of_its_own(
+    bench: Bench,
+) -> None:
+    second = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
+    bench.tell(OpenMediaRoom(ROOM, BRIDGE), start(AUDIO), StopCapture(AUDIO), CloseMediaRoom(ROOM))
+    bench.tell(OpenMediaRoom(second.room, BRIDGE), StartCapture(second, BRIDGE, ()))
+    before = await bench.until(CaptureStopped, AUDIO)
+    bench.tell(StopCapture(second))
+    after = await bench.until(CaptureStopped, second)
+
+    names = [file.filename for fact in (before, after) for file in fact.files]
+    assert len(set(names)) == len(names) == 2
+
+
+@writing_planes
+async def test_the_end_of_a_room_that_was_never_opened_leaves_nothing(bench: Bench) -> None:
+    bench.tell(CloseMediaRoom(ROOM), ResumeCapture(AUDIO, ()))
+    lost = await bench.until(CaptureLost)
+    bench.tell(StopCapture(AUDIO))
+
+    assert lost.files == (await bench.until(CaptureStopped)).files == ()
 
 
 @writing_planes
