@@ -1,6 +1,7 @@
 """``sfu-wrapper serve``: the controller, until it is told to stop."""
 
 import asyncio
+import gc
 import resource
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
@@ -32,6 +33,16 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _spare_the_collector() -> None:
+    """Leave modules and everything else made so far out of garbage collections.
+
+    A full collection walks them for some 40 ms, in which nobody is answered, and floods of
+    connections make such collections frequent.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 async def _serve(settings: Settings) -> int:
     clock = SystemClock()
     with open_store(settings) as store:
@@ -40,5 +51,6 @@ async def _serve(settings: Settings) -> int:
             beside = browser_media(settings), trunk_of(plane, settings)
             parts = Parts(store, broker, plane, clock, *beside)
             async with controller(settings, parts):
+                _spare_the_collector()
                 await stop_requested()
     return common.DONE
