@@ -226,6 +226,8 @@ FILE = {"filename": "a.mjr", "startTime": AT, "stopTime": AT}
         ({"type": "everything"}, "recordingInfo.type"),
         ({"type": 7}, "recordingInfo.type"),
         ({"video": []}, "recordingInfo.video"),
+        ({"video": 5}, "recordingInfo.video"),
+        ({"video": {"a": "b"}}, "recordingInfo.video.a"),
         ({"video": {"a": {"sfuhologram": {"1": FILE}}}}, "recordingInfo.video.a.sfuhologram.[key]"),
         (
             {"audio": {"asterisk": {"sipcall": {"1": {**FILE, "delayMs": 1e9}}}}},
