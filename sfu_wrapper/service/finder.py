@@ -5,6 +5,7 @@ costs: whoever gets ROOM_NOT_FOUND, for whichever reason, has caused the same tw
 store and no decoding, and waits for no room (docs/protocol.md, "What does not exist").
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from sfu_wrapper.core.access import manages, not_found, sees, welcomes
@@ -22,6 +23,7 @@ from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.wire.roomstate import decode_room, member_part
 
 NO_ROOM = RoomUuid("")
+RECENT = 8  # rooms that are over and were asked for by uuid, kept for the next time
 ENDED_KNOWN_MS = 24 * 3_600_000  # how long a room that has ended is told from one that never was
 
 
@@ -39,6 +41,7 @@ class Finder:
         self._sessions = sessions
         self._store = store
         self._revive = revive
+        self._recent: OrderedDict[RoomUuid, Room] = OrderedDict()
 
     def by_id(
         self,
@@ -74,6 +77,29 @@ class Finder:
         if not took_part and not manages(UserKey(row.domain, row.owner), by):
             raise not_found(room_id)
         return self._over(row)
+
+    def known(self, uuid: RoomUuid) -> Room | None:
+        """Return a room, living or over, whoever asks.
+
+        A room that is over does not change: it is decoded once for the many messages that the
+        recording service sends about its segments.
+
+        Raises:
+            Unavailable, Broken: the store cannot be read.
+        """
+        actor = self._directory.by_uuid(uuid)
+        if actor is not None:
+            return actor.room
+        room = self._recent.pop(uuid, None)
+        if room is None:
+            row = self._store.room(uuid)
+            if row is None:
+                return None
+            room = decode_room(stored_room(self._store, row))
+        self._recent[uuid] = room
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        return room
 
     def only_one(self, client: Client) -> RoomActor:
         """The one room that the requester is in: this connection's first, then the user's.

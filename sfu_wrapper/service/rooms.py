@@ -23,7 +23,7 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
+from sfu_wrapper.model.ids import DomainId, RoomId, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.broker import Broker
@@ -175,7 +175,7 @@ class Rooms:
 
     def notices(self, broker: Broker) -> Notices:
         """Who carries what the recording service tells to these rooms' people."""
-        return Notices(broker, self._known, self._sessions, self._outcomes, self._watchers)
+        return Notices(broker, self._finder.known, self._sessions, self._outcomes, self._watchers)
 
     def connected(self, client: Client) -> None:
         """See ``RoomsApi``."""
@@ -316,14 +316,6 @@ class Rooms:
 
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
-
-    def _known(self, uuid: RoomUuid) -> Room | None:
-        """A room, living or over. Raises Unavailable, Broken."""
-        actor = self._directory.by_uuid(uuid)
-        if actor is not None:
-            return actor.room
-        row = self._store.room(uuid)
-        return decode_room(stored_room(self._store, row)) if row is not None else None
 
     def _item(
         self, build: Build, ref: RequestRef | None = None, joins: UserKey | None = None

@@ -21,13 +21,16 @@ from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room, Rules, Segments
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import SegmentNo, UserId, UserKey
+from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.service.directory import Directory
+from sfu_wrapper.service.finder import RECENT, Finder
 from sfu_wrapper.service.rooms import Rooms
+from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.wire.roomstate import encode_room
 from sfu_wrapper.wire.signaling import (
     JoinRoom,
@@ -52,11 +55,16 @@ class Work:
 
 
 class CountingStore(MemoryStore):
-    """Counts what is written of rooms."""
+    """Counts what is written of rooms. looks: how often all parts of a room were read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.work = Work()
+        self.looks = 0
+
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        self.looks += 1
+        return super().parts(uuid)
 
     def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
         heads = () if commit.room is None else (commit.room.state,)
@@ -116,24 +124,29 @@ def past(segments: int, people: int) -> Room:
     )
 
 
-@asynccontextmanager
-async def taken_up(room: Room) -> AsyncIterator[tuple[Rooms, CountingStore]]:
-    """A controller that finds this room in its store; everybody in it is connected again."""
-    store, clock = CountingStore(), SystemClock()
-    stored = encode_room(room)
-    parts = tuple(PartRow(room.uuid, name, state) for name, state in stored.parts.items())
+async def stored(room: Room, store: MemoryStore) -> None:
+    """Put a room into the store."""
+    form = encode_room(room)
+    parts = tuple(PartRow(room.uuid, name, state) for name, state in form.parts.items())
     row = RoomRow(
         uuid=room.uuid,
         id=room.id,
         domain=room.domain,
         owner=room.owner,
-        life=Life.ESTABLISHED,
-        settled=False,
+        life=room.life,
+        settled=room.settled,
         created_ms=room.created.wall_ms,
-        ended_ms=None,
-        state=stored.head,
+        ended_ms=room.ended_ms,
+        state=form.head,
     )
     await store.commit(Commit(row, parts=parts), 1)
+
+
+@asynccontextmanager
+async def taken_up(room: Room) -> AsyncIterator[tuple[Rooms, CountingStore]]:
+    """A controller that finds this room in its store; everybody in it is connected again."""
+    store, clock = CountingStore(), SystemClock()
+    await stored(room, store)
     rooms = Rooms(store, NoPlane(clock), clock, RULES)
     rooms.load()
     facts = asyncio.create_task(rooms.run())
@@ -203,3 +216,21 @@ async def test_work_is_linear_in_the_people_who_are_told(join: bool) -> None:
 
     assert many.calls - few.calls <= 2.4 * (some.calls - few.calls)
     assert (many.calls - few.calls) / 800 <= 60  # a person
+
+
+async def test_a_room_that_is_over_is_read_once_for_all_news_of_its_segments() -> None:
+    store, directory, sessions = CountingStore(), Directory(), Sessions()
+    finder = Finder(directory, sessions, store, lambda _: pytest.fail("nobody looks at it"))
+    over = [
+        replace(past(200, 2), uuid=RoomUuid(f"over-{n}"), life=Life.ENDED)
+        for n in range(RECENT + 1)
+    ]
+    for room in over:
+        await stored(room, store)
+
+    assert [finder.known(over[0].uuid) == over[0] for _ in range(100)] == [True] * 100
+    assert store.looks == 1
+    for room in over:
+        assert finder.known(room.uuid) == room
+    assert len(finder._recent) == RECENT
+    assert finder.known(RoomUuid("never")) is None
