@@ -118,10 +118,16 @@ def _clamped(file: RawFile, span: _Span) -> RawFile:
 
 def _presences(room: Room, segment: Segment, span: _Span) -> tuple[Presence, ...]:
     """Return who was there and when, in order of joining; most were there all the time."""
-    whole = span.clamp(segment.asked.wall_ms, None)
+    start_ms, stop_ms = span.clamp(segment.asked.wall_ms, None)
+    if segment.stays or segment.outcome is Outcome.FAILED:
+        return tuple(_presence(stay, span) for stay in stays_of(room, segment))
     return tuple(
-        Presence(stay.user, *whole)
-        if stay.left_ms is None and stay.joined_ms == segment.asked.wall_ms
-        else Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
-        for stay in stays_of(room, segment)
+        Presence(shown_user(each.key, room.domain), start_ms, stop_ms)
+        if each.entry <= segment.entries
+        else _presence(stay_in(room, segment, each), span)
+        for each in room.participants
     )
+
+
+def _presence(stay: Stay, span: _Span) -> Presence:
+    return Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))

@@ -62,12 +62,12 @@ class Turn:
 
     def _everybody(self) -> tuple[UserKey, ...]:
         room = self.room
-        keys = [participant.key for participant in room.participants]
-        keys.extend(room.farewell)
-        keys.append(room.owner_key)
+        others = dict.fromkeys((*room.farewell, room.owner_key))
         if room.creator is not None:
-            keys.append(room.creator)
-        return tuple(dict.fromkeys(keys))
+            others[room.creator] = None
+        keys = [participant.key for participant in room.participants]
+        keys.extend(key for key in others if key not in room.participants)
+        return tuple(keys)
 
     def put_segment(self, segment: Segment) -> Segment:
         """Store the segment under its number."""

@@ -64,11 +64,14 @@ class Sessions:
         """
         near, far = event(name, payload), b""
         for user in users:
-            if user.domain != home and user in self._clients:
+            clients = self._clients.get(user)
+            if clients is None:
+                continue
+            if user.domain != home:
                 far = far or event(name, {**payload, "domain": home})
-                self.deliver((user,), far)
-            else:
-                self.deliver((user,), near)
+            message = near if user.domain == home else far
+            for client in tuple(clients.values()):
+                client.deliver(message)
 
     def deliver(self, users: Iterable[UserKey], message: bytes) -> None:
         """Send one message to every connection of these users."""
