@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -28,6 +29,7 @@ from sfu_wrapper.adapters.asterisk.conference import (
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
 from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -63,6 +65,7 @@ from tests.helpers.planes import (
     voice,
 )
 
+T = TypeVar("T")
 SECOND = CaptureRef(ROOM, SegmentNo(2), Medium.AUDIO)
 OTHER = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
 PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456", "34600111222")
@@ -842,19 +845,24 @@ def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
     The event loop does not: whoever looks does so in a thread of its own.
     """
-    answers, stat, lookers = threading.Event(), os.stat, set[int]()
+    answers, lookers = threading.Event(), set[int]()
 
-    def hanging(path: os.PathLike[str], *args: object, **more: bool) -> os.stat_result:
-        if str(path).endswith(".wav"):
-            lookers.add(threading.get_ident())
-            if threading.get_ident() != loop_thread:
-                answers.wait(30)
-        return stat(path, **more)
+    def hanging(look: Callable[..., T]) -> Callable[..., T]:
+        def looked(path: os.PathLike[str], *args: object, **more: object) -> T:
+            if str(path).endswith(".wav"):
+                lookers.add(threading.get_ident())
+                if threading.get_ident() != loop_thread:
+                    answers.wait(30)
+            return look(path, *args, **more)
+
+        return looked
 
     def hang() -> None:
         monkeypatch.setattr(folder, "LOOK_WITHIN_S", 0.2)
         monkeypatch.setattr(take, "WHOLE_WITHIN_S", 0.2)
-        monkeypatch.setattr(os, "stat", hanging)
+        monkeypatch.setattr(folder, "open_plain", hanging(open_plain))
+        for name in ("stat", "lstat"):
+            monkeypatch.setattr(os, name, hanging(getattr(os, name)))
 
     loop_thread = threading.get_ident()
     yield hang
