@@ -75,6 +75,8 @@ class SendQueue:
         except ConnectionClosed:
             pass  # the reading side ends it
         finally:
+            # Nobody sends any more: what is read yet may neither fill memory nor wait for room.
+            self.finish()
             self._room.set()
 
     def _give_up(self) -> None:
