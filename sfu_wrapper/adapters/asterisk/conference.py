@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.asterisk.ami import Ami
+from sfu_wrapper.adapters.asterisk.conference_files import ConferenceFiles, last_ms
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.take import Outcome, Recorder, Take
@@ -34,7 +35,6 @@ from sfu_wrapper.model.media import RawFile, Stream
 
 log = logging.getLogger(__name__)
 
-CUT_MS: Final = 1_000  # a whole file differs by 20 ms
 TURN_WITHIN_S: Final = 3.0  # for an earlier room of the same conference to let go of it
 
 AWAY = "Asterisk cannot be reached"
@@ -98,7 +98,7 @@ class Conference:
         self._stopping = False
         self._stray = False  # what was given up as lost may still be recorded
         self._closing = False
-        self._files: dict[CaptureRef, dict[str, RawFile]] = {}
+        self._files = ConferenceFiles(name, desk.folder, desk.delay_ms, desk.now_ms)
         self._stopped_ms: dict[CaptureRef, int] = {}
 
     @property
@@ -188,15 +188,14 @@ class Conference:
 
     def _records(self) -> bool:
         """Whether the capture that is wanted has a file that is being written, as far as known."""
-        take, capture = self._recorder.take, self._capture
-        known = self._files.get(capture, {}) if capture is not None else {}
-        return take is not None and take.name in known
+        take = self._recorder.take
+        return take is not None and self._files.holds(self._capture, take.name)
 
     async def _begin(self, capture: CaptureRef) -> None:
         """Have the conference recorded for the capture that is wanted, if there is one yet."""
         await self._sweep()
         try:
-            take = self._recorder.take or await self._new_take(capture)
+            take = self._recorder.take or await self._files.new_take(capture)
         except Unavailable as error:
             await self._refuse(error.detail)
             return
@@ -233,7 +232,7 @@ class Conference:
             return
         await self._seal(take)
         if left and self._capture is not None:
-            await self._desk.say(CaptureChanged(self._capture, self._files_of(self._capture)))
+            await self._desk.say(CaptureChanged(self._capture, self._files.of(self._capture)))
         else:
             await self._refuse(STOPPED_ELSEWHERE)
 
@@ -256,10 +255,10 @@ class Conference:
             self._stray = True
             await self._refuse(NOT_WRITTEN)
             return
-        take.ceased_ms = take.ceased_ms or await self._end_of(take)
+        take.ceased_ms = take.ceased_ms or await self._files.end_of(take)
         await self._seal(take)
         if self._capture is not None and await self._recorder.is_empty(self.name):
-            await self._desk.say(CaptureChanged(self._capture, self._files_of(self._capture)))
+            await self._desk.say(CaptureChanged(self._capture, self._files.of(self._capture)))
         else:
             await self._refuse(NOT_WRITTEN)
 
@@ -284,9 +283,9 @@ class Conference:
         if take is not None:
             await self._seal(take)
         self._capture, self._confirmed, self._stopping = None, None, False
-        if take is not None and await self._is_cut(capture, take.name):
-            files = self._files_of(capture)
-            await self._desk.say(CaptureLost(capture, _last_ms(files), files, CUT))
+        if take is not None and await self._files.is_cut(capture, take.name):
+            files = self._files.of(capture)
+            await self._desk.say(CaptureLost(capture, last_ms(files), files, CUT))
         else:
             await self._say_stopped(capture)
 
@@ -305,36 +304,20 @@ class Conference:
         if capture == self._capture and self._confirmed is not None:
             await self._say_started(self._confirmed)
             return
-        files = self._files_of(capture)
-        await self._desk.say(CaptureLost(capture, _last_ms(files), files, NOT_WRITTEN))
+        files = self._files.of(capture)
+        await self._desk.say(CaptureLost(capture, last_ms(files), files, NOT_WRITTEN))
 
     async def _take_up(self, capture: CaptureRef, known: tuple[RawFile, ...]) -> bool:
-        """Find what an earlier controller left of a capture. True: it is written, and goes on."""
-        goes_on = False
-        folder = self._desk.folder
-        files = self._files.setdefault(capture, {})
-        files.update({file.filename: file for file in known})
-        # A name that was never stored: only what is written now is surely this conference's.
-        for name in (await folder.found(capture, self.name))[-1:]:
-            if name not in files and await folder.fate(name) is Fate.WRITTEN:
-                files[name] = self._raw_file(name, await folder.began_ms(name))
-        for name, file in tuple(files.items()):
-            if file.stopped_ms is not None:
-                continue
-            fate = await folder.fate(name)
-            if fate is Fate.WRITTEN:
-                self._recorder.take = Take(name, recorded_ms=file.started_ms)
-                goes_on = True
-            elif fate is Fate.MISSING:
-                del files[name]
-            else:
-                ended_ms = await folder.ended_ms(name, file.started_ms)
-                files[name] = replace(file, stopped_ms=ended_ms)
-                # It ended with those who were there: nothing is missing, and it goes on with them.
-                over = fate is Fate.WHOLE and await self._recorder.is_empty(self.name)
-                goes_on = goes_on or over
+        """Take up what an earlier controller left of a capture. True: it goes on."""
+        found = await self._files.take_up(capture, known)
+        if found.written is not None:
+            self._recorder.take = found.written
+        # A whole file ended with those who were there: nothing is missing, it goes on with them.
+        goes_on = found.written is not None or (
+            found.ended_whole and await self._recorder.is_empty(self.name)
+        )
         if goes_on:
-            started_ms = min(file.started_ms for file in files.values())
+            started_ms = min(file.started_ms for file in self._files.of(capture))
             self._capture, self._stopping = capture, False
             self._confirmed = CaptureStarted(capture, started_ms)
         return goes_on
@@ -364,51 +347,21 @@ class Conference:
         if confirmed is None:
             await self._desk.say(CaptureFailed(capture, message))
             return
-        files = self._files_of(capture)
-        await self._desk.say(CaptureLost(capture, _last_ms(files), files, message))
-
-    async def _new_take(self, capture: CaptureRef) -> Take | None:
-        """None where its name is none for a file. Raises Unavailable."""
-        taken = {name for files in self._files.values() for name in files}
-        name = await self._desk.folder.fresh_name(capture, self.name, taken)
-        return Take(name) if name is not None else None
+        files = self._files.of(capture)
+        await self._desk.say(CaptureLost(capture, last_ms(files), files, message))
 
     def _note(self, capture: CaptureRef, take: Take) -> None:
-        started_ms = take.recorded_ms or self._desk.now_ms()
-        self._files.setdefault(capture, {})[take.name] = self._raw_file(take.name, started_ms)
+        self._files.note(capture, take)
         self._stopped_ms.pop(capture, None)
 
-    def _raw_file(self, name: str, started_ms: int) -> RawFile:
-        delay_ms = self._desk.delay_ms
-        return RawFile(name, Stream.AUDIO, started_ms, mixer="asterisk", delay_ms=delay_ms)
-
     async def _seal(self, take: Take) -> None:
-        """Note when a file ended; one of a start that was never answered is noted as a whole."""
+        """Note when a file of the capture ended, if there is a capture."""
         capture = self._capture
         if capture is None:
             return
-        files = self._files.setdefault(capture, {})
-        if take.name not in files:
-            if not await self._desk.folder.holds(take.name):
-                return
-            self._note(capture, take)
-        file = files[take.name]
-        ended_ms = take.ceased_ms or await self._end_of(take)
-        files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
-
-    async def _is_cut(self, capture: CaptureRef, name: str) -> bool:
-        """Whether the file holds much less sound than its times say."""
-        file, folder = self._files.get(capture, {}).get(name), self._desk.folder
-        if file is None or file.stopped_ms is None or not await folder.holds(name):
-            return False
-        return file.stopped_ms - file.started_ms - await folder.sound_ms(name) > CUT_MS
-
-    async def _end_of(self, take: Take) -> int:
-        began_ms = take.recorded_ms or self._desk.now_ms()
-        return await self._desk.folder.ended_ms(take.name, began_ms)
-
-    def _files_of(self, capture: CaptureRef) -> tuple[RawFile, ...]:
-        return tuple(self._files.get(capture, {}).values())
+        new = not self._files.holds(capture, take.name)
+        if await self._files.seal(capture, take) and new:
+            self._stopped_ms.pop(capture, None)
 
     async def _say_progress(self, capture: CaptureRef, started_ms: int) -> None:
         """It has begun, or goes on in another file."""
@@ -416,18 +369,13 @@ class Conference:
             self._confirmed = CaptureStarted(capture, started_ms)
             await self._say_started(self._confirmed)
         else:
-            await self._desk.say(CaptureChanged(capture, self._files_of(capture)))
+            await self._desk.say(CaptureChanged(capture, self._files.of(capture)))
 
     async def _say_started(self, confirmed: CaptureStarted) -> None:
-        await self._desk.say(replace(confirmed, files=self._files_of(confirmed.capture)))
+        await self._desk.say(replace(confirmed, files=self._files.of(confirmed.capture)))
 
     async def _say_stopped(self, capture: CaptureRef) -> None:
-        files = self._files_of(capture)
-        ended_ms = _last_ms(files) or self._desk.now_ms()
+        files = self._files.of(capture)
+        ended_ms = last_ms(files) or self._desk.now_ms()
         stopped_ms = self._stopped_ms.setdefault(capture, ended_ms)
         await self._desk.say(CaptureStopped(capture, stopped_ms, files))
-
-
-def _last_ms(files: tuple[RawFile, ...]) -> int:
-    """When the last of them ended; 0 where none has."""
-    return max((file.stopped_ms or 0 for file in files), default=0)

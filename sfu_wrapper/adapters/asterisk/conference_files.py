@@ -1,0 +1,145 @@
+"""The files of one room's conference, by capture: names, times and what they hold.
+
+``conference`` decides when a recording begins and ends; it notes each of its files here, seals it
+with its end, and reads from here what it reports to the room.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
+from sfu_wrapper.adapters.asterisk.take import Take
+from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.media import RawFile, Stream
+
+CUT_MS: Final = 1_000  # a whole file differs by 20 ms
+
+
+class ConferenceFiles:
+    """Files of every capture of one conference.
+
+    Attributes:
+        name: Name of the conference, which is part of the file names.
+        folder: Where Asterisk writes.
+        delay_ms: Time by which the conference's audio lags behind the video.
+        now_ms: Wall clock, epoch ms.
+    """
+
+    def __init__(
+        self, name: ConfbridgeId, folder: Folder, delay_ms: int, now_ms: Callable[[], int]
+    ) -> None:
+        self._name = name
+        self._folder = folder
+        self._delay_ms = delay_ms
+        self._now_ms = now_ms
+        self._files: dict[CaptureRef, dict[str, RawFile]] = {}
+
+    def __contains__(self, capture: CaptureRef) -> bool:
+        """Return True once the capture has been taken up, with or without files."""
+        return capture in self._files
+
+    def holds(self, capture: CaptureRef | None, name: str) -> bool:
+        """Return True if the file belongs to that capture."""
+        return capture is not None and name in self._files.get(capture, {})
+
+    def of(self, capture: CaptureRef) -> tuple[RawFile, ...]:
+        """Return the files of a capture, in the order in which they began."""
+        return tuple(self._files.get(capture, {}).values())
+
+    async def new_take(self, capture: CaptureRef) -> Take | None:
+        """Return a recording under a name that no file has yet.
+
+        Returns:
+            None where the conference's name cannot be part of a file name.
+
+        Raises:
+            Unavailable: the folder cannot be looked at.
+        """
+        taken = {name for files in self._files.values() for name in files}
+        name = await self._folder.fresh_name(capture, self._name, taken)
+        return Take(name) if name is not None else None
+
+    def note(self, capture: CaptureRef, take: Take) -> None:
+        """Add the file of a recording that has begun."""
+        started_ms = take.recorded_ms or self._now_ms()
+        self._files.setdefault(capture, {})[take.name] = self._raw_file(take.name, started_ms)
+
+    async def seal(self, capture: CaptureRef, take: Take) -> bool:
+        """Note when a file ended; one of a start that was never answered is added as a whole.
+
+        Returns:
+            False if Asterisk never made that file.
+        """
+        files = self._files.setdefault(capture, {})
+        if take.name not in files:
+            if not await self._folder.holds(take.name):
+                return False
+            self.note(capture, take)
+        file = files[take.name]
+        ended_ms = take.ceased_ms or await self.end_of(take)
+        files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
+        return True
+
+    async def end_of(self, take: Take) -> int:
+        """Return when the file ended by what it holds, epoch ms."""
+        began_ms = take.recorded_ms or self._now_ms()
+        return await self._folder.ended_ms(take.name, began_ms)
+
+    async def is_cut(self, capture: CaptureRef, name: str) -> bool:
+        """Return True if the file holds much less audio than its times say."""
+        file = self._files.get(capture, {}).get(name)
+        if file is None or file.stopped_ms is None or not await self._folder.holds(name):
+            return False
+        return file.stopped_ms - file.started_ms - await self._folder.sound_ms(name) > CUT_MS
+
+    async def take_up(self, capture: CaptureRef, known: Iterable[RawFile]) -> "TakenUp":
+        """Find the files that an earlier controller left of a capture, and seal those that ended.
+
+        Args:
+            capture: The capture to take up.
+            known: Files that the store holds for it.
+        """
+        found = TakenUp()
+        files = self._files.setdefault(capture, {})
+        files.update({file.filename: file for file in known})
+        # A name that was never stored: only what is written now is surely this conference's.
+        for name in (await self._folder.found(capture, self._name))[-1:]:
+            if name not in files and await self._folder.fate(name) is Fate.WRITTEN:
+                files[name] = self._raw_file(name, await self._folder.began_ms(name))
+        for name, file in tuple(files.items()):
+            if file.stopped_ms is not None:
+                continue
+            fate = await self._folder.fate(name)
+            if fate is Fate.WRITTEN:
+                found.written = Take(name, recorded_ms=file.started_ms)
+            elif fate is Fate.MISSING:
+                del files[name]
+            else:
+                ended_ms = await self._folder.ended_ms(name, file.started_ms)
+                files[name] = replace(file, stopped_ms=ended_ms)
+                found.ended_whole = found.ended_whole or fate is Fate.WHOLE
+        return found
+
+    def _raw_file(self, name: str, started_ms: int) -> RawFile:
+        delay_ms = self._delay_ms
+        return RawFile(name, Stream.AUDIO, started_ms, mixer="asterisk", delay_ms=delay_ms)
+
+
+@dataclass(slots=True)
+class TakenUp:
+    """Outcome of ``ConferenceFiles.take_up``.
+
+    Attributes:
+        written: The recording that Asterisk still writes, None if there is none.
+        ended_whole: True if a file ended whole, as it does when the last member leaves.
+    """
+
+    written: Take | None = None
+    ended_whole: bool = False
+
+
+def last_ms(files: Iterable[RawFile]) -> int:
+    """Return when the last of them ended, epoch ms; 0 where none has."""
+    return max((file.stopped_ms or 0 for file in files), default=0)
