@@ -340,10 +340,12 @@ class LiveRoom:
                 case Reply(ref=ref, answer=answer):
                     self._codes[ref] = answer.code if isinstance(answer, Refusal) else None
                 case Notify(audience=audience, note=note):
-                    heard = json.loads(event_message(*note_payload(note)))["payload"]
+                    name, payload = note_payload(note)
                     for user in audience:
                         if self.is_connected(user):
-                            self._told[user].append(heard)
+                            far = {} if user.domain == HOME else {"domain": HOME}
+                            heard = json.loads(event_message(name, {**payload, **far}))
+                            self._told[user].append(heard["payload"])
                 case Ask(request=request):
                     self._wanted.append(request)
                 case Announce(announcement=announcement):
@@ -495,6 +497,8 @@ def _policy(policy: PolicySettings) -> tuple[str, ...]:
 def _request(event: Asking, room: str) -> tuple[str, Json]:
     """Endpoint and payload with which somebody would ask for that."""
     payload: Json = {"room": room}
+    if event.by.key.domain != HOME:
+        payload["domain"] = HOME
     user: UserKey | None = getattr(event, "user", None)
     if user is not None and user != event.by.key:
         payload["user"] = user.user
