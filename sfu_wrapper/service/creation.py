@@ -59,7 +59,7 @@ class RoomCreation:
             raise _taken(identity, "id", spec.id)
         if asked.uuid is not None and self._is_used(spec.uuid):
             raise _taken(identity, "uuid", spec.uuid)
-        if asked.confbridge_id is not None and self._directory.has_name(spec.confbridge_id):
+        if asked.confbridge_id is not None and self._directory.keeps_name(spec.confbridge_id):
             raise _taken(identity, "confbridgeId", spec.confbridge_id)
 
     def _is_used(self, wished: RoomUuid) -> bool:

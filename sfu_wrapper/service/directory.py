@@ -31,6 +31,7 @@ class Directory:
         self._named: dict[RoomUuid, Named] = {}
         self._by_id: dict[tuple[DomainId, RoomId], RoomUuid] = {}
         self._by_name: _Index[str] = {}
+        self._kept_names: _Index[str] = {}  # from the room service too
         self._by_user: _Index[UserKey] = {}
         self._by_owner: _Index[UserKey] = {}
         self._by_creator: _Index[UserKey] = {}
@@ -49,8 +50,8 @@ class Directory:
         over = actor.room is not None and actor.room.life is Life.ENDED
         if not over or not self.is_taken(named.domain, named.id):
             self._by_id[named.domain, named.id] = uuid
-        for name in _names(named):
-            _put(self._by_name, name, uuid)
+        for index, name in self._names(named):
+            _put(index, name, uuid)
         _put(self._by_owner, named.owner_key, uuid)
         if named.creator is not None:
             _put(self._by_creator, named.creator, uuid)
@@ -69,8 +70,8 @@ class Directory:
         del self._actors[uuid]
         if self._by_id.get((named.domain, named.id)) == uuid:
             del self._by_id[named.domain, named.id]
-        for name in _names(named):
-            _discard(self._by_name, name, uuid)
+        for index, name in self._names(named):
+            _discard(index, name, uuid)
         _discard(self._by_owner, named.owner_key, uuid)
         if named.creator is not None:
             _discard(self._by_creator, named.creator, uuid)
@@ -116,6 +117,14 @@ class Directory:
         """
         return name.casefold() in self._by_name
 
+    def keeps_name(self, name: str) -> bool:
+        """Tell the same of a name that the room service wishes for.
+
+        The uuid of a room that a user has made does not count: whoever can guess how a conference
+        will be called could keep a call out by it. Nothing at a media plane has both names.
+        """
+        return name.casefold() in self._kept_names
+
     def owner_of(self, uuid: RoomUuid) -> UserKey | None:
         """Return the owner of a room, also while it is being created."""
         named = self._named.get(uuid)
@@ -159,6 +168,14 @@ class Directory:
             if room is not None:
                 yield room
 
+    def _names(self, named: Named) -> Iterator[tuple[_Index[str], str]]:
+        """Yield the names of a room, compared without case, each with the index that holds it."""
+        uuid, bridge = named.uuid.casefold(), named.confbridge_id.casefold()
+        for name in {uuid, bridge}:
+            yield self._by_name, name
+        for name in {bridge} if named.creator is None else {uuid, bridge}:
+            yield self._kept_names, name
+
     def _end(self, named: Named) -> None:
         """Count a room as living no longer, once."""
         if named.uuid in self._ended:
@@ -188,10 +205,6 @@ class Directory:
 def rank_of(room: Room) -> Rank:
     """Return the place of a room in the order of creation."""
     return room.created.wall_ms, room.uuid
-
-
-def _names(named: Named) -> set[str]:
-    return {named.uuid.casefold(), named.confbridge_id.casefold()}
 
 
 def _counted(named: Named) -> Iterator[UserKey | DomainId]:

@@ -133,11 +133,11 @@ class TrunkDesk(Client):
         user = user_of(call.caller)
         wished = _valid(call.room_id)
         answer = await self._create(call, room, user, wished)
-        if _code(answer) == Code.ROOM_EXISTS and wished is not None:
+        if wished is not None and _taken(answer) == wished:
             # Whoever calls is not let into a room by the header of a call.
             log.warning("trunk.roomTaken", extra={"wished": wished, "call": call.id})
             answer = await self._create(call, room, user, None)
-        if _code(answer) == Code.ROOM_EXISTS:
+        if _taken(answer) == room:
             self._trunk.hang_up(call.id)  # its room has ended while nobody heard of it
             return
         if answer.get("status") != "ok":
@@ -148,6 +148,17 @@ class TrunkDesk(Client):
         log.info("trunk.call", extra={"room": room, "call": call.id})
 
     async def _create(
+        self, call: TrunkCall, room: RoomUuid, user: str, room_id: str | None
+    ) -> Mapping[str, object]:
+        """Ask for the room of a call; again where its conference is still an earlier call's."""
+        for pause_s in _AGAIN_S:
+            answer = await self._create_once(call, room, user, room_id)
+            if _taken(answer) != call.conference or call.conference in (room, room_id):
+                return answer
+            await asyncio.sleep(pause_s)
+        return await self._create_once(call, room, user, room_id)
+
+    async def _create_once(
         self, call: TrunkCall, room: RoomUuid, user: str, room_id: str | None
     ) -> Mapping[str, object]:
         invited = [name for name in call.invited or () if _valid(name)]
@@ -248,6 +259,14 @@ def user_of(number: str) -> str:
 
 def _valid(name: str | None) -> str | None:
     return name if name is not None and _NAME.fullmatch(name) else None
+
+
+def _taken(answer: Mapping[str, object]) -> str | None:
+    """Return the id, uuid or confbridgeId that another room has; None: not refused for that."""
+    if _code(answer) != Code.ROOM_EXISTS:
+        return None
+    error = cast("dict[str, dict[str, object]]", answer["error"])
+    return str(error["details"].get("room"))
 
 
 def _code(answer: Mapping[str, object]) -> str | None:

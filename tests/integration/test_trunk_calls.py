@@ -185,6 +185,47 @@ async def test_nobody_keeps_the_place_of_a_call_that_is_yet_to_come(field: str) 
         assert await here.ring() == ROOM
 
 
+async def test_nobody_keeps_a_call_out_by_a_uuid_that_is_called_as_its_conference() -> None:
+    async with trunk_of() as here:
+        mallory = await here.controller.client("mallory", domain="elsewhere")
+        for name in ("line-5", "LINE-5"):
+            await mallory.ask("createRoom", {"uuid": name, "kind": "meeting"})
+        call = TrunkCall(CALL.id, ConfbridgeId("line-5"), CALL.caller)
+
+        assert await here.ring(call) == ROOM
+        assert here.trunk.hung_up == []
+
+
+async def test_a_call_whose_conference_an_earlier_room_still_has_waits_and_is_not_hung_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trunk, "_AGAIN_S", (0.01,) * 2_000)
+    busy = TrunkCall("second.1", CALL.conference, "112")
+    async with trunk_of() as here:
+        room = await here.ring()
+        here.trunk.say(CallArrived(busy), CallEntered(busy.id))
+        await here.service.ok("endRoom", {"room": room})
+        await here.service.hear(
+            lambda frame: "pstn-second.1" in str(frame) and "participantJoined" in str(frame)
+        )
+
+        assert here.trunk.hung_up == [CALL.id]
+
+
+async def test_a_call_whose_conference_another_room_has_is_named_and_not_hung_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trunk, "_AGAIN_S", (0.01,))
+    async with trunk_of() as here:
+        await here.ring()
+        here.trunk.say(CallArrived(TrunkCall("second.1", CALL.conference, "112")))
+        await here.ring(TrunkCall("third.1", ConfbridgeId("pstn-3"), "113"))
+
+        assert here.trunk.hung_up == []
+    refused = [record for record in caplog.records if record.message == "trunk.callNotTaken"]
+    assert [record.__dict__["error"] for record in refused] == ["ROOM_EXISTS"]
+
+
 async def test_only_who_is_invited_may_join_where_somebody_is() -> None:
     async with trunk_of() as here:
         room = await here.ring(_call(invited=("alice", "not a user")))

@@ -126,6 +126,18 @@ def test_a_bridge_that_two_old_rooms_share_is_in_use_as_long_as_one_of_them(room
     assert not rooms.directory.has_name("shared")
 
 
+def test_a_uuid_keeps_a_name_from_the_room_service_only_where_that_has_given_it(
+    rooms: Rooms,
+) -> None:
+    rooms.hold("a", creator=None)
+    made = rooms.hold("b", creator=BOB)
+    assert not rooms.directory.keeps_name("uuid-a")
+    assert all(map(rooms.directory.keeps_name, ("Bridge-A", "Bridge-B", "Uuid-B")))
+
+    rooms.directory.remove(made)
+    assert not any(map(rooms.directory.keeps_name, ("bridge-b", "uuid-b")))
+
+
 def test_rooms_are_counted_by_owner_and_by_domain_as_long_as_they_live(rooms: Rooms) -> None:
     first = rooms.hold("a")
     rooms.hold("b", owner=BOB.user)
