@@ -80,12 +80,21 @@ def parse_strict(text: str | bytes, within: Structure | None = None) -> object:
 
 def dump(value: object) -> bytes:
     """Write compact UTF-8 JSON."""
-    return orjson.dumps(value)
+    return _of_its_own_size(orjson.dumps(value))
 
 
 def canonical(value: object) -> bytes:
     """Write it the same way whatever the order of its keys was."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return _of_its_own_size(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def _of_its_own_size(written: bytes) -> bytes:
+    """Return a copy that takes no more memory than its length says.
+
+    The writer shrinks its buffer to the text, and the allocator cannot use what it cut off for the
+    next such buffer: each text that waits in a queue would hold some 4 KiB, whatever its length.
+    """
+    return bytes(memoryview(written))
 
 
 class _Constant(Exception):

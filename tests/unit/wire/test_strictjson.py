@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -189,3 +190,14 @@ def test_integers_of_many_digits_cost_no_square() -> None:
 
     with pytest.raises(NotJson):
         parse_strict(text)
+
+
+def test_texts_that_are_kept_take_the_memory_of_their_length() -> None:
+    before = _resident_bytes()
+    kept = [dump({"data": "x" * 480, "number": number}) for number in range(20_000)]
+    kept += [canonical({"data": "x" * 480, "number": number}) for number in range(20_000)]
+    assert _resident_bytes() - before < 2 * sum(map(len, kept))
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
