@@ -132,6 +132,13 @@ class Store(Protocol):
         """One room, ended or not."""
         ...
 
+    def has_used(self, uuid: RoomUuid) -> bool:
+        """Tell whether a room has, or ever had, this uuid, compared without case.
+
+        Rooms that were removed count for ever: files of theirs may be there still.
+        """
+        ...
+
     def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
         """Return everything that a room has many of; costs what it returns."""
         ...
@@ -142,6 +149,8 @@ class Store(Protocol):
 
     def forget_rooms(self, ended_before_ms: int, limit: int) -> Future[int]:
         """Remove settled rooms that ended before, with their parts, the longest ended first.
+
+        What remains of a room is that its uuid was used (``has_used``).
 
         Args:
             ended_before_ms: epoch ms.

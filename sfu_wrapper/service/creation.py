@@ -64,7 +64,7 @@ class RoomCreation:
 
     def _is_used(self, wished: RoomUuid) -> bool:
         """Tell whether a room has, or ever had, this uuid."""
-        return self._directory.has_name(wished) or self._store.room(wished) is not None
+        return self._directory.has_name(wished) or self._store.has_used(wished)
 
 
 def room_spec(identity: Identity, asked: CreateRoom, made: tuple[str, str]) -> RoomSpec:

@@ -88,6 +88,6 @@ class Reports:
         actor = self._directory.by_uuid(uuid)
         if actor is None:
             row = self._store.room(uuid)
-            return row is not None and row.settled
+            return self._store.has_used(uuid) if row is None else row.settled
         room = actor.room
         return room is not None and room.life is Life.ENDED and room.capture is Phase.IDLE

@@ -9,7 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomId
+from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid
 from sfu_wrapper.ports.store import AnswerRow, AnswerSize, Commit, OutboxRow, PartRow, RoomRow
 from tests.helpers import stores
 from tests.helpers.stores import PROMISES, Promise, StoreBench, memory_bench, sqlite_bench
@@ -146,6 +146,22 @@ class RemovesAllAtOnce(MemoryStore):
         return super()._forget_rooms(ended_before_ms, 1_000_000)
 
 
+class FreesUuids(MemoryStore):
+    """Removes rooms without a trace."""
+
+    def has_used(self, uuid: RoomUuid) -> bool:
+        return uuid in self._rooms
+
+
+class UsesUuidsTooEarly(MemoryStore):
+    """Notes the uuid of a room although its commit is refused."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        if commit.room is not None:
+            self._used.add(commit.room.uuid)
+        return super().commit(commit, epoch)
+
+
 class RemovesMessages(MemoryStore):
     """Takes unpublished messages for a part of their room."""
 
@@ -193,6 +209,8 @@ BROKEN: dict[Callable[[], MemoryStore], Promise] = {
     PartsBesideTheTransaction: stores.parts_go_with_their_room_or_not_at_all,
     LeavesPartsBehind: stores.old_rooms_leave_with_their_parts,
     RemovesAllAtOnce: stores.old_rooms_leave_in_batches,
+    FreesUuids: stores.a_uuid_that_was_used_stays_used,
+    UsesUuidsTooEarly: stores.a_uuid_of_a_room_that_was_not_stored_is_free,
     RemovesMessages: stores.what_is_published_later_outlives_its_room,
     CountsInOrderOfKeeping: stores.kept_answers_are_counted_in_order_of_expiry,
     MakesNoRoom: stores.an_answer_that_makes_room_is_gone,

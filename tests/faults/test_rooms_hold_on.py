@@ -15,6 +15,7 @@ from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.store import Commit, OutboxRow
+from tests.helpers import stores
 from tests.helpers.calls import Ahead, Call, call, is_away, noticing, until
 from tests.helpers.live import connected, live
 
@@ -188,6 +189,9 @@ async def test_a_media_room_that_a_dead_controller_left_is_closed_and_no_other()
     store = MemoryStore()
     async with live(store=store) as dead:
         await (await call(dead, "over")).service.ok("endRoom", {"room": "over"})
+    removed = stores.room("removed", life="ended", settled=True, ended_ms=1)
+    await store.commit(Commit(removed), stores.EPOCH)
+    await store.forget_rooms(2, 10)
     plane = MemoryPlane()
     async with live(store=store, plane=plane) as controller:
         talk = await call(controller, "living")
@@ -195,15 +199,15 @@ async def test_a_media_room_that_a_dead_controller_left_is_closed_and_no_other()
         plane.say(RoomFound(RoomUuid("over"), Medium.VIDEO))
         await talk.owner.ok("ping")
         plane.full = False
-        for room in ("living", "of-somebody-else", "over"):
-            plane.say(RoomFound(RoomUuid(room), Medium.VIDEO))
+        for uuid in ("living", "of-somebody-else", "removed", "over"):
+            plane.say(RoomFound(RoomUuid(uuid), Medium.VIDEO))
 
-        async def is_closed() -> bool:
-            return any(isinstance(each, CloseMediaRoom) for each in plane.asked)
+        async def are_closed() -> bool:
+            return CloseMediaRoom(RoomUuid("over")) in plane.asked
 
-        await until(is_closed)
+        await until(are_closed)
         closed = [each.room for each in plane.asked if isinstance(each, CloseMediaRoom)]
-        assert closed == ["over"]
+        assert closed == ["removed", "over"]
         assert (await talk.started())["segment"] == 1
 
 

@@ -253,6 +253,31 @@ async def old_rooms_leave_in_batches(bench: StoreBench) -> None:
     assert left == [False, False]
 
 
+async def a_uuid_that_was_used_stays_used(bench: StoreBench) -> None:
+    assert not bench.store.has_used(RoomUuid("old"))
+    await ended(bench, "Old", 100)
+    await bench.store.commit(Commit(room("alive")), EPOCH)
+    while await bench.store.forget_rooms(1_000, 1):
+        pass
+
+    again = bench.reopen()
+    assert again.room(RoomUuid("Old")) is None
+    assert [again.has_used(RoomUuid(uuid)) for uuid in ("Old", "old", "ALIVE")] == [True] * 3
+    assert not again.has_used(RoomUuid("older"))
+
+
+async def a_uuid_of_a_room_that_was_not_stored_is_free(bench: StoreBench) -> None:
+    await bench.store.commit(Commit(room("fenced")), 2)
+    message_of_fenced = (message(1, "fenced"),)
+    with pytest.raises(Unavailable):
+        await bench.store.commit(Commit(room("new"), message_of_fenced), EPOCH)
+    await bench.store.commit(Commit(outbox=(message(2, "elsewhere"),)), EPOCH)
+
+    again = bench.reopen()
+    assert not again.has_used(RoomUuid("new"))
+    assert not again.has_used(RoomUuid("elsewhere"))
+
+
 async def what_is_published_later_outlives_its_room(bench: StoreBench) -> None:
     over = room(life="ended", settled=True, ended_ms=1)
     rows = await bench.store.commit(Commit(over, (message(1),)), EPOCH)
@@ -359,6 +384,8 @@ PROMISES: tuple[Promise, ...] = (
     parts_go_with_their_room_or_not_at_all,
     old_rooms_leave_with_their_parts,
     old_rooms_leave_in_batches,
+    a_uuid_that_was_used_stays_used,
+    a_uuid_of_a_room_that_was_not_stored_is_free,
     what_is_published_later_outlives_its_room,
     kept_answers_are_counted_in_order_of_expiry,
     an_answer_that_makes_room_is_gone,

@@ -345,7 +345,8 @@ async def test_a_uuid_is_used_once_ever_and_a_room_id_again_once_its_room_has_en
 
 async def used_again(service: Peer) -> None:
     """The uuid is not, the id is."""
-    assert await taken(service, {"id": "call", "uuid": "u-1"}) == "ROOM_EXISTS"
+    for uuid in ("u-1", "U-1"):
+        assert await taken(service, {"id": "call", "uuid": uuid}) == "ROOM_EXISTS"
     made = await service.ok("createRoom", {"id": "call", "owner": "alice", "domain": DOMAIN})
     assert await state(service) == "waiting"
     assert made["uuid"] != "u-1"

@@ -139,10 +139,12 @@ def test_the_file_itself_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
     path = copied(tmp_path)
     store = SqliteStore(path)
     room = store.room(RoomUuid("over"))
+    used = [store.has_used(RoomUuid(uuid)) for uuid in ("over", "OVER", "meeting", "other")]
     store.close()
 
     assert room is not None
     assert room.state.startswith(b"1 ")
+    assert used == [True, True, True, False]
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT version FROM schema").fetchall() == [(2,)]
     connection.close()

@@ -41,6 +41,24 @@ async def test_a_room_that_ended_long_ago_leaves_with_all_its_segments() -> None
     assert len(store.parts(RoomUuid("young"))) == 1_200
 
 
+async def test_the_uuid_of_a_room_that_left_is_not_used_again() -> None:
+    store = MemoryStore()
+    await kept(store, old=31)
+    async with live(store=store) as controller:
+
+        async def removed() -> bool:
+            return forgotten(store, "old")
+
+        await until(removed)
+        service, zoe = await controller.service(), await controller.client("zoe")
+        assert await service.refused("getRoom", {"room": "old"}) == "ROOM_NOT_FOUND"
+        for uuid in ("old", "OLD"):
+            wish = {"uuid": uuid, "owner": "alice", "domain": "example"}
+            assert await service.refused("createRoom", wish) == "ROOM_EXISTS"
+            assert await zoe.refused("createRoom", {"uuid": uuid}) == "BAD_REQUEST"
+        assert (await zoe.ok("createRoom", {"id": "old"}))["uuid"] != "old"
+
+
 async def test_where_no_days_are_set_rooms_stay() -> None:
     store = MemoryStore()
     await kept(store, old=4_000)

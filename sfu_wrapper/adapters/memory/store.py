@@ -33,6 +33,7 @@ class MemoryStore:
         self._closed = False
         self._seq = 0
         self._rooms: dict[RoomUuid, RoomRow] = {}
+        self._used: set[str] = set()  # uuids, folded
         self._parts: dict[RoomUuid, dict[str, PartRow]] = {}
         self._epochs: dict[RoomUuid, int] = {}
         self._outbox: dict[int, OutboxRow] = {}
@@ -64,6 +65,10 @@ class MemoryStore:
     def room(self, uuid: RoomUuid) -> RoomRow | None:
         """See ``Store``."""
         return self._rooms.get(uuid)
+
+    def has_used(self, uuid: RoomUuid) -> bool:
+        """See ``Store``."""
+        return uuid.casefold() in self._used
 
     def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
         """See ``Store``."""
@@ -133,6 +138,7 @@ class MemoryStore:
             raise Unavailable("another controller has taken over this room", fenced=True)
         if commit.room is not None:
             self._rooms[commit.room.uuid] = commit.room
+            self._used.add(commit.room.uuid.casefold())
             self._epochs[commit.room.uuid] = epoch
         for part in commit.parts:
             self._put_part(part)

@@ -24,6 +24,7 @@ _PUT_ROOM = """
         life = excluded.life, settled = excluded.settled, ended_ms = excluded.ended_ms,
         state = excluded.state, epoch = excluded.epoch
 """
+_USE = "INSERT OR IGNORE INTO used_uuids (uuid) VALUES (?)"
 _OVER = """
     SELECT uuid FROM rooms WHERE settled = 1 AND ended_ms < ? ORDER BY ended_ms LIMIT ?
 """
@@ -50,9 +51,10 @@ def write(connection: sqlite3.Connection, commit: Commit, epoch: int) -> tuple[O
     rooms = {row.room for row in commit.outbox}
     if commit.room is not None:
         rooms.add(commit.room.uuid)
-    for uuid in rooms:
-        _require_epoch(connection, uuid, epoch)
+    known = {uuid for uuid in rooms if _is_known(connection, uuid, epoch)}
     if commit.room is not None:
+        if commit.room.uuid not in known:
+            connection.execute(_USE, (commit.room.uuid.casefold(),))
         _put_room(connection, commit.room, epoch)
     _put_parts(connection, commit.parts)
     connection.executemany("DELETE FROM answers WHERE key = ?", [(k,) for k in commit.forgotten])
@@ -61,10 +63,12 @@ def write(connection: sqlite3.Connection, commit: Commit, epoch: int) -> tuple[O
     return tuple(_put_outbox(connection, row) for row in commit.outbox)
 
 
-def _require_epoch(connection: sqlite3.Connection, uuid: RoomUuid, epoch: int) -> None:
+def _is_known(connection: sqlite3.Connection, uuid: RoomUuid, epoch: int) -> bool:
+    """Tell whether the room is stored. Raises Unavailable: by a controller of a higher epoch."""
     found = connection.execute("SELECT epoch FROM rooms WHERE uuid = ?", (uuid,)).fetchone()
     if found is not None and found[0] > epoch:
         raise Unavailable("another controller has taken over this room", fenced=True)
+    return found is not None
 
 
 def _put_room(connection: sqlite3.Connection, room: RoomRow, epoch: int) -> None:

@@ -51,7 +51,8 @@ _FIRST = (
 # Room ids are unique among the living rooms of one domain. What a room has many of is in rows of
 # its own; rooms of the first schema hold all in their state until they are written again. Those who
 # took part are looked up in rows of their own (``member/DOMAIN/USER``), for the old rooms as well;
-# a damaged one is left for its reader to refuse.
+# a damaged one is left for its reader to refuse. Uuids (ASCII, here in lower case) are kept when
+# their rooms are removed, for ever: none is used for two rooms.
 _MEMBERS_OF_OLD_ROOMS = """
     INSERT OR IGNORE INTO parts (room, name, state)
     SELECT uuid,
@@ -69,6 +70,8 @@ _SECOND = (
     ) WITHOUT ROWID
     """,
     _MEMBERS_OF_OLD_ROOMS,
+    "CREATE TABLE used_uuids (uuid TEXT PRIMARY KEY) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO used_uuids (uuid) SELECT lower(uuid) FROM rooms",
     "CREATE INDEX rooms_by_end ON rooms (ended_ms) WHERE settled = 1",
     "DROP INDEX rooms_by_id",
     "CREATE INDEX rooms_by_id ON rooms (domain, id, created_ms)",

@@ -81,6 +81,10 @@ class SqliteStore:
         found = self._read(f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?", (uuid,))  # noqa: S608 constants of ours
         return rows.room_row(found[0]) if found else None
 
+    def has_used(self, uuid: RoomUuid) -> bool:
+        """See ``Store``."""
+        return bool(self._read("SELECT 1 FROM used_uuids WHERE uuid = ?", (uuid.casefold(),)))
+
     def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
         """See ``Store``."""
         found = self._read("SELECT room, name, state FROM parts WHERE room = ?", (uuid,))
