@@ -11,7 +11,7 @@ from typing import IO, Final, cast
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from sfu_wrapper.adapters.aside import aside
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.model.errors import Unavailable
 
 DEADLINE_S: Final = 5.0
@@ -30,7 +30,7 @@ class HttpKeySet:
         """See the port."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await aside(_get, self._url, self._deadline_s)
+                return await run_in_daemon_thread(_get, self._url, self._deadline_s)
         except TimeoutError as error:
             raise Unavailable("the key set did not come in time") from error
         except (OSError, HTTPException, ValueError) as error:

@@ -14,7 +14,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.cli.parts import open_broker, open_store

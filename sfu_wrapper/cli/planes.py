@@ -13,8 +13,8 @@ from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
-from sfu_wrapper.adapters.noplane import NoPlane
-from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
+from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.config.section import reveal

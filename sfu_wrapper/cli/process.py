@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.bar import Bar

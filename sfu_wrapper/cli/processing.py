@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from sfu_wrapper.adapters.disks import nearest
-from sfu_wrapper.adapters.gpg import GpgVault
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.confinement import Policy, demand, probe
-from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.adapters.storage.disks import nearest
+from sfu_wrapper.adapters.storage.gpg import GpgEncryptor
+from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.service.processor import Processor
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def processor(
     confinement: Policy = "prefer",
 ) -> Iterator[Processor]:
     """The worker of one segment after the other; its processes end with the context."""
-    shelf = DiskShelf(folders(recording))
+    shelf = LocalStorage(folders(recording))
     rules = output_rules(recording)
     program = _preprocessor(recording)
     with MediaProcesses(program, shelf.open_raw, confinement) as media:
@@ -117,8 +117,10 @@ def require_confinement(policy: Policy) -> None:
         raise Unavailable(f"worker.confinement = {policy}: {exc.strerror or exc}") from exc
 
 
-def vault(recording: Recording, confinement: Policy = "prefer") -> Vault | None:
+def vault(recording: Recording, confinement: Policy = "prefer") -> Encryptor | None:
     """What encrypts finished files; None where they are not encrypted."""
     if not recording.should_encrypt or recording.encryption_mail is None:
         return None
-    return GpgVault(recording.encryption_key, recording.encryption_mail, confinement=confinement)
+    return GpgEncryptor(
+        recording.encryption_key, recording.encryption_mail, confinement=confinement
+    )

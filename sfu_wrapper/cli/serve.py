@@ -6,7 +6,7 @@ import resource
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.cli.parts import open_broker, open_store

@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sfu_wrapper.adapters.aside import aside
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.parts import open_broker, queues, store_file
@@ -70,10 +70,10 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     """
     announce(output_rules(settings.recording))
     require_preprocessor(settings.recording)
-    await aside(require_folders, settings.recording)
+    await run_in_daemon_thread(require_folders, settings.recording)
     await _require_usable_key(settings)
     confinement = settings.worker.confinement
-    await aside(require_confinement, confinement)
+    await run_in_daemon_thread(require_confinement, confinement)
     leases = SqliteLeases(store_file(settings))
     formatter = logs.formatter(common.log_settings(settings))
     try:

@@ -21,7 +21,7 @@ from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import MediaTools, PreparedVideo
-from sfu_wrapper.ports.shelf import Shelf
+from sfu_wrapper.ports.storage import RecordingStorage
 from sfu_wrapper.service.course import Course, Work
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Material:
 async def ingest(
     info: SegmentInfo,
     tools: MediaTools,
-    shelf: Shelf,
+    shelf: RecordingStorage,
     target_dir: Path,
     sizes: Sequence[int],
     course: Course,
@@ -158,7 +158,7 @@ class _Reading:
 
     info: SegmentInfo
     tools: MediaTools
-    shelf: Shelf
+    shelf: RecordingStorage
     target_dir: Path
     timeout_s: float
 

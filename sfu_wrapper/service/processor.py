@@ -24,9 +24,9 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.outcome import Failed, Processed, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media import MediaTools
-from sfu_wrapper.ports.shelf import Shelf, Workplace
-from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.ports.storage import RecordingStorage, Workspace
 from sfu_wrapper.service.course import Course, Progress
 from sfu_wrapper.service.ingest import Material, ingest, without_empty_hours
 from sfu_wrapper.service.products import Made, Workshop
@@ -113,10 +113,10 @@ class Processor:
     def __init__(
         self,
         tools: MediaTools,
-        shelf: Shelf,
+        shelf: RecordingStorage,
         rules: OutputRules,
         clock: Clock,
-        vault: Vault | None = None,
+        vault: Encryptor | None = None,
         files_at_once: int = 1,
         *,
         keeps_events: bool = True,
@@ -256,7 +256,7 @@ class Processor:
             log.warning("job.eventNotKept", extra={"uuid": info.uuid, "why": exc.detail})
         return await self._shelf.leftovers(job_of(info))
 
-    async def _workplace(self, info: SegmentInfo) -> Workplace:
+    async def _workplace(self, info: SegmentInfo) -> Workspace:
         """A new one, with the event in it: nobody else keeps it, should the work fail for good."""
         place = await self._shelf.workplace(job_of(info))
         if self._keeps_events:
@@ -337,7 +337,7 @@ class Processor:
         self,
         job: str,
         info: SegmentInfo,
-        place: Workplace,
+        place: Workspace,
         material: Material,
         output: Output,
         cut: tuple[Interval, ...],
@@ -355,7 +355,7 @@ class Processor:
             case Output.SPLIT:
                 return await shop.split(material)
 
-    def _usable_vault(self) -> Vault:
+    def _usable_vault(self) -> Encryptor:
         """Fails closed: where encryption is asked for, nothing is delivered without it."""
         if self._vault is None:
             detail = "encryption is asked for and there is nothing to encrypt with"

@@ -18,9 +18,9 @@ from sfu_wrapper.core.plan import OutputRules, compose
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import FileKind, FinishedFile, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media import MediaTools
-from sfu_wrapper.ports.shelf import Measured, Shelf, Workplace
-from sfu_wrapper.ports.vault import Vault
+from sfu_wrapper.ports.storage import Measured, RecordingStorage, Workspace
 from sfu_wrapper.service.course import Course, Work
 from sfu_wrapper.service.ingest import Material, Video
 from sfu_wrapper.wire.splitfile import SplitPart, encode_split
@@ -40,7 +40,7 @@ class Product:
     kind: FileKind
     measured: Measured
 
-    def finished(self, shelf: Shelf) -> FinishedFile:
+    def finished(self, shelf: RecordingStorage) -> FinishedFile:
         """As it is told once it stands."""
         filename = str(shelf.final(self.name))
         return FinishedFile(filename, self.kind, self.measured.size_bytes, self.measured.sha256)
@@ -70,10 +70,10 @@ class Workshop:
     def __init__(
         self,
         tools: MediaTools,
-        shelf: Shelf,
-        vault: Vault | None,
+        shelf: RecordingStorage,
+        vault: Encryptor | None,
         rules: OutputRules,
-        place: Workplace,
+        place: Workspace,
         course: Course,
         *,
         job: str,

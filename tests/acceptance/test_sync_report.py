@@ -9,9 +9,9 @@ from typing import Any
 import av
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.media.tools import MediaProcesses
-from sfu_wrapper.adapters.shelf import DiskShelf, Folders
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import TrackSync
@@ -55,7 +55,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     mix = replace(call.info.audio[0], stopped_ms=call.info.completed_ms)
     info = replace(call.info, video=video, audio=(mix,))
     rules = OutputRules("vp8", "low", "{{uuid}}", split=True, mix_limit=9)  # quicker than merging
-    shelf = DiskShelf(Folders(folder, folder, folder / "out"))
+    shelf = LocalStorage(Folders(folder, folder, folder / "out"))
     with MediaProcesses() as media:
         service = Processor(media, shelf, rules, SystemClock())
         told = asyncio.run(service.process(info)).result

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
-from sfu_wrapper.adapters.noplane import NoPlane
-from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
+from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureLost,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
-from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.controller import Parts, Running, controller

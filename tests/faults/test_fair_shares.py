@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed

@@ -11,7 +11,7 @@ import pytest
 from sfu_wrapper.adapters.janus import line
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.core.requests import CloseMediaRoom, PlaneRequest
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.calls import (

@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli.processing import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed

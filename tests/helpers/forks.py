@@ -4,7 +4,7 @@ import sys
 
 _SERVER = """
 import sys
-from sfu_wrapper.adapters.limits import impose
+from sfu_wrapper.adapters.os.rlimits import impose
 from sfu_wrapper.adapters.media.forkserver import serve
 
 def work(limits):

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.gateway.limits import Limits

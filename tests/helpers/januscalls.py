@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.janus.session import (
     JanusAddress,
     open_session,
 )
-from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.formats.mjr import Reader
 from sfu_wrapper.formats.rtp import payload_span
 from sfu_wrapper.formats.vp8 import Vp8

@@ -13,10 +13,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.ids import DomainId, UserId

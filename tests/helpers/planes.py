@@ -9,7 +9,7 @@ from typing import TypeVar
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.core.facts import (

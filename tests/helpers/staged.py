@@ -16,10 +16,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.media.tools import MediaProcesses
-from sfu_wrapper.adapters.shelf import DiskShelf, Folders
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.simulated.pattern import PALETTE, Picture, Reading
+from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import Codec, OutputRules
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9, wav
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
@@ -143,7 +143,7 @@ async def processed(
     """What the recording service tells of the call, and the one file that it makes."""
     out = call.folder / "out"
     rules = OutputRules(codec, "low", "rec-{{uuid}}", split=False, mix_limit=9)
-    shelf = DiskShelf(Folders(call.folder, call.folder, out))
+    shelf = LocalStorage(Folders(call.folder, call.folder, out))
     with tools or MediaProcesses() as media:
         service = Processor(media, shelf, rules, SystemClock())
         done = await service.process(call.info)

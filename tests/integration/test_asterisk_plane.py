@@ -28,8 +28,8 @@ from sfu_wrapper.adapters.asterisk.conference import (
 )
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.os.beneath import open_plain
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.limits import Limits, command
 from sfu_wrapper.adapters.media import tasks, tools
 from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.adapters.media.tasks import MeasureSound, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
-from sfu_wrapper.adapters.refusals import refused
+from sfu_wrapper.adapters.os.os_errors import refused
+from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.forks import server_of
 from tests.helpers.processes import is_there
@@ -137,7 +137,7 @@ def test_a_refusal_without_a_file_is_told_as_the_system_tells_it() -> None:
 _PARENT = """
 import asyncio, sys
 from pathlib import Path
-from sfu_wrapper.adapters.limits import Limits, command
+from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.adapters.media import tools
 from tests.helpers.forks import server_of
 

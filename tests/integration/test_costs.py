@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.policy import PolicySettings

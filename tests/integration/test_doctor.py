@@ -13,11 +13,11 @@ import aio_pika
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sfu_wrapper.adapters.disks import Disk
 from sfu_wrapper.adapters.queuefile.broker import QueueFile
 from sfu_wrapper.adapters.rabbitmq import topology
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
+from sfu_wrapper.adapters.storage.disks import Disk
 from sfu_wrapper.cli.checks import database, folders, tools
 from sfu_wrapper.cli.checks.finding import good, wrong
 from sfu_wrapper.cli.main import main

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
-from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.cli.processing import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
@@ -29,8 +29,8 @@ class Place:
     out: Path
     outside: Path
 
-    def shelf(self) -> DiskShelf:
-        return DiskShelf(Folders(self.raw, self.raw, self.out))
+    def shelf(self) -> LocalStorage:
+        return LocalStorage(Folders(self.raw, self.raw, self.out))
 
     async def processed(self) -> Done:
         recording = Recording(
@@ -58,16 +58,16 @@ def exchanging(
     place: Place, monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], None]
 ) -> None:
     """Do it once a file has been looked at and before it is read."""
-    real = getattr(DiskShelf, method)
+    real = getattr(LocalStorage, method)
     pending = [act]
 
-    async def looked_at(shelf: DiskShelf, name: str) -> Path:
+    async def looked_at(shelf: LocalStorage, name: str) -> Path:
         found: Path = await real(shelf, name)
         while pending:
             pending.pop()()
         return found
 
-    monkeypatch.setattr(DiskShelf, method, looked_at)
+    monkeypatch.setattr(LocalStorage, method, looked_at)
 
 
 @pytest.mark.parametrize("method", ["raw_video", "raw_audio"])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import forkclient, tools
 from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
 from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.forks import server_of
 from tests.helpers.processes import is_there

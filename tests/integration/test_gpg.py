@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters import gpg
-from sfu_wrapper.adapters.gpg import GpgVault
+from sfu_wrapper.adapters.storage import gpg
+from sfu_wrapper.adapters.storage.gpg import GpgEncryptor
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.owners import Owner, owner
 
@@ -39,7 +39,9 @@ async def test_the_owner_reads_it_with_the_products_own_command(
     owner.make(f"Recordings <{MAIL}>")
     target = tmp_path / "plain.webm.gpg"
 
-    await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).encrypt(plain, target, timeout_s=20)
+    await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).encrypt(
+        plain, target, timeout_s=20
+    )
 
     owner.gpg("--output", str(tmp_path / "read.webm"), "--decrypt", str(target))
     assert (tmp_path / "read.webm").read_bytes() == SECRET
@@ -50,7 +52,7 @@ async def test_the_owner_reads_it_with_the_products_own_command(
 async def test_a_user_id_may_be_the_mail_alone(owner: Owner, tmp_path: Path) -> None:
     owner.make(MAIL)
 
-    await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+    await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
 
 @pytest.mark.parametrize(
@@ -62,14 +64,14 @@ async def test_a_mail_that_merely_contains_ours_is_not_ours(
     owner.make(user_id)
 
     with pytest.raises(JobFailed, match="the key is not of"):
-        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+        await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
 
 async def test_a_key_that_cannot_encrypt_is_refused(owner: Owner, tmp_path: Path) -> None:
     owner.make(MAIL, usage="sign")
 
     with pytest.raises(JobFailed, match="cannot encrypt"):
-        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+        await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
 
 async def test_an_expired_key_is_refused(owner: Owner, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ async def test_an_expired_key_is_refused(owner: Owner, tmp_path: Path) -> None:
               "future-default", "default", "2d")  # fmt: skip
 
     with pytest.raises(JobFailed, match="has expired"):
-        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+        await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
 
 async def test_a_revoked_key_is_refused(owner: Owner, tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ async def test_a_revoked_key_is_refused(owner: Owner, tmp_path: Path) -> None:
     owner.gpg("--import", str(usable))
 
     with pytest.raises(JobFailed, match="is revoked"):
-        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+        await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
 
 async def test_a_file_with_two_keys_is_refused(owner: Owner, tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ async def test_a_file_with_two_keys_is_refused(owner: Owner, tmp_path: Path) -> 
     owner.make("other@example.org")
 
     with pytest.raises(JobFailed, match="2 keys"):
-        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+        await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
 
 async def test_a_secret_key_is_refused(owner: Owner, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ async def test_a_secret_key_is_refused(owner: Owner, tmp_path: Path) -> None:
     file.write_bytes(owner.gpg("--armor", "--export-secret-keys"))
 
     with pytest.raises(JobFailed) as caught:
-        await GpgVault(file, MAIL).check()
+        await GpgEncryptor(file, MAIL).check()
 
     assert caught.value.permanent
 
@@ -119,7 +121,7 @@ async def test_without_a_readable_key_nothing_is_written(
         file.write_bytes(content)
 
     with pytest.raises(JobFailed):
-        await GpgVault(file, MAIL).encrypt(plain, tmp_path / "out.gpg", timeout_s=20)
+        await GpgEncryptor(file, MAIL).encrypt(plain, tmp_path / "out.gpg", timeout_s=20)
 
     assert "out" not in names(tmp_path)
 
@@ -132,7 +134,7 @@ async def test_nothing_of_gpg_is_left_running_or_lying_about(
     (tmp_path / "homes").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "homes"))
 
-    await GpgVault(key, MAIL).encrypt(plain, tmp_path / "out.gpg", timeout_s=20)
+    await GpgEncryptor(key, MAIL).encrypt(plain, tmp_path / "out.gpg", timeout_s=20)
 
     assert list((tmp_path / "homes").iterdir()) == []
     assert not running_with(str(tmp_path / "homes"))
@@ -154,7 +156,7 @@ async def test_where_no_keyring_can_be_made_it_may_be_mended(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-folder"))
 
     with pytest.raises(JobFailed) as caught:
-        await GpgVault(owner.public(tmp_path / "key.asc"), MAIL).check()
+        await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
 
     assert (caught.value.code, caught.value.permanent) == ("IO_ERROR", False)
 
@@ -163,7 +165,7 @@ async def test_without_gpg_it_fails_for_good(plain: Path, tmp_path: Path) -> Non
     (tmp_path / "key.asc").write_text("key")
 
     with pytest.raises(JobFailed) as caught:
-        await GpgVault(tmp_path / "key.asc", MAIL, program="no-such-gpg").check()
+        await GpgEncryptor(tmp_path / "key.asc", MAIL, program="no-such-gpg").check()
 
     assert (caught.value.code, caught.value.permanent) == ("NO_GPG", True)
 
@@ -173,7 +175,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
     owner: Owner, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
     owner.make(MAIL)
-    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL)
+    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
     answers, held = threading.Event(), []
 
     def hang(path: Path, *_: object, **__: object) -> None:
@@ -215,7 +217,7 @@ async def test_a_gpg_that_fails_hangs_or_does_not_encrypt_leaves_nothing(
         f"{last_step}\n"
     )
     program.chmod(0o700)
-    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
+    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
 
     with pytest.raises(JobFailed) as caught:
         await vault.encrypt(plain, tmp_path / "out.gpg", timeout_s=1 if code == "TIMEOUT" else 20)
@@ -231,7 +233,7 @@ async def test_another_name_of_a_foreign_file_is_not_encrypted(
 ) -> None:
     owner.make(MAIL)
     make(plain, tmp_path / "other.webm")
-    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL)
+    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
 
     with pytest.raises(JobFailed) as caught:
         await vault.encrypt(tmp_path / "other.webm", tmp_path / "out.gpg", timeout_s=20)
@@ -252,7 +254,7 @@ async def test_a_gpg_that_was_taken_over_has_its_keyring_and_its_output_alone(
         "gpg --version > /dev/null && echo runs >&2; exit 2\n"
     )
     program.chmod(0o700)
-    vault = GpgVault(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
+    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
 
     with pytest.raises(JobFailed, match="runs"):
         await vault.encrypt(plain, tmp_path / "staging" / "out.gpg", timeout_s=20)
@@ -265,6 +267,6 @@ async def test_a_key_file_that_is_no_key_is_not_read_to_its_end(tmp_path: Path) 
         file.truncate(1 << 30)
 
     with pytest.raises(JobFailed, match="longer than") as caught:
-        await GpgVault(tmp_path / "key.asc", MAIL).check()
+        await GpgEncryptor(tmp_path / "key.asc", MAIL).check()
 
     assert (caught.value.code, caught.value.permanent) == ("KEY_UNUSABLE", True)

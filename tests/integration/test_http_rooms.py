@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.identity import Role

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.jwks import MAX_BYTES, HttpKeySet
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.errors import Unavailable

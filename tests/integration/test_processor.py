@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.clock import ManualClock
 from sfu_wrapper.adapters.os import files
-from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.adapters.os.clock import ManualClock
+from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
 from sfu_wrapper.model.errors import JobFailed
@@ -118,7 +118,7 @@ class Place:
             (self.raw / name).write_text(name)
         self.tools = PretendedTools()
         self.vault = PretendedVault()
-        self.shelf = DiskShelf(Folders(self.raw, self.raw, self.out, root / "plain"))
+        self.shelf = LocalStorage(Folders(self.raw, self.raw, self.out, root / "plain"))
 
     def processor(
         self,

@@ -1,7 +1,7 @@
 """What is over leaves the store: rooms after ``retention.roomDays``, answers that make room."""
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.store import AnswerRow, Commit
 from tests.helpers.calls import ALWAYS, call, until

@@ -23,8 +23,8 @@ from stat import S_ISREG
 from struct import Struct
 from typing import Final, TypeVar
 
-from sfu_wrapper.adapters.aside import Lane
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
+from sfu_wrapper.adapters.os.threads import BoundedThreadPool
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.formats.wav import HEADER_BYTES
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
@@ -83,7 +83,9 @@ class Folder:
 
     ours: Path | None
     theirs: str
-    _lane: Lane = field(default_factory=lambda: Lane(_LOOKS), init=False, repr=False, compare=False)
+    _lane: BoundedThreadPool = field(
+        default_factory=lambda: BoundedThreadPool(_LOOKS), init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         # Asterisk takes "file,options,command" for a file, and carries the command out.

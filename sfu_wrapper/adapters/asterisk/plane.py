@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.trunkline import TrunkLine
 from sfu_wrapper.adapters.asterisk.watch import FileWatch
-from sfu_wrapper.adapters.outlet import Outlet
+from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.facts import (
     CaptureFailed,
     CaptureLost,
@@ -72,7 +72,7 @@ class AsteriskPlane:
         context = settings.trunk_context
         self._line = TrunkLine(context) if context is not None else None
         self._now_ms: Callable[[], int] = lambda: clock.now().wall_ms
-        self._facts: Outlet[PlaneFact] = Outlet()
+        self._facts: FactQueue[PlaneFact] = FactQueue()
         self._desk = Desk(
             self._ami, settings.folder, settings.delay_ms, self._now_ms, self._facts.put
         )
@@ -83,7 +83,7 @@ class AsteriskPlane:
         )
         self._emptied = asyncio.Event()
         self._fresh: asyncio.Queue[Conference] = asyncio.Queue()  # at most one a room
-        self._calls: Outlet[CallNews] = Outlet()
+        self._calls: FactQueue[CallNews] = FactQueue()
         self._doomed: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 

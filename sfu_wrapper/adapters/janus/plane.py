@@ -24,7 +24,7 @@ from sfu_wrapper.adapters.janus.session import (
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.janus.watch import RecordingWatch
-from sfu_wrapper.adapters.outlet import Outlet
+from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -71,7 +71,7 @@ class JanusPlane:
         self._connected = asyncio.Event()
         self._lines: dict[RoomUuid, Line] = {}
         self._fresh: asyncio.Queue[Line] = asyncio.Queue()
-        self._facts: Outlet[PlaneFact] = Outlet()
+        self._facts: FactQueue[PlaneFact] = FactQueue()
         self._session: JanusSession | None = None
         self._was_there = False
         self._closed = asyncio.Event()

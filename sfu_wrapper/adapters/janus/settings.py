@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from sfu_wrapper.adapters.aside import Lane
 from sfu_wrapper.adapters.janus.session import JanusAddress
+from sfu_wrapper.adapters.os.threads import BoundedThreadPool
 from sfu_wrapper.core.facts import CaptureRef
 
 WORK_WITHIN_S: Final = 3.0
@@ -23,8 +23,8 @@ class Folder:
 
     ours: Path
     janus: Path
-    _lane: Lane = field(
-        default_factory=lambda: Lane(_AT_ONCE), init=False, repr=False, compare=False
+    _lane: BoundedThreadPool = field(
+        default_factory=lambda: BoundedThreadPool(_AT_ONCE), init=False, repr=False, compare=False
     )
 
     async def work(

@@ -6,7 +6,6 @@ from math import ceil
 from pathlib import Path
 from typing import Final, assert_never
 
-from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media.tasks import (
     Compose,
     CopyVideo,
@@ -15,6 +14,7 @@ from sfu_wrapper.adapters.media.tasks import (
     Task,
     WriteSound,
 )
+from sfu_wrapper.adapters.os.rlimits import Limits
 
 MAX_MEMORY_BYTES: Final = 2 << 30  # nine streams take a quarter of it
 _SPARE_BYTES: Final = 64 << 20

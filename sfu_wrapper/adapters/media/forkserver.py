@@ -2,7 +2,7 @@
 
 Loading codecs takes a third of a second of processor time, more than many a task does. Run by
 ``forkclient``, which asks for one fork after the other on our standard input: a datagram holds the
-limits of ``adapters.limits`` and three sockets.
+limits of ``adapters.os.rlimits`` and three sockets.
 
 talk: the fork's standard input and output. complaints: its standard error. status: ours; the exit
 code is said there, and where the other side closes it the fork is killed with all that it started.
@@ -23,7 +23,7 @@ from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from typing import Final, NoReturn
 
-from sfu_wrapper.adapters.limits import end_with
+from sfu_wrapper.adapters.os.rlimits import end_with
 
 SOCKETS: Final = 3
 _MAX_REQUEST_BYTES: Final = 4096

@@ -16,7 +16,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-from sfu_wrapper.adapters.limits import end_with
 from sfu_wrapper.adapters.media.account import Account, stream_warnings
 from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, base_name, finished
 from sfu_wrapper.adapters.media.preprocess import (
@@ -28,7 +27,8 @@ from sfu_wrapper.adapters.media.preprocess import (
 )
 from sfu_wrapper.adapters.media.reading import reading
 from sfu_wrapper.adapters.media.verify import Expected, verify
-from sfu_wrapper.adapters.refusals import is_full, no_space
+from sfu_wrapper.adapters.os.os_errors import is_full, no_space
+from sfu_wrapper.adapters.os.rlimits import end_with
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler
 from sfu_wrapper.formats.picture import VideoCodec
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream

@@ -26,7 +26,7 @@ from sfu_wrapper.adapters.media.mux import (
     write_video,
 )
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
-from sfu_wrapper.adapters.refusals import refused
+from sfu_wrapper.adapters.os.os_errors import refused
 from sfu_wrapper.core.plan import Turn
 from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot

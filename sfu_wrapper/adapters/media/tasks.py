@@ -17,7 +17,7 @@ from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.sound import sound_us
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
-from sfu_wrapper.adapters.refusals import is_full, no_space, over_limit, refused
+from sfu_wrapper.adapters.os.os_errors import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
 from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sfu_wrapper.adapters.aside import aside
-from sfu_wrapper.adapters.limits import Limits
 from sfu_wrapper.adapters.media import tasks
 from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.child import LENGTH_BYTES
 from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
 from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.adapters.os.confinement import Policy
-from sfu_wrapper.adapters.refusals import over_limit, refused
+from sfu_wrapper.adapters.os.os_errors import over_limit, refused
+from sfu_wrapper.adapters.os.rlimits import Limits
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
@@ -131,7 +131,7 @@ class MediaProcesses:
             opened: list[int] = []
             for path in tasks.raw_files(task):
                 try:
-                    number = await aside(self._open_raw, path)
+                    number = await run_in_daemon_thread(self._open_raw, path)
                 except OSError as exc:
                     raise _not_opened(tasks.stage_of(task), path, exc) from exc
                 stack.callback(os.close, number)

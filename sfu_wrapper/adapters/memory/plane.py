@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Literal, assert_never
 
-from sfu_wrapper.adapters.outlet import Outlet
+from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -69,7 +69,7 @@ class MemoryPlane:
         self._running: dict[CaptureRef, CaptureStarted] = {}
         self._files: dict[CaptureRef, dict[str, RawFile]] = {}
         self._stopped: dict[CaptureRef, CaptureStopped] = {}
-        self._facts: Outlet[PlaneFact] = Outlet(_LIMIT)
+        self._facts: FactQueue[PlaneFact] = FactQueue(_LIMIT)
         self._closed = asyncio.Event()
 
     @property

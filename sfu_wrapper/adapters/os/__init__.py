@@ -1,1 +1,1 @@
-"""Doors of the operating system: files below a folder, and confinement of processes."""
+"""The operating system: files below a folder, confinement, threads, limits, clock."""

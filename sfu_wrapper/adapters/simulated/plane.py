@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import sfu_wrapper
-from sfu_wrapper.adapters.outlet import Outlet
+from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.adapters.simulated.desk import Desk
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.lines import LIMIT_BYTES, dump
@@ -78,7 +78,7 @@ class SimulatedPlane:
         )
         self._desk = Desk(Faults())
         self._orders: asyncio.Queue[Order] = asyncio.Queue(_QUEUE)
-        self._facts: Outlet[PlaneFact] = Outlet()
+        self._facts: FactQueue[PlaneFact] = FactQueue()
         self._process: Process | None = None
         self._closed = asyncio.Event()
         self._childless = asyncio.Event()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sfu_wrapper.adapters.aside import aside
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.database import BUSY_S, open_database, translated
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 
@@ -71,7 +71,7 @@ class SqliteLeases:
 
     async def _aside(self, sql: str, values: dict[str, str | int]) -> int:
         with translated(self._path):
-            return await aside(self._run, sql, values)
+            return await run_in_daemon_thread(self._run, sql, values)
 
     def _run(self, sql: str, values: dict[str, str | int]) -> int:
         with self._one_at_a_time:

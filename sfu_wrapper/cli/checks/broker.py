@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from sfu_wrapper.adapters.aside import aside
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.queuefile.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
 from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
@@ -20,7 +20,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
     file = queue_file(settings)
-    found = await aside(inspect_file, file, MIGRATIONS)
+    found = await run_in_daemon_thread(inspect_file, file, MIGRATIONS)
     state = "is made at the first start" if found is None else f"sound, schema {found.version}"
     yield good(f"embedded, {file}: {state}")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.os.confinement import Confinement, Policy, probe
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 
@@ -22,7 +22,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
         text = "media processes are not confined (worker.confinement = off)"
         yield odd(text, "set it to prefer or require")
         return
-    for finding in judge(policy, await aside(probe)):
+    for finding in judge(policy, await run_in_daemon_thread(probe)):
         yield finding
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from sfu_wrapper.adapters.aside import aside
-from sfu_wrapper.adapters.disks import disk, nearest, try_writing
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.inspect import inspect
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.adapters.storage.disks import disk, nearest, try_writing
 from sfu_wrapper.cli.checks.finding import Finding, odd, wrong
 from sfu_wrapper.cli.checks.folders import room
 from sfu_wrapper.cli.parts import store_file
@@ -15,15 +15,15 @@ from sfu_wrapper.config.settings import Settings
 async def look(settings: Settings) -> AsyncIterator[Finding]:
     """The file and its disk, beside a controller or without one."""
     file = store_file(settings)
-    found = await aside(inspect, file, MIGRATIONS)
+    found = await run_in_daemon_thread(inspect, file, MIGRATIONS)
     folder = nearest(file.parent)
     try:
-        await aside(try_writing, folder)
+        await run_in_daemon_thread(try_writing, folder)
     except OSError as error:
         advice = "let this user write there, or change store.url"
         yield wrong(f"{file.parent}: cannot be written: {error.strerror}", advice)
         return
-    on = await aside(disk, folder)
+    on = await run_in_daemon_thread(disk, folder)
     if found is None:
         yield room(str(file), on, "is made at the first start")
     else:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.adapters.aside import aside
-from sfu_wrapper.adapters.disks import Disk, disk, nearest, try_writing
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
+from sfu_wrapper.adapters.storage.disks import Disk, disk, nearest, try_writing
 from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 
@@ -23,7 +23,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
         ("destination_path", recording.destination_path),
         ("logs_path", recording.logs_path),
     ):
-        yield await aside(judge, key, folder)
+        yield await run_in_daemon_thread(judge, key, folder)
 
 
 def judge(key: str, folder: Path) -> Finding:

@@ -5,7 +5,7 @@ checks of the planes say.
 from collections.abc import AsyncIterator
 from typing import Final
 
-from sfu_wrapper.adapters.clock import SystemClock
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
 from sfu_wrapper.cli.planes import media_plane
 from sfu_wrapper.config.settings import Settings

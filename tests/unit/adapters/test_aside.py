@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from sfu_wrapper.adapters.aside import THREAD, Lane, aside
+from sfu_wrapper.adapters.os.threads import THREAD, BoundedThreadPool, run_in_daemon_thread
 
 
 async def test_work_aside_gives_what_it_returns_or_raises() -> None:
-    assert await aside(divmod, 7, 2) == (3, 1)
+    assert await run_in_daemon_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        await aside(divmod, 7, 0)
+        await run_in_daemon_thread(divmod, 7, 0)
 
 
 async def test_work_aside_that_hangs_holds_nobody_up() -> None:
@@ -20,7 +20,7 @@ async def test_work_aside_that_hangs_holds_nobody_up() -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await aside(let_go.wait)
+            await run_in_daemon_thread(let_go.wait)
     assert all(thread.daemon for thread in started())
 
     let_go.set()
@@ -34,7 +34,7 @@ def test_work_aside_that_ends_after_the_command_bothers_nobody() -> None:
 
     async def given_up() -> None:
         async with asyncio.timeout(0.01):
-            await aside(let_go.wait)
+            await run_in_daemon_thread(let_go.wait)
 
     with pytest.raises(TimeoutError):
         asyncio.run(given_up())
@@ -45,7 +45,7 @@ def test_work_aside_that_ends_after_the_command_bothers_nobody() -> None:
 
 
 async def test_what_hangs_in_a_lane_costs_no_more_threads_than_it_has_places() -> None:
-    lane, let_go = Lane(2), threading.Event()
+    lane, let_go = BoundedThreadPool(2), threading.Event()
 
     for _ in range(5):
         with pytest.raises(TimeoutError):
@@ -66,7 +66,7 @@ async def test_a_system_without_threads_refuses_and_keeps_no_place(
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    lane = Lane(1)
+    lane = BoundedThreadPool(1)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         for _ in range(3):

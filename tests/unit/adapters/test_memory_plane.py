@@ -2,9 +2,9 @@
 
 import pytest
 
-from sfu_wrapper.adapters.clock import ManualClock
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
-from sfu_wrapper.adapters.noplane import NoPlane
+from sfu_wrapper.adapters.os.clock import ManualClock
+from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.core.facts import (
     CaptureFailed,
     CaptureLost,

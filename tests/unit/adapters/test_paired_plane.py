@@ -3,7 +3,7 @@
 import pytest
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
-from sfu_wrapper.adapters.pairedplane import PairedPlane
+from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.core.facts import CaptureStopped, PlaneBack
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sfu_wrapper.adapters.clock import ManualClock
+from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.estimate import STAGES, Pace, Standing
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.service.course import Course

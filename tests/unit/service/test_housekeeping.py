@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.adapters.clock import ManualClock
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
+from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.observe.health import Health
 from sfu_wrapper.service import housekeeping
 from sfu_wrapper.service.housekeeping import DAY_MS, Housekeeper

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sfu_wrapper.adapters.clock import ManualClock
+from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.fairness import Claim, Owner
 from sfu_wrapper.service.turns import Closed, Dismissed, Turns
 

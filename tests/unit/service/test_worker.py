@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.adapters.clock import SystemClock
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class Workspace:
     """Folders of one attempt, for our own user alone.
 
     plain: for what is not encrypted. staging: on the file system of the destination, for what is
@@ -27,7 +27,7 @@ class Measured:
     sha256: str
 
 
-class Shelf(Protocol):
+class RecordingStorage(Protocol):
     """Every name is resolved below its folder only: no links, no devices, no way out of it.
 
     Raises, all of them:
@@ -50,7 +50,7 @@ class Shelf(Protocol):
         """What can still be written: the least of all folders that are written to."""
         ...
 
-    async def workplace(self, job: str) -> Workplace:
+    async def workplace(self, job: str) -> Workspace:
         """New folders for one attempt at that job; they stay until ``clear``."""
         ...
 

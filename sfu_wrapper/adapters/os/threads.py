@@ -18,7 +18,7 @@ Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
-async def aside(
+async def run_in_daemon_thread(
     work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
     """What it returns or raises; a caller that gives up leaves it to itself.
@@ -53,7 +53,7 @@ def _begun(
     return done
 
 
-class Lane:
+class BoundedThreadPool:
     """Work aside for which somebody waits only so long, at most ``places`` at a time.
 
     What hangs keeps its place until it ends: something that never answers costs that many threads,

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import assert_never
 
-from sfu_wrapper.adapters.outlet import Outlet
+from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound, TracksCarried
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -32,7 +32,7 @@ class PairedPlane:
 
     def __init__(self, *, video: MediaPlane, audio: MediaPlane) -> None:
         self._planes = {Medium.VIDEO: video, Medium.AUDIO: audio}
-        self._facts: Outlet[PlaneFact] = Outlet()
+        self._facts: FactQueue[PlaneFact] = FactQueue()
 
     @property
     def audio(self) -> MediaPlane:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Vault(Protocol):
+class Encryptor(Protocol):
     """One public key, configured.
 
     Raises, both of them:

@@ -20,12 +20,12 @@ from math import ceil
 from pathlib import Path
 from typing import ParamSpec
 
-from sfu_wrapper.adapters.aside import aside
-from sfu_wrapper.adapters.limits import Limits, command
 from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.adapters.os.confinement import SYSTEM, Fence, Policy
 from sfu_wrapper.adapters.os.landlock import RUN, WORK
-from sfu_wrapper.adapters.refusals import no_space, refused
+from sfu_wrapper.adapters.os.os_errors import no_space, refused
+from sfu_wrapper.adapters.os.rlimits import Limits, command
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.model.errors import JobFailed
 
 _LOOK_S = 30.0  # to look at the key
@@ -51,7 +51,7 @@ _UNUSABLE = {"e": "has expired", "r": "is revoked", "d": "is disabled", "i": "is
 Params = ParamSpec("Params")
 
 
-class GpgVault:
+class GpgEncryptor:
     """``Vault`` for the key in ``key_file``, of which a user id must be exactly that mail."""
 
     def __init__(
@@ -77,8 +77,8 @@ class GpgVault:
             await _tidied(part.unlink, missing_ok=True)
 
     async def _encrypt(self, source: Path, part: Path, target: Path, timeout_s: float) -> None:
-        await aside(part.unlink, missing_ok=True)
-        number = await aside(open_plain, source)
+        await run_in_daemon_thread(part.unlink, missing_ok=True)
+        number = await run_in_daemon_thread(open_plain, source)
         try:
             size = os.fstat(number).st_size
             async with self._keyring() as (home, fingerprint):
@@ -97,15 +97,16 @@ class GpgVault:
             os.close(number)
         if f"{_STATUS}END_ENCRYPTION" not in told.splitlines():
             raise _failed("BAD_RESULT", "gpg did not say that it had finished", permanent=False)
-        await aside(_settle, part, target, size)
+        await run_in_daemon_thread(_settle, part, target, size)
 
     @asynccontextmanager
     async def _keyring(self) -> AsyncIterator[tuple[Path, str]]:
         """A keyring with our key alone, and the fingerprint of that key. Raises JobFailed."""
-        if not await aside(self._key_file.is_file):
+        if not await run_in_daemon_thread(self._key_file.is_file):
             raise _unusable(f"the key file {self._key_file} is not there")
-        key = await aside(_read_key, self._key_file)  # once: what is looked at is what is used
-        home = Path(await aside(tempfile.mkdtemp, prefix="gpg-"))  # with mode 0700
+        # Read once: the key that is checked is the key that is used.
+        key = await run_in_daemon_thread(_read_key, self._key_file)
+        home = Path(await run_in_daemon_thread(tempfile.mkdtemp, prefix="gpg-"))  # with mode 0700
         try:
             packets = await self._gpg(home, "--list-packets", reads=key)
             if re.search(r"^:secret (sub )?key packet:", packets, re.MULTILINE):
@@ -244,7 +245,7 @@ async def _tidied(
     """As well as it can be: what hangs is left lying, and the next attempt begins without it."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(_TIDY_S):
-            await aside(work, *args, **kwargs)
+            await run_in_daemon_thread(work, *args, **kwargs)
 
 
 async def _begin(arguments: Sequence[str], reads: int | bytes) -> asyncio.subprocess.Process:

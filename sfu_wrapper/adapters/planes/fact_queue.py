@@ -12,7 +12,7 @@ LIMIT: Final = 10_000
 T = TypeVar("T")
 
 
-class Outlet(Generic[T]):
+class FactQueue(Generic[T]):
     """A queue of at most ``limit``, which ends once it is closed and everything was read."""
 
     def __init__(self, limit: int = LIMIT) -> None:

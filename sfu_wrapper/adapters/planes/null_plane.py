@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, assert_never
 
-from sfu_wrapper.adapters.outlet import Outlet
+from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.facts import CaptureRef, CaptureStarted, CaptureStopped, PlaneFact
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -31,7 +31,7 @@ class NoPlane:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._started: dict[CaptureRef, CaptureStarted] = {}
-        self._facts: Outlet[PlaneFact] = Outlet(_LIMIT)
+        self._facts: FactQueue[PlaneFact] = FactQueue(_LIMIT)
         self._closed = asyncio.Event()
 
     def is_there(self, medium: Medium) -> bool:

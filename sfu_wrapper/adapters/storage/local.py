@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from sfu_wrapper.adapters.aside import aside
 from sfu_wrapper.adapters.os import files
 from sfu_wrapper.adapters.os.beneath import (
     FOLDER_MODE,
@@ -30,10 +29,11 @@ from sfu_wrapper.adapters.os.beneath import (
     parts_of,
     size_of,
 )
-from sfu_wrapper.adapters.refusals import refused
+from sfu_wrapper.adapters.os.os_errors import refused
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.naming import safe_user
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.ports.shelf import Measured, Workplace
+from sfu_wrapper.ports.storage import Measured, Workspace
 
 HIDDEN = ".sfu-wrapper"
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -52,7 +52,7 @@ class Folders:
     plain: Path | None = None
 
 
-class DiskShelf:
+class LocalStorage:
     """``Shelf`` on folders of this machine; all work is done in threads."""
 
     def __init__(self, folders: Folders) -> None:
@@ -97,7 +97,7 @@ class DiskShelf:
         folders = [self._own, *([self._plain] if self._plain else [])]
         return await _in_thread("preprocess", lambda: min(map(self._free, folders)))
 
-    async def workplace(self, job: str) -> Workplace:
+    async def workplace(self, job: str) -> Workspace:
         """See the port."""
         return await _in_thread("preprocess", self._make_workplace, job)
 
@@ -216,12 +216,12 @@ class DiskShelf:
         found = (self._read(root / job / name) for job in finished)
         return tuple(content for content in found if content is not None)
 
-    def _make_workplace(self, job: str) -> Workplace:
+    def _make_workplace(self, job: str) -> Workspace:
         places: list[Path] = []
         for place in self._work_folders(job):
             with self._opened(place, make=True) as folder:
                 places.append(place / files.make_private_folder(folder))
-        return Workplace(plain=places[-1], staging=places[0], lasting=places[-1].parent)
+        return Workspace(plain=places[-1], staging=places[0], lasting=places[-1].parent)
 
     def _clear(self, job: str, *, lasting: bool) -> None:
         """Attempts are folders in that of the job; what outlives them are files."""
@@ -296,9 +296,10 @@ class DiskShelf:
 async def _in_thread(
     stage: str, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
-    """Raises JobFailed for what the system refuses."""
+    """Run disk work in a thread. Raises JobFailed for what the system refuses."""
     try:
-        return await aside(work, *args, **kwargs)  # a disk that hangs keeps no worker from ending
+        # A disk that hangs must not keep the worker from ending.
+        return await run_in_daemon_thread(work, *args, **kwargs)
     except OSError as exc:
         raise refused(stage, exc) from exc
 

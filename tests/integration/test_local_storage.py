@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters import shelf as shelves
-from sfu_wrapper.adapters.shelf import HIDDEN, DiskShelf, Folders
+from sfu_wrapper.adapters.storage import local as shelves
+from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.model.errors import JobFailed
 
 
@@ -39,7 +39,7 @@ def tree(root: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", ["room/a.mjr", "/room/a.mjr"])
 async def test_a_raw_file_is_found_below_its_folder(folders: Folders, name: str) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
 
     assert await shelf.raw_video(name) == folders.recordings / "room" / "a.mjr"
     assert await shelf.raw_audio(name) == folders.audio / "room" / "a.mjr"
@@ -52,7 +52,7 @@ async def test_a_raw_file_is_found_below_its_folder(folders: Folders, name: str)
 )  # fmt: skip
 async def test_no_name_leads_out_of_the_folder_or_to_a_device(folders: Folders, name: str) -> None:
     with pytest.raises(JobFailed) as caught:
-        await DiskShelf(folders).raw_video(name)
+        await LocalStorage(folders).raw_video(name)
 
     assert (caught.value.code, caught.value.permanent) == ("UNSAFE_NAME", True)
 
@@ -60,13 +60,13 @@ async def test_no_name_leads_out_of_the_folder_or_to_a_device(folders: Folders, 
 @pytest.mark.parametrize("name", ["room/b.mjr", "none/a.mjr", "room/a.mjr/x"])
 async def test_a_missing_file_may_come_later(folders: Folders, name: str) -> None:
     with pytest.raises(JobFailed) as caught:
-        await DiskShelf(folders).raw_video(name)
+        await LocalStorage(folders).raw_video(name)
 
     assert (caught.value.code, caught.value.permanent) == ("MISSING_FILE", False)
 
 
 async def test_a_delivered_file_is_whole_private_and_alone(folders: Folders) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
     place = await shelf.workplace("job")
     made = plain(place.staging, b"pictures")
     (name,) = await shelf.claim("job", [["folder/rec.webm"]])
@@ -84,7 +84,7 @@ async def test_a_delivered_file_is_whole_private_and_alone(folders: Folders) -> 
 
 
 async def test_a_name_taken_by_another_recording_is_left_alone(folders: Folders) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
     choices = [["rec.webm"], ["rec-uuid.webm"]]
 
     assert await shelf.claim("first", choices) == ("rec.webm",)
@@ -98,13 +98,13 @@ async def test_a_file_that_nobody_claimed_is_left_alone_too(folders: Folders) ->
     folders.destination.mkdir(parents=True)
     plain(folders.destination)
 
-    names = await DiskShelf(folders).claim("job", [["made.webm"], ["made-uuid.webm"]])
+    names = await LocalStorage(folders).claim("job", [["made.webm"], ["made-uuid.webm"]])
 
     assert names == ("made-uuid.webm",)
 
 
 async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
 
     async def claim(job: str) -> str:
         (name,) = await shelf.claim(job, [[f"rec{n}.webm"] for n in range(10)])
@@ -116,12 +116,12 @@ async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) ->
 
 
 async def test_a_manifest_stands_once_all_is_delivered(folders: Folders) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
     assert await shelf.manifest("a/b:1") is None
 
     await shelf.deliver("a/b:1", [], b"{}")
 
-    assert await DiskShelf(folders).manifest("a/b:1") == b"{}"
+    assert await LocalStorage(folders).manifest("a/b:1") == b"{}"
     assert await shelf.manifest("a/b:2") is None
 
 
@@ -129,7 +129,7 @@ async def test_what_will_be_encrypted_is_worked_on_outside_of_the_destination(
     folders: Folders, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
-    shelf = DiskShelf(Folders(folders.recordings, folders.audio, folders.destination, elsewhere))
+    shelf = LocalStorage(Folders(folders.recordings, folders.audio, folders.destination, elsewhere))
 
     place = await shelf.workplace("job")
     kept = plain(place.plain)
@@ -145,7 +145,7 @@ async def test_what_will_be_encrypted_is_worked_on_outside_of_the_destination(
 async def test_a_link_in_place_of_a_results_folder_is_not_followed(
     folders: Folders, tmp_path: Path
 ) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
     made = plain((await shelf.workplace("job")).staging)
     (folders.destination / "folder").symlink_to(tmp_path)
 
@@ -159,7 +159,7 @@ async def test_a_link_in_place_of_a_results_folder_is_not_followed(
 async def test_a_file_is_measured_from_end_to_end(folders: Folders, tmp_path: Path) -> None:
     content = bytes(range(256)) * 10_000
 
-    measured = await DiskShelf(folders).measure(plain(tmp_path, content))
+    measured = await LocalStorage(folders).measure(plain(tmp_path, content))
 
     assert (measured.size_bytes, measured.sha256) == (
         len(content),
@@ -170,7 +170,7 @@ async def test_a_file_is_measured_from_end_to_end(folders: Folders, tmp_path: Pa
 async def test_the_space_that_is_left_and_what_the_raw_files_take_can_be_asked(
     folders: Folders,
 ) -> None:
-    shelf = DiskShelf(replace(folders, plain=folders.recordings / "plain"))
+    shelf = LocalStorage(replace(folders, plain=folders.recordings / "plain"))
     (folders.recordings / "long.mjr").write_bytes(bytes(1000))
     (folders.audio / "long.wav").write_bytes(bytes(200))
 
@@ -192,7 +192,7 @@ def test_a_disk_that_hangs_does_not_keep_a_worker_from_ending(
 
     async def given_up() -> None:
         async with asyncio.timeout(0.05):
-            await DiskShelf(folders).measure(folders.recordings / "room" / "a.mjr")
+            await LocalStorage(folders).measure(folders.recordings / "room" / "a.mjr")
 
     with pytest.raises(TimeoutError):
         asyncio.run(given_up())
@@ -201,7 +201,7 @@ def test_a_disk_that_hangs_does_not_keep_a_worker_from_ending(
 
 
 async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
-    shelf = DiskShelf(folders)
+    shelf = LocalStorage(folders)
     path = await shelf.raw_video("room/a.mjr")
 
     await shelf.remove([path, path])
@@ -211,7 +211,7 @@ async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
 
 
 async def test_emptied_folders_go_and_their_root_stays(folders: Folders) -> None:
-    shelf, raw = DiskShelf(folders), folders.recordings
+    shelf, raw = LocalStorage(folders), folders.recordings
     for segment in ("1", "2"):
         (raw / "call" / segment).mkdir(parents=True)
     (raw / "call" / "2" / "b.mjr").write_bytes(b"MJR")
@@ -229,7 +229,7 @@ async def test_emptied_folders_go_and_their_root_stays(folders: Folders) -> None
 
 async def test_who_was_killed_between_two_folders_leaves_none(folders: Folders) -> None:
     (folders.recordings / "call").mkdir()
-    await DiskShelf(folders).prune(["/call/1/a.mjr"], [])
+    await LocalStorage(folders).prune(["/call/1/a.mjr"], [])
 
     assert not (folders.recordings / "call").exists()
 
@@ -241,7 +241,7 @@ async def test_who_was_killed_between_two_folders_leaves_none(folders: Folders) 
 async def test_no_folder_outside_is_removed(folders: Folders, name: str) -> None:
     empty = folders.recordings.parent / "empty"
     empty.mkdir()
-    await DiskShelf(folders).prune([name], [name])
+    await LocalStorage(folders).prune([name], [name])
 
     assert empty.is_dir()
     assert (folders.recordings / "linked").is_symlink()
@@ -259,6 +259,6 @@ async def test_a_file_that_arrives_meanwhile_stays_with_its_folder(
         rmdir(name, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "rmdir", after_a_write)
-    await DiskShelf(folders).prune(["/call/1/a.mjr"], [])
+    await LocalStorage(folders).prune(["/call/1/a.mjr"], [])
 
     assert late.read_bytes() == b"MJR"

@@ -1,0 +1,1 @@
+"""Media planes that need no server, and what every plane is built from."""

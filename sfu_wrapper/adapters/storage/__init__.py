@@ -1,0 +1,1 @@
+"""Folders, disks and encryption: where raw files are read and results are delivered."""
