@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus.browserline import BrowserLine
-from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
+from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.browsermedia import Ask, MediaNews, Mix, Mute, Outcome, Place
 from sfu_wrapper.model.errors import Unavailable
 from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.adapters.memory.browsermedia import MemoryBrowserMedia
 from sfu_wrapper.model.browsermedia import (
     Accept,

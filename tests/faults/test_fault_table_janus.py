@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import line
+from sfu_wrapper.adapters.janus import room_queue
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
@@ -203,7 +203,7 @@ async def test_a_connection_that_is_cut_does_not_end_the_segment(
 async def test_a_connection_that_stays_away_ends_the_segment_as_it_is_known(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "LOST_AFTER_S", 0.5)
+    monkeypatch.setattr(room_queue, "LOST_AFTER_S", 0.5)
     async with wire(WS_PORT) as between, real_call(janus, tmp_path, url=between.url) as real:
         await recorded(real)
         between.closed = True

@@ -10,7 +10,7 @@ from ast import literal_eval
 from sfu_wrapper.model.errors import JobFailed
 
 _SERVER = """
-from sfu_wrapper.adapters.media import child
+from sfu_wrapper.adapters.media import media_process
 from sfu_wrapper.model.errors import JobFailed
 
 def said(act):
@@ -27,7 +27,7 @@ def carry_out(task, progress):
 %s
 WORK = %r
 child.carry_out = carry_out
-child.main()
+media_process.main()
 """
 
 

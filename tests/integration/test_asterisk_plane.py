@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import conference, folder, take, watch
+from sfu_wrapper.adapters.asterisk import conference, folder, recording_file, watch
 from sfu_wrapper.adapters.asterisk.conference import (
     AWAY,
     BUSY,
@@ -859,7 +859,7 @@ def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
     def hang() -> None:
         monkeypatch.setattr(folder, "LOOK_WITHIN_S", 0.2)
-        monkeypatch.setattr(take, "WHOLE_WITHIN_S", 0.2)
+        monkeypatch.setattr(recording_file, "WHOLE_WITHIN_S", 0.2)
         monkeypatch.setattr(folder, "open_plain", hanging(open_plain))
         for name in ("stat", "lstat"):
             monkeypatch.setattr(os, name, hanging(getattr(os, name)))

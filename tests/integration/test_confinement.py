@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.media import tasks, tools
-from sfu_wrapper.adapters.media.bounds import limits_of
 from sfu_wrapper.adapters.media.inputs import opened
+from sfu_wrapper.adapters.media.resource_limits import limits_of
 from sfu_wrapper.adapters.media.tasks import MeasureSound, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.os_errors import refused

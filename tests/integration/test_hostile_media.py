@@ -13,8 +13,8 @@ from typing import Any
 import av
 import pytest
 
-from sfu_wrapper.adapters.media.reading import reading
-from sfu_wrapper.adapters.media.sound import sound_us
+from sfu_wrapper.adapters.media.audio import sound_us
+from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli.processing import processor
 from sfu_wrapper.config.processing import Recording

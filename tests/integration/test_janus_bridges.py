@@ -12,7 +12,7 @@ import pytest
 
 from sfu_wrapper.adapters.janus import watch
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
-from sfu_wrapper.adapters.janus.marks import mark
+from sfu_wrapper.adapters.janus.ownership import tag
 from sfu_wrapper.adapters.janus.room import JanusRoom
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, Handle, Json, open_session
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
@@ -211,7 +211,7 @@ async def test_a_room_that_others_made_under_our_name_is_neither_entered_nor_des
     room = rooms.new()
     async with handle_at(rooms.janus, plugin) as handle:
         made: Json = {"request": "create", "room": room, "admin_key": ADMIN_KEY}
-        await handle.ask(made | mark(room) | secret)
+        await handle.ask(made | tag(room) | secret)
         capture = CaptureRef(room, SegmentNo(1), medium)
         rooms.bench.tell(OpenMediaRoom(room, SHARED), StartCapture(capture, SHARED, ()))
         failed = await rooms.bench.until(CaptureFailed, capture)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
+from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.model.browsermedia import (
     Accept,
     Ask,
@@ -135,7 +135,7 @@ async def test_a_room_that_is_just_being_made_is_waited_for(
 async def test_a_room_that_is_never_made_ends_the_line(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfu_wrapper.adapters.janus.browserline._TRY_AGAIN_S", (0.01,))
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._TRY_AGAIN_S", (0.01,))
     janus.rooms.clear()
     alice = await bench.line(ALICE)
     outcome = alice.ask(Mix(SOUND))
@@ -243,7 +243,7 @@ async def test_a_browser_that_asks_too_much_at_once_is_told_so(bench: Bench) -> 
 async def test_a_browser_has_so_many_connections_and_no_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfu_wrapper.adapters.janus.browserline._LEGS", 1)
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._LEGS", 1)
     alice = await bench.line(ALICE)
 
     assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
@@ -270,7 +270,7 @@ async def test_a_bug_in_one_line_is_its_own(
 ) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
     await bob.ask(Mix(SOUND))
-    monkeypatch.setattr("sfu_wrapper.adapters.janus.browserline._offer", lambda _: 1 / 0)
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._offer", lambda _: 1 / 0)
     alice.line.ask(Mix(SOUND), lambda _: None)
     await alice.told(MediaLost())
     monkeypatch.undo()

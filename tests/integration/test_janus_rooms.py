@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import recorder, videoroom, waiting
+from sfu_wrapper.adapters.janus import room_capture, videoroom, waiting
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.plane import video_plane
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
@@ -250,12 +250,12 @@ async def test_silence_is_written_where_nobody_is_heard(studio: Studio) -> None:
 async def test_key_frames_are_asked_for_often_at_first(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "RUN_IN_S", 600)
+    monkeypatch.setattr(room_capture, "RUN_IN_S", 600)
     capture = await studio.start(Medium.VIDEO)
     assert (await video_room(studio))["fir_freq"] == 1
 
     await studio.stop(capture)
-    monkeypatch.setattr(recorder, "RUN_IN_S", 0.3)
+    monkeypatch.setattr(room_capture, "RUN_IN_S", 0.3)
     await studio.start(Medium.VIDEO, 2)
 
     async def asked_rarely() -> bool:
@@ -399,7 +399,7 @@ async def test_a_start_that_waited_too_long_is_refused_and_its_traces_are_stoppe
         await studio.bench.until(CaptureStopped, capture)
         room = await video_room(studio)
 
-    assert failed.message == recorder.AWAY
+    assert failed.message == room_capture.AWAY
     assert room["record"] is False
 
 
@@ -475,5 +475,5 @@ async def test_a_resume_while_janus_is_away_tells_what_the_disk_holds(
         bench.tell(ResumeCapture(capture, ()))  # one of them is enough
         lost = await bench.until(CaptureLost, capture)
 
-    assert (users(lost.files), lost.message) == (["alice"], recorder.AWAY)
+    assert (users(lost.files), lost.message) == (["alice"], room_capture.AWAY)
     assert lost.stopped_ms == max(file.stopped_ms or 0 for file in lost.files)

@@ -11,10 +11,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from sfu_wrapper.adapters.janus import settings, videoroom
-from sfu_wrapper.adapters.janus.client import keep_connected
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.line import Line
 from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
+from sfu_wrapper.adapters.janus.reconnect import keep_connected
+from sfu_wrapper.adapters.janus.room_queue import RoomQueue
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
@@ -372,13 +372,13 @@ async def test_a_bridge_of_0_1_0_that_is_found_while_its_end_waits_is_destroyed(
     right = chosen.secret_of(AUDIO_BRIDGE, "bridge-9")
     wrong = {"error_code": 489, "error": "Unauthorized (wrong secret)"}
     janus.replies["edit"] = lambda body: {} if body["secret"] == right else wrong
-    plane, attached = audio_plane(chosen), Line._attached
+    plane, attached = audio_plane(chosen), RoomQueue._attached
 
-    async def late(self: Line, session: JanusSession) -> Handle:
+    async def late(self: RoomQueue, session: JanusSession) -> Handle:
         await until(lambda: bool(plane._found))
         return await attached(self, session)
 
-    monkeypatch.setattr(Line, "_attached", late)
+    monkeypatch.setattr(RoomQueue, "_attached", late)
     async with running(plane) as bench:
         bench.tell(CloseMediaRoom(ROOM))
         await janus.until(lambda: bool(janus.asked("destroy")))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media import tools
-from sfu_wrapper.adapters.media.ahead import ahead
+from sfu_wrapper.adapters.media.audio import sound_us, timeline
 from sfu_wrapper.adapters.media.encoder import PICTURE_TIME_BASE, SOUND_RATE, MergedWriter
+from sfu_wrapper.adapters.media.frames import Canvas
 from sfu_wrapper.adapters.media.mux import write_video
-from sfu_wrapper.adapters.media.pictures import Canvas
+from sfu_wrapper.adapters.media.prefetch import ahead
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.sound import sound_us, timeline
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify

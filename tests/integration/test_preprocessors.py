@@ -15,8 +15,8 @@ import av
 import pytest
 
 from sfu_wrapper.adapters.media import januspprec
+from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.reading import reading
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.cli.checks import tools
 from sfu_wrapper.cli.processing import require_preprocessor

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.media.audio import sound_us
 from sfu_wrapper.adapters.media.preprocess import convert
-from sfu_wrapper.adapters.media.sound import sound_us
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from tests.helpers.samples import ALICE, ALICE_SOUND, CHROMIUM_H264, CHROMIUM_VP8, SAMPLES
 

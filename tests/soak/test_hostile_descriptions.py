@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus.browsers import JanusBrowsers
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.formats.sdp import plain_description
 from sfu_wrapper.model.browsermedia import Accept, Ask, FeedPublished, Mix, Publish, Subscribe
 from sfu_wrapper.model.ids import UserId

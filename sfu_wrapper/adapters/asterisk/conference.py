@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.asterisk.ami import Ami
 from sfu_wrapper.adapters.asterisk.conference_files import ConferenceFiles, last_ms
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
-from sfu_wrapper.adapters.asterisk.take import Outcome, Recorder, Take
+from sfu_wrapper.adapters.asterisk.recording_file import ConferenceRecorder, Outcome, RecordingFile
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -60,7 +60,7 @@ Order = StartCapture | StopCapture | ResumeCapture | CloseMediaRoom | Nudge
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ConferenceContext:
     """What every conference works with. delay_ms: by how much its sound lags."""
 
     ami: Ami
@@ -79,7 +79,7 @@ class Conference:
 
     def __init__(
         self,
-        desk: Desk,
+        context: ConferenceContext,
         room: RoomUuid,
         name: ConfbridgeId,
         before: Callable[["Conference"], "Conference | None"],
@@ -88,9 +88,9 @@ class Conference:
         self.name = name
         self.over = False
         self.done = asyncio.Event()
-        self._desk = desk
+        self._context = context
         self._before = before
-        self._recorder = Recorder(desk.ami, desk.folder, desk.now_ms)
+        self._recorder = ConferenceRecorder(context.ami, context.folder, context.now_ms)
         self._orders: asyncio.Queue[Order] = asyncio.Queue()  # the plane bounds it
         self._capture: CaptureRef | None = None  # what is wanted
         self._confirmed: CaptureStarted | None = None  # that it has begun, once it was said
@@ -98,7 +98,7 @@ class Conference:
         self._stopping = False
         self._stray = False  # what was given up as lost may still be recorded
         self._closing = False
-        self._files = ConferenceFiles(name, desk.folder, desk.delay_ms, desk.now_ms)
+        self._files = ConferenceFiles(name, context.folder, context.delay_ms, context.now_ms)
         self._stopped_ms: dict[CaptureRef, int] = {}
 
     @property
@@ -160,14 +160,14 @@ class Conference:
             await self._say_started(self._confirmed)
             return
         if not await self._my_turn():
-            await self._desk.say(CaptureFailed(capture, TAKEN))
+            await self._context.say(CaptureFailed(capture, TAKEN))
             return
         if capture != self._capture and not await self._let_go():
-            await self._desk.say(CaptureFailed(capture, BUSY))
+            await self._context.say(CaptureFailed(capture, BUSY))
             return
         self._capture, self._confirmed, self._stopping = capture, None, False
         self._audible = any(track.stream is Stream.AUDIO for track in request.tracks)
-        if self._desk.ami.up:
+        if self._context.ami.up:
             await self._begin(capture)
         elif self._recorder.take is None:  # else it may have begun, which is seen when it is back
             await self._refuse(AWAY)
@@ -182,7 +182,7 @@ class Conference:
 
     async def _begin_if_wanted(self) -> None:
         capture = self._capture
-        waits = not self._records() and not self._stopping and self._desk.ami.up
+        waits = not self._records() and not self._stopping and self._context.ami.up
         if waits and capture is not None:
             await self._begin(capture)
 
@@ -206,12 +206,12 @@ class Conference:
         match outcome:
             case Outcome.RECORDING:
                 self._note(capture, take)
-                await self._say_progress(capture, take.recorded_ms or self._desk.now_ms())
+                await self._say_progress(capture, take.recorded_ms or self._context.now_ms())
             case Outcome.NOBODY if self._confirmed is None and self._audible:
                 log.info("asterisk.nobodyThere", extra={"conference": self.name})
             case Outcome.NOBODY:
                 if self._confirmed is None:
-                    await self._say_progress(capture, self._desk.now_ms())
+                    await self._say_progress(capture, self._context.now_ms())
             case Outcome.OTHERS:
                 await self._refuse(STRANGER)
             case Outcome.REFUSED:
@@ -232,7 +232,7 @@ class Conference:
             return
         await self._seal(take)
         if left and self._capture is not None:
-            await self._desk.say(CaptureChanged(self._capture, self._files.of(self._capture)))
+            await self._context.say(CaptureChanged(self._capture, self._files.of(self._capture)))
         else:
             await self._refuse(STOPPED_ELSEWHERE)
 
@@ -246,8 +246,8 @@ class Conference:
         if take is None or not self._records():
             await self._begin_if_wanted()
             return
-        fate = await self._desk.folder.fate(take.name)
-        if fate is Fate.WRITTEN or (fate is Fate.WHOLE and not self._desk.ami.up):
+        fate = await self._context.folder.fate(take.name)
+        if fate is Fate.WRITTEN or (fate is Fate.WHOLE and not self._context.ami.up):
             return  # in the latter case it is seen later why it ended
         self._recorder.take = None
         if fate is not Fate.WHOLE:
@@ -258,7 +258,7 @@ class Conference:
         take.ceased_ms = take.ceased_ms or await self._files.end_of(take)
         await self._seal(take)
         if self._capture is not None and await self._recorder.is_empty(self.name):
-            await self._desk.say(CaptureChanged(self._capture, self._files.of(self._capture)))
+            await self._context.say(CaptureChanged(self._capture, self._files.of(self._capture)))
         else:
             await self._refuse(NOT_WRITTEN)
 
@@ -285,7 +285,7 @@ class Conference:
         self._capture, self._confirmed, self._stopping = None, None, False
         if take is not None and await self._files.is_cut(capture, take.name):
             files = self._files.of(capture)
-            await self._desk.say(CaptureLost(capture, last_ms(files), files, CUT))
+            await self._context.say(CaptureLost(capture, last_ms(files), files, CUT))
         else:
             await self._say_stopped(capture)
 
@@ -305,7 +305,7 @@ class Conference:
             await self._say_started(self._confirmed)
             return
         files = self._files.of(capture)
-        await self._desk.say(CaptureLost(capture, last_ms(files), files, NOT_WRITTEN))
+        await self._context.say(CaptureLost(capture, last_ms(files), files, NOT_WRITTEN))
 
     async def _take_up(self, capture: CaptureRef, known: tuple[RawFile, ...]) -> bool:
         """Take up what an earlier controller left of a capture. True: it goes on."""
@@ -335,7 +335,7 @@ class Conference:
 
     async def _sweep(self) -> None:
         """An Asterisk that was only frozen still writes what was given up as lost."""
-        if self._stray and self._desk.ami.up:
+        if self._stray and self._context.ami.up:
             self._stray = not await self._recorder.stop_blindly(self.name)
 
     async def _refuse(self, message: str) -> None:
@@ -345,16 +345,16 @@ class Conference:
         if capture is None:
             return
         if confirmed is None:
-            await self._desk.say(CaptureFailed(capture, message))
+            await self._context.say(CaptureFailed(capture, message))
             return
         files = self._files.of(capture)
-        await self._desk.say(CaptureLost(capture, last_ms(files), files, message))
+        await self._context.say(CaptureLost(capture, last_ms(files), files, message))
 
-    def _note(self, capture: CaptureRef, take: Take) -> None:
+    def _note(self, capture: CaptureRef, take: RecordingFile) -> None:
         self._files.note(capture, take)
         self._stopped_ms.pop(capture, None)
 
-    async def _seal(self, take: Take) -> None:
+    async def _seal(self, take: RecordingFile) -> None:
         """Note when a file of the capture ended, if there is a capture."""
         capture = self._capture
         if capture is None:
@@ -369,13 +369,13 @@ class Conference:
             self._confirmed = CaptureStarted(capture, started_ms)
             await self._say_started(self._confirmed)
         else:
-            await self._desk.say(CaptureChanged(capture, self._files.of(capture)))
+            await self._context.say(CaptureChanged(capture, self._files.of(capture)))
 
     async def _say_started(self, confirmed: CaptureStarted) -> None:
-        await self._desk.say(replace(confirmed, files=self._files.of(confirmed.capture)))
+        await self._context.say(replace(confirmed, files=self._files.of(confirmed.capture)))
 
     async def _say_stopped(self, capture: CaptureRef) -> None:
         files = self._files.of(capture)
-        ended_ms = last_ms(files) or self._desk.now_ms()
+        ended_ms = last_ms(files) or self._context.now_ms()
         stopped_ms = self._stopped_ms.setdefault(capture, ended_ms)
-        await self._desk.say(CaptureStopped(capture, stopped_ms, files))
+        await self._context.say(CaptureStopped(capture, stopped_ms, files))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
-from sfu_wrapper.adapters.asterisk.take import Take
+from sfu_wrapper.adapters.asterisk.recording_file import RecordingFile
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.model.ids import ConfbridgeId
 from sfu_wrapper.model.media import RawFile, Stream
@@ -48,7 +48,7 @@ class ConferenceFiles:
         """Return the files of a capture, in the order in which they began."""
         return tuple(self._files.get(capture, {}).values())
 
-    async def new_take(self, capture: CaptureRef) -> Take | None:
+    async def new_take(self, capture: CaptureRef) -> RecordingFile | None:
         """Return a recording under a name that no file has yet.
 
         Returns:
@@ -59,14 +59,14 @@ class ConferenceFiles:
         """
         taken = {name for files in self._files.values() for name in files}
         name = await self._folder.fresh_name(capture, self._name, taken)
-        return Take(name) if name is not None else None
+        return RecordingFile(name) if name is not None else None
 
-    def note(self, capture: CaptureRef, take: Take) -> None:
+    def note(self, capture: CaptureRef, take: RecordingFile) -> None:
         """Add the file of a recording that has begun."""
         started_ms = take.recorded_ms or self._now_ms()
         self._files.setdefault(capture, {})[take.name] = self._raw_file(take.name, started_ms)
 
-    async def seal(self, capture: CaptureRef, take: Take) -> bool:
+    async def seal(self, capture: CaptureRef, take: RecordingFile) -> bool:
         """Note when a file ended; one of a start that was never answered is added as a whole.
 
         Returns:
@@ -82,7 +82,7 @@ class ConferenceFiles:
         files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
         return True
 
-    async def end_of(self, take: Take) -> int:
+    async def end_of(self, take: RecordingFile) -> int:
         """Return when the file ended by what it holds, epoch ms."""
         began_ms = take.recorded_ms or self._now_ms()
         return await self._folder.ended_ms(take.name, began_ms)
@@ -113,7 +113,7 @@ class ConferenceFiles:
                 continue
             fate = await self._folder.fate(name)
             if fate is Fate.WRITTEN:
-                found.written = Take(name, recorded_ms=file.started_ms)
+                found.written = RecordingFile(name, recorded_ms=file.started_ms)
             elif fate is Fate.MISSING:
                 del files[name]
             else:
@@ -136,7 +136,7 @@ class TakenUp:
         ended_whole: True if a file ended whole, as it does when the last member leaves.
     """
 
-    written: Take | None = None
+    written: RecordingFile | None = None
     ended_whole: bool = False
 
 

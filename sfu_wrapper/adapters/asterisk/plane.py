@@ -13,10 +13,15 @@ from itertools import chain
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, AmiSettings, Declined, LinkUp
-from sfu_wrapper.adapters.asterisk.conference import NOT_WRITTEN, Conference, Desk, Nudge
+from sfu_wrapper.adapters.asterisk.conference import (
+    NOT_WRITTEN,
+    Conference,
+    ConferenceContext,
+    Nudge,
+)
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
-from sfu_wrapper.adapters.asterisk.trunkline import TrunkLine
+from sfu_wrapper.adapters.asterisk.trunk import TrunkLine
 from sfu_wrapper.adapters.asterisk.watch import FileWatch
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.facts import (
@@ -73,7 +78,7 @@ class AsteriskPlane:
         self._line = TrunkLine(context) if context is not None else None
         self._now_ms: Callable[[], int] = lambda: clock.now().wall_ms
         self._facts: FactQueue[PlaneFact] = FactQueue()
-        self._desk = Desk(
+        self._context = ConferenceContext(
             self._ami, settings.folder, settings.delay_ms, self._now_ms, self._facts.put
         )
         self._rooms: dict[RoomUuid, Conference] = {}
@@ -179,7 +184,7 @@ class AsteriskPlane:
     def _conference(self, room: RoomUuid, name: ConfbridgeId) -> Conference:
         conference = self._living(room)
         if conference is None:
-            conference = self._rooms[room] = Conference(self._desk, room, name, self._before)
+            conference = self._rooms[room] = Conference(self._context, room, name, self._before)
             self._named.setdefault(_key(name), {})[conference] = None
             self._fresh.put_nowait(conference)
         return conference

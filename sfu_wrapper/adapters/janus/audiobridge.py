@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.adapters.janus.mixes import is_closed, mend, mixes, newest_bytes
-from sfu_wrapper.adapters.janus.room import Heard, JanusRoom, NotWritten
+from sfu_wrapper.adapters.janus.audiobridge_files import is_closed, mend, mixes, newest_bytes
+from sfu_wrapper.adapters.janus.room import JanusRoom, NotWritten, RoomChange
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, Handle, Json
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.core.publishers import track_of
@@ -52,7 +52,7 @@ class AudioBridge(JanusRoom):
         self._heard = frozenset()
         self.hear(joined)
 
-    def hear(self, data: Json) -> Heard:
+    def hear(self, data: Json) -> RoomChange:
         """See ``JanusRoom``."""
         before = self._heard
         people = data.get("participants")
@@ -64,8 +64,8 @@ class AudioBridge(JanusRoom):
             self._heard -= {str(data.get(key))}
         put_out = data.get("kicked") == self._monitor or "kicked_all" in data
         if put_out or data.get("audiobridge") == "destroyed":
-            return Heard.GONE
-        return Heard.TRACKS if before != self._heard else Heard.NOTHING
+            return RoomChange.GONE
+        return RoomChange.TRACKS if before != self._heard else RoomChange.NOTHING
 
     async def record(self, handle: Handle, capture: CaptureRef) -> int:
         """See ``JanusRoom``."""

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
-from sfu_wrapper.adapters.janus.client import keep_connected
 from sfu_wrapper.adapters.janus.errors import JanusRefused
-from sfu_wrapper.adapters.janus.line import Line
-from sfu_wrapper.adapters.janus.marks import Marked, marked_rooms
+from sfu_wrapper.adapters.janus.ownership import Marked, marked_rooms
+from sfu_wrapper.adapters.janus.reconnect import keep_connected
 from sfu_wrapper.adapters.janus.room import JanusRoom
+from sfu_wrapper.adapters.janus.room_queue import RoomQueue
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
@@ -69,8 +69,8 @@ class JanusPlane:
         self._watch = RecordingWatch(settings, plugin, lambda: tuple(self._lines.values()))
         self._found: Marked = {}
         self._connected = asyncio.Event()
-        self._lines: dict[RoomUuid, Line] = {}
-        self._fresh: asyncio.Queue[Line] = asyncio.Queue()
+        self._lines: dict[RoomUuid, RoomQueue] = {}
+        self._fresh: asyncio.Queue[RoomQueue] = asyncio.Queue()
         self._facts: FactQueue[PlaneFact] = FactQueue()
         self._session: JanusSession | None = None
         self._was_there = False
@@ -120,11 +120,11 @@ class JanusPlane:
         await self._ended.wait()
         self._facts.close()
 
-    def _line(self, room: RoomUuid) -> Line:
+    def _line(self, room: RoomUuid) -> RoomQueue:
         line = self._lines.get(room)
         if line is None:
             own, older = self._make_room(room, room), partial(self._older, room)
-            line = Line(room, own, older, self._facts.put, self._retire)
+            line = RoomQueue(room, own, older, self._facts.put, self._retire)
             if self._session is not None:
                 line.connected(self._session)
             self._lines[room] = line
@@ -177,7 +177,7 @@ class JanusPlane:
             for room in [each for each in found if each not in self._lines]:
                 await self._facts.put(RoomFound(room, self._medium))
 
-    async def _settle(self, lines: tuple[Line, ...]) -> None:
+    async def _settle(self, lines: tuple[RoomQueue, ...]) -> None:
         """Until the fate of every room is told."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLED_WITHIN_S):

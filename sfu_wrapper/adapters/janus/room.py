@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import ClassVar, Final
 
 from sfu_wrapper.adapters.janus.errors import ForeignRoom, JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.marks import mark
+from sfu_wrapper.adapters.janus.ownership import tag
 from sfu_wrapper.adapters.janus.session import Handle, Json
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.facts import CaptureRef
@@ -26,7 +26,7 @@ class NotWritten(RecordingError):
     """Janus said yes to a recording and opened no file."""
 
 
-class Heard(Enum):
+class RoomChange(Enum):
     """What an event was about."""
 
     NOTHING = auto()
@@ -49,7 +49,7 @@ class JanusRoom(ABC):
         self.room = room
         self.mixed_as = room
         self._settings = settings
-        self._marked = mark(uuid) if uuid is not None else {}
+        self._marked = tag(uuid) if uuid is not None else {}
 
     async def make(self, handle: Handle) -> bool:
         """Let it be there; True where it was not. Raises ForeignRoom where others made it."""
@@ -94,7 +94,7 @@ class JanusRoom(ABC):
         """Come in to hear who publishes, without publishing."""
 
     @abstractmethod
-    def hear(self, data: Json) -> Heard:
+    def hear(self, data: Json) -> RoomChange:
         """Take in an event of the plugin."""
 
     @abstractmethod

@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from sfu_wrapper.adapters.janus.room import Heard, JanusRoom, NotWritten
+from sfu_wrapper.adapters.janus.room import JanusRoom, NotWritten, RoomChange
 from sfu_wrapper.adapters.janus.session import VIDEO_ROOM, Handle, Json
-from sfu_wrapper.adapters.janus.tapes import publishers_in, remove_sound, tapes
+from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_sound, tapes
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.core.publishers import track_of
 from sfu_wrapper.model.media import Medium, RawFile, Track
@@ -52,7 +52,7 @@ class VideoRoom(JanusRoom):
         self._publishing = frozenset()
         self.hear(joined)
 
-    def hear(self, data: Json) -> Heard:
+    def hear(self, data: Json) -> RoomChange:
         """See ``JanusRoom``."""
         before = self._publishing
         for publisher in _list(data.get("publishers")):
@@ -62,8 +62,8 @@ class VideoRoom(JanusRoom):
             self._publishing -= {str(data.get(key))}
         put_out = data.get("leaving") == "ok"  # said of a publisher to itself
         if put_out or data.get("videoroom") == "destroyed":
-            return Heard.GONE
-        return Heard.TRACKS if before != self._publishing else Heard.NOTHING
+            return RoomChange.GONE
+        return RoomChange.TRACKS if before != self._publishing else RoomChange.NOTHING
 
     async def record(self, handle: Handle, capture: CaptureRef) -> int:
         """See ``JanusRoom``."""

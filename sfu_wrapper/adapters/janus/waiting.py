@@ -20,7 +20,7 @@ START_WAITS_S: Final = 3.0  # for Janus to be there
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedRequest:
     """A request. asked_s: monotonic; whoever starts wants to know soon, the others wait."""
 
     request: Asked

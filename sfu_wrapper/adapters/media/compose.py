@@ -15,10 +15,10 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.ahead import ahead
+from sfu_wrapper.adapters.media.audio import timeline
 from sfu_wrapper.adapters.media.encoder import PICTURE_TIME_BASE, SOUND_RATE, MergedWriter
-from sfu_wrapper.adapters.media.pictures import Canvas, Picture, PictureReader, Scaler, Still
-from sfu_wrapper.adapters.media.sound import timeline
+from sfu_wrapper.adapters.media.frames import Canvas, Picture, PictureReader, Scaler, Still
+from sfu_wrapper.adapters.media.prefetch import ahead
 from sfu_wrapper.core.layout import Tile
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,

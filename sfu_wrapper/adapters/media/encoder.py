@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import av
 
-from sfu_wrapper.adapters.media.sound import Samples
+from sfu_wrapper.adapters.media.audio import Samples
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,

@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-from sfu_wrapper.adapters.media.account import Account, stream_warnings
+from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, base_name, finished
 from sfu_wrapper.adapters.media.preprocess import (
     Recording,
@@ -25,7 +25,7 @@ from sfu_wrapper.adapters.media.preprocess import (
     prepared,
     recording,
 )
-from sfu_wrapper.adapters.media.reading import reading
+from sfu_wrapper.adapters.media.track_stats import Account, stream_warnings
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.os.os_errors import is_full, no_space
 from sfu_wrapper.adapters.os.rlimits import end_with

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.account import LAST_FRAME_MS
+from sfu_wrapper.adapters.media.track_stats import LAST_FRAME_MS
 from sfu_wrapper.formats import g711, opus, wav
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Shot
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from sfu_wrapper.adapters.media.reading import reading
+from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.model.errors import JobFailed
 
 _QUALITY = 85

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.account import Account, picture_warnings, stream_warnings
 from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.adapters.media.mux import (
     VIDEO_SUFFIX,
@@ -25,6 +24,7 @@ from sfu_wrapper.adapters.media.mux import (
     write_opus,
     write_video,
 )
+from sfu_wrapper.adapters.media.track_stats import Account, picture_warnings, stream_warnings
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.os_errors import refused
 from sfu_wrapper.core.plan import Turn

@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from sfu_wrapper.adapters.media.audio import timeline
+from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
-from sfu_wrapper.adapters.media.reading import reading
-from sfu_wrapper.adapters.media.sound import timeline
 from sfu_wrapper.core.plan import Sound
 from sfu_wrapper.formats import wav
 

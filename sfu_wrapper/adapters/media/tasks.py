@@ -11,10 +11,10 @@ from typing import assert_never
 import av
 
 from sfu_wrapper.adapters.media import januspprec
+from sfu_wrapper.adapters.media.audio import sound_us
 from sfu_wrapper.adapters.media.compose import compose
 from sfu_wrapper.adapters.media.poster import write_poster
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.sound import sound_us
 from sfu_wrapper.adapters.media.split import copy_video, write_sound
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.os_errors import is_full, no_space, over_limit, refused

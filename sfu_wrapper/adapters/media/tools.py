@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Self
 
 from sfu_wrapper.adapters.media import tasks
-from sfu_wrapper.adapters.media.bounds import limits_of
-from sfu_wrapper.adapters.media.child import LENGTH_BYTES
 from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
+from sfu_wrapper.adapters.media.media_process import LENGTH_BYTES
+from sfu_wrapper.adapters.media.resource_limits import limits_of
 from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.adapters.os.confinement import Policy
 from sfu_wrapper.adapters.os.os_errors import over_limit, refused
@@ -30,7 +30,7 @@ from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
 
-_COMMAND = (sys.executable, "-m", "sfu_wrapper.adapters.media.child")
+_COMMAND = (sys.executable, "-m", "sfu_wrapper.adapters.media.media_process")
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_COMPLAINT_BYTES = 1 << 12  # of its last words on standard error, for the message
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.reading import decoded, reading
+from sfu_wrapper.adapters.media.demux import decoded, reading
 from sfu_wrapper.model.errors import JobFailed
 
 _US = Fraction(1, 1_000_000)

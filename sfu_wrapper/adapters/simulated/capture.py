@@ -14,11 +14,11 @@ from typing import Final
 
 from av.error import FFmpegError
 
-from sfu_wrapper.adapters.simulated.film import Film
+from sfu_wrapper.adapters.simulated.audio import Mix
 from sfu_wrapper.adapters.simulated.journal import Folders, Journal
-from sfu_wrapper.adapters.simulated.orders import Begin, Seated, Settings
+from sfu_wrapper.adapters.simulated.messages import PositionedTrack, Settings, StartWriting
 from sfu_wrapper.adapters.simulated.pattern import Picture, Reading
-from sfu_wrapper.adapters.simulated.sound import Mix
+from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
@@ -44,7 +44,7 @@ class Stopwatch:
 class Capture(ABC):
     """What both kinds share: journal and clock. Every method may raise one of FAILURES."""
 
-    def __init__(self, begin: Begin, folders: Folders, journal: Journal) -> None:
+    def __init__(self, begin: StartWriting, folders: Folders, journal: Journal) -> None:
         self.ref = begin.capture
         self._folders = folders
         self._journal = journal
@@ -76,7 +76,7 @@ class Capture(ABC):
         return stopped_ms
 
     @abstractmethod
-    def add(self, *seated: Seated) -> bool:
+    def add(self, *seated: PositionedTrack) -> bool:
         """Tracks are published; returns whether files were opened."""
 
     @abstractmethod
@@ -100,11 +100,11 @@ class VideoCapture(Capture):
     """A film for each published camera and screen."""
 
     def __init__(
-        self, begin: Begin, settings: Settings, folders: Folders, journal: Journal
+        self, begin: StartWriting, settings: Settings, folders: Folders, journal: Journal
     ) -> None:
         super().__init__(begin, folders, journal)
         self._settings = settings
-        self._films: dict[Track, tuple[Film, RawFile]] = {}
+        self._films: dict[Track, tuple[VideoWriter, RawFile]] = {}
         self._ended_ms = self.started_ms
         try:
             self.add(*begin.tracks)
@@ -112,7 +112,7 @@ class VideoCapture(Capture):
             self._discard()
             raise
 
-    def add(self, *seated: Seated) -> bool:
+    def add(self, *seated: PositionedTrack) -> bool:
         cameras = {one.track: one for one in seated if one.track.stream.medium is Medium.VIDEO}
         fresh = [one for one in cameras.values() if one.track not in self._films]
         for one in fresh:
@@ -142,14 +142,14 @@ class VideoCapture(Capture):
                 every_one.callback(self._shut, film, file, self._ended_ms)
         return self._ended_ms
 
-    def _open(self, seated: Seated) -> None:
+    def _open(self, seated: PositionedTrack) -> None:
         settings = self._settings
         picture = _picture(self.ref.room, seated, settings)  # takes its time, so it comes first
         start_us = self._clock.now_us()
         file = self._plan(seated.track, start_us // 1000)
         path = self._folders.file(file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        film = Film(path, picture, start_us, settings.fps, settings.bit_rate)
+        film = VideoWriter(path, picture, start_us, settings.fps, settings.bit_rate)
         self._films[seated.track] = film, file
         self._journal.note(file)
         film.advance(start_us)
@@ -164,7 +164,7 @@ class VideoCapture(Capture):
                 return file
             at_ms += 1
 
-    def _shut(self, film: Film, file: RawFile, at_ms: int) -> None:
+    def _shut(self, film: VideoWriter, file: RawFile, at_ms: int) -> None:
         try:
             film.seal()
         finally:
@@ -183,7 +183,7 @@ class AudioCapture(Capture):
     """One mix of everybody who publishes audio."""
 
     def __init__(
-        self, begin: Begin, settings: Settings, folders: Folders, journal: Journal
+        self, begin: StartWriting, settings: Settings, folders: Folders, journal: Journal
     ) -> None:
         super().__init__(begin, folders, journal)
         self._heard: dict[Track, int] = {}
@@ -192,7 +192,7 @@ class AudioCapture(Capture):
         journal.note(self._file)
         self._hear(*begin.tracks)
 
-    def add(self, *seated: Seated) -> bool:
+    def add(self, *seated: PositionedTrack) -> bool:
         self._mix.advance(self._clock.now_us())
         self._hear(*seated)
         return False
@@ -206,7 +206,7 @@ class AudioCapture(Capture):
     def end(self) -> None:
         self._mix.advance(self._clock.now_us())
 
-    def _hear(self, *seated: Seated) -> None:
+    def _hear(self, *seated: PositionedTrack) -> None:
         self._heard |= {one.track: one.seat for one in seated if one.track.stream is Stream.AUDIO}
         self._mix.seats = frozenset(self._heard.values())
 
@@ -223,7 +223,7 @@ class AudioCapture(Capture):
         self._journal.note(replace(self._file, stopped_ms=stopped_ms))
         return stopped_ms
 
-    def _open(self, begin: Begin) -> tuple[RawFile, Mix]:
+    def _open(self, begin: StartWriting) -> tuple[RawFile, Mix]:
         """A mix of its own for each try within the segment, and for each room of a bridge."""
         start_us = self._clock.now_us()
         stem = f"recording-{begin.confbridge_id}-{self.ref.segment}"
@@ -237,7 +237,7 @@ class AudioCapture(Capture):
                 name = f"{stem}-{tries}.wav"
 
 
-def open_capture(begin: Begin, settings: Settings, folders: Folders) -> Capture:
+def open_capture(begin: StartWriting, settings: Settings, folders: Folders) -> Capture:
     """Start to write. Raises one of FAILURES: nothing is written then."""
     journal = Journal(folders, begin.capture)
     try:
@@ -249,7 +249,7 @@ def open_capture(begin: Begin, settings: Settings, folders: Folders) -> Capture:
         raise
 
 
-def _picture(room: RoomUuid, seated: Seated, settings: Settings) -> Picture:
+def _picture(room: RoomUuid, seated: PositionedTrack, settings: Settings) -> Picture:
     screen = seated.track.stream is Stream.SCREEN
     who = Reading(seated.track.user, settings.token, screen, 0)
     return Picture(who, room, seated.seat, settings.width_px)

@@ -14,9 +14,9 @@ from asyncio.streams import FlowControlMixin
 from contextlib import suppress
 from typing import BinaryIO, Final
 
-from sfu_wrapper.adapters.simulated.lines import LIMIT_BYTES, dump
-from sfu_wrapper.adapters.simulated.orders import ORDERS, SETTINGS, Alive, Order, Report
-from sfu_wrapper.adapters.simulated.studio import Say, Studio
+from sfu_wrapper.adapters.simulated.capture_engine import CaptureEngine, Say
+from sfu_wrapper.adapters.simulated.json_lines import LIMIT_BYTES, dump
+from sfu_wrapper.adapters.simulated.messages import ORDERS, SETTINGS, Heartbeat, Order, Report
 
 _ALIVE_EVERY_S: Final = 1.0
 _SWEEP_EVERY_S: Final = 600.0
@@ -30,7 +30,7 @@ class _Over(Exception):
 
 async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
     """Until the input ends or the task is cancelled."""
-    studio = Studio(SETTINGS.load(await reader.readline()), say)
+    studio = CaptureEngine(SETTINGS.load(await reader.readline()), say)
     slots = asyncio.Semaphore(_UNDER_WAY)
 
     async def carry_out(order: Order) -> None:
@@ -57,7 +57,7 @@ async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
         studio.close()
 
 
-async def _sweep(studio: Studio) -> None:
+async def _sweep(studio: CaptureEngine) -> None:
     while True:
         await asyncio.to_thread(studio.sweep)
         await asyncio.sleep(_SWEEP_EVERY_S)
@@ -65,7 +65,7 @@ async def _sweep(studio: Studio) -> None:
 
 async def _say_alive(say: Say) -> None:
     while True:
-        say(Alive())
+        say(Heartbeat())
         await asyncio.sleep(_ALIVE_EVERY_S)
 
 

@@ -39,7 +39,7 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Spoil:
+class InjectedFault:
     """How to treat one request: ``after_s`` counts for LATE, or for lose and die."""
 
     way: Way = Way.OK
@@ -50,7 +50,7 @@ class Spoil:
 class Fault:
     """A spoil for the next ``left`` requests, or for every one (EVER)."""
 
-    spoil: Spoil
+    spoil: InjectedFault
     left: int = EVER
 
 
@@ -80,7 +80,7 @@ class Faults:
             faults = faults._with(term)
         return faults
 
-    def take(self, medium: Medium, point: str) -> tuple[Spoil | None, "Faults"]:
+    def take(self, medium: Medium, point: str) -> tuple[InjectedFault | None, "Faults"]:
         """What becomes of the next request at ``point`` (start, stop, lose, die), and the rest."""
         own: MediumFaults = getattr(self, medium)
         fault: Fault | None = getattr(own, point)
@@ -104,7 +104,9 @@ class Faults:
                 f"media.simulatedFaults: {term!r} is not a fault; write such as "
                 "start=refuse*2, audio.stop=late:3, lose=2, die=2.5 or freeze=1"
             )
-        spoil = Spoil(Way(match["way"] or match["late"] or Way.OK), float(match["seconds"] or 0))
+        spoil = InjectedFault(
+            Way(match["way"] or match["late"] or Way.OK), float(match["seconds"] or 0)
+        )
         fault = Fault(spoil, int(match["times"] or EVER))
         faults = self
         for medium in [Medium(match["medium"])] if match["medium"] else Medium:

@@ -1,7 +1,7 @@
 """The simulated media plane: real encoded media of people who are not there.
 
 A child process does the work (``child``); here are its life, the queues towards it and from it,
-and its return after a death. What is asked and answered is kept by ``desk``.
+and its return after a death. What is asked and answered is kept by ``request_tracker``.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from typing import Final
 
 import sfu_wrapper
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
-from sfu_wrapper.adapters.simulated.desk import Desk
 from sfu_wrapper.adapters.simulated.faults import Faults
-from sfu_wrapper.adapters.simulated.lines import LIMIT_BYTES, dump
-from sfu_wrapper.adapters.simulated.orders import REPORTS, Freeze, Order, Report, Settings
+from sfu_wrapper.adapters.simulated.json_lines import LIMIT_BYTES, dump
+from sfu_wrapper.adapters.simulated.messages import REPORTS, Freeze, Order, Report, Settings
+from sfu_wrapper.adapters.simulated.request_tracker import RequestTracker
 from sfu_wrapper.core.facts import PlaneFact
 from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.model.errors import Unavailable
@@ -76,7 +76,7 @@ class SimulatedPlane:
             fps,
             bit_rate,
         )
-        self._desk = Desk(Faults())
+        self._requests = RequestTracker(Faults())
         self._orders: asyncio.Queue[Order] = asyncio.Queue(_QUEUE)
         self._facts: FactQueue[PlaneFact] = FactQueue()
         self._process: Process | None = None
@@ -88,7 +88,7 @@ class SimulatedPlane:
     @property
     def faults(self) -> Faults:
         """What is left to go wrong."""
-        return self._desk.faults
+        return self._requests.faults
 
     def is_there(self, medium: Medium) -> bool:
         """See ``MediaPlane``; one process writes both."""
@@ -101,14 +101,14 @@ class SimulatedPlane:
 
     def set_faults(self, faults: Faults) -> None:
         """Replace the faults; requests handed over before keep theirs. Raises Unavailable."""
-        self._desk.faults = faults
+        self._requests.faults = faults
         if faults.freeze_s:
             self._put(Freeze(faults.freeze_s))
 
     def tell(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         self._check_room()
-        order = self._desk.order(request)
+        order = self._requests.order(request)
         if order is not None:
             self._put(order)
 
@@ -163,7 +163,7 @@ class SimulatedPlane:
             first: tuple[Order, ...] = ()
             facts: tuple[PlaneFact, ...] = ()
             if reborn:
-                first, facts = self._desk.take_up()
+                first, facts = self._requests.take_up()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(process, first))
                 tasks.create_task(self._read(process, facts))
@@ -188,7 +188,7 @@ class SimulatedPlane:
         while True:
             await stdin.drain()
             order = await self._orders.get()
-            self._desk.sent(order)
+            self._requests.sent(order)
             stdin.write(dump(order))
 
     async def _read(self, process: Process, facts: Iterable[PlaneFact]) -> None:
@@ -206,7 +206,7 @@ class SimulatedPlane:
             if not line:
                 raise _Gone("the child has ended")
             report: Report = REPORTS.load(line)
-            await self._publish(self._desk.heard(report))
+            await self._publish(self._requests.heard(report))
 
     async def _publish(self, facts: Iterable[PlaneFact]) -> None:
         for fact in facts:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import tapes as module
-from sfu_wrapper.adapters.janus.mixes import is_closed, mend, mixes
-from sfu_wrapper.adapters.janus.tapes import publishers_in, remove_sound, tapes
+from sfu_wrapper.adapters.janus import videoroom_files as module
+from sfu_wrapper.adapters.janus.audiobridge_files import is_closed, mend, mixes
+from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_sound, tapes
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.mjr import Header, Kind, encode_frame, encode_header
 from sfu_wrapper.model.ids import RoomUuid

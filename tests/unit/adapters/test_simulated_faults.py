@@ -6,8 +6,8 @@ from sfu_wrapper.adapters.simulated.faults import (
     EVER,
     Fault,
     Faults,
+    InjectedFault,
     MediumFaults,
-    Spoil,
     Way,
 )
 from sfu_wrapper.model.errors import Misconfigured
@@ -24,8 +24,12 @@ def test_every_kind_of_term_is_understood() -> None:
     )
 
     assert faults == Faults(
-        video=MediumFaults(start=Fault(Spoil(Way.LATE, 1.5), 2), stop=Fault(Spoil(Way.HANG), EVER)),
-        audio=MediumFaults(lose=Fault(Spoil(after_s=3.0)), die=Fault(Spoil(after_s=0.5), 1)),
+        video=MediumFaults(
+            start=Fault(InjectedFault(Way.LATE, 1.5), 2), stop=Fault(InjectedFault(Way.HANG), EVER)
+        ),
+        audio=MediumFaults(
+            lose=Fault(InjectedFault(after_s=3.0)), die=Fault(InjectedFault(after_s=0.5), 1)
+        ),
         freeze_s=4.0,
     )
 
@@ -68,13 +72,13 @@ def test_a_counted_fault_is_used_up_by_its_own_medium() -> None:
     faults = Faults.parse("start=refuse*2")
     for _ in range(2):
         spoil, faults = faults.take(Medium.VIDEO, "start")
-        assert spoil == Spoil(Way.REFUSE)
+        assert spoil == InjectedFault(Way.REFUSE)
 
     assert faults.take(Medium.VIDEO, "start") == (None, faults)
-    assert faults.take(Medium.AUDIO, "start")[0] == Spoil(Way.REFUSE)
+    assert faults.take(Medium.AUDIO, "start")[0] == InjectedFault(Way.REFUSE)
 
 
 def test_an_uncounted_fault_stays() -> None:
     faults = Faults.parse("video.stop=mute")
 
-    assert faults.take(Medium.VIDEO, "stop") == (Spoil(Way.MUTE), faults)
+    assert faults.take(Medium.VIDEO, "stop") == (InjectedFault(Way.MUTE), faults)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.simulated import journal as journals
-from sfu_wrapper.adapters.simulated.film import Film
+from sfu_wrapper.adapters.simulated.audio import RATE_HZ, TONES_HZ, Mix, mend, tone_hz
 from sfu_wrapper.adapters.simulated.journal import Folders, Journal, salvage, sweep
-from sfu_wrapper.adapters.simulated.lines import Lines, dump
-from sfu_wrapper.adapters.simulated.orders import ORDERS, Add, Begin, Seated
+from sfu_wrapper.adapters.simulated.json_lines import Lines, dump
+from sfu_wrapper.adapters.simulated.messages import ORDERS, Add, PositionedTrack, StartWriting
 from sfu_wrapper.adapters.simulated.pattern import Picture, Reading
-from sfu_wrapper.adapters.simulated.sound import RATE_HZ, TONES_HZ, Mix, mend, tone_hz
+from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Broken, Unavailable
 from sfu_wrapper.model.media import RawFile, Stream
@@ -24,8 +24,8 @@ START_US = 1_795_484_876_572_000
 ALICE = Picture(Reading("alice", "c0ffee01", False, 0), "room-1", 0, 320)
 
 
-def film(folder: Path) -> Film:
-    return Film(folder / "alice.mjr", ALICE, START_US, 15, 200_000)
+def film(folder: Path) -> VideoWriter:
+    return VideoWriter(folder / "alice.mjr", ALICE, START_US, 15, 200_000)
 
 
 def test_a_film_leaves_frames_out_when_it_comes_late(tmp_path: Path) -> None:
@@ -230,11 +230,11 @@ def test_a_young_journal_stays(folders: Folders) -> None:
 @pytest.mark.parametrize(
     "order",
     [
-        Begin(VIDEO, BRIDGE, (Seated(camera("alice"), 3),), lose_s=1.5),
-        Add(ROOM, Seated(camera("alice"), 0)),
+        StartWriting(VIDEO, BRIDGE, (PositionedTrack(camera("alice"), 3),), lose_s=1.5),
+        Add(ROOM, PositionedTrack(camera("alice"), 0)),
     ],
 )
-def test_a_line_reads_as_it_was_written(order: Begin | Add) -> None:
+def test_a_line_reads_as_it_was_written(order: StartWriting | Add) -> None:
     assert ORDERS.load(dump(order)) == order
 
 

@@ -5,8 +5,8 @@ Orders of one room are carried out one after another; rooms do not wait for each
 
 from dataclasses import dataclass, field
 
-from sfu_wrapper.adapters.simulated.faults import Spoil
-from sfu_wrapper.adapters.simulated.lines import Lines
+from sfu_wrapper.adapters.simulated.faults import InjectedFault
+from sfu_wrapper.adapters.simulated.json_lines import Lines
 from sfu_wrapper.core.facts import (
     CaptureChanged,
     CaptureFailed,
@@ -39,7 +39,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
+class PositionedTrack:
     """A track with its user's seat in the room: which colour and which tone."""
 
     track: Track
@@ -47,23 +47,23 @@ class Seated:
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class StartWriting:
     """Start a capture; ``lose_s`` and ``die_s`` are faults, None where there is none."""
 
     capture: CaptureRef
     confbridge_id: ConfbridgeId
-    tracks: tuple[Seated, ...]
-    spoil: Spoil = field(default=Spoil())
+    tracks: tuple[PositionedTrack, ...]
+    spoil: InjectedFault = field(default=InjectedFault())
     lose_s: float | None = None
     die_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class StopWriting:
     """Stop a capture."""
 
     capture: CaptureRef
-    spoil: Spoil = field(default=Spoil())
+    spoil: InjectedFault = field(default=InjectedFault())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Add:
     """A track is published from now on."""
 
     room: RoomUuid
-    seated: Seated
+    seated: PositionedTrack
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,13 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """Sent by the child when it is ready, and then regularly."""
 
 
-Order = Begin | Finish | Add | Remove | CloseRoom | Resume | Freeze
+Order = StartWriting | StopWriting | Add | Remove | CloseRoom | Resume | Freeze
 Report = (
-    Alive
+    Heartbeat
     | CaptureStarted
     | CaptureFailed
     | CaptureChanged
@@ -122,10 +122,10 @@ Report = (
 )
 
 SETTINGS: Lines[Settings] = Lines((Settings,))
-ORDERS: Lines[Order] = Lines((Begin, Finish, Add, Remove, CloseRoom, Resume, Freeze))
+ORDERS: Lines[Order] = Lines((StartWriting, StopWriting, Add, Remove, CloseRoom, Resume, Freeze))
 REPORTS: Lines[Report] = Lines(
     (
-        Alive,
+        Heartbeat,
         CaptureStarted,
         CaptureFailed,
         CaptureChanged,

@@ -17,18 +17,18 @@ from weakref import WeakValueDictionary
 from sfu_wrapper.adapters.simulated.capture import FAILURES, Capture, Stopwatch, open_capture
 from sfu_wrapper.adapters.simulated.faults import Way
 from sfu_wrapper.adapters.simulated.journal import Folders, salvage, sweep
-from sfu_wrapper.adapters.simulated.orders import (
+from sfu_wrapper.adapters.simulated.messages import (
     Add,
-    Begin,
     CloseRoom,
-    Finish,
     Freeze,
     Order,
+    PositionedTrack,
     Remove,
     Report,
     Resume,
-    Seated,
     Settings,
+    StartWriting,
+    StopWriting,
 )
 from sfu_wrapper.core.facts import (
     CaptureChanged,
@@ -50,7 +50,7 @@ Line = tuple[RoomUuid, Medium]
 """Orders of one room and medium are carried out one after another, as by an SFU and a mixer."""
 
 
-class Studio:
+class CaptureEngine:
     """All running captures, and the one door for orders."""
 
     def __init__(self, settings: Settings, say: Say) -> None:
@@ -73,9 +73,11 @@ class Studio:
         match order:
             case Freeze(seconds=seconds):
                 time.sleep(seconds)  # noqa: ASYNC251 - standing still as a whole is what is asked
-            case Begin(capture=ref) | Finish(capture=ref) | Resume(capture=ref):
+            case StartWriting(capture=ref) | StopWriting(capture=ref) | Resume(capture=ref):
                 await self._in_turn((ref.room, ref.medium), order)
-            case Add(room=room, seated=Seated(track=track)) | Remove(room=room, track=track):
+            case (
+                Add(room=room, seated=PositionedTrack(track=track)) | Remove(room=room, track=track)
+            ):
                 await self._in_turn((room, track.stream.medium), order)
             case CloseRoom(room=room):
                 for medium in Medium:
@@ -94,14 +96,14 @@ class Studio:
             sweep(self._folders)
 
     async def _in_turn(
-        self, line: Line, order: Begin | Finish | Resume | Add | Remove | CloseRoom
+        self, line: Line, order: StartWriting | StopWriting | Resume | Add | Remove | CloseRoom
     ) -> None:
         turn = self._turns.setdefault(line, asyncio.Lock())
         async with turn:
             match order:
-                case Begin():
+                case StartWriting():
                     await self._begin(order)
-                case Finish():
+                case StopWriting():
                     await self._finish(order)
                 case Resume():
                     await self._resume(order)
@@ -115,7 +117,7 @@ class Studio:
                 case _:
                     assert_never(order)
 
-    async def _begin(self, begin: Begin) -> None:
+    async def _begin(self, begin: StartWriting) -> None:
         ref, spoil = begin.capture, begin.spoil
         match spoil.way:
             case Way.REFUSE:
@@ -131,7 +133,7 @@ class Studio:
         if spoil.way is not Way.MUTE:
             self._say(CaptureStarted(ref, capture.started_ms, capture.files))
 
-    async def _open(self, begin: Begin) -> bool:
+    async def _open(self, begin: StartWriting) -> bool:
         try:
             self._captures[begin.capture] = await asyncio.to_thread(
                 open_capture, begin, self._settings, self._folders
@@ -147,7 +149,7 @@ class Studio:
             loop.call_later(begin.die_s, self._die_on_purpose, begin.capture)
         return True
 
-    async def _finish(self, finish: Finish) -> None:
+    async def _finish(self, finish: StopWriting) -> None:
         match finish.spoil.way:
             case Way.REFUSE | Way.HANG:
                 return
@@ -184,7 +186,7 @@ class Studio:
         else:
             self._say(CaptureLost(ref, *lost, resume.message))
 
-    def _add(self, line: Line, seated: Seated) -> None:
+    def _add(self, line: Line, seated: PositionedTrack) -> None:
         for capture in self._of(line):
             try:
                 changed = capture.add(seated)

@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.simulated.desk import Desk
-from sfu_wrapper.adapters.simulated.faults import Faults, Spoil, Way
-from sfu_wrapper.adapters.simulated.orders import Add, Alive, Begin, Finish, Resume
+from sfu_wrapper.adapters.simulated.faults import Faults, InjectedFault, Way
+from sfu_wrapper.adapters.simulated.messages import (
+    Add,
+    Heartbeat,
+    Resume,
+    StartWriting,
+    StopWriting,
+)
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
+from sfu_wrapper.adapters.simulated.request_tracker import RequestTracker
 from sfu_wrapper.core.facts import (
     CaptureFailed,
     CaptureLost,
@@ -31,11 +37,11 @@ FILE = RawFile("/room-1/a.mjr", Stream.CAMERA, 1)
 BACK: tuple[PlaneFact, ...] = (PlaneBack(Medium.AUDIO), PlaneBack(Medium.VIDEO))
 
 
-def desk(faults: str = "") -> Desk:
-    return Desk(Faults.parse(faults))
+def desk(faults: str = "") -> RequestTracker:
+    return RequestTracker(Faults.parse(faults))
 
 
-def sent(desk: Desk, *requests: object) -> None:
+def sent(desk: RequestTracker, *requests: object) -> None:
     """Requests that have left for the child."""
     for request in requests:
         order = desk.order(request)  # type: ignore[arg-type]  # any request will do
@@ -44,7 +50,7 @@ def sent(desk: Desk, *requests: object) -> None:
 
 
 def seats(order: object) -> list[int]:
-    assert isinstance(order, Begin)
+    assert isinstance(order, StartWriting)
     return [seated.seat for seated in order.tracks]
 
 
@@ -73,13 +79,15 @@ def test_faults_travel_with_the_request_that_they_spoil() -> None:
     one = desk("video.start=late:2*1,video.stop=hang*1,die=3*1,video.lose=4*1")
     begin, finish = one.order(start(VIDEO)), one.order(StopCapture(VIDEO))
 
-    assert begin == Begin(VIDEO, BRIDGE, (), Spoil(Way.LATE, 2.0), lose_s=4.0, die_s=3.0)
-    assert finish == Finish(VIDEO, Spoil(Way.HANG))
-    assert one.order(start(VIDEO)) == Begin(VIDEO, BRIDGE, ())
+    assert begin == StartWriting(
+        VIDEO, BRIDGE, (), InjectedFault(Way.LATE, 2.0), lose_s=4.0, die_s=3.0
+    )
+    assert finish == StopWriting(VIDEO, InjectedFault(Way.HANG))
+    assert one.order(start(VIDEO)) == StartWriting(VIDEO, BRIDGE, ())
 
 
 def test_a_sign_of_life_is_no_fact() -> None:
-    assert desk().heard(Alive()) == ()
+    assert desk().heard(Heartbeat()) == ()
 
 
 def test_after_a_death_the_plane_is_back_when_the_last_fate_is_told() -> None:

@@ -17,10 +17,10 @@ from contextlib import suppress
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.recorder import AWAY, RoomRecorder, Say
 from sfu_wrapper.adapters.janus.room import JanusRoom
+from sfu_wrapper.adapters.janus.room_capture import AWAY, RoomCapture, Say
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession, Json
-from sfu_wrapper.adapters.janus.waiting import LIMIT, Asked, Waiting
+from sfu_wrapper.adapters.janus.waiting import LIMIT, Asked, QueuedRequest
 from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -38,10 +38,10 @@ LOST_AFTER_S: Final = 10.0  # without Janus, what runs counts as lost
 _PAUSE_S: Final = 0.2  # before looking again
 
 
-class Line:
+class RoomQueue:
     """See the module. Made with its room's id, told what is asked, run until it is over.
 
-    older: see ``RoomRecorder``.
+    older: see ``RoomCapture``.
     retire: called once nothing is left to do; nothing may be told after that.
     """
 
@@ -58,8 +58,8 @@ class Line:
         self.settled = asyncio.Event()
         self._say = say
         self._retire = retire
-        self._recorder = RoomRecorder(uuid, room, older, say, self._will_start)
-        self._queue: deque[Waiting] = deque()
+        self._recorder = RoomCapture(uuid, room, older, say, self._will_start)
+        self._queue: deque[QueuedRequest] = deque()
         self._wake = asyncio.Event()
         self._again_s: float | None = None
         self._session: JanusSession | None = None
@@ -95,7 +95,7 @@ class Line:
             return  # asked once more because nothing came of it: one of them is enough
         if len(self._queue) >= LIMIT:
             raise Unavailable("too much waits for Janus in one room")
-        self._queue.append(Waiting(request))
+        self._queue.append(QueuedRequest(request))
         self._wake.set()
 
     def connected(self, session: JanusSession) -> None:
@@ -195,7 +195,7 @@ class Line:
             self._require_other(refused)
             await self._recorder.lose(refused.detail)
 
-    async def _try(self, waiting: Waiting, handle: Handle) -> None:
+    async def _try(self, waiting: QueuedRequest, handle: Handle) -> None:
         """Carry it out, or say that it cannot be done."""
         try:
             await self._carry_out(waiting, handle)
@@ -217,7 +217,7 @@ class Line:
         first = self._queue[0] if self._queue else None
         return first is not None and first.starts(capture)
 
-    async def _carry_out(self, waiting: Waiting, handle: Handle) -> None:
+    async def _carry_out(self, waiting: QueuedRequest, handle: Handle) -> None:
         match waiting.request:
             case OpenMediaRoom(confbridge_id=confbridge_id):
                 await self._recorder.open(confbridge_id, handle)

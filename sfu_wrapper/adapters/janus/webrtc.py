@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from sfu_wrapper.adapters.janus.browserline import BrowserLine
-from sfu_wrapper.adapters.janus.client import keep_connected
+from sfu_wrapper.adapters.janus.reconnect import keep_connected
 from sfu_wrapper.adapters.janus.session import JanusAddress, JanusSession
+from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.browsermedia import MediaNews, Place
 from sfu_wrapper.model.errors import Unavailable
 

@@ -17,7 +17,7 @@ _MARK: Final = "sfu-wrapper "
 LIST_BYTES: Final = 67_108_864  # of 100,000 rooms
 
 
-def mark(uuid: RoomUuid) -> Json:
+def tag(uuid: RoomUuid) -> Json:
     """What a room made for this one of ours says of itself."""
     return {"description": f"{_MARK}{uuid}"}
 

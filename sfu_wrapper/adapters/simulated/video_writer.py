@@ -24,7 +24,7 @@ _KEY_EVERY_S: Final = 10
 _OPTIONS: Final = {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0"}
 
 
-class Film:
+class VideoWriter:
     """One growing .mjr. Raises OSError and av errors from every method that writes.
 
     start_us: epoch µs of the first frame, which is written at once.

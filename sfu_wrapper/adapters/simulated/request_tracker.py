@@ -7,18 +7,18 @@ which faults are left to strike. Pure bookkeeping: no process, no clock, no wait
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from sfu_wrapper.adapters.simulated.faults import Faults, Spoil
-from sfu_wrapper.adapters.simulated.orders import (
+from sfu_wrapper.adapters.simulated.faults import Faults, InjectedFault
+from sfu_wrapper.adapters.simulated.messages import (
     Add,
-    Alive,
-    Begin,
     CloseRoom,
-    Finish,
+    Heartbeat,
     Order,
+    PositionedTrack,
     Remove,
     Report,
     Resume,
-    Seated,
+    StartWriting,
+    StopWriting,
 )
 from sfu_wrapper.core.facts import (
     CaptureChanged,
@@ -52,7 +52,7 @@ class _UnderWay:
     files: tuple[RawFile, ...] = ()
 
 
-class Desk:
+class RequestTracker:
     """faults: what is left of them; set at any time."""
 
     def __init__(self, faults: Faults) -> None:
@@ -67,7 +67,7 @@ class Desk:
             case StartCapture():
                 return self._begin(request)
             case StopCapture(capture=capture):
-                return Finish(capture, self._take(capture.medium, "stop") or Spoil())
+                return StopWriting(capture, self._take(capture.medium, "stop") or InjectedFault())
             case ResumeCapture(capture=capture, files=files):
                 return Resume(capture, files, "the simulated plane ended with its controller")
             case PublishTrack(room=room, track=track):
@@ -85,7 +85,7 @@ class Desk:
     def sent(self, order: Order) -> None:
         """The order has left for the child: from now on it can be lost."""
         match order:
-            case Begin(capture=capture):
+            case StartWriting(capture=capture):
                 self._under_way.setdefault(capture, _UnderWay())
             case Resume(capture=capture, files=files):
                 self._under_way.setdefault(capture, _UnderWay(confirmed=True, files=files))
@@ -95,8 +95,8 @@ class Desk:
     def heard(self, report: Report) -> tuple[PlaneFact, ...]:
         """The facts that a report of the child comes to."""
         match report:
-            case Alive() | PlaneBack():
-                return () if isinstance(report, Alive) else (report,)
+            case Heartbeat() | PlaneBack():
+                return () if isinstance(report, Heartbeat) else (report,)
             case CaptureStarted(capture=capture, files=files):
                 self._under_way[capture] = _UnderWay(confirmed=True, files=files)
                 return (report,)
@@ -128,26 +128,26 @@ class Desk:
         )
         return orders, () if orders else _BACK
 
-    def _begin(self, request: StartCapture) -> Begin:
+    def _begin(self, request: StartCapture) -> StartWriting:
         medium = request.capture.medium
         lose, die = self._take(medium, "lose"), self._take(medium, "die")
-        return Begin(
+        return StartWriting(
             request.capture,
             request.confbridge_id,
             tuple(self._seat(request.capture.room, track) for track in request.tracks),
-            spoil=self._take(medium, "start") or Spoil(),
+            spoil=self._take(medium, "start") or InjectedFault(),
             lose_s=lose.after_s if lose else None,
             die_s=die.after_s if die else None,
         )
 
-    def _take(self, medium: Medium, point: str) -> Spoil | None:
+    def _take(self, medium: Medium, point: str) -> InjectedFault | None:
         spoil, self.faults = self.faults.take(medium, point)
         return spoil
 
-    def _seat(self, room: RoomUuid, track: Track) -> Seated:
+    def _seat(self, room: RoomUuid, track: Track) -> PositionedTrack:
         """Seats are given in the order in which a room's users are first heard of."""
         seats = self._seats.setdefault(room, {})
-        return Seated(track, seats.setdefault(track.user, len(seats)))
+        return PositionedTrack(track, seats.setdefault(track.user, len(seats)))
 
     def _answered(self, capture: CaptureRef) -> tuple[PlaneFact, ...]:
         if capture not in self._awaited:

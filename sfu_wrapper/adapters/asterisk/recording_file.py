@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(slots=True)
-class Take:
+class RecordingFile:
     """One file.
 
     recorded_ms, ceased_ms: when Asterisk began and ended it, by its own clock, once that was heard.
@@ -57,7 +57,7 @@ class Take:
     message: str = ""
 
 
-class Recorder:
+class ConferenceRecorder:
     """Starts and stops the recording of one conference. now_ms: for events without a time."""
 
     def __init__(self, ami: Ami, folder: Folder, now_ms: Callable[[], int]) -> None:
@@ -65,7 +65,7 @@ class Recorder:
         self._folder = folder
         self._now_ms = now_ms
         self._heard = asyncio.Event()
-        self.take: Take | None = None
+        self.take: RecordingFile | None = None
 
     def hear(self, message: Message) -> None:
         """Note what an event says of the running take."""
@@ -85,7 +85,7 @@ class Recorder:
                 return
         self._heard.set()
 
-    async def record(self, conference: ConfbridgeId, take: Take) -> Outcome:
+    async def record(self, conference: ConfbridgeId, take: RecordingFile) -> Outcome:
         """Ask for it, or ask again. ``take`` stands until it is refused or has ended."""
         self.take = take
         outcome = await self._ask(conference, take)
@@ -129,7 +129,7 @@ class Recorder:
             return False
         return True
 
-    async def _ask(self, conference: ConfbridgeId, take: Take) -> Outcome:
+    async def _ask(self, conference: ConfbridgeId, take: RecordingFile) -> Outcome:
         file = self._folder.record_file(take.name)
         try:
             await self._ami.act(
@@ -142,7 +142,7 @@ class Recorder:
             return Outcome.UNKNOWN
         return await self._confirm(conference, take)
 
-    async def _declined(self, take: Take, detail: str) -> Outcome:
+    async def _declined(self, take: RecordingFile, detail: str) -> Outcome:
         if detail in _NOBODY:
             return Outcome.NOBODY
         if detail == _ALREADY:
@@ -155,12 +155,12 @@ class Recorder:
         take.message = f"Asterisk refused: {detail}"
         return Outcome.REFUSED
 
-    async def _is_ours(self, take: Take) -> bool:
+    async def _is_ours(self, take: RecordingFile) -> bool:
         if self._folder.ours is None:
             return take.unanswered
         return await self._folder.holds(take.name)
 
-    async def _confirm(self, conference: ConfbridgeId, take: Take) -> Outcome:
+    async def _confirm(self, conference: ConfbridgeId, take: RecordingFile) -> Outcome:
         """Accepted; but is it true?"""
         if not await self._until_heard(lambda: take.recorded_ms is not None):
             take.message = "no ConfbridgeRecord event came: manager.conf must say read = call,user"
@@ -174,7 +174,7 @@ class Recorder:
         await self.stop_blindly(conference)
         return Outcome.REFUSED
 
-    async def _ask_to_end(self, conference: ConfbridgeId, take: Take) -> bool:
+    async def _ask_to_end(self, conference: ConfbridgeId, take: RecordingFile) -> bool:
         try:
             await self._ami.act("ConfbridgeStopRecord", ("Conference", conference))
         except Declined:

@@ -29,7 +29,7 @@ _TAIL_BYTES: Final = 262_144  # several packets of the largest size
 
 
 @dataclass(frozen=True, slots=True)
-class _Tape:
+class _VideoFile:
     """A file with pictures. opened_us: when Janus opened it."""
 
     path: Path
@@ -77,7 +77,7 @@ def _remove(path: Path) -> None:
         log.warning("janus.soundKept", extra={"file": path.name, "reason": error.strerror})
 
 
-def _found(folder: Path, room: RoomUuid) -> list[_Tape]:
+def _found(folder: Path, room: RoomUuid) -> list[_VideoFile]:
     return sorted(_tapes(folder, room), key=lambda tape: (tape.opened_us, tape.path))
 
 
@@ -93,17 +93,17 @@ def _match(name: str, room: RoomUuid) -> re.Match[str] | None:
     return _REST.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
 
 
-def _tapes(folder: Path, room: RoomUuid) -> Iterator[_Tape]:
+def _tapes(folder: Path, room: RoomUuid) -> Iterator[_VideoFile]:
     for name in _names(folder):
         match = _match(name, room)
         if match is None or match[3] != "video":
             continue
         track = track_of(match[1], Medium.VIDEO)
         if track is not None:
-            yield _Tape(folder / name, match[1], track, int(match[2]), int(match[4]))
+            yield _VideoFile(folder / name, match[1], track, int(match[2]), int(match[4]))
 
 
-def _raw_file(tape: _Tape, below: str, *, is_open: bool) -> RawFile:
+def _raw_file(tape: _VideoFile, below: str, *, is_open: bool) -> RawFile:
     file = RawFile(
         f"{below}/{tape.path.name}",
         tape.track.stream,

@@ -14,7 +14,13 @@ from dataclasses import replace
 from typing import Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused
-from sfu_wrapper.adapters.janus.room import RUN_IN_S, Heard, JanusRoom, NotWritten, last_written_ms
+from sfu_wrapper.adapters.janus.room import (
+    RUN_IN_S,
+    JanusRoom,
+    NotWritten,
+    RoomChange,
+    last_written_ms,
+)
 from sfu_wrapper.adapters.janus.session import Handle, Json
 from sfu_wrapper.core.facts import (
     CaptureChanged,
@@ -38,7 +44,7 @@ DIED: Final = "Janus, or the room in it, was gone while it recorded"
 AWAY: Final = "Janus cannot be reached"
 
 
-class RoomRecorder:
+class RoomCapture:
     """See the module.
 
     older: rooms that an earlier version made for the same room of ours, as far as they were found.
@@ -95,10 +101,10 @@ class RoomRecorder:
     def hear(self, data: Json) -> bool:
         """Take in an event of the plugin; whether anything is to be done about it."""
         heard = self._room.hear(data)
-        if heard is Heard.GONE:
+        if heard is RoomChange.GONE:
             self.doubt_room()
-        self._news = self._news or heard is not Heard.NOTHING
-        return heard is not Heard.NOTHING
+        self._news = self._news or heard is not RoomChange.NOTHING
+        return heard is not RoomChange.NOTHING
 
     def doubt_room(self) -> None:
         """The room is gone, or the handle is not in it: have it entered over another handle."""

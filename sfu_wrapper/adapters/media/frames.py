@@ -16,7 +16,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.media.reading import decoded, reading
+from sfu_wrapper.adapters.media.demux import decoded, reading
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.layout import Tile, fit
 from sfu_wrapper.core.plan import Source
