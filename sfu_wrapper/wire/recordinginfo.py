@@ -5,6 +5,7 @@ strict with what is there: a value of the wrong kind makes the whole message Mal
 pass through as they are; whoever opens them resolves them below their folder.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from heapq import nlargest
@@ -238,19 +239,22 @@ def _info_object(info: SegmentInfo) -> dict[str, Any]:
 
 def _video_object(info: SegmentInfo) -> dict[str, Any]:
     users: dict[str, dict[str, dict[str, Any]]] = {}
+    taken: defaultdict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     for file in info.video:
         if file.holds_media and file.user is not None:
             files = users.setdefault(file.user, {}).setdefault(file.stream.value, {})
-            files[_free_key(files, file.started_ms)] = _file_object(file, info)
+            key = _free_key(taken[file.user, file.stream.value], file.started_ms)
+            files[key] = _file_object(file, info)
     return users
 
 
 def _audio_object(info: SegmentInfo) -> dict[str, Any]:
     files: dict[str, Any] = {}
+    taken: dict[int, int] = {}
     for file in info.audio:
         if file.holds_media:
             extra = {"mixer": file.mixer or _AUDIO_GROUP, "delayMs": file.delay_ms}
-            files[_free_key(files, file.started_ms)] = _file_object(file, info) | extra
+            files[_free_key(taken, file.started_ms)] = _file_object(file, info) | extra
     return {_AUDIO_GROUP: {_AUDIO_CALL: files}} if files else {}
 
 
@@ -263,11 +267,21 @@ def _file_object(file: RawFile, info: SegmentInfo) -> dict[str, Any]:
     }
 
 
-def _free_key(taken: dict[str, Any], start_ms: int) -> str:
-    """The start as a key; the number only identifies, so a second file of that ms gets the next."""
-    while str(start_ms) in taken:
-        start_ms += 1
-    return str(start_ms)
+def _free_key(taken: dict[int, int], start_ms: int) -> str:
+    """The start as a key; the number only identifies, so a second file of that ms gets the next.
+
+    Args:
+        taken: for each number that is a key, one above it below which none is free. Kept here, so
+            that many files of one ms do not cost a walk over all of them for each.
+        start_ms: epoch ms.
+    """
+    free, passed = start_ms, []
+    while free in taken:
+        passed.append(free)
+        free = taken[free]
+    for number in (*passed, free):
+        taken[number] = free + 1
+    return str(free)
 
 
 def _participants_object(info: SegmentInfo) -> dict[str, Any]:
