@@ -30,12 +30,13 @@ from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
-from sfu_wrapper.service.actor import Item, Look, RoomActor, Surroundings
+from sfu_wrapper.service.actor import RoomActor, Surroundings
 from sfu_wrapper.service.clients import Client
 from sfu_wrapper.service.creation import RoomCreation
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
 from sfu_wrapper.service.listing import Lister
+from sfu_wrapper.service.mailbox import Item, Look
 from sfu_wrapper.service.notices import Notices
 from sfu_wrapper.service.outcomes import Outcomes
 from sfu_wrapper.service.reading import RoomReader

@@ -218,6 +218,13 @@ async def test_work_is_linear_in_the_people_who_are_told(join: bool) -> None:
     assert (many.calls - few.calls) / 800 <= 60  # a person
 
 
+async def test_those_who_come_back_at_once_take_no_place_of_a_request() -> None:
+    room = past(1, 1_100)
+    async with taken_up(room) as (rooms, _):
+        owner, *_ = [Person(rooms, each.key.user) for each in room.participants]
+        await owner.ask("startRoomRecording", StartRoomRecording(room=room.id))
+
+
 async def test_a_room_that_is_over_is_read_once_for_all_news_of_its_segments() -> None:
     store, directory, sessions = CountingStore(), Directory(), Sessions()
     finder = Finder(directory, sessions, store, lambda _: pytest.fail("nobody looks at it"))

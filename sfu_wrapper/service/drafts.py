@@ -1,0 +1,122 @@
+"""What one commit of a room will hold: gathered item by item, then encoded for the store.
+
+Decides which rows a change becomes: of the room what differs from the last commit, a message for
+each announcement, an answer for each reply, kept for repeats unless the same request may be sent
+again as it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sfu_wrapper.core.effects import Announce, Effect, Refusal, Reply
+from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.service.mailbox import Item
+from sfu_wrapper.service.refs import RequestRef, parse_ref
+from sfu_wrapper.service.repeats import NOT_KEPT, Repeats
+from sfu_wrapper.service.replies import encode_answer, outbox_row
+from sfu_wrapper.wire.roomstate import encode_room
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one request. keep: for its repeats."""
+
+    ref: RequestRef
+    body: bytes
+    keep: bool
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one commit will hold.
+
+    Attributes:
+        before: the room as it was last committed.
+        room: the room with all items applied.
+        rewrite: all of the room is to be written, since the store has it in an earlier form.
+        items: what was applied.
+        effects: of the items, in order.
+        answers: filled by ``encode``.
+        joins: who comes in by the items.
+    """
+
+    before: Room | None
+    room: Room | None
+    rewrite: bool
+    items: list[Item] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    joins: set[UserKey] = field(default_factory=set)
+
+    def add(self, item: Item, room: Room | None, effects: tuple[Effect, ...]) -> None:
+        """Note what an item has come to; where that is nothing, the item is not part of it."""
+        if not effects and room == self.room:
+            return
+        self.room = room
+        self.items.append(item)
+        self.effects.extend(effects)
+        if item.joins is not None:
+            self.joins.add(item.joins)
+
+
+def encode(draft: Draft, repeats: Repeats, policy: PolicySettings, now_ms: int) -> Commit:
+    """Return the rows to be stored, and fill in the answers.
+
+    Args:
+        draft: what to store.
+        repeats: says which answers make room for the new ones.
+        policy: for what answers show of decisions.
+        now_ms: epoch.
+    """
+    draft.answers = list(_answers(draft, policy))
+    kept = ((answer.ref, answer.body) for answer in draft.answers if answer.keep)
+    answers, gone = repeats.rows(kept, now_ms)
+    room, parts = _room_rows(draft)
+    return Commit(
+        room=room,
+        outbox=tuple(_messages(draft, now_ms)),
+        answers=answers,
+        parts=parts,
+        forgotten=gone,
+    )
+
+
+def _answers(draft: Draft, policy: PolicySettings) -> Iterator[Answer]:
+    for effect in draft.effects:
+        if isinstance(effect, Reply):
+            ref, answer = parse_ref(effect.ref), effect.answer
+            keep = not (isinstance(answer, Refusal) and answer.code in NOT_KEPT)
+            yield Answer(ref, encode_answer(ref, answer, policy), keep)
+
+
+def _messages(draft: Draft, now_ms: int) -> Iterator[OutboxRow]:
+    for effect in draft.effects:
+        if isinstance(effect, Announce) and draft.room is not None:
+            yield outbox_row(draft.room.uuid, effect.announcement, now_ms)
+
+
+def _room_rows(draft: Draft) -> tuple[RoomRow | None, tuple[PartRow, ...]]:
+    """Return the rows of the room that its change makes, if it has changed."""
+    room = draft.room
+    if room is None or (room == draft.before and not draft.rewrite):
+        return None, ()
+    stored = encode_room(room, None if draft.rewrite else draft.before)
+    parts = (PartRow(room.uuid, name, state) for name, state in stored.parts.items())
+    return _row(room, stored.head), tuple(parts)
+
+
+def _row(room: Room, head: bytes) -> RoomRow:
+    return RoomRow(
+        uuid=room.uuid,
+        id=room.id,
+        domain=room.domain,
+        owner=room.owner,
+        life=room.life,
+        settled=room.settled,
+        created_ms=room.created.wall_ms,
+        ended_ms=room.ended_ms,
+        state=head,
+    )
