@@ -1,4 +1,7 @@
-"""What one browser asks about its media, and what it is told: descriptions, candidates, feeds."""
+"""Requests of one browser about its media, their outcomes, and the news sent to it.
+
+A request is answered exactly once, with an ``Outcome``; news arrive at any time.
+"""
 
 from dataclasses import dataclass
 
@@ -9,9 +12,12 @@ from sfu_wrapper.model.media import Stream, Track
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """In which room, and as whom; both were looked up, not said by the browser.
+    """Position of one browser: its room and its user, both looked up by the server.
 
-    shown: how the user is named in that room.
+    Attributes:
+        room: uuid of the room.
+        user: the user, with the domain.
+        shown: the user's id as the members of that room see it.
     """
 
     room: RoomUuid
@@ -21,7 +27,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send the camera or the screen; what was sent before is replaced. Answered with an answer."""
+    """Send the camera or the screen, in place of an earlier one. The outcome is an SDP answer."""
 
     stream: Stream
     offer: str
@@ -29,14 +35,14 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Unpublish:
-    """Send it no longer."""
+    """Stop sending the camera or the screen."""
 
     stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Speak (unless ``muted``), and hear everybody else. Answered with an answer."""
+    """Join the audio mix: send (unless ``muted``) and receive. The outcome is an SDP answer."""
 
     offer: str
     muted: bool = False
@@ -44,21 +50,21 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Mute:
-    """Be silent, or speak again; others are told so."""
+    """Mute or unmute the microphone; the other members get an event."""
 
     muted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Watch somebody's camera or screen. Answered with an offer."""
+    """Receive the camera or screen of another member. The outcome is an SDP offer."""
 
     feed: Track
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The answer to that offer; pictures come from now on."""
+    """Answer the offer of a subscription; video flows from then on."""
 
     feed: Track
     answer: str
@@ -66,14 +72,14 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Watch it no longer."""
+    """Stop receiving a camera or screen."""
 
     feed: Track
 
 
 @dataclass(frozen=True, slots=True)
 class IceCandidate:
-    """Where a browser can be reached."""
+    """Network address at which a browser can be reached."""
 
     candidate: str
     sdp_mid: str | None
@@ -82,9 +88,11 @@ class IceCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Trickle:
-    """One more candidate of this connection; None: that was all.
+    """Further ICE candidate of one connection.
 
-    line: an own track, the own sound, or somebody's feed.
+    Attributes:
+        line: the connection: an own track, the own audio, or the feed of another member.
+        candidate: None marks the end of the candidates.
     """
 
     line: Track
@@ -96,31 +104,31 @@ Ask = Publish | Unpublish | Mix | Mute | Subscribe | Accept | Unsubscribe | Tric
 
 @dataclass(frozen=True, slots=True)
 class FeedPublished:
-    """Somebody else can be watched from now on."""
+    """Another member has published a feed that can be subscribed to."""
 
     feed: Track
 
 
 @dataclass(frozen=True, slots=True)
 class FeedUnpublished:
-    """No longer."""
+    """Another member has stopped publishing a feed."""
 
     feed: Track
 
 
 @dataclass(frozen=True, slots=True)
 class LineLost:
-    """The far end of one connection is gone; it is to be made anew."""
+    """The SFU or mixer has dropped one connection; the browser must set it up again."""
 
     line: Track
 
 
 @dataclass(frozen=True, slots=True)
 class MediaLost:
-    """The SFU is gone, and all connections with it; nothing more is heard of this line."""
+    """The SFU is unavailable and all connections are lost; no further news follow."""
 
 
 MediaNews = FeedPublished | FeedUnpublished | LineLost | MediaLost
 
-# What an ask came to: a description, nothing to say, or why not.
+# Result of a request: an SDP description, None where there is none, or the error.
 Outcome = str | None | RecordingError

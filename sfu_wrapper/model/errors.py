@@ -1,10 +1,10 @@
-"""Every error this package raises on purpose.
+"""Errors that this package raises on purpose.
 
 RecordingError
 ├── Refused        the caller may not do this now                      never retried
 ├── Malformed      the caller sent something unreadable                never retried
 ├── Misconfigured  a configuration file or variable is wrong           never retried
-├── Unavailable    a peer (media plane, broker, store, disk) is away   retried
+├── Unavailable    a peer (media plane, broker, store, disk) is down   retried
 ├── JobFailed      one segment could not be processed                  retried unless permanent
 └── Broken         our own bug                                         reported with an incident id
 
@@ -39,17 +39,18 @@ class Code(StrEnum):
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     OVERLOADED = "OVERLOADED"
     INTERNAL = "INTERNAL"
-    NOT_FOUND = "NOT_FOUND"  # over HTTP and /media: not there, or not for the requester
+    NOT_FOUND = "NOT_FOUND"  # HTTP and /media: absent, or hidden from the requester
 
 
 ContextValue = str | int | float | bool | None
 
 
 class RecordingError(Exception):
-    """Base of the tree. Never raised itself.
+    """Base class of the tree; only subclasses are raised.
 
-    detail: one sentence for the person at the other end: what is wrong and what to do.
-    context: small facts beside it (ids, limits), for ``details`` on the wire and for logs.
+    Attributes:
+        detail: one sentence for the reader of the error: what is wrong and what to do.
+        context: further facts (ids, limits), for ``details`` on the wire and for logs.
     """
 
     code: str = "INTERNAL"
@@ -82,20 +83,21 @@ class Misconfigured(RecordingError):
 
 
 class Unavailable(RecordingError):
-    """A peer (media plane, broker, store, disk) is away or too slow; worth another try."""
+    """A peer (media plane, broker, store, disk) does not answer, or not in time; retry later."""
 
     code = Code.OVERLOADED
     retryable = True
 
 
 class JobFailed(RecordingError):
-    """One segment could not be processed.
+    """The processing of one segment failed.
 
-    stage: ``event``, ``preprocess``, ``intervals``, ``compose``, ``split``, ``encrypt``,
-        ``deliver`` or ``emit``.
-    code: stable, upper case; listed in docs/processing.md.
-    permanent: another attempt cannot help.
-    file: the input or output that it is about, if there is one.
+    Attributes:
+        stage: ``event``, ``preprocess``, ``intervals``, ``compose``, ``split``, ``encrypt``,
+            ``deliver`` or ``emit``.
+        code: stable, upper case; listed in docs/processing.md.
+        permanent: True where a retry cannot succeed.
+        file: the input or output file concerned; None where there is none.
     """
 
     def __init__(
@@ -109,4 +111,4 @@ class JobFailed(RecordingError):
 
 
 class Broken(RecordingError):
-    """Our own bug: an invariant does not hold."""
+    """Bug of our own: an invariant does not hold."""

@@ -1,4 +1,4 @@
-"""Who speaks: what a token or a trusted gateway vouches for."""
+"""Identity of a requester, as asserted by a token or by a trusted gateway."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from sfu_wrapper.model.ids import DomainId, UserId, UserKey
 
 
 class Role(StrEnum):
-    """What an identity may do beyond its own rooms (protocol.md, "Authentication")."""
+    """Rights of an identity beyond its own rooms (protocol.md, "Authentication")."""
 
     USER = "user"
     DOMAIN_ADMIN = "domain-admin"
@@ -17,10 +17,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An authenticated user, room service or gateway.
+    """Authenticated user, room service or gateway.
 
-    expires_ms: epoch ms at which the token that says so runs out; None: never.
-    vouches: domains whose users a gateway may name; None: its own alone.
+    Attributes:
+        domain: home domain of the user.
+        user: user id within that domain.
+        roles: rights beyond the user's own rooms.
+        expires_ms: epoch ms at which the token expires; None: never.
+        vouches: domains of the users that a gateway may name; None: its own domain alone.
     """
 
     domain: DomainId
@@ -31,7 +35,7 @@ class Identity:
 
     @property
     def key(self) -> UserKey:
-        """The user that this is."""
+        """User id together with its domain."""
         return UserKey(self.domain, self.user)
 
     def vouches_for(self, domain: DomainId) -> bool:
@@ -40,5 +44,5 @@ class Identity:
 
     @property
     def is_service(self) -> bool:
-        """Whether it is the room service, which may act for anyone."""
+        """True for the room service, which may act for any user."""
         return Role.SERVICE in self.roles

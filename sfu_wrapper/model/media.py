@@ -10,14 +10,14 @@ from sfu_wrapper.model.ids import UserId
 
 
 class Medium(StrEnum):
-    """What one capture holds: the SFU writes VIDEO, the mixer writes AUDIO."""
+    """Content of one capture: the SFU writes VIDEO, the mixer writes AUDIO."""
 
     AUDIO = "audio"
     VIDEO = "video"
 
 
 class Stream(StrEnum):
-    """A kind of track that a participant publishes; the video values are wire names."""
+    """Kind of track that a participant publishes; the video values are wire names."""
 
     AUDIO = "audio"
     CAMERA = "sfuvideo"
@@ -25,7 +25,7 @@ class Stream(StrEnum):
 
     @property
     def medium(self) -> Medium:
-        """The capture that this kind of track ends up in."""
+        """Medium of the capture that records this kind of track."""
         return Medium.AUDIO if self is Stream.AUDIO else Medium.VIDEO
 
 
@@ -37,20 +37,20 @@ _STREAMS: Final[Mapping[tuple[bool, ...], tuple[Stream, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What one participant publishes right now."""
+    """Set of tracks that one participant publishes at one moment."""
 
     audio: bool = False
     video: bool = False
     screen: bool = False
 
     def streams(self) -> tuple[Stream, ...]:
-        """Return the tracks that this amounts to, in a fixed order."""
+        """Return the kinds of the published tracks, in a fixed order."""
         return _STREAMS[self.audio, self.video, self.screen]
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One participant's audio, camera or screen."""
+    """Audio, camera or screen of one participant."""
 
     user: UserId
     stream: Stream
@@ -58,13 +58,17 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """One file that the media plane writes or wrote for a segment.
+    """File that the media plane writes or wrote for a segment.
 
-    filename: relative to ``recordings_path`` (video) or ``audio_path`` (the mix).
-    user, stream: whose track; the mix belongs to nobody (None, AUDIO).
-    started_ms, stopped_ms: the media's own wall times; stopped_ms is None while it is open.
-    holds_media: whether anything may have been written; when in doubt, True.
-    mixer, delay_ms: for the mix, what wrote it and by how much its sound lags behind the pictures.
+    Attributes:
+        filename: relative to ``recordings_path`` (video) or ``audio_path`` (the mix).
+        stream: kind of the track; AUDIO for the mix.
+        started_ms: epoch ms of the first media.
+        stopped_ms: epoch ms of the end of the media; None while the file is open.
+        user: owner of the track; None for the mix.
+        holds_media: False only where certainly nothing was written.
+        mixer: for the mix, the software that wrote it.
+        delay_ms: for the mix, ms by which its audio lags behind the video.
     """
 
     filename: str

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One reading of both clocks.
+    """Reading of both clocks at one instant.
 
-    wall_ms: milliseconds since the Unix epoch, UTC; what people and files are told.
-    mono_ms: milliseconds of the monotonic clock; what durations and deadlines are made of.
+    Attributes:
+        wall_ms: milliseconds since the Unix epoch, UTC; for messages and files.
+        mono_ms: milliseconds of the monotonic clock; for durations and deadlines.
     """
 
     wall_ms: int

@@ -1,4 +1,7 @@
-"""What becomes of one segment (events.md, "processed, failed"); ``wire.processed`` has the JSON."""
+"""Results of processing one segment (events.md, "processed, failed").
+
+Messages of the domain; ``wire.processed`` maps them to JSON.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +11,7 @@ from sfu_wrapper.model.media import Stream
 
 
 class FileKind(StrEnum):
-    """What a finished file is."""
+    """Content of a finished file."""
 
     MERGED = "merged"
     AUDIO = "audio"
@@ -19,7 +22,7 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FinishedFile:
-    """One delivered file: its absolute name, and size and hash of what stands there."""
+    """Delivered file: absolute name, size and hash of its content."""
 
     filename: str
     kind: FileKind
@@ -29,14 +32,21 @@ class FinishedFile:
 
 @dataclass(frozen=True, slots=True)
 class TrackSync:
-    """How one raw file lies in the segment, as it was measured.
+    """Measured position of one raw file in its segment.
 
-    start_ms: its first media after the segment's start. length_ms: of its media.
-    offset_ms: how much later its own clock puts it than the event says; negative: earlier. Of the
-        mix, how much sound is missing.
-    drift_ppm: by how much its clock runs fast; None where that cannot be told.
-    packets_received, packets_lost: by their numbers. gaps: how often nothing came for a while.
-    frames_repeated: pictures of the merged file that show its picture of before once more.
+    Attributes:
+        filename: name of the raw file.
+        stream: kind of the track.
+        user: owner of the track; None for the mix.
+        start_ms: ms from the segment's start to the first media of the file.
+        length_ms: length of the media, in ms.
+        offset_ms: ms by which the file's own clock places it later than the event does; negative:
+            earlier. For the mix, ms of audio that are missing.
+        drift_ppm: parts per million by which the file's clock runs fast; None: not measurable.
+        packets_received: number of packets in the file.
+        packets_lost: number of packets that never arrived, by their sequence numbers.
+        gaps: number of interruptions longer than a second.
+        frames_repeated: frames of the merged file that repeat the previous frame of this source.
     """
 
     filename: str
@@ -53,17 +63,33 @@ class TrackSync:
 
     @property
     def loss_percent(self) -> float:
-        """The share of its packets that never came."""
+        """Share of the packets that never arrived, in percent."""
         return 100 * self.packets_lost / max(self.packets_received + self.packets_lost, 1)
 
     def lies_within(self, duration_ms: int) -> bool:
-        """Whether any of its media is of a segment that lasts so long."""
+        """Return True if any media of the file lies in a segment of ``duration_ms``."""
         return self.start_ms < duration_ms and self.start_ms + self.length_ms > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """One segment's result. output: ``merged``, ``split`` or ``none``; times are epoch ms."""
+    """Result of a segment that was processed.
+
+    Attributes:
+        room: room id chosen by the client.
+        uuid: uuid of the room.
+        segment: number of the segment in its room.
+        output: ``merged``, ``split`` or ``none``.
+        started_ms: epoch ms of the segment's start.
+        completed_ms: epoch ms of the segment's end.
+        encrypted: True where the finished files are encrypted.
+        files: the delivered files.
+        processing_started_ms: epoch ms at which the work began.
+        processing_completed_ms: epoch ms at which the work ended.
+        attempts: number of attempts, this one included.
+        warnings: defects that the output has, one sentence each.
+        sync: measured position of each raw file.
+    """
 
     room: RoomId
     uuid: RoomUuid
@@ -82,9 +108,19 @@ class Processed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One segment that could not be processed, with what is left of the work.
+    """Result of a segment that could not be processed, with the files that remain.
 
-    event: its recordingInfo, where that is not among what is left.
+    Attributes:
+        room: room id chosen by the client.
+        uuid: uuid of the room.
+        segment: number of the segment in its room.
+        stage: stage in which the last attempt failed.
+        code: job code of docs/processing.md.
+        detail: one sentence: what failed and what to do.
+        file: the file concerned; None where there is none.
+        attempts: number of attempts.
+        kept: files that remain from the work.
+        event: the recordingInfo message; None where a file in ``kept`` holds it.
     """
 
     room: RoomId
@@ -101,10 +137,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far the work on one segment has come.
+    """Progress of the work on one segment.
 
-    stage: what is being done. percent: of the whole segment. eta_s: until all of it is done, as far
-    as can be told.
+    Attributes:
+        uuid: uuid of the room.
+        segment: number of the segment in its room.
+        stage: stage that runs now.
+        percent: completed share of the whole segment.
+        eta_s: estimated seconds until the segment is done; None: no estimate yet.
     """
 
     uuid: RoomUuid

@@ -1,11 +1,11 @@
-"""What may be stored about who may record (policy.md, "Permissions")."""
+"""Permissions that decide on recording, as stored (policy.md, "Permissions")."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class RecordingType(StrEnum):
-    """Which media streams may be recorded."""
+    """Media streams that may be recorded."""
 
     ALL = "all"
     AUDIO = "audio"
@@ -14,7 +14,7 @@ class RecordingType(StrEnum):
 
 
 class RecordingProfile(StrEnum):
-    """The policy; only ALWAYS lets a call be recorded."""
+    """Policy of a permission; only ALWAYS lets a call be recorded."""
 
     ALWAYS = "always"
     OPTIONAL = "optional"
@@ -23,7 +23,7 @@ class RecordingProfile(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordingPermissions:
-    """One stored permission, of a user or of a domain; both fields are always given."""
+    """Stored permission of a user or of a domain; both fields are always set."""
 
     recording_type: RecordingType
     recording_profile: RecordingProfile
@@ -31,7 +31,12 @@ class RecordingPermissions:
 
 @dataclass(frozen=True, slots=True)
 class OwnerPermissions:
-    """What is stored for a room's owner at one moment: its own, and its domain's."""
+    """Permissions stored for the owner of a room.
+
+    Attributes:
+        user: the owner's own permission; None: not set.
+        domain: the permission of the owner's domain; None: not set.
+    """
 
     user: RecordingPermissions | None = None
     domain: RecordingPermissions | None = None

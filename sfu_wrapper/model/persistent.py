@@ -1,12 +1,12 @@
-"""Immutable maps whose versions share what they have in common.
+"""Immutable maps; the versions of one map share their common nodes.
 
-A room keeps its people and its segments in these. Putting or removing one of n values costs
-O(log n), older versions stay as they are, and two versions are compared by their difference alone:
-``changes`` looks at nothing that both share. So whatever a step leaves alone costs nothing, neither
-in the step nor when the room is stored.
+A room keeps its participants and its segments in these maps. To put or remove one of n values
+costs O(log n), older versions stay valid, and ``changes`` compares two versions without visiting
+the nodes that both share. So unchanged values cost nothing, neither in a step of the room nor when
+the room is stored.
 
 The structure is a hash trie: a leaf is a small dict, a branch a tuple of ``_WIDTH`` nodes, chosen
-by the next bits of the key's hash. No node is ever changed once it is part of a map.
+by the next bits of the key's hash. A node never changes once it is part of a map.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -24,13 +24,13 @@ _Node: TypeAlias = "dict[Any, Any] | tuple[_Node, ...]"
 
 
 class PersistentMap(Generic[K, V]):
-    """Values by key, iterated over in their own order.
+    """Values by key, iterated over in the order that ``order`` defines.
 
     Subclasses define ``key`` and ``order`` of a value, and may define ``marks``.
 
     Attributes:
-        marked: keys of the values for which ``marks`` holds: an index that costs as much as it
-            holds.
+        marked: keys of the values for which ``marks`` returns True: an index; its cost grows with
+            the number of marked values only.
     """
 
     __slots__ = ("_count", "_ordered", "_root", "marked")
@@ -56,17 +56,17 @@ class PersistentMap(Generic[K, V]):
         raise NotImplementedError
 
     @staticmethod
-    def order(value: V) -> Any:  # noqa: ANN401 whatever can be sorted
+    def order(value: V) -> Any:  # noqa: ANN401 any sortable type
         """Return the rank of a value among the others; never changes for its key."""
         raise NotImplementedError
 
     @staticmethod
     def marks(value: V) -> bool:
-        """Return True where the value's key belongs into ``marked``."""
+        """Return True if the value's key belongs to ``marked``."""
         return False
 
     def get(self, key: K) -> V | None:
-        """Return the value of that key."""
+        """Return the value of that key, or None."""
         found: V | None = _find(self._root, key)
         return found
 
@@ -86,10 +86,10 @@ class PersistentMap(Generic[K, V]):
         return self._version(_without(self._root, key, 0), self._count - 1, self.marked - {key})
 
     def changes(self, before: Self | None) -> list[tuple[V | None, V | None]]:
-        """Return the old and the new value of every key that differs; None: there is none."""
+        """Return (old, new) of each key with different values; None where the key is absent."""
         root = before._root if before is not None else {}
         changed: list[tuple[V | None, V | None]] = list(_differences(root, self._root))
-        changed.sort(key=lambda pair: self.order(pair[0] if pair[1] is None else pair[1]))  # type: ignore[arg-type]  # one of them is there
+        changed.sort(key=lambda pair: self.order(pair[0] if pair[1] is None else pair[1]))  # type: ignore[arg-type]  # never both None
         return changed
 
     def marked_values(self) -> list[V]:
@@ -110,7 +110,7 @@ class PersistentMap(Generic[K, V]):
         return self._in_order()[position]
 
     def __eq__(self, other: object) -> bool:
-        """Equal values under equal keys; a tuple of the same values in order is equal too."""
+        """Compare keys and values; a tuple of the same values in order is equal too."""
         if isinstance(other, PersistentMap):
             return self._count == other._count and not any(_differences(other._root, self._root))
         return self._in_order() == other if isinstance(other, tuple) else NotImplemented
@@ -186,7 +186,7 @@ def _without(node: _Node, key: object, shift: int) -> _Node:
 
 
 def _differences(before: _Node, after: _Node) -> Iterator[tuple[Any, Any]]:
-    """Return old and new value where they differ; shared nodes are not looked into."""
+    """Yield (old, new) where they differ, without visiting shared nodes."""
     if before is after:
         return
     if isinstance(before, tuple) and isinstance(after, tuple):

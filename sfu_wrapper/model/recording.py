@@ -1,6 +1,6 @@
-"""What the controller tells the recording service of one segment (events.md, "recordingInfo").
+"""Description of one segment, sent by the controller to the recording service.
 
-The domain form; ``wire.recordinginfo`` maps it to and from the product's JSON.
+The domain form of events.md, "recordingInfo"; ``wire`` maps it to and from the product's JSON.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,13 @@ from sfu_wrapper.model.permission import RecordingType
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """One stay of a user in the room during the segment; epoch ms, clamped to the segment."""
+    """Time span that a user spent in the room during the segment.
+
+    Attributes:
+        user: the user's id as shown in the room.
+        joined_ms: epoch ms, not before the segment's start.
+        left_ms: epoch ms, not after the segment's end.
+    """
 
     user: UserId
     joined_ms: int
@@ -21,13 +27,23 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class SegmentInfo:
-    """One stopped segment: its identity, its raw files, who was there.
+    """Stopped segment: its identity, its raw files, its participants.
 
-    segment: None only for events of older senders, which number nothing.
-    started_ms, completed_ms: epoch ms. Every file time is clamped to [started, completed].
-    video: files of streams CAMERA and SCREEN, in order of start; audio: the mix, in order of start.
-    incomplete, reason: whether and why something that should be there may be missing.
-    missing: media that was asked for and not captured at the end.
+    Attributes:
+        room: room id chosen by the client.
+        uuid: uuid of the room.
+        confbridge_id: name of the room at the audio mixer.
+        segment: number in the room; None only in events of older senders, which number nothing.
+        started_ms: epoch ms; file times are clamped to [started_ms, completed_ms].
+        completed_ms: epoch ms.
+        owner: owner of the room; None: unknown.
+        type: media streams that were to be recorded.
+        incomplete: True where media that should exist may be missing.
+        reason: cause of ``incomplete``.
+        missing: media that were requested and not captured at the end.
+        video: files of the streams CAMERA and SCREEN, in order of start.
+        audio: files of the mix, in order of start.
+        presences: time spans of the participants.
     """
 
     room: RoomId

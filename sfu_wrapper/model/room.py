@@ -1,10 +1,10 @@
-"""What a room is, before anything happens in it (policy.md, "Room kinds")."""
+"""Fixed properties of a room and the reasons for its ends (policy.md, "Room kinds")."""
 
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How a room came about; it decides who may record."""
+    """Kind of a room, by its creation; it decides who may record."""
 
     DIRECT = "direct"  # one-to-one or multiparty, by invitation
     MEETING = "meeting"
@@ -12,14 +12,14 @@ class Kind(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where the call comes from. PSTN goes with DIRECT only."""
+    """Origin of the call. PSTN is possible for DIRECT rooms only."""
 
     INTERNAL = "internal"
     PSTN = "pstn"
 
 
 class StopReason(StrEnum):
-    """Why a segment that ran was stopped."""
+    """Reason for the stop of a running segment."""
 
     REQUESTED = "requested"
     CALL_ENDED = "callEnded"
@@ -28,7 +28,7 @@ class StopReason(StrEnum):
 
 
 class EndReason(StrEnum):
-    """Why a room ended."""
+    """Reason for the end of a room."""
 
     HANGUP = "hangup"
     CANCELLED = "cancelled"

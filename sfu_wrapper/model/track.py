@@ -1,4 +1,4 @@
-"""What one raw track turned out to hold, once it has been made a media file."""
+"""Description of a media file that was made from one raw track."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ class TrackKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time in which nothing came, [start, stop) in ms of the file's own time."""
+    """Interruption of the media, [start, stop) in ms of the file's own time."""
 
     start_ms: int
     stop_ms: int
@@ -22,7 +22,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The size of the pictures from ``at_ms`` on, in pixels."""
+    """Size of the frames from ``at_ms`` on, in pixels."""
 
     at_ms: int
     width: int
@@ -31,9 +31,9 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The clockwise turn that puts pictures upright from ``at_ms`` on: 0, 90, 180 or 270.
+    """Clockwise rotation that makes frames upright from ``at_ms`` on: 0, 90, 180 or 270.
 
-    The file itself is not turned, and says nothing of it.
+    The frames in the file are not rotated, and the file has no metadata about it.
     """
 
     at_ms: int
@@ -42,19 +42,27 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class TrackFile:
-    """One media file made of one raw file. Times in ms are the file's own.
+    """Media file made from one raw file. Times in ms are the file's own.
 
-    started_us: epoch µs of the file's time 0, the receipt of the first packet. The first frame may
-        show later: what came before the first key frame is a hole at the beginning.
-    created_us: epoch µs when the raw file was opened.
-    first_ms, duration_ms: begin of the first frame; end of the last one, its own length included.
-    frames: pictures, or packets of sound. key_frames_ms: where a file can be cut and sought.
-    resolutions, rotations: in order; a picture without any rotation is upright.
-    packets_received, packets_lost: of this track, by their numbers.
-    ahead_ms: by how much the file's own time is ahead of the recorder's clock at its beginning.
-    drift_ppm: by how much it runs fast against that clock; None where that cannot be told.
-    gaps: longer than a second.
-    warnings: what had to be survived, one sentence each, for people.
+    Attributes:
+        path: the media file.
+        kind: medium of the file.
+        codec: name of the codec, lower case.
+        started_us: epoch µs of the file's time 0, the receipt of the first packet. The first frame
+            may come later: media before the first key frame is left out.
+        created_us: epoch µs at which the raw file was opened.
+        first_ms: start of the first frame.
+        duration_ms: end of the last frame.
+        frames: number of video frames or audio packets.
+        key_frames_ms: times at which the file can be cut and sought.
+        resolutions: sizes of the frames, in order of time.
+        rotations: rotations of the frames, in order of time; empty: all frames are upright.
+        packets_received: number of packets of this track.
+        packets_lost: number of packets that never arrived, by their sequence numbers.
+        ahead_ms: ms by which the file's time is ahead of the recorder's clock at its beginning.
+        drift_ppm: parts per million by which it runs fast against that clock; None: not measurable.
+        gaps: interruptions longer than a second.
+        warnings: defects of the raw file, one readable sentence each.
     """
 
     path: Path
@@ -77,20 +85,22 @@ class TrackFile:
 
     @property
     def width(self) -> int:
-        """Of the first picture, px; 0 for sound."""
+        """Width of the first frame, px; 0 for audio."""
         return self.resolutions[0].width if self.resolutions else 0
 
     @property
     def height(self) -> int:
-        """Of the first picture, px; 0 for sound."""
+        """Height of the first frame, px; 0 for audio."""
         return self.resolutions[0].height if self.resolutions else 0
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyTrack:
-    """A raw file out of which nothing can be shown or heard; no file was made of it.
+    """Raw file without any playable media, for which no file was made.
 
-    reason: one sentence for people.
+    Attributes:
+        source: the raw file.
+        reason: one readable sentence.
     """
 
     source: Path
