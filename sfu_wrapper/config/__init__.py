@@ -1,1 +1,1 @@
-"""Configuration: one frozen tree, read once, passed down by value."""
+"""Configuration: one frozen tree, read once at start-up and passed down by value."""

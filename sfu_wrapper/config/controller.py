@@ -1,7 +1,7 @@
-"""The keys of the controller: ``config.json``, ``sfu-wrapper.toml`` and ``default.toml``.
+"""Keys of the controller: ``config.json``, ``sfu-wrapper.toml`` and ``default.toml``.
 
-Names, defaults and what each value may be; rules between keys are in ``rules``. The description of
-a key, with its unit, is what ``config schema`` and docs/configuration.md say about it.
+Names, defaults and allowed values; rules between keys are in ``rules``. The description of a key,
+with its unit, appears in ``config schema`` and in docs/configuration.md.
 """
 
 import re
@@ -56,7 +56,7 @@ def _one_line(value: str) -> str:
 
 
 def _asterisk_folder(value: str) -> str:
-    """Asterisk takes ``file,options,command`` for a file, and carries the command out."""
+    """Refuse commas: Asterisk takes ``file,options,command`` for a file and runs the command."""
     if not re.fullmatch(r"/[^,\r\n\0]*", value) or ".." in value.split("/"):
         raise ValueError("must be an absolute path without commas and without ..")
     return value
@@ -67,25 +67,26 @@ Name = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._@+:-]{1,128}\z")]
 
 
 class Rooms(Section):
-    """``[rooms]``: the life of rooms, and who is recorded without any permission."""
+    """``[rooms]``: lifetime of rooms, and the recording of users without any permission."""
 
     record: RecordingType = Field(
-        RecordingType.NONE, description="what is recorded where neither user nor domain says"
+        RecordingType.NONE,
+        description="streams to record where neither user nor domain has a permission",
     )
     reconnect_grace_seconds: Annotated[float, Field(ge=0)] = Field(
         10, description="s a participant stays in its room after its last connection was lost"
     )
     answer_timeout_seconds: Seconds = Field(
-        120, description="s after which a direct call that nobody answers ends"
+        120, description="s after which an unanswered direct call ends"
     )
     unused_timeout_seconds: Seconds = Field(
-        604_800, description="s after which a meeting that nobody joins ends"
+        604_800, description="s after which a meeting without any participant ends"
     )
     max_invited: Limit = Field(
-        1000, description="people that may be invited to one room; 0: no limit"
+        1000, description="users that may be invited to one room; 0: no limit"
     )
     max_participants: Limit = Field(
-        1000, description="people that may be in one room at the same time; 0: no limit"
+        1000, description="users that may be in one room at the same time; 0: no limit"
     )
 
 
@@ -114,13 +115,13 @@ class Trunk(Section):
     )
     conflict: PstnConflict = Field(
         PstnConflict.WARN,
-        description="what recordIncomingPSTN without recordRecordingAtStart comes to: "
-        "a warning, a refusal to start, or that such calls are recorded all the same",
+        description="how to handle recordIncomingPSTN=true with recordRecordingAtStart=false: "
+        "warn at start-up, refuse to start, or record such calls",
     )
 
 
 class Auth(Section):
-    """``[auth]``: whose tokens are believed. One of secret, publicKeyFile and jwksUrl."""
+    """``[auth]``: verification of tokens, with one of secret, publicKeyFile and jwksUrl."""
 
     secret: Secret | None = Field(
         None, description="shared secret of HS256 tokens, 32 bytes or more"
@@ -135,18 +136,18 @@ class Auth(Section):
         (), description="signatures that are accepted; empty: all that fit the key"
     )
     audience: Text | None = Field(
-        None, description="aud that a token must name; unset: not looked at"
+        None, description="aud that a token must name; unset: not checked"
     )
     issuer: Text | None = Field(None, description="iss that a token must name; unset: any")
 
     @property
     def configured(self) -> bool:
-        """Whether there is anything to check a token with."""
+        """True once a key for the verification of tokens is configured."""
         return bool(self.secret or self.public_key_file or self.jwks_url)
 
     @property
     def accepted_algorithms(self) -> tuple[Algorithm, ...]:
-        """The signatures to accept: never both of a secret and of a public key."""
+        """Accepted signature algorithms: never both of a secret and of a public key."""
         return self.algorithms or (("HS256",) if self.secret else ("RS256", "ES256", "EdDSA"))
 
 
@@ -159,13 +160,13 @@ class Store(Section):
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The database file; None where it is PostgreSQL."""
+        """Database file; None where the store is PostgreSQL."""
         is_file = self.url.startswith(_SQLITE)
         return Path(self.url.removeprefix(_SQLITE)) if is_file else None
 
 
 class Retention(Section):
-    """``[retention]``: how long what is over is kept."""
+    """``[retention]``: time for which ended rooms are kept."""
 
     room_days: Whole = Field(
         30, description="days after which a room that has ended leaves the store; 0: never"
@@ -173,19 +174,19 @@ class Retention(Section):
 
 
 class MediaPlane(Section):
-    """``[media]``: what carries and writes the media. ``none``: another system does."""
+    """``[media]``: servers that carry and record the media. ``none``: another system records."""
 
     sfu: Literal["simulated", "janus", "none"] = Field(
-        "simulated", description="what carries and records the video"
+        "simulated", description="server that carries and records the video"
     )
     mixer: Literal["simulated", "audiobridge", "asterisk", "none"] = Field(
-        "simulated", description="what mixes and records the audio"
+        "simulated", description="server that mixes and records the audio"
     )
     timeout_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
         5, description="s within which the media plane must answer"
     )
     simulated_faults: Text | None = Field(
-        None, description="what the simulated plane is to do wrong, for QA; unset: nothing"
+        None, description="faults injected into the simulated plane, for QA; unset: none"
     )
 
 
@@ -195,12 +196,12 @@ class Janus(Section):
     url: Annotated[str, AfterValidator(_websocket_url)] = Field(
         "ws://127.0.0.1:8188", description="address of its WebSocket API, ws:// or wss://"
     )
-    api_secret: Secret | None = Field(None, description="its api_secret; unset: it asks for none")
+    api_secret: Secret | None = Field(None, description="its api_secret; unset: it requires none")
     admin_key: Secret | None = Field(
-        None, description="admin_key of its plugins, without which no room can be made; unset: none"
+        None, description="admin_key of its plugins, required to create rooms; unset: none"
     )
     room_secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
-        None, description="what the secret of each room is derived from, 16 characters or more"
+        None, description="secret from which each room's is derived, 16 characters or more"
     )
     recordings_path: Place | None = Field(
         None, description="recordings_path as Janus sees it; unset: the same path"
@@ -209,7 +210,7 @@ class Janus(Section):
         None, description="audio_path as Janus sees it; unset: the same path"
     )
     video_codecs: tuple[Literal["vp8", "vp9", "h264"], ...] = Field(
-        ("vp8", "h264"), min_length=1, description="codecs of the rooms, the preferred one first"
+        ("vp8", "h264"), min_length=1, description="codecs of the rooms, in order of preference"
     )
     publishers: Count = Field(
         64, description="cameras and screens that may be published in one room"
@@ -221,7 +222,7 @@ class Janus(Section):
         16000, description="Hz of the mix, and of its recording"
     )
     delay_ms: Annotated[int, Field(ge=0, le=2000)] = Field(
-        120, description="ms by which the mix lags behind the pictures"
+        120, description="ms by which the mix lags behind the video"
     )
 
 
@@ -229,7 +230,7 @@ class Asterisk(Section):
     """``[asterisk]``: the server of ``media.mixer = "asterisk"``, over its manager interface."""
 
     host: Text = Field("127.0.0.1", description="address of its manager interface (AMI)")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(5038, description="port of it")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(5038, description="port of AMI")
     user: Line = Field("sfu-wrapper", description="user of manager.conf")
     secret: Secret | None = Field(None, description="its secret")
     audio_path: Annotated[str, AfterValidator(_asterisk_folder)] | None = Field(
@@ -239,21 +240,21 @@ class Asterisk(Section):
         True, description="whether the controller sees the files in audio_path, to check them"
     )
     delay_ms: Annotated[int, Field(ge=0, le=2000)] = Field(
-        0, description="ms by which the mix lags behind the pictures"
+        0, description="ms by which the mix lags behind the video"
     )
     trunk_domain: Name | None = Field(
-        None, description="domain of incoming calls; unset: no rooms are made of them"
+        None, description="domain of incoming calls; unset: they get no rooms"
     )
     trunk_service: Name = Field(
-        "trunk", description="user id of the room service that hears of their rooms"
+        "trunk", description="user id of the room service that gets events of their rooms"
     )
     trunk_context: Line = Field(
-        "from-trunk", description="context of the dialplan in which they are answered"
+        "from-trunk", description="dialplan context that answers incoming calls"
     )
 
 
 class Policy(Section):
-    """``[policy]``: how stored permissions are read."""
+    """``[policy]``: interpretation of stored permissions."""
 
     optional_allows_manual: bool = Field(
         False, description="whether recordingProfile optional lets the owner start by hand"
@@ -261,7 +262,7 @@ class Policy(Section):
 
 
 class Permissions(Section):
-    """``[permissions]``: who may change permissions."""
+    """``[permissions]``: right to change permissions."""
 
     user_may_write: bool = Field(
         True, description="whether users may set their own permissions, and override their domain"
@@ -269,7 +270,7 @@ class Permissions(Section):
 
 
 class Recordings(Section):
-    """``[recordings]``: who may delete recordings."""
+    """``[recordings]``: right to delete recordings."""
 
     owner_may_delete: bool = Field(
         False, description="whether the owner of a recording may delete it"
@@ -277,27 +278,27 @@ class Recordings(Section):
 
 
 class Log(Section):
-    """``[log]``: what is logged, and how, on standard error."""
+    """``[log]``: level and format of the log on standard error."""
 
     level: Literal["debug", "info", "warn", "warning", "error"] = Field(
-        "debug", description="the least important lines that are logged"
+        "debug", description="lowest severity that is logged"
     )
     relative_paths: bool = Field(
         True, description="whether paths in log lines are relative to their configured folders"
     )
     format: Literal["text", "json"] = Field(
-        "text", description="lines for people, or one JSON object a line"
+        "text", description="readable lines, or one JSON object a line"
     )
 
 
 class Rabbitmq(Section):
-    """``[rabbitmq]``: the broker."""
+    """``[rabbitmq]``: the message broker."""
 
     address: Annotated[str, AfterValidator(_broker_address)] = Field(
-        "embedded:", description="embedded: (a file beside the store's) or amqp://…, amqps://…"
+        "embedded:", description="embedded: (a file next to the store's) or amqp://…, amqps://…"
     )
 
     @property
     def embedded(self) -> bool:
-        """Whether the queue is a database file of our own."""
+        """True where the queue is a database file of our own."""
         return self.address == "embedded:"

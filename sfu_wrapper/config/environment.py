@@ -1,7 +1,7 @@
 """Values from outside the files: environment variables, and ``KEY=VALUE`` of a command line.
 
-Both are text; what a key holds decides how it is read. Text that cannot be read as that is passed
-on as it is, so that the complaint names what is allowed.
+Both are text, which is converted to the type of the key. Text that cannot be converted is passed
+on unchanged, so that the error message of the validation names the allowed values.
 """
 
 import json
@@ -20,13 +20,13 @@ _BOOLEANS = {
 
 
 def read_environment(environ: Mapping[str, str], findings: Findings) -> None:
-    """Take every variable that begins with ``SFU_WRAPPER__``."""
+    """Read every variable that begins with ``SFU_WRAPPER__``."""
     for name in sorted(name for name in environ if name.startswith(keys.PREFIX)):
         _take_variable(name, environ[name], findings)
 
 
 def read_overrides(overrides: Iterable[str], findings: Findings) -> None:
-    """Take ``quality=high`` and ``worker.attempts=1``, as in ``--set``."""
+    """Read ``quality=high`` and ``worker.attempts=1``, as in ``--set``."""
     for text in overrides:
         name, found, value = text.partition("=")
         path = keys.canonical(tuple(name.strip().split(".")))
@@ -65,7 +65,7 @@ def _path(name: str) -> keys.Path:
 
 
 def _known(path: keys.Path) -> Key | None:
-    """The key of a variable: case and underscores say nothing about where words end."""
+    """Return the key of a variable; case and underscores are ignored."""
     names = {simplified(known): known for known in (*catalogue(), *keys.ALIASES)}
     found = names.get(simplified(path))
     return None if found is None else catalogue()[keys.canonical(found)]
@@ -89,7 +89,7 @@ def _read(text: str, schema: JsonSchema) -> object:
 
 
 def _list(text: str) -> object:
-    """``["a", "b"]``, or shorter ``a,b``."""
+    """Parse ``["a", "b"]``, or the shorter ``a,b``."""
     if text.lstrip().startswith("["):
         entries: object = json.loads(text)
         return entries

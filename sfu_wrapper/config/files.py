@@ -1,6 +1,7 @@
-"""The four files: where they are looked for, how they are read, what each may hold.
+"""The four configuration files: search path, parsing, and the sections of each.
 
-Reads and takes apart; values are judged in ``load``. A file that is not there is all defaults.
+This module parses; ``load`` validates the values. An absent file leaves all its keys at their
+defaults.
 """
 
 import difflib
@@ -23,23 +24,24 @@ Table = dict[str, object]
 
 
 def directory(wished: Path | None) -> Path | None:
-    """The folder to read: the one that was wished for, or the first that holds one of the files.
+    """Return the folder to read: ``wished``, or the first that holds one of the files.
 
-    None: there is none, so that built-in defaults count.
+    Returns:
+        None where no folder is found: built-in defaults apply.
 
     Raises:
-        Misconfigured: the folder that was wished for is not there.
+        Misconfigured: ``wished`` is not a folder.
     """
     if wished is not None:
         if not wished.is_dir():
-            raise Misconfigured(f"--config {wished}: there is no such folder")
+            raise Misconfigured(f"--config {wished}: folder not found")
         return wished
     found = (path for path in SEARCHED if any((path / name).is_file() for name in FILES))
     return next(found, None)
 
 
 def read_files(folder: Path, findings: Findings) -> None:
-    """Read those of the four files that are there."""
+    """Read those of the four files that exist in ``folder``."""
     for name in FILES:
         path = folder / name
         if path.is_file():
@@ -77,11 +79,11 @@ def _take(path: Path, name: str, value: object, findings: Findings) -> None:
 def _ignored(source: str, name: str) -> str:
     likely = nearest_section(name)
     hint = f" (did you mean {likely}?)" if likely in _PRODUCT_SECTIONS else ""
-    return f"{source}: section {name} is none of ours and ignored{hint}"
+    return f"{source}: section {name} is not used by sfu-wrapper and ignored{hint}"
 
 
 def _parse(name: str, text: str) -> Table:
-    """TOML, or JSON: in ``config.json``, and in any other file whose text begins with a brace."""
+    """Parse TOML, or JSON: ``config.json``, and any other file with a brace at its beginning."""
     is_json = name == PRODUCT_FILE or text.lstrip().startswith("{")
     return _json_table(text) if is_json else tomllib.loads(text)
 
@@ -98,5 +100,5 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> Table:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {repeated} is there twice")
+        raise ValueError(f"the key {repeated} is set twice")
     return table

@@ -1,4 +1,7 @@
-"""What somebody has set, and what is wrong with it. No file is read and no value is judged here."""
+"""Values as set by their sources, and the problems found while reading them.
+
+Neither reads files nor validates values.
+"""
 
 import json
 import re
@@ -12,9 +15,12 @@ MASK = "********"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One key with the value it was given, and by whom.
+    """Key with the value that a source has set.
 
-    source: a file, ``$VARIABLE`` or ``--set``.
+    Attributes:
+        key: the key.
+        value: the value, not validated yet.
+        source: a file, ``$VARIABLE`` or ``--set``.
     """
 
     key: Key
@@ -24,7 +30,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that must be mended before anything starts."""
+    """Error that must be fixed before a process can start."""
 
     source: str
     text: str
@@ -35,9 +41,12 @@ class Problem:
 
 @dataclass(slots=True)
 class Findings:
-    """What reading has brought so far; filled from file to file, then from the variables.
+    """Values, problems and notes collected so far, from the files and then from the variables.
 
-    notes: worth knowing, and no reason not to start.
+    Attributes:
+        givens: values in the order of reading; a later one overrides an earlier one.
+        problems: errors that prevent a start.
+        notes: remarks that do not prevent a start.
     """
 
     givens: list[Given]
@@ -45,7 +54,7 @@ class Findings:
     notes: list[str]
 
     def take(self, path: Path, value: object, source: str) -> None:
-        """Note that ``source`` sets ``path``, or that there is no such key."""
+        """Record that ``source`` sets ``path``, or the problem that no such key exists."""
         key = catalogue().get(canonical(path))
         name = ".".join(path)
         if key is None:
@@ -57,16 +66,16 @@ class Findings:
 
 
 def _instead(path: Path) -> str:
-    """What there is instead of an unknown key."""
+    """Return a hint about the known keys near an unknown one."""
     if (likely := nearest(path)) is not None:
         return f"the nearest known key is {likely.name}"
     if len(path) > 1 and (known := of_section(path[0])):
         return f"[{known[0].path[0]}] knows {', '.join(key.path[-1] for key in known)}"
-    return "sfu-wrapper config schema has all that are known"
+    return "sfu-wrapper config schema lists all known keys"
 
 
 def _is_unicode(value: object) -> bool:
-    """Half a surrogate pair, or bytes that are no UTF-8, can be read and never written again."""
+    """Return False for text that can be read but never be written again (lone surrogates)."""
     try:
         json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
@@ -75,12 +84,12 @@ def _is_unicode(value: object) -> bool:
 
 
 def shown(key: Key, value: object) -> str:
-    """A value as it may be printed: as JSON, without what is secret."""
+    """Return a value as JSON for output, secrets masked."""
     return json.dumps(masked(key, value), ensure_ascii=False, default=str)
 
 
 def masked(key: Key, value: object) -> object:
-    """The value without what is secret."""
+    """Return the value with secrets masked."""
     if key.secret and value is not None:
         return MASK
     if key.password_inside and isinstance(value, str):

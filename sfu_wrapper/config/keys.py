@@ -1,6 +1,6 @@
-"""The catalogue of keys: their names in files and variables, what they may hold, the nearest one.
+"""Catalogue of the configuration keys: names in files and variables, allowed values.
 
-Computed from the models, so that a key is written down once.
+Computed from the models, so that each key is defined once.
 """
 
 import difflib
@@ -16,13 +16,13 @@ Path = tuple[str, ...]  # ("websocket", "port"), or ("quality",) for a key at th
 JsonSchema = dict[str, Any]
 
 PREFIX = "SFU_WRAPPER__"  # of the environment variables that override keys
-# What the product's text and its older versions call them.
+# Spellings in the product's documentation and in its older versions.
 ALIASES: dict[Path, Path] = {
     ("startRecordingAtStart",): ("recordRecordingAtStart",),
     ("recordRecordingAnStart",): ("recordRecordingAtStart",),
     ("processedQueue",): ("processed_queue",),
 }
-# The group of the model whose keys stand at the top level of the name space.
+# Group of the model with its keys at the top level of the name space.
 LIFTED = "recording"
 _NEAR = 0.66  # of 1, which is the same; "log" and "file" are 0.29 alike
 _SECRET_URLS = {("rabbitmq", "address"), ("store", "url")}
@@ -30,11 +30,15 @@ _SECRET_URLS = {("rabbitmq", "address"), ("store", "url")}
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key.
+    """Configuration key.
 
-    schema: the JSON schema of its value, references resolved, without ``null``.
-    secret: never shown, and may be given as a file; ``password_inside``: an address that may hold
-        a password, which alone is masked.
+    Attributes:
+        path: group and name, or the name alone for a key at the top level.
+        schema: JSON schema of the value, references resolved, without ``null``.
+        description: one line, with the unit.
+        default: default value; None where there is none.
+        secret: True where the value is never printed and may be read from a file.
+        password_inside: True for an address that may hold a password, which is masked.
     """
 
     path: Path
@@ -46,46 +50,46 @@ class Key:
 
     @property
     def name(self) -> str:
-        """As people read it: ``websocket.port``."""
+        """Dotted name: ``websocket.port``."""
         return ".".join(self.path)
 
     @property
     def variable(self) -> str:
-        """The environment variable that overrides it."""
+        """Environment variable that overrides the key."""
         words = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part) for part in self.path]
         return PREFIX + "__".join(words).upper()
 
 
 @cache
 def catalogue() -> dict[Path, Key]:
-    """Every key, in the order of the models."""
+    """Return every key, in the order of the models."""
     schema = Settings.model_json_schema()
     return {key.path: key for key in _keys((), schema, schema["$defs"])}
 
 
 @cache
 def sections() -> frozenset[str]:
-    """The names of the groups, as they stand in files."""
+    """Return the names of the groups, as spelled in files."""
     return frozenset(path[0] for path in catalogue() if len(path) > 1)
 
 
 def canonical(path: Path) -> Path:
-    """The key that an alias stands for; any other path as it is."""
+    """Return the key of an alias; any other path unchanged."""
     return ALIASES.get(path, path)
 
 
 def simplified(path: Path) -> Path:
-    """Without case and underscores, as variables are matched with keys."""
+    """Return the path without case and underscores, for the comparison with variables."""
     return tuple(part.lower().replace("_", "") for part in path)
 
 
 def nearest(path: Path) -> Key | None:
-    """The known key that somebody who wrote ``path`` most likely meant; None where none is near."""
+    """Return the known key with the most similar name; None where none is similar enough."""
     wanted = simplified(path)
     within = of_section(path[0]) if len(path) > 1 else ()
 
     def likeness(key: Key) -> tuple[float, float]:
-        """How near it is, and what decides between two that are equally near."""
+        """Return the similarity to ``wanted``, and a second number that breaks ties."""
         known = simplified(key.path)
         last, whole = _ratio(wanted[-1], known[-1]), _ratio(".".join(wanted), ".".join(known))
         return (last, whole) if within else (max(last, whole), last + whole)
@@ -95,18 +99,18 @@ def nearest(path: Path) -> Key | None:
 
 
 def of_section(name: str) -> tuple[Key, ...]:
-    """The keys of a group, however its name is spelled; none where there is no such group."""
+    """Return the keys of a group, in any spelling of its name; empty for an unknown group."""
     wanted = simplified((name,))
     return tuple(key for key in catalogue().values() if simplified(key.path[:-1]) == wanted)
 
 
 def nearest_section(name: str) -> str | None:
-    """A group that is spelled much like ``name``; None where none is."""
+    """Return the group with a name similar to ``name``; None where there is none."""
     return next(iter(difflib.get_close_matches(name, sections(), n=1, cutoff=0.75)), None)
 
 
 def allowed(key: Key) -> str:
-    """What the value may be, in words."""
+    """Return a description of the allowed values."""
     return _in_words(key.schema)
 
 
@@ -135,7 +139,7 @@ def _key(path: Path, field: JsonSchema, value: JsonSchema) -> Key:
 
 
 def _resolved(schema: JsonSchema, defs: dict[str, JsonSchema]) -> JsonSchema:
-    """The schema itself: references followed, without the ``null`` of a key that has no default."""
+    """Return the schema with references resolved, without the ``null`` of a key without default."""
     if "anyOf" in schema:
         real = next(option for option in schema["anyOf"] if option.get("type") != "null")
         return _resolved(real, defs)
@@ -158,7 +162,7 @@ def _in_words(schema: JsonSchema) -> str:
             return "a number" + _range(schema)
         case "array":
             return f"a list; each entry {_in_words(schema['items'])}"
-    return "a path" if schema.get("format") == "path" else "a text that is not empty"
+    return "a path" if schema.get("format") == "path" else "a non-empty text"
 
 
 def _range(schema: JsonSchema) -> str:

@@ -1,6 +1,6 @@
-"""From files, variables and a command line to one ``Settings``, or to everything that is wrong.
+"""Load the configuration: files, variables and a command line become one ``Settings``.
 
-Order: built-in defaults < files < environment < command line. Every problem is found in one go.
+Order: built-in defaults < files < environment < command line. All problems are reported at once.
 """
 
 import json
@@ -26,11 +26,13 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration in order.
+    """Valid configuration.
 
-    folder: where its files are; None: there are none.
-    sources: for each key that was set, by what.
-    notes: what is worth a line in the log at start-up.
+    Attributes:
+        settings: the configuration.
+        folder: folder of its files; None where no folder was found.
+        sources: source of each key that was set.
+        notes: remarks for the log at start-up.
     """
 
     settings: Settings
@@ -42,7 +44,7 @@ class Loaded:
 def load(
     config_dir: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
 ) -> Settings:
-    """The settings. Raises Misconfigured as ``read`` does."""
+    """Return the settings. Raises Misconfigured as ``read`` does."""
     return read(config_dir, environ, overrides).settings
 
 
@@ -69,11 +71,11 @@ def read(
 def inspect(
     config_dir: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()
 ) -> Loaded | tuple[Problem, ...]:
-    """As ``read``, with the problems as a value. Raises Misconfigured only for a missing folder."""
+    """Do as ``read``, but return the problems. Raises Misconfigured only for a missing folder."""
     folder = directory(config_dir)
     findings = Findings([], [], [])
     if folder is None:
-        findings.notes.append("no configuration folder found: built-in defaults count")
+        findings.notes.append("no configuration folder found: built-in defaults apply")
     else:
         read_files(folder, findings)
     in_files = tuple(findings.givens)
@@ -90,7 +92,10 @@ def inspect(
 
 
 def _disagreements(in_files: Sequence[Given]) -> list[Problem]:
-    """Files form one name space: a key may stand in two of them only with the same value."""
+    """Return a problem for each key with different values in two files.
+
+    Files form one name space: a key may appear in two of them only with the same value.
+    """
     first: dict[KeyPath, Given] = {}
     problems = []
     for given in in_files:
@@ -110,13 +115,13 @@ def _settings(givens: Mapping[KeyPath, Given]) -> tuple[Settings | None, list[Pr
     try:
         settings = Settings.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as exc:
-        # One key may break several rules at once; one line says what is allowed.
+        # One key may break several rules at once; one line names the allowed values.
         return None, list(dict.fromkeys(_wrong(error, givens) for error in exc.errors()))
     return settings, [_conflict(conflict, givens) for conflict in rules.conflicts(settings)]
 
 
 def _group(name: str) -> str:
-    """The group in the model of a key at the top level: our own one, or none (empty)."""
+    """Return the group in the model of a key at the top level; empty where it has none."""
     return "" if name in {field.alias for field in Settings.model_fields.values()} else LIFTED
 
 

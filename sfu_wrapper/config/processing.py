@@ -1,6 +1,6 @@
-"""The keys of the recording service: ``recording.toml``, in the product's own spelling.
+"""Keys of the recording service: ``recording.toml``, in the product's own spelling.
 
-Names, defaults and what each value may be; rules between keys are in ``rules``.
+Names, defaults and allowed values; rules between keys are in ``rules``.
 """
 
 import os
@@ -55,7 +55,7 @@ QueueName = Annotated[Text, AfterValidator(_queue)]
 
 
 class Recording(Section):
-    """The top-level keys of ``recording.toml``; snake_case as in the product."""
+    """Top-level keys of ``recording.toml``; snake_case as in the product."""
 
     model_config = ConfigDict(alias_generator=None)
 
@@ -82,13 +82,13 @@ class Recording(Section):
     )
     webm_codec: Literal["vp8", "vp9"] = Field("vp8", description="video codec of merged files")
     quality: Literal["low", "medium", "high"] = Field(
-        "low", description="of merged files: about 2, 3 or 4 MB a minute"
+        "low", description="quality of merged files: about 2, 3 or 4 MB a minute"
     )
     clean_temporary_files: bool = Field(
         True, description="whether raw and temporary files are deleted after success"
     )
     fileformat: Annotated[Text, AfterValidator(_fileformat)] = Field(
-        DEFAULT_FILEFORMAT, description="name of the files, of the segment's start in UTC"
+        DEFAULT_FILEFORMAT, description="name of the files; times are the segment's start in UTC"
     )
     should_encrypt: bool = Field(False, description="whether finished files are encrypted with GPG")
     encryption_key: Place = Field(
@@ -98,35 +98,36 @@ class Recording(Section):
         None, description="mail address of that key; required with should_encrypt"
     )
     split_recording_output: bool = Field(
-        False, description="one file a stream instead of one merged picture"
+        False, description="one file a stream instead of one merged file"
     )
     mix_limit: Count = Field(
-        9, description="most streams in a merged picture; above 9 the output is always split"
+        9, description="most streams in a merged file; above 9 the output is always split"
     )
     preprocessor: Literal["builtin", "janus-pp-rec"] = Field(
-        "builtin", description="what turns raw files into media files"
+        "builtin", description="program that converts raw files into media files"
     )
 
 
 class Worker(Section):
-    """``[worker]``: how jobs are worked off."""
+    """``[worker]``: scheduling and limits of the jobs."""
 
     concurrency: Count = Field(
         default_factory=lambda: os.cpu_count() or 1,
-        description="segments side by side; default: the number of cores",
+        description="segments processed in parallel; default: the number of cores",
     )
-    attempts: Count = Field(3, description="tries of a segment before it fails for good")
+    attempts: Count = Field(3, description="attempts at a segment before it fails for good")
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
-        60, description="s to finish what runs when told to stop"
+        60, description="s to finish running segments after a stop signal"
     )
     look_ahead: Annotated[int, Field(ge=0, le=10_000)] = Field(
         1_000,
-        description="segments of a backlog to choose from beyond those held always; 0 takes them "
-        "in the order of the queue",
+        description="segments of a backlog to choose from beyond the normal prefetch; 0 keeps "
+        "the order of the queue",
     )
     confinement: Literal["require", "prefer", "off"] = Field(
         "prefer",
-        description="processes that read media: their own files alone, no network, no privileges",
+        description="confine processes that read media: only their own files, no network, "
+        "no privileges",
     )
     consumer_timeout_seconds: Count = Field(
         86_400, description="s a segment may take before the broker delivers it again"

@@ -1,6 +1,6 @@
-"""Rules between keys: what cannot be together, and what is allowed but worth a word.
+"""Rules between keys: forbidden combinations, and combinations that deserve a warning.
 
-Pure: judges a whole configuration whose values are each in order.
+Pure: checks a whole configuration; each single value is already valid.
 """
 
 from collections.abc import Iterator
@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import PstnConflict
 
-MAX_MERGED = 9  # streams in one merged picture (processing.md, "Merged")
+MAX_MERGED = 9  # streams in one merged file (processing.md, "Merged")
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
 _RESERVED_QUEUE = "sfu_wrapper.index"  # the controllers' own (events.md)
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Values that cannot be together.
+    """Forbidden combination of values.
 
-    keys: names of those involved, the one to mend first.
+    Attributes:
+        keys: names of the keys involved; the first one is the one to change.
+        text: the rule.
     """
 
     keys: tuple[str, ...]
@@ -26,7 +28,7 @@ class Conflict:
 
 
 def conflicts(settings: Settings) -> Iterator[Conflict]:
-    """Everything that keeps us from starting."""
+    """Yield every combination that prevents a start."""
     yield from _auth_conflicts(settings)
     yield from _queue_conflicts(settings)
     yield from _janus_conflicts(settings)
@@ -39,7 +41,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
         yield Conflict(keys, "a gateway frame must have room for a message")
     if settings.http.max_requests >= settings.http.max_connections:
         keys = ("http.maxRequests", "http.maxConnections")
-        yield Conflict(keys, "maxRequests must be lower, so that new connections have places")
+        yield Conflict(keys, "maxRequests must be lower, to leave places for new connections")
     if _pstn_is_never_recorded(settings) and trunk.conflict is PstnConflict.REFUSE:
         keys = ("trunk.recordIncomingPSTN", "recordRecordingAtStart")
         text = (
@@ -50,7 +52,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
 
 
 def warnings(settings: Settings) -> Iterator[str]:
-    """Everything that we start with all the same."""
+    """Yield every combination that deserves a warning but does not prevent a start."""
     recording, auth = settings.recording, settings.auth
     if _pstn_is_never_recorded(settings) and settings.trunk.conflict is PstnConflict.WARN:
         yield (
@@ -62,13 +64,13 @@ def warnings(settings: Settings) -> Iterator[str]:
     if not any(field in recording.fileformat for field in ("{{uuid}}", "{{confbridgeid}}")):
         yield "fileformat: with neither {{uuid}} nor {{confbridgeid}} names are not unique"
     if auth.secret and len(auth.secret.get_secret_value().encode()) < SHORT_SECRET_BYTES:
-        yield f"auth.secret: shorter than {SHORT_SECRET_BYTES} bytes, so that it can be guessed"
+        yield f"auth.secret: shorter than {SHORT_SECRET_BYTES} bytes: it can be guessed"
     if auth.jwks_url and auth.jwks_url.startswith("http://"):
-        yield "auth.jwksUrl: without https whoever stands in between can name keys of their own"
+        yield "auth.jwksUrl: without https an attacker on the network can supply other keys"
     if settings.asterisk.trunk_domain is not None and settings.media.mixer != "asterisk":
-        yield "asterisk.trunkDomain: not looked at unless media.mixer = asterisk"
+        yield "asterisk.trunkDomain: ignored unless media.mixer = asterisk"
     if (auth.public_key_file or auth.jwks_url) and auth.audience is None:
-        yield "auth.audience: not set, so that tokens made for other services are believed too"
+        yield "auth.audience: not set: tokens issued for other services are accepted too"
 
 
 def _pstn_is_never_recorded(settings: Settings) -> bool:
@@ -86,7 +88,7 @@ def _auth_conflicts(settings: Settings) -> Iterator[Conflict]:
     if len(names) > 1:
         yield Conflict(names, "only one of secret, publicKeyFile and jwksUrl may be given")
     elif names and any((name == "HS256") != bool(auth.secret) for name in auth.algorithms):
-        text = "HS256 goes with secret and with nothing else"
+        text = "HS256 requires secret, and secret allows no other algorithm"
         yield Conflict(("auth.algorithms", *names), text)
 
 

@@ -1,4 +1,4 @@
-"""The configuration as JSON Schema, in the form of its keys: one name space over all four files."""
+"""Configuration as JSON Schema, by key: one name space over all four files."""
 
 from sfu_wrapper.config.keys import LIFTED, JsonSchema
 from sfu_wrapper.config.settings import Settings
@@ -7,7 +7,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> JsonSchema:
-    """JSON Schema of all keys, with defaults and descriptions; for editors and other tools."""
+    """Return the JSON Schema of all keys, with defaults and descriptions; for editors and tools."""
     whole = Settings.model_json_schema()
     definitions = dict(whole["$defs"])
     lifted = definitions.pop(whole["properties"][LIFTED]["$ref"].rpartition("/")[2])

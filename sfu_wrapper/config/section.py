@@ -1,4 +1,4 @@
-"""What every group of keys is made of. No rule about any one key lives here."""
+"""Base class and value types of the groups of keys. Rules about single keys live elsewhere."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Section(BaseModel):
-    """A group of keys: frozen, closed, and strict, so that ``"8765"`` is no port."""
+    """Group of keys: frozen, closed, and strict, so that ``"8765"`` is no port."""
 
     model_config = ConfigDict(
         strict=True,
@@ -21,12 +21,12 @@ class Section(BaseModel):
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """What a secret is, for whoever needs it; None where it is not set."""
+    """Return the text of a secret; None where it is not set."""
     return None if secret is None else secret.get_secret_value()
 
 
 def _named(value: object) -> object:
-    """An empty path would be the working directory: a variable that was forgotten."""
+    """Refuse an empty path: it would be the working directory, from a variable left empty."""
     if value == "":
         raise ValueError("must be a path that is not empty")
     return value

@@ -1,4 +1,4 @@
-"""The keys of the two servers of the controller: ``[websocket]`` and ``[http]``."""
+"""Keys of the two servers of the controller: ``[websocket]`` and ``[http]``."""
 
 import re
 from ipaddress import ip_network
@@ -13,14 +13,14 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 
 def _origin(value: str) -> str:
-    """Origins are compared as a whole, so one that no browser sends would never match."""
+    """Refuse an origin that no browser sends: origins are compared as a whole."""
     if value != value.lower() or not _ORIGIN.fullmatch(value):
         raise ValueError(f"{value!r} is no origin; write it as https://app.example.com")
     return value
 
 
 def _public_url(value: str) -> str:
-    """It stands in a header and in a page, so that it is held to what needs no escape there."""
+    """Allow only characters that need no escape in a header or in a page."""
     if not re.fullmatch(r"wss?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*", value):
         raise ValueError(f"{value!r} is no WebSocket address; write it as wss://calls.example.com")
     return value
@@ -33,7 +33,7 @@ def _vouched(value: Role) -> Role:
 
 
 def _network(value: str) -> str:
-    """An address with bits beyond its mask is more likely a mistake than a network."""
+    """Refuse an address with bits beyond its mask: more likely a mistake than a network."""
     try:
         ip_network(value)
     except ValueError:
@@ -43,7 +43,7 @@ def _network(value: str) -> str:
 
 
 class Websocket(Section):
-    """``[websocket]``: where clients and gateways connect, and their limits."""
+    """``[websocket]``: address and limits of the server for clients and gateways."""
 
     host: Text = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(8765, description="port to listen on; 0: any free one")
@@ -63,10 +63,10 @@ class Websocket(Section):
         (), description="roles beyond user that a gateway may vouch for"
     )
     idempotency_seconds: Seconds = Field(
-        300, description="s for which the answer to a request is kept for its repeats"
+        300, description="s for which the answer to a request is kept for retries"
     )
     kept_answer_bytes: Whole = Field(
-        1_048_576, description="bytes of answers kept for the repeats of one user; 0: no limit"
+        1_048_576, description="bytes of answers kept for retries of one user; 0: no limit"
     )
     requests_per_second: Seconds = Field(20, description="requests a second of one user")
     requests_burst: Count = Field(40, description="requests of one user at once")
@@ -96,7 +96,7 @@ class Websocket(Section):
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         ("127.0.0.0/8", "::1/128"),
         description="addresses or networks of proxies, for http too: exempt from shares per "
-        "address, and believed when X-Forwarded-For names a client",
+        "address, and trusted when X-Forwarded-For names a client",
     )
 
 
@@ -119,7 +119,7 @@ class Http(Section):
         200, description="connections of one address (IPv6: one /64); 0: no limit"
     )
     max_requests: Count = Field(
-        250, description="requests under way at once, health and metrics aside; others get 503"
+        250, description="requests under way at once, health and metrics excluded; others get 503"
     )
     head_timeout_seconds: Seconds = Field(
         5, description="s within which the head of a request must arrive"

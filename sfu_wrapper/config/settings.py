@@ -1,7 +1,7 @@
-"""The whole configuration as one frozen tree, passed down by value.
+"""Whole configuration as one frozen tree, passed down by value.
 
-Its keys form one name space over all four files. ``recording`` is a group of our own making: its
-keys stand at the top level, as ``recording.toml`` has them.
+Its keys form one name space over all four files. ``recording`` is a group of our own making: in
+files its keys are at the top level, as in ``recording.toml``.
 """
 
 from pydantic import Field
@@ -30,10 +30,10 @@ from sfu_wrapper.core.quotas import Quotas
 
 
 class Settings(Section):
-    """Everything that can be configured."""
+    """Complete configuration, one field a group."""
 
     record_recording_at_start: bool = Field(
-        True, description="whether recording starts by itself when the call is established"
+        True, description="whether recording starts automatically when the call is established"
     )
     rooms: Rooms = Rooms()
     quotas: QuotaKeys = QuotaKeys()
@@ -55,7 +55,7 @@ class Settings(Section):
     rabbitmq: Rabbitmq = Rabbitmq()
 
     def policy_settings(self) -> PolicySettings:
-        """The part that decides who is recorded, as the core wants it."""
+        """Return the settings of the recording policy, in the form of the core."""
         return PolicySettings(
             system=self.rooms.record,
             record_at_start=self.record_recording_at_start,
@@ -65,7 +65,7 @@ class Settings(Section):
         )
 
     def quota_limits(self) -> Quotas:
-        """Return the limits on what people may occupy, as the core takes them."""
+        """Return the quotas of users, domains and rooms, in the form of the core."""
         return Quotas(
             max_invited=self.rooms.max_invited,
             max_participants=self.rooms.max_participants,

@@ -1,4 +1,4 @@
-"""Every key with the value that counts and where it comes from; secrets masked."""
+"""Effective value and source of every key; secrets masked."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ from sfu_wrapper.config.load import DEFAULT, Loaded
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key as it counts.
+    """Effective value of one key.
 
-    value: as in JSON, masked.
-    source: a file, ``$VARIABLE``, ``--set`` or ``default``.
+    Attributes:
+        key: the key.
+        value: as in JSON, masked.
+        source: a file, ``$VARIABLE``, ``--set`` or ``default``.
     """
 
     key: Key
@@ -22,7 +24,7 @@ class Row:
 
 
 def rows(loaded: Loaded) -> Iterator[Row]:
-    """All keys, in the order of the catalogue."""
+    """Yield all keys, in the order of the catalogue."""
     tree = loaded.settings.model_dump(mode="json", by_alias=True)
     top = {**tree, **tree[LIFTED]}
     for path, key in catalogue().items():

@@ -33,7 +33,7 @@ PRODUCT_EXAMPLE = """{
  "mix_limit" : 9
 }"""
 A_PORT = "must be a whole number from 0 to 65535"
-A_TEXT = "must be a text that is not empty"
+A_TEXT = "must be a non-empty text"
 A_TIMEOUT = "must be a number above 0 to 30"
 A_NAME = "must make a file name: no slash, no stray braces, no leading dot or hyphen"
 
@@ -125,9 +125,9 @@ def test_other_sections_of_the_products_file_are_noted_and_ignored(write: Write)
     file = folder / "config.json"
     assert loaded.settings == Settings()
     assert loaded.notes == (
-        f"{file}: section mongo is none of ours and ignored",
-        f"{file}: section log is none of ours and ignored",
-        f"{file}: section trunks is none of ours and ignored (did you mean trunk?)",
+        f"{file}: section mongo is not used by sfu-wrapper and ignored",
+        f"{file}: section log is not used by sfu-wrapper and ignored",
+        f"{file}: section trunks is not used by sfu-wrapper and ignored (did you mean trunk?)",
     )
 
 
@@ -266,7 +266,7 @@ def test_where_no_key_is_near_none_is_suggested(
         ("recording", "fileformat = '../{{uuid}}'", f'fileformat = "../{{{{uuid}}}}": {A_NAME}'),
         ("recording", "fileformat = '-{{uuid}}'", f'fileformat = "-{{{{uuid}}}}": {A_NAME}'),
         ("recording", "fileformat = 'x{{uuid}'", f'fileformat = "x{{{{uuid}}": {A_NAME}'),
-        ("recording", "fileformat = ''", 'fileformat = "": must be a text that is not empty'),
+        ("recording", "fileformat = ''", 'fileformat = "": must be a non-empty text'),
         ("recording", "fileformat = '...'", f'fileformat = "...": {A_NAME}'),
         ("recording", "fileformat = '/'", f'fileformat = "/": {A_NAME}'),
         (
@@ -317,7 +317,7 @@ def test_a_wrong_value_names_file_key_value_and_what_is_allowed(
     [
         ("config", "{", "cannot be read: Expecting property name"),
         ("config", "[]", "cannot be read: must be a JSON object"),
-        ("config", '{"rooms": {}, "rooms": {}}', "cannot be read: the key rooms is there twice"),
+        ("config", '{"rooms": {}, "rooms": {}}', "cannot be read: the key rooms is set twice"),
         ("recording", "quality = low", "cannot be read: Invalid value"),
     ],
 )
@@ -380,7 +380,7 @@ def test_a_file_with_almost_the_right_name_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="there is no such folder"):
+    with pytest.raises(Misconfigured, match="folder not found"):
         load(tmp_path / "nowhere", {})
 
 
@@ -405,7 +405,7 @@ def test_without_any_folder_the_built_in_defaults_count_and_a_note_says_so(
     loaded = read(None, {})
     assert loaded.folder is None
     assert loaded.settings == Settings()
-    assert loaded.notes == ("no configuration folder found: built-in defaults count",)
+    assert loaded.notes == ("no configuration folder found: built-in defaults apply",)
 
 
 def test_variables_override_files(write: Write) -> None:

@@ -34,7 +34,7 @@ LONG = "0123456789abcdef0123456789abcdef"
         ),
         (
             [f"auth.secret={LONG}", "auth.algorithms=HS256,RS256"],
-            "auth.algorithms: HS256 goes with secret and with nothing else",
+            "auth.algorithms: HS256 requires secret, and secret allows no other algorithm",
         ),
         (
             ["media.sfu=janus", "media.mixer=audiobridge"],
@@ -50,7 +50,7 @@ LONG = "0123456789abcdef0123456789abcdef"
         ),
         (
             ["auth.publicKeyFile=x.pem", "auth.algorithms=HS256,RS256"],
-            "auth.algorithms: HS256 goes with secret and with nothing else",
+            "auth.algorithms: HS256 requires secret, and secret allows no other algorithm",
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_conflict_names_both_files(tmp_path: Path) -> None:
         (PSTN, "incoming calls are never recorded"),
         (["mix_limit=10"], "mix_limit = 10: above 9 the output is always split"),
         (["fileformat=rec-{{year}}"], "names are not unique"),
-        (["asterisk.trunkDomain=example"], "not looked at unless media.mixer = asterisk"),
+        (["asterisk.trunkDomain=example"], "ignored unless media.mixer = asterisk"),
         (["auth.secret=short"], "auth.secret: shorter than 32 bytes"),
         (["auth.jwksUrl=https://id.example/keys"], "auth.audience: not set"),
     ],
