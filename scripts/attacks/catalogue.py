@@ -75,8 +75,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("toggle-segments", "S7", crowds.toggle_segments, settings=MANY_SEGMENTS),
     Attack("read-people", "S7", crowds.read_people),
     Attack("join-churn", "S7", crowds.join_churn),
-    # A gateway may have 64 MiB wait for it, here of notices to its 1,000 clients.
-    Attack("media-churn", "S7", crowds.media_churn, growth_mib=128),
+    Attack("media-churn", "S7", crowds.media_churn),
     Attack("list-rooms", "S7", crowds.list_rooms),
     Attack("watchers", "S7", crowds.watchers, growth_mib=256),
     Attack("never-reading", "S8", clients.never_reading, growth_mib=256),

@@ -5,6 +5,7 @@ from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import UserKey
 
 ANSWER_BYTES = 4096  # of an answer that counts as one request; a longer one counts as several
+NOTICES = 50  # people told of a change, that count as one more request of whoever made it
 _SWEEP_FROM = 1024  # buckets of users; below it nothing is ever cleaned up
 
 
@@ -32,9 +33,9 @@ class TokenBucket:
         self._tokens -= tokens
 
     def charge(self, tokens: float) -> None:
-        """Count what a long answer cost.
+        """Count what a request cost beyond itself: a long answer, notices to many people.
 
-        One answer takes half a burst at most, and no more than a burst is ever owed: whoever asks
+        One charge takes half a burst at most, and no more than a burst is ever owed: whoever asks
         for little goes on at once, and whoever asks again and again waits for ``burst`` tokens.
         """
         self._tokens = max(self._tokens - min(tokens, self._burst / 2), -self._burst)

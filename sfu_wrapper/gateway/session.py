@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.auth import Authenticator
 from sfu_wrapper.gateway.expiry import Expiry
-from sfu_wrapper.gateway.limits import ANSWER_BYTES, Limits, TokenBucket
+from sfu_wrapper.gateway.limits import ANSWER_BYTES, NOTICES, Limits, TokenBucket
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import (
     Code,
@@ -70,16 +70,28 @@ class Gate:
 class Member:
     """One identity on one connection, as the rooms see it (``service.clients.Client``)."""
 
-    __slots__ = ("_send", "identity", "key")
+    __slots__ = ("_charge", "_send", "identity", "key")
 
-    def __init__(self, key: str, identity: Identity, send: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        key: str,
+        identity: Identity,
+        send: Callable[[bytes], None],
+        charge: Callable[[float], None],
+    ) -> None:
         self.key = key
         self.identity = identity
         self._send = send
+        self._charge = charge
 
     def deliver(self, message: bytes) -> None:
         """Send one whole message, in order."""
         self._send(message)
+
+    def charge(self, notices: int) -> None:
+        """Have notices to many people count as requests; those to a few are part of a request."""
+        if notices >= NOTICES:
+            self._charge(notices / NOTICES)
 
 
 class Session:
@@ -138,7 +150,7 @@ class Session:
         if member is not None:
             self._gate.rooms.disconnected(member)
         self._bucket = self._gate.limits.fresh(service=identity.is_service)
-        self._member = Member(self._gate.next_key(), identity, self._deliver)
+        self._member = Member(self._gate.next_key(), identity, self._deliver, self._charge)
         self._gate.rooms.connected(self._member)
 
     def receive(self, message: str) -> None:
@@ -188,9 +200,13 @@ class Session:
         if event and self._has_expired():
             return
         if not event and len(message) > ANSWER_BYTES:
-            for bucket in self._buckets(self._gate.clock.now()):
-                bucket.charge(len(message) / ANSWER_BYTES)
+            self._charge(len(message) / ANSWER_BYTES)
         self._send(message)
+
+    def _charge(self, tokens: float) -> None:
+        """Count what a request cost beyond itself against this connection and its user."""
+        for bucket in self._buckets(self._gate.clock.now()):
+            bucket.charge(tokens)
 
     def _has_expired(self) -> bool:
         return self._expiry.due_ms is not None and self._expiry.has_expired(self._gate.clock.now())

@@ -1,9 +1,9 @@
 """One room's mailbox: events in order, one commit at a time, effects after the commit.
 
 The shell's order, always: take what has arrived, ``step`` each, store {state, outbox, answers} in
-one transaction, answer, tell, then start effects, whose outcomes come back to the mailbox. While a
-commit is under way the mailbox collects; what it has collected shares the next commit. Rooms do
-not wait for each other, and nothing here waits: it is called, and it calls back.
+one transaction, answer, then tell and start effects (``telling``), whose outcomes come back to the
+mailbox. Meanwhile the mailbox collects; what it has collected shares the next commit. Rooms do not
+wait for each other, and nothing here waits: it is called, and it calls back.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Reply, Warn
+from sfu_wrapper.core.effects import Effect, Refusal, Reply
 from sfu_wrapper.core.events import TimePassed
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
@@ -20,16 +20,14 @@ from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.ids import RoomUuid, UserKey
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.service.drafts import Draft, encode
 from sfu_wrapper.service.mailbox import Item, Look, Mailbox
 from sfu_wrapper.service.refs import RequestRef, parse_ref
 from sfu_wrapper.service.repeats import Repeats
 from sfu_wrapper.service.replies import encode_answer, internal_error
-from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals
-from sfu_wrapper.wire.answers import note_payload
+from sfu_wrapper.service.telling import Telling, notices_of
 
 BATCH_LIMIT = 64  # events that share one commit
 RETRY_S = 1.0  # before facts are applied again that could not be stored
@@ -42,17 +40,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every actor works with. changed: called after a commit, with the room before it."""
+    """What every actor works with.
+
+    changed: called after a commit, with the room before it. rested: called once that commit's
+    effects are carried out.
+    """
 
     store: Store
-    plane: MediaPlane
+    telling: Telling
     clock: Clock
-    sessions: Sessions
     repeats: Repeats
     rules: Rules
     epoch: int
     offer: Callable[[tuple[OutboxRow, ...]], None]
     changed: Callable[["RoomActor", Room | None], None]
+    rested: Callable[["RoomActor"], None]
     signals: Signals
 
 
@@ -76,13 +78,14 @@ class RoomActor:
         self._around = around
         self._mailbox = Mailbox()
         self._committing: Draft | None = None
+        self._telling = False  # effects of the last commit are being carried out
         self._timer: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is being stored."""
-        return self._committing is None and not self._mailbox
+        """Nothing waits, nothing is being stored, nobody is still to be told."""
+        return not (self._committing is not None or self._telling or self._mailbox)
 
     def joining(self, user: UserKey) -> bool:
         """Whether the user has asked to come in, and that is not stored yet."""
@@ -110,7 +113,7 @@ class RoomActor:
 
     def _go_on(self) -> None:
         """Apply what has arrived, up to one commit's worth."""
-        if self._committing is not None:
+        if self._committing is not None or self._telling:
             return
         draft = Draft(self.room, self.room, self._outdated)
         while self._mailbox and len(draft.items) < BATCH_LIMIT:
@@ -141,6 +144,8 @@ class RoomActor:
             self._own_up(bug, item)
             return
         draft.add(item, room, effects)
+        if item.charge is not None:
+            item.charge(notices_of(effects))
 
     def _own_up(self, bug: Exception, *items: Item) -> None:
         """Our fault: it costs these, and no others."""
@@ -195,32 +200,19 @@ class RoomActor:
         for answer in draft.answers:
             self._around.repeats.finish(answer.ref, answer.body)
         self._around.offer(done.result())
-        for effect in draft.effects:
-            try:
-                self._carry_out(effect)
-            except Exception as bug:
-                self._own_up(bug)  # the others are carried out all the same
+        self._telling = True
+        try:
+            self._around.changed(self, before)
+        except Exception as bug:
+            self._own_up(bug)  # people are told all the same
+        self._around.telling.begin(self.room, draft.effects, self._own_up, self._told)
+
+    def _told(self) -> None:
+        """All effects of the commit are carried out: go on with what came meanwhile."""
+        self._telling = False
         self._set_timer()
         self._go_on()
-        self._around.changed(self, before)
-
-    def _carry_out(self, effect: Effect) -> None:
-        match effect:
-            case Notify(audience=audience, note=note) if self.room is not None:
-                self._around.sessions.tell(self.room.domain, audience, *note_payload(note))
-            case Ask(request=request):
-                try:
-                    self._around.plane.tell(request)
-                except Unavailable:
-                    # As good as a lost request: the room's own deadline notices.
-                    log.warning("plane.requestLost", extra={"request": type(request).__name__})
-            case Warn(action=action, alarm=alarm):
-                level = logging.ERROR if alarm else logging.WARNING
-                log.log(level, action, extra={"room": self.uuid})
-                if alarm:
-                    self._around.signals.recording_missed()
-            case Reply() | Announce() | Notify():
-                pass  # done with the commit
+        self._around.rested(self)
 
     def _not_stored(self, draft: Draft, error: BaseException) -> None:
         """No state has changed. People are told; facts are applied again later."""

@@ -23,6 +23,10 @@ class Client(Protocol):
         """Send one whole message (UTF-8 JSON); never blocks, order is kept."""
         ...
 
+    def charge(self, notices: int) -> None:
+        """Count what a request of this client costs others: so many people are told of it."""
+        ...
+
 
 class RoomsApi(Protocol):
     """The door to the rooms. Every call returns at once; answers go to ``Client.deliver``."""

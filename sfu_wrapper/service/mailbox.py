@@ -26,13 +26,14 @@ class Item:
     """Something to apply.
 
     ref: the request that it is; None: a fact. undo: called when it was not applied or not stored.
-    joins: who comes in by it.
+    joins: who comes in by it. charge: called with the number of people to whom it causes notices.
     """
 
     apply: Apply
     ref: RequestRef | None = None
     undo: Callable[[], None] | None = None
     joins: UserKey | None = None
+    charge: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from sfu_wrapper.service.creation import RoomCreation
 from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import Finder
 from sfu_wrapper.service.listing import Lister
-from sfu_wrapper.service.mailbox import Item, Look
+from sfu_wrapper.service.mailbox import Apply, Item, Look
 from sfu_wrapper.service.notices import Notices
 from sfu_wrapper.service.outcomes import Outcomes
 from sfu_wrapper.service.reading import RoomReader
@@ -47,6 +47,7 @@ from sfu_wrapper.service.reports import Reports
 from sfu_wrapper.service.seats import Seats
 from sfu_wrapper.service.sessions import Sessions
 from sfu_wrapper.service.signals import Signals, Unheard
+from sfu_wrapper.service.telling import Telling
 from sfu_wrapper.service.translate import Build, event_of, requester
 from sfu_wrapper.service.watching import Watchers
 from sfu_wrapper.wire.answers import room_json
@@ -95,7 +96,9 @@ class Rooms:
         self._reports = Reports(plane, store, self._directory, self._happened)
         self._stirred = asyncio.Event()
         self._draining = False
-        self._around = self._surroundings(epoch, offer, signals or Unheard())
+        signals = signals or Unheard()
+        self._telling = Telling(self._sessions, plane, signals)
+        self._around = self._surroundings(epoch, offer, signals)
         self._finder = Finder(self._directory, self._sessions, store, self._revived)
         self._creation = RoomCreation(self._directory, store, clock, rules.quotas)
         self.seats = Seats(self._seen_by)
@@ -119,14 +122,14 @@ class Rooms:
     ) -> Surroundings:
         return Surroundings(
             store=self._store,
-            plane=self._plane,
+            telling=self._telling,
             clock=self._clock,
-            sessions=self._sessions,
             repeats=self._repeats,
             rules=self._rules,
             epoch=epoch,
             offer=offer,
             changed=self._changed,
+            rested=self._rested,
             signals=signals,
         )
 
@@ -171,6 +174,7 @@ class Rooms:
         """Set no timers any more."""
         self._watchers.close()
         self._lister.close()
+        self._telling.close()
         for actor in self._directory:
             actor.close()
 
@@ -250,7 +254,8 @@ class Rooms:
         if isinstance(payload, JoinRoom) and payload.user in (None, by.key.user):
             self._sessions.joined(client, actor.uuid)
             joins = by.key
-        actor.post(self._item(build, ref, joins))
+        charge = None if by.service else client.charge
+        actor.post(Item(self._applying(build), ref, joins=joins, charge=charge))
 
     def _create(self, identity: Identity, asked: CreateRoom, ref: RequestRef) -> None:
         if self._draining:
@@ -318,18 +323,16 @@ class Rooms:
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
 
-    def _item(
-        self, build: Build, ref: RequestRef | None = None, joins: UserKey | None = None
-    ) -> Item:
+    def _applying(self, build: Build) -> Apply:
         def apply(room: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
             if room is None:
                 raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
             return step(room, build(room, at), self._rules)
 
-        return Item(apply, ref, joins=joins)
+        return apply
 
     def _happened(self, actor: RoomActor, build: Build) -> None:
-        actor.post(self._item(build))
+        actor.post(Item(self._applying(build)))
 
     def _for_rooms_of(self, user: UserKey, build: Build) -> None:
         for room in self._directory.rooms_of(user):
@@ -338,7 +341,6 @@ class Rooms:
                 self._happened(member, build)
 
     def _changed(self, actor: RoomActor, before: Room | None) -> None:
-        self._stirred.set()
         room = actor.room
         if room is None:
             return
@@ -352,7 +354,10 @@ class Rooms:
                 self._notice_lost(actor, now)
             elif was is not None and not actor.joining(was.key):
                 self._sessions.left(was.key, room.uuid)
-        if room.settled and actor.idle:
+
+    def _rested(self, actor: RoomActor) -> None:
+        self._stirred.set()
+        if actor.room is not None and actor.room.settled and actor.idle:
             self._directory.remove(actor)
 
     def _notice_lost(self, actor: RoomActor, joined: Participant) -> None:

@@ -1,10 +1,12 @@
 """Who is connected: every client of every user, and the rooms that a connection joined."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sfu_wrapper.model.ids import DomainId, RoomUuid, UserKey
 from sfu_wrapper.service.clients import Client
 from sfu_wrapper.wire.signaling import event
+
+_ABSENT_A_STEP = 16  # users without a connection, who cost little
 
 
 class Sessions:
@@ -62,16 +64,28 @@ class Sessions:
         Users of another domain than the room's are told ``domain`` too: an id means another room
         in each domain.
         """
+        for _ in self.handing_out(home, users, name, payload):
+            pass
+
+    def handing_out(
+        self, home: DomainId, users: Iterable[UserKey], name: str, payload: Mapping[str, object]
+    ) -> Iterator[None]:
+        """Do the same step by step: yield after each connection, and after some absent users."""
         near, far = event(name, payload), b""
+        absent = 0
         for user in users:
             clients = self._clients.get(user)
             if clients is None:
+                absent += 1
+                if absent % _ABSENT_A_STEP == 0:
+                    yield
                 continue
             if user.domain != home:
                 far = far or event(name, {**payload, "domain": home})
             message = near if user.domain == home else far
             for client in tuple(clients.values()):
                 client.deliver(message)
+                yield
 
     def deliver(self, users: Iterable[UserKey], message: bytes) -> None:
         """Send one message to every connection of these users."""

@@ -100,6 +100,9 @@ class TrunkDesk(Client):
             if "domain" not in payload:  # otherwise a room of another domain that has the same id
                 self._ended(str(payload["room"]))
 
+    def charge(self, notices: int) -> None:
+        """See ``Client``: a room service has no such limit."""
+
     async def run(self) -> None:
         """Carry the trunk's calls to the rooms until cancelled; raises only on our own bugs."""
         for room in self._created_by(self._identity.key):

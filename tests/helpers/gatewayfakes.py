@@ -58,6 +58,7 @@ class FakeRooms:
         self.story: list[tuple[str, str, str]] = []
         self.waiting: list[tuple[Client, Request]] = []
         self.size = 0  # bytes of filling in each answer
+        self.notices = 0  # that each request causes
 
     def connected(self, client: Client) -> None:
         self.present.append(client)
@@ -69,6 +70,7 @@ class FakeRooms:
 
     def handle(self, client: Client, request: Request) -> None:
         self.story.append((request.endpoint, client.key, client.identity.user))
+        client.charge(self.notices)
         if isinstance(request.payload, EndRoom):
             raise ZeroDivisionError("a bug")
         if isinstance(request.payload, StopRoomRecording):

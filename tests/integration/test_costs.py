@@ -10,6 +10,7 @@ from asyncio import Future
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 
@@ -31,13 +32,18 @@ from sfu_wrapper.service.directory import Directory
 from sfu_wrapper.service.finder import RECENT, Finder
 from sfu_wrapper.service.rooms import Rooms
 from sfu_wrapper.service.sessions import Sessions
+from sfu_wrapper.service.telling import A_ROUND
 from sfu_wrapper.wire.roomstate import encode_room
 from sfu_wrapper.wire.signaling import (
+    CreateRoom,
+    GetRoom,
     JoinRoom,
+    MediaFlags,
     Payload,
     Request,
     StartRoomRecording,
     StopRoomRecording,
+    UpdateMedia,
 )
 from tests.helpers.rooms import ALICE, HOME, MANUAL, Call
 
@@ -81,6 +87,7 @@ class Person:
     rooms: Rooms
     user: str
     heard: int = 0
+    charged: int = 0
     _asked: int = 0
     _answers: dict[str, "Future[dict[str, object]]"] = field(default_factory=dict)
 
@@ -94,6 +101,9 @@ class Person:
         if b'"type":"response"' in message[:40]:
             body = json.loads(message)["payload"]
             self._answers.pop(body["id"]).set_result(body)
+
+    def charge(self, notices: int) -> None:
+        self.charged += notices
 
     async def ask(self, endpoint: str, payload: Payload) -> None:
         self._asked += 1
@@ -172,6 +182,8 @@ async def measured(room: Room, *, join: bool = False) -> Work:
                 await owner.ask("stopRoomRecording", StopRoomRecording(room=room.id))
 
         await act(0)  # what is computed once is computed now
+        last = people[-1]
+        before = last.heard
         store.work = Work()
 
         def note(_: object, event: str, __: object) -> None:
@@ -180,6 +192,8 @@ async def measured(room: Room, *, join: bool = False) -> Work:
         sys.setprofile(note)
         try:
             await act(1)
+            while last.heard == before:  # noqa: ASYNC110  # it costs nothing that is counted
+                await asyncio.sleep(0)  # the crowd is told in several rounds of the loop
         finally:
             sys.setprofile(None)
         if join:
@@ -223,6 +237,63 @@ async def test_those_who_come_back_at_once_take_no_place_of_a_request() -> None:
     async with taken_up(room) as (rooms, _):
         owner, *_ = [Person(rooms, each.key.user) for each in room.participants]
         await owner.ask("startRoomRecording", StartRoomRecording(room=room.id))
+
+
+@asynccontextmanager
+async def crowd(people: int) -> AsyncIterator[tuple[Rooms, list[Person]]]:
+    """A room of so many people, all of whom are connected."""
+    room = past(1, people)
+    async with taken_up(room) as (rooms, _):
+        yield rooms, [Person(rooms, each.key.user) for each in room.participants]
+
+
+async def test_a_crowd_is_told_a_few_at_a_time_and_others_are_served_meanwhile() -> None:
+    async with crowd(900) as (rooms, people):
+        told = [0]
+
+        async def count() -> None:
+            while told[-1] < len(people):
+                told.append(sum(person.heard for person in people))
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        await people[0].ask("startRoomRecording", StartRoomRecording(room="room-1"))
+        other = Person(rooms, "other")
+        await other.ask("createRoom", CreateRoom(id="small", kind=Kind.MEETING))
+        assert told[-1] < len(people), "the answer has waited for the crowd"
+        await asyncio.wait_for(counting, ANSWER_S)
+
+        most = max(later - earlier for earlier, later in pairwise(told))
+        assert most <= A_ROUND + 1, "and an answer"
+
+
+async def test_whoever_looks_at_a_room_has_heard_what_was_told_of_it_before() -> None:
+    async with crowd(900) as (_, people):
+        last = people[-1]
+        await people[0].ask("startRoomRecording", StartRoomRecording(room="room-1"))
+        assert last.heard == 0
+        await last.ask("getRoom", GetRoom(room="room-1"))
+        assert last.heard == 2, "the event, then the answer"
+
+
+async def test_a_controller_does_not_stop_before_a_crowd_is_told() -> None:
+    async with crowd(900) as (rooms, people):
+        on, off = MediaFlags(video=True), MediaFlags()
+        await people[0].ask("updateMedia", UpdateMedia(room="room-1", media=on))
+        assert await rooms.drain(ANSWER_S)
+        assert all(person.heard for person in people)
+        await people[0].ask("updateMedia", UpdateMedia(room="room-1", media=off))
+
+
+async def test_a_change_is_charged_to_whoever_asks_by_the_people_who_are_told() -> None:
+    async with crowd(300) as (_, people):
+        on = MediaFlags(video=True)
+        await people[1].ask("updateMedia", UpdateMedia(room="room-1", media=on))
+        assert people[1].charged in (300, 301), "participants, and the room service"
+        await people[1].ask("updateMedia", UpdateMedia(room="room-1", media=on))
+        assert people[1].charged in (300, 301), "nothing has changed"
+        await people[0].ask("getRoom", GetRoom(room="room-1"))
+        assert people[0].charged == 0
 
 
 async def test_a_room_that_is_over_is_read_once_for_all_news_of_its_segments() -> None:

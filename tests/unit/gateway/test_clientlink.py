@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.gateway.clientlink import ClientLink
-from sfu_wrapper.gateway.limits import ANSWER_BYTES
+from sfu_wrapper.gateway.limits import ANSWER_BYTES, NOTICES
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Code, Refused
@@ -315,6 +315,19 @@ def test_an_answer_of_any_length_leaves_something_of_a_burst_and_long_ones_are_o
     answers = world.say(request("getRoom", "2"), request("getRoom", "3"))
     assert codes(answers) == ["ok", "RATE_LIMITED"]
     assert answers[-1]["error"]["details"]["retryAfter"] <= 41 / 20
+
+
+def test_changes_that_many_are_told_of_count_as_several_requests() -> None:
+    rooms = FakeRooms()
+    settings = GatewaySettings(requests_per_second=20, requests_burst=40)
+    world = World(settings=settings, rooms=rooms)
+    asked = [request("updateMedia", str(number), media={}) for number in range(40)]
+
+    rooms.notices = NOTICES - 1  # a room of a usual size
+    assert codes(world.say(*asked)) == ["ok"] * 40
+    world.clock.pass_s(2)
+    rooms.notices = 9 * NOTICES
+    assert codes(world.say(*asked)) == ["ok"] * 4 + ["RATE_LIMITED"] * 36
 
 
 def test_events_count_as_nothing() -> None:

@@ -33,6 +33,9 @@ class Asker:
         self.answers.append(json.loads(message)["payload"])
         self.answered.set()
 
+    def charge(self, notices: int) -> None:
+        """See ``Client``; it has no limit."""
+
 
 def asked(**payload: object) -> tuple[Request, ListRooms]:
     body = {"endpoint": "listRooms", "payload": payload, "id": "1"}

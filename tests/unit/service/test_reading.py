@@ -208,6 +208,9 @@ class Watcher:
         self.received.append(message)
         self.told.set()
 
+    def charge(self, notices: int) -> None:
+        """See ``Client``; it has no limit."""
+
 
 BOSS = UserKey(HOME, UserId("boss"))
 
