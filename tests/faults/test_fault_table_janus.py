@@ -1,4 +1,4 @@
-"""Rows of docs/policy.md on a real Janus: it refuses, hangs, dies, is cut off and comes back."""
+"""Rows of docs/policy.md on a real Janus that refuses, hangs, dies, disconnects and recovers."""
 
 import asyncio
 import time
@@ -60,14 +60,14 @@ def clock() -> Iterator[Ahead]:
 
 
 async def recorded(real: RealCall, seconds: float = 0.5) -> Json:
-    """Alice starts, and it records for a while; the answer."""
+    """Start a recording as Alice, let it run for a while, and return the answer."""
     started = await real.call.started()
     await asyncio.sleep(seconds)
     return started
 
 
 async def one_event(real: RealCall, count: int = 1) -> Json:
-    """The last of so many recordingInfo, and no more of them."""
+    """Return the last of exactly that many recordingInfo events."""
     infos = await report(real.controller.broker, count, real.call.room)
     assert len(infos) == count
     return infos[-1]
@@ -103,7 +103,7 @@ async def test_janus_is_killed_in_mid_segment(janus: JanusServer, tmp_path: Path
 
 
 async def segment_runs(real: RealCall, number: int) -> bool:
-    """Whether that segment is being recorded."""
+    """Return True if that segment is being recorded."""
     states = await real.call.segments()
     return len(states) == number and states[-1] == "recording"
 
@@ -160,7 +160,7 @@ async def test_a_late_confirmation_of_a_start_already_given_up(
 
 
 async def in_state(real: RealCall, state: str) -> bool:
-    """Whether the last segment is so."""
+    """Return True if the last segment is in this state."""
     return (await real.call.segments())[-1:] == [state]
 
 
@@ -179,7 +179,7 @@ async def test_a_room_ends_while_janus_hangs(janus: JanusServer, tmp_path: Path)
 
 
 async def is_gone(server: JanusServer, room: str) -> bool:
-    """Whether Janus has no such room any more."""
+    """Return True if Janus no longer has the room."""
     return await is_recording(server, room) == []
 
 
@@ -200,7 +200,7 @@ async def test_a_connection_that_is_cut_does_not_end_the_segment(
             assert first_frame_us(video) < cut_us < last_frame_us(video)
 
 
-async def test_a_connection_that_stays_away_ends_the_segment_as_it_is_known(
+async def test_a_long_outage_ends_the_segment_with_its_known_files(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room_queue, "LOST_AFTER_S", 0.5)
@@ -221,9 +221,7 @@ async def test_a_connection_that_stays_away_ends_the_segment_as_it_is_known(
         assert await is_recording(janus, real.call.room) == [False, False]
 
 
-async def test_pictures_alone_cannot_be_written_and_are_tried_again(
-    janus: JanusServer, tmp_path: Path
-) -> None:
+async def test_video_that_cannot_be_written_is_retried(janus: JanusServer, tmp_path: Path) -> None:
     (tmp_path / "raw").write_text("in the way: Janus says yes, and opens no file")
     async with real_call(janus, tmp_path) as real:
         started = await recorded(real, 0)
@@ -239,13 +237,13 @@ async def test_pictures_alone_cannot_be_written_and_are_tried_again(
 
 
 async def nothing_is_missing(real: RealCall) -> bool:
-    """Whether the segment that runs has all that it asks for."""
+    """Return True if the running segment misses no medium."""
     shown = await real.call.shown()
     return "missing" not in shown["segments"][-1]
 
 
 @pytest.mark.timeout(90)
-async def test_the_controller_is_killed_and_janus_goes_on_recording(
+async def test_janus_keeps_recording_when_the_controller_is_killed(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     url = f"ws://127.0.0.1:{(port := free_port())}"
@@ -318,7 +316,7 @@ async def test_the_controller_dies_between_the_end_of_a_call_and_that_of_its_roo
 def all_but_the_end(
     tell: Callable[[PairedPlane, PlaneRequest], None],
 ) -> Callable[[PairedPlane, PlaneRequest], None]:
-    """What a controller has asked for that died before it closed a room."""
+    """Wrap ``tell`` so that rooms are never closed, as if the controller had died before."""
 
     def told(plane: PairedPlane, request: PlaneRequest) -> None:
         if not isinstance(request, CloseMediaRoom):
@@ -328,22 +326,22 @@ def all_but_the_end(
 
 
 async def stands(server: JanusServer, room: str) -> bool:
-    """Whether Janus has both rooms of that name."""
+    """Return True if Janus has both rooms of that name."""
     return len(await is_recording(server, room)) == 2
 
 
 async def make_rooms_of_others(server: JanusServer) -> None:
-    """One that anybody made, and one of another controller."""
+    """Create a room without a tag, and one of another controller."""
     async with open_session(server.address) as session:
         for plugin in (VIDEO_ROOM, AUDIO_BRIDGE):
             handle = await session.attach(plugin)
             create = {"request": "create", "admin_key": ADMIN_KEY, "is_private": True}
-            await handle.ask(create | {"room": "unmarked"})
+            await handle.request(create | {"room": "unmarked"})
             whose = {"description": "sfu-wrapper of-another", "secret": "another's"}
-            await handle.ask(create | {"room": "of-another"} | whose)
+            await handle.request(create | {"room": "of-another"} | whose)
 
 
-async def test_a_start_while_janus_is_away_is_refused_soon(
+async def test_a_start_while_janus_is_unavailable_is_refused_soon(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with real_call(janus, tmp_path) as real:

@@ -131,9 +131,9 @@ async def rooms_at_janus(janus: JanusServer) -> AsyncIterator[None]:
     async with open_session(janus.address) as session:
         room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY}
         video = {"room": JANUS_ROOM, "publishers": 50, "videocodec": "vp8,h264"}
-        await (await session.attach(VIDEO_ROOM)).ask(room | video | {"lock_record": True})
+        await (await session.attach(VIDEO_ROOM)).request(room | video | {"lock_record": True})
         sound = {"room": JANUS_ROOM, "sampling_rate": 16_000}
-        await (await session.attach(AUDIO_BRIDGE)).ask(room | sound)
+        await (await session.attach(AUDIO_BRIDGE)).request(room | sound)
         yield
 
 

@@ -1,4 +1,4 @@
-"""A Janus in a few lines, which speaks as a real one was heard to speak and does what it is told.
+"""Scripted Janus: speaks the protocol as recorded from a real one and answers as scripted.
 
 Knows sessions and handles; what a plugin answers to a request is set by the test. ``heard`` is
 every message.
@@ -19,15 +19,18 @@ from sfu_wrapper.adapters.janus.session import JanusAddress
 
 Json = dict[str, Any]
 Reply = Callable[[Json], Json | None]
-"""From the body of a request to the plugin's data; None: it is never answered."""
+"""Function from the body of a request to the plugin's data; None for no answer."""
 
 ASYNCHRONOUS = {"join", "publish", "configure", "leave", "joinandconfigure", "changeroom"}
 
 
 class FakeJanus:
-    """heard: every message of every connection. replies: by request, what the plugin says.
+    """Scripted Janus.
 
-    silent: nothing is answered any more, as when it hangs.
+    Attributes:
+        heard: Every message of every connection.
+        replies: Answers of the plugin by request.
+        silent: True to answer nothing, as when Janus hangs.
     """
 
     def __init__(self) -> None:
@@ -44,31 +47,31 @@ class FakeJanus:
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """URL for clients."""
         return f"ws://127.0.0.1:{self.port}"
 
     @property
     def address(self) -> JanusAddress:
-        """How a client of ours speaks to it."""
+        """Address for our client."""
         return JanusAddress(self.url, "secret", keepalive_s=0.1)
 
     @property
     def impatient(self) -> JanusAddress:
-        """The same, where an answer is waited for in vain."""
+        """Return the address with a short deadline, for answers that never come."""
         return replace(self.address, deadline_s=1.0)
 
     def asked(self, request: str) -> list[Json]:
-        """The bodies of these requests so far."""
+        """Return the bodies of these requests so far."""
         bodies = [message.get("body", {}) for message in self.heard]
         return [body for body in bodies if body.get("request") == request]
 
     async def until(self, enough: Callable[[], bool]) -> None:
-        """Wait until what was heard so far is enough."""
+        """Wait until the received messages meet a condition."""
         async with asyncio.timeout(20), self._news:
             await self._news.wait_for(enough)
 
     async def start(self) -> None:
-        """Listen, on the same port again after ``stop``."""
+        """Listen; after ``stop`` on the same port."""
         protocol = Subprotocol("janus-protocol")
         self._server = await serve(
             self._serve, "127.0.0.1", self.port, subprotocols=[protocol], compression=None
@@ -76,7 +79,7 @@ class FakeJanus:
         self.port = next(iter(self._server.sockets)).getsockname()[1]
 
     async def stop(self) -> None:
-        """Be gone, with everything that it held."""
+        """Stop, and forget all state."""
         self.handles.clear()
         if self._server is not None:
             for connection in self.connections:
@@ -85,17 +88,17 @@ class FakeJanus:
             await self._server.wait_closed()
 
     def cut(self) -> None:
-        """The connections break."""
+        """Break all connections."""
         for connection in self.connections:
             connection.transport.abort()
 
     async def send(self, message: Json | str | bytes) -> None:
-        """Say anything at all, on the newest connection."""
+        """Send any text on the newest connection."""
         text = message if isinstance(message, str | bytes) else orjson.dumps(message).decode()
         await self.connections[-1].send(text)
 
     async def say(self, handle: int, data: Json, **more: object) -> None:
-        """An event of the plugin on a handle."""
+        """Send an event of the plugin on a handle."""
         session, plugin, connection = self.handles[handle]
         event = {
             "janus": "event",
@@ -167,7 +170,7 @@ class FakeJanus:
 
 @asynccontextmanager
 async def fake_janus() -> AsyncIterator[FakeJanus]:
-    """One that listens while the context lasts."""
+    """Run a scripted Janus for the length of the context."""
     janus = FakeJanus()
     await janus.start()
     try:

@@ -1,4 +1,4 @@
-"""A real Janus of the tests' own, in a network of its own.
+"""Real Janus for the tests, in a private network.
 
 Janus offers no candidate on a loopback interface, so ``private_network`` gives the calling thread a
 network namespace with a pair of virtual interfaces. Whatever the thread opens or starts inside it
@@ -23,7 +23,7 @@ from tests.helpers.processes import freeze
 
 START_S = 40.0
 HOST = "127.0.0.2"
-"""The address that media flows over, inside of the private network."""
+"""Address for media inside the private network."""
 WS_PORT = 28188
 ADMIN_KEY = "key-to-make-rooms"
 API_SECRET = "secret-of-the-api"
@@ -42,7 +42,7 @@ _SHIPPED = Path(__file__).parents[2] / "config" / "janus"
 
 @contextmanager
 def private_network() -> Iterator[None]:
-    """Put this thread, and what it starts, into a network of its own."""
+    """Move this thread and its children into a private network."""
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -60,7 +60,7 @@ def private_network() -> Iterator[None]:
 
 
 class JanusServer:
-    """One Janus. ``recordings`` and ``audio`` are where its rooms may write."""
+    """Janus process; its rooms write to ``recordings`` and ``audio``."""
 
     def __init__(self, folder: Path) -> None:
         if not _LIBRARY.is_dir():
@@ -76,16 +76,16 @@ class JanusServer:
 
     @property
     def address(self) -> JanusAddress:
-        """How a client of ours speaks to it."""
+        """Address for our client."""
         return JanusAddress(self.url, API_SECRET)
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """Output of the process so far."""
         return self._log.read_text(errors="replace")
 
     def start(self) -> None:
-        """Start; returns once it takes connections."""
+        """Start the process; return once it accepts connections."""
         command = ["janus", "-F", str(self.folder), "-C", str(self.folder / "janus.jcfg"), "-o"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -100,20 +100,20 @@ class JanusServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it at once, as a crash does."""
+        """Kill the process, as a crash does."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it as an operator does."""
+        """Terminate the process, as an operator does."""
         self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Make it hang."""
+        """Suspend the process."""
         assert self._process is not None
         freeze(self._process.pid)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the process."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGCONT)
 
@@ -136,7 +136,7 @@ class JanusServer:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """The files that we ship, with what is different here."""
+    """Write the configuration files that we ship, adapted to the test."""
     here = {
         '"/etc/janus"': f'"{folder}"',
         "/usr/lib/x86_64-linux-gnu/janus": str(_LIBRARY),
@@ -157,7 +157,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def running_janus(folder: Path) -> Iterator[JanusServer]:
-    """A private network with a Janus in it."""
+    """Run a Janus in a private network."""
     with private_network():
         server = JanusServer(folder)
         server.start()

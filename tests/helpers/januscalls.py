@@ -1,4 +1,4 @@
-"""Calls whose people are at a real Janus: a live controller, WebSockets, WebRTC and files.
+"""Calls over a real Janus: a live controller, WebSockets, WebRTC and files.
 
 Alice speaks with 440 Hz and Bob with 880 Hz; each shows a colour of their own.
 """
@@ -38,7 +38,7 @@ _rooms = count(1)
 
 @dataclass(slots=True)
 class RealCall:
-    """A call that is established, and its people at Janus."""
+    """Established call, and its publishers at Janus."""
 
     controller: Live
     call: Call
@@ -48,7 +48,7 @@ class RealCall:
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def come(self, *users: str) -> None:
-        """Publish camera and microphone, once the rooms are there, and be seen to do so."""
+        """Publish camera and microphone once the rooms exist, and wait until clients see it."""
         for user in users:
             await self._come(user)
 
@@ -61,7 +61,7 @@ class RealCall:
         await self.shows(user, audio=True, video=True)
 
     async def shows(self, user: str, **media: bool) -> None:
-        """Wait until everybody is told that ``user`` publishes this and no more."""
+        """Wait until all clients are notified that ``user`` publishes exactly this."""
         wanted = {"audio": False, "video": False, "screen": False} | media
         async with asyncio.timeout(BACK_S):
             while True:
@@ -71,22 +71,22 @@ class RealCall:
                 await asyncio.sleep(0.02)
 
     async def go(self) -> None:
-        """Everybody's connection to Janus ends."""
+        """Close the connections of all publishers to Janus."""
         self.people.clear()
         await self.stack.aclose()
 
     def videos(self, info: Json) -> list[Path]:
-        """The video files of a recordingInfo on disk."""
+        """Return the video files of a recordingInfo on disk."""
         return [self.folder / "raw" / name.lstrip("/") for name in files(info)]
 
     def mix(self, info: Json) -> Path:
-        """Its one mix."""
+        """Return the only mix of a recordingInfo."""
         (name,) = mixes(info)
         return self.folder / "audio" / name
 
 
 async def again(ask: Callable[[], Awaitable[None]]) -> None:
-    """Ask until the room is there: Janus, or the controller, may be on its way back."""
+    """Retry until the room exists: Janus or the controller may still be restarting."""
     async with asyncio.timeout(BACK_S):
         while True:
             try:
@@ -127,19 +127,19 @@ async def real_call(
 
 
 def plane_at(server: JanusServer, address: JanusAddress, folder: Path) -> PairedPlane:
-    """Both media of a Janus, reached at this address."""
+    """Return settings for both media of a Janus at this address."""
     raw = replace(janus_settings(server, folder / "raw"), address=address)
     audio = replace(janus_settings(server, folder / "audio"), address=address)
     return PairedPlane(video=video_plane(raw), audio=audio_plane(audio))
 
 
 async def is_recording(server: JanusServer, room: str) -> list[bool]:
-    """Whether the VideoRoom and the AudioBridge of a room record, where they are."""
+    """Return whether the VideoRoom and the AudioBridge of a room record, if they exist."""
     found = []
     async with open_session(server.address) as session:
         for plugin in (VIDEO_ROOM, AUDIO_BRIDGE):
             handle = await session.attach(plugin)
-            answer = await handle.ask({"request": "list", "admin_key": ADMIN_KEY})
+            answer = await handle.request({"request": "list", "admin_key": ADMIN_KEY})
             rooms = answer["list"]
             assert isinstance(rooms, list)
             found += [bool(each["record"]) for each in rooms if each["room"] == room]
@@ -147,20 +147,20 @@ async def is_recording(server: JanusServer, room: str) -> list[bool]:
 
 
 def first_frame_us(video: Path) -> int:
-    """When the first packet of a video came, epoch µs."""
+    """Return the time of a video's first packet, epoch µs."""
     header = Reader(video.read_bytes()).header
     assert header is not None
     return header.started_us
 
 
 def last_frame_us(video: Path) -> int:
-    """When its last one came."""
+    """Return the time of a video's last packet, epoch µs."""
     *_, (offset_ms, _, _) = Reader(video.read_bytes()).frames()
     return first_frame_us(video) + offset_ms * 1000
 
 
 async def is_written(folder: Path, since_us: int, count: int) -> bool:
-    """Whether so many videos below a folder hold packets that came after that time."""
+    """Return True if that many videos below a folder hold packets received after a time."""
     found = await asyncio.to_thread(lambda: [_last_us(each) for each in folder.rglob("*.mjr")])
     return sum(last_us > since_us for last_us in found) == count
 
@@ -173,12 +173,12 @@ def _last_us(video: Path) -> int:
 
 
 def key_frame_us(video: Path) -> int:
-    """When the first packet of its first VP8 key frame came."""
+    """Return the time of the first packet of a video's first VP8 key frame."""
     return first_frame_us(video) + _until_key(video)[0] * 1000
 
 
 def pictures_before_key(video: Path) -> int:
-    """How many pictures came, in whole or in part, before that key frame."""
+    """Return how many frames, complete or partial, precede that key frame."""
     return _until_key(video)[1]
 
 

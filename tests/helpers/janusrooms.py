@@ -1,4 +1,4 @@
-"""A VideoRoom and an AudioBridge in a few lines, on the Janus that answers as it is told.
+"""Minimal VideoRoom and AudioBridge on the scripted Janus.
 
 Who publishes is told at once, where a real one waits for the browser's packets.
 """
@@ -16,7 +16,7 @@ DESCRIPTION = "v=0\r\ns=janus\r\n"
 
 @dataclass(slots=True)
 class _Seat:
-    """A handle that has joined a VideoRoom."""
+    """Handle that has joined a VideoRoom."""
 
     room: str
     publisher: str
@@ -24,7 +24,7 @@ class _Seat:
 
 
 class JanusRooms(FakeJanus):
-    """Rooms that stand in ``rooms``."""
+    """Scripted Janus with the rooms named in ``rooms``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class JanusRooms(FakeJanus):
         self._told: list[tuple[int, Json]] = []
 
     async def stop(self) -> None:
-        """Be gone, with everything that it held."""
+        """Stop, and forget all state."""
         self.seats.clear()
         await super().stop()
 
@@ -114,13 +114,13 @@ class JanusRooms(FakeJanus):
 
 
 def refusal(number: int) -> Json:
-    """A plugin's no."""
+    """Return a refusal by a plugin."""
     return {"error_code": number, "error": "no"}
 
 
 @asynccontextmanager
 async def janus_with_rooms() -> AsyncIterator[JanusRooms]:
-    """One that listens while the context lasts."""
+    """Run a scripted Janus with rooms for the length of the context."""
     janus = JanusRooms()
     await janus.start()
     try:

@@ -117,21 +117,23 @@ class Person:
         sound: sent along, which nobody should do.
         """
         handle = await self._session.attach(VIDEO_ROOM)
-        await handle.ask({"request": "join", "ptype": "publisher", "room": room, "id": publisher})
+        await handle.request(
+            {"request": "join", "ptype": "publisher", "room": room, "id": publisher}
+        )
         request = {"request": "publish"}
         await self._publish(name or publisher, handle, camera, request, codec, sound)
 
     async def say(self, publisher: str, body: dict[str, Any]) -> dict[str, object]:
         """Ask Janus something as this publisher."""
         handle, _ = self._peers[publisher]
-        return await handle.ask(body)
+        return await handle.request(body)
 
     async def speak(
         self, room: str, publisher: str, tone: MediaStreamTrack, name: str = ""
     ) -> None:
         """Be heard in an AudioBridge room."""
         handle = await self._session.attach(AUDIO_BRIDGE)
-        await handle.ask({"request": "join", "room": room, "id": publisher})
+        await handle.request({"request": "join", "room": room, "id": publisher})
         await self._publish(name or f"{publisher} voice", handle, tone, {"request": "configure"})
 
     async def stop(self, publisher: str) -> None:

@@ -99,7 +99,7 @@ async def test_events_are_heard_in_order(server: FakeAsterisk) -> None:
     assert names == ["ConfbridgeStart", "ConfbridgeJoin"]
 
 
-async def test_answers_find_those_who_asked(server: FakeAsterisk) -> None:
+async def test_answers_reach_the_matching_requests(server: FakeAsterisk) -> None:
     server.enter("one")
     async with connecting(server.settings) as client:
         await client.until_up()

@@ -447,7 +447,7 @@ async def created(service: Peer, wish: dict[str, str]) -> str:
     return str(answer["payload"]["room"])
 
 
-async def test_a_confbridge_id_that_is_used_again_at_once_loses_no_sound(
+async def test_reusing_a_confbridge_id_at_once_loses_no_audio(
     server: AsteriskServer,
 ) -> None:
     name, infos = "used-again", []

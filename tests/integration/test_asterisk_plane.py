@@ -290,7 +290,7 @@ async def test_an_asterisk_that_does_not_answer_is_not_taken_for_one_that_stoppe
 
 
 @pytest.mark.usefixtures("watchful")
-async def test_nothing_is_asked_while_nothing_is_recorded(
+async def test_no_requests_are_sent_while_nothing_is_recorded(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, asked = asyncio.Semaphore(0), list[str]()

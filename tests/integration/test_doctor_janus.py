@@ -1,4 +1,4 @@
-"""What ``sfu-wrapper doctor`` says of a Janus."""
+"""Report of ``sfu-wrapper doctor`` on a Janus."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from tests.helpers.janus import ADMIN_KEY, API_SECRET, JanusServer, running_janu
 pytestmark = pytest.mark.system
 
 Lines = list[tuple[str, str, str]]
-"""Status, text and advice of each."""
+"""Status, text and advice of each check."""
 Doctor = Callable[..., Lines]
 
 
@@ -29,7 +29,7 @@ def doctor(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Doctor:
-    """What is said of this Janus with these settings."""
+    """Return the report on this Janus with these settings."""
 
     def inner(**settings: str) -> Lines:
         usual = {
@@ -65,7 +65,7 @@ def test_one_that_is_in_order(doctor: Doctor, janus: JanusServer) -> None:
     assert f"{janus.audio} is {janus.audio} at Janus" in lines[4][1]
 
 
-def test_what_is_not_used_is_not_looked_at(doctor: Doctor) -> None:
+def test_an_unused_plugin_is_not_checked(doctor: Doctor) -> None:
     texts = [text for _, text, _ in doctor(MEDIA__MIXER="none")]
 
     assert not [text for text in texts if "AudioBridge" in text]

@@ -1,4 +1,4 @@
-"""Bridges of a real Janus: each belongs to one call, and a recording that stops is noticed."""
+"""Bridges of a real Janus: each belongs to one call, and a recording that stops is detected."""
 
 import asyncio
 import time
@@ -50,18 +50,18 @@ def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
 
 
 class Rooms:
-    """A plane whose rooms all have one confbridgeId, and somebody who speaks in them."""
+    """Plane with rooms that share one confbridgeId, and a speaker in them."""
 
     def __init__(self, janus: JanusServer, folder: Path, bench: Bench, people: Person) -> None:
         self.janus, self.folder, self.bench, self.people = janus, folder, bench, people
         self.opened: list[RoomUuid] = []
 
     def new(self) -> RoomUuid:
-        """A name that no room had before."""
+        """Return a name that no room has used."""
         return RoomUuid(f"apart-{next(_numbers)}")
 
     async def open(self) -> RoomUuid:
-        """Have a room made at Janus."""
+        """Create a room at Janus."""
         room = self.new()
         self.opened.append(room)
         self.bench.tell(OpenMediaRoom(room, SHARED))
@@ -82,7 +82,7 @@ class Rooms:
         return self.folder / "audio" / file.filename
 
     def ours(self, room: RoomUuid, kind: type[JanusRoom] = AudioBridge) -> JanusRoom:
-        """The room as somebody with its secret sees it."""
+        """Return the room as a client with its secret sees it."""
         return kind(room, janus_settings(self.janus, self.folder))
 
 
@@ -129,7 +129,7 @@ async def test_two_rooms_of_one_confbridge_id_have_bridges_of_their_own(rooms: R
     assert rooms.path(mix).name.startswith(f"recording-{SHARED}-1-")
 
 
-async def test_nobody_reaches_the_sound_of_a_call_by_naming_its_confbridge_id(
+async def test_naming_a_confbridge_id_gives_no_access_to_the_audio_of_a_call(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with real_call(janus, tmp_path) as real:
@@ -156,14 +156,14 @@ async def test_nobody_reaches_the_sound_of_a_call_by_naming_its_confbridge_id(
     assert (info["incomplete"], info["missing"]) == (False, [])
 
 
-async def test_everybody_hears_that_somebody_else_stopped_the_sound_and_that_it_goes_on(
+async def test_clients_are_notified_when_another_client_stops_the_audio_and_when_it_resumes(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with real_call(janus, tmp_path) as real:
         await real.call.started()
         settings = janus_settings(janus, tmp_path / "audio")
         async with handle_at(janus, AUDIO_BRIDGE) as handle:
-            await AudioBridge(real.call.room, settings).cease(handle, None)
+            await AudioBridge(real.call.room, settings).stop_recording(handle, None)
         async with asyncio.timeout(SOON_S):
             lost = await real.call.other.event("roomRecordingChanged")
         shown = (await real.call.shown())["segments"][-1]
@@ -178,7 +178,7 @@ async def test_everybody_hears_that_somebody_else_stopped_the_sound_and_that_it_
     assert (info["incomplete"], info["missing"], len(mixes(info))) == (True, [], 2)
 
 
-async def test_rooms_that_nobody_joins_are_not_there_at_janus(
+async def test_rooms_without_participants_are_not_created_at_janus(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with real_call(janus, tmp_path) as real:
@@ -205,27 +205,29 @@ async def is_there(janus: JanusServer, room: str) -> bool:
 @pytest.mark.parametrize(
     ("plugin", "medium"), [(AUDIO_BRIDGE, Medium.AUDIO), (VIDEO_ROOM, Medium.VIDEO)]
 )
-async def test_a_room_that_others_made_under_our_name_is_neither_entered_nor_destroyed(
+async def test_a_foreign_room_under_our_name_is_neither_entered_nor_destroyed(
     plugin: str, medium: Medium, secret: dict[str, str], rooms: Rooms
 ) -> None:
     room = rooms.new()
     async with handle_at(rooms.janus, plugin) as handle:
         made: Json = {"request": "create", "room": room, "admin_key": ADMIN_KEY}
-        await handle.ask(made | tag(room) | secret)
+        await handle.request(made | tag(room) | secret)
         capture = CaptureRef(room, SegmentNo(1), medium)
         rooms.bench.tell(OpenMediaRoom(room, SHARED), StartCapture(capture, SHARED, ()))
         failed = await rooms.bench.until(CaptureFailed, capture)
         rooms.bench.tell(CloseMediaRoom(room), StopCapture(capture))
         await rooms.bench.until(CaptureStopped, capture)
-        there = await handle.ask({"request": "listparticipants", "room": room})
+        there = await handle.request({"request": "listparticipants", "room": room})
         destroy: Json = {"request": "destroy", "room": room}
-        await handle.ask(destroy | secret)
+        await handle.request(destroy | secret)
 
-    assert "wrong secret" in failed.message or "made by others" in failed.message
+    assert (
+        "wrong secret" in failed.message or "another client of Janus created it" in failed.message
+    )
     assert there["participants"] == []
 
 
-async def test_a_confbridge_id_that_is_used_again_at_once_loses_no_sound(rooms: Rooms) -> None:
+async def test_reusing_a_confbridge_id_at_once_loses_no_audio(rooms: Rooms) -> None:
     found = []
     for number in range(12):
         room = rooms.new()
@@ -242,7 +244,7 @@ async def test_a_confbridge_id_that_is_used_again_at_once_loses_no_sound(rooms: 
 
 
 async def _spoken_in(rooms: Rooms, room: RoomUuid, user: str) -> Path:
-    """Record somebody in a room that is about to be made."""
+    """Record a speaker in a room that is about to be created."""
     capture = await rooms.start(room)
     await rooms.people.speak(room, f"p-{user}", Tone(440))
     await asyncio.sleep(0.4)
@@ -250,7 +252,7 @@ async def _spoken_in(rooms: Rooms, room: RoomUuid, user: str) -> Path:
     return rooms.path(mix)
 
 
-async def test_a_bridge_of_the_version_before_is_destroyed_with_its_call(rooms: Rooms) -> None:
+async def test_a_bridge_of_the_previous_version_is_destroyed_with_its_call(rooms: Rooms) -> None:
     room = await rooms.open()
     older = AudioBridge(f"bridge-of-{room}", janus_settings(rooms.janus, rooms.folder), room)
     async with handle_at(rooms.janus, AUDIO_BRIDGE) as handle:
@@ -267,7 +269,7 @@ async def test_a_bridge_of_the_version_before_is_destroyed_with_its_call(rooms: 
     ("kind", "plugin", "medium"),
     [(AudioBridge, AUDIO_BRIDGE, Medium.AUDIO), (VideoRoom, VIDEO_ROOM, Medium.VIDEO)],
 )
-async def test_a_recording_that_somebody_else_stops_is_noticed_and_can_be_started_again(
+async def test_a_recording_stopped_by_another_client_is_detected_and_can_be_restarted(
     kind: type[JanusRoom], plugin: str, medium: Medium, rooms: Rooms
 ) -> None:
     room = await rooms.open()
@@ -275,7 +277,7 @@ async def test_a_recording_that_somebody_else_stops_is_noticed_and_can_be_starte
     await rooms.bench.until(TracksCarried)
     capture = await rooms.start(room, medium)
     async with handle_at(rooms.janus, plugin) as handle:
-        await rooms.ours(room, kind).cease(handle, None)
+        await rooms.ours(room, kind).stop_recording(handle, None)
     async with asyncio.timeout(SOON_S):
         lost = await rooms.bench.until(CaptureLost, capture)
     await rooms.start(room, medium)
@@ -285,7 +287,7 @@ async def test_a_recording_that_somebody_else_stops_is_noticed_and_can_be_starte
     assert len(files) == 2
 
 
-async def test_pictures_that_somebody_else_has_written_elsewhere_are_missed(rooms: Rooms) -> None:
+async def test_video_redirected_to_another_folder_is_detected(rooms: Rooms) -> None:
     room = await rooms.open()
     capture = await rooms.start(room, Medium.VIDEO)
     async with handle_at(rooms.janus, VIDEO_ROOM) as handle:
@@ -297,7 +299,7 @@ async def test_pictures_that_somebody_else_has_written_elsewhere_are_missed(room
     assert lost.message == watch.SWITCHED_OFF
 
 
-async def test_a_mix_that_goes_to_another_file_is_missed(rooms: Rooms) -> None:
+async def test_a_mix_redirected_to_another_file_is_detected(rooms: Rooms) -> None:
     room = await rooms.open()
     capture = await rooms.start(room)
     async with handle_at(rooms.janus, AUDIO_BRIDGE) as handle:
@@ -310,12 +312,14 @@ async def test_a_mix_that_goes_to_another_file_is_missed(rooms: Rooms) -> None:
 
 
 @pytest.mark.parametrize("request_name", ["kick", "kick_all"])
-async def test_the_mix_goes_on_when_the_monitor_is_put_out(request_name: str, rooms: Rooms) -> None:
+async def test_the_mix_continues_when_the_monitor_is_removed(
+    request_name: str, rooms: Rooms
+) -> None:
     room = await rooms.open()
     capture = await rooms.start(room)
     async with handle_at(rooms.janus, AUDIO_BRIDGE) as handle:
         (monitor,) = before = await people_in(handle, room)
-        await handle.ask(rooms.ours(room)._secured(request_name, id=monitor))
+        await handle.request(rooms.ours(room)._secured(request_name, id=monitor))
 
         async def back() -> bool:
             return await people_in(handle, room) not in ([], before)
@@ -330,13 +334,13 @@ async def test_the_mix_goes_on_when_the_monitor_is_put_out(request_name: str, ro
 
 
 async def people_in(handle: Handle, room: RoomUuid) -> list[str]:
-    answer = await handle.ask({"request": "listparticipants", "room": room})
+    answer = await handle.request({"request": "listparticipants", "room": room})
     people = answer["participants"]
     assert isinstance(people, list)
     return [each["id"] for each in people]
 
 
-async def test_nothing_is_asked_while_nothing_is_recorded(
+async def test_no_requests_are_sent_while_nothing_is_recorded(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = asyncio.Semaphore(0)

@@ -1,4 +1,4 @@
-"""Media of browsers at Janus: what it is told, and what happens when it says no or goes away."""
+"""Browser media at Janus: the requests that Janus gets, its refusals and its outages."""
 
 import asyncio
 import logging
@@ -79,12 +79,12 @@ def code(outcome: Outcome) -> str | None:
 
 
 def handle_of(janus: JanusRooms, request: str) -> int:
-    """The handle over which a request came last."""
+    """Return the handle that sent the last request of a kind."""
     asked = [each for each in janus.heard if each.get("body", {}).get("request") == request]
     return int(asked[-1]["handle_id"])
 
 
-async def test_no_request_to_janus_says_anything_but_this(janus: JanusRooms, bench: Bench) -> None:
+async def test_requests_to_janus_have_exactly_these_fields(janus: JanusRooms, bench: Bench) -> None:
     bob, alice = await bench.line(BOB), await bench.line(ALICE)
     await bob.ask(Publish(Stream.CAMERA, PICTURES))
     await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
@@ -110,9 +110,7 @@ async def test_no_request_to_janus_says_anything_but_this(janus: JanusRooms, ben
     assert kinds <= {"create", "attach", "detach", "message", "trickle", "keepalive"}
 
 
-async def test_a_browser_publishes_under_ids_that_nobody_has_had(
-    janus: JanusRooms, bench: Bench
-) -> None:
+async def test_a_browser_publishes_under_fresh_ids(janus: JanusRooms, bench: Bench) -> None:
     for _ in range(2):
         await (await bench.line(ALICE)).ask(Mix(SOUND))
 
@@ -121,7 +119,7 @@ async def test_a_browser_publishes_under_ids_that_nobody_has_had(
     assert all(each.startswith("p-alice~") for each in ids)
 
 
-async def test_a_room_that_is_just_being_made_is_waited_for(
+async def test_a_line_waits_for_a_room_that_is_being_created(
     janus: JanusRooms, bench: Bench
 ) -> None:
     janus.rooms.clear()
@@ -132,10 +130,10 @@ async def test_a_room_that_is_just_being_made_is_waited_for(
     assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
 
 
-async def test_a_room_that_is_never_made_ends_the_line(
+async def test_a_room_that_is_never_created_ends_the_line(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._TRY_AGAIN_S", (0.01,))
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._RETRY_S", (0.01,))
     janus.rooms.clear()
     alice = await bench.line(ALICE)
     outcome = alice.ask(Mix(SOUND))
@@ -144,7 +142,7 @@ async def test_a_room_that_is_never_made_ends_the_line(
     await alice.told(MediaLost())
 
 
-async def test_what_janus_refuses_is_told_and_costs_nothing_else(
+async def test_a_refusal_by_janus_is_reported_and_affects_no_other_request(
     janus: JanusRooms,
     bench: Bench,
     monkeypatch: pytest.MonkeyPatch,
@@ -159,11 +157,11 @@ async def test_what_janus_refuses_is_told_and_costs_nothing_else(
     monkeypatch.undo()
 
     assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
-    assert "janus.line.refused" in caplog.messages
+    assert "janus.webrtcRefused" in caplog.messages
 
 
 @pytest.mark.parametrize(("number", "said"), [(428, Code.NOT_FOUND), (499, Code.MEDIA_FAILED)])
-async def test_a_feed_that_has_just_gone_is_not_found(
+async def test_a_feed_that_has_just_ended_is_not_found(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, said: Code
 ) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
@@ -174,7 +172,7 @@ async def test_a_feed_that_has_just_gone_is_not_found(
     assert code(await alice.ask(Subscribe(Track(BOB, Stream.CAMERA)))) == said
 
 
-async def test_a_camera_that_cannot_be_taken_back_is_told(
+async def test_a_failed_unpublish_of_the_camera_is_reported(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = await bench.line(ALICE)
@@ -184,7 +182,9 @@ async def test_a_camera_that_cannot_be_taken_back_is_told(
     assert code(await alice.ask(Unpublish(Stream.CAMERA))) == Code.MEDIA_FAILED
 
 
-async def test_a_connection_that_janus_hangs_up_is_told(janus: JanusRooms, bench: Bench) -> None:
+async def test_a_connection_that_janus_hangs_up_is_reported(
+    janus: JanusRooms, bench: Bench
+) -> None:
     alice = await bench.line(ALICE)
     await alice.ask(Mix(SOUND))
     handle = handle_of(janus, "configure")
@@ -203,7 +203,7 @@ async def test_a_room_that_is_destroyed_loses_the_line(janus: JanusRooms, bench:
     await alice.told(MediaLost())
 
 
-async def test_what_is_told_of_strangers_and_of_oneself_is_passed_over(
+async def test_events_about_unknown_publishers_and_oneself_are_ignored(
     janus: JanusRooms, bench: Bench
 ) -> None:
     alice = await bench.line(ALICE)
@@ -226,12 +226,12 @@ async def test_what_is_told_of_strangers_and_of_oneself_is_passed_over(
     assert len(alice.news) == 2
 
 
-async def test_where_the_mixer_is_another_one_there_is_no_sound_here(janus: JanusRooms) -> None:
+async def test_with_another_mixer_janus_offers_no_audio(janus: JanusRooms) -> None:
     async with carried(janus, mixes=False) as bench:
         assert code(await (await bench.line(ALICE)).ask(Mix(SOUND))) == Code.NOT_FOUND
 
 
-async def test_a_browser_that_asks_too_much_at_once_is_told_so(bench: Bench) -> None:
+async def test_a_browser_with_too_many_requests_is_refused(bench: Bench) -> None:
     alice = await bench.line(ALICE)
     outcomes: list[Outcome] = []
     for _ in range(100):
@@ -240,7 +240,7 @@ async def test_a_browser_that_asks_too_much_at_once_is_told_so(bench: Bench) -> 
     assert len([each for each in outcomes if isinstance(each, Unavailable)]) == 36
 
 
-async def test_a_browser_has_so_many_connections_and_no_more(
+async def test_connections_of_a_browser_are_limited(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._LEGS", 1)
@@ -249,7 +249,7 @@ async def test_a_browser_has_so_many_connections_and_no_more(
     assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
 
 
-async def test_a_janus_that_hangs_is_lost_for_everybody(janus: JanusRooms) -> None:
+async def test_a_hanging_janus_ends_the_lines_of_all_browsers(janus: JanusRooms) -> None:
     media = JanusBrowsers(janus.impatient)
     running = asyncio.create_task(media.run())
     alice = await Bench(media, janus.stop, janus.start).line(ALICE)
@@ -262,7 +262,7 @@ async def test_a_janus_that_hangs_is_lost_for_everybody(janus: JanusRooms) -> No
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_bug_in_one_line_is_its_own(
+async def test_a_bug_in_one_line_affects_no_other_line(
     janus: JanusRooms,
     bench: Bench,
     monkeypatch: pytest.MonkeyPatch,
@@ -276,4 +276,4 @@ async def test_a_bug_in_one_line_is_its_own(
     monkeypatch.undo()
 
     assert str(await bob.ask(Mix(SOUND))).startswith("v=0")
-    assert "janus.line.broke" in caplog.messages
+    assert "janus.webrtcFailed" in caplog.messages

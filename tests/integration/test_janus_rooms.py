@@ -1,4 +1,4 @@
-"""What publishers do in a real VideoRoom and AudioBridge, and what is recorded of it."""
+"""Publishers in a real VideoRoom and AudioBridge, and the recordings of them."""
 
 import asyncio
 import errno
@@ -58,7 +58,7 @@ def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
 
 
 class Studio:
-    """A room at Janus, somebody who publishes, and the plane that records."""
+    """Room at Janus, a publisher in it, and the plane that records it."""
 
     def __init__(self, server: JanusServer, folder: Path, bench: Bench, people: Person) -> None:
         self.server, self.folder, self.bench, self.people = server, folder, bench, people
@@ -94,7 +94,7 @@ async def studio(janus: JanusServer, tmp_path: Path) -> AsyncIterator[Studio]:
 async def in_studio(
     janus: JanusServer, folder: Path, url: str | None = None, deadline_s: float = 15
 ) -> AsyncIterator[Studio]:
-    """url: by which way the plane reaches Janus. deadline_s: how long it waits for an answer."""
+    """Run a plane that reaches Janus at ``url`` and waits ``deadline_s`` for answers."""
     address = replace(janus.address, url=url or janus.url, deadline_s=deadline_s)
     plane = plane_at(janus, address, folder)
     async with running(plane) as bench, person(janus.address) as people:
@@ -108,22 +108,22 @@ def now_ms() -> float:
 
 
 async def written(studio: Studio, count: int, since_ms: float = 0) -> None:
-    """Wait until so many videos hold packets that came after that time."""
+    """Wait until that many videos hold packets received after a time."""
     await until(lambda: is_written(studio.folder / "raw", round(since_ms * 1000), count))
 
 
 async def video_room(studio: Studio) -> dict[str, object]:
-    """What Janus says of the room."""
+    """Return the room's entry in the list of Janus."""
     async with open_session(studio.server.address) as session:
         handle = await session.attach(VIDEO_ROOM)
-        answer = await handle.ask({"request": "list", "admin_key": ADMIN_KEY})
+        answer = await handle.request({"request": "list", "admin_key": ADMIN_KEY})
     rooms = answer["list"]
     assert isinstance(rooms, list)
     (room,) = [each for each in rooms if each["room"] == studio.room]
     return dict(room)
 
 
-async def test_who_publishes_what_is_told(studio: Studio) -> None:
+async def test_published_tracks_are_reported(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     await studio.people.film(studio.room, "s-alice", Camera(GREY), "H264")
     await studio.people.speak(studio.room, "p-alice", Tone(440))
@@ -139,7 +139,7 @@ async def test_who_publishes_what_is_told(studio: Studio) -> None:
     assert after.tracks == (camera("alice"),)
 
 
-async def test_people_of_one_name_from_two_domains_are_told_apart(studio: Studio) -> None:
+async def test_users_of_one_name_from_two_domains_are_distinguished(studio: Studio) -> None:
     for user in ("bob", "elsewhere=bob"):
         await studio.people.film(studio.room, f"p-{user}", Camera(RED))
         await studio.people.speak(studio.room, f"p-{user}", Tone(440))
@@ -152,7 +152,7 @@ async def test_people_of_one_name_from_two_domains_are_told_apart(studio: Studio
     }
 
 
-async def test_camera_and_screen_are_told_apart_whatever_their_codec(studio: Studio) -> None:
+async def test_camera_and_screen_are_distinguished_for_every_codec(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-al.ice@a+b:c~tab1", Camera(RED))
     await studio.people.film(studio.room, "s-al.ice@a+b:c", Camera(GREY), "H264")
     before_ms = now_ms()
@@ -171,7 +171,7 @@ async def test_camera_and_screen_are_told_apart_whatever_their_codec(studio: Stu
         assert started_ms < file.stopped_ms < after_ms
 
 
-async def test_sound_that_comes_along_is_not_kept(studio: Studio) -> None:
+async def test_audio_sent_to_the_videoroom_is_removed(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED), sound=Tone(440))
     capture = await studio.start(Medium.VIDEO)
     await written(studio, 2)
@@ -194,7 +194,7 @@ async def test_a_publisher_cannot_stop_its_own_recording(studio: Studio) -> None
     assert file.stopped_ms > said_ms
 
 
-async def test_somebody_with_an_id_of_another_kind_is_in_no_event(studio: Studio) -> None:
+async def test_a_publisher_with_an_unknown_kind_of_id_is_in_no_event(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     await studio.people.film(studio.room, "rogue", Camera(GREY))
     capture = await studio.start(Medium.VIDEO)
@@ -203,7 +203,9 @@ async def test_somebody_with_an_id_of_another_kind_is_in_no_event(studio: Studio
     assert users(stopped.files) == ["alice"]
 
 
-async def test_whoever_comes_back_within_a_segment_has_a_second_file(studio: Studio) -> None:
+async def test_a_publisher_that_reconnects_within_a_segment_has_a_second_file(
+    studio: Studio,
+) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     capture = await studio.start(Medium.VIDEO)
     await written(studio, 1)
@@ -221,7 +223,7 @@ async def test_whoever_comes_back_within_a_segment_has_a_second_file(studio: Stu
     assert second.holds_media
 
 
-async def test_who_sends_nothing_has_a_file_that_holds_nothing(studio: Studio) -> None:
+async def test_a_publisher_that_sends_nothing_has_a_file_without_media(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     capture = await studio.start(Medium.VIDEO)
     (file,) = (await studio.stop(capture)).files  # before the next picture is due
@@ -230,7 +232,7 @@ async def test_who_sends_nothing_has_a_file_that_holds_nothing(studio: Studio) -
     assert file.holds_media == (path.stat().st_size > 8)
 
 
-async def test_silence_is_written_where_nobody_is_heard(studio: Studio) -> None:
+async def test_silence_is_written_while_no_participant_is_audible(studio: Studio) -> None:
     before_ms = now_ms()
     capture = await studio.start(Medium.AUDIO)
     started_ms = now_ms()
@@ -247,15 +249,15 @@ async def test_silence_is_written_where_nobody_is_heard(studio: Studio) -> None:
     assert (mix.mixer, mix.delay_ms) == ("audiobridge", 120)
 
 
-async def test_key_frames_are_asked_for_often_at_first(
+async def test_key_frames_are_requested_often_at_first(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room_capture, "RUN_IN_S", 600)
+    monkeypatch.setattr(room_capture, "WARM_UP_S", 600)
     capture = await studio.start(Medium.VIDEO)
     assert (await video_room(studio))["fir_freq"] == 1
 
     await studio.stop(capture)
-    monkeypatch.setattr(room_capture, "RUN_IN_S", 0.3)
+    monkeypatch.setattr(room_capture, "WARM_UP_S", 0.3)
     await studio.start(Medium.VIDEO, 2)
 
     async def asked_rarely() -> bool:
@@ -291,19 +293,19 @@ async def test_rooms_that_an_earlier_controller_left_are_found_and_can_be_closed
             await until(lambda: AudioBridge(room, settings).make(audio))
 
 
-async def test_what_cannot_be_listed_is_told_and_costs_nothing(
+async def test_a_failed_list_of_rooms_is_logged_and_affects_nothing_else(
     janus: JanusServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = replace(janus_settings(janus, tmp_path), admin_key="guessed")
     async with running(video_plane(settings)):
-        await until(lambda: has_logged(caplog, "janus.notListed"))
+        await until(lambda: has_logged(caplog, "janus.listFailed"))
 
 
-async def test_a_room_that_somebody_else_made_is_not_recorded(studio: Studio) -> None:
+async def test_a_room_created_by_another_client_is_not_recorded(studio: Studio) -> None:
     async with open_session(studio.server.address) as session:
         handle = await session.attach(VIDEO_ROOM)
         secret = {"secret": "of somebody else", "admin_key": ADMIN_KEY}
-        await handle.ask({"request": "create", "room": "foreign", **secret})
+        await handle.request({"request": "create", "room": "foreign", **secret})
         capture = CaptureRef(RoomUuid("foreign"), SegmentNo(1), Medium.VIDEO)
         studio.bench.tell(StartCapture(capture, ConfbridgeId("foreign"), ()))
         failed = await studio.bench.until(CaptureFailed, capture)
@@ -311,7 +313,7 @@ async def test_a_room_that_somebody_else_made_is_not_recorded(studio: Studio) ->
     assert "wrong secret" in failed.message
 
 
-async def test_without_the_key_to_make_rooms_every_request_is_told_so(
+async def test_without_the_admin_key_every_request_fails_with_the_reason(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     settings = replace(janus_settings(janus, tmp_path), admin_key="guessed")
@@ -329,7 +331,7 @@ async def test_without_the_key_to_make_rooms_every_request_is_told_so(
     assert stopped.files == ()
 
 
-async def test_a_room_that_somebody_destroys_is_made_again(studio: Studio) -> None:
+async def test_a_room_destroyed_by_another_client_is_created_again(studio: Studio) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     capture = await studio.start(Medium.VIDEO)
     await written(studio, 1)
@@ -344,7 +346,7 @@ async def test_a_room_that_somebody_destroys_is_made_again(studio: Studio) -> No
     assert users((await studio.stop(again)).files) == ["alice"], "what was written stays"
 
 
-async def test_a_start_whose_connection_is_cut_is_carried_out_over_the_next(
+async def test_a_start_with_a_lost_connection_is_repeated_over_the_next_one(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
@@ -362,7 +364,7 @@ async def test_a_start_whose_connection_is_cut_is_carried_out_over_the_next(
     assert set(users(stopped.files)) == {"alice"}
 
 
-async def test_a_stop_is_asked_again_once_a_janus_that_was_given_up_answers(
+async def test_a_stop_is_repeated_once_a_hung_janus_answers(
     janus: JanusServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with in_studio(janus, tmp_path, deadline_s=3) as studio:
@@ -371,7 +373,7 @@ async def test_a_stop_is_asked_again_once_a_janus_that_was_given_up_answers(
         await written(studio, 1)
         janus.freeze()
         studio.bench.tell(StopCapture(capture))
-        await until(lambda: has_logged(caplog, "janus.givenUp"))
+        await until(lambda: has_logged(caplog, "janus.connectionDropped"))
         janus.thaw()
         stopped = await studio.bench.until(CaptureStopped, capture)
         room = await video_room(studio)
@@ -380,7 +382,7 @@ async def test_a_stop_is_asked_again_once_a_janus_that_was_given_up_answers(
     assert room["record"] is False
 
 
-async def test_a_start_that_waited_too_long_is_refused_and_its_traces_are_stopped(
+async def test_a_late_start_is_refused_and_its_recording_is_stopped(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
@@ -399,34 +401,34 @@ async def test_a_start_that_waited_too_long_is_refused_and_its_traces_are_stoppe
         await studio.bench.until(CaptureStopped, capture)
         room = await video_room(studio)
 
-    assert failed.message == room_capture.AWAY
+    assert failed.message == room_capture.UNREACHABLE
     assert room["record"] is False
 
 
-async def test_what_cannot_be_read_at_the_stop_is_reported_as_it_was_known(
+async def test_files_that_cannot_be_read_at_the_stop_are_reported_as_last_known(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     capture = await studio.start(Medium.VIDEO)
-    monkeypatch.setattr(videoroom, "tapes", unreadable)
+    monkeypatch.setattr(videoroom, "video_files", unreadable)
     studio.bench.tell(StopCapture(capture))
     lost = await studio.bench.until(CaptureLost, capture)
 
     assert users(lost.files) == ["alice"]
-    assert lost.message == "the recordings cannot be read: Stale file handle"
+    assert lost.message == "cannot read the recordings: Stale file handle"
 
 
 def unreadable(*_: object, **__: object) -> None:
     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
-async def test_a_bug_in_one_room_is_logged_and_the_room_goes_on(
+async def test_a_bug_in_one_room_is_logged_and_the_room_continues(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(VideoRoom, "record", None)
         studio.bench.tell(StartCapture(studio.capture(Medium.VIDEO), studio.bridge, ()))
-        await until(lambda: has_logged(caplog, "janus.roomBroke"))
+        await until(lambda: has_logged(caplog, "janus.roomFailed"))
     await studio.bench.until(CaptureStarted)
 
 
@@ -434,7 +436,7 @@ async def has_logged(caplog: pytest.LogCaptureFixture, action: str) -> bool:
     return action in [record.message for record in caplog.records]
 
 
-async def test_what_still_runs_is_stopped_when_the_plane_is_closed(
+async def test_running_captures_are_stopped_when_the_plane_is_closed(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     async with in_studio(janus, tmp_path) as studio:
@@ -444,13 +446,13 @@ async def test_what_still_runs_is_stopped_when_the_plane_is_closed(
     assert (await video_room(studio))["record"] is False
 
 
-async def test_what_a_room_can_wait_for_is_bounded(studio: Studio) -> None:
+async def test_the_queue_of_a_room_is_bounded(studio: Studio) -> None:
     stops = [StopCapture(studio.capture(Medium.VIDEO, n)) for n in range(waiting.LIMIT + 1)]
     with pytest.raises(Unavailable):
         studio.bench.tell(*stops)
 
 
-async def test_nothing_is_known_of_a_capture_before_its_room_is_made(
+async def test_a_capture_has_no_files_before_its_room_is_created(
     studio: Studio,
 ) -> None:
     capture = CaptureRef(RoomUuid("never-heard-of"), SegmentNo(1), Medium.AUDIO)
@@ -461,7 +463,7 @@ async def test_nothing_is_known_of_a_capture_before_its_room_is_made(
     assert lost.files == stopped.files == ()
 
 
-async def test_a_resume_while_janus_is_away_tells_what_the_disk_holds(
+async def test_a_resume_while_janus_is_unavailable_reports_the_files_on_disk(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with in_studio(janus, tmp_path) as studio:
@@ -475,5 +477,5 @@ async def test_a_resume_while_janus_is_away_tells_what_the_disk_holds(
         bench.tell(ResumeCapture(capture, ()))  # one of them is enough
         lost = await bench.until(CaptureLost, capture)
 
-    assert (users(lost.files), lost.message) == (["alice"], room_capture.AWAY)
+    assert (users(lost.files), lost.message) == (["alice"], room_capture.UNREACHABLE)
     assert lost.stopped_ms == max(file.stopped_ms or 0 for file in lost.files)

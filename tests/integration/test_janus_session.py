@@ -1,4 +1,4 @@
-"""The client of Janus against one that answers, refuses, hangs, breaks off and comes back."""
+"""Session client against a Janus that answers, refuses, hangs, disconnects and recovers."""
 
 import asyncio
 import logging
@@ -69,7 +69,7 @@ async def lost(session: JanusSession) -> None:
 async def test_every_request_names_the_session_and_the_secret(
     janus: FakeJanus, handle: Handle
 ) -> None:
-    await handle.ask({"request": "exists", "room": "room-1"})
+    await handle.request({"request": "exists", "room": "room-1"})
 
     create, attach, message = (m for m in janus.heard if m["janus"] != "keepalive")
     assert (create["janus"], attach["janus"]) == ("create", "attach")
@@ -80,26 +80,26 @@ async def test_every_request_names_the_session_and_the_secret(
     assert message["body"] == {"request": "exists", "room": "room-1"}
 
 
-async def test_an_answer_that_comes_at_once_is_the_plugins_own(
-    janus: FakeJanus, handle: Handle
-) -> None:
+async def test_a_synchronous_answer_is_returned(janus: FakeJanus, handle: Handle) -> None:
     janus.replies["enable_recording"] = lambda _: {"videoroom": "success", "record": True}
-    answer = await handle.ask({"request": "enable_recording", "record": True})
+    answer = await handle.request({"request": "enable_recording", "record": True})
 
     assert answer == {"videoroom": "success", "record": True}
 
 
 async def test_an_acknowledgement_is_not_the_answer(janus: FakeJanus, handle: Handle) -> None:
     janus.replies["join"] = lambda _: {"videoroom": "joined", "publishers": []}
-    answer = await handle.ask({"request": "join", "room": "room-1"})
+    answer = await handle.request({"request": "join", "room": "room-1"})
 
     assert answer["videoroom"] == "joined"
 
 
-async def test_answers_find_those_who_asked(janus: FakeJanus, handle: Handle) -> None:
+async def test_answers_reach_the_matching_requests(janus: FakeJanus, handle: Handle) -> None:
     janus.replies["exists"] = lambda body: {"videoroom": "success", "room": body["room"]}
     rooms = [f"room-{number}" for number in range(20)]
-    answers = await asyncio.gather(*(handle.ask({"request": "exists", "room": r}) for r in rooms))
+    answers = await asyncio.gather(
+        *(handle.request({"request": "exists", "room": r}) for r in rooms)
+    )
 
     assert [answer["room"] for answer in answers] == rooms
 
@@ -114,13 +114,13 @@ async def test_answers_find_those_who_asked(janus: FakeJanus, handle: Handle) ->
         (429, "Missing mandatory element (secret)", Trouble.OTHER),
     ],
 )
-async def test_an_error_inside_of_a_success_is_a_refusal(
+async def test_an_error_inside_a_success_is_a_refusal(
     number: int, text: str, trouble: Trouble, janus: FakeJanus, handle: Handle
 ) -> None:
     error: Json = {"videoroom": "event", "error_code": number, "error": text}
     janus.replies["destroy"] = lambda _: error
     with pytest.raises(JanusRefused) as refused:
-        await handle.ask({"request": "destroy", "room": "room-1"})
+        await handle.request({"request": "destroy", "room": "room-1"})
 
     assert (refused.value.number, refused.value.trouble) == (number, trouble)
     assert text in refused.value.detail
@@ -129,14 +129,14 @@ async def test_an_error_inside_of_a_success_is_a_refusal(
 async def test_an_error_of_the_core_is_a_refusal(session: JanusSession, handle: Handle) -> None:
     await handle.detach()
     with pytest.raises(JanusRefused) as refused:
-        await handle.ask({"request": "exists"})
+        await handle.request({"request": "exists"})
     with pytest.raises(JanusRefused, match="Unknown request 'dance'"):
-        await session.ask({"janus": "dance"})
+        await session.request({"janus": "dance"})
 
     assert refused.value.trouble is Trouble.NO_SUCH_SESSION
 
 
-async def test_events_come_to_the_handle_that_they_are_about(
+async def test_events_reach_the_handle_they_name(
     janus: FakeJanus, session: JanusSession, handle: Handle
 ) -> None:
     other = await session.attach(AUDIO_BRIDGE)
@@ -162,7 +162,7 @@ async def test_events_come_to_the_handle_that_they_are_about(
 async def test_sdp_goes_with_a_request_and_comes_with_its_answer(
     janus: FakeJanus, handle: Handle
 ) -> None:
-    await handle.ask({"request": "publish"}, {"type": "offer", "sdp": "v=0"})
+    await handle.request({"request": "publish"}, {"type": "offer", "sdp": "v=0"})
     await handle.trickle({"completed": True})
 
     message, trickle = (m for m in janus.heard if m["janus"] in ("message", "trickle"))
@@ -170,17 +170,17 @@ async def test_sdp_goes_with_a_request_and_comes_with_its_answer(
     assert trickle["candidate"] == {"completed": True}
 
 
-async def test_it_says_that_it_is_alive(janus: FakeJanus, session: JanusSession) -> None:
+async def test_a_session_sends_keepalives(janus: FakeJanus, session: JanusSession) -> None:
     await janus.until(lambda: sum(m["janus"] == "keepalive" for m in janus.heard) >= 3)
 
     assert not session.lost.is_set()
 
 
-async def test_a_broken_connection_fails_whoever_waits_and_ends_the_events(
+async def test_a_broken_connection_fails_waiting_requests_and_ends_the_events(
     janus: FakeJanus, session: JanusSession, handle: Handle
 ) -> None:
     janus.replies["exists"] = lambda _: None
-    waiting = asyncio.create_task(handle.ask({"request": "exists"}))
+    waiting = asyncio.create_task(handle.request({"request": "exists"}))
     await janus.until(lambda: bool(janus.asked("exists")))
     janus.cut()
     await lost(session)
@@ -188,18 +188,18 @@ async def test_a_broken_connection_fails_whoever_waits_and_ends_the_events(
     with pytest.raises(Unavailable):
         await waiting
     with pytest.raises(Unavailable):
-        await handle.ask({"request": "exists"})
+        await handle.request({"request": "exists"})
     assert [event async for event in handle.events()] == []
     await handle.detach()  # nothing to let go of any more
 
 
-async def test_one_that_does_not_answer_is_given_up(janus: FakeJanus) -> None:
+async def test_a_janus_that_does_not_answer_in_time_is_dropped(janus: FakeJanus) -> None:
     now_s = asyncio.get_running_loop().time
     async with open_session(replace(janus.impatient, keepalive_s=60)) as session:
         handle = await session.attach(VIDEO_ROOM)
         janus.silent = True
         before_s = now_s()
-        asked = asyncio.create_task(handle.ask({"request": "exists"}))
+        asked = asyncio.create_task(handle.request({"request": "exists"}))
         await janus.until(lambda: bool(janus.asked("exists")))
         overdue_s = session.overdue_s
         after_s = now_s()
@@ -212,7 +212,7 @@ async def test_one_that_does_not_answer_is_given_up(janus: FakeJanus) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", b"\xff\x00"])
-async def test_what_cannot_be_read_ends_the_session(
+async def test_an_invalid_message_ends_the_session(
     text: str | bytes, janus: FakeJanus, session: JanusSession
 ) -> None:
     await janus.send(text)
@@ -228,7 +228,7 @@ async def test_a_session_that_janus_has_ended_is_lost(
     await lost(session)
 
 
-async def test_events_that_nobody_reads_end_the_session(
+async def test_too_many_unread_events_end_the_session(
     janus: FakeJanus, session: JanusSession, handle: Handle
 ) -> None:
     for number in range(1_001):
@@ -237,18 +237,18 @@ async def test_events_that_nobody_reads_end_the_session(
     await lost(session)
 
 
-async def test_late_and_foreign_messages_are_passed_over(
+async def test_late_and_foreign_messages_are_ignored(
     janus: FakeJanus, session: JanusSession, handle: Handle
 ) -> None:
     await janus.send({"janus": "ack", "transaction": "of-nobody"})
     await janus.send({"janus": "event", "sender": 7, "plugindata": None})
     await janus.send({"janus": "event", "sender": handle.id, "plugindata": "odd"})
 
-    assert (await handle.ask({"request": "exists"}))["videoroom"] == "success"
+    assert (await handle.request({"request": "exists"}))["videoroom"] == "success"
     assert not session.lost.is_set()
 
 
-async def test_one_that_answers_without_an_id_is_not_used(janus: FakeJanus) -> None:
+async def test_an_answer_without_an_id_fails_the_session(janus: FakeJanus) -> None:
     janus.session_ids = OddIds()
     with pytest.raises(Unavailable, match="without an id"):
         async with open_session(janus.address):
@@ -256,13 +256,13 @@ async def test_one_that_answers_without_an_id_is_not_used(janus: FakeJanus) -> N
 
 
 class OddIds(list[int]):
-    """What no real Janus says."""
+    """Messages that no real Janus sends."""
 
     def __getitem__(self, index: object) -> None:  # type: ignore[override]
         return None
 
 
-async def test_a_connection_is_let_go_even_where_nobody_waits_for_its_end(
+async def test_a_connection_is_aborted_even_if_its_close_is_cancelled(
     janus: FakeJanus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions: list[JanusSession] = []
@@ -286,7 +286,7 @@ async def test_a_connection_is_let_go_even_where_nobody_waits_for_its_end(
     assert sessions[0]._connection.transport.is_closing()
 
 
-async def test_nobody_there_is_unavailable(janus: FakeJanus) -> None:
+async def test_an_unreachable_janus_is_unavailable(janus: FakeJanus) -> None:
     await janus.stop()
     for url in (janus.url, "http://127.0.0.1:1", f"ws://{'a' * 70}.example"):
         with pytest.raises(Unavailable):
@@ -294,7 +294,7 @@ async def test_nobody_there_is_unavailable(janus: FakeJanus) -> None:
                 pass
 
 
-async def test_it_connects_again_and_again(
+async def test_a_lost_session_is_reopened_each_time(
     janus: FakeJanus, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -320,10 +320,10 @@ async def test_it_connects_again_and_again(
     assert len({id(each) for each in (first, second, third)}) == 3
     said = [record.message for record in caplog.records if record.message.startswith("janus.")]
     assert said.count("janus.connected") == 3
-    assert said.count("janus.away") == 2  # once for each loss, not for each try
+    assert said.count("janus.disconnected") == 2  # once for each loss, not for each try
 
 
-async def test_one_that_will_not_have_us_is_asked_again(janus: FakeJanus) -> None:
+async def test_a_refused_session_is_retried(janus: FakeJanus) -> None:
     tries = asyncio.Semaphore(0)
 
     async def serve(_: JanusSession) -> None:
@@ -338,7 +338,7 @@ async def test_one_that_will_not_have_us_is_asked_again(janus: FakeJanus) -> Non
     await asyncio.gather(keeping, return_exceptions=True)
 
 
-def test_no_secret_shows_in_what_a_log_may_say_of_settings() -> None:
+def test_the_repr_of_settings_shows_no_secret() -> None:
     address = JanusAddress("ws://127.0.0.1:8188", "api-secret")
     folder = Folder(Path("/ours"), Path("/theirs"))
     shown = repr(JanusSettings(address, folder, "room-secret", "admin-key"))
@@ -346,7 +346,7 @@ def test_no_secret_shows_in_what_a_log_may_say_of_settings() -> None:
     assert not [word for word in ("api-secret", "room-secret", "admin-key") if word in shown]
 
 
-async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_asked_again(
+async def test_rooms_are_checked_over_the_next_session_if_one_is_lost_before_the_check(
     janus: FakeJanus,
 ) -> None:
     settings = replace(_settings(janus, Path("/nowhere")), address=janus.impatient)
@@ -362,10 +362,10 @@ async def test_a_janus_that_is_lost_again_before_its_rooms_are_looked_at_is_aske
     assert len(janus.asked("create")) == 3
 
 
-async def test_a_bridge_of_0_1_0_that_is_found_while_its_end_waits_is_destroyed(
+async def test_a_bridge_of_0_1_0_found_while_its_close_waits_is_destroyed(
     janus: FakeJanus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was named as the confbridgeId, and Janus was away when it was to be closed."""
+    """Bridge named after the confbridgeId; Janus was unavailable when it had to be closed."""
     left = {"room": "bridge-9", "description": f"sfu-wrapper {ROOM}"}
     janus.replies["list"] = lambda _: {"audiobridge": "success", "list": [left, {"room": 7}]}
     chosen = _settings(janus, tmp_path)
@@ -386,10 +386,10 @@ async def test_a_bridge_of_0_1_0_that_is_found_while_its_end_waits_is_destroyed(
     assert [each["room"] for each in janus.asked("destroy")] == ["bridge-9"]
 
 
-async def test_the_handle_of_a_refusal_is_let_go_before_another_is_taken(
+async def test_a_refused_handle_is_detached_before_another_is_attached(
     janus: FakeJanus, tmp_path: Path
 ) -> None:
-    """Left behind, it would stay in the room as one more monitor, each time."""
+    """Otherwise each refusal would leave another monitor in the room."""
     capture, bridge = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO), ConfbridgeId("bridge-1")
     refusals = iter([{"error_code": 426, "error": "No such room"}] * 3)
     janus.replies["edit"] = lambda _: next(refusals, {"videoroom": "edited"})
@@ -403,10 +403,10 @@ async def test_the_handle_of_a_refusal_is_let_go_before_another_is_taken(
     assert left == joined[:3]
 
 
-async def test_a_folder_that_hangs_fails_one_recording_and_no_more(
+async def test_a_hanging_folder_fails_one_recording_and_no_other(
     janus: FakeJanus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that waits for a dead file server waits for ever; we do not."""
+    """A thread that waits for a dead file server hangs; the plane must not."""
     capture, bridge = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO), ConfbridgeId("bridge-1")
     answers = threading.Event()
     async with running(video_plane(_settings(janus, tmp_path))) as bench:
@@ -414,18 +414,18 @@ async def test_a_folder_that_hangs_fails_one_recording_and_no_more(
         await bench.until(CaptureStarted)
         with monkeypatch.context() as hung:
             hung.setattr(settings, "WORK_WITHIN_S", 0.1)
-            hung.setattr(videoroom, "remove_sound", lambda *_: answers.wait(30))
+            hung.setattr(videoroom, "remove_audio", lambda *_: answers.wait(30))
             bench.tell(StopCapture(capture))
             lost = await bench.until(CaptureLost)
         answers.set()
         bench.tell(StopCapture(capture))
         stopped = await bench.until(CaptureStopped)
 
-    assert lost.message == "the recordings cannot be read: their folder does not answer"
+    assert lost.message == "cannot read the recordings: the folder did not answer in time"
     assert stopped.capture == capture
 
 
-async def test_sound_that_came_along_is_not_kept_where_the_recording_is_lost(
+async def test_audio_sent_to_the_videoroom_is_removed_after_a_lost_recording(
     janus: FakeJanus, tmp_path: Path
 ) -> None:
     capture = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO)

@@ -127,8 +127,8 @@ async def test_janus_survives_whatever_browsers_describe(
     bench = Bench(media, janus.kill, janus.start)
     async with open_session(janus.address) as session:
         room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY, "room": ROOM}
-        await (await session.attach(VIDEO_ROOM)).ask(room | {"publishers": 50})
-        await (await session.attach(AUDIO_BRIDGE)).ask(room | {"sampling_rate": 16_000})
+        await (await session.attach(VIDEO_ROOM)).request(room | {"publishers": 50})
+        await (await session.attach(AUDIO_BRIDGE)).request(room | {"sampling_rate": 16_000})
         until_s = time.monotonic() + SECONDS
         while time.monotonic() < until_s:
             mallory = await bench.line(MALLORY, ROOM)

@@ -1,9 +1,11 @@
-"""The files of an AudioBridge room: when a mix begins says its name, how long it runs its size.
+"""AudioBridge recordings on disk.
+
+The file name gives the start of a mix, the file size its duration:
 
     recording-<confbridgeId>-<segment>-<epoch ms of its start>.wav
 
-The lengths in its header are those of the whole file once Janus has closed it, 44 bytes too many;
-before that they are stale or 0.
+Once Janus has closed a file, the lengths in its header are those of the whole file, which is
+44 bytes too many. Before that they are stale or 0.
 """
 
 import os
@@ -22,14 +24,17 @@ from sfu_wrapper.model.media import RawFile, Stream
 _NAME: Final = re.compile(r"recording-.+-(\d{1,16})\.wav")
 
 
-def mixes(folder: Path, below: str, delay_ms: int, *, running: bool) -> tuple[RawFile, ...]:
-    """Every mix in a folder, in order; with ``running`` the last one is still being written.
+def mix_files(folder: Path, below: str, delay_ms: int, *, running: bool) -> tuple[RawFile, ...]:
+    """Return every mix in a folder, oldest first.
 
     Args:
-        below: what stands before a name in an event.
+        folder: Folder of one capture.
+        below: Path prefix of the file names in events.
+        delay_ms: Time by which audio lags behind video.
+        running: True if Janus is still writing the last mix.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The folder cannot be read.
     """
     paths = _paths(folder)
     return tuple(
@@ -39,21 +44,24 @@ def mixes(folder: Path, below: str, delay_ms: int, *, running: bool) -> tuple[Ra
 
 
 def is_closed(folder: Path) -> bool:
-    """Whether Janus has written the last word into the last mix, or there is none.
+    """Return True if Janus has closed the last mix, or if there is none.
 
-    Those before it are of earlier tries, and may never have had theirs. Raises OSError.
+    Earlier mixes belong to earlier attempts, and Janus may never have closed them.
+
+    Raises:
+        OSError: The folder cannot be read.
     """
     return all(_is_closed(path) for _, path in _paths(folder)[-1:])
 
 
 def newest_bytes(folder: Path) -> int | None:
-    """The size of the last mix; None where there is none. Raises OSError."""
+    """Return the size of the last mix; None if there is none. Raises OSError."""
     paths = _paths(folder)
     return paths[-1][1].stat().st_size if paths else None
 
 
-def mend(folder: Path) -> None:
-    """Write the true lengths into the headers, where we may; readers do without, too."""
+def repair_headers(folder: Path) -> None:
+    """Write the true lengths into headers that we may write; readers do not depend on it."""
     for _, path in _paths(folder):
         with suppress(OSError, ValueError, Malformed):
             wav = _parse(path)
@@ -66,7 +74,7 @@ def mend(folder: Path) -> None:
 def _paths(folder: Path) -> list[tuple[int, Path]]:
     try:
         names = [path.name for path in folder.iterdir()]
-    except FileNotFoundError:  # Janus makes it for the first file
+    except FileNotFoundError:  # Janus creates the folder with the first file
         return []
     matches = [match for name in names if (match := _NAME.fullmatch(name)) is not None]
     return sorted((int(match[1]), folder / match[0]) for match in matches)
@@ -78,7 +86,7 @@ def _is_closed(path: Path) -> bool:
         if wav is None:
             return False
         by_janus = wav.declared_bytes == wav.data_start + wav.data_bytes
-        return by_janus or (wav.truthful and wav.data_bytes > 0)  # mended since
+        return by_janus or (wav.truthful and wav.data_bytes > 0)  # repaired since
     return True  # damaged: nothing to wait for
 
 
@@ -97,7 +105,7 @@ def _raw_file(path: Path, at_ms: int, below: str, delay_ms: int, *, is_open: boo
 
 
 def _parse(path: Path) -> Wav | None:
-    """Its header and what is really there, without reading the sound."""
+    """Return the header and the true lengths, without reading the samples."""
     try:
         number = open_plain(path)
     except UnsafeFile as exc:

@@ -1,7 +1,7 @@
-"""What Janus says no with: one table from its numbers to what one does about them.
+"""Refusals by Janus: one table from its error codes to the kinds that callers act on.
 
-Its core has numbers of its own; VideoRoom and AudioBridge each have a block, and say no inside an
-answer whose envelope is a success.
+The core and both plugins each use a range of codes. Plugins refuse inside an answer whose envelope
+reports success.
 """
 
 from enum import StrEnum
@@ -11,9 +11,9 @@ from sfu_wrapper.model.errors import RecordingError
 
 
 class Trouble(StrEnum):
-    """Kinds of refusals that somebody acts upon."""
+    """Kinds of refusals that a caller handles."""
 
-    NO_SUCH_ROOM = "noSuchRoom"  # never made, destroyed, or Janus was restarted
+    NO_SUCH_ROOM = "noSuchRoom"  # never created, destroyed, or lost in a restart of Janus
     ROOM_EXISTS = "roomExists"
     ID_TAKEN = "idTaken"
     ROOM_FULL = "roomFull"
@@ -41,7 +41,12 @@ _TROUBLES: Final = {
 
 
 class JanusRefused(RecordingError):
-    """Janus said no; nothing was done. number: its own code."""
+    """Janus refused a request and changed nothing.
+
+    Attributes:
+        number: Error code of Janus; 0 if it gave none.
+        trouble: Kind of refusal.
+    """
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(f"Janus: {reason} ({number})")
@@ -50,14 +55,16 @@ class JanusRefused(RecordingError):
 
 
 class ForeignRoom(JanusRefused):
-    """A room of that name is there that was not made by this installation."""
+    """The room exists, but another installation created it."""
 
     def __init__(self, room: str) -> None:
-        super().__init__(0, f"room {room} is there without a secret, so it was made by others")
+        super().__init__(
+            0, f"room {room} exists without a secret, so another client of Janus created it"
+        )
 
 
 def refusal(error: object, number_key: str, text_key: str) -> JanusRefused:
-    """What an answer with an error in it comes to, whatever it looks like."""
+    """Return the exception for the error part of an answer, which may have any shape."""
     fields = error if isinstance(error, dict) else {}
     number = fields.get(number_key)
     return JanusRefused(number if isinstance(number, int) else 0, str(fields.get(text_key, error)))

@@ -1,4 +1,4 @@
-"""Looks at a Janus from outside, for whoever sets one up: a room is made there and let go again."""
+"""Checks of a running Janus for ``doctor``: read its version, create and destroy a room."""
 
 import secrets
 from collections.abc import Callable
@@ -10,14 +10,14 @@ MakeRoom = Callable[[str], JanusRoom]
 
 
 async def version(address: JanusAddress) -> str:
-    """Which one it is. Raises Unavailable, JanusRefused."""
+    """Return the version of Janus. Raises Unavailable, JanusRefused."""
     async with open_session(address) as session:
         answer = await session.server_info()
     return str(answer.get("version_string", ""))
 
 
 async def try_room(address: JanusAddress, make_room: MakeRoom) -> None:
-    """Make a room as for a call, enter it and destroy it. Raises Unavailable, JanusRefused."""
+    """Create a room as for a call, enter it and destroy it. Raises Unavailable, JanusRefused."""
     room = make_room(f"doctor-{secrets.token_hex(8)}")
     async with open_session(address) as session:
         handle = await session.attach(room.plugin)

@@ -1,8 +1,8 @@
-"""Ownership tags: the description of a room at Janus holds the uuid of our room that it is for.
+"""Ownership tags: we store our room's uuid in the Janus room description.
 
-A controller that is killed between the end of a call and the destruction of its room leaves the
-room behind, and this is how it is found. What has no mark of ours is never touched; what has one
-is destroyed only with the secret that we made it with.
+A controller that is killed between the end of a call and the destruction of its Janus room leaves
+that room behind; the tag lets the next controller find it. Rooms without a tag are never touched,
+and a tagged room is destroyed only with the secret that it was created with.
 """
 
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ LIST_BYTES: Final = 67_108_864  # of 100,000 rooms
 
 
 def tag(uuid: RoomUuid) -> Json:
-    """What a room made for this one of ours says of itself."""
+    """Return the ``create`` fields that mark a Janus room as belonging to our room."""
     return {"description": f"{_MARK}{uuid}"}
 
 
 Marked = dict[RoomUuid, tuple[str, ...]]
-"""Rooms of ours, and what the plugin calls the rooms that are marked as theirs."""
+"""Our rooms, each with the ids of the plugin rooms that carry its tag."""
 
 
 async def marked_rooms(settings: JanusSettings, plugin: str) -> Marked:
-    """The rooms there that have a mark of ours.
+    """Return the rooms of a plugin that carry one of our tags.
 
-    Over a connection of its own, since nothing else is to wait for so long an answer. Our rooms are
-    private, so that they are listed only for whoever has the admin key.
+    The list has its own connection, because the answer may be large and must not delay other
+    requests. Our rooms are private: Janus lists them only for clients with the admin key.
 
     Raises:
-        Unavailable, JanusRefused: they cannot be listed.
+        Unavailable, JanusRefused: The rooms cannot be listed.
     """
     async with open_session(replace(settings.address, max_bytes=LIST_BYTES)) as session:
         handle = await session.attach(plugin)
-        answer = await handle.ask({"request": "list"} | settings.to_make_rooms)
+        answer = await handle.request({"request": "list"} | settings.admin_fields)
     found: Marked = {}
     for uuid, name in _marked(answer.get("list")):
         found[uuid] = (*found.get(uuid, ()), name)

@@ -1,6 +1,10 @@
-"""Janus as the media plane for one medium: pictures from VideoRooms, or sound from AudioBridges.
+"""Janus as the media plane for one medium: video from VideoRooms, or audio from AudioBridges.
 
-Holds the connection and a line for each room (``line``); what is asked of a room is done there.
+``tell`` puts a request into the queue of its room (``room_queue``), which carries it out over the
+current connection and reports facts. The plane keeps that connection (``reconnect``), hands it to
+every queue, and after each connection reports two more kinds of facts: ``PlaneBack`` once every
+queue has checked its room, and ``RoomFound`` for rooms that an earlier controller left at Janus.
+A queue removes itself from the plane once its room is closed and no request is left.
 """
 
 import asyncio
@@ -44,19 +48,23 @@ log = logging.getLogger(__name__)
 
 _SETTLED_WITHIN_S: Final = 10.0
 _OVERDUE_S: Final = 3.0
-_SHUT_WITHIN_S: Final = 3.0
+_SHUTDOWN_WITHIN_S: Final = 3.0
 
 MakeRoom = Callable[[str, RoomUuid], JanusRoom]
 
 
 class _Closed(Exception):
-    """The plane is to end."""
+    """Signal to end the plane's task group."""
 
 
 class JanusPlane:
-    """A ``MediaPlane``; see ``video_plane`` and ``audio_plane``.
+    """``MediaPlane`` over one plugin of Janus; see ``video_plane`` and ``audio_plane``.
 
-    make_room: from its name at the plugin and its uuid.
+    Args:
+        settings: Address, folder and properties of new rooms.
+        medium: Medium that this plane carries.
+        plugin: Janus plugin with the rooms.
+        make_room: Factory from the room's id at the plugin and our uuid.
     """
 
     def __init__(
@@ -66,14 +74,14 @@ class JanusPlane:
         self._medium = medium
         self._make_room = make_room
         self._find_rooms = partial(marked_rooms, settings, plugin)
-        self._watch = RecordingWatch(settings, plugin, lambda: tuple(self._lines.values()))
+        self._watch = RecordingWatch(settings, plugin, lambda: tuple(self._queues.values()))
         self._found: Marked = {}
         self._connected = asyncio.Event()
-        self._lines: dict[RoomUuid, RoomQueue] = {}
-        self._fresh: asyncio.Queue[RoomQueue] = asyncio.Queue()
+        self._queues: dict[RoomUuid, RoomQueue] = {}
+        self._new_queues: asyncio.Queue[RoomQueue] = asyncio.Queue()
         self._facts: FactQueue[PlaneFact] = FactQueue()
         self._session: JanusSession | None = None
-        self._was_there = False
+        self._was_connected = False
         self._closed = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -87,11 +95,11 @@ class JanusPlane:
         """See ``MediaPlane``."""
         match request:
             case OpenMediaRoom(room=room) | CloseMediaRoom(room=room):
-                self._line(room).tell(request)
+                self._queue(room).tell(request)
             case StartCapture(capture=ref) | StopCapture(capture=ref) | ResumeCapture(capture=ref):
-                self._line(ref.room).tell(request)
+                self._queue(ref.room).tell(request)
             case PublishTrack() | UnpublishTrack():
-                pass  # Janus knows by itself
+                pass  # Janus itself reports who publishes
             case _:
                 assert_never(request)
 
@@ -101,106 +109,106 @@ class JanusPlane:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(keep_connected(self._address, self._serve))
-                tasks.create_task(self._run_lines(tasks))
-                tasks.create_task(self._tell_found())
+                tasks.create_task(self._run_queues(tasks))
+                tasks.create_task(self._report_found())
                 tasks.create_task(self._watch.run())
-                tasks.create_task(self._until_closed())
+                tasks.create_task(self._wait_until_closed())
         except* _Closed:
             pass
         finally:
             self._ended.set()
 
     def facts(self) -> AsyncIterator[PlaneFact]:
-        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        """See ``MediaPlane``; ends once the plane is closed and every fact has been read."""
         return self._facts.read()
 
     async def close(self) -> None:
-        """See ``MediaPlane``; the rooms stay, since calls may go on."""
+        """See ``MediaPlane``; the rooms at Janus stay, because their calls may continue."""
         self._closed.set()
         await self._ended.wait()
         self._facts.close()
 
-    def _line(self, room: RoomUuid) -> RoomQueue:
-        line = self._lines.get(room)
-        if line is None:
+    def _queue(self, room: RoomUuid) -> RoomQueue:
+        queue = self._queues.get(room)
+        if queue is None:
             own, older = self._make_room(room, room), partial(self._older, room)
-            line = RoomQueue(room, own, older, self._facts.put, self._retire)
+            queue = RoomQueue(room, own, older, self._facts.put, self._retire)
             if self._session is not None:
-                line.connected(self._session)
-            self._lines[room] = line
-            self._fresh.put_nowait(line)
-        return line
+                queue.connected(self._session)
+            self._queues[room] = queue
+            self._new_queues.put_nowait(queue)
+        return queue
 
     def _older(self, room: RoomUuid) -> Iterator[JanusRoom]:
-        """Bridges that 0.1.0 made for it, which were named as its confbridgeId."""
+        """Yield bridges that 0.1.0 created for the room, named after its confbridgeId."""
         names = (name for name in self._found.get(room, ()) if name != room)
         return (self._make_room(name, room) for name in names)
 
     def _retire(self, room: RoomUuid) -> None:
-        self._lines.pop(room, None)
+        self._queues.pop(room, None)
 
-    async def _run_lines(self, tasks: asyncio.TaskGroup) -> None:
+    async def _run_queues(self, tasks: asyncio.TaskGroup) -> None:
         while True:
-            line = await self._fresh.get()
-            tasks.create_task(line.run())
+            queue = await self._new_queues.get()
+            tasks.create_task(queue.run())
 
     async def _serve(self, session: JanusSession) -> None:
-        """While there is a connection."""
-        lines = tuple(self._lines.values())
+        """Connect every queue to a session and wait until the session is lost."""
+        queues = tuple(self._queues.values())
         self._session = session
         self._connected.set()
-        for line in lines:
-            line.connected(session)
+        for queue in queues:
+            queue.connected(session)
         try:
-            if self._was_there:
-                await self._settle(lines)
+            if self._was_connected:
+                await self._wait_until_settled(queues)
                 if not session.lost.is_set():
                     await self._facts.put(PlaneBack(self._medium))
-            self._was_there = True
+            self._was_connected = True
             await session.lost.wait()
         finally:
             self._session = None
-            for line in self._lines.values():
-                line.disconnected()
+            for queue in self._queues.values():
+                queue.disconnected()
 
-    async def _tell_found(self) -> None:
-        """After each connection, of the rooms there that nobody has asked for."""
+    async def _report_found(self) -> None:
+        """Report, after each connection, tagged rooms at Janus for which there is no queue."""
         while True:
             await self._connected.wait()
             self._connected.clear()
             try:
                 found = await self._find_rooms()
             except (Unavailable, JanusRefused) as error:
-                log.warning("janus.notListed", extra={"error": error.detail})
+                log.warning("janus.listFailed", extra={"error": error.detail})
                 continue
             self._found = found
-            for room in [each for each in found if each not in self._lines]:
+            for room in [each for each in found if each not in self._queues]:
                 await self._facts.put(RoomFound(room, self._medium))
 
-    async def _settle(self, lines: tuple[RoomQueue, ...]) -> None:
-        """Until the fate of every room is told."""
+    async def _wait_until_settled(self, queues: tuple[RoomQueue, ...]) -> None:
+        """Wait until every queue has reported the state of its room, up to a limit."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLED_WITHIN_S):
-                for line in lines:
-                    await line.settled.wait()
+                for queue in queues:
+                    await queue.settled.wait()
 
-    async def _until_closed(self) -> None:
+    async def _wait_until_closed(self) -> None:
         await self._closed.wait()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_SHUT_WITHIN_S):
-                await asyncio.gather(*(line.shut() for line in self._lines.values()))
+            async with asyncio.timeout(_SHUTDOWN_WITHIN_S):
+                await asyncio.gather(*(queue.shut_down() for queue in self._queues.values()))
         raise _Closed
 
 
 def video_plane(settings: JanusSettings) -> JanusPlane:
-    """Pictures, from a VideoRoom named as the room's uuid."""
+    """Return the plane for video; each VideoRoom is named after the room's uuid."""
     return JanusPlane(
         settings, Medium.VIDEO, VIDEO_ROOM, lambda name, uuid: VideoRoom(name, settings, uuid)
     )
 
 
 def audio_plane(settings: JanusSettings) -> JanusPlane:
-    """Sound, from an AudioBridge room named as the room's uuid."""
+    """Return the plane for audio; each AudioBridge room is named after the room's uuid."""
     return JanusPlane(
         settings, Medium.AUDIO, AUDIO_BRIDGE, lambda name, uuid: AudioBridge(name, settings, uuid)
     )

@@ -1,4 +1,7 @@
-"""Keeps a session with Janus: connects, and connects again with ever longer pauses."""
+"""Reconnection to Janus with increasing pauses.
+
+``serve`` gets one session at a time and returns when that session is lost; the next one follows.
+"""
 
 import asyncio
 import logging
@@ -12,7 +15,7 @@ from sfu_wrapper.model.errors import Unavailable
 log = logging.getLogger(__name__)
 
 BACK_OFF_S: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
-_SOUND_AFTER_S: Final = 10.0  # a session that lasted longer starts the back-off anew
+_STABLE_AFTER_S: Final = 10.0  # a session that lasted longer resets the back-off
 
 
 async def keep_connected(
@@ -21,10 +24,12 @@ async def keep_connected(
     *,
     back_off_s: tuple[float, ...] = BACK_OFF_S,
 ) -> None:
-    """Hand each session to ``serve`` until cancelled, one at a time.
+    """Open sessions one after another and pass each to ``serve``, until cancelled.
 
-    ``serve`` returns once the session is lost, or lets Unavailable and JanusRefused through, which
-    end the session as well.
+    Args:
+        address: Address and credentials of Janus.
+        serve: Returns once the session is lost. Unavailable and JanusRefused end the session too.
+        back_off_s: Pauses between attempts; the last one repeats.
     """
     loop = asyncio.get_running_loop()
     failures = 0
@@ -38,9 +43,9 @@ async def keep_connected(
             error = "the connection is lost"
         except (Unavailable, JanusRefused) as refused:
             error = refused.detail
-        if opened_s is not None and loop.time() - opened_s > _SOUND_AFTER_S:
+        if opened_s is not None and loop.time() - opened_s > _STABLE_AFTER_S:
             failures = 0
         if opened_s is not None or failures == 0:
-            log.warning("janus.away", extra={"url": address.url, "error": error})
+            log.warning("janus.disconnected", extra={"url": address.url, "error": error})
         await asyncio.sleep(back_off_s[min(failures, len(back_off_s) - 1)])
         failures += 1

@@ -1,8 +1,8 @@
-"""One room at one plugin of Janus: how it is made, watched and recorded, request by request.
+"""One room at one plugin of Janus: the requests that create, watch and record it.
 
-What the two plugins have in common, as ``line`` sees it. Nothing here waits for a turn, repeats
-anything or survives a connection; methods that take a handle raise Unavailable (the connection is
-lost) and JanusRefused, whatever else is said with them.
+Common interface of the two plugins for ``room_capture``. Nothing here queues, retries or outlives
+a connection. Every method that takes a handle may raise Unavailable (the connection is lost) and
+JanusRefused, besides the exceptions in its own docstring.
 """
 
 from abc import ABC, abstractmethod
@@ -18,28 +18,32 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
-RUN_IN_S: Final = 2.5
-_WRONG: Final = "none of ours"
+WARM_UP_S: Final = 2.5
+_WRONG_SECRET: Final = "none of ours"  # noqa: S105  (a probe, no password)
 
 
 class NotWritten(RecordingError):
-    """Janus said yes to a recording and opened no file."""
+    """Janus accepted a recording and opened no file."""
 
 
 class RoomChange(Enum):
-    """What an event was about."""
+    """Meaning of a plugin event for the capture."""
 
     NOTHING = auto()
-    TRACKS = auto()  # who publishes, or publishes what, may have changed
-    GONE = auto()  # the room is gone, or the monitor was put out of it
+    TRACKS = auto()  # the set of published tracks may have changed
+    GONE = auto()  # the room is gone, or the monitor was removed from it
 
 
 class JanusRoom(ABC):
-    """See the module.
+    """Room at a plugin; ``VideoRoom`` and ``AudioBridge`` implement it.
 
-    room: its id at the plugin, which is the uuid of the room of ours that it is for.
-    uuid: the same, where it is for one.
-    mixed_as: what the mixer's file names call it.
+    Args:
+        room: Id at the plugin: our room's uuid, or the confbridgeId for bridges of 0.1.0.
+        settings: Secrets, folder and properties of new rooms.
+        uuid: Our room's uuid for the ownership tag; None for a room without one.
+
+    Attributes:
+        mixed_as: Name of the room in the mixer's file names.
     """
 
     plugin: ClassVar[str]
@@ -52,10 +56,14 @@ class JanusRoom(ABC):
         self._marked = tag(uuid) if uuid is not None else {}
 
     async def make(self, handle: Handle) -> bool:
-        """Let it be there; True where it was not. Raises ForeignRoom where others made it."""
+        """Create the room unless it exists. Returns True if it was created.
+
+        Raises:
+            ForeignRoom: Another client created it.
+        """
         try:
-            wanted = self._settings.to_make_rooms | self._made_as | self._marked
-            await handle.ask(self._secured("create") | wanted)
+            wanted = self._settings.admin_fields | self._room_properties | self._marked
+            await handle.request(self._secured("create") | wanted)
         except JanusRefused as refused:
             if refused.trouble is not Trouble.ROOM_EXISTS:
                 raise
@@ -65,15 +73,15 @@ class JanusRoom(ABC):
         return False
 
     async def destroy(self, handle: Handle) -> None:
-        """Let it be gone."""
+        """Destroy the room if it exists."""
         try:
-            await handle.ask(self._secured("destroy"))
+            await handle.request(self._secured("destroy"))
         except JanusRefused as refused:
             if refused.trouble is not Trouble.NO_SUCH_ROOM:
                 raise
 
     async def is_ours(self, handle: Handle) -> bool:
-        """Return whether it is there, made by this installation."""
+        """Return True if the room exists and this installation created it."""
         try:
             await self._require_ours(handle)
         except ForeignRoom:
@@ -87,69 +95,70 @@ class JanusRoom(ABC):
     @property
     @abstractmethod
     def tracks(self) -> tuple[Track, ...]:
-        """Who publishes what now, as far as was heard."""
+        """Tracks published now, according to the events so far."""
 
     @abstractmethod
     async def watch(self, handle: Handle) -> None:
-        """Come in to hear who publishes, without publishing."""
+        """Join as a monitor that publishes nothing, to get events about publishers."""
 
     @abstractmethod
-    def hear(self, data: Json) -> RoomChange:
-        """Take in an event of the plugin."""
+    def handle_event(self, data: Json) -> RoomChange:
+        """Apply an event of the plugin and return its meaning."""
 
     @abstractmethod
     async def record(self, handle: Handle, capture: CaptureRef) -> int:
-        """Begin to write into the capture's folder; returns when, epoch ms.
+        """Start writing into the capture's folder. Returns the start, epoch ms.
 
         Raises:
-            NotWritten: no file was opened; nothing is written.
+            NotWritten: Janus opened no file and writes nothing.
         """
 
     @abstractmethod
-    async def go_on(self, handle: Handle, capture: CaptureRef) -> None:
-        """Take up a capture that an earlier controller began and Janus may still write."""
+    async def continue_recording(self, handle: Handle, capture: CaptureRef) -> None:
+        """Continue a capture of an earlier controller that Janus may still be writing."""
 
     @abstractmethod
-    async def run_in(self, handle: Handle) -> None:
-        """A recording has been under way for ``RUN_IN_S``."""
+    async def finish_warm_up(self, handle: Handle) -> None:
+        """Apply the steady-state settings; called ``WARM_UP_S`` after a recording began."""
 
     @abstractmethod
-    async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:
-        """Write no more; returns once the files of ``capture`` are closed. No room, no writing."""
+    async def stop_recording(self, handle: Handle, capture: CaptureRef | None) -> None:
+        """Stop writing; return once the files of ``capture`` are closed. A missing room is fine."""
 
     async def files(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
-        """What the disk holds of a capture. Raises OSError."""
+        """Return the files of a capture on disk. Raises OSError."""
         return await self._settings.folder.work(self._read, capture, running=running)
 
     def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
-        """Return whether Janus says that the room records, given its entry in the list."""
+        """Return True if the room's entry in the list shows that it records the capture."""
         return listed.get("record") is True
 
     def written_bytes(self, capture: CaptureRef) -> int | None:
-        """Return the size of the file that must grow; None where none must. Raises OSError."""
+        """Return the size of the file that must grow; None if no file must. Raises OSError."""
         return None
 
     @abstractmethod
     def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
-        """``files``, which takes its time. Raises OSError."""
+        """Read the capture's files from disk; blocks. Raises OSError."""
 
     @property
     @abstractmethod
-    def _made_as(self) -> Json:
-        """What a new room is like."""
+    def _room_properties(self) -> Json:
+        """Plugin-specific properties of a new room."""
 
     async def _require_ours(self, handle: Handle) -> None:
-        """Require that the room has the secret that this installation alone derives from its uuid.
+        """Require that the room has the secret that only this installation derives from its id.
 
-        Its description would prove nothing, since anybody who makes a room can write one. A room
-        without any secret takes every one, so a wrong one is tried too.
+        The description proves nothing, because any client can write one. A room without a secret
+        accepts every secret, so a wrong one is tried as well.
 
         Raises:
-            JanusRefused: others made it, or it is not there.
+            ForeignRoom: The room has no secret.
+            JanusRefused: The room has another secret, or does not exist.
         """
-        await handle.ask(self._secured("edit"))
+        await handle.request(self._secured("edit"))
         try:
-            await handle.ask(self._secured("edit", secret=_WRONG))
+            await handle.request(self._secured("edit", secret=_WRONG_SECRET))
         except JanusRefused as refused:
             if refused.trouble is Trouble.UNAUTHORIZED:
                 return
@@ -157,15 +166,15 @@ class JanusRoom(ABC):
         raise ForeignRoom(self.room)
 
     def _secured(self, request: str, **more: object) -> Json:
-        """A request about this room with its secret."""
+        """Return a request about this room, with its secret."""
         secret = self._settings.secret_of(self.plugin, self.room)
         return {"request": request, "room": self.room, "secret": secret} | more
 
     async def _switch(self, handle: Handle, *, on: bool, **more: object) -> None:
-        await handle.ask(self._secured("enable_recording", record=on) | more)
+        await handle.request(self._secured("enable_recording", record=on) | more)
 
     async def _switch_off(self, handle: Handle) -> None:
-        """Whether or not it was on, and whether or not there is such a room."""
+        """Stop recording; a room that is missing or not recording is no error."""
         try:
             await self._switch(handle, on=False)
         except JanusRefused as refused:
@@ -174,5 +183,5 @@ class JanusRoom(ABC):
 
 
 def last_written_ms(files: tuple[RawFile, ...]) -> int:
-    """When the last of them ended that hold anything; 0 where none has."""
+    """Return the end of the last file with media, epoch ms; 0 if no file has any."""
     return max((file.stopped_ms or 0 for file in files if file.holds_media), default=0)

@@ -1,9 +1,18 @@
-"""What is asked of one room, carried out at once, and what became of it told.
+"""Requests of one room carried out at Janus, and their outcomes reported as facts.
 
-It knows the room and the capture that runs in it, over all connections: a room that is not there
-any more died with Janus, and what it recorded ends where its files do. One that is there has been
-recording all along. In which order and when requests come, and over which connection, is the
-line's business; methods that take a handle raise Unavailable and JanusRefused.
+``room_queue`` decides order, time and connection, and calls one method at a time with a handle.
+``RoomCapture`` remembers across connections which capture runs:
+
+* ``refresh`` enters the room over a new handle. If the room had to be created again, Janus died
+  with it: the running capture is lost and ends with its files. If the room still existed, Janus
+  has recorded all the time.
+* A capture given up while Janus was unavailable is *orphaned*: Janus may still write it. It is
+  stopped as soon as the room is entered again, unless the same capture is about to start.
+* ``mark_ended`` and ``mark_gone`` (from events and ``watch``) only record a suspicion; the next
+  turn of the queue calls ``resolve_doubt`` or enters the room again, and reports.
+
+Every method that takes a handle may raise Unavailable and JanusRefused; the queue then retries or
+reports the failure.
 """
 
 import logging
@@ -15,7 +24,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused
 from sfu_wrapper.adapters.janus.room import (
-    RUN_IN_S,
+    WARM_UP_S,
     JanusRoom,
     NotWritten,
     RoomChange,
@@ -40,15 +49,24 @@ log = logging.getLogger(__name__)
 
 Say = Callable[[PlaneFact], Awaitable[None]]
 
-DIED: Final = "Janus, or the room in it, was gone while it recorded"
-AWAY: Final = "Janus cannot be reached"
+ROOM_DIED: Final = "Janus or the room in it ended during the recording"
+UNREACHABLE: Final = "Janus cannot be reached"
 
 
 class RoomCapture:
-    """See the module.
+    """State of one room at Janus and of the capture in it.
 
-    older: rooms that an earlier version made for the same room of ours, as far as they were found.
-    will_start: whether that capture is about to be started (once more).
+    Args:
+        uuid: Our room.
+        room: The room at the plugin.
+        older: Returns rooms that an earlier version created for our room.
+        say: Reports a fact.
+        will_start: Returns True if the queue starts that capture next.
+
+    Attributes:
+        opened: True from ``open`` to ``close``.
+        stale: True if the handle is bound to a room that is gone.
+        warm_up_ends_s: Time at which ``finish_warm_up`` is due, monotonic; None if not due.
     """
 
     def __init__(
@@ -60,30 +78,30 @@ class RoomCapture:
         will_start: Callable[[CaptureRef], bool],
     ) -> None:
         self.opened = False
-        self.outworn = False  # the handle was in a room that is gone
-        self.run_in_s: float | None = None  # when ``run_in`` is due, monotonic
+        self.stale = False
+        self.warm_up_ends_s: float | None = None
         self._uuid = uuid
         self._older = older
         self._say = say
         self._will_start = will_start
         self._room = room
-        self._entered = False  # the room is there, and the handle is in it
-        self._made = False  # the room was not there when it was last entered
-        self._news = False
+        self._entered = False  # the room exists, and the handle is in it
+        self._made = False  # entering the room created it
+        self._changed = False
         self._running: CaptureStarted | None = None
         self._doubt: tuple[CaptureStarted, str] | None = None
-        self._known: tuple[RawFile, ...] = ()  # its files as they were told last
-        self._forsaken: CaptureRef | None = None  # may be written, without being wanted
-        self._carried: tuple[Track, ...] | None = None  # as was told last
+        self._known: tuple[RawFile, ...] = ()  # its files as last reported
+        self._orphaned: CaptureRef | None = None  # Janus may still write it
+        self._carried: tuple[Track, ...] | None = None  # as last reported
 
     @property
     def plugin(self) -> str:
-        """To which of Janus' plugins its requests go."""
+        """Janus plugin of the room."""
         return self._room.plugin
 
     @property
     def recording(self) -> CaptureStarted | None:
-        """What it records, as far as is known."""
+        """Running capture as far as known; None if none runs."""
         return self._running
 
     def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
@@ -94,67 +112,67 @@ class RoomCapture:
         """See ``JanusRoom``."""
         return self._room.written_bytes(capture)
 
-    def doubt(self, recording: CaptureStarted, why: str) -> None:
-        """Remember that this recording has ended, for ``resolve_doubt``."""
+    def mark_ended(self, recording: CaptureStarted, why: str) -> None:
+        """Note that this recording seems to have ended; ``resolve_doubt`` reports it."""
         self._doubt = recording, why
 
-    def hear(self, data: Json) -> bool:
-        """Take in an event of the plugin; whether anything is to be done about it."""
-        heard = self._room.hear(data)
-        if heard is RoomChange.GONE:
-            self.doubt_room()
-        self._news = self._news or heard is not RoomChange.NOTHING
-        return heard is not RoomChange.NOTHING
+    def handle_event(self, data: Json) -> bool:
+        """Apply an event of the plugin. Returns True if the queue must act on it."""
+        change = self._room.handle_event(data)
+        if change is RoomChange.GONE:
+            self.mark_gone()
+        self._changed = self._changed or change is not RoomChange.NOTHING
+        return change is not RoomChange.NOTHING
 
-    def doubt_room(self) -> None:
-        """The room is gone, or the handle is not in it: have it entered over another handle."""
-        self._entered, self.outworn = False, True
+    def mark_gone(self) -> None:
+        """Note that the room is gone or the handle is not in it; a new handle must enter it."""
+        self._entered, self.stale = False, True
 
     def forget_handle(self) -> None:
-        """It is let go of, or lost."""
-        self._entered = self.outworn = False
+        """Note that the handle is detached or lost."""
+        self._entered = self.stale = False
 
-    async def look(self, handle: Handle) -> None:
-        """Find out how the room is, where it is one of ours and that is not known."""
+    async def refresh(self, handle: Handle) -> None:
+        """Enter the room if it is open and its state is not known."""
         if self.opened and not self._entered:
             await self._enter(handle)
 
     async def resolve_doubt(self) -> None:
-        """Report as lost what somebody else stopped, unless it was stopped by us meanwhile."""
+        """Report a recording that ended at Janus as lost, unless we stopped it in the meantime."""
         doubt, self._doubt = self._doubt, None
         if doubt is not None and self._running is doubt[0]:
             await self.lose(doubt[1])
 
     async def open(self, confbridge_id: ConfbridgeId, handle: Handle) -> None:
-        """Let it be there."""
+        """Create the room if needed, and enter it."""
         self._room.mixed_as = confbridge_id
         self.opened = True
-        await self.look(handle)
+        await self.refresh(handle)
 
     async def start(self, capture: CaptureRef, confbridge_id: ConfbridgeId, handle: Handle) -> None:
-        """Record, in place of whatever else runs."""
+        """Start a capture; one that runs already is stopped first."""
         if self._running is None or self._running.capture != capture:
             await self.open(confbridge_id, handle)
-            if self._running is not None:  # its segment was given up meanwhile
+            if self._running is not None:  # its segment was given up in the meantime
                 await self.stop(self._running.capture, handle)
-            self._forsaken = capture  # until it is known what became of it
+            self._orphaned = capture  # until its outcome is known
             try:
                 started_ms = await self._room.record(handle, capture)
             except NotWritten as error:
-                self._forsaken = None
+                self._orphaned = None
                 await self.fail(capture, error.detail)
                 return
-            self._forsaken = None
+            self._orphaned = None
             self._known = ()
             self._running = CaptureStarted(capture, started_ms)
-            self.run_in_s = time.monotonic() + RUN_IN_S
-        await self._tell_running(self._running)
+            self.warm_up_ends_s = time.monotonic() + WARM_UP_S
+        await self._report_running(self._running)
 
     async def stop(self, capture: CaptureRef, handle: Handle) -> None:
-        """Record no more, and tell what there is of it."""
+        """Stop a capture and report its files."""
         ours = self._is_running(capture)
         if ours or (self._running is None and await self._is_ours(handle)):
-            await self._room.cease(handle, capture)
+            await self._room.stop_recording(handle, capture)
         files, error = await self._files(capture, running=False)
         if ours:
             self._running = None
@@ -164,25 +182,25 @@ class RoomCapture:
             await self._say(CaptureLost(capture, _now_ms(), files, error))
 
     async def resume(self, capture: CaptureRef, handle: Handle) -> None:
-        """Go on with what an earlier controller began, where Janus still writes it."""
+        """Continue a capture of an earlier controller if Janus still writes it."""
         if self._running is None:
             if not self._entered:
                 await self._enter(handle)
-            if self._made and not self.opened:  # nobody wants the room itself
+            if self._made and not self.opened:  # no request has opened the room
                 await self._room.destroy(handle)
                 self._entered = False
             if not self._made:
-                await self._room.go_on(handle, capture)
+                await self._room.continue_recording(handle, capture)
                 files, _ = await self._files(capture, running=True)
                 started_ms = min((file.started_ms for file in files), default=_now_ms())
                 self._running = CaptureStarted(capture, started_ms)
         if self._running is None or self._running.capture != capture:
-            await self.give_up(capture, DIED)
+            await self.give_up(capture, ROOM_DIED)
             return
-        await self._tell_running(self._running)
+        await self._report_running(self._running)
 
     async def close(self, handle: Handle) -> None:
-        """Let the room be gone, and what it records be finished."""
+        """Stop the running capture and destroy the room."""
         if self._running is not None:
             await self.stop(self._running.capture, handle)
         if await self._is_ours(handle):
@@ -191,48 +209,54 @@ class RoomCapture:
             if await room.is_ours(handle):
                 await room.destroy(handle)
         self.opened = False
-        self.doubt_room()
+        self.mark_gone()
 
-    async def run_in(self, handle: Handle) -> None:
-        """What is to be done once a recording has been under way for a while, when that is due."""
-        if self.run_in_s is None or self.run_in_s > time.monotonic():
+    async def finish_warm_up(self, handle: Handle) -> None:
+        """Apply the steady-state settings of a recording once the warm-up is over."""
+        if self.warm_up_ends_s is None or self.warm_up_ends_s > time.monotonic():
             return
-        self.run_in_s = None
+        self.warm_up_ends_s = None
         if self._running is not None:
-            await self._room.run_in(handle)
+            await self._room.finish_warm_up(handle)
 
-    async def cease(self, handle: Handle) -> None:
-        """Stop what runs, as well as it can be; nothing is told of it."""
+    async def stop_recording(self, handle: Handle) -> None:
+        """Stop the running capture without a report; errors are ignored."""
         if self._running is not None:
             with suppress(Unavailable, JanusRefused):
-                await self._room.cease(handle, self._running.capture)
+                await self._room.stop_recording(handle, self._running.capture)
 
     async def fail(self, capture: CaptureRef, message: str) -> None:
-        """It could not be started, or was cut short by a refusal."""
+        """Report a capture whose start failed, with the files that exist nevertheless."""
         files, _ = await self._files(capture, running=False)
-        if files:  # of some publishers, or of an earlier try
+        if files:  # of some publishers, or of an earlier attempt
             await self._say(CaptureLost(capture, last_written_ms(files), files, message))
         else:
             await self._say(CaptureFailed(capture, message))
 
     async def give_up(self, capture: CaptureRef, message: str, *, unseen: bool = False) -> None:
-        """It is lost, with what the disk holds. unseen: it may be written on all the while."""
+        """Report a capture as lost, with its files on disk.
+
+        Args:
+            capture: The capture.
+            message: Reason for operators and clients.
+            unseen: True if Janus may still be writing it.
+        """
         if unseen:
-            self._forsaken = capture
+            self._orphaned = capture
         files, _ = await self._files(capture, running=False)
         await self._say(CaptureLost(capture, last_written_ms(files), files, message))
 
     async def lose(self, message: str, *, unseen: bool = False) -> None:
-        """``give_up`` what runs, if anything does."""
+        """Report the running capture, if any, as lost; see ``give_up``."""
         running, self._running = self._running, None
         if running is not None:
             await self.give_up(running.capture, message, unseen=unseen)
 
-    async def tell_news(self) -> None:
-        """What has changed since it was told last."""
-        if not self._news:
+    async def report_changes(self) -> None:
+        """Report tracks and files that changed since the last report."""
+        if not self._changed:
             return
-        self._news = False
+        self._changed = False
         if self._carried != self._room.tracks:
             self._carried = self._room.tracks
             await self._say(TracksCarried(self._uuid, self._room.medium, self._carried))
@@ -243,19 +267,19 @@ class RoomCapture:
                 await self._say(CaptureChanged(self._running.capture, files))
 
     async def _enter(self, handle: Handle) -> None:
-        """Find out how the room is, or make it; what ran in one that is gone is lost."""
+        """Create or find the room and join it; report what a vanished room recorded as lost."""
         self._made = await self._room.make(handle)
         await self._room.watch(handle)
         self._entered = True
         if self._made:
-            await self.lose(DIED)
-        forsaken = self._forsaken
-        if forsaken is not None and not self._will_start(forsaken):
-            await self.stop(forsaken, handle)
-            self._forsaken = None
-        self._news = True
+            await self.lose(ROOM_DIED)
+        orphaned = self._orphaned
+        if orphaned is not None and not self._will_start(orphaned):
+            await self.stop(orphaned, handle)
+            self._orphaned = None
+        self._changed = True
 
-    async def _tell_running(self, running: CaptureStarted) -> None:
+    async def _report_running(self, running: CaptureStarted) -> None:
         self._known, _ = await self._files(running.capture, running=True)
         await self._say(replace(running, files=self._known))
 
@@ -268,16 +292,17 @@ class RoomCapture:
     async def _files(
         self, capture: CaptureRef, *, running: bool
     ) -> tuple[tuple[RawFile, ...], str | None]:
-        """What the disk holds; where it cannot be read, what was known, and why."""
+        """Return the files on disk; if unreadable, the last known files and the reason."""
         try:
             return await self._room.files(capture, running=running), None
         except OSError as error:
-            why = error.strerror or "their folder does not answer"  # a deadline has no words
+            # A TimeoutError has no text.
+            why = error.strerror or "the folder did not answer in time"
             log.warning(
                 "janus.folderUnreadable", extra={"room": self._uuid, "error": str(error) or why}
             )
             known = self._known if self._is_running(capture) else ()
-            return known, f"the recordings cannot be read: {why}"
+            return known, f"cannot read the recordings: {why}"
 
 
 def _now_ms() -> int:

@@ -1,11 +1,18 @@
-"""What is asked of one room, carried out one after another, over whatever connection there is.
+"""Request queue of one room at Janus: one request at a time, over the current connection.
 
-A line outlives connections: with each new one it finds out whether its room is still there.
+Enters: requests (``tell``), connections (``connected``, ``disconnected``), events of the room's
+handle, and suspicions of ``watch``. Each sets ``_wake``. Leaves: facts, reported by
+``RoomCapture``, which carries the requests out. ``run`` waits until it is woken or a deadline is
+due and then takes one turn: attach a handle, find out the state of the room, resolve doubts, carry
+out the queue, report changes. A queue outlives connections and ends once its room is closed and no
+request is left.
 
 Rules of this file
-    1. One request at a time is under way at Janus, which would carry out two in any order.
-    2. What nobody can know (a connection was lost meanwhile) is done again over the next one.
-    3. While Janus is away a start is refused soon, a stop waits; what runs counts as lost later.
+    1. At most one request is under way at Janus, which carries out concurrent ones in any order.
+    2. A request whose outcome is unknown, because the connection was lost, is repeated over the
+       next connection.
+    3. While Janus is unavailable, a start fails after ``START_WAITS_S``, a stop waits, and the
+       running capture is lost after ``LOST_AFTER_S``.
 """
 
 import asyncio
@@ -18,9 +25,9 @@ from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.room import JanusRoom
-from sfu_wrapper.adapters.janus.room_capture import AWAY, RoomCapture, Say
+from sfu_wrapper.adapters.janus.room_capture import UNREACHABLE, RoomCapture, Say
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession, Json
-from sfu_wrapper.adapters.janus.waiting import LIMIT, Asked, QueuedRequest
+from sfu_wrapper.adapters.janus.waiting import LIMIT, QueuedRequest, RoomRequest
 from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
@@ -34,15 +41,23 @@ from sfu_wrapper.model.ids import RoomUuid
 
 log = logging.getLogger(__name__)
 
-LOST_AFTER_S: Final = 10.0  # without Janus, what runs counts as lost
-_PAUSE_S: Final = 0.2  # before looking again
+LOST_AFTER_S: Final = 10.0  # without Janus a running capture counts as lost
+_PAUSE_S: Final = 0.2  # before the retry
 
 
 class RoomQueue:
-    """See the module. Made with its room's id, told what is asked, run until it is over.
+    """Queue of one room; ``run`` returns once it is over.
 
-    older: see ``RoomCapture``.
-    retire: called once nothing is left to do; nothing may be told after that.
+    Args:
+        uuid: Our room.
+        room: The room at the plugin.
+        older: See ``RoomCapture``.
+        say: Reports a fact.
+        retire: Called once the queue is over; it takes no requests after that.
+
+    Attributes:
+        over: True once the room is closed and no request is left.
+        settled: Set once the state of the room over the current connection is reported.
     """
 
     def __init__(
@@ -58,100 +73,100 @@ class RoomQueue:
         self.settled = asyncio.Event()
         self._say = say
         self._retire = retire
-        self._recorder = RoomCapture(uuid, room, older, say, self._will_start)
+        self._capture = RoomCapture(uuid, room, older, say, self._will_start)
         self._queue: deque[QueuedRequest] = deque()
         self._wake = asyncio.Event()
-        self._again_s: float | None = None
+        self._retry_s: float | None = None
         self._session: JanusSession | None = None
-        self._away_since_s = time.monotonic()
+        self._unavailable_since_s = time.monotonic()
         self._handle: Handle | None = None
 
     @property
     def recording(self) -> CaptureStarted | None:
         """See ``Watched``."""
-        return self._recorder.recording
+        return self._capture.recording
 
     def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
         """See ``Watched``."""
-        return self._recorder.is_recorded(listed, capture)
+        return self._capture.is_recorded(listed, capture)
 
     def written_bytes(self, capture: CaptureRef) -> int | None:
         """See ``Watched``."""
-        return self._recorder.written_bytes(capture)
+        return self._capture.written_bytes(capture)
 
-    def doubt(self, recording: CaptureStarted, why: str) -> None:
+    def mark_ended(self, recording: CaptureStarted, why: str) -> None:
         """See ``Watched``."""
-        self._recorder.doubt(recording, why)
+        self._capture.mark_ended(recording, why)
         self._wake.set()
 
-    def doubt_room(self) -> None:
+    def mark_gone(self) -> None:
         """See ``Watched``."""
-        self._recorder.doubt_room()
+        self._capture.mark_gone()
         self._wake.set()
 
-    def tell(self, request: Asked) -> None:
-        """Put it into the queue. Raises Unavailable where that is full."""
+    def tell(self, request: RoomRequest) -> None:
+        """Append a request. Raises Unavailable if the queue is full."""
         if self._session is None and any(each.request == request for each in self._queue):
-            return  # asked once more because nothing came of it: one of them is enough
+            return  # a repeat of a request that still waits: one is enough
         if len(self._queue) >= LIMIT:
-            raise Unavailable("too much waits for Janus in one room")
+            raise Unavailable("too many requests of one room wait for Janus; try again")
         self._queue.append(QueuedRequest(request))
         self._wake.set()
 
     def connected(self, session: JanusSession) -> None:
-        """There is a connection. ``settled`` is set once the room's fate is told."""
+        """Use this session. ``settled`` is set once the state of the room is reported."""
         self._session = session
         self._forget_handle()
         self.settled.clear()
         self._wake.set()
 
     def disconnected(self) -> None:
-        """It is lost."""
+        """Note that the session is lost."""
         self._session = None
-        self._away_since_s = time.monotonic()
+        self._unavailable_since_s = time.monotonic()
         self._forget_handle()
         self.settled.set()
         self._wake.set()
 
     async def run(self) -> None:
-        """Carry out what is asked, until the line is over."""
+        """Carry out requests until the queue is over."""
         while not self.over:
-            await self._rest()
+            await self._wait()
             session = self._session
             try:
                 await self._turn()
             except Unavailable:
                 self._forget_handle()  # the next connection wakes us
                 if self._session is session:
-                    self.settled.set()  # nothing more is found out over this one
+                    self.settled.set()  # this session can tell no more
                 continue
-            except Exception as error:  # refused, or a bug: what records must be stopped yet
+            except Exception as error:  # refusal or bug: a running capture must still be stopped
                 if not isinstance(error, JanusRefused):
-                    log.exception("janus.roomBroke", extra={"room": self.uuid})
-                await self._let_go()  # the room or our handle is gone: look again
-                self._again_s = time.monotonic() + _PAUSE_S
+                    log.exception("janus.roomFailed", extra={"room": self.uuid})
+                await self._release_handle()  # room or handle is gone: retry with a new handle
+                self._retry_s = time.monotonic() + _PAUSE_S
             self.settled.set()
 
-    async def shut(self) -> None:
-        """Stop what runs, as well as it can be; nothing is said of it."""
+    async def shut_down(self) -> None:
+        """Stop the running capture without a report; errors are ignored."""
         if self._handle is not None:
-            await self._recorder.cease(self._handle)
+            await self._capture.stop_recording(self._handle)
 
-    async def _rest(self) -> None:
-        """Until something is to be done."""
+    async def _wait(self) -> None:
+        """Wait until woken or until a deadline is due."""
         due_s = self._due_s()
         with suppress(TimeoutError):
             async with asyncio.timeout(None if due_s is None else due_s - time.monotonic()):
                 await self._wake.wait()
         self._wake.clear()
-        self._again_s = None
+        self._retry_s = None
 
     def _due_s(self) -> float | None:
         if self._session is not None:
-            return min(filter(None, (self._again_s, self._recorder.run_in_s)), default=None)
-        dues = [each.by_s for each in self._queue if each.by_s is not None]
+            return min(filter(None, (self._retry_s, self._capture.warm_up_ends_s)), default=None)
+        dues = [each.deadline_s for each in self._queue if each.deadline_s is not None]
         if self.recording is not None:
-            dues.append(self._away_since_s + LOST_AFTER_S)
+            dues.append(self._unavailable_since_s + LOST_AFTER_S)
         return min(dues, default=None)
 
     async def _turn(self) -> None:
@@ -159,56 +174,56 @@ class RoomQueue:
             await self._without_janus()
             return
         handle = await self._attached(self._session)
-        await self._look(handle)
-        await self._recorder.resolve_doubt()
+        await self._refresh(handle)
+        await self._capture.resolve_doubt()
         while self._queue:
             await self._try(self._queue[0], handle)
             self._queue.popleft()
-            if self._recorder.outworn:
+            if self._capture.stale:
                 break
-        await self._recorder.run_in(handle)
-        await self._recorder.tell_news()
+        await self._capture.finish_warm_up(handle)
+        await self._capture.report_changes()
         if self._queue:
-            self._wake.set()  # over another handle
-        elif not self._recorder.opened:
-            await self._end_line(handle)
+            self._wake.set()  # continue over another handle
+        elif not self._capture.opened:
+            await self._end(handle)
 
     async def _attached(self, session: JanusSession) -> Handle:
-        if self._recorder.outworn:
-            await self._let_go()  # it is bound to the room that is gone
+        if self._capture.stale:
+            await self._release_handle()  # it is bound to a room that is gone
         if self._handle is None:
-            self._handle = await session.attach(self._recorder.plugin, self._hear)
+            self._handle = await session.attach(self._capture.plugin, self._on_event)
         return self._handle
 
-    def _hear(self, event: JanusEvent) -> None:
+    def _on_event(self, event: JanusEvent) -> None:
         if event.kind == "detached":
             self._forget_handle()
-        elif event.kind == "event" and not self._recorder.hear(event.data):
+        elif event.kind == "event" and not self._capture.handle_event(event.data):
             return
         self._wake.set()
 
-    async def _look(self, handle: Handle) -> None:
-        """Find out how the room is; a refusal is repeated to whoever asks for something."""
+    async def _refresh(self, handle: Handle) -> None:
+        """Enter the room if needed; a lasting refusal ends the running capture."""
         try:
-            await self._recorder.look(handle)
+            await self._capture.refresh(handle)
         except JanusRefused as refused:
             self._require_other(refused)
-            await self._recorder.lose(refused.detail)
+            await self._capture.lose(refused.detail)
 
-    async def _try(self, waiting: QueuedRequest, handle: Handle) -> None:
-        """Carry it out, or say that it cannot be done."""
+    async def _try(self, queued: QueuedRequest, handle: Handle) -> None:
+        """Carry out a request, or report its failure."""
         try:
-            await self._carry_out(waiting, handle)
+            await self._carry_out(queued, handle)
         except JanusRefused as refused:
             self._require_other(refused)
-            match waiting.request:
+            match queued.request:
                 case StartCapture(capture=capture):
-                    await self._recorder.fail(capture, refused.detail)
+                    await self._capture.fail(capture, refused.detail)
                 case ResumeCapture(capture=capture):
-                    await self._recorder.give_up(capture, refused.detail)
+                    await self._capture.give_up(capture, refused.detail)
 
     def _require_other(self, refused: JanusRefused) -> None:
-        """A refusal for a reason that will stay; for another one all is looked at again."""
+        """Raise refusals that a new handle can solve; log those that will stay."""
         if refused.trouble in (Trouble.NO_SUCH_ROOM, Trouble.NO_SUCH_SESSION):
             raise refused
         log.warning("janus.refused", extra={"room": self.uuid, "error": refused.detail})
@@ -217,43 +232,43 @@ class RoomQueue:
         first = self._queue[0] if self._queue else None
         return first is not None and first.starts(capture)
 
-    async def _carry_out(self, waiting: QueuedRequest, handle: Handle) -> None:
-        match waiting.request:
+    async def _carry_out(self, queued: QueuedRequest, handle: Handle) -> None:
+        match queued.request:
             case OpenMediaRoom(confbridge_id=confbridge_id):
-                await self._recorder.open(confbridge_id, handle)
-            case StartCapture(capture=capture) if waiting.is_late:
-                await self._say(CaptureFailed(capture, AWAY))
+                await self._capture.open(confbridge_id, handle)
+            case StartCapture(capture=capture) if queued.is_late:
+                await self._say(CaptureFailed(capture, UNREACHABLE))
             case StartCapture(capture=capture, confbridge_id=confbridge_id):
-                await self._recorder.start(capture, confbridge_id, handle)
+                await self._capture.start(capture, confbridge_id, handle)
             case StopCapture(capture=capture):
-                await self._recorder.stop(capture, handle)
+                await self._capture.stop(capture, handle)
             case ResumeCapture(capture=capture):
-                await self._recorder.resume(capture, handle)
+                await self._capture.resume(capture, handle)
             case CloseMediaRoom():
-                await self._recorder.close(handle)
+                await self._capture.close(handle)
             case other:
                 assert_never(other)
 
     async def _without_janus(self) -> None:
-        """Answer what cannot wait, whatever waits before it."""
+        """Fail requests that cannot wait for Janus, wherever they are in the queue."""
         late = [each for each in self._queue if each.is_late]
-        for waiting in late:
-            self._queue.remove(waiting)
-            match waiting.request:
+        for queued in late:
+            self._queue.remove(queued)
+            match queued.request:
                 case StartCapture(capture=capture):
-                    await self._say(CaptureFailed(capture, AWAY))
+                    await self._say(CaptureFailed(capture, UNREACHABLE))
                 case ResumeCapture(capture=capture):
-                    await self._recorder.give_up(capture, AWAY, unseen=True)
-        if time.monotonic() - self._away_since_s >= LOST_AFTER_S:
-            await self._recorder.lose(AWAY, unseen=True)
+                    await self._capture.give_up(capture, UNREACHABLE, unseen=True)
+        if time.monotonic() - self._unavailable_since_s >= LOST_AFTER_S:
+            await self._capture.lose(UNREACHABLE, unseen=True)
 
-    async def _end_line(self, handle: Handle) -> None:
+    async def _end(self, handle: Handle) -> None:
         self.over = True
         self._retire(self.uuid)
         await handle.detach()
 
-    async def _let_go(self) -> None:
-        """Of the handle: one that is only forgotten stays in the room, as one more monitor."""
+    async def _release_handle(self) -> None:
+        """Detach the handle: one that is only forgotten stays in the room as another monitor."""
         handle = self._handle
         self._forget_handle()
         if handle is not None:
@@ -261,4 +276,4 @@ class RoomQueue:
 
     def _forget_handle(self) -> None:
         self._handle = None
-        self._recorder.forget_handle()
+        self._capture.forget_handle()

@@ -1,9 +1,16 @@
-"""One connection to Janus with one session on it, from its opening to its loss.
+"""One WebSocket connection to Janus with one session on it, from opening to loss.
 
-A request is answered, refused (``JanusRefused``) or lost with the connection (``Unavailable``:
-nobody knows whether it was carried out). Janus carries out requests of one connection side by
-side, so whoever needs an order waits for each answer. One that is not answered in time, or events
-that nobody reads, end the session: what is known of Janus is then read anew over the next one.
+``open_session`` connects, creates the session and runs two tasks: ``listen`` matches answers with
+requests by transaction id and passes events to the handles; ``keep_alive`` sends keepalives. The
+caller attaches handles to plugins and sends requests over them.
+
+Rules of this file
+    1. Every request ends in one of three ways: answered, refused (``JanusRefused``), or lost with
+       the session (``Unavailable``; Janus may or may not have carried it out).
+    2. Janus carries out requests of one connection concurrently. A caller that needs an order
+       waits for each answer.
+    3. A missed deadline, an invalid message or a full event queue ends the session. The caller
+       opens the next one and reads the state of Janus again.
 """
 
 import asyncio
@@ -32,31 +39,36 @@ AUDIO_BRIDGE: Final = "janus.plugin.audiobridge"
 _PROTOCOL: Final = Subprotocol("janus-protocol")
 _CONNECT_S: Final = 5.0
 _CLOSE_S: Final = 1.0
-_EVENTS: Final = 1_000  # of one handle, before it is given up
+_EVENTS: Final = 1_000  # unread, of one handle; more end the session
 
 
 @dataclass(frozen=True, slots=True)
 class JanusAddress:
-    """Where Janus is and how it is spoken to.
+    """Address of Janus, and limits of a session.
 
-    deadline_s: an answer that takes longer ends the session.
-    keepalive_s: between signs of life; a session without any dies at Janus after 60 s.
-    max_bytes: of one message; a longer one ends the session.
+    Attributes:
+        url: WebSocket URL.
+        api_secret: Sent with each request; None if Janus asks for none.
+        deadline_s: Time for an answer; a later one ends the session.
+        keepalive_s: Interval of keepalives; Janus ends a session without any after 60 s.
+        max_bytes: Limit of one message; a longer one ends the session.
     """
 
     url: str
     api_secret: str | None = field(default=None, repr=False)
     deadline_s: float = 15.0
     keepalive_s: float = 5.0
-    max_bytes: int = 4_194_304  # the list of who is in a large room
+    max_bytes: int = 4_194_304  # the list of members of a large room
 
 
 @dataclass(frozen=True, slots=True)
 class JanusEvent:
-    """What Janus says unasked on a handle.
+    """Message that Janus sends on a handle without a request.
 
-    kind: ``event`` (of the plugin), ``webrtcup``, ``media``, ``slowlink``, ``hangup`` and such.
-    data: the plugin's own part of an ``event``, otherwise everything. jsep: its SDP, if any.
+    Attributes:
+        kind: ``event`` (of the plugin), ``webrtcup``, ``media``, ``slowlink``, ``hangup``, ….
+        data: The plugin's part of an ``event``, otherwise the whole message.
+        jsep: SDP of the message, if any.
     """
 
     kind: str
@@ -64,14 +76,20 @@ class JanusEvent:
     jsep: Json | None = None
 
 
-Hear = Callable[[JanusEvent], None]
+EventHandler = Callable[[JanusEvent], None]
 
 
 @dataclass(slots=True, eq=False)
 class _Pending:
-    """A request on its way. final: the answers that end it."""
+    """Request without an answer yet.
 
-    asked_s: float
+    Attributes:
+        sent_s: Loop time of the request.
+        final: Kinds of answers that end it.
+        answer: Future of the answer.
+    """
+
+    sent_s: float
     final: frozenset[str]
     answer: asyncio.Future[Json] = field(default_factory=asyncio.Future)
 
@@ -83,7 +101,11 @@ _ACKNOWLEDGED: Final = frozenset({"ack", "error"})
 
 
 class JanusSession:
-    """Made by ``open_session``. lost: set once nothing more will come of it."""
+    """Session at Janus; made by ``open_session``.
+
+    Attributes:
+        lost: Set once the session has ended.
+    """
 
     def __init__(self, address: JanusAddress, connection: ClientConnection) -> None:
         self.lost = asyncio.Event()
@@ -96,39 +118,46 @@ class JanusSession:
 
     @property
     def overdue_s(self) -> float:
-        """How long the oldest request has been waiting; 0 where none is."""
-        oldest_s = min((each.asked_s for each in self._pending.values()), default=None)
+        """Age of the oldest unanswered request, seconds; 0 if there is none."""
+        oldest_s = min((each.sent_s for each in self._pending.values()), default=None)
         return 0.0 if oldest_s is None else self._loop.time() - oldest_s
 
-    async def attach(self, plugin: str, hear: Hear | None = None) -> "Handle":
-        """A handle of this plugin. Raises Unavailable, JanusRefused.
+    async def attach(self, plugin: str, on_event: EventHandler | None = None) -> "Handle":
+        """Attach a handle to a plugin. Raises Unavailable, JanusRefused.
 
         Args:
-            hear: gets its events as they come; without it they are read from the handle.
+            plugin: Name of the plugin.
+            on_event: Called with each event; None to read them from ``Handle.events``.
         """
-        answer = await self._ask({"janus": "attach", "plugin": plugin}, _SYNCHRONOUS)
-        handle = Handle(self, _id_of(answer), hear)
+        answer = await self._request({"janus": "attach", "plugin": plugin}, _SYNCHRONOUS)
+        handle = Handle(self, _id_of(answer), on_event)
         self._handles[handle.id] = handle
         return handle
 
-    async def ask(self, message: Json, *, acknowledged: bool = False) -> Json:
-        """Send any request of the session; ``acknowledged``: an ack is all that comes.
+    async def request(self, message: Json, *, acknowledged: bool = False) -> Json:
+        """Send a request of the session and return the answer.
+
+        Args:
+            message: The request without transaction and session id.
+            acknowledged: True for requests that Janus answers with an ack alone.
 
         Raises:
-            Unavailable: the session is lost; it may or may not have been done.
-            JanusRefused: the core of Janus said no.
+            Unavailable: The session is lost; Janus may or may not have carried out the request.
+            JanusRefused: The core of Janus refused it.
         """
-        return await self._ask(message, _ACKNOWLEDGED if acknowledged else _ASYNCHRONOUS)
+        return await self._request(message, _ACKNOWLEDGED if acknowledged else _ASYNCHRONOUS)
 
     async def server_info(self) -> Json:
-        """What Janus says of itself. Raises Unavailable, JanusRefused."""
-        return await self._ask({"janus": "info"}, _INFORMED, in_session=False)
+        """Return the server info of Janus. Raises Unavailable, JanusRefused."""
+        return await self._request({"janus": "info"}, _INFORMED, in_session=False)
 
     def forget(self, handle: int) -> None:
-        """Events of this handle are of no interest any more."""
+        """Drop further events of this handle."""
         self._handles.pop(handle, None)
 
-    async def _ask(self, message: Json, final: frozenset[str], *, in_session: bool = True) -> Json:
+    async def _request(
+        self, message: Json, final: frozenset[str], *, in_session: bool = True
+    ) -> Json:
         if self.lost.is_set():
             raise _lost()
         transaction = secrets.token_hex(8)
@@ -144,7 +173,7 @@ class JanusSession:
                 await self._connection.send(orjson.dumps(envelope).decode())
                 answer = await pending.answer
         except TimeoutError:
-            self._give_up("it does not answer")
+            self._drop("no answer in time")
             raise _lost() from None
         except WebSocketException:
             self.lost.set()
@@ -156,52 +185,52 @@ class JanusSession:
         return answer
 
     async def start(self) -> None:
-        """Make the session. Raises Unavailable, JanusRefused."""
-        self._id = _id_of(await self._ask({"janus": "create"}, _SYNCHRONOUS))
+        """Create the session at Janus. Raises Unavailable, JanusRefused."""
+        self._id = _id_of(await self._request({"janus": "create"}, _SYNCHRONOUS))
 
     async def listen(self) -> None:
-        """Hand out what comes, until the session is lost."""
+        """Dispatch incoming messages until the session is lost."""
         try:
             async for text in self._connection:
-                self._hear(text)
+                self._on_message(text)
         except WebSocketException:
             pass
         finally:
-            self.give_up()
+            self.end()
 
     async def keep_alive(self) -> None:
-        """Say that we are here, until the session is lost."""
+        """Send keepalives until the session is lost."""
         while not self.lost.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.lost.wait(), self._address.keepalive_s)
                 return
             try:
-                await self.ask({"janus": "keepalive"}, acknowledged=True)
+                await self.request({"janus": "keepalive"}, acknowledged=True)
             except (JanusRefused, Unavailable):
-                self.give_up()
+                self.end()
 
-    def give_up(self) -> None:
-        """Nothing more will come: say so to everybody who waits."""
+    def end(self) -> None:
+        """End the session: fail every waiting request and end the events of every handle."""
         self.lost.set()
         for pending in self._pending.values():
             if not pending.answer.done():
                 pending.answer.set_exception(_lost())
-                pending.answer.exception()  # whoever asked may have gone meanwhile
+                pending.answer.exception()  # mark as retrieved: the caller may be gone
         for handle in self._handles.values():
             handle.end()
 
-    def _give_up(self, why: str) -> None:
+    def _drop(self, why: str) -> None:
         if not self.lost.is_set():
-            log.warning("janus.givenUp", extra={"url": self._address.url, "why": why})
-        self.give_up()
+            log.warning("janus.connectionDropped", extra={"url": self._address.url, "why": why})
+        self.end()
 
-    def _hear(self, text: str | bytes) -> None:
+    def _on_message(self, text: str | bytes) -> None:
         try:
             message = orjson.loads(text)
         except orjson.JSONDecodeError:
             message = None
         if not isinstance(message, dict):
-            self._give_up("it sent what is no message")
+            self._drop("Janus sent an invalid message")
             return
         kind = str(message.get("janus"))
         pending = self._pending.get(str(message.get("transaction")))
@@ -209,67 +238,67 @@ class JanusSession:
             if kind in pending.final and not pending.answer.done():
                 pending.answer.set_result(message)
         elif kind == "timeout":
-            self._give_up("it ended the session")
+            self._drop("Janus ended the session")
         elif kind != "ack":
-            self._pass_on(kind, message)
+            self._dispatch(kind, message)
 
-    def _pass_on(self, kind: str, message: Json) -> None:
+    def _dispatch(self, kind: str, message: Json) -> None:
         sender = message.get("sender")
         handle = self._handles.get(sender) if isinstance(sender, int) else None
         if handle is not None and not handle.put(_event(kind, message)):
-            self._give_up("more events came than could be read")
+            self._drop("too many unread events")
 
 
 class Handle:
-    """What a session has attached to a plugin. Made by ``JanusSession.attach``."""
+    """Attachment of a session to a plugin; made by ``JanusSession.attach``."""
 
-    def __init__(self, session: JanusSession, number: int, hear: Hear | None) -> None:
+    def __init__(self, session: JanusSession, number: int, on_event: EventHandler | None) -> None:
         self.id = number
-        self._hear = hear
+        self._on_event = on_event
         self._session = session
         self._events: asyncio.Queue[JanusEvent | None] = asyncio.Queue(_EVENTS + 1)
 
-    async def ask(self, body: Json, jsep: Json | None = None) -> Json:
-        """The plugin's answer to a request, whether it comes at once or later.
+    async def request(self, body: Json, jsep: Json | None = None) -> Json:
+        """Send a request to the plugin and return its answer.
 
         Raises:
-            Unavailable: the session is lost; it may or may not have been done.
-            JanusRefused: the plugin, or the core of Janus, said no.
+            Unavailable: The session is lost; Janus may or may not have carried out the request.
+            JanusRefused: The plugin or the core of Janus refused it.
         """
         data, _ = await self.negotiate(body, jsep)
         return data
 
     async def negotiate(self, body: Json, jsep: Json | None = None) -> tuple[Json, Json | None]:
-        """As ``ask``, with the SDP that comes with the answer, if any."""
+        """Send a request as ``request`` does; return the answer and its SDP, if any."""
         message: Json = {"janus": "message", "handle_id": self.id, "body": body}
         if jsep is not None:
             message["jsep"] = jsep
-        event = _event("event", await self._session.ask(message))
+        event = _event("event", await self._session.request(message))
         if "error_code" in event.data:
             raise refusal(event.data, "error_code", "error")
         return event.data, event.jsep
 
     async def trickle(self, candidate: Json) -> None:
-        """Tell a candidate of ours. Raises Unavailable, JanusRefused."""
+        """Send one of our ICE candidates. Raises Unavailable, JanusRefused."""
         message: Json = {"janus": "trickle", "handle_id": self.id, "candidate": candidate}
-        await self._session.ask(message, acknowledged=True)
+        await self._session.request(message, acknowledged=True)
 
     async def detach(self) -> None:
-        """Let go of it; whatever it published or joined is left. Never raises."""
+        """Detach from the plugin and so leave the room. Never raises."""
         self._session.forget(self.id)
         self.end()
         with suppress(Unavailable, JanusRefused):
-            await self._session.ask({"janus": "detach", "handle_id": self.id})
+            await self._session.request({"janus": "detach", "handle_id": self.id})
 
     async def events(self) -> AsyncIterator[JanusEvent]:
-        """What Janus says unasked, until the session is lost. One reader."""
+        """Yield events until the session is lost. One reader."""
         while (event := await self._events.get()) is not None:
             yield event
 
     def put(self, event: JanusEvent) -> bool:
-        """Take in an event; False where too many wait."""
-        if self._hear is not None:
-            self._hear(event)
+        """Pass on or queue an event. Returns False if the queue is full."""
+        if self._on_event is not None:
+            self._on_event(event)
             return True
         if self._events.qsize() >= _EVENTS:
             return False
@@ -277,18 +306,18 @@ class Handle:
         return True
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """End the events of this handle."""
         with suppress(asyncio.QueueFull):
             self._events.put_nowait(None)
 
 
 @asynccontextmanager
 async def open_session(address: JanusAddress) -> AsyncIterator[JanusSession]:
-    """A session while the context lasts.
+    """Open a session for the length of the context.
 
     Raises:
         Unavailable: Janus cannot be reached.
-        JanusRefused: it does not want us.
+        JanusRefused: Janus refused the session, as with a wrong API secret.
     """
     connection = await _connect(address)
     session = JanusSession(address, connection)
@@ -297,7 +326,7 @@ async def open_session(address: JanusAddress) -> AsyncIterator[JanusSession]:
         await session.start()
         yield session
     finally:
-        session.give_up()
+        session.end()
         for task in tasks:
             task.cancel()
         try:
@@ -315,20 +344,20 @@ async def _connect(address: JanusAddress) -> ClientConnection:
             proxy=None,
             max_size=address.max_bytes,
             open_timeout=_CONNECT_S,
-            ping_interval=None,  # keepalives do that
+            ping_interval=None,  # keepalives of Janus take their place
         )
     except (OSError, TimeoutError, ValueError, InvalidHandshake, InvalidURI) as error:
         raise Unavailable(f"Janus cannot be reached: {error}") from error
 
 
 async def _close(connection: ClientConnection) -> None:
-    """Hang up, whether or not Janus says good-bye: with the connection goes the session."""
+    """Close the connection, and with it the session; abort it if Janus does not answer."""
     try:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_S):
                 await connection.close()
     finally:
-        connection.transport.abort()  # also where nobody waits for that
+        connection.transport.abort()  # also if this task is cancelled
 
 
 def _event(kind: str, message: Json) -> JanusEvent:

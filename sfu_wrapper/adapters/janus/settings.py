@@ -1,4 +1,4 @@
-"""What the planes on Janus are told at their making."""
+"""Settings of the planes on Janus: address, secrets, folders and properties of rooms."""
 
 import hmac
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from sfu_wrapper.adapters.os.threads import BoundedThreadPool
 from sfu_wrapper.core.facts import CaptureRef
 
 WORK_WITHIN_S: Final = 3.0
-_AT_ONCE: Final = 32  # pieces of work
+_AT_ONCE: Final = 32  # file operations
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -19,38 +19,52 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Where recordings of one medium lie: as we see it, and as Janus does."""
+    """Folder for the recordings of one medium.
+
+    Attributes:
+        ours: Path as the controller sees it.
+        janus: Path as Janus sees it.
+    """
 
     ours: Path
     janus: Path
-    _lane: BoundedThreadPool = field(
+    _threads: BoundedThreadPool = field(
         default_factory=lambda: BoundedThreadPool(_AT_ONCE), init=False, repr=False, compare=False
     )
 
     async def work(
         self, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
     ) -> Result:
-        """What is done with files, aside: the folder may be another machine's, and hang.
+        """Run a file operation in a thread, because a network folder may hang.
 
         Raises:
-            OSError: of the work; TimeoutError, which is one, where it hangs.
+            OSError: The operation failed; TimeoutError, a subclass, if it hung.
         """
-        return await self._lane.run(WORK_WITHIN_S, work, *args, **kwargs)
+        return await self._threads.run(WORK_WITHIN_S, work, *args, **kwargs)
 
     def of(self, capture: CaptureRef) -> Path:
-        """The folder of one capture, as we see it: no two captures share one."""
+        """Return the folder of one capture as we see it; no two captures share one."""
         return self.ours / capture.room / str(capture.segment)
 
     def at_janus(self, capture: CaptureRef) -> str:
-        """The same, as Janus sees it."""
+        """Return the folder of one capture as Janus sees it."""
         return str(self.janus / capture.room / str(capture.segment))
 
 
 @dataclass(frozen=True, slots=True)
 class JanusSettings:
-    """How Janus is reached and what its rooms are like.
+    """Address of Janus and properties of our rooms there.
 
-    room_secret: what the secret of each room is derived from.
+    Attributes:
+        address: Address and API secret.
+        folder: Folder for the recordings.
+        room_secret: Key from which the secret of each room is derived.
+        admin_key: Key for creating and listing rooms; None if Janus asks for none.
+        video_codecs: Codecs of new VideoRooms, in order of preference.
+        publishers: Limit of publishers in a VideoRoom.
+        bitrate: Limit per publisher, bits a second; 0 for none.
+        sampling_rate: Rate of the mix, Hz.
+        delay_ms: Time by which audio lags behind video.
     """
 
     address: JanusAddress
@@ -64,11 +78,11 @@ class JanusSettings:
     delay_ms: int = 120
 
     def secret_of(self, plugin: str, room: str) -> str:
-        """The secret of a room, the same after every restart."""
+        """Return the secret of a room; it is the same after every restart."""
         key, text = self.room_secret.encode(), f"{plugin}:{room}".encode()
         return hmac.digest(key, text, "sha256").hex()
 
     @property
-    def to_make_rooms(self) -> dict[str, object]:
-        """What Janus wants to see of whoever makes a room."""
+    def admin_fields(self) -> dict[str, object]:
+        """Fields that authorize a client to create and list rooms."""
         return {} if self.admin_key is None else {"admin_key": self.admin_key}

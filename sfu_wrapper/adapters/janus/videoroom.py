@@ -1,7 +1,8 @@
-"""A VideoRoom: cameras and screens, each publisher a file, a folder for each segment.
+"""VideoRoom: cameras and screens, one file per publisher, one folder per segment.
 
-Janus names the files itself and says yes to a recording even where it can open none; so what there
-is is read from the folder. Sound that a publisher sends along is written too, and removed.
+Janus names the files itself and accepts a recording even if it can open no file, so the folder is
+read to find the files. Janus also records audio of publishers that send it to the VideoRoom;
+``stop_recording`` removes those files.
 """
 
 import asyncio
@@ -12,22 +13,22 @@ from typing import Final
 
 from sfu_wrapper.adapters.janus.room import JanusRoom, NotWritten, RoomChange
 from sfu_wrapper.adapters.janus.session import VIDEO_ROOM, Handle, Json
-from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_sound, tapes
+from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_audio, video_files
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.core.publishers import track_of
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 _OPENED_WITHIN_S: Final = 1.0
-_LOOK_S: Final = 0.02
+_POLL_S: Final = 0.02
 _KEY_FRAMES_AT_FIRST_S: Final = 1
-"""Janus asks for a key frame when it begins a file, and browsers pass over that where they have
-just sent one: then the file would begin with pictures that nobody can decode, and go on so."""
+"""Interval of key frame requests during the warm-up. Janus requests a key frame when it opens a
+file, but browsers ignore that right after another one: the file would not be decodable."""
 _KEY_FRAMES_S: Final = 10
-"""Afterwards: where a packet is lost and nobody watches, nobody else asks for one."""
+"""Interval afterwards: without subscribers no client requests a key frame after packet loss."""
 
 
 class VideoRoom(JanusRoom):
-    """See the module."""
+    """``JanusRoom`` of the VideoRoom plugin."""
 
     plugin = VIDEO_ROOM
     medium = Medium.VIDEO
@@ -41,7 +42,7 @@ class VideoRoom(JanusRoom):
 
     async def watch(self, handle: Handle) -> None:
         """See ``JanusRoom``."""
-        joined = await handle.ask(
+        joined = await handle.request(
             {
                 "request": "join",
                 "ptype": "publisher",
@@ -50,56 +51,61 @@ class VideoRoom(JanusRoom):
             }
         )
         self._publishing = frozenset()
-        self.hear(joined)
+        self.handle_event(joined)
 
-    def hear(self, data: Json) -> RoomChange:
+    def handle_event(self, data: Json) -> RoomChange:
         """See ``JanusRoom``."""
         before = self._publishing
         for publisher in _list(data.get("publishers")):
             name = str(publisher.get("id"))
-            self._publishing = self._publishing - {name} | ({name} if _films(publisher) else set())
+            self._publishing = self._publishing - {name} | (
+                {name} if _sends_video(publisher) else set()
+            )
         for key in ("unpublished", "leaving", "kicked"):
             self._publishing -= {str(data.get(key))}
-        put_out = data.get("leaving") == "ok"  # said of a publisher to itself
-        if put_out or data.get("videoroom") == "destroyed":
+        removed = data.get("leaving") == "ok"  # Janus informs a publisher of its own removal
+        if removed or data.get("videoroom") == "destroyed":
             return RoomChange.GONE
         return RoomChange.TRACKS if before != self._publishing else RoomChange.NOTHING
 
     async def record(self, handle: Handle, capture: CaptureRef) -> int:
         """See ``JanusRoom``."""
-        await self._switch(handle, on=False)  # while it is on, another folder would count later
+        await self._switch(handle, on=False)  # Janus takes a new folder only while recording is off
         folder = self._settings.folder
         key_frames = {"new_fir_freq": _KEY_FRAMES_AT_FIRST_S}
-        await handle.ask(self._secured("edit", new_rec_dir=folder.at_janus(capture), **key_frames))
+        await handle.request(
+            self._secured("edit", new_rec_dir=folder.at_janus(capture), **key_frames)
+        )
         started_ms = time.time_ns() // 1_000_000
         await self._switch(handle, on=True)
-        missing = await self._without_file(capture)
+        missing = await self._publishers_without_file(capture)
         if missing:
             await self._switch_off(handle)
             raise NotWritten(
                 f"Janus opened no file for {', '.join(sorted(missing))} in "
-                f"{folder.at_janus(capture)}, which we see as {folder.of(capture)}: it may not be "
-                "writable for Janus, be among its protected_folders, or not be the same folder"
+                f"{folder.at_janus(capture)}, which the controller sees as {folder.of(capture)}: "
+                "check that Janus can write there, that protected_folders does not name it, and "
+                "that both are the same folder"
             )
         return started_ms
 
-    async def go_on(self, handle: Handle, capture: CaptureRef) -> None:
-        """See ``JanusRoom``; what is being written already just goes on."""
+    async def continue_recording(self, handle: Handle, capture: CaptureRef) -> None:
+        """See ``JanusRoom``; Janus keeps writing files that are open."""
         folder = self._settings.folder.at_janus(capture)
-        await handle.ask(self._secured("edit", new_rec_dir=folder))
+        await handle.request(self._secured("edit", new_rec_dir=folder))
         await self._switch(handle, on=True)
 
-    async def run_in(self, handle: Handle) -> None:
+    async def finish_warm_up(self, handle: Handle) -> None:
         """See ``JanusRoom``."""
-        await handle.ask(self._secured("edit", new_fir_freq=_KEY_FRAMES_S))
+        await handle.request(self._secured("edit", new_fir_freq=_KEY_FRAMES_S))
 
-    async def cease(self, handle: Handle, capture: CaptureRef | None) -> None:
+    async def stop_recording(self, handle: Handle, capture: CaptureRef | None) -> None:
         """See ``JanusRoom``; the files are closed when Janus answers."""
         await self._switch_off(handle)
         if capture is not None:
-            with suppress(OSError):  # a folder that cannot be read is told of by ``files``
+            with suppress(OSError):  # ``files`` reports a folder that cannot be read
                 folder = self._settings.folder
-                await folder.work(remove_sound, folder.of(capture), capture.room)
+                await folder.work(remove_audio, folder.of(capture), capture.room)
 
     def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
         """See ``JanusRoom``."""
@@ -110,12 +116,12 @@ class VideoRoom(JanusRoom):
         below = f"/{capture.room}/{capture.segment}"
         publishing = self._publishing if running else frozenset()
         folder = self._settings.folder.of(capture)
-        if not running:  # one that was lost has seen no ``cease``
-            remove_sound(folder, capture.room)
-        return tapes(folder, capture.room, below, open_for=publishing)
+        if not running:  # one that was lost has seen no ``stop_recording``
+            remove_audio(folder, capture.room)
+        return video_files(folder, capture.room, below, open_for=publishing)
 
     @property
-    def _made_as(self) -> Json:
+    def _room_properties(self) -> Json:
         settings = self._settings
         return {
             "is_private": True,
@@ -125,7 +131,7 @@ class VideoRoom(JanusRoom):
             "videocodec": ",".join(settings.video_codecs),
         }
 
-    async def _without_file(self, capture: CaptureRef) -> frozenset[str]:
+    async def _publishers_without_file(self, capture: CaptureRef) -> frozenset[str]:
         """Publishers of ours for whom no file is open after a while."""
         folder = self._settings.folder
         give_up_s = time.monotonic() + _OPENED_WITHIN_S
@@ -137,11 +143,11 @@ class VideoRoom(JanusRoom):
             missing = frozenset(ours - written)
             if not missing or time.monotonic() > give_up_s:
                 return missing
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
 
-def _films(publisher: Json) -> bool:
-    """Whether it sends pictures."""
+def _sends_video(publisher: Json) -> bool:
+    """Return True if the publisher sends video."""
     return any(
         stream.get("type") == "video" and stream.get("disabled") is not True
         for stream in _list(publisher.get("streams"))

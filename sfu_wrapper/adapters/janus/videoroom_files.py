@@ -1,9 +1,11 @@
-"""The files of a VideoRoom: whose they are says their name, how long they run their content.
+"""VideoRoom recordings on disk.
+
+The file name identifies the publisher; the duration is read from the file:
 
     videoroom-<room>-user-<publisher>-<epoch µs>-<audio|video|data>-<m-line>.mjr
 
-The header has the time of the first packet, each frame its distance from that. A file of 8 bytes
-was opened for a publisher of whom no packet came.
+The header has the time of the first packet, each packet its offset from that. A file of 8 bytes
+belongs to a publisher that sent no packet.
 """
 
 import logging
@@ -30,7 +32,15 @@ _TAIL_BYTES: Final = 262_144  # several packets of the largest size
 
 @dataclass(frozen=True, slots=True)
 class _VideoFile:
-    """A file with pictures. opened_us: when Janus opened it."""
+    """File with video.
+
+    Attributes:
+        path: Path as we see it.
+        publisher: Id of the publisher at Janus.
+        track: Track that the id names.
+        opened_us: Time at which Janus opened the file, epoch µs.
+        line: Number of the SDP media line.
+    """
 
     path: Path
     publisher: str
@@ -39,17 +49,19 @@ class _VideoFile:
     line: int
 
 
-def tapes(
+def video_files(
     folder: Path, room: RoomUuid, below: str, *, open_for: frozenset[str]
 ) -> tuple[RawFile, ...]:
-    """Every file with pictures of a room in a folder, in the order in which they were opened.
+    """Return every file with video of a room in a folder, in the order of opening.
 
     Args:
-        below: what stands before a name in an event.
-        open_for: publishers whose last file is still being written.
+        folder: Folder of one capture.
+        room: Id of the VideoRoom.
+        below: Path prefix of the file names in events.
+        open_for: Publishers whose last file Janus is still writing.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: The folder cannot be read.
     """
     found = _found(folder, room)
     last = {(each.publisher, each.line): each for each in found}
@@ -58,12 +70,12 @@ def tapes(
 
 
 def publishers_in(folder: Path, room: RoomUuid) -> frozenset[str]:
-    """Whose pictures have a file. Raises OSError."""
+    """Return the publishers that have a file with video. Raises OSError."""
     return frozenset(each.publisher for each in _found(folder, room))
 
 
-def remove_sound(folder: Path, room: RoomUuid) -> None:
-    """Only pictures are recorded here: what else publishers sent along is not kept."""
+def remove_audio(folder: Path, room: RoomUuid) -> None:
+    """Remove audio and data files: a VideoRoom is to record video only. Raises OSError."""
     for name in _names(folder):
         match = _match(name, room)
         if match is not None and match[3] != "video":
@@ -74,17 +86,19 @@ def _remove(path: Path) -> None:
     try:
         path.unlink()
     except OSError as error:
-        log.warning("janus.soundKept", extra={"file": path.name, "reason": error.strerror})
+        log.warning(
+            "janus.audioFileNotRemoved", extra={"file": path.name, "reason": error.strerror}
+        )
 
 
 def _found(folder: Path, room: RoomUuid) -> list[_VideoFile]:
-    return sorted(_tapes(folder, room), key=lambda tape: (tape.opened_us, tape.path))
+    return sorted(_matching_files(folder, room), key=lambda file: (file.opened_us, file.path))
 
 
 def _names(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir()]
-    except FileNotFoundError:  # Janus makes it for the first file
+    except FileNotFoundError:  # Janus creates the folder with the first file
         return []
 
 
@@ -93,7 +107,7 @@ def _match(name: str, room: RoomUuid) -> re.Match[str] | None:
     return _REST.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
 
 
-def _tapes(folder: Path, room: RoomUuid) -> Iterator[_VideoFile]:
+def _matching_files(folder: Path, room: RoomUuid) -> Iterator[_VideoFile]:
     for name in _names(folder):
         match = _match(name, room)
         if match is None or match[3] != "video":
@@ -103,18 +117,18 @@ def _tapes(folder: Path, room: RoomUuid) -> Iterator[_VideoFile]:
             yield _VideoFile(folder / name, match[1], track, int(match[2]), int(match[4]))
 
 
-def _raw_file(tape: _VideoFile, below: str, *, is_open: bool) -> RawFile:
+def _raw_file(found: _VideoFile, below: str, *, is_open: bool) -> RawFile:
     file = RawFile(
-        f"{below}/{tape.path.name}",
-        tape.track.stream,
-        tape.opened_us // 1000,
-        user=tape.track.user,
+        f"{below}/{found.path.name}",
+        found.track.stream,
+        found.opened_us // 1000,
+        user=found.track.user,
     )
-    return file if is_open else _measured(tape.path, file)
+    return file if is_open else _measured(found.path, file)
 
 
 def _measured(path: Path, file: RawFile) -> RawFile:
-    """With the times of its first and last packet."""
+    """Return the file with the times of its first and last packet."""
     try:
         number = open_plain(path)
     except UnsafeFile:  # for the recording service to refuse

@@ -1,4 +1,4 @@
-"""What waits in a line for its turn, and for how long."""
+"""Queued requests of one room, and their deadlines."""
 
 import time
 from dataclasses import dataclass, field
@@ -13,32 +13,37 @@ from sfu_wrapper.core.requests import (
     StopCapture,
 )
 
-Asked = OpenMediaRoom | CloseMediaRoom | StartCapture | StopCapture | ResumeCapture
+RoomRequest = OpenMediaRoom | CloseMediaRoom | StartCapture | StopCapture | ResumeCapture
 
 LIMIT: Final = 64  # requests of one room
-START_WAITS_S: Final = 3.0  # for Janus to be there
+START_WAITS_S: Final = 3.0  # for Janus to become available
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A request. asked_s: monotonic; whoever starts wants to know soon, the others wait."""
+    """Request in the queue of a room.
 
-    request: Asked
-    asked_s: float = field(default_factory=time.monotonic)
+    Attributes:
+        request: The request.
+        queued_s: Time of queueing, monotonic.
+    """
+
+    request: RoomRequest
+    queued_s: float = field(default_factory=time.monotonic)
 
     @property
-    def by_s(self) -> float | None:
-        """Until when it waits for Janus; None: for ever."""
+    def deadline_s(self) -> float | None:
+        """Deadline for Janus to become available, monotonic; None for requests that just wait."""
         soon = isinstance(self.request, StartCapture | ResumeCapture)
-        return self.asked_s + START_WAITS_S if soon else None
+        return self.queued_s + START_WAITS_S if soon else None
 
     @property
     def is_late(self) -> bool:
-        """Whether it has waited for too long."""
-        return self.by_s is not None and self.by_s <= time.monotonic()
+        """True once the deadline has passed."""
+        return self.deadline_s is not None and self.deadline_s <= time.monotonic()
 
     def starts(self, capture: CaptureRef) -> bool:
-        """Whether it is a start of this capture that is still to be carried out."""
+        """Return True if this is a start of the capture whose deadline has not passed."""
         match self.request:
             case StartCapture(capture=started):
                 return started == capture and not self.is_late

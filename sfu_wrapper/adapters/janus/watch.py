@@ -1,12 +1,12 @@
-"""Notice recordings that end at Janus without our having asked.
+"""Watch for recordings that end at Janus without our request.
 
-Somebody may switch a recording off, point it at another folder or destroy the room, and a disk may
-be full, of which Janus says nothing: a mix that does not grow any more is the only sign.
+Another client may switch a recording off, point it at another folder or destroy the room. A disk
+may fill up, which Janus does not report: the only sign is a mix that no longer grows.
 
-One look serves every room of a plugin, over a connection of its own: ``list`` names them all with
-what they record. So a look costs Janus one request however many rooms there are, and there is none
-while nothing is recorded. Without the admin key private rooms are not listed; then files alone are
-looked at.
+One check covers every room of a plugin, over its own connection: a ``list`` request returns all
+rooms with their recording state, so a check costs Janus one request however many rooms there are.
+There are no checks while nothing is recorded. Without the admin key Janus does not list private
+rooms, and only file sizes are checked.
 """
 
 import asyncio
@@ -28,45 +28,51 @@ from sfu_wrapper.model.ids import RoomUuid
 log = logging.getLogger(__name__)
 
 PERIOD_S: Final = 1.2
-SWITCHED_OFF: Final = "somebody else stopped the recording at Janus"
-NOT_GROWING: Final = "Janus does not write the mix any more: is its disk full?"
-_PAUSES: Final = 20  # a look that takes long is followed by so many times its length of rest
-_PROMPT_S: Final = 1.0  # an answer that took longer: Janus hung, and wrote nothing meanwhile
-_STALLS: Final = 2  # looks in a row at a file that has not grown
+SWITCHED_OFF: Final = "another client stopped the recording at Janus"
+NOT_GROWING: Final = "Janus stopped writing the mix: check the free space of its disk"
+_PAUSES: Final = 20  # rest after a check, in multiples of its duration
+_PROMPT_S: Final = 1.0  # a slower answer: Janus hung, and could not write either
+_STALLS: Final = 2  # consecutive checks without growth
 
 
 class Watched(Protocol):
-    """A room that may record."""
+    """Room that may record; ``RoomQueue`` implements it."""
 
     @property
     def uuid(self) -> RoomUuid:
-        """Of the room."""
+        """Uuid of our room."""
         ...
 
     @property
     def recording(self) -> CaptureStarted | None:
-        """What it records, as far as is known; the same object for as long as it does."""
+        """Running capture as far as known; the same object for as long as it runs."""
         ...
 
     def is_recorded(self, listed: Json, capture: CaptureRef) -> bool:
-        """Return whether Janus says that the room records this capture."""
+        """Return True if the room's entry in the list shows that it records the capture."""
         ...
 
     def written_bytes(self, capture: CaptureRef) -> int | None:
-        """Return the size of the file that must grow; None where none must. Raises OSError."""
+        """Return the size of the file that must grow; None if no file must. Raises OSError."""
         ...
 
-    def doubt(self, recording: CaptureStarted, why: str) -> None:
-        """Take note that this recording has ended, unless it was stopped meanwhile."""
+    def mark_ended(self, recording: CaptureStarted, why: str) -> None:
+        """Note that this recording seems to have ended."""
         ...
 
-    def doubt_room(self) -> None:
-        """Take note that the room may be gone."""
+    def mark_gone(self) -> None:
+        """Note that the room may be gone."""
         ...
 
 
 class RecordingWatch:
-    """Looks again and again while anything is recorded. rooms: every room that there is."""
+    """Periodic check of all recordings of one plugin.
+
+    Args:
+        settings: Address, admin key and folder.
+        plugin: Janus plugin to check.
+        rooms: Returns all rooms.
+    """
 
     def __init__(
         self, settings: JanusSettings, plugin: str, rooms: Callable[[], Iterable[Watched]]
@@ -78,7 +84,7 @@ class RecordingWatch:
         self._stalls: dict[CaptureRef, int] = {}
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         address = replace(self._settings.address, max_bytes=LIST_BYTES)
         while True:
             await asyncio.sleep(PERIOD_S)
@@ -87,8 +93,8 @@ class RecordingWatch:
             try:
                 async with open_session(address) as session:
                     await self._watch(await session.attach(self._plugin))
-            except (Unavailable, JanusRefused) as error:  # the rooms' own connection says more
-                log.debug("janus.notWatched", extra={"error": error.detail})
+            except (Unavailable, JanusRefused) as error:  # ``reconnect`` logs outages as warnings
+                log.debug("janus.watchFailed", extra={"error": error.detail})
 
     def _recording(self) -> dict[Watched, CaptureStarted]:
         pairs = ((room, room.recording) for room in self._rooms())
@@ -96,9 +102,9 @@ class RecordingWatch:
 
     async def _watch(self, handle: Handle) -> None:
         while recording := self._recording():
-            asked_s = time.monotonic()
-            answer = await handle.ask({"request": "list"} | self._settings.to_make_rooms)
-            took_s = time.monotonic() - asked_s
+            sent_s = time.monotonic()
+            answer = await handle.request({"request": "list"} | self._settings.admin_fields)
+            took_s = time.monotonic() - sent_s
             if self._settings.admin_key is not None:
                 _compare(recording, {room.get("room"): room for room in _dicts(answer.get("list"))})
             await self._measure(recording, prompt=took_s < _PROMPT_S)
@@ -106,7 +112,7 @@ class RecordingWatch:
 
     async def _measure(self, recording: dict[Watched, CaptureStarted], *, prompt: bool) -> None:
         sizes: dict[CaptureRef, int] = {}
-        with suppress(OSError):  # a folder that cannot be read proves nothing
+        with suppress(OSError):  # an unreadable folder proves nothing
             sizes = await self._settings.folder.work(lambda: dict(_sizes(recording)))
         before, self._sizes = self._sizes, sizes
         stalls, self._stalls = self._stalls, {}
@@ -116,16 +122,16 @@ class RecordingWatch:
                 continue
             self._stalls[capture] = stalls.get(capture, 0) + 1
             if self._stalls[capture] >= _STALLS:
-                room.doubt(started, NOT_GROWING)
+                room.mark_ended(started, NOT_GROWING)
 
 
 def _compare(recording: dict[Watched, CaptureStarted], listed: dict[object, Json]) -> None:
     for room, started in recording.items():
         found = listed.get(room.uuid)
         if found is None:
-            room.doubt_room()
+            room.mark_gone()
         elif not room.is_recorded(found, started.capture):
-            room.doubt(started, SWITCHED_OFF)
+            room.mark_ended(started, SWITCHED_OFF)
 
 
 def _sizes(recording: dict[Watched, CaptureStarted]) -> Iterator[tuple[CaptureRef, int]]:

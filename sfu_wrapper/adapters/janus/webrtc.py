@@ -1,7 +1,8 @@
-"""Media of browsers over VideoRoom and AudioBridge (``ports.browsermedia``).
+"""Browser media over VideoRoom and AudioBridge (``ports.browsermedia``).
 
-A session of its own, beside that of the media plane, so that what browsers do never holds up a
-recording. Here it is kept, and lines are opened; what a line does is in ``browserline``.
+Browsers have their own session at Janus, apart from that of the media plane, so that they never
+delay a recording. This module keeps the session and opens one line per browser; ``webrtc_session``
+has the line itself.
 """
 
 import asyncio
@@ -22,9 +23,11 @@ _DEADLINE_S: Final = 10.0
 
 
 class JanusBrowsers:
-    """A ``BrowserMedia``; its rooms are made by the media plane.
+    """``BrowserMedia`` over Janus, in rooms that the media plane creates.
 
-    mixes: whether the AudioBridge is the mixer; otherwise no sound is had here.
+    Args:
+        address: Address of Janus.
+        mixes: True if the AudioBridge is the mixer; otherwise browsers get no audio from Janus.
     """
 
     def __init__(self, address: JanusAddress, *, mixes: bool = True) -> None:
@@ -42,7 +45,7 @@ class JanusBrowsers:
         """See ``BrowserMedia``."""
         session, group = self._session, self._group
         if session is None or group is None or session.lost.is_set():
-            raise Unavailable("the media server is away; try again")
+            raise Unavailable("the media server is unavailable; try again")
         older = self._lines.get(place)
         if older is not None:
             older.lose()
@@ -64,8 +67,8 @@ class JanusBrowsers:
     async def _run(self, line: BrowserLine) -> None:
         try:
             await line.run()
-        except Exception:  # one browser's, so nobody else's
-            log.exception("janus.line.broke")
+        except Exception:  # a bug in one line must not end the others
+            log.exception("janus.webrtcFailed")
         finally:
             line.lose()
             if self._lines.get(line.place) is line:

@@ -1,8 +1,14 @@
-"""One browser's media at Janus: a handle for each thing that it sends, watches or hears.
+"""Media of one browser at Janus: one handle for each track that it sends or receives.
 
-Every request to Janus is written here, out of a session description or a candidate and of names
-that were looked up: none has a field about recording. The handle of the camera is joined from the
-beginning, since Janus tells those who have joined who else publishes.
+Requests of the gateway enter by ``ask``; ``run`` carries them out in order and calls ``done`` with
+the outcome. Events of Janus leave as news by ``tell``. ``lose`` ends the line from our side,
+``close`` from the browser's.
+
+Rules of this file
+    1. Every request to Janus is built here from a session description or candidate and from names
+       that we looked up. No request has a field about recording.
+    2. The camera's handle joins the room at once, because Janus informs only members of who else
+       publishes.
 """
 
 import asyncio
@@ -46,26 +52,32 @@ from sfu_wrapper.model.media import Medium, Stream, Track
 
 log = logging.getLogger(__name__)
 
-_WAITING: Final = 64  # asks of one browser
+_WAITING: Final = 64  # requests of one browser
 _LEGS: Final = 64  # handles of one browser
 _NO_SUCH_FEED: Final = 428
 _NOT_PUBLISHED: Final = 435
-_TRY_AGAIN_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0)  # while the media plane makes the room
+_RETRY_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0)  # while the media plane makes the room
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leg:
-    """One handle, and the task that reads its events."""
+    """Handle, and the task that reads its events."""
 
     handle: Handle
     reader: asyncio.Task[None]
 
 
 class BrowserLine:
-    """A ``Line``.
+    """``Line`` of one browser.
 
-    It publishes under ids that nobody has had before, so that it need not wait until Janus has
-    noticed that an earlier line of the same user is dead.
+    Each line publishes under fresh ids, so it need not wait until Janus notices that an earlier
+    line of the same user is dead.
+
+    Args:
+        place: Room and user.
+        tell: Called with news for the browser.
+        session: Session at Janus.
+        mixes: True if the AudioBridge is the mixer.
     """
 
     def __init__(
@@ -90,7 +102,7 @@ class BrowserLine:
     def ask(self, ask: Ask, done: Callable[[Outcome], None]) -> None:
         """See ``Line``."""
         if self._closing or self._asks.qsize() >= _WAITING:
-            done(Unavailable("the media server is away or busy; try again"))
+            done(Unavailable("the media server is unavailable or busy; try again"))
         else:
             self._asks.put_nowait((ask, done))
 
@@ -102,28 +114,28 @@ class BrowserLine:
             self._asks.put_nowait(None)
 
     def lose(self) -> None:
-        """It is over, and not by the browser's wish."""
-        self._say(MediaLost())
+        """Report that the media is lost, and close the line."""
+        self._emit(MediaLost())
         self.close()
 
     async def run(self) -> None:
-        """Carry out what is asked, in order, until closed."""
+        """Carry out requests in order, until closed."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 try:
                     await self._serve()
                 finally:
-                    await self._let_go()
+                    await self._detach_all()
         finally:
-            self._refuse_the_rest()
+            self._refuse_remaining()
 
     async def _serve(self) -> None:
         try:
             await self._join(self._own(Stream.CAMERA))
         except (JanusRefused, Unavailable) as error:
             extra = {"room": self.place.room, "error": error.detail}
-            log.warning("janus.line.notJoined", extra=extra)
+            log.warning("janus.webrtcNotJoined", extra=extra)
             return
         while (waiting := await self._asks.get()) is not None:
             ask, done = waiting
@@ -135,8 +147,9 @@ class BrowserLine:
         except (Refused, Unavailable) as error:
             return error
         except JanusRefused as error:
-            log.info("janus.line.refused", extra={"ask": type(ask).__name__, "error": error.detail})
-            return Refused(Code.MEDIA_FAILED, "the media server refused this; try again")
+            extra = {"ask": type(ask).__name__, "error": error.detail}
+            log.info("janus.webrtcRefused", extra=extra)
+            return Refused(Code.MEDIA_FAILED, "the media server refused the request; try again")
 
     async def _carry_out(self, ask: Ask) -> Outcome:
         match ask:
@@ -148,12 +161,12 @@ class BrowserLine:
                 return await self._mix(offer, muted=muted)
             case Mute(muted=muted):
                 handle = self._leg(self._own(Stream.AUDIO)).handle
-                await handle.ask({"request": "configure", "muted": muted})
+                await handle.request({"request": "configure", "muted": muted})
             case Subscribe(feed=feed):
                 return await self._subscribe(feed)
             case Accept(feed=feed, answer=answer):
                 answered: Json = {"type": "answer", "sdp": answer}
-                await self._leg(feed).handle.ask({"request": "start"}, answered)
+                await self._leg(feed).handle.request({"request": "start"}, answered)
             case Unsubscribe(feed=feed):
                 await self._detach(feed)
             case Trickle(line=line, candidate=candidate):
@@ -170,18 +183,18 @@ class BrowserLine:
         return _sdp(await self._leg(track).handle.negotiate({"request": "publish"}, _offer(offer)))
 
     async def _unpublish(self, track: Track) -> None:
-        """The camera's handle stays, to hear of others."""
+        """Unpublish a track; the camera's handle stays, to get events about other publishers."""
         if track.stream is not Stream.CAMERA:
             await self._detach(track)
             return
         try:
-            await self._leg(track).handle.ask({"request": "unpublish"})
+            await self._leg(track).handle.request({"request": "unpublish"})
         except JanusRefused as error:
             if error.number != _NOT_PUBLISHED:
                 raise
 
     async def _join(self, track: Track) -> None:
-        """Come into the VideoRoom as the sender of that track, without sending anything yet."""
+        """Join the VideoRoom as the publisher of a track, without publishing yet."""
         body: Json = {
             "request": "join",
             "ptype": "publisher",
@@ -191,11 +204,11 @@ class BrowserLine:
         }
         data = await self._enter(track, VIDEO_ROOM, body)
         if track.stream is Stream.CAMERA:
-            self._hear_of_publishers(data)
+            self._add_publishers(data)
 
     async def _mix(self, offer: str, *, muted: bool) -> str:
         if not self._mixes:
-            raise Refused(Code.NOT_FOUND, "the sound of this call is mixed elsewhere")
+            raise Refused(Code.NOT_FOUND, "Janus does not mix the audio of this call")
         mine = self._own(Stream.AUDIO)
         await self._detach(mine)
         body: Json = {
@@ -229,11 +242,11 @@ class BrowserLine:
 
     async def _enter(self, track: Track, plugin: str, body: Json) -> Json:
         leg = await self._attach(track, plugin)
-        return await _patiently(lambda: leg.handle.ask(body))
+        return await _retry_until_room_exists(lambda: leg.handle.request(body))
 
     async def _attach(self, line: Track, plugin: str) -> _Leg:
         if len(self._legs) >= _LEGS or self._group is None:
-            raise Unavailable("too many connections of one browser")
+            raise Unavailable("too many media connections of one browser; close some first")
         handle = await self._session.attach(plugin)
         leg = _Leg(handle, self._group.create_task(self._listen(line, handle)))
         self._legs[line] = leg
@@ -242,7 +255,7 @@ class BrowserLine:
     def _leg(self, line: Track) -> _Leg:
         leg = self._legs.get(line)
         if leg is None:
-            raise Refused(Code.NOT_FOUND, "there is no such connection (any more)")
+            raise Refused(Code.NOT_FOUND, "media connection not found")
         return leg
 
     async def _detach(self, line: Track) -> None:
@@ -251,45 +264,45 @@ class BrowserLine:
             leg.reader.cancel()
             await leg.handle.detach()
 
-    async def _let_go(self) -> None:
+    async def _detach_all(self) -> None:
         for line in tuple(self._legs):
             await self._detach(line)
 
-    def _refuse_the_rest(self) -> None:
+    def _refuse_remaining(self) -> None:
         while not self._asks.empty():
             waiting = self._asks.get_nowait()
             if waiting is not None:
-                waiting[1](Unavailable("the media server is away; try again"))
+                waiting[1](Unavailable("the media server is unavailable; try again"))
 
     async def _listen(self, line: Track, handle: Handle) -> None:
         async for event in handle.events():
             if event.kind == "hangup":
-                self._say(LineLost(line))
+                self._emit(LineLost(line))
             elif event.kind == "event" and line == self._own(Stream.CAMERA):
-                self._hear(event)
+                self._on_event(event)
 
-    def _hear(self, event: JanusEvent) -> None:
+    def _on_event(self, event: JanusEvent) -> None:
         data = event.data
         if data.get("videoroom") == "destroyed":
             self.lose()
-        self._hear_of_publishers(data)
+        self._add_publishers(data)
         for gone in ("unpublished", "leaving", "kicked"):
             publisher = data.get(gone)
             feed = _feed_of(publisher)
             if feed is not None and self._feeds.get(feed) == publisher:
                 del self._feeds[feed]
-                self._say(FeedUnpublished(feed))
+                self._emit(FeedUnpublished(feed))
 
-    def _hear_of_publishers(self, data: Json) -> None:
+    def _add_publishers(self, data: Json) -> None:
         publishers = data.get("publishers")
         for each in publishers if isinstance(publishers, list) else ():
             publisher = each.get("id") if isinstance(each, dict) else None
             feed = _feed_of(publisher)
             if feed is not None and feed.user != self.place.shown:
                 self._feeds[feed] = str(publisher)
-                self._say(FeedPublished(feed))
+                self._emit(FeedPublished(feed))
 
-    def _say(self, news: MediaNews) -> None:
+    def _emit(self, news: MediaNews) -> None:
         if self._tell is not None:
             self._tell(news)
 
@@ -305,8 +318,8 @@ def _feed_of(publisher: object) -> Track | None:
     return track_of(publisher, Medium.VIDEO) if isinstance(publisher, str) else None
 
 
-async def _patiently(ask: Callable[[], Awaitable[Json]]) -> Json:
-    for pause_s in _TRY_AGAIN_S:
+async def _retry_until_room_exists(ask: Callable[[], Awaitable[Json]]) -> Json:
+    for pause_s in _RETRY_S:
         try:
             return await ask()
         except JanusRefused as error:
@@ -317,7 +330,7 @@ async def _patiently(ask: Callable[[], Awaitable[Json]]) -> Json:
 
 
 def _not_published() -> Refused:
-    return Refused(Code.NOT_FOUND, "this is not published (any more)")
+    return Refused(Code.NOT_FOUND, "the track is not published")
 
 
 def _offer(sdp: str) -> Json:
@@ -328,7 +341,7 @@ def _sdp(answer: tuple[Json, Json | None]) -> str:
     _, jsep = answer
     sdp = None if jsep is None else jsep.get("sdp")
     if not isinstance(sdp, str):
-        raise Refused(Code.MEDIA_FAILED, "the media server did not answer as it should; try again")
+        raise Refused(Code.MEDIA_FAILED, "the media server sent an invalid answer; try again")
     return sdp
 
 

@@ -1,4 +1,4 @@
-"""What is read from the folders of a Janus: whose a file is, when it begins and ends."""
+"""Recordings in the folders of Janus: publisher, start and end of each file."""
 
 import logging
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.janus import videoroom_files as module
-from sfu_wrapper.adapters.janus.audiobridge_files import is_closed, mend, mixes
-from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_sound, tapes
+from sfu_wrapper.adapters.janus.audiobridge_files import is_closed, mix_files, repair_headers
+from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_audio, video_files
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.mjr import Header, Kind, encode_frame, encode_header
 from sfu_wrapper.model.ids import RoomUuid
@@ -32,7 +32,7 @@ def written(*offsets_ms: int) -> bytes:
 
 
 def read(folder: Path, *still_open: str) -> tuple[RawFile, ...]:
-    return tapes(folder, ROOM, "/below", open_for=frozenset(still_open))
+    return video_files(folder, ROOM, "/below", open_for=frozenset(still_open))
 
 
 def test_a_closed_file_runs_from_its_first_to_its_last_packet(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_closed_file_runs_from_its_first_to_its_last_packet(tmp_path: Path) ->
     assert file.user == "alice"
 
 
-def test_the_last_file_of_who_still_publishes_is_open(tmp_path: Path) -> None:
+def test_the_last_file_of_an_active_publisher_is_open(tmp_path: Path) -> None:
     tape(tmp_path, "p-alice", written(0), opened_us=OPENED_US)
     tape(tmp_path, "p-alice", b"", opened_us=OPENED_US + 5_000_000)
     tape(tmp_path, "s-alice", written(0), opened_us=OPENED_US + 1)
@@ -65,7 +65,7 @@ def test_the_last_file_of_who_still_publishes_is_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"MJR00002", written()], ids=["nothing", "the magic alone", "no packet"]
 )
-def test_a_file_without_a_packet_holds_nothing(content: bytes, tmp_path: Path) -> None:
+def test_a_file_without_packets_holds_no_media(content: bytes, tmp_path: Path) -> None:
     tape(tmp_path, "p-alice", content)
     (file,) = read(tmp_path)
 
@@ -73,14 +73,14 @@ def test_a_file_without_a_packet_holds_nothing(content: bytes, tmp_path: Path) -
     assert file.started_ms == file.stopped_ms == OPENED_US // 1000
 
 
-def test_a_damaged_file_is_for_the_recording_service_to_judge(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_for_the_recording_service_to_check(tmp_path: Path) -> None:
     tape(tmp_path, "p-alice", b"no recording at all")
     (file,) = read(tmp_path)
 
     assert file.holds_media
 
 
-def test_a_file_that_a_crash_cut_ends_with_its_last_whole_packet(tmp_path: Path) -> None:
+def test_a_file_truncated_by_a_crash_ends_with_its_last_complete_packet(tmp_path: Path) -> None:
     tape(tmp_path, "p-alice", written(0, 500, 900)[:-7])
     (file,) = read(tmp_path)
 
@@ -97,7 +97,7 @@ def test_the_end_of_a_long_file_is_found_without_reading_it_all(
     assert file.stopped_ms == FIRST_US // 1000 + 99_990
 
 
-def test_only_files_of_the_room_and_of_publishers_of_ours_count(tmp_path: Path) -> None:
+def test_files_of_other_rooms_and_unknown_publishers_are_ignored(tmp_path: Path) -> None:
     tape(tmp_path, "p-al-ice.-1-2", written(0))
     tape(tmp_path, "somebody", written(0))
     (tmp_path / f"videoroom-other-user-p-bob-{OPENED_US}-video-1.mjr").touch()
@@ -108,13 +108,13 @@ def test_only_files_of_the_room_and_of_publishers_of_ours_count(tmp_path: Path) 
     assert publishers_in(tmp_path, ROOM) == {"p-al-ice.-1-2"}
 
 
-def test_a_folder_that_is_not_made_yet_is_empty(tmp_path: Path) -> None:
-    assert tapes(tmp_path / "later", ROOM, "", open_for=frozenset()) == ()
-    assert mixes(tmp_path / "later", "", 0, running=False) == ()
+def test_a_missing_folder_counts_as_empty(tmp_path: Path) -> None:
+    assert video_files(tmp_path / "later", ROOM, "", open_for=frozenset()) == ()
+    assert mix_files(tmp_path / "later", "", 0, running=False) == ()
     assert is_closed(tmp_path / "later")
 
 
-def test_sound_is_removed_and_pictures_stay(
+def test_audio_files_are_removed_and_video_files_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     video = tape(tmp_path, "p-alice", written(0))
@@ -122,9 +122,9 @@ def test_sound_is_removed_and_pictures_stay(
     sound.touch()
     with monkeypatch.context() as strict, caplog.at_level(logging.WARNING):
         strict.setattr(Path, "unlink", refused)
-        remove_sound(tmp_path, ROOM)
-    assert [record.message for record in caplog.records] == ["janus.soundKept"]
-    remove_sound(tmp_path, ROOM)
+        remove_audio(tmp_path, ROOM)
+    assert [record.message for record in caplog.records] == ["janus.audioFileNotRemoved"]
+    remove_audio(tmp_path, ROOM)
 
     assert list(tmp_path.iterdir()) == [video]
 
@@ -144,9 +144,9 @@ def mix(folder: Path, declared: int, sound_bytes: int = 32_000, at_ms: int = AT_
     return path
 
 
-def test_a_mix_runs_for_as_long_as_its_sound(tmp_path: Path) -> None:
+def test_a_mix_lasts_as_long_as_its_audio(tmp_path: Path) -> None:
     mix(tmp_path, 0)
-    (file,) = mixes(tmp_path, "below", 120, running=False)
+    (file,) = mix_files(tmp_path, "below", 120, running=False)
 
     assert (file.started_ms, file.stopped_ms) == (AT_MS, AT_MS + 1_000)
     assert (file.filename, file.mixer) == (f"below/recording-bridge-1-1-{AT_MS}.wav", "audiobridge")
@@ -156,7 +156,7 @@ def test_a_mix_runs_for_as_long_as_its_sound(tmp_path: Path) -> None:
 def test_the_last_mix_of_a_running_capture_is_open(tmp_path: Path) -> None:
     mix(tmp_path, 0)
     mix(tmp_path, 0, at_ms=AT_MS + 5_000)
-    files = mixes(tmp_path, "", 0, running=True)
+    files = mix_files(tmp_path, "", 0, running=True)
 
     assert [file.stopped_ms is None for file in files] == [False, True]
 
@@ -172,7 +172,7 @@ def test_the_last_mix_of_a_running_capture_is_open(tmp_path: Path) -> None:
         (44, 0, True),
     ],
 )
-def test_janus_has_the_last_word_in_the_header(
+def test_a_mix_is_closed_once_janus_has_written_the_header(
     declared: int, sound_bytes: int, closed: bool, tmp_path: Path
 ) -> None:
     mix(tmp_path, declared, sound_bytes)
@@ -180,24 +180,24 @@ def test_janus_has_the_last_word_in_the_header(
     assert is_closed(tmp_path) is closed
 
 
-def test_a_mix_that_a_crash_left_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_mix_left_by_a_crash_counts_as_closed(tmp_path: Path) -> None:
     mix(tmp_path, 0)
     mix(tmp_path, 32_044, at_ms=AT_MS + 5_000)
 
     assert is_closed(tmp_path)
 
 
-def test_a_mix_that_has_no_header_yet_is_not_closed(tmp_path: Path) -> None:
+def test_a_mix_without_a_header_is_not_closed(tmp_path: Path) -> None:
     mix(tmp_path, 0).write_bytes(b"")
 
     assert not is_closed(tmp_path)
-    assert mixes(tmp_path, "", 0, running=False)[0].holds_media is False
+    assert mix_files(tmp_path, "", 0, running=False)[0].holds_media is False
 
 
-def test_wrong_lengths_are_mended(tmp_path: Path) -> None:
+def test_wrong_lengths_in_a_header_are_repaired(tmp_path: Path) -> None:
     path = mix(tmp_path, 32_044)
     empty = mix(tmp_path, 44, 0, at_ms=AT_MS + 1)
-    mend(tmp_path)
+    repair_headers(tmp_path)
     mended = wav.parse(path.read_bytes())
 
     assert mended is not None
@@ -206,26 +206,26 @@ def test_wrong_lengths_are_mended(tmp_path: Path) -> None:
     assert empty.read_bytes() == wav.header(44, rate=16_000)
 
 
-def test_a_mix_with_a_damaged_header_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_mix_with_a_damaged_header_is_not_changed(tmp_path: Path) -> None:
     path = mix(tmp_path, 32_044)
     damaged = bytearray(path.read_bytes())
     damaged[24:28] = b"\xff" * 4  # its rate
     path.write_bytes(damaged)
-    mend(tmp_path)
+    repair_headers(tmp_path)
 
     assert path.read_bytes() == damaged
 
 
-def test_what_is_no_mix_is_left_for_others_to_judge(tmp_path: Path) -> None:
+def test_a_file_that_is_no_mix_is_reported_and_not_changed(tmp_path: Path) -> None:
     mix(tmp_path, 0).write_bytes(b"no sound at all, and none to come")
-    mend(tmp_path)
+    repair_headers(tmp_path)
 
     assert is_closed(tmp_path)
-    assert mixes(tmp_path, "", 0, running=False)[0].holds_media
+    assert mix_files(tmp_path, "", 0, running=False)[0].holds_media
 
 
 @pytest.mark.parametrize("make", [os.symlink, os.link])
-def test_another_name_of_a_foreign_file_is_neither_read_nor_mended(
+def test_a_link_to_a_foreign_file_is_neither_read_nor_repaired(
     tmp_path: Path, make: Callable[[Path, Path], None]
 ) -> None:
     (tmp_path / "room").mkdir()
@@ -234,8 +234,8 @@ def test_another_name_of_a_foreign_file_is_neither_read_nor_mended(
     make(foreign, tmp_path / "room" / f"recording-bridge-1-1-{AT_MS}.wav")
     make(foreign, tmp_path / "room" / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-video-1.mjr")
 
-    mend(tmp_path / "room")
-    (sound,) = mixes(tmp_path / "room", "below", 0, running=False)
+    repair_headers(tmp_path / "room")
+    (sound,) = mix_files(tmp_path / "room", "below", 0, running=False)
     (video,) = read(tmp_path / "room")
 
     assert foreign.read_bytes() == before
@@ -243,10 +243,10 @@ def test_another_name_of_a_foreign_file_is_neither_read_nor_mended(
     assert video.stopped_ms == video.started_ms
 
 
-def test_a_pipe_among_the_files_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_pipe_among_the_files_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / f"recording-bridge-1-1-{AT_MS}.wav")
     os.mkfifo(tmp_path / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-video-1.mjr")
 
     assert is_closed(tmp_path)
-    assert mixes(tmp_path, "below", 0, running=False)[0].stopped_ms == AT_MS
+    assert mix_files(tmp_path, "below", 0, running=False)[0].stopped_ms == AT_MS
     assert read(tmp_path)[0].stopped_ms == OPENED_US // 1000
