@@ -26,7 +26,7 @@ from sfu_wrapper.core.plan import Codec, Composition, OutputRules, Quality, Soun
 
 RATE = 30
 WIDTH, HEIGHT = 640, 480
-SOUND_RATE = 16_000
+AUDIO_RATE = 16_000
 _LOWEST_BITS_PER_S, _HIGHEST_BITS_PER_S = 200_000, 1_000_000
 _KEY_FRAME_EVERY = 10 * RATE
 _MS = Fraction(1, 1000)
@@ -194,7 +194,7 @@ def _texture(dice: np.random.Generator, size: tuple[int, int], spread: float) ->
 
 def _record(path: Path, people: int, seconds: int) -> None:
     dice = np.random.default_rng(0)
-    times = np.arange(seconds * SOUND_RATE) / SOUND_RATE
+    times = np.arange(seconds * AUDIO_RATE) / AUDIO_RATE
     sound = dice.normal(0, 200, len(times))
     for number in range(people):
         speaks = np.sin(2 * np.pi * (0.13 + number * 0.02) * times + number) > 0
@@ -203,5 +203,5 @@ def _record(path: Path, people: int, seconds: int) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(SOUND_RATE)
+        file.setframerate(AUDIO_RATE)
         file.writeframes(np.clip(sound, -32768, 32767).astype(np.int16).tobytes())

@@ -1,18 +1,18 @@
-"""Encryption of finished files. Fails closed: where it raises, nothing readable was delivered."""
+"""Encryption of finished files. Fails closed: after an error nothing readable was delivered."""
 
 from pathlib import Path
 from typing import Protocol
 
 
 class Encryptor(Protocol):
-    """One public key, configured.
+    """Encryption to one configured public key.
 
-    Raises, both of them:
+    Raises, in both methods:
         JobFailed: stage ``encrypt``; the key or the program cannot be used, or it took too long.
     """
 
     async def check(self) -> None:
-        """Whether the key can be used right now; asked before any work is done."""
+        """Check that the key can be used now; called before any work is done."""
         ...
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Media tools: what reads raw files and writes finished ones."""
+"""Media tools: reading raw files and writing finished ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,21 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class PreparedVideo:
-    """One raw video file turned into a media file.
+    """One raw video file converted into a media file.
 
-    path: ``.webm`` or ``.mp4``. codec: ``vp8``, ``vp9`` or ``h264``.
-    zero_us: epoch microseconds of the file's own time 0, by the clock of whoever wrote it.
-    drift_ppm: by how much the file's own time runs fast against that; None: it cannot be told.
-    first_us, end_us: in the file's own time, when its first picture shows and its last is over.
-    packets_received, packets_lost, gaps: what came, what never did, how often nothing did for long.
-    turns: of pictures that were sent turned, in the file's own time.
-    notes: what had to be survived, for the log and the warnings.
+    Attributes:
+        path: ``.webm`` or ``.mp4``.
+        codec: ``vp8``, ``vp9`` or ``h264``.
+        zero_us: epoch microseconds of the file's own time 0, by the clock of its writer.
+        first_us: start of the first frame, in the file's own time.
+        end_us: end of the last frame, in the file's own time.
+        drift_ppm: by how much the file's own time runs fast against the writer's clock; None:
+            unknown.
+        packets_received: number of packets in the file.
+        packets_lost: number of packets missing in the sequence.
+        gaps: number of long interruptions.
+        notes: damage that was worked around, for the log and the warnings.
+        turns: changes of rotation, in the file's own time.
     """
 
     path: Path
@@ -37,20 +43,22 @@ class PreparedVideo:
 
 
 class MediaTools(Protocol):
-    """Each call ends, one way or another, and checks what it wrote by reading it again.
+    """The operations on media files.
 
-    Raises, all of them:
-        JobFailed: with the stage it belongs to; ``TIMEOUT`` where it took too long.
+    Each call ends within its timeout, and reads back what it wrote to check it.
+
+    Raises, in all methods:
+        JobFailed: with the stage of the operation; ``TIMEOUT`` where it took too long.
     """
 
     async def preprocess(
         self, source: Path, target_dir: Path, *, timeout_s: float
     ) -> PreparedVideo | None:
-        """Turn one ``.mjr`` into a media file in ``target_dir``. None: it holds no picture."""
+        """Convert one ``.mjr`` into a media file in ``target_dir``. None: it holds no frame."""
         ...
 
-    async def sound_us(self, source: Path, *, timeout_s: float) -> int:
-        """How many microseconds of sound a raw WAV file really holds."""
+    async def audio_us(self, source: Path, *, timeout_s: float) -> int:
+        """Return how many microseconds of audio a raw WAV file really holds."""
         ...
 
     async def compose(
@@ -62,17 +70,25 @@ class MediaTools(Protocol):
         poster: Path | None = None,
         timeout_s: float,
     ) -> tuple[int, ...]:
-        """Write the merged file, and its poster where one is wanted; ``progress`` hears percents.
+        """Write the merged file, and its poster where a path is given.
 
-        Returns of each source how many pictures of the file show its picture of before once more.
+        Args:
+            plan: content of the file.
+            target: path of the file.
+            progress: called with the percentage done.
+            poster: path of the poster; None: no poster.
+            timeout_s: limit in seconds.
+
+        Returns:
+            For each source, the number of output frames that repeat its previous frame.
         """
         ...
 
     async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
-        """Write a split video file, without encoding again."""
+        """Write a split video file, without re-encoding."""
         ...
 
-    async def write_sound(
+    async def write_audio(
         self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """Write the mix as a WAV of 16 kHz, mono, 8 bits, from the segment's start to its end."""

@@ -1,4 +1,4 @@
-"""The folders of the recording service: raw files in, finished files out, never half of one."""
+"""The folders of the recording service: raw files in, finished files out, each of them whole."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import Protocol
 class Workspace:
     """Folders of one attempt, for our own user alone.
 
-    plain: for what is not encrypted. staging: on the file system of the destination, for what is
-    about to be delivered. lasting: of the job, for what outlives the attempt.
+    Attributes:
+        plain: for files that are not encrypted.
+        staging: for files about to be delivered; on the file system of the destination.
+        lasting: folder of the job, for files that outlive the attempt.
     """
 
     plain: Path
@@ -21,95 +23,108 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What stands in a file now."""
+    """Length in bytes and SHA-256 (hex) of a file's present content."""
 
     size_bytes: int
     sha256: str
 
 
 class RecordingStorage(Protocol):
-    """Every name is resolved below its folder only: no links, no devices, no way out of it.
+    """The folders of one recording service.
 
-    Raises, all of them:
-        JobFailed: ``MISSING_FILE`` and ``IO_ERROR`` may pass, ``UNSAFE_NAME`` does not.
+    Every name is resolved below its folder only: no links, no devices, no way out of it.
+
+    Raises, in all methods:
+        JobFailed: ``MISSING_FILE`` and ``IO_ERROR`` are temporary, ``UNSAFE_NAME`` is permanent.
     """
 
     async def raw_video(self, filename: str) -> Path:
-        """The raw video file of that name, which stands there and is a plain file."""
+        """Return the path of a raw video file that exists and is a plain file."""
         ...
 
     async def raw_audio(self, filename: str) -> Path:
-        """The same for the mix."""
+        """Return the path of a raw audio file that exists and is a plain file."""
         ...
 
     async def raw_bytes(self, videos: Sequence[str], sounds: Sequence[str]) -> int:
-        """How long these raw files are together; what is not there counts nothing."""
+        """Return the total length of these raw files in bytes; missing files count 0."""
         ...
 
     async def free_bytes(self) -> int:
-        """What can still be written: the least of all folders that are written to."""
+        """Return the bytes that can still be written: the least over all output folders."""
         ...
 
     async def workplace(self, job: str) -> Workspace:
-        """New folders for one attempt at that job; they stay until ``clear``."""
+        """Make new folders for one attempt at that job; they stay until ``clear``."""
         ...
 
     async def leftovers(self, job: str) -> tuple[Path, ...]:
-        """The files in all workplaces of that job."""
+        """Return the files in all workspaces of that job."""
         ...
 
     async def uncleared(self, name: str) -> tuple[bytes, ...]:
-        """What stands under that name in the lasting folder of each finished job that has one."""
+        """Return the content of the file ``name`` in each finished job's lasting folder.
+
+        Jobs without such a file are left out.
+        """
         ...
 
     async def clear(self, job: str, *, lasting: bool = True) -> None:
-        """Remove all workplaces of that job; none is fine. lasting: and what outlives them."""
+        """Remove all workspaces of that job, if there are any.
+
+        Args:
+            job: the job.
+            lasting: remove the job's lasting folder as well.
+        """
         ...
 
     async def write(self, stage: str, file: Path, content: bytes) -> None:
-        """Write a small file of ours into a workplace, whole and durably, or not at all.
+        """Write a small file of ours into a workspace, whole and durably, or not at all.
 
-        stage: of which it is a part.
+        Args:
+            stage: stage of the job, for the failure.
+            file: path within a workspace.
+            content: the whole content.
         """
         ...
 
     async def measure(self, file: Path) -> Measured:
-        """Read it once from end to end."""
+        """Read a file once from end to end and return its length and digest."""
         ...
 
     async def claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
-        """Take the first choice of which every name is free, or this job's already.
+        """Reserve the first choice of which each name is free or already reserved by this job.
 
-        Names are relative to the destination, without a link on the way. A claim is durable.
+        Names are relative to the destination, without a link on the way. Reservations are durable.
         """
         ...
 
     def final(self, name: str) -> Path:
-        """Where a claimed name stands or will stand; absolute."""
+        """Return the absolute path of a reserved name, delivered or not."""
         ...
 
     async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
-        """Move files from the staging folder to claimed names; then the job is finished, durably.
+        """Move files from the staging folder to reserved names and finish the job, durably.
 
         Each file appears whole or not at all, and none unless there was space for the manifest.
         """
         ...
 
     async def manifest(self, job: str) -> bytes | None:
-        """What ``deliver`` stored for that job, once all was done."""
+        """Return the manifest that ``deliver`` stored; None while the job is not finished."""
         ...
 
     def manifest_file(self, job: str) -> Path:
-        """Where that stands: without it the job is done anew."""
+        """Return the path of the manifest; removing that file makes the job run again."""
         ...
 
     async def remove(self, files: Sequence[Path]) -> None:
-        """Delete raw files; what is not there any more is fine."""
+        """Delete raw files; those that are gone already are ignored."""
         ...
 
     async def prune(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
-        """Delete the folders that these raw files stood in, as far as they are empty now.
+        """Delete the folders that held these raw files, as far as they are empty now.
 
-        The folders of all recordings stay, and so does whatever holds anything at all.
+        The operator's folders stay, and so does every folder that is not empty.
         """
         ...

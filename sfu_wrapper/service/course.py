@@ -1,4 +1,4 @@
-"""Follows one try of a segment through its stages, and tells whoever listens how far it is."""
+"""Progress of one attempt at a segment through its stages, reported to a callback."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -12,10 +12,15 @@ Piece = TypeVar("Piece")
 Work = Callable[[], Awaitable[Piece]]
 
 
-class Course:
-    """One try, from now on. foreseen: what each stage should take; progress: hears every step.
+class ProgressTracker:
+    """Progress of one attempt, which starts when the object is made.
 
-    at_once: how many pieces may be worked on at the same time.
+    Args:
+        clock: measures the time taken.
+        pace: model of this machine's throughput.
+        foreseen: expected duration of each stage in seconds.
+        progress: called with each step.
+        at_once: number of pieces of a stage processed in parallel.
     """
 
     def __init__(
@@ -32,16 +37,21 @@ class Course:
         self._estimate = Estimate(pace, clock.now().mono_ms, foreseen)
 
     def expect(self, stage: str, seconds: float) -> None:
-        """What a stage should take, now that it is known better; 0 where it is not gone through."""
+        """Replace the expected duration of a stage; 0 where the attempt skips the stage."""
         self._estimate.expect(stage, seconds)
 
     def reached(self, stage: str, percent: float) -> None:
-        """So much of that stage is done."""
+        """Report that ``percent`` of a stage is done."""
         share = min(max(percent / 100, 0.0), 1.0)
         self._progress(self._estimate.reached(stage, share, self._clock.now().mono_ms))
 
     def through(self, stage: str, pieces: Iterable[tuple[Piece, float]]) -> Iterator[Piece]:
-        """The pieces of a stage, one after the other, each given with what it should take."""
+        """Yield the pieces of a stage one after another, and report each.
+
+        Args:
+            stage: name of the stage.
+            pieces: the pieces with their expected durations in seconds.
+        """
         listed = list(pieces)
         self.expect(stage, total_s := sum(seconds for _, seconds in listed))
         done_s = 0.0
@@ -53,9 +63,13 @@ class Course:
     async def side_by_side(
         self, stage: str, pieces: Iterable[tuple[Work[Piece], float]]
     ) -> list[Piece]:
-        """Do the pieces of a stage, each given with what it should take; what comes of them.
+        """Run the pieces of a stage in parallel and return their results in order.
 
-        Where one fails those that run are given up, and its error is raised.
+        If a piece fails, the others are cancelled and its error is raised.
+
+        Args:
+            stage: name of the stage.
+            pieces: functions to call, with their expected durations in seconds.
         """
         listed = list(pieces)
         each_s = [seconds for _, seconds in listed]
@@ -69,7 +83,7 @@ class Course:
             self.reached(stage, 100 * done_s / total_s)
             made = await work()
             done_s += seconds
-            gate.release()  # not where it has failed: nothing is begun any more
+            gate.release()  # kept after a failure, so that no further piece starts
             return made
 
         try:
@@ -80,5 +94,5 @@ class Course:
         return [task.result() for task in tasks]
 
     def over(self) -> None:
-        """All of it is done."""
+        """Record the end of the last stage."""
         self._estimate.stage_done(self._clock.now().mono_ms)

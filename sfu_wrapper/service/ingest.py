@@ -1,8 +1,9 @@
-"""Step 1 of processing: raw files become media files, and one knows what they hold.
+"""Step 1 of processing: convert raw files into media files and measure what they hold.
 
-A missing or unreadable mix is a warning, as the product has it: the pictures are still delivered.
-A missing or unreadable video file fails the attempt: the next one may find it. So does a process
-that dies over either.
+The processor calls ``ingest`` with the segment's event, and gets the ``Material`` that the plan of
+step 2 is made from. A missing or unreadable mix is a warning, as the product requires: the videos
+are still delivered. A missing or unreadable video file fails the attempt, since the next attempt
+may find it. A media process that dies over either kind of file fails the attempt too.
 """
 
 import logging
@@ -22,18 +23,25 @@ from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import MediaTools, PreparedVideo
 from sfu_wrapper.ports.storage import RecordingStorage
-from sfu_wrapper.service.course import Course, Work
+from sfu_wrapper.service.course import ProgressTracker, Work
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S, _TIMEOUT_PER_S = 60.0, 0.5  # reading takes a small part of the segment's length
 
-_NO_FAULT_OF_THE_MIX = ("UNSAFE_NAME", "MEDIA_CRASH", "TIMEOUT")  # nor a reason to do without it
+# After these the mix may be intact, so that the attempt fails rather than drop the audio.
+_FAILS_THE_ATTEMPT = ("UNSAFE_NAME", "MEDIA_CRASH", "TIMEOUT")
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video file that holds pictures; held: when. raw_bytes: of what it was made of."""
+    """One video file that holds frames.
+
+    Attributes:
+        prepared: the converted file.
+        held: its raw file, with the times of its first and last frame.
+        raw_bytes: length of the raw file.
+    """
 
     prepared: PreparedVideo
     held: Held
@@ -41,8 +49,13 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One piece of the mix that holds sound, and how it lies."""
+class AudioPiece:
+    """One audio file of the mix that is not empty.
+
+    Attributes:
+        sound: the file as the plan takes it.
+        sync: its row of the sync report.
+    """
 
     sound: Sound
     sync: TrackSync
@@ -50,7 +63,15 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All that there is of one segment. shown: spans of ``videos``, in tile order."""
+    """Everything recorded of one segment.
+
+    Attributes:
+        videos: files that hold frames.
+        shown: spans of ``videos`` on screen, in tile order.
+        sounds: audio files of the mix.
+        sync: sync report, the videos first.
+        warnings: notes on damaged or missing files.
+    """
 
     videos: tuple[Video, ...]
     shown: tuple[Span, ...]
@@ -59,13 +80,13 @@ class Material:
     warnings: tuple[str, ...]
 
     def shown_ms(self, track: int) -> tuple[int, int]:
-        """Epoch ms, by the event's clock, from its first picture to the end of its last one."""
+        """Return start of the first frame and end of the last, epoch ms by the event's clock."""
         held = self.videos[track].held
         shift_us = next((span.shift_us for span in self.shown if span.track == track), 0)
         return (held.first_us + shift_us) // 1000, (held.end_us + shift_us) // 1000
 
     def sources(self, info: SegmentInfo) -> tuple[Source, ...]:
-        """The video files as a composition wants them; those never on screen stay as they are."""
+        """Return the video files as inputs of a composition; unseen ones keep their own clock."""
         shifts = {span.track: span for span in self.shown}
         unseen = Span(0, 0, 0)
         return tuple(
@@ -85,19 +106,22 @@ async def ingest(
     shelf: RecordingStorage,
     target_dir: Path,
     sizes: Sequence[int],
-    course: Course,
+    course: ProgressTracker,
 ) -> Material:
-    """Read everything that the event names. sizes: of its video files. Raises JobFailed."""
+    """Convert and measure all files that the event names. Raises JobFailed.
+
+    ``sizes`` are the lengths of the video files in bytes; converted files go to ``target_dir``.
+    """
     timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * (info.completed_ms - info.started_ms) / 1000
     reading = _Reading(info, tools, shelf, target_dir, timeout_s)
-    pieces: list[tuple[Work[Video | Heard | str], float]] = [
+    pieces: list[tuple[Work[Video | AudioPiece | str], float]] = [
         (partial(reading.video, number, file, size), reading_s(size))
         for number, (file, size) in enumerate(zip(info.video, sizes, strict=True))
     ]
     pieces += [(partial(reading.sound, file), reading_s()) for file in info.audio]
     read = await course.side_by_side("preprocess", pieces)
     videos = [one for one in read if isinstance(one, Video)]
-    heard = [one for one in read if isinstance(one, Heard)]
+    heard = [one for one in read if isinstance(one, AudioPiece)]
     shown = spans(info, [video.held for video in videos])
     shifts_us = {span.track: span.shift_us for span in shown}
     sync = [_video_sync(info, one, shifts_us.get(n, 0)) for n, one in enumerate(videos)]
@@ -112,7 +136,7 @@ async def ingest(
 
 
 def without_empty_hours(info: SegmentInfo, material: Material) -> tuple[SegmentInfo, Material]:
-    """Return the segment and its material without long stretches in which nothing was recorded."""
+    """Return the segment and its material without long periods in which nothing was recorded."""
     duration_us = (info.completed_ms - info.started_ms) * 1000
     held = [(one.start_ms * 1000, (one.start_ms + one.length_ms) * 1000) for one in material.sync]
     left_out = extent.cuts(duration_us, held)
@@ -135,8 +159,8 @@ def without_empty_hours(info: SegmentInfo, material: Material) -> tuple[SegmentI
     return extent.moved_info(left_out, info), material
 
 
-def _warnings(read: Iterable[Video | Heard | str]) -> Iterator[str]:
-    """What is amiss with what has been read, or why it was not."""
+def _warnings(read: Iterable[Video | AudioPiece | str]) -> Iterator[str]:
+    """Yield the notes on converted files, and the reasons why others were left out."""
     for one in read:
         if isinstance(one, str):
             yield one
@@ -145,16 +169,16 @@ def _warnings(read: Iterable[Video | Heard | str]) -> Iterator[str]:
 
 
 def _unseen(videos: Sequence[Video], shown: Iterable[Span]) -> Iterator[str]:
-    """What a merged file has nothing of, though it holds pictures."""
+    """Yield a warning for each video whose frames are all outside the segment."""
     seen = {span.track for span in shown}
     for track, video in enumerate(videos):
         if track not in seen:
-            yield f"{video.held.file.filename}: no picture lies within the segment's times"
+            yield f"{video.held.file.filename}: no frame is within the segment's times"
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How the files of one segment are read, each by itself."""
+    """Reader of the files of one segment, one call per file."""
 
     info: SegmentInfo
     tools: MediaTools
@@ -163,39 +187,40 @@ class _Reading:
     timeout_s: float
 
     async def video(self, number: int, file: RawFile, raw_bytes: int) -> Video | str:
-        """What it holds, or that it holds nothing. Raises JobFailed."""
+        """Convert a video file; return a warning where it holds no frame. Raises JobFailed."""
         path = await self.shelf.raw_video(file.filename)
         log.debug("Processing video: %s.", path)
         target_dir = self.target_dir / str(number)
         try:
             prepared = await self.tools.preprocess(path, target_dir, timeout_s=self.timeout_s)
         except JobFailed as exc:
-            exc.file = file.filename  # as the event has it
+            exc.file = file.filename  # the event's name, not the path
             raise
         if prepared is None:
-            return f"{file.filename} holds no picture"
+            return f"{file.filename} holds no frame"
         stretch = pace(prepared.drift_ppm)
         first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
         held = Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us)
         return Video(prepared, held, raw_bytes)
 
-    async def sound(self, file: RawFile) -> Heard | str:
-        """A piece of the mix, or why it is left out.
+    async def sound(self, file: RawFile) -> AudioPiece | str:
+        """Measure an audio file of the mix; return a warning where it is left out.
 
-        Raises JobFailed for an unsafe name, and where a process ended before it could say.
+        Raises:
+            JobFailed: the name is unsafe, or the media process crashed or took too long.
         """
         try:
             path = await self.shelf.raw_audio(file.filename)
-            length_us = await self.tools.sound_us(path, timeout_s=self.timeout_s)
+            length_us = await self.tools.audio_us(path, timeout_s=self.timeout_s)
         except JobFailed as exc:
-            if exc.code in _NO_FAULT_OF_THE_MIX:
+            if exc.code in _FAILS_THE_ATTEMPT:
                 raise
-            return f"no sound from {file.filename}: {exc.detail}"
+            return f"no audio from {file.filename}: {exc.detail}"
         if length_us == 0:
-            return f"{file.filename} holds no sound"
+            return f"{file.filename} holds no audio"
         sync = mix_sync(self.info, file, length_us)
         start_us = sound_start_us(self.info.started_ms, file.started_ms, file.delay_ms)
-        return Heard(Sound(str(path), start_us, mix_pace(sync)), sync)
+        return AudioPiece(Sound(str(path), start_us, mix_pace(sync)), sync)
 
 
 def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:
@@ -215,11 +240,16 @@ def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:
 
 
 def _sync_notes(sync: list[TrackSync], shifts_us: dict[int, int]) -> Iterator[str]:
-    """Where limits are passed. ``shifts_us``: of those, by number, whose clock is of no use."""
+    """Yield a note for each limit of the sync report that is exceeded.
+
+    Args:
+        sync: rows of the report.
+        shifts_us: shift applied to each video, by its number; not 0 where its clock is unusable.
+    """
     for number, one in enumerate(sync):
-        said = list(notes(one))
+        found = list(notes(one))
         if shift_us := shifts_us.get(number, 0):
             off_s = -shift_us / 1_000_000
             differs = f"its clock differs by {off_s:.3f} s, the event's start was taken"
-            said = [differs, *notes(replace(one, offset_ms=0))]
-        yield from (f"{one.filename}: {note}" for note in said)
+            found = [differs, *notes(replace(one, offset_ms=0))]
+        yield from (f"{one.filename}: {note}" for note in found)

@@ -27,9 +27,9 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.storage import RecordingStorage, Workspace
-from sfu_wrapper.service.course import Course, Progress
+from sfu_wrapper.service.course import Progress, ProgressTracker
 from sfu_wrapper.service.ingest import Material, ingest, without_empty_hours
-from sfu_wrapper.service.products import Made, Workshop
+from sfu_wrapper.service.products import Renderer, RenderResult
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
@@ -225,7 +225,7 @@ class Processor:
                     return not _has_of(done.result, track)
         if file.stream is not Stream.AUDIO:
             return await self._shelf.raw_bytes([file.filename], []) > _NO_PICTURE_BYTES
-        return await self._tools.sound_us(path, timeout_s=_LOOK_S) > 0
+        return await self._tools.audio_us(path, timeout_s=_LOOK_S) > 0
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """What to tell of a segment that failed for good; temporary files and its event stay.
@@ -283,7 +283,7 @@ class Processor:
         place = await self._workplace(info)
         sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
         should_s = foreseen(info, self._rules, sizes, self._files_at_once)
-        course = Course(self._clock, self._pace, should_s, progress, self._files_at_once)
+        course = ProgressTracker(self._clock, self._pace, should_s, progress, self._files_at_once)
         material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
         info, material = without_empty_hours(info, material)
         output, cut, why = self._decide(info, material)
@@ -341,15 +341,15 @@ class Processor:
         material: Material,
         output: Output,
         cut: tuple[Interval, ...],
-        course: Course,
-    ) -> Made:
+        course: ProgressTracker,
+    ) -> RenderResult:
         vault = self._usable_vault() if self._rules.encrypt else None
-        shop = Workshop(
+        shop = Renderer(
             self._tools, self._shelf, vault, self._rules, place, course, job=job, info=info
         )
         match output:
             case Output.NONE:
-                return Made(sync=material.sync)
+                return RenderResult(sync=material.sync)
             case Output.MERGED:
                 return await shop.merged(material, cut)
             case Output.SPLIT:

@@ -1,6 +1,8 @@
-"""Step 3 of processing: the plan becomes files in the workplace, named, encrypted where asked.
+"""Step 3 of processing: render the plan into named files, encrypted where configured.
 
-Nothing here stands in the destination yet; ``Product`` says what is to stand there.
+The renderer reads the ``Material`` of step 2 and writes into the attempt's workspace only. It
+reserves the final names and returns an ``OutputFile`` for each file; the processor then delivers
+those files to the destination.
 """
 
 import logging
@@ -21,7 +23,7 @@ from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.storage import Measured, RecordingStorage, Workspace
-from sfu_wrapper.service.course import Course, Work
+from sfu_wrapper.service.course import ProgressTracker, Work
 from sfu_wrapper.service.ingest import Material, Video
 from sfu_wrapper.wire.splitfile import SplitPart, encode_split
 
@@ -32,121 +34,149 @@ _TIMEOUT_S, _TIMEOUT_PER_S = 120.0, 4.0  # nine streams take a fifth of their le
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
-    """One file ready to be delivered under a claimed name."""
+class OutputFile:
+    """One file ready to be delivered under a reserved name.
+
+    Attributes:
+        staged: path of the file in the workspace.
+        name: reserved name, relative to the destination.
+        kind: kind of the file, as reported.
+        measured: length and digest.
+    """
 
     staged: Path
     name: str
     kind: FileKind
     measured: Measured
 
-    def finished(self, shelf: RecordingStorage) -> FinishedFile:
-        """As it is told once it stands."""
-        filename = str(shelf.final(self.name))
+    def finished(self, storage: RecordingStorage) -> FinishedFile:
+        """Return the file as reported in the ``processed`` message."""
+        filename = str(storage.final(self.name))
         return FinishedFile(filename, self.kind, self.measured.size_bytes, self.measured.sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    """One file in the workplace, as it is before encryption. foreseen_bytes: about how large."""
+    """One file in the workspace before encryption.
+
+    Attributes:
+        file: its path.
+        name: reserved name, relative to the destination.
+        kind: kind of the file, as reported.
+        expected_bytes: estimated length.
+    """
 
     file: Path
     name: str
     kind: FileKind
-    foreseen_bytes: int = 0
+    expected_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """All products of one segment, and the sync report with what making them has shown."""
+class RenderResult:
+    """All output files of one segment, and its sync report with the repeated frames counted."""
 
-    products: tuple[Product, ...] = ()
+    products: tuple[OutputFile, ...] = ()
     sync: tuple[TrackSync, ...] = ()
 
 
-class Workshop:
-    """Makes the products of one segment, in one workplace."""
+class Renderer:
+    """Renders the output files of one segment in one workspace.
+
+    Args:
+        tools: media operations.
+        storage: reserves names, measures files.
+        encryptor: encrypts each file; None: files stay plain.
+        rules: codec, quality and name pattern of the output.
+        place: workspace of this attempt.
+        progress: stages of this attempt.
+        job: id of the job, owner of the reserved names.
+        info: the segment.
+    """
 
     def __init__(
         self,
         tools: MediaTools,
-        shelf: RecordingStorage,
-        vault: Encryptor | None,
+        storage: RecordingStorage,
+        encryptor: Encryptor | None,
         rules: OutputRules,
         place: Workspace,
-        course: Course,
+        progress: ProgressTracker,
         *,
         job: str,
         info: SegmentInfo,
     ) -> None:
         self._tools = tools
-        self._shelf = shelf
-        self._vault = vault
+        self._storage = storage
+        self._encryptor = encryptor
         self._rules = rules
         self._place = place
-        self._course = course
+        self._progress = progress
         self._job = job
         self._info = info
         self._duration_us = (info.completed_ms - info.started_ms) * 1000
         self._timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * self._duration_us / 1_000_000
 
-    async def merged(self, material: Material, cut: Sequence[Interval]) -> Made:
-        """The matrix with the mix and its poster; the mix alone where there is no picture."""
+    async def merged(self, material: Material, cut: Sequence[Interval]) -> RenderResult:
+        """Render the grid of all videos with the mix, and its poster.
+
+        Where no video can be shown, render the mix alone as a WAV file.
+        """
         stems = (self._stem(distinct) for distinct in naming.further_stems(self._info))
         length_ms = self._duration_us // 1000
         shown_ms = sum(len(one.tracks) * (one.stop_us - one.start_us) for one in cut) // 1000
-        self._course.expect("compose", merging_s(length_ms, shown_ms))
-        self._course.reached("compose", 0)
+        self._progress.expect("compose", merging_s(length_ms, shown_ms))
+        self._progress.reached("compose", 0)
         if not material.shown:
             plain = self._place.plain / "merged.wav"
-            (name,) = await self._claim((f"{stem}.wav",) for stem in stems)
-            await self._write_sound(material, plain)
+            (name,) = await self._reserve((f"{stem}.wav",) for stem in stems)
+            await self._write_audio(material, plain)
             made = [_Plain(plain, name, FileKind.AUDIO, mix_bytes(length_ms))]
-            return Made(await self._products(made), material.sync)
+            return RenderResult(await self._outputs(made), material.sync)
         plain, poster = self._place.plain / "merged.webm", self._place.plain / "merged.jpg"
-        names = await self._claim((f"{stem}.webm", f"{stem}.jpg") for stem in stems)
+        names = await self._reserve((f"{stem}.webm", f"{stem}.jpg") for stem in stems)
         repeated = await self._compose(material, cut, plain, poster)
-        products = await self._products(
+        outputs = await self._outputs(
             [
                 _Plain(plain, names[0], FileKind.MERGED, merged_bytes(self._rules, length_ms)),
                 _Plain(poster, names[1], FileKind.POSTER),
             ]
         )
-        return Made(products, _counted(material.sync, repeated))
+        return RenderResult(outputs, _with_repeats(material.sync, repeated))
 
-    async def split(self, material: Material) -> Made:
-        """A file a stream, the mix, and the JSON that relates them."""
-        names = await self._claim(
+    async def split(self, material: Material) -> RenderResult:
+        """Render one file per video, the mix, and the JSON file that describes them."""
+        names = await self._reserve(
             self._split_names(material, distinct) for distinct in naming.further_stems(self._info)
         )
         *media_names, json_name = names
-        self._course.expect("compose", 0)
+        self._progress.expect("compose", 0)
         made = await self._split_media(material, media_names)
-        products = await self._products(made)
+        outputs = await self._outputs(made)
         plain = self._place.plain / "split.json"
-        await self._shelf.write("split", plain, self._json(material, products))
-        related = await self._product(_Plain(plain, json_name, FileKind.METADATA))
-        return Made((*products, related), material.sync)
+        await self._storage.write("split", plain, self._json(material, outputs))
+        description = await self._output(_Plain(plain, json_name, FileKind.METADATA))
+        return RenderResult((*outputs, description), material.sync)
 
     async def _split_media(self, material: Material, names: Sequence[str]) -> list[_Plain]:
-        """In the order of ``names``: the videos, and the mix if there is one."""
+        """Render in the order of ``names``: the videos, and the mix if there is one."""
         pieces: list[tuple[Work[_Plain], float]] = [
-            (partial(self._copied, number, video, names[number]), copying_s(video.raw_bytes))
+            (partial(self._copy, number, video, names[number]), copying_s(video.raw_bytes))
             for number, video in enumerate(material.videos)
         ]
         if material.sounds:
             size = mix_bytes(self._duration_us // 1000)
             pieces.append((partial(self._mix, material, names[-1], size), copying_s(size)))
-        return await self._course.side_by_side("split", pieces)
+        return await self._progress.side_by_side("split", pieces)
 
-    async def _copied(self, number: int, video: Video, name: str) -> _Plain:
+    async def _copy(self, number: int, video: Video, name: str) -> _Plain:
         plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
         await self._tools.copy_video(video.prepared, plain, timeout_s=self._timeout_s)
         return _Plain(plain, name, FileKind.VIDEO, video.raw_bytes)
 
     async def _mix(self, material: Material, name: str, size: int) -> _Plain:
         plain = self._place.plain / "mix.wav"
-        await self._write_sound(material, plain)
+        await self._write_audio(material, plain)
         return _Plain(plain, name, FileKind.AUDIO, size)
 
     async def _compose(
@@ -167,34 +197,34 @@ class Workshop:
         return await self._tools.compose(
             plan,
             target,
-            lambda percent: self._course.reached("compose", percent),
+            lambda percent: self._progress.reached("compose", percent),
             poster=poster,
             timeout_s=self._timeout_s,
         )
 
-    async def _write_sound(self, material: Material, target: Path) -> None:
-        await self._tools.write_sound(
+    async def _write_audio(self, material: Material, target: Path) -> None:
+        await self._tools.write_audio(
             material.sounds, self._duration_us, target, timeout_s=self._timeout_s
         )
 
-    async def _products(self, made: Sequence[_Plain]) -> tuple[Product, ...]:
-        if self._vault is None:
-            return tuple([await self._product(one) for one in made])
-        pieces = ((one, encrypting_s(one.foreseen_bytes)) for one in made)
-        return tuple([await self._product(one) for one in self._course.through("encrypt", pieces)])
+    async def _outputs(self, made: Sequence[_Plain]) -> tuple[OutputFile, ...]:
+        if self._encryptor is None:
+            return tuple([await self._output(one) for one in made])
+        pieces = ((one, encrypting_s(one.expected_bytes)) for one in made)
+        return tuple([await self._output(one) for one in self._progress.through("encrypt", pieces)])
 
-    async def _product(self, made: _Plain) -> Product:
+    async def _output(self, made: _Plain) -> OutputFile:
         staged = made.file
-        if self._vault is not None:
+        if self._encryptor is not None:
             staged = self._place.staging / f"{made.file.name}{_ENCRYPTED}"
-            final = self._shelf.final(made.name.removesuffix(_ENCRYPTED))
+            final = self._storage.final(made.name.removesuffix(_ENCRYPTED))
             log.debug("Trying to encrypt file: %s", final)
-            await self._vault.encrypt(made.file, staged, timeout_s=self._timeout_s)
-        return Product(staged, made.name, made.kind, await self._shelf.measure(staged))
+            await self._encryptor.encrypt(made.file, staged, timeout_s=self._timeout_s)
+        return OutputFile(staged, made.name, made.kind, await self._storage.measure(staged))
 
-    async def _claim(self, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
-        ending = "" if self._vault is None else _ENCRYPTED
-        return await self._shelf.claim(
+    async def _reserve(self, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+        ending = "" if self._encryptor is None else _ENCRYPTED
+        return await self._storage.claim(
             self._job, ([name + ending for name in names] for names in choices)
         )
 
@@ -202,7 +232,7 @@ class Workshop:
         return naming.stem(self._rules.fileformat, self._info, distinct)
 
     def _split_names(self, material: Material, distinct: str) -> list[str]:
-        """Of all files in the order of delivery: the videos, the mix if there is one, the JSON."""
+        """Return names in the order of delivery: the videos, the mix if there is one, the JSON."""
         folder, stem = naming.folder(self._info), self._stem(distinct)
         owners = [_owner(video) for video in material.videos]
         stems = naming.video_stems(self._rules.fileformat, self._info, owners, distinct)
@@ -211,23 +241,23 @@ class Workshop:
         names += [f"{stem}.wav"] if material.sounds else []
         return [f"{folder}/{name}" for name in (*names, f"{stem}.json")]
 
-    def _json(self, material: Material, products: Sequence[Product]) -> bytes:
-        """``products``: what is delivered beside it, in the order of ``_split_names``."""
+    def _json(self, material: Material, outputs: Sequence[OutputFile]) -> bytes:
+        """Encode the JSON file; ``outputs`` are the other files, in ``_split_names``' order."""
         videos = [
-            self._part(product, *material.shown_ms(track), video)
-            for track, (product, video) in enumerate(zip(products, material.videos, strict=False))
+            self._part(output, *material.shown_ms(track), video)
+            for track, (output, video) in enumerate(zip(outputs, material.videos, strict=False))
         ]
         audio = None
         if material.sounds:
-            audio = self._part(products[-1], self._info.started_ms, self._info.completed_ms)
+            audio = self._part(outputs[-1], self._info.started_ms, self._info.completed_ms)
         return encode_split(self._info, videos, audio, material.sync)
 
     def _part(
-        self, product: Product, started_ms: int, stopped_ms: int, video: Video | None = None
+        self, output: OutputFile, started_ms: int, stopped_ms: int, video: Video | None = None
     ) -> SplitPart:
         return SplitPart(
-            filename=str(self._shelf.final(product.name)),
-            size_bytes=product.measured.size_bytes,
+            filename=str(self._storage.final(output.name)),
+            size_bytes=output.measured.size_bytes,
             started_ms=started_ms,
             stopped_ms=stopped_ms,
             user=video.held.file.user if video else None,
@@ -239,7 +269,7 @@ def _owner(video: Video) -> VideoName:
     return VideoName(file.user or UserId(""), file.stream)
 
 
-def _counted(sync: Sequence[TrackSync], repeated: Sequence[int]) -> tuple[TrackSync, ...]:
-    """With what the composition counted, for the first of them: the videos."""
+def _with_repeats(sync: Sequence[TrackSync], repeated: Sequence[int]) -> tuple[TrackSync, ...]:
+    """Return the report with the repeated frames of its first entries, which are the videos."""
     counted = [replace(one, frames_repeated=n) for one, n in zip(sync, repeated, strict=False)]
     return (*counted, *sync[len(counted) :])

@@ -1,6 +1,7 @@
-"""Tells how far a job has come, for whoever listens: seldom, never twice, never in the way.
+"""Progress messages of a job: rate limited, never repeated, never blocking the job.
 
-Nothing waits for it and nothing is tried again: what could not be told in time is out of date.
+The job calls ``report`` with each step; a task publishes the latest state at most once per
+interval. No message is retried, since it would be out of date.
 """
 
 import asyncio
@@ -25,19 +26,19 @@ log = logging.getLogger(__name__)
 async def reporting(
     broker: Broker, clock: Clock, info: SegmentInfo, every_s: float
 ) -> AsyncIterator[Progress]:
-    """Something to call with every step; publishes the latest once in ``every_s``.
+    """Provide a callback for steps, and publish the latest one at most once in ``every_s``.
 
-    After the context nothing more of it is published.
+    Nothing is published after the context ends.
     """
     reporter = _Reporter(broker, clock, info, every_s)
     task = asyncio.create_task(reporter.run())
     try:
-        yield reporter.hear
+        yield reporter.report
     finally:
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled() and task.exception() is not None:
-            log.error("job.progressBroke", exc_info=task.exception())
+            log.error("job.progressFailed", exc_info=task.exception())
 
 
 class _Reporter:
@@ -46,35 +47,35 @@ class _Reporter:
         self._clock = clock
         self._info = info
         self._every_s = every_s
-        self._news = asyncio.Event()
-        self._told = 0
+        self._changed = asyncio.Event()
+        self._published = 0
         self._latest = Standing("", 0.0, 0.0)
-        self._heard_ms = 0
+        self._latest_ms = 0
 
-    def hear(self, standing: Standing) -> None:
-        """The work has come so far."""
-        self._latest, self._heard_ms = standing, self._clock.now().mono_ms
-        self._news.set()
+    def report(self, standing: Standing) -> None:
+        """Record the latest step of the job."""
+        self._latest, self._latest_ms = standing, self._clock.now().mono_ms
+        self._changed.set()
 
     async def run(self) -> None:
-        """Tell, until cancelled."""
+        """Publish changes until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             with suppress(Unavailable):
                 await self._broker.publish(self._message())
             await asyncio.sleep(self._every_s)
 
     def _message(self) -> Message:
         now, info = self._clock.now(), self._info
-        self._told += 1
+        self._published += 1
         segment = info.segment or SegmentNo(1)
-        latest, heard_s_ago = self._latest, (now.mono_ms - self._heard_ms) / 1000
-        eta_s = max(latest.eta_s - heard_s_ago, 0.0)
+        latest, age_s = self._latest, (now.mono_ms - self._latest_ms) / 1000
+        eta_s = max(latest.eta_s - age_s, 0.0)
         progress = JobProgress(info.uuid, segment, latest.stage, latest.percent, eta_s)
         return Message(
             PROGRESS,
-            f"{info.uuid}:{segment}:{PROGRESS}:{self._told}",
+            f"{info.uuid}:{segment}:{PROGRESS}:{self._published}",
             encode_progress(progress),
             info.room,
             now.wall_ms,

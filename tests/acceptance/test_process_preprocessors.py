@@ -25,8 +25,8 @@ WARNINGS = {
     "crash/videoroom-conf-1-user-alice-1795484888626998-video-1.mjr: the file ends within a packet",
     "crash/videoroom-conf-1-user-carol-1795484888627095-video-1.mjr: the file ends within a packet",
     "truncated-9000-bytes.mjr: the file ends within a packet",
-    "empty.mjr holds no picture",
-    "magic-only.mjr holds no picture",
+    "empty.mjr holds no frame",
+    "magic-only.mjr holds no frame",
 }
 
 

@@ -320,7 +320,7 @@ def test_a_lost_mix_is_a_warning_and_no_failure(tmp_path: Path) -> None:
 
     assert output.code == 0
     assert output.message["warnings"] == [
-        "no sound from seg-2/nothing.wav: seg-2/nothing.wav is not there"
+        "no audio from seg-2/nothing.wav: seg-2/nothing.wav does not exist"
     ]
 
 

@@ -22,7 +22,7 @@ from tests.helpers.staged import BEEP_S, START_MS, Staged, Track, beep_hz, colou
 
 WIDTH, HEIGHT = 640, 480
 FRAME_MS = 40
-SOUND_RATE = 16_000
+AUDIO_RATE = 16_000
 LAST_PICTURE_MS = 100  # how long a last picture stays at most
 FROZEN_AFTER_MS = 1_000  # without pictures, while the event says that somebody is there
 
@@ -222,8 +222,8 @@ def _pictures(file: Path) -> Iterator[tuple[float, tuple[Plane, ...]]]:
 
 
 def _sound(file: Path) -> NDArray[np.int16]:
-    """All of it, mono, at ``SOUND_RATE``."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SOUND_RATE)
+    """All of it, mono, at ``AUDIO_RATE``."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_RATE)
     with av.open(str(file)) as container:
         frames = [out for one in container.decode(audio=0) for out in resampler.resample(one)]
     frames += resampler.resample(None)
@@ -272,7 +272,7 @@ def _listen(samples: NDArray[np.int16], call: Staged, verdict: Verdict) -> None:
     """Every whole second of the mix begins with its own beep, and there are no others."""
     mix = call.mix
     assert mix is not None
-    length_s = len(samples) / SOUND_RATE
+    length_s = len(samples) / AUDIO_RATE
     if abs(length_s - call.seconds) > FRAME_MS / 1000:
         verdict.complaints.append(f"{length_s:.3f} s of sound instead of {call.seconds:.3f} s")
     onsets = _onsets(samples)
@@ -297,14 +297,14 @@ def _listen(samples: NDArray[np.int16], call: Staged, verdict: Verdict) -> None:
 
 def _onsets(samples: NDArray[np.int16]) -> list[float]:
     """When each beep begins, s: half its loudness after a tenth of a second below."""
-    width = SOUND_RATE // 500
+    width = AUDIO_RATE // 500
     blocks = samples[: len(samples) // width * width].reshape(-1, width).max(axis=1)
     above = np.flatnonzero(blocks > np.percentile(blocks, 95) / 2)
     starts = [i for n, i in enumerate(above) if n == 0 or i - above[n - 1] > 50]
-    return [float(i) * width / SOUND_RATE for i in starts]
+    return [float(i) * width / AUDIO_RATE for i in starts]
 
 
 def _pitch(samples: NDArray[np.int16], at_s: float) -> float:
-    part = samples[round((at_s + 0.02) * SOUND_RATE) : round((at_s + 0.1) * SOUND_RATE)]
+    part = samples[round((at_s + 0.02) * AUDIO_RATE) : round((at_s + 0.1) * AUDIO_RATE)]
     strength = np.abs(np.fft.rfft(part * np.hanning(len(part)), 8 * len(part)))
-    return float(strength.argmax()) * SOUND_RATE / (8 * len(part))
+    return float(strength.argmax()) * AUDIO_RATE / (8 * len(part))

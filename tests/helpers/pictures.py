@@ -14,7 +14,7 @@ from sfu_wrapper.core.layout import Tile
 
 COLOURS = {"alice": (198, 39, 39), "bob": (39, 168, 42), "carol": (38, 60, 200)}
 TONES_HZ = {"alice": 440, "bob": 880, "carol": 660}
-SOUND_RATE = 16_000
+AUDIO_RATE = 16_000
 _DRAWN = (320, 240)  # the size that the publishers drew at
 
 
@@ -65,7 +65,7 @@ def counter(rgb: NDArray[np.uint8]) -> int:
 
 def sound(path: Path) -> NDArray[np.float64]:
     """The sound of a file, at 16 kHz, mono, within -1..1, from the file's time 0."""
-    resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+    resampler = AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE)
     with av.open(path) as reader:
         frames = [f for one in reader.decode(audio=0) for f in resampler.resample(one)]
     frames += resampler.resample(None)
@@ -74,12 +74,12 @@ def sound(path: Path) -> NDArray[np.float64]:
 
 def heard_s(samples: NDArray[np.float64], tone_hz: float) -> tuple[float, float]:
     """From when to when a tone is heard at half its loudest at least."""
-    width = SOUND_RATE // 20
+    width = AUDIO_RATE // 20
     step = width // 4
-    wave = np.hanning(width) * np.exp(-2j * np.pi * tone_hz * np.arange(width) / SOUND_RATE)
+    wave = np.hanning(width) * np.exp(-2j * np.pi * tone_hz * np.arange(width) / AUDIO_RATE)
     levels = np.array(
         [abs(samples[i : i + width] @ wave) for i in range(0, len(samples) - width, step)]
     )
     loud = np.flatnonzero(levels > levels.max() / 2)
     half = width / 2
-    return (loud[0] * step + half) / SOUND_RATE, (loud[-1] * step + half) / SOUND_RATE
+    return (loud[0] * step + half) / AUDIO_RATE, (loud[-1] * step + half) / AUDIO_RATE

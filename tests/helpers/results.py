@@ -22,7 +22,7 @@ DONE = {
         "attempts": 1,
     },
 }
-ERROR = {"stage": "preprocess", "code": "MISSING_FILE", "message": "a.mjr is not there"}
+ERROR = {"stage": "preprocess", "code": "MISSING_FILE", "message": "a.mjr does not exist"}
 LOST = {"conferenceId": "conf", "status": "failed", "error": ERROR, "attempts": 1}
 
 

@@ -138,7 +138,7 @@ def test_what_an_event_says_moves_no_cursor(
 
     assert main(["process", str(event)]) == 0
     told = capsys.readouterr()
-    assert "note: no sound from \\u001b[2Jx.wav: \\u001b[2Jx.wav is not there" in told.out
+    assert "note: no audio from \\u001b[2Jx.wav: \\u001b[2Jx.wav does not exist" in told.out
     assert "\x1b" not in told.out + told.err
 
 

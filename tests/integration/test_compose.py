@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media.mux import write_video
-from sfu_wrapper.adapters.media.split import copy_video, write_sound
+from sfu_wrapper.adapters.media.split import copy_video, write_audio
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.intervals import Interval
@@ -280,7 +280,7 @@ def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, p
     silent = bytes(len(samples) - 44 - 2 * rate)
     path.write_bytes(samples[:44] + silent + samples[44 : 44 + 2 * rate])  # its last second sounds
 
-    write_sound([Sound(str(path), 0, pace=1 + ppm / 1e6)], 41 * S, tmp_path / "out.wav")
+    write_audio([Sound(str(path), 0, pace=1 + ppm / 1e6)], 41 * S, tmp_path / "out.wav")
 
     first_s, last_s = heard_s(sound(tmp_path / "out.wav"), 500)
     assert first_s == pytest.approx(39 * (1 + ppm / 1e6), abs=0.015)
@@ -294,7 +294,7 @@ async def test_pieces_of_a_mix_that_was_interrupted_are_put_together(tmp_path: P
     ]
 
     with MediaProcesses() as media:
-        await media.write_sound(pieces, 3 * S, tmp_path / "out.wav", timeout_s=50)
+        await media.write_audio(pieces, 3 * S, tmp_path / "out.wav", timeout_s=50)
 
     samples = sound(tmp_path / "out.wav")
     assert abs(heard_s(samples, 500)[1] - 1.0) < 0.04

@@ -13,7 +13,7 @@ import pytest
 from sfu_wrapper.adapters.media import tasks, tools
 from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.adapters.media.resource_limits import limits_of
-from sfu_wrapper.adapters.media.tasks import MeasureSound, Preprocess, carry_out
+from sfu_wrapper.adapters.media.tasks import MeasureAudio, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.os_errors import refused
 from sfu_wrapper.adapters.os.rlimits import Limits, command
@@ -71,7 +71,7 @@ async def test_a_media_process_that_takes_too_much_time_fails_for_good_and_says_
     monkeypatch.setattr(tools, "limits_of", lambda *_: Limits(cpu_s=1))
 
     with MediaProcesses() as media, pytest.raises(JobFailed, match="more than 1 s of") as caught:
-        await media.sound_us(MIX, timeout_s=DEADLINE_S)
+        await media.audio_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("LIMIT_EXCEEDED", True)
 
@@ -83,7 +83,7 @@ async def test_a_media_process_that_something_killed_is_tried_again(
     monkeypatch.setattr(tools, "_COMMAND", server_of(work))
 
     with MediaProcesses() as media, pytest.raises(JobFailed, match="killed by SIGKILL") as caught:
-        await media.sound_us(MIX, timeout_s=DEADLINE_S)
+        await media.audio_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("MEDIA_CRASH", False)
 
@@ -94,10 +94,10 @@ def test_a_task_that_needs_too_much_memory_fails_for_good_and_says_so(
     def greedy(source: Path) -> bool:
         raise MemoryError
 
-    monkeypatch.setattr(tasks, "sound_us", greedy)
+    monkeypatch.setattr(tasks, "audio_us", greedy)
 
-    with pytest.raises(JobFailed, match="more memory") as caught:
-        carry_out(MeasureSound(MIX), lambda _: None)
+    with pytest.raises(JobFailed, match="limit of memory") as caught:
+        carry_out(MeasureAudio(MIX), lambda _: None)
 
     assert (caught.value.code, caught.value.permanent) == ("LIMIT_EXCEEDED", True)
 
@@ -145,7 +145,7 @@ async def main():
     sleeping = await asyncio.create_subprocess_exec(*command(Limits(), ["sleep", "60"]))
     tools._COMMAND = server_of("import time; time.sleep(60)")
     with tools.MediaProcesses() as media:
-        await media.sound_us(Path(sys.argv[1]), timeout_s=60)
+        await media.audio_us(Path(sys.argv[1]), timeout_s=60)
 
 asyncio.run(main())
 """

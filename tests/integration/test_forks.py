@@ -133,7 +133,7 @@ async def test_a_server_that_hangs_is_ended_and_started_again(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((sys.executable, "-c", "raise SystemExit(1)"), "without a word"),
+        ((sys.executable, "-c", "raise SystemExit(1)"), "without a message"),
         (
             (sys.executable, "-c", f"import os\ndef fork(): raise OSError(11, 'no more')\n"
              f"os.fork = fork\n{server_of('')[-1]}"),
@@ -152,7 +152,7 @@ async def test_where_no_process_can_be_had_the_job_may_be_tried_again(
     monkeypatch.setattr(tools, "_COMMAND", command)
 
     with MediaProcesses() as media, pytest.raises(JobFailed, match=words) as caught:
-        await media.sound_us(MIX, timeout_s=DEADLINE_S)
+        await media.audio_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("MEDIA_CRASH", False)
 
@@ -163,6 +163,6 @@ async def test_where_no_server_can_be_started_the_job_may_be_tried_again(
     monkeypatch.setattr(tools, "_COMMAND", ("/no/such/program",))
 
     with pytest.raises(JobFailed, match="no media process can be started") as caught:
-        await MediaProcesses().sound_us(MIX, timeout_s=DEADLINE_S)
+        await MediaProcesses().audio_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("MEDIA_CRASH", False)

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import pytest
 
-from sfu_wrapper.adapters.media.audio import sound_us
+from sfu_wrapper.adapters.media.audio import audio_us
 from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli.processing import processor
@@ -133,7 +133,7 @@ async def test_of_pictures_that_nobody_can_decode_it_is_said_that_there_are_none
     result = await case.process(split_recording_output=split)
 
     assert isinstance(result, Processed)
-    assert "a.mjr holds no picture" in result.warnings
+    assert "a.mjr holds no frame" in result.warnings
 
 
 @pytest.mark.parametrize("change", [at_once, leaping])
@@ -157,7 +157,7 @@ async def test_a_mix_that_is_a_list_of_files_is_no_mix(case: Case, content: str)
     result = await case.process()
 
     assert isinstance(result, Processed)
-    assert any(warning.startswith("no sound from mix.wav") for warning in result.warnings)
+    assert any(warning.startswith("no audio from mix.wav") for warning in result.warnings)
 
 
 @pytest.mark.parametrize("content", ["ffconcat", "m3u8"])
@@ -190,8 +190,8 @@ async def test_a_name_is_only_ever_a_name(case: Case, name: str) -> None:
 def test_a_mix_that_lies_about_itself_is_no_mix(case: Case, header: bytes) -> None:
     (case.raw / "mix.wav").write_bytes(header + bytes(32_000))
 
-    with pytest.raises(Malformed, match="is not read here"):
-        sound_us(case.raw / "mix.wav")
+    with pytest.raises(Malformed, match="is not supported"):
+        audio_us(case.raw / "mix.wav")
 
 
 async def test_ten_thousand_tiny_packets_are_read_in_time(case: Case) -> None:

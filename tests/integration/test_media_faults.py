@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media import tools
-from sfu_wrapper.adapters.media.audio import sound_us, timeline
-from sfu_wrapper.adapters.media.encoder import PICTURE_TIME_BASE, SOUND_RATE, MergedWriter
+from sfu_wrapper.adapters.media.audio import audio_us, timeline
+from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, FRAME_TIME_BASE, MergedWriter
 from sfu_wrapper.adapters.media.frames import Canvas
 from sfu_wrapper.adapters.media.mux import write_video
-from sfu_wrapper.adapters.media.prefetch import ahead
+from sfu_wrapper.adapters.media.prefetch import prefetch
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.split import copy_video, write_sound
+from sfu_wrapper.adapters.media.split import copy_video, write_audio
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.plan import Sound
@@ -69,11 +69,11 @@ def test_a_file_whose_sound_or_picture_ends_early_does_not(
 ) -> None:
     file = tmp_path / "merged.webm"
     canvas = Canvas(640, 480)
-    with MergedWriter(file, "vp8", 225_000, sound=True, chapters=()) as writer:
+    with MergedWriter(file, "vp8", 225_000, audio=True, chapters=()) as writer:
         for number in range(pictures):
-            writer.add_picture(canvas.frame(number, PICTURE_TIME_BASE))
+            writer.add_frame(canvas.frame(number, FRAME_TIME_BASE))
         for _ in range(seconds):
-            writer.add_sound(np.zeros(SOUND_RATE, np.int16))
+            writer.add_audio(np.zeros(AUDIO_RATE, np.int16))
 
     with pytest.raises(JobFailed, match=r"that lasts 1\.\d+ s instead of 2\.000 s"):
         verify("compose", file, Expected(2_000_000, 100_000, "vp8", "opus"))
@@ -154,7 +154,7 @@ async def test_a_mix_that_is_no_wav_is_refused_for_good(tmp_path: Path) -> None:
     file.write_bytes(b"something else entirely")
 
     with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
-        await media.sound_us(file, timeout_s=20)
+        await media.audio_us(file, timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_INPUT", True)
 
@@ -164,7 +164,7 @@ def test_a_mix_cut_before_its_first_sample_holds_none(tmp_path: Path, size: int)
     file = tmp_path / "a.wav"
     file.write_bytes(MIX.read_bytes()[:size])
 
-    assert not sound_us(file)
+    assert not audio_us(file)
     assert not size or not any(block.any() for block in timeline([Sound(str(file), 0)], 10, 8000))
 
 
@@ -173,13 +173,13 @@ def test_a_mix_in_a_format_that_we_do_not_read_is_refused(tmp_path: Path) -> Non
     file.write_bytes(wav.header(12, rate=8000, channels=3, bits=16) + bytes(12))
 
     with pytest.raises(Malformed, match="3 x 16 bits"):
-        sound_us(file)
+        audio_us(file)
 
 
 def test_an_odd_number_of_samples_ends_on_an_even_byte(tmp_path: Path) -> None:
     target = tmp_path / "out.wav"
 
-    write_sound([Sound(str(MIX), 0)], 187_437, target)
+    write_audio([Sound(str(MIX), 0)], 187_437, target)
 
     parsed = wav.parse(target.read_bytes())
     assert parsed is not None
@@ -231,14 +231,14 @@ def counted(made: list[int], fail_at: int) -> Iterator[int]:
 
 def test_what_is_made_ahead_comes_in_order() -> None:
     with ThreadPoolExecutor(2) as pool:
-        assert list(ahead(counted([], -1), pool, 7)) == list(range(100))
+        assert list(prefetch(counted([], -1), pool, 7)) == list(range(100))
 
 
 def test_the_first_batch_may_be_of_another_size() -> None:
     made: list[int] = []
 
     with ThreadPoolExecutor(2) as pool:
-        numbers = ahead(counted(made, -1), pool, 7, 3)
+        numbers = prefetch(counted(made, -1), pool, 7, 3)
         assert [next(numbers) for _ in range(4)] == list(range(4))
 
     assert made == list(range(17))
@@ -248,7 +248,7 @@ def test_an_error_in_the_making_takes_the_place_of_its_batch() -> None:
     got: list[int] = []
 
     with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="broken"):
-        got.extend(ahead(counted([], 50), pool, 7))
+        got.extend(prefetch(counted([], 50), pool, 7))
 
     assert got == list(range(49))
 
@@ -257,7 +257,7 @@ def test_no_more_than_one_batch_is_made_ahead() -> None:
     made: list[int] = []
 
     with ThreadPoolExecutor(2) as pool:
-        numbers = ahead(counted(made, -1), pool, 7)
+        numbers = prefetch(counted(made, -1), pool, 7)
         assert [next(numbers) for _ in range(8)] == list(range(8))
 
     assert made == list(range(21))  # the third batch, while the second is handed out
@@ -270,7 +270,7 @@ def test_what_has_been_handed_out_is_not_kept_though_nobody_asks_for_more() -> N
     pictures = (made.pop(0) for _ in range(7))
 
     with ThreadPoolExecutor(2) as pool:
-        handed_out = ahead(pictures, pool, 7)
+        handed_out = prefetch(pictures, pool, 7)
         for _ in range(7):
             next(handed_out)
 

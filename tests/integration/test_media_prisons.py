@@ -46,7 +46,7 @@ async def escape(
     """What a process finds that writes its result into that folder."""
     monkeypatch.setattr(tools, "_COMMAND", prisoners(work, system))
     with MediaProcesses(confinement=policy) as media, pytest.raises(JobFailed) as caught:
-        await media.write_sound((), 1_000_000, folder / "mix.wav", timeout_s=DEADLINE_S)
+        await media.write_audio((), 1_000_000, folder / "mix.wav", timeout_s=DEADLINE_S)
     return found_by(caught.value)
 
 
@@ -100,7 +100,7 @@ found["beside"] = said(lambda: os.listdir({str(MIX.parent)!r}))
     monkeypatch.setattr(tools, "_COMMAND", prisoners(work))
 
     with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
-        await media.sound_us(MIX, timeout_s=DEADLINE_S)
+        await media.audio_us(MIX, timeout_s=DEADLINE_S)
 
     found = found_by(caught.value)
     assert found["head"] == b"RIFF"
@@ -216,7 +216,7 @@ async def test_where_the_system_allows_less_a_process_works_unless_more_is_requi
 
     monkeypatch.setattr(tools, "_COMMAND", prisoners("found['done'] = 1", system))
     with MediaProcesses(confinement="require") as media, pytest.raises(JobFailed) as caught:
-        await media.write_sound((), 1_000_000, work_folder / "mix.wav", timeout_s=DEADLINE_S)
+        await media.write_audio((), 1_000_000, work_folder / "mix.wav", timeout_s=DEADLINE_S)
 
     if missing is None:
         assert found_by(caught.value) == {"done": 1}

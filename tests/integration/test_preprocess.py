@@ -173,7 +173,7 @@ def test_what_comes_before_the_first_key_frame_is_a_hole_at_the_beginning(tmp_pa
     assert seen[0].counter == 11
     assert track.first_ms == round(seen[0].at_ms)
     assert track.first_ms in range(2430, 2520)
-    assert "30 pictures left out before the first key frame" in track.warnings
+    assert "30 frames left out before the first key frame" in track.warnings
 
 
 def test_a_recording_without_a_key_frame_gives_the_reason(tmp_path: Path) -> None:
@@ -343,7 +343,10 @@ def test_a_file_that_cannot_be_written_to_its_end_fails_and_leaves_nothing_behin
     command = [sys.executable, "-B", "-c", _SMALL_DISK, str(source), str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 1
-    assert "JobFailed: the work on this input would write a longer file" in ended.stderr
+    assert (
+        "JobFailed: the work on this input exceeds the limit of the length of a file"
+        in ended.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 

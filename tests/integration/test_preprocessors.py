@@ -248,7 +248,7 @@ def test_of_lost_packets_theirs_shows_damaged_pictures_and_says_so(tmp_path: Pat
     assert ours.packets_lost == theirs.packets_lost == 1
     assert len(pictures(ours.path)) == 29  # no key frame comes after it
     assert len(pictures(theirs.path)) == 60
-    assert "janus-pp-rec wrote 60 pictures where 29 are whole" in theirs.notes
+    assert "janus-pp-rec wrote 60 frames, the recording holds 29" in theirs.notes
 
 
 def test_after_garbage_theirs_reads_no_further_and_says_so(tmp_path: Path) -> None:
@@ -282,9 +282,9 @@ def stub(tmp_path: Path, script: str) -> str:
 @pytest.mark.parametrize(
     ("script", "complaint"),
     [
-        ("exit 0", "wrote no picture"),
+        ("exit 0", "wrote no frame"),
         ("echo first; echo 'what went wrong'; exit 1", "what went wrong"),
-        ("kill -9 $$", "wrote no picture"),
+        ("kill -9 $$", "wrote no frame"),
         ('rm "$out"', "No such file"),
         ('echo "ffconcat version 1.0" > "$out"; echo "file /etc/passwd" >> "$out"', "Invalid data"),
         ('head -c 3000 /dev/urandom > "$out"', "Invalid data"),

@@ -59,7 +59,7 @@ class PretendedTools:
             notes=("it was damaged",), turns=(Turn(0, 90),),
         )  # fmt: skip
 
-    async def sound_us(self, source: Path, *, timeout_s: float) -> int:
+    async def audio_us(self, source: Path, *, timeout_s: float) -> int:
         if self.deaf is not None:
             raise self.deaf
         return 0 if source.name in self.empty else 10_000_000
@@ -85,7 +85,7 @@ class PretendedTools:
         self._maybe_break("split")
         write(target, source.path.name)
 
-    async def write_sound(
+    async def write_audio(
         self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         write(target, f"{len(sounds)} sounds, {duration_us} us")
@@ -361,8 +361,8 @@ async def test_files_that_hold_nothing_are_left_out_and_named(place: Place) -> N
 
     done = await place.processor().process(INFO)
 
-    assert "b.mjr holds no picture" in done.result.warnings
-    assert "mix.wav holds no sound" in done.result.warnings
+    assert "b.mjr holds no frame" in done.result.warnings
+    assert "mix.wav holds no audio" in done.result.warnings
     (plan,) = place.tools.plans
     assert (len(plan.sources), plan.sounds) == (1, ())
 
@@ -512,7 +512,7 @@ async def test_sound_that_came_too_late_for_the_result_is_not_removed(
 
     await place.processor().clean(INFO, raw=True)
 
-    assert "no sound from mix.wav: mix.wav is not there" in done.result.warnings
+    assert "no audio from mix.wav: mix.wav does not exist" in done.result.warnings
     assert [path.name for path in place.raw.iterdir()] == ["mix.wav"]
     (line,) = [record for record in caplog.records if record.message == "raw.kept"]
     assert line.__dict__["reason"] == "the result has nothing of it"
@@ -550,7 +550,7 @@ async def test_of_a_segment_without_length_the_files_that_hold_media_stay(
 
     assert done.result.output == "none"
     assert done.result.warnings[0].startswith("no media within the segment's times; ")
-    assert "a.mjr: no picture lies within the segment's times" in done.result.warnings
+    assert "a.mjr: no frame is within the segment's times" in done.result.warnings
     assert {path.name for path in place.raw.iterdir()} == {"a.mjr", "b.mjr", "mix.wav"}
 
 

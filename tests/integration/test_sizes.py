@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.media.encoder import SOUND_RATE, MergedWriter
+from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, MergedWriter
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
@@ -67,16 +67,16 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Sizes:
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
-                MergedWriter(file, codec, PICTURE_BITS_PER_S[quality], sound=True, chapters=())
+                MergedWriter(file, codec, PICTURE_BITS_PER_S[quality], audio=True, chapters=())
             )
             for (codec, quality), file in files.items()
         ]
         for number, frame in enumerate(moving(dice)):
-            second = dice.normal(0, 3000, SOUND_RATE).astype(np.int16)
+            second = dice.normal(0, 3000, AUDIO_RATE).astype(np.int16)
             for writer in writers:
                 if number % FRAMES_PER_S == 0:
-                    writer.add_sound(second)
-                writer.add_picture(frame)
+                    writer.add_audio(second)
+                writer.add_frame(frame)
     return {kind: file.stat().st_size * 60 / SECONDS / 1e6 for kind, file in files.items()}
 
 

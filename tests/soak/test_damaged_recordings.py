@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.media.audio import sound_us
+from sfu_wrapper.adapters.media.audio import audio_us
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from tests.helpers.samples import ALICE, ALICE_SOUND, CHROMIUM_H264, CHROMIUM_VP8, SAMPLES
@@ -76,7 +76,7 @@ def test_any_damage_to_a_wav_is_survived(
     while time.monotonic() < end:
         seed += 1
         raw.write_bytes(damaged(whole[:200], random.Random(seed)))  # noqa: S311 - nothing secret
-        found[outcome(lambda: sound_us(raw))] += 1
+        found[outcome(lambda: audio_us(raw))] += 1
 
     record_property("seeds", seed)
     record_property("outcomes", dict(found.most_common()))

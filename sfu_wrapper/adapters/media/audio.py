@@ -1,7 +1,7 @@
 """The mix on the segment's time line, as 16-bit mono at one rate.
 
-Sound before the segment is dropped, missing sound is silence, pieces that overlap are added. Only
-what is at hand of a file is in memory, whatever its length and whatever its header says.
+Audio before the segment is dropped, missing audio is silence, overlapping files are added. Each
+file is read in small blocks, so that memory depends neither on its length nor on its header.
 """
 
 import mmap
@@ -27,13 +27,15 @@ _RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1,
                (3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}  # fmt: skip
 
 
-_SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # beyond, resampling takes for ever
+_SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # resampling of other rates takes far too long
 
 
 def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[Samples]:
-    """Blocks of at most one second that together last for the duration.
+    """Yield blocks of at most one second that together last for the duration.
 
-    Raises Malformed or OSError where a file cannot be read at all.
+    Raises:
+        Malformed: a file is no WAV file of a supported kind.
+        OSError: a file cannot be read.
     """
     pieces = [_Piece(sound, rate) for sound in sounds]
     total = -(-duration_us * rate // 1_000_000)
@@ -44,8 +46,8 @@ def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[S
         yield np.clip(block, -_LOUDEST - 1, _LOUDEST).astype(np.int16)
 
 
-def sound_us(path: Path) -> int:
-    """How much there is. Raises Malformed where it is no WAV file of a kind we read."""
+def audio_us(path: Path) -> int:
+    """Return the length of a file's audio. Raises Malformed where its format is not supported."""
     with opened(path) as number:
         if os.fstat(number).st_size == 0:
             return 0
@@ -58,7 +60,7 @@ def sound_us(path: Path) -> int:
 
 
 class _Piece:
-    """One file on the time line, read as the blocks ask for it."""
+    """One file on the time line, read as the blocks need it."""
 
     def __init__(self, sound: Sound, rate: int) -> None:
         self._chunks = _resampled(Path(sound.path), rate, sound.pace)
@@ -66,7 +68,7 @@ class _Piece:
         self._rest: Samples = np.empty(0, np.int16)
 
     def add_to(self, block: NDArray[np.int32], start: int) -> None:
-        """Add what sounds during [start, start + len(block)), in samples of the time line."""
+        """Add this file's samples within [start, start + len(block)) of the time line."""
         end = start + len(block)
         while self._at < end:
             if not len(self._rest):
@@ -88,9 +90,9 @@ class _Piece:
 
 
 def _resampled(path: Path, rate: int, pace: float) -> Iterator[Samples]:
-    """At ``rate``, each second stretched to ``pace`` seconds."""
+    """Yield samples at ``rate``, with each second stretched to ``pace`` seconds."""
     resampler: av.AudioResampler | None = None
-    fine = 1  # parts of a hertz, so that a rate can be a few millionths off another
+    fine = 1  # rates in fractions of a hertz, for corrections of a few parts per million
     for frame in _decoded(path):
         if resampler is None:
             fine = 1 if pace == 1 else max(1, _FINEST_HZ // frame.sample_rate)
@@ -107,7 +109,7 @@ def _samples(frame: av.AudioFrame) -> Samples:
 
 
 def _decoded(path: Path) -> Iterator[av.AudioFrame]:
-    """One frame a second of sound, without times: the samples follow each other."""
+    """Yield one frame per second of audio, without timestamps: the samples are contiguous."""
     with opened(path) as number:
         with mmap.mmap(number, 0, access=mmap.ACCESS_READ) as mapped:
             parsed = wav.parse(mapped)
@@ -126,10 +128,10 @@ def _decoded(path: Path) -> Iterator[av.AudioFrame]:
 
 def _codec(parsed: wav.Wav) -> str:
     if not _SLOWEST_HZ <= parsed.rate <= _FASTEST_HZ:
-        raise Malformed(f"a WAV of {parsed.rate} samples a second is not read here")
+        raise Malformed(f"WAV sample rate {parsed.rate} Hz is not supported")
     codec = _RAW_CODECS.get((parsed.tag, parsed.bits))
     if codec is None or parsed.channels not in (1, 2):
         raise Malformed(
-            f"WAV format {parsed.tag} with {parsed.channels} x {parsed.bits} bits is not read here"
+            f"WAV format {parsed.tag} with {parsed.channels} x {parsed.bits} bits is not supported"
         )
     return codec

@@ -1,7 +1,7 @@
-"""Carry out the plan of a merged file: decode each input once, paint, encode, in one pass.
+"""Composition of a merged file: decode each input once, paint, encode, in one pass.
 
-Decoding and scaling run in a pool of threads, a little ahead; painting and encoding in the calling
-one. Each output picture shows what was to be seen in the middle of its time, so that nothing is
+Decoding and scaling run ahead in a pool of threads; painting and encoding run in the calling
+thread. Each output frame shows the inputs as they were in the middle of its time, so that none is
 more than half a frame early or late.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 import av
 
 from sfu_wrapper.adapters.media.audio import timeline
-from sfu_wrapper.adapters.media.encoder import PICTURE_TIME_BASE, SOUND_RATE, MergedWriter
-from sfu_wrapper.adapters.media.frames import Canvas, Picture, PictureReader, Scaler, Still
-from sfu_wrapper.adapters.media.prefetch import ahead
+from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, FRAME_TIME_BASE, MergedWriter
+from sfu_wrapper.adapters.media.frames import Canvas, FrameReader, ScaledFrame, Scaler, TimedFrame
+from sfu_wrapper.adapters.media.prefetch import prefetch
 from sfu_wrapper.core.layout import Tile
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
@@ -32,56 +32,65 @@ from sfu_wrapper.core.plan import (
 
 Progress = Callable[[float], None]
 
-_BATCH = 25  # pictures of one source that are decoded in one go
-_GOLDEN = 0.618  # its multiples lie evenly between 0 and 1, however many they are
+_BATCH = 25  # frames of one source that are decoded in one go
+_GOLDEN = 0.618  # fractions of its multiples spread evenly over 0 to 1, for any number of sources
 
 
 def compose(plan: Composition, target: Path, progress: Progress) -> tuple[int, ...]:
-    """Write the merged file. ``progress`` hears percents, once a second of media.
+    """Write the merged file.
 
-    Returns of each source in how many pictures its picture of before stands once more.
+    Args:
+        plan: content of the file.
+        target: path of the file.
+        progress: called with the percentage done, once per second of media.
 
-    Raises av.FFmpegError, OSError or Malformed where something cannot be read or written.
+    Returns:
+        For each source, the number of output frames that repeat its previous frame.
+
+    Raises:
+        av.FFmpegError, OSError, Malformed: a file cannot be read or written.
     """
     repeated = [0] * len(plan.sources)
-    sound = timeline(plan.sounds, plan.duration_us, SOUND_RATE)
+    audio = timeline(plan.sounds, plan.duration_us, AUDIO_RATE)
     bits_per_s = plan.picture_bits_per_s
     with MergedWriter(
-        target, plan.codec, bits_per_s, sound=bool(plan.sounds), chapters=plan.chapters
+        target, plan.codec, bits_per_s, audio=bool(plan.sounds), chapters=plan.chapters
     ) as writer:
         for number, frame in enumerate(frames(plan, repeated)):
             if number % FRAMES_PER_S == 0:
-                if (second := next(sound, None)) is not None:
-                    writer.add_sound(second)
+                if (second := next(audio, None)) is not None:
+                    writer.add_audio(second)
                 progress(100 * number / plan.frames)
-            writer.add_picture(frame)
+            writer.add_frame(frame)
     return tuple(repeated)
 
 
 def frames(plan: Composition, repeated: list[int]) -> Generator[av.VideoFrame]:
-    """The pictures of the merged file, in order; each is good until the next is asked for.
+    """Yield the frames of the merged file, in order; each is valid until the next is taken.
 
-    repeated: counts up, of each source, the pictures in which that of before stands once more.
+    Args:
+        plan: content of the file.
+        repeated: for each source, incremented with every frame that repeats the previous one.
     """
     canvas = Canvas(CANVAS_WIDTH, CANVAS_HEIGHT)
     scenes = list(zip(plan.scenes, plan.scene_frames(), strict=True))
     with _pool() as pool:
-        strips = _Strips(plan, pool, repeated)
+        changes = _TileChanges(plan, pool, repeated)
         for index, (scene, numbers) in enumerate(scenes):
-            # Whoever comes next is decoded ahead as well.
+            # The sources of the next scene are decoded ahead as well.
             for soon, _ in scenes[index : index + 2]:
-                strips.begin(source for source, _ in soon.tiles)
+                changes.begin(source for source, _ in soon.tiles)
             canvas.clear()
             for number in numbers:
                 for source, tile in scene.tiles:
-                    if (change := strips.at(source, number)) is not None:
+                    if (change := changes.at(source, number)) is not None:
                         canvas.put(tile, change.still)
-                yield canvas.frame(number, PICTURE_TIME_BASE)
+                yield canvas.frame(number, FRAME_TIME_BASE)
 
 
 @contextmanager
 def _pool() -> Iterator[Executor]:
-    """As many threads as there are cores for us; nothing waits for them longer than a batch."""
+    """Provide one thread per available core; the end waits for one batch at most."""
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
         yield pool
@@ -91,42 +100,45 @@ def _pool() -> Iterator[Executor]:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a tile shows from a frame on; nothing: it is black."""
+    """New content of a tile from frame ``number`` on; ``still`` None: black."""
 
     number: int
-    still: Still | None
+    still: ScaledFrame | None
 
 
 def _changes(
     source: Source, showings: Sequence[Showing], repeat: Callable[[], None]
 ) -> Iterator[_Change]:
-    """Read a file once and tell what changes in its tile; each showing begins with a change.
+    """Read a file once and yield the changes of its tile; each showing begins with a change.
 
-    repeat: called wherever the picture of before is shown once more.
+    Args:
+        source: the file.
+        showings: periods in which it is on screen.
+        repeat: called for each output frame that repeats the previous frame.
     """
     scaler = Scaler()
-    before: Picture | None = None
-    with PictureReader(source) as reader:
+    previous: TimedFrame | None = None
+    with FrameReader(source) as reader:
         for showing in showings:
-            shown: Picture | None = None
+            shown: TimedFrame | None = None
             for number in range(showing.first, showing.stop):
-                picture = reader.at(number * FRAME_US + FRAME_US // 2)
-                if picture is not None and picture is before:
+                frame = reader.at(number * FRAME_US + FRAME_US // 2)
+                if frame is not None and frame is previous:
                     repeat()
-                before = picture
-                if picture is not shown or number == showing.first:
-                    shown = picture
-                    yield _Change(number, _still(scaler, showing.tile, picture))
+                previous = frame
+                if frame is not shown or number == showing.first:
+                    shown = frame
+                    yield _Change(number, _scaled(scaler, showing.tile, frame))
 
 
-def _still(scaler: Scaler, tile: Tile, picture: Picture | None) -> Still | None:
-    return None if picture is None else scaler.fitted(tile, picture)
+def _scaled(scaler: Scaler, tile: Tile, frame: TimedFrame | None) -> ScaledFrame | None:
+    return None if frame is None else scaler.fitted(tile, frame)
 
 
-class _Strips:
-    """What changes in the sources' tiles, by frame, made ahead.
+class _TileChanges:
+    """Changes of the sources' tiles, by frame, prefetched.
 
-    A file is open from the scene before its first one until its last one is over.
+    A file is open from the scene before its first one to the end of its last one.
     """
 
     def __init__(self, plan: Composition, pool: Executor, repeated: list[int]) -> None:
@@ -137,18 +149,18 @@ class _Strips:
         self._next: dict[int, _Change | None] = {}
 
     def begin(self, sources: Iterator[int]) -> None:
-        """Make ahead what these show, where that has not begun."""
+        """Start to prefetch the changes of these sources, where that has not started."""
         for source in sources:
             if source not in self._coming:
                 changes = _changes(*self._sources[source], partial(self._repeat, source))
                 first = 1 + int(_BATCH * (source * _GOLDEN % 1))
-                self._coming[source] = ahead(changes, self._pool, _BATCH, first)
+                self._coming[source] = prefetch(changes, self._pool, _BATCH, first)
 
     def _repeat(self, source: int) -> None:
         self._repeated[source] += 1
 
     def at(self, source: int, number: int) -> _Change | None:
-        """What changes at that frame, if anything; numbers must rise."""
+        """Return the change at that frame, or None; numbers must rise."""
         if source not in self._next:
             self._next[source] = next(self._coming[source], None)
         change = self._next[source]

@@ -1,7 +1,7 @@
-"""Opens media files for reading: as what their name says, and nothing but them.
+"""Opening media files for reading, in the format of their name only.
 
-Left to itself libavformat goes by the content: a file that calls itself a video may be a playlist
-that has other files, or other machines, read in its name.
+By default libavformat detects the format from the content: a file named as a video may be a
+playlist that makes the library read other files, or connect to other machines.
 """
 
 from pathlib import Path
@@ -13,13 +13,13 @@ _DEMUXERS = {".webm": "matroska", ".mp4": "mov", ".wav": "wav", ".opus": "ogg"}
 
 _OPTIONS = {
     "protocol_whitelist": "file",
-    # Of an edit list the offset counts; janus-pp-rec's cut off the last picture.
+    # Use only the offset of an edit list; those of janus-pp-rec cut off the last frame.
     "advanced_editlist": "0",
 }
 
 
 def reading(path: Path | str) -> InputContainer:
-    """Open it. Raises av.FFmpegError, or KeyError where the ending is none of ours."""
+    """Open a media file. Raises av.FFmpegError, or KeyError for an unknown file extension."""
     return av.open(
         f"file:{path}",
         format=_DEMUXERS[Path(path).suffix],
@@ -29,9 +29,9 @@ def reading(path: Path | str) -> InputContainer:
 
 
 def decoded(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
-    """The pictures that come of a packet of video; none where it cannot be decoded.
+    """Return the frames decoded from a packet; none where it cannot be decoded.
 
-    libav has many words for that. Raises MemoryError alone, which is no fault of the packet's.
+    libav has many errors for damaged packets. Raises MemoryError, which the packet does not cause.
     """
     try:
         return packet.decode()

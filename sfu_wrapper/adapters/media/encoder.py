@@ -1,7 +1,7 @@
-"""One merged WebM being written: pictures and sound in, interleaved packets out.
+"""Writer of one merged WebM file: frames and samples in, interleaved packets out.
 
-Settings are those measured to be worth their time (docs/processing.md): realtime, a fixed speed,
-one thread. Decides nothing about what is in the pictures.
+The encoder settings are the best in our measurements of quality and time (docs/processing.md):
+realtime, a fixed speed, one thread.
 """
 
 from fractions import Fraction
@@ -24,23 +24,31 @@ from sfu_wrapper.core.plan import (
 if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter  # exists for type checkers alone
 
-SOUND_RATE = 48_000
-PICTURE_TIME_BASE = Fraction(1, FRAMES_PER_S)
+AUDIO_RATE = 48_000
+FRAME_TIME_BASE = Fraction(1, FRAMES_PER_S)
 # Seekable from the start, and without the random number that files otherwise hold.
 WEBM_OPTIONS = {"cues_to_front": "1", "fflags": "+bitexact"}
 _US = Fraction(1, 1_000_000)
 _KEY_FRAME_EVERY_S = 10
 _OPTIONS: dict[Codec, dict[str, str]] = {
-    # A negative speed is a fixed one; a positive one adapts to the load of the machine.
+    # A negative speed is fixed; a positive one adapts to the load of the machine.
     "vp8": {"deadline": "realtime", "cpu-used": "-8", "error-resilient": "0"},
-    # Without these two it takes a quarter more than it is given.
+    # Without the last two options the output exceeds its bit rate by a quarter.
     "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "aq-mode": "3"},
 }
 _ENCODERS: dict[Codec, str] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class MergedWriter:
-    """Writes one file; it is whole once the block is left without an error."""
+    """Context manager that writes one file; the file is whole after an exit without an error.
+
+    Args:
+        target: path of the file.
+        codec: video codec.
+        bits_per_s: video bit rate.
+        audio: add an audio stream.
+        chapters: chapters of the file.
+    """
 
     def __init__(
         self,
@@ -48,12 +56,12 @@ class MergedWriter:
         codec: Codec,
         bits_per_s: int,
         *,
-        sound: bool,
+        audio: bool,
         chapters: tuple[Chapter, ...],
     ) -> None:
         self._container = av.open(target, "w", format="webm", options=WEBM_OPTIONS)
         self._video = self._add_video(codec, bits_per_s)
-        self._audio = self._add_audio() if sound else None
+        self._audio = self._add_audio() if audio else None
         self._container.set_chapters([_chapter(i, one) for i, one in enumerate(chapters)])
         self._samples = 0
 
@@ -74,16 +82,16 @@ class MergedWriter:
         finally:
             self._container.close()
 
-    def add_picture(self, frame: av.VideoFrame) -> None:
-        """Encode the next picture; its pts counts pictures."""
+    def add_frame(self, frame: av.VideoFrame) -> None:
+        """Encode the next frame; its pts is the number of the frame."""
         self._container.mux(self._video.encode(frame))
 
-    def add_sound(self, samples: Samples) -> None:
-        """Encode what sounds next, at ``SOUND_RATE``."""
+    def add_audio(self, samples: Samples) -> None:
+        """Encode the next samples, at ``AUDIO_RATE``."""
         if self._audio is None:
             return
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate, frame.time_base = SOUND_RATE, Fraction(1, SOUND_RATE)
+        frame.sample_rate, frame.time_base = AUDIO_RATE, Fraction(1, AUDIO_RATE)
         frame.pts = self._samples
         self._samples += len(samples)
         self._container.mux(self._audio.encode(frame))
@@ -98,12 +106,12 @@ class MergedWriter:
         stream.width, stream.height, stream.pix_fmt = CANVAS_WIDTH, CANVAS_HEIGHT, "yuv420p"
         stream.bit_rate = bits_per_s
         context = stream.codec_context
-        context.time_base, context.thread_count = PICTURE_TIME_BASE, 1
+        context.time_base, context.thread_count = FRAME_TIME_BASE, 1
         context.gop_size = FRAMES_PER_S * _KEY_FRAME_EVERY_S
         return stream
 
     def _add_audio(self) -> av.AudioStream:
-        stream = self._container.add_stream("libopus", SOUND_RATE, layout="mono")
+        stream = self._container.add_stream("libopus", AUDIO_RATE, layout="mono")
         stream.bit_rate = SOUND_BITS_PER_S
         return stream
 

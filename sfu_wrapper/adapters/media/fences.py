@@ -1,4 +1,4 @@
-"""What stays open of the file system to the process of one task."""
+"""Files and folders that stay accessible to the process of one task."""
 
 import shutil
 import sys
@@ -10,10 +10,10 @@ from typing import Final, assert_never
 from sfu_wrapper.adapters.media.tasks import (
     Compose,
     CopyVideo,
-    MeasureSound,
+    MeasureAudio,
     Preprocess,
     Task,
-    WriteSound,
+    WriteAudio,
 )
 from sfu_wrapper.adapters.os.confinement import SYSTEM, Rule
 from sfu_wrapper.adapters.os.landlock import READ, RUN, WORK
@@ -23,15 +23,16 @@ _OF_PREFIX: Final = ("bin", "lib", "lib64", "libexec")
 
 
 def rules_of(task: Task) -> tuple[Rule, ...]:
-    """Its own work folder, what it was prepared from there, and code; raw files come open.
+    """Return the rules for a task: its work folder, its converted inputs, and code.
 
-    The folder of results is made where it is missing.
+    Raw files need no rule, as the process gets them as open descriptors. The folder of results is
+    made where it is missing.
     """
     match task:
         case Preprocess(target_dir=target_dir, program=program):
             target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             return (*code(), (str(target_dir), WORK), *_program(program))
-        case MeasureSound():
+        case MeasureAudio():
             return code()
         case Compose(plan=plan, target=target, poster=poster):
             folders = {target.parent} if poster is None else {target.parent, poster.parent}
@@ -39,17 +40,17 @@ def rules_of(task: Task) -> tuple[Rule, ...]:
             return (*code(), *read, *((str(folder), WORK) for folder in folders))
         case CopyVideo(source=source, target=target):
             return (*code(), (str(source.path), READ), (str(target.parent), WORK))
-        case WriteSound(target=target):
+        case WriteAudio(target=target):
             return (*code(), (str(target.parent), WORK))
     assert_never(task)
 
 
 @cache
 def code() -> tuple[Rule, ...]:
-    """Python's own modules, and packages of which something is loaded, wherever they are.
+    """Return rules for Python's own modules and for the packages loaded so far.
 
-    Some of their modules are loaded when they are needed first. Finding them takes longer than a
-    fork, which inherits what is known.
+    Packages load some of their modules on first use. The search takes longer than a fork, so the
+    result is cached and inherited by forks.
     """
     folders = {sysconfig.get_path(name) for name in _LIBRARIES}
     for name, module in tuple(sys.modules.items()):
@@ -60,7 +61,7 @@ def code() -> tuple[Rule, ...]:
 
 
 def _program(name: str | None) -> tuple[Rule, ...]:
-    """What another program needs, wherever it is installed."""
+    """Return rules for another program, wherever it is installed."""
     if name is None:
         return ()
     found = Path(shutil.which(name) or name).resolve()

@@ -1,7 +1,7 @@
-"""Forks of a process that has everything loaded, from the side that wants them: see ``forkserver``.
+"""Client of ``forkserver``: requests forks of a process that has all modules loaded.
 
-What forks say and how they end comes over sockets, so that the one child of ours that has to be
-waited for is that server.
+Output and exit code of a fork arrive over sockets, so that the server is the only child process
+that we have to reap.
 """
 
 import asyncio
@@ -22,9 +22,13 @@ _STOP_S: Final = 5.0  # far more than it takes to kill a few processes
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """One fork. answers, questions: its standard output and input. complaints: its standard error.
+    """One forked process.
 
-    status: where its exit code is told, once it has ended.
+    Attributes:
+        answers: its standard output.
+        questions: its standard input.
+        complaints: its standard error.
+        status: receives its exit code when it has ended.
     """
 
     answers: asyncio.StreamReader
@@ -33,24 +37,31 @@ class Fork:
     status: asyncio.StreamReader
 
     async def exit_code(self) -> int | None:
-        """Waits for its end. Negative: the signal that killed it. None: nobody could tell."""
-        told = await self.status.read()
-        return int(told) if told else None
+        """Wait for the end and return the exit code.
+
+        A negative one is the signal that killed the process; None: the server ended first.
+        """
+        code = await self.status.read()
+        return int(code) if code else None
 
 
 class ForkClient:
-    """Asks one server for forks. command: that server, to which our process id is added."""
+    """Requests forks from one server.
+
+    Args:
+        command: command of the server; our process id is appended.
+    """
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._server: _Server | None = None
 
     def open(self) -> None:
-        """Start the server, so that it loads while other things happen."""
+        """Start the server, so that it loads its modules in the meantime."""
         self._opened()
 
     def close(self) -> None:
-        """End the server and whatever it has forked."""
+        """End the server and all its forks."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -59,15 +70,15 @@ class ForkClient:
     async def fork(
         self, limits: Limits, max_line_bytes: int, descriptors: Sequence[int] = ()
     ) -> AsyncIterator[Fork]:
-        """A fork; it is killed, with all that it started, where the block is left before its end.
+        """Provide a fork; leaving the block kills it, with all that it started.
 
         Args:
-            limits: what it may use up.
-            max_line_bytes: of its answers.
-            descriptors: what it is handed (``inputs``); they stay the caller's.
+            limits: its resource limits.
+            max_line_bytes: limit of the length of a line of its output.
+            descriptors: descriptors passed to it (``inputs``); the caller still owns its own.
 
         Raises:
-            OSError: none is to be had.
+            OSError: the system or the server cannot start a process.
         """
         async with AsyncExitStack() as stack:
             pairs = [socket.socketpair() for _ in range(SOCKETS)]
@@ -78,7 +89,7 @@ class ForkClient:
                 talk, complaints, status = [
                     await stack.enter_async_context(_stream(here, max_line_bytes)) for here in ours
                 ]
-                server = self._asked(limits, given)
+                server = self._request(limits, given)
             try:
                 yield Fork(*talk, complaints[0], status[0])
             finally:
@@ -89,16 +100,16 @@ class ForkClient:
             self._server = _Server(self._command)
         return self._server
 
-    def _asked(self, limits: Limits, sockets: Sequence[socket.socket]) -> "_Server":
-        """Hand these over to the server; where it has died or hangs, to another one."""
+    def _request(self, limits: Limits, sockets: Sequence[socket.socket]) -> "_Server":
+        """Request a fork; where the server has died or hangs, from a new server."""
         server = self._opened()
         try:
-            server.ask(limits, sockets)
+            server.request(limits, sockets)
         except OSError:
             server.kill()
             self.close()
             server = self._opened()
-            server.ask(limits, sockets)
+            server.request(limits, sockets)
         return server
 
 
@@ -112,14 +123,14 @@ class _Server:
                 [*command, str(os.getpid())],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # an interrupt from the terminal is for us to deal with
-                # Threads for matrices that nobody multiplies; who forks wants none of them.
+                start_new_session=True,  # the parent alone handles an interrupt of the terminal
+                # A process that forks must not have the threads of a library for matrices.
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
             where_it_fails.pop_all()
 
-    def ask(self, limits: Limits, sockets: Sequence[socket.socket]) -> None:
-        """Raises OSError where it is dead, or so stuck that it takes no more requests."""
+    def request(self, limits: Limits, sockets: Sequence[socket.socket]) -> None:
+        """Send a request. Raises OSError where the server has died or reads no more requests."""
         text = limits.for_child_of(self._process.pid)
         socket.send_fds(self._control, [text.encode()], [each.fileno() for each in sockets])
 
@@ -145,13 +156,13 @@ async def _stream(
         writer.transport.abort()
 
 
-async def _end(status: asyncio.StreamReader, wish: asyncio.StreamWriter, server: _Server) -> None:
-    """Have the fork killed, if it has not ended."""
+async def _end(status: asyncio.StreamReader, kill: asyncio.StreamWriter, server: _Server) -> None:
+    """Have the server kill the fork, if it has not ended."""
     if status.at_eof():
         return
-    wish.write_eof()
+    kill.write_eof()
     try:
         async with asyncio.timeout(_STOP_S):
             await status.read()
     except TimeoutError:
-        server.kill()  # it hangs, and its forks end with it
+        server.kill()  # the server hangs; its forks end with it

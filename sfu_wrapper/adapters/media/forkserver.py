@@ -1,14 +1,18 @@
-"""A process that has everything loaded and does nothing but fork: a task starts in milliseconds.
+"""Fork server: a process with all modules loaded that only forks, so that a task starts in
+milliseconds.
 
-Loading codecs takes a third of a second of processor time, more than many a task does. Run by
-``forkclient``, which asks for one fork after the other on our standard input: a datagram holds the
-limits of ``adapters.os.rlimits`` and three sockets.
+Loading the codecs takes a third of a second of processor time, more than many a task needs.
+``forkclient`` runs the server and requests forks on its standard input: a datagram holds the
+limits of ``adapters.os.rlimits`` and three sockets:
 
-talk: the fork's standard input and output. complaints: its standard error. status: ours; the exit
-code is said there, and where the other side closes it the fork is killed with all that it started.
+* ``talk``: the fork's standard input and output.
+* ``complaints``: its standard error.
+* ``status``: kept by the server. It writes the exit code there; if the client closes its end, the
+  server kills the fork with all that it started.
 
-We end with whoever started us and the forks end with us, so that nothing outlives a worker. There
-are no threads here: a fork would inherit their locks and not what releases them.
+The server ends with its parent and the forks end with the server, so that no process outlives a
+worker. There are no threads here: a fork would inherit their locks without the threads that
+release them.
 """
 
 import gc
@@ -30,13 +34,13 @@ _MAX_REQUEST_BYTES: Final = 4096
 _CRASHED: Final = 1
 
 Work = Callable[[str], None]
-"""What a fork does; it is given its limits, and imposes them."""
+"""Function that a fork runs; the argument is its limits, which the function imposes."""
 
 
 def serve(work: Work) -> NoReturn:
-    """Fork whenever asked, until the other side is gone. Its process id is our last argument."""
+    """Serve requests until the client is gone. Its process id is our last argument."""
     end_with(int(sys.argv[-1]))
-    gc.freeze()  # what is loaded stays; a fork that looked whether it does would copy it
+    gc.freeze()  # a collection in a fork would write to, and so copy, the shared pages
     _Server(work).run()
     os._exit(0)
 
@@ -46,7 +50,7 @@ class _Server:
         self._work = work
         self._control = socket.socket(fileno=0)
         self._selector = DefaultSelector()
-        self._forks: dict[int, socket.socket] = {}  # not reaped yet, so that a number is its own
+        self._forks: dict[int, socket.socket] = {}  # not reaped yet: their ids cannot be reused
         self._open = True
 
     def run(self) -> None:
@@ -66,7 +70,7 @@ class _Server:
         try:
             self._fork(limits.decode(), talk, complaints, status)
         except OSError as exc:
-            with suppress(OSError):  # nobody waits for it any more
+            with suppress(OSError):  # the client has given up
                 os.write(complaints, f"cannot be started: {exc.strerror}".encode())
             os.close(status)
         os.close(talk)
@@ -76,10 +80,10 @@ class _Server:
         pid = os.fork()
         if pid == 0:
             self._become(limits, talk, complaints)
-        os.setpgid(pid, pid)  # here as well, or it might be killed before it has done so itself
+        os.setpgid(pid, pid)  # in both processes: a kill may come before the child has run
         try:
             ended = os.pidfd_open(pid)
-        except OSError:  # nobody would ever hear of its end
+        except OSError:  # its end could not be reported
             os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
@@ -102,17 +106,17 @@ class _Server:
             os._exit(code)
 
     def _abandon(self, pid: int) -> None:
-        if pid in self._forks:  # else it ended just before
+        if pid in self._forks:  # else the fork has just ended
             self._selector.unregister(self._forks[pid])
             os.killpg(pid, signal.SIGKILL)
 
     def _reap(self, pid: int, ended: int) -> None:
-        os.killpg(pid, signal.SIGKILL)  # what it has left behind
-        _, status = os.waitpid(pid, 0)
-        told = self._forks.pop(pid)
-        if told in self._selector.get_map():
-            self._selector.unregister(told)
+        os.killpg(pid, signal.SIGKILL)  # processes that the fork has started
+        _, code = os.waitpid(pid, 0)
+        status = self._forks.pop(pid)
+        if status in self._selector.get_map():
+            self._selector.unregister(status)
         self._selector.unregister(ended)
         os.close(ended)
-        with told, suppress(OSError):  # nobody waits for it any more
-            told.send(str(os.waitstatus_to_exitcode(status)).encode())
+        with status, suppress(OSError):  # the client has given up
+            status.send(str(os.waitstatus_to_exitcode(code)).encode())

@@ -1,7 +1,7 @@
-"""Decoded pictures of one file by segment time, and the canvas they are put on.
+"""Decoded frames of one file by segment time, and the canvas they are painted on.
 
-A reader hands out what is to be seen at rising times; a scaler makes it fit its tile; a canvas
-takes tiles in place and touches only what has changed. None of them knows about scenes.
+A ``FrameReader`` returns the frame to show at rising times; a ``Scaler`` fits it into its tile; a
+``Canvas`` paints tiles in place and touches only those that change. None of them knows scenes.
 """
 
 from collections import deque
@@ -31,10 +31,13 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One decoded picture.
+class TimedFrame:
+    """One decoded frame.
 
-    at_us: when it shows, in segment time. degrees: by how much it has to be turned clockwise.
+    Attributes:
+        at_us: start of its display, in segment time.
+        frame: the decoded frame.
+        degrees: clockwise rotation that makes it upright.
     """
 
     at_us: int
@@ -42,14 +45,14 @@ class Picture:
     degrees: int = 0
 
 
-class PictureReader:
-    """Reads one file once, front to back. What cannot be decoded is left out."""
+class FrameReader:
+    """Reads the frames of one file once, front to back; damaged packets are skipped."""
 
     def __init__(self, source: Source) -> None:
         self._container = reading(source.path)
-        self._pictures = self._decode(source)
-        self._shown: Picture | None = None
-        self._next = next(self._pictures, None)
+        self._frames = self._decode(source)
+        self._shown: TimedFrame | None = None
+        self._next = next(self._frames, None)
 
     def __enter__(self) -> Self:
         return self
@@ -57,25 +60,25 @@ class PictureReader:
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
-    def at(self, time_us: int) -> Picture | None:
-        """What shows at that time, which must not be before the last one asked for.
+    def at(self, time_us: int) -> TimedFrame | None:
+        """Return the frame to show at that time; times must not decrease from call to call.
 
-        None before the first picture, and where the last one is older than a frozen track shows.
+        None before the first frame, and where the last one is older than ``FREEZE_US``.
         """
         while self._next is not None and self._next.at_us <= time_us:
-            self._shown, self._next = self._next, next(self._pictures, None)
+            self._shown, self._next = self._next, next(self._frames, None)
         if self._shown is None or time_us - self._shown.at_us >= FREEZE_US:
             return None
         return self._shown
 
-    def _decode(self, source: Source) -> Iterator[Picture]:
+    def _decode(self, source: Source) -> Iterator[TimedFrame]:
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1
         base = cast("Fraction", stream.time_base) * _US
         turns, degrees = deque(source.turns), 0
         last_us: int | None = None
         for packet in self._container.demux(stream):
-            # The layers of a VP9 picture come one by one, all under its time; the last is the best.
+            # The layers of a VP9 frame have the same time, one packet each; the last is the best.
             shown = {frame.pts: frame for frame in decoded(packet) if frame.pts is not None}
             for pts, frame in shown.items():
                 at_us = pts * base.numerator // base.denominator
@@ -83,31 +86,31 @@ class PictureReader:
                     degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
                     last_us = at_us
-                    yield Picture(source.zero_us + round(at_us * source.pace), frame, degrees)
+                    yield TimedFrame(source.zero_us + round(at_us * source.pace), frame, degrees)
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
-    """A picture as it goes into a tile: its three planes, upright, and where they belong."""
+class ScaledFrame:
+    """A frame scaled for its tile: three planes, upright, and their place on the canvas."""
 
     place: Tile
     planes: tuple[Plane, ...]
 
 
 class Scaler:
-    """Makes the pictures of one file fit; it keeps what it prepares for pictures of one size."""
+    """Scales the frames of one file; it reuses its tables for frames of the same size."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def fitted(self, tile: Tile, picture: Picture) -> Still:
-        """The picture in the middle of the tile, as large as its aspect allows, upright."""
-        frame, quarters = picture.frame, picture.degrees // 90 % 4
-        lies = quarters % 2 == 1
-        place = fit(tile, *((frame.height, frame.width) if lies else (frame.width, frame.height)))
-        width, height = (place.height, place.width) if lies else (place.width, place.height)
+    def fitted(self, tile: Tile, timed: TimedFrame) -> ScaledFrame:
+        """Return the frame centred in the tile, as large as its aspect ratio allows, upright."""
+        frame, quarters = timed.frame, timed.degrees // 90 % 4
+        swap = quarters % 2 == 1
+        place = fit(tile, *((frame.height, frame.width) if swap else (frame.width, frame.height)))
+        width, height = (place.height, place.width) if swap else (place.width, place.height)
         planes = (_pixels(plane) for plane in self._scaled(frame, width, height).planes)
-        return Still(place, tuple(np.rot90(p, -quarters) if quarters else p for p in planes))
+        return ScaledFrame(place, tuple(np.rot90(p, -quarters) if quarters else p for p in planes))
 
     def _scaled(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         shrinks = width < frame.width and height < frame.height
@@ -121,18 +124,18 @@ class Scaler:
             dst_colorspace=Colorspace.ITU601 if converts else None,
             dst_color_range="MPEG" if frame.color_range == _FULL_RANGE else None,
             interpolation=SHRINK if shrinks else ENLARGE,
-            threads=1,  # one is four times as fast for pictures as small as these
+            threads=1,  # one is four times as fast as several for frames as small as these
         )
 
 
 def _pixels(plane: VideoPlane) -> Plane:
-    """The plane's own memory, without what pads its lines."""
+    """Return a view of the plane's memory, without the padding of its lines."""
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     return lines[: plane.height, : plane.width]
 
 
 class Canvas:
-    """A yuv420p picture that is painted tile by tile."""
+    """A yuv420p frame that is painted tile by tile."""
 
     def __init__(self, width: int, height: int) -> None:
         self._whole = np.empty((height * 3 // 2, width), np.uint8)
@@ -155,8 +158,8 @@ class Canvas:
         for plane, value in zip(self._planes, BLACK, strict=True):
             plane[:] = value
 
-    def put(self, tile: Tile, still: Still | None) -> None:
-        """Show a picture in a tile, or black; nothing stays of what was there before."""
+    def put(self, tile: Tile, still: ScaledFrame | None) -> None:
+        """Paint a scaled frame, or black, into a tile and cover its earlier content."""
         if still is None or self._places.get(tile) != still.place:
             self._blacken(tile)
         if still is not None:
@@ -165,7 +168,7 @@ class Canvas:
                 target[:] = plane
 
     def frame(self, number: int, time_base: Fraction) -> av.VideoFrame:
-        """The canvas itself as a frame: what is put on it later changes the frame."""
+        """Return the canvas itself as a frame: later painting changes that frame."""
         self._frame.pts, self._frame.time_base = number, time_base
         return self._frame
 

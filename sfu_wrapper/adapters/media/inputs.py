@@ -1,7 +1,7 @@
-"""Raw files in a media process: read through the descriptors that came with its task.
+"""Raw files in a media process, read through the descriptors passed with its task.
 
-One process does one task, so that what was handed over is known to the whole process. A path is
-opened here only where nothing was handed over for it: by tools that call the readers directly.
+A process does one task, so the table of descriptors is global to the process. A path without a
+descriptor is opened here: by tools that call the readers directly.
 """
 
 import os
@@ -20,14 +20,14 @@ _handed: dict[Path, int] = {}
 
 
 def send(talk: socket.socket, descriptors: Sequence[int]) -> None:
-    """Hand descriptors over, before anything else is said; ours may be closed then."""
+    """Send descriptors, before any other data; the caller may close its own afterwards."""
     for first in range(0, len(descriptors), _BATCH):
         socket.send_fds(talk, [_MORE], list(descriptors[first : first + _BATCH]))
     talk.sendall(_NO_MORE)
 
 
 def receive(talk: int) -> list[int]:
-    """Take what ``send`` has sent. Raises EOFError where the other side is gone before its end."""
+    """Receive the descriptors of ``send``. Raises EOFError where the sender ends too early."""
     found: list[int] = []
     with socket.socket(fileno=os.dup(talk)) as line:
         while True:
@@ -36,20 +36,20 @@ def receive(talk: int) -> list[int]:
             if mark == _NO_MORE:
                 return found
             if not mark:
-                raise EOFError("the task broke off")
+                raise EOFError("the parent process ended before the task was complete")
 
 
 def hand_over(named: Iterable[tuple[Path, int]]) -> None:
-    """Read these files through these descriptors from now on."""
+    """Register the descriptors to read these files through."""
     _handed.update(named)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """A descriptor of a raw file; read it by position, as its offset may be shared.
+    """Provide a descriptor of a raw file; read it by position, as its offset may be shared.
 
     Raises:
-        OSError: it is not there, or no plain file.
+        OSError: the file does not exist, or is not a plain file.
     """
     number = os.dup(_handed[path]) if path in _handed else open_plain(path)
     try:

@@ -1,8 +1,8 @@
-"""One raw .mjr into one media file by Janus' own ``janus-pp-rec``.
+"""Conversion of one raw .mjr into one media file by Janus' own ``janus-pp-rec``.
 
-Its exit code says nothing: 0 with no file at all, 0 with half of one. So the recording is read by
-our own reader first, which says what must come out, and what came out is read back. The program is
-in the group and under the limits of the process that we run in, and as confined as that.
+Its exit code is not reliable: it can be 0 without a file, or with an incomplete one. Our own reader
+therefore reads the recording first to know the expected result, and the output is read back. The
+program runs in the process group, under the limits and in the confinement of this process.
 """
 
 import os
@@ -21,11 +21,11 @@ from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, base_name, finished
 from sfu_wrapper.adapters.media.preprocess import (
     Recording,
     failures,
-    noted_shots,
+    noted_frames,
     prepared,
     recording,
 )
-from sfu_wrapper.adapters.media.track_stats import Account, stream_warnings
+from sfu_wrapper.adapters.media.track_stats import TrackStats, stream_warnings
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.os.os_errors import is_full, no_space
 from sfu_wrapper.adapters.os.rlimits import end_with
@@ -39,17 +39,17 @@ from sfu_wrapper.ports.media import PreparedVideo
 PROGRAM = "janus-pp-rec"
 
 _STAGE = "preprocess"
-_MOST_WORDS = 1 << 12  # bytes of what it says that are kept
+_MAX_OUTPUT_BYTES = 1 << 12  # of the program's last output, for messages
 _TOLERANCE_MS = 1_000
-_END_US = 200_000  # nobody knows how long a last picture is
+_END_US = 200_000  # the duration of the last frame is unknown
 
 
 def preprocess(source: Path, target_dir: Path, program: str = PROGRAM) -> PreparedVideo | None:
-    """As ``preprocess.preprocess`` does it. None: the recording holds no picture.
+    """Convert as ``preprocess.preprocess`` does. None: the recording holds no frame.
 
     Raises:
-        JobFailed: as ``preprocess.convert``; also ``NO_PREPROCESSOR`` for good, and
-            ``PREPROCESSOR_FAILED`` where what came out is not what the recording holds.
+        JobFailed: as ``preprocess.convert``; also ``NO_PREPROCESSOR`` (permanent), and
+            ``PREPROCESSOR_FAILED`` where the output does not match the recording.
     """
     with failures(source):
         target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,16 +63,16 @@ def _convert(
     found: Recording, codec: VideoCodec, target_dir: Path, program: str
 ) -> PreparedVideo | None:
     stream = MediaStream(found.reader, CLOCK_HZ)
-    whole, sent = Account(CLOCK_HZ // 1000), Account(CLOCK_HZ // 1000)
+    whole, sent = TrackStats(CLOCK_HZ // 1000), TrackStats(CLOCK_HZ // 1000)
     assembler = Assembler(_noted(stream.packets(), sent), found.reader.buffer, codec)
-    for _ in noted_shots(assembler.shots(), whole, found.source):
+    for _ in noted_frames(assembler.shots(), whole, found.source):
         pass
     if not whole.frames:
         return None
     target = target_dir / f"{base_name(found.source)}{VIDEO_SUFFIX[found.header.codec]}"
     with finished(target) as part, _copied(found, target_dir) as copy:
-        words = _run(program, copy, part)
-        got = _measured(part, found, words)
+        output = _run(program, copy, part)
+        got = _measured(part, found, output)
         if got.end_ms > sent.end_ms + _TOLERANCE_MS:
             lasts = f"wrote {got.end_ms / 1000:.3f} s instead of {sent.end_ms / 1000:.3f} s"
             raise _failed(found, lasts, part)
@@ -86,7 +86,7 @@ def _convert(
 
 @contextmanager
 def _copied(found: Recording, folder: Path) -> Iterator[Path]:
-    """A private copy of the recording: the program opens files by name, and we have opened it.
+    """Provide a private copy of the recording that we have open: the program needs a path.
 
     Raises OSError.
     """
@@ -101,15 +101,15 @@ def _copied(found: Recording, folder: Path) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
-def _noted(packets: Iterable[MediaPacket], account: Account) -> Iterator[MediaPacket]:
-    """The same; account: hears when each was sent, whether a picture comes of it or not."""
+def _noted(packets: Iterable[MediaPacket], account: TrackStats) -> Iterator[MediaPacket]:
+    """Pass packets on, and note the time of each, even of those that yield no frame."""
     for packet in packets:
         account.note(packet.time)
         yield packet
 
 
 def _run(program: str, source: Path, target: Path) -> str:
-    """Its last words. Raises JobFailed where there is no such program."""
+    """Run the program and return the last line of its output. Raises JobFailed if it is missing."""
     found = shutil.which(program)
     if found is None:
         detail = f"{program} is not installed: install it, or set preprocessor to builtin"
@@ -126,15 +126,15 @@ def _run(program: str, source: Path, target: Path) -> str:
         preexec_fn=partial(end_with, os.getpid()),
     ) as process:
         stdout = cast("BufferedReader", process.stdout)
-        while chunk := stdout.read1(_MOST_WORDS):
-            kept = (kept + chunk)[-_MOST_WORDS:]
-    words = kept.decode(errors="replace").strip()
-    return words.rsplit("\n", 1)[-1] or f"exit code {process.returncode}"
+        while chunk := stdout.read1(_MAX_OUTPUT_BYTES):
+            kept = (kept + chunk)[-_MAX_OUTPUT_BYTES:]
+    output = kept.decode(errors="replace").strip()
+    return output.rsplit("\n", 1)[-1] or f"exit code {process.returncode}"
 
 
-def _measured(part: Path, found: Recording, words: str) -> Account:
-    """What the file holds from its first key frame on. Raises JobFailed where that is nothing."""
-    account = Account(CLOCK_HZ // 1000)
+def _measured(part: Path, found: Recording, output: str) -> TrackStats:
+    """Measure a file from its first key frame on. Raises JobFailed where it holds no frame."""
+    account = TrackStats(CLOCK_HZ // 1000)
     if part.stat().st_size:
         with reading(part) as container:
             stream = container.streams.video[0]
@@ -146,24 +146,24 @@ def _measured(part: Path, found: Recording, words: str) -> Account:
                 if packet.is_keyframe:
                     account.note_key(time, None)
     if not account.frames:
-        raise _failed(found, f"wrote no picture ({words})", part)
+        raise _failed(found, f"wrote no frame ({output})", part)
     return account
 
 
-def _differences(found: Recording, part: Path, got: Account, whole: Account) -> list[str]:
-    """What to tell people where it holds other pictures than the whole ones of the recording."""
+def _differences(found: Recording, part: Path, got: TrackStats, whole: TrackStats) -> list[str]:
+    """Return warnings where the file lacks frames that the recording holds whole."""
     missing_ms = whole.end_ms - got.end_ms
     if missing_ms > _TOLERANCE_MS:
         if is_full(part.parent):
             raise no_space(_STAGE, part.name, found.source.name)
         return [f"{PROGRAM} left out the last {missing_ms / 1000:.3f} s"]
     if got.frames != whole.frames:
-        return [f"{PROGRAM} wrote {got.frames} pictures where {whole.frames} are whole"]
+        return [f"{PROGRAM} wrote {got.frames} frames, the recording holds {whole.frames}"]
     return []
 
 
 def _failed(found: Recording, what: str, part: Path) -> JobFailed:
     if is_full(part.parent):
         return no_space(_STAGE, part.name, found.source.name)
-    detail = f"{PROGRAM} {what}; try again with preprocessor = builtin"
+    detail = f"{PROGRAM} {what}; retry with preprocessor = builtin"
     return JobFailed(_STAGE, "PREPROCESSOR_FAILED", detail, permanent=False, file=found.source.name)

@@ -1,9 +1,9 @@
-"""The process in which media is read and written, one task a process, forked by ``forkserver``.
+"""The process that reads and writes media: one task per process, forked by ``forkserver``.
 
-A file that makes a codec crash or hang takes this process with it and nothing else. The task comes
-pickled on standard input from whoever wants it done; answers are JSON lines, so that what a broken
-codec might make us say is never code. Raw files come as descriptors before it (``inputs``). From
-then on the process has its work folder and these descriptors, and no network (``fences``).
+A file that makes a codec crash or hang affects this process only. The parent (``tools``) sends the
+descriptors of raw files (``inputs``) and then the pickled task on standard input; the process then
+confines itself to its work folder and these descriptors, without a network (``fences``). Answers
+are JSON lines, so that the parent never executes the output of a compromised codec.
 """
 
 import json
@@ -34,7 +34,7 @@ def main() -> NoReturn:
 
 
 def work(policy: Policy, entered: Confinement, limits: str) -> None:
-    """Read one task, do it, say how it went."""
+    """Read one task, carry it out and write its result or failure."""
     impose(limits)
     av.logging.set_level(av.logging.PANIC)
     answers = _answers()
@@ -44,9 +44,9 @@ def work(policy: Policy, entered: Confinement, limits: str) -> None:
     if policy != "off":
         demand(policy, entered + restrict(fences.rules_of(task)))
     try:
-        result = carry_out(task, lambda percent: _say(answers, progress=percent))
+        result = carry_out(task, lambda percent: _write(answers, progress=percent))
     except JobFailed as exc:
-        _say(
+        _write(
             answers,
             failed={
                 "stage": exc.stage,
@@ -57,11 +57,11 @@ def work(policy: Policy, entered: Confinement, limits: str) -> None:
             },
         )
     else:
-        _say(answers, result=result_to_json(result))
+        _write(answers, result=result_to_json(result))
 
 
 def _answers() -> TextIO:
-    """Standard output as it was; from now on whatever else is printed goes to standard error."""
+    """Return the standard output for answers; all other prints go to standard error from now on."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers
@@ -73,17 +73,17 @@ def _read_task() -> Task:
 
 
 def _read_exactly(size: int) -> bytes:
-    """Raises EOFError where the parent is gone before it has said all."""
+    """Read that many bytes. Raises EOFError where the parent ends too early."""
     read = b""
     while len(read) < size:
         chunk = os.read(0, size - len(read))
         if not chunk:
-            raise EOFError("the task broke off")
+            raise EOFError("the parent process ended before the task was complete")
         read += chunk
     return read
 
 
-def _say(answers: TextIO, **line: object) -> None:
+def _write(answers: TextIO, **line: object) -> None:
     answers.write(json.dumps(line, default=str) + "\n")
     answers.flush()
 

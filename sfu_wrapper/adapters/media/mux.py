@@ -1,6 +1,6 @@
-"""Writing coded pictures and sound into containers, as they are, at the times they have.
+"""Muxing of encoded frames and audio packets into containers, unchanged, with their timestamps.
 
-A file appears under its name only when it is whole and on disk. Nothing here decides what is kept.
+A file appears under its name only when it is whole and on disk. ``formats`` decides what is kept.
 """
 
 import os
@@ -27,14 +27,17 @@ _OGG = {"fflags": "+bitexact", "page_duration": "1"}
 
 
 def base_name(source: Path) -> str:
-    """What a raw file's media file is called, without its ending; there is room for more of it."""
+    """Return the name of a raw file's media file, without extension and short enough for more."""
     name = source.name.removesuffix(".mjr").encode()[:_MAX_NAME_BYTES]
     return name.decode(errors="ignore") or "raw"
 
 
 @contextmanager
 def finished(target: Path) -> Iterator[Path]:
-    """A name to write to, of the same ending; it becomes ``target`` once on disk, or vanishes."""
+    """Provide a temporary path with the same extension.
+
+    After the block the file is synced and renamed to ``target``; after an error it is removed.
+    """
     part = target.with_name(f".part.{target.name}")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -50,7 +53,8 @@ def finished(target: Path) -> Iterator[Path]:
 def write_video(path: Path, codec: str, size: tuple[int, int], shots: Iterable[Shot]) -> None:
     """Write WebM (VP8, VP9: times to the millisecond) or MP4 (H.264: to 1/90000 s).
 
-    Times rise strictly; two pictures at the same one are put a tick apart. Raises av.FFmpegError.
+    Times rise strictly; frames with the same time are written one tick apart. Raises
+    av.FFmpegError.
     """
     webm = VIDEO_SUFFIX[codec] == ".webm"
     container_format, options = ("webm", _WEBM) if webm else ("mp4", _MP4)
@@ -61,16 +65,16 @@ def write_video(path: Path, codec: str, size: tuple[int, int], shots: Iterable[S
         time_base = Fraction(divisor, CLOCK_HZ)
         stream = container.add_mux_stream(codec, width=width, height=height, time_base=time_base)
         time = -1
-        for at, picture in shots:
-            packet = av.Packet(picture.data)
+        for at, frame in shots:
+            packet = av.Packet(frame.data)
             packet.stream = stream
             packet.time_base = time_base
             rounded = (at + divisor // 2) // divisor
-            if not webm:  # the last one's counts: the index would end before a picture of length 0
+            if not webm:  # the index would end before a last frame of duration 0
                 packet.duration = min(max(rounded - time, 1), longest)
             time = rounded if rounded > time else time + 1
             packet.pts = packet.dts = time
-            packet.is_keyframe = picture.key
+            packet.is_keyframe = frame.key
             container.mux_one(packet)
 
 
@@ -80,10 +84,10 @@ def write_opus(path: Path, packets: Iterable[tuple[int, bytes, int]]) -> None:
     Raises av.FFmpegError.
     """
     with av.open(str(path), "w", format="ogg", options=_OGG) as container:
-        # Never fed: it is there because the muxer takes the stream's header from an encoder.
+        # The encoder encodes nothing: the muxer takes the stream's header from it.
         stream = container.add_stream("libopus", rate=opus.RATE, layout="stereo")
         container.start_encoding()
-        # Decoders drop this many samples, so that what the sender's encoder delayed is in time.
+        # Decoders drop this many samples, to compensate the delay of the sender's encoder.
         skip = int.from_bytes((stream.codec_context.extradata or b"")[_PRE_SKIP], "little")
         for time, data, samples in packets:
             packet = av.Packet(data)
@@ -97,7 +101,7 @@ def write_opus(path: Path, packets: Iterable[tuple[int, bytes, int]]) -> None:
 def write_g711(path: Path, codec: str, packets: Iterable[tuple[int, bytes]]) -> None:
     """Write a WAV of 16-bit PCM from (time in samples at 8 kHz, payload); holes are silence.
 
-    What would not fit into a WAV file is left out. Raises OSError.
+    Audio beyond the maximum length of a WAV file is left out. Raises OSError.
     """
     end = 0
     with path.open("r+b") as file:

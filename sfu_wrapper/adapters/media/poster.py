@@ -1,4 +1,4 @@
-"""A picture that stands for a merged file: one of its own frames, as JPEG."""
+"""Poster of a merged file: one of its frames, as JPEG."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -17,14 +17,16 @@ _US = Fraction(1, 1_000_000)
 
 
 def write_poster(source: Path, moments_us: Sequence[int], target: Path) -> None:
-    """Take the first of these moments that is not black; if all are, the brightest.
+    """Write the first frame at these moments that is not black; if all are, the brightest.
 
-    Raises JobFailed where the result cannot be read back, av.FFmpegError or OSError.
+    Raises:
+        JobFailed: the result cannot be read back.
+        av.FFmpegError, OSError: a file cannot be read or written.
     """
     with reading(source) as container:
         best = _best(_frame(container, moment_us) for moment_us in moments_us or (0,))
-        picture = Image.fromarray(best.to_ndarray(format="rgb24"))
-        picture.save(target, "JPEG", quality=_QUALITY)
+        image = Image.fromarray(best.to_ndarray(format="rgb24"))
+        image.save(target, "JPEG", quality=_QUALITY)
         size = best.width, best.height
     _verify(target, size)
 
@@ -39,7 +41,7 @@ def _best(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:
 
 
 def _frame(container: av.container.InputContainer, moment_us: int) -> av.VideoFrame:
-    """What shows at that time; the last picture, where the file ends before."""
+    """Return the frame displayed at that time, or the last one where the file ends before."""
     stream = container.streams.video[0]
     container.seek(moment_us, backward=True)
     shown: av.VideoFrame | None = None
@@ -48,7 +50,7 @@ def _frame(container: av.container.InputContainer, moment_us: int) -> av.VideoFr
             break
         shown = frame
     if shown is None:
-        raise JobFailed("compose", "BAD_RESULT", "no picture for the poster", permanent=False)
+        raise JobFailed("compose", "BAD_RESULT", "no frame for the poster", permanent=False)
     return shown
 
 

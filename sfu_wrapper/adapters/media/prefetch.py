@@ -1,6 +1,6 @@
-"""Items made in a pool of threads while those before them are in use, a bounded number ahead.
+"""Prefetching of items in a pool of threads, a bounded number ahead of their use.
 
-The waits here have no deadline of their own: both ends live in a process that has one.
+The waits here have no deadline of their own: the process that runs them has one.
 """
 
 from collections.abc import Iterator
@@ -11,15 +11,19 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(
+def prefetch(
     items: Iterator[Item], pool: Executor, batch: int, first: int | None = None
 ) -> Iterator[Item]:
-    """Hand out what ``items`` does; the making of the first batch begins at once.
+    """Return an iterator over ``items`` that computes the first batch at once.
 
-    While one batch is handed out the next one is made, in one go: that keeps a decoder's memory at
-    hand. ``first``: the size of the first one; where it differs from one iterator to the other they
-    do not all want to be made at the same time. Raises what ``items`` raises, in place of the batch
-    that it happened in.
+    While one batch is consumed the next one is computed in one go, which keeps a decoder's memory
+    in the cache. An error of ``items`` is raised in place of its batch.
+
+    Args:
+        items: the items.
+        pool: threads to compute them in.
+        batch: size of a batch.
+        first: size of the first batch; different sizes spread the load of several iterators.
     """
     return _handed_out(items, pool, batch, pool.submit(_take, items, first or batch))
 
@@ -27,10 +31,11 @@ def ahead(
 def _handed_out(
     items: Iterator[Item], pool: Executor, batch: int, made: Future[list[Item]]
 ) -> Iterator[Item]:
+    # Consumed items are dropped at once: the consumer may keep the iterator without using it.
     while ready := made.result():
         made = pool.submit(_take, items, batch)
         ready.reverse()
-        while ready:  # nobody may ever ask for what follows the last one: none of them is kept
+        while ready:
             yield ready.pop()
 
 

@@ -1,8 +1,8 @@
-"""One raw .mjr into one media file, by our own depacketisers.
+"""Conversion of one raw .mjr into one media file, by our own depacketisers.
 
-What is kept of a recording is decided in ``formats``; here, which container it goes to and which
-failures are for good. Runs to the end in the calling thread, for a second or so an hour of video:
-nothing for an event loop.
+``formats`` decides which frames are kept; this module chooses the container and classifies
+failures as permanent or temporary. It blocks the calling thread for about a second per hour of
+video, so it must not run in an event loop.
 """
 
 import os
@@ -24,7 +24,7 @@ from sfu_wrapper.adapters.media.mux import (
     write_opus,
     write_video,
 )
-from sfu_wrapper.adapters.media.track_stats import Account, picture_warnings, stream_warnings
+from sfu_wrapper.adapters.media.track_stats import TrackStats, frame_warnings, stream_warnings
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.os_errors import refused
 from sfu_wrapper.core.plan import Turn
@@ -39,7 +39,7 @@ from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.track import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media import PreparedVideo
 
-MAX_PIXELS = 4096 * 4096  # a decoder takes several times as many bytes for each picture
+MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
 
 _STAGE = "preprocess"
 _OPUS = "opus"
@@ -47,7 +47,7 @@ _OPUS = "opus"
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One raw file that can be read. codec: None where it is sound."""
+    """One raw file that can be read; ``codec`` is None for audio."""
 
     source: Path
     reader: Reader
@@ -56,7 +56,7 @@ class Recording:
 
 
 def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
-    """As ``convert``, told in the words of the MediaTools port. None: it holds no picture."""
+    """Convert for the MediaTools port; None where there is no frame. Raises as ``convert``."""
     track = convert(source, target_dir)
     if isinstance(track, EmptyTrack) or track.kind is not TrackKind.VIDEO:
         return None
@@ -64,7 +64,7 @@ def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
 
 
 def prepared(track: TrackFile) -> PreparedVideo:
-    """A video in the words of the MediaTools port."""
+    """Return a converted video track as the MediaTools port describes it."""
     return PreparedVideo(
         path=track.path,
         codec=track.codec,
@@ -83,12 +83,12 @@ def prepared(track: TrackFile) -> PreparedVideo:
 def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
     """Write ``<name>.webm`` (VP8, VP9), ``.mp4`` (H.264), ``.opus`` or ``.wav`` (G.711).
 
-    The file's time 0 is the receipt of the first packet; what is missing is a hole of its length.
-    ``target_dir`` is made where it is not there; a file of that name is replaced.
+    The file's time 0 is the receipt of the first packet; lost media leaves a gap of its length.
+    ``target_dir`` is made where missing; a file of that name is replaced.
 
     Raises:
-        JobFailed: stage ``preprocess``; for good ``UNREADABLE_MJR``, ``UNSUPPORTED_CODEC``,
-            ``ENCRYPTED_MJR``, ``PICTURE_TOO_LARGE`` and ``LIMIT_EXCEEDED``; worth another try
+        JobFailed: stage ``preprocess``; permanent: ``UNREADABLE_MJR``, ``UNSUPPORTED_CODEC``,
+            ``ENCRYPTED_MJR``, ``PICTURE_TOO_LARGE`` and ``LIMIT_EXCEEDED``; temporary:
             ``MISSING_FILE``, ``MUX_FAILED``, ``NO_SPACE`` and ``IO_ERROR``.
     """
     with failures(source):
@@ -101,21 +101,23 @@ def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
 
 @contextmanager
 def failures(source: Path) -> Iterator[None]:
-    """Foreign errors of the work on that file become JobFailed."""
+    """Convert errors of the work on that file into JobFailed."""
     try:
         yield
     except Malformed as exc:
         raise _failed("UNREADABLE_MJR", exc.detail, source, permanent=True) from exc
-    except OSError as exc:  # libav's too, where it passes on what the system said
+    except OSError as exc:  # libav's too, where it passes on an error of the system
         raise refused(_STAGE, exc, file=source.name) from exc
     except av.FFmpegError as exc:
         raise _failed("MUX_FAILED", str(exc), source) from exc
 
 
 def recording(source: Path) -> Recording | None:
-    """Open it and look at its header. None: it ends before its first packet.
+    """Open a recording and read its header. None: the file ends before its first packet.
 
-    Raises Malformed, OSError, or JobFailed where it cannot be read by anybody.
+    Raises:
+        Malformed, OSError: the file cannot be read.
+        JobFailed: the media is encrypted, or the codec is not supported.
     """
     reader = Reader(_mapped(source))
     header = reader.header
@@ -128,7 +130,7 @@ def recording(source: Path) -> Recording | None:
         return Recording(source, reader, header, None)
     codec = video_codec(header.codec, header.fmtp) if header.kind is Kind.VIDEO else None
     if codec is None:
-        detail = f"codec {header.codec!r} cannot be read"
+        detail = f"codec {header.codec!r} is not supported"
         raise _failed("UNSUPPORTED_CODEC", detail, source, permanent=True)
     return Recording(source, reader, header, codec)
 
@@ -153,35 +155,33 @@ def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile
     first = next(shots, None)
     if first is None or first.picture.size is None:
         return "it holds no key frame" if stream.received else "it holds no packet"
-    account = Account(CLOCK_HZ // 1000)
+    account = TrackStats(CLOCK_HZ // 1000)
     target = _named(base, VIDEO_SUFFIX[header.codec])
     with finished(target) as part:
-        noted = noted_shots(chain([first], shots), account, found.source)
+        noted = noted_frames(chain([first], shots), account, found.source)
         write_video(part, header.codec, first.picture.size, noted)
-    warnings = stream_warnings(reader, stream) + picture_warnings(assembler)
+    warnings = stream_warnings(reader, stream) + frame_warnings(assembler)
     return account.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
 
 
-def noted_shots(shots: Iterable[Shot], account: Account, source: Path) -> Iterator[Shot]:
-    """The same, each one noted. Raises JobFailed where one is larger than any camera makes it."""
+def noted_frames(shots: Iterable[Shot], account: TrackStats, source: Path) -> Iterator[Shot]:
+    """Pass frames on, and note each. Raises JobFailed for one of more than ``MAX_PIXELS``."""
     note = account.note
     for shot in shots:
-        time, picture = shot
+        time, frame = shot
         note(time)
-        if picture.key:
-            width, height = picture.size or (0, 0)
+        if frame.key:
+            width, height = frame.size or (0, 0)
             if width * height > MAX_PIXELS:
-                detail = (
-                    f"holds a picture of {width}x{height}; at most {MAX_PIXELS} pixels are read"
-                )
+                detail = f"holds a frame of {width}x{height}; at most {MAX_PIXELS} pixels are read"
                 raise _failed("PICTURE_TOO_LARGE", detail, source, permanent=True)
-            account.note_key(time, picture.size)
+            account.note_key(time, frame.size)
         yield shot
 
 
 def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str:
     stream = MediaStream(reader, opus.RATE)
-    account = Account(opus.RATE // 1000)
+    account = TrackStats(opus.RATE // 1000)
     packets = _opus_packets(stream, reader.buffer, account)
     first = next(packets, None)
     if first is None:
@@ -194,9 +194,9 @@ def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str
 
 
 def _opus_packets(
-    stream: MediaStream, buffer: Buffer, account: Account
+    stream: MediaStream, buffer: Buffer, account: TrackStats
 ) -> Iterator[tuple[int, bytes, int]]:
-    """(time, packet, length) of what is Opus and does not overlap what is already there."""
+    """Yield (time, packet, length) of valid Opus packets that do not overlap earlier ones."""
     end = 0
     for packet in stream.packets():
         data = bytes(buffer[packet.start : packet.end])
@@ -209,7 +209,7 @@ def _opus_packets(
 
 def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str:
     stream = MediaStream(reader, g711.RATE)
-    account = Account(g711.RATE // 1000)
+    account = TrackStats(g711.RATE // 1000)
     packets = _g711_packets(stream, reader.buffer, account)
     first = next(packets, None)
     if first is None:
@@ -222,7 +222,7 @@ def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str
 
 
 def _g711_packets(
-    stream: MediaStream, buffer: Buffer, account: Account
+    stream: MediaStream, buffer: Buffer, account: TrackStats
 ) -> Iterator[tuple[int, bytes]]:
     for packet in stream.packets():
         data = bytes(buffer[packet.start : packet.end])
@@ -232,13 +232,13 @@ def _g711_packets(
 
 
 def _mapped(source: Path) -> Buffer:
-    """The file's bytes, without reading them all; only a regular file is ever waited for."""
+    """Map a regular file into memory. Raises JobFailed, Malformed or OSError."""
     try:
         with opened(source) as descriptor:
             size = os.fstat(descriptor).st_size
             return mmap(descriptor, 0, access=ACCESS_READ) if size else b""
     except FileNotFoundError as exc:
-        raise _failed("MISSING_FILE", "the raw file is not there", source) from exc
+        raise _failed("MISSING_FILE", "the raw file does not exist", source) from exc
     except UnsafeFile as exc:
         raise Malformed(str(exc.strerror)) from exc
 

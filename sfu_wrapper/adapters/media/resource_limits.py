@@ -1,4 +1,4 @@
-"""How much a media process may use up: in proportion to its input, and far more than it should."""
+"""Resource limits of a media process: proportional to its input, and well above normal use."""
 
 import os
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from typing import Final, assert_never
 from sfu_wrapper.adapters.media.tasks import (
     Compose,
     CopyVideo,
-    MeasureSound,
+    MeasureAudio,
     Preprocess,
     Task,
-    WriteSound,
+    WriteAudio,
 )
 from sfu_wrapper.adapters.os.rlimits import Limits
 
@@ -23,11 +23,11 @@ _BYTES_PER_S: Final = 1 << 20  # of a finished file: ten times the highest quali
 
 
 def limits_of(task: Task, timeout_s: float, raw: Sequence[int]) -> Limits:
-    """Return what the process of a task may use up.
+    """Return the resource limits for the process of a task.
 
     Args:
-        task: what it does.
-        timeout_s: what it may take by the clock, with every core at work.
+        task: the task.
+        timeout_s: limit of wall time; processor time is limited to that on every core.
         raw: descriptors of the raw files that it reads.
     """
     raw_bytes = sum(os.fstat(number).st_size for number in raw)
@@ -47,15 +47,15 @@ def _expected_bytes(task: Task, raw_bytes: int) -> int:
             return 2 * _size(prepared.path)
         case Compose(plan=plan):
             return plan.duration_us * _BYTES_PER_S // 1_000_000
-        case WriteSound(duration_us=duration_us):
+        case WriteAudio(duration_us=duration_us):
             return duration_us * _BYTES_PER_S // 1_000_000
-        case MeasureSound():
+        case MeasureAudio():
             return 0
     assert_never(task)
 
 
 def _size(path: Path) -> int:
-    """0 where it is not there: whoever opens it will say so."""
+    """Return the length of a file; 0 where it is missing, as the task itself reports that."""
     try:
         return path.stat().st_size
     except OSError:

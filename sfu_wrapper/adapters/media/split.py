@@ -21,10 +21,15 @@ _CONTAINERS = {
 
 
 def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
-    """Copy the pictures as they are into a seekable file with its index in front.
+    """Copy the frames without re-encoding into a seekable file with its index in front.
 
-    The first one is at time 0, so that the file begins when the JSON says. pace: how long a second
-    of the sender's clock lasts; times are stretched by it. Raises av.FFmpegError or OSError.
+    The first frame is at time 0, so that the file begins at the time given in the JSON file.
+    Raises av.FFmpegError or OSError.
+
+    Args:
+        source: converted video file.
+        target: path of the copy.
+        pace: duration of a second of the sender's clock; times are stretched by this factor.
     """
     container_format, options = _CONTAINERS[target.suffix]
     with (
@@ -40,12 +45,12 @@ def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
                 continue
             first = packet.pts if first is None else first
             last = max(round((packet.pts - first) * pace), last + 1)
-            packet.pts = packet.dts = last  # calls have no pictures that refer to later ones
+            packet.pts = packet.dts = last  # real-time video has no frames that refer to later ones
             packet.stream = copy
             writer.mux(packet)
 
 
-def write_sound(sounds: Sequence[Sound], duration_us: int, target: Path) -> None:
+def write_audio(sounds: Sequence[Sound], duration_us: int, target: Path) -> None:
     """Write the mix from the segment's start to its end.
 
     Raises OSError, or Malformed where a file is no WAV.

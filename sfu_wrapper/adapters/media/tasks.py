@@ -1,6 +1,7 @@
-"""What a media process can be told to do, and the doing of it, here and now.
+"""Tasks of a media process, and their execution in the calling thread.
 
-Every result that is written is read back before it counts. Foreign errors become JobFailed here.
+Every result that is written is read back before it counts. Errors of libraries and of the system
+become JobFailed here.
 """
 
 from collections.abc import Iterable
@@ -11,11 +12,11 @@ from typing import assert_never
 import av
 
 from sfu_wrapper.adapters.media import januspprec
-from sfu_wrapper.adapters.media.audio import sound_us
+from sfu_wrapper.adapters.media.audio import audio_us
 from sfu_wrapper.adapters.media.compose import compose
 from sfu_wrapper.adapters.media.poster import write_poster
 from sfu_wrapper.adapters.media.preprocess import preprocess
-from sfu_wrapper.adapters.media.split import copy_video, write_sound
+from sfu_wrapper.adapters.media.split import copy_video, write_audio
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.os_errors import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
@@ -23,12 +24,12 @@ from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.ports.media import PreparedVideo, Progress
 
-_SLACK_US = 100_000  # an encoder's delay and the last picture's length; a lost second is more
+_SLACK_US = 100_000  # covers an encoder's delay and the last frame, but not a lost second
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """Turn a raw file into a media file; by another program where one is given."""
+    """Convert a raw file into a media file; with ``program`` instead of our own code if given."""
 
     source: Path
     target_dir: Path
@@ -36,15 +37,15 @@ class Preprocess:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasureSound:
-    """Look how much sound a WAV file holds."""
+class MeasureAudio:
+    """Measure how much audio a WAV file holds."""
 
     source: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """Write a merged file and the picture that stands for it."""
+    """Write a merged file and its poster."""
 
     plan: Composition
     target: Path
@@ -60,7 +61,7 @@ class CopyVideo:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteSound:
+class WriteAudio:
     """Write the mix as a WAV file."""
 
     sounds: tuple[Sound, ...]
@@ -68,30 +69,30 @@ class WriteSound:
     target: Path
 
 
-Task = Preprocess | MeasureSound | Compose | CopyVideo | WriteSound
+Task = Preprocess | MeasureAudio | Compose | CopyVideo | WriteAudio
 Result = PreparedVideo | int | tuple[int, ...] | None
 
 
 def stage_of(task: Task) -> str:
-    """The stage that a failure of this task is reported with."""
+    """Return the stage that a failure of this task is reported with."""
     match task:
-        case Preprocess() | MeasureSound():
+        case Preprocess() | MeasureAudio():
             return "preprocess"
         case Compose():
             return "compose"
-        case CopyVideo() | WriteSound():
+        case CopyVideo() | WriteAudio():
             return "split"
     assert_never(task)
 
 
 def raw_files(task: Task) -> tuple[Path, ...]:
-    """The raw files that it reads, each once: those that others wrote."""
+    """Return the raw files (written by the SFU or the mixer) that a task reads, each once."""
     match task:
-        case Preprocess(source=source) | MeasureSound(source=source):
+        case Preprocess(source=source) | MeasureAudio(source=source):
             return (source,)
         case Compose(plan=plan):
             return _files_of(plan.sounds)
-        case WriteSound(sounds=sounds):
+        case WriteAudio(sounds=sounds):
             return _files_of(sounds)
         case CopyVideo():
             return ()
@@ -109,10 +110,10 @@ def carry_out(task: Task, progress: Progress) -> Result:
         return _carry_out(task, progress)
     except Malformed as exc:
         raise JobFailed(stage, "UNREADABLE_INPUT", exc.detail, permanent=True) from exc
-    except OSError as exc:  # libav's too, where it passes on what the system said
+    except OSError as exc:  # libav's too, where it passes on an error of the system
         raise refused(stage, exc) from exc
     except MemoryError as exc:
-        raise over_limit(stage, "needs more memory than it may have") from exc
+        raise over_limit(stage, "exceeds the limit of memory") from exc
     except av.FFmpegError as exc:
         raise JobFailed(stage, "MEDIA_ERROR", str(exc), permanent=False) from exc
     except JobFailed as exc:
@@ -129,8 +130,8 @@ def _carry_out(task: Task, progress: Progress) -> Result:
             else:
                 prepared = preprocess(source, target_dir)
             return prepared if prepared and shows_anything(prepared.path) else None
-        case MeasureSound(source=source):
-            return sound_us(source)
+        case MeasureAudio(source=source):
+            return audio_us(source)
         case Compose(plan=plan, target=target, poster=poster):
             repeated = compose(plan, target, progress)
             verify("compose", target, _merged(plan))
@@ -140,8 +141,8 @@ def _carry_out(task: Task, progress: Progress) -> Result:
         case CopyVideo(source=source, target=target):
             copy_video(source.path, target, pace(source.drift_ppm))
             verify("split", target, _copied(source))
-        case WriteSound(sounds=sounds, duration_us=duration_us, target=target):
-            write_sound(sounds, duration_us, target)
+        case WriteAudio(sounds=sounds, duration_us=duration_us, target=target):
+            write_audio(sounds, duration_us, target)
             verify("split", target, Expected(duration_us, FRAME_US, None, "pcm_u8"))
         case _:
             assert_never(task)
@@ -149,13 +150,13 @@ def _carry_out(task: Task, progress: Progress) -> Result:
 
 
 def _target_of(task: Task) -> Path:
-    """The folder that a task writes to; that of its input where it writes nothing."""
+    """Return the folder that a task writes to; that of its input where it writes nothing."""
     match task:
         case Preprocess(target_dir=target_dir):
             return target_dir
-        case MeasureSound(source=source):
+        case MeasureAudio(source=source):
             return source.parent
-        case Compose(target=target) | CopyVideo(target=target) | WriteSound(target=target):
+        case Compose(target=target) | CopyVideo(target=target) | WriteAudio(target=target):
             return target.parent
     assert_never(task)
 
@@ -171,14 +172,17 @@ def _copied(source: PreparedVideo) -> Expected:
 
 
 def result_to_json(result: Result) -> object:
-    """As plain JSON values."""
+    """Return a result as plain JSON values."""
     if isinstance(result, PreparedVideo):
         return asdict(result) | {"path": str(result.path)}
     return result
 
 
 def result_from_json(task: Task, value: object) -> Result:
-    """The other way. Raises LookupError, TypeError or ValueError where it is no result of that."""
+    """Return the result of a task from its JSON values.
+
+    Raises LookupError, TypeError or ValueError where they are no result of that task.
+    """
     match task, value:
         case Preprocess(), dict():
             inner = {
@@ -187,10 +191,10 @@ def result_from_json(task: Task, value: object) -> Result:
                 "turns": tuple(Turn(**turn) for turn in value["turns"]),
             }
             return PreparedVideo(**value | inner)
-        case MeasureSound(), int():
+        case MeasureAudio(), int():
             return value
         case Compose(), list():
             return tuple(int(number) for number in value)
-        case ((Preprocess() | CopyVideo() | WriteSound()), None):
+        case ((Preprocess() | CopyVideo() | WriteAudio()), None):
             return None
     raise ValueError(f"no result of {type(task).__name__}: {value!r:.80}")

@@ -1,6 +1,6 @@
-"""The media tools as processes of their own, so that no codec runs beside the event loop.
+"""The media tools in child processes, so that no codec runs in the process of the event loop.
 
-A process is ended, with everything it started, when its time is up or nobody waits for it any more.
+Each call starts one process. A timeout or a cancelled call kills it, with everything it started.
 """
 
 import asyncio
@@ -32,20 +32,18 @@ from sfu_wrapper.ports.media import PreparedVideo, Progress
 
 _COMMAND = (sys.executable, "-m", "sfu_wrapper.adapters.media.media_process")
 _MAX_ANSWER_BYTES = 1 << 20
-_MAX_COMPLAINT_BYTES = 1 << 12  # of its last words on standard error, for the message
+_MAX_ERROR_BYTES = 1 << 12  # of the end of standard error, for the message
 
 OpenRaw = Callable[[Path], int]
 
 
 class MediaProcesses:
-    """``MediaTools``, one process a call.
-
-    They are forked from one that is started by entering the context, and ends with it.
+    """``MediaTools`` with one process per call, forked from a server that lives with the context.
 
     Args:
-        preprocessor: a program instead of our own code.
+        preprocessor: program that converts raw files; None: our own code.
         open_raw: opens a raw file, once for each process that reads it. Raises JobFailed, OSError.
-        confinement: if a process works, or fails, where the system does not allow to confine it.
+        confinement: policy where the system does not allow to confine a process.
     """
 
     def __init__(
@@ -73,9 +71,9 @@ class MediaProcesses:
         result = await self._run(task, timeout_s)
         return result if isinstance(result, PreparedVideo) else None
 
-    async def sound_us(self, source: Path, *, timeout_s: float) -> int:
+    async def audio_us(self, source: Path, *, timeout_s: float) -> int:
         """See the port."""
-        result = await self._run(tasks.MeasureSound(source), timeout_s)
+        result = await self._run(tasks.MeasureAudio(source), timeout_s)
         return result if isinstance(result, int) else 0
 
     async def compose(
@@ -95,16 +93,16 @@ class MediaProcesses:
         """See the port."""
         await self._run(tasks.CopyVideo(source, target), timeout_s)
 
-    async def write_sound(
+    async def write_audio(
         self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """See the port."""
-        await self._run(tasks.WriteSound(tuple(sounds), duration_us, target), timeout_s)
+        await self._run(tasks.WriteAudio(tuple(sounds), duration_us, target), timeout_s)
 
     async def _run(
         self, task: tasks.Task, timeout_s: float, progress: Progress = lambda _: None
     ) -> tasks.Result:
-        """Raises JobFailed, whatever becomes of the process."""
+        """Run a task in a process and return its result. Raises JobFailed for every failure."""
         stage = tasks.stage_of(task)
         try:
             async with asyncio.timeout(timeout_s), self._raw_files(task) as raw:
@@ -113,7 +111,7 @@ class MediaProcesses:
                     self._forks.fork(limits, _MAX_ANSWER_BYTES, raw) as fork,
                     asyncio.TaskGroup() as group,
                 ):
-                    complaint = group.create_task(_last_words(fork))
+                    errors = group.create_task(_end_of_stderr(fork))
                     answer = group.create_task(_converse(fork, task, progress))
                     code = group.create_task(fork.exit_code())
         except TimeoutError as exc:
@@ -122,11 +120,12 @@ class MediaProcesses:
         except OSError as exc:
             detail = f"no media process can be started: {exc}"
             raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False) from exc
-        return _judge(task, answer.result(), _end_of(code.result(), complaint.result()), limits)
+        end = _end_of(code.result(), errors.result())
+        return _result_of(task, answer.result(), end, limits)
 
     @asynccontextmanager
     async def _raw_files(self, task: tasks.Task) -> AsyncIterator[list[int]]:
-        """Descriptors of the raw files of a task, in order. Raises JobFailed."""
+        """Open the raw files of a task; provide their descriptors in order. Raises JobFailed."""
         with contextlib.ExitStack() as stack:
             opened: list[int] = []
             for path in tasks.raw_files(task):
@@ -140,15 +139,16 @@ class MediaProcesses:
 
 
 def _not_opened(stage: str, path: Path, error: OSError) -> JobFailed:
-    """Ours is the limit of open files here, and no fault of the file's."""
+    """Return the failure for a raw file that this process could not open."""
     if error.errno == errno.EMFILE:
+        # The limit is the worker's own, not that of a media process: the input is not at fault.
         detail = "this worker has too many files open: raise its limit (LimitNOFILE)"
         return JobFailed(stage, "IO_ERROR", detail, permanent=False, file=path.name)
     return refused(stage, error, file=path.name)
 
 
 async def _converse(fork: Fork, task: tasks.Task, progress: Progress) -> object:
-    """Hand over the task and listen. The last line, or nothing where the process broke off."""
+    """Send the task, report progress, and return the last line; None where it is unreadable."""
     body = pickle.dumps(task)
     fork.questions.write(len(body).to_bytes(LENGTH_BYTES) + body)
     last: object = None
@@ -158,45 +158,46 @@ async def _converse(fork: Fork, task: tasks.Task, progress: Progress) -> object:
                 match last := json.loads(line):
                     case {"progress": int() | float() as percent}:
                         progress(percent)
-        except ValueError:  # it babbles, and may do so until its time is up
+        except ValueError:  # not our protocol: discard the output until the timeout
             last = None
             while await fork.answers.read(_MAX_ANSWER_BYTES):
                 pass
     return last
 
 
-async def _last_words(fork: Fork) -> str:
+async def _end_of_stderr(fork: Fork) -> str:
     kept = b""
     with contextlib.suppress(ConnectionError):
-        while chunk := await fork.complaints.read(_MAX_COMPLAINT_BYTES):
-            kept = (kept + chunk)[-_MAX_COMPLAINT_BYTES:]
+        while chunk := await fork.complaints.read(_MAX_ERROR_BYTES):
+            kept = (kept + chunk)[-_MAX_ERROR_BYTES:]
     return kept.decode(errors="replace").strip()
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How a process ended. signal: what killed it, if anything did."""
+    """End of a process: the signal that killed it, if any, and its last line of standard error."""
 
     signal: signal.Signals | None
-    last_words: str
+    last_line: str
 
 
-def _end_of(code: int | None, complaint: str) -> _End:
+def _end_of(code: int | None, errors: str) -> _End:
     killer = signal.Signals(-code) if code is not None and code < 0 else None
-    return _End(killer, complaint.rsplit("\n", 1)[-1])
+    return _End(killer, errors.rsplit("\n", 1)[-1])
 
 
-def _judge(task: tasks.Task, answer: object, end: _End, limits: Limits) -> tasks.Result:
+def _result_of(task: tasks.Task, answer: object, end: _End, limits: Limits) -> tasks.Result:
+    """Return the result of a process that has ended. Raises JobFailed where it has none."""
     stage = tasks.stage_of(task)
     match answer:
-        case {"failed": {"stage": str(told), "code": str(code), "detail": str(detail),
+        case {"failed": {"stage": str(failed), "code": str(code), "detail": str(detail),
                          "permanent": bool(permanent), "file": None | str() as file}}:  # fmt: skip
-            raise JobFailed(told, code, detail, permanent=permanent, file=file)
+            raise JobFailed(failed, code, detail, permanent=permanent, file=file)
         case {"result": result}:
             with contextlib.suppress(LookupError, TypeError, ValueError):
                 return tasks.result_from_json(task, result)
     if end.signal is signal.SIGXCPU:
-        raise over_limit(stage, f"takes more than {limits.cpu_s} s of processor time")
-    words = f"killed by {end.signal.name}" if end.signal else end.last_words or "without a word"
-    detail = f"the media process broke off: {words}"
+        raise over_limit(stage, f"exceeds the limit of {limits.cpu_s} s of processor time")
+    cause = f"killed by {end.signal.name}" if end.signal else end.last_line or "without a message"
+    detail = f"the media process ended unexpectedly: {cause}"
     raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False)

@@ -1,6 +1,7 @@
-"""The account of one converted track: when its frames are, what is missing, what to tell people.
+"""Statistics of one converted track: times of its frames, gaps, and warnings for the operator.
 
-Pure bookkeeping beside the writing; decides only what counts as a gap and how long a last frame is.
+Pure bookkeeping during the conversion. It defines when an interruption counts as a gap, and the
+duration of the last frame.
 """
 
 from pathlib import Path
@@ -12,13 +13,13 @@ from sfu_wrapper.model.track import Gap, Resolution, Rotation, TrackFile, TrackK
 
 GAP_MS = 1_000
 LAST_FRAME_MS = 100
-"""Nobody knows how long a last picture was meant to stay: as long as the one before, at most so."""
+"""Limit of the last frame's duration, which is unknown: that of the frame before is assumed."""
 
 _ONLY_FRAME_MS = 40
 
 
-class Account:
-    """Notes every frame that is written; ``ticks_a_ms`` is the unit of its times."""
+class TrackStats:
+    """Statistics of the frames written so far; times are in ticks, ``ticks_a_ms`` per ms."""
 
     def __init__(self, ticks_a_ms: int) -> None:
         self._ticks_a_ms = ticks_a_ms
@@ -30,7 +31,7 @@ class Account:
         self._gaps: list[Gap] = []
 
     def note(self, time: int, length: int = 0) -> None:
-        """One frame. length: how long it lasts where that is known, in ticks."""
+        """Add a frame; ``length`` is its duration in ticks, 0 where it is unknown."""
         if not self.frames:
             self._first = time
         elif time - self._over > self._longest_gap:
@@ -39,7 +40,7 @@ class Account:
         self.frames += 1
 
     def note_key(self, time: int, size: tuple[int, int] | None) -> None:
-        """That the frame is a key frame, and its size."""
+        """Record that the frame added last is a key frame, and its size."""
         at_ms = self._ms(time)
         self._keys_ms.append(at_ms)
         known = self._resolutions[-1] if self._resolutions else None
@@ -48,7 +49,7 @@ class Account:
 
     @property
     def end_ms(self) -> int:
-        """When the last frame is over, so far."""
+        """The end of the last frame added, in ms."""
         if self._over > self._last:
             return self._ms(self._over)
         if self.frames == 1:
@@ -65,10 +66,9 @@ class Account:
         rotations: list[tuple[int, int]],
         warnings: list[str],
     ) -> TrackFile:
-        """The whole account, once everything is written."""
+        """Return the finished track with its statistics."""
         drift = stream.drift
-        # Cut, not rounded: an .mp4 is finer than a millisecond, and no picture may be before its
-        # turn.
+        # Rounded down: an .mp4 is finer than a millisecond, and no frame may precede its rotation.
         turns = tuple(Rotation(time // self._ticks_a_ms, turn) for time, turn in rotations)
         return TrackFile(
             path=path,
@@ -91,33 +91,33 @@ class Account:
         )
 
     def _ms(self, time: int) -> int:
-        """Rounded as the times in a WebM file are."""
+        """Convert ticks to ms, rounded as the times in a WebM file are."""
         return (time + self._ticks_a_ms // 2) // self._ticks_a_ms
 
 
 def stream_warnings(reader: Reader, stream: MediaStream) -> list[str]:
-    """What had to be survived on the way from the file to ordered packets."""
+    """Return a warning for each kind of damage met on the way from the file to ordered packets."""
     found = [
         (reader.truncated, "the file ends within a packet"),
         (reader.skipped_bytes, f"{_count(reader.skipped_bytes, 'byte')} of garbage skipped"),
         (stream.lost, f"{_count(stream.lost, 'packet')} missing, {stream.received} received"),
-        (stream.late, f"{_count(stream.late, 'packet')} doubled or too late"),
+        (stream.late, f"{_count(stream.late, 'packet')} duplicate or too late"),
         (stream.foreign, f"{_count(stream.foreign, 'packet')} of another sender or unreadable"),
-        (stream.restarts, f"{_count(stream.restarts, 'new beginning')} of the sender"),
+        (stream.restarts, f"{_count(stream.restarts, 'restart')} of the sender"),
         (stream.jumps, f"{_count(stream.jumps, 'jump')} of the timestamps corrected"),
     ]
     return [text for happened, text in found if happened]
 
 
-def picture_warnings(assembler: Assembler) -> list[str]:
-    """What had to be survived on the way from packets to pictures."""
+def frame_warnings(assembler: Assembler) -> list[str]:
+    """Return a warning for each kind of damage met on the way from packets to frames."""
     found = [
         (assembler.before_key, "left out before the first key frame"),
-        (assembler.damaged, "left out that had lost packets"),
-        (assembler.unreferenced, "left out that refer to lost ones"),
-        (assembler.smeared, "kept though they refer to lost ones, as no key frame came"),
+        (assembler.damaged, "left out because of lost packets"),
+        (assembler.unreferenced, "left out because they refer to lost frames"),
+        (assembler.smeared, "kept although they refer to lost frames, as no key frame came"),
     ]
-    return [f"{_count(number, 'picture')} {text}" for number, text in found if number]
+    return [f"{_count(number, 'frame')} {text}" for number, text in found if number]
 
 
 def _count(number: int, thing: str) -> str:

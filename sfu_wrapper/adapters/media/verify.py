@@ -1,6 +1,6 @@
-"""Whether a finished media file is what it should be: nobody's exit code is believed.
+"""Verification of a finished media file by its content; exit codes are not trusted.
 
-All packets are demuxed, the first and the last group of pictures decoded, the lengths compared.
+All packets are demuxed, the first and the last group of pictures decoded, the durations compared.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +19,14 @@ _US = Fraction(1, 1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must be found. Codecs as libavcodec names them, None where there is to be none.
+    """Expected content of a media file.
 
-    copied: pictures come as they were sent, so that some may be damaged; not all may be.
+    Attributes:
+        duration_us: duration of each stream.
+        tolerance_us: allowed difference of the duration.
+        video: codec as libavcodec names it; None: no video stream.
+        audio: codec as libavcodec names it; None: no audio stream.
+        copied: frames are copied as they were received; some of them may be damaged, not all.
     """
 
     duration_us: int
@@ -32,7 +37,7 @@ class Expected:
 
 
 def verify(stage: str, path: Path, expected: Expected) -> None:
-    """Raises JobFailed (``BAD_RESULT``, another attempt may help) where anything is amiss."""
+    """Check a file. Raises JobFailed (``BAD_RESULT``, temporary) where it is not as expected."""
     try:
         with reading(path) as reader:
             _check_streams(stage, path, reader, expected)
@@ -48,9 +53,9 @@ def verify(stage: str, path: Path, expected: Expected) -> None:
 
 
 def shows_anything(path: Path) -> bool:
-    """Whether any picture of it can be decoded; looks no further than the first one.
+    """Return True if a frame of the file can be decoded; reading stops at the first one.
 
-    Raises av.FFmpegError where it is no media file.
+    Raises av.FFmpegError where the file is no media file.
     """
     with reading(path) as reader:
         stream = reader.streams.video[0]
@@ -68,7 +73,7 @@ def _check_streams(
 
 
 def _demux(reader: av.container.InputContainer) -> tuple[dict[str, int], list[int]]:
-    """Read every packet; when the last one of each stream ends, and when key frames are."""
+    """Read every packet; return the end of each stream and the times of the key frames."""
     ends_us: dict[str, int] = {stream.type: 0 for stream in reader.streams}
     keys: list[int] = []
     scales = {stream.index: stream.time_base / _US for stream in reader.streams if stream.time_base}
@@ -89,22 +94,22 @@ def _decode_ends(stage: str, path: Path, keys: list[int], expected: Expected) ->
     with ThreadPoolExecutor(2) as pool:
         starts = dict.fromkeys((keys[0], keys[-1]))
         if not all(pool.map(partial(_decode_group, path, expected.copied), starts)):
-            raise _bad(stage, path, "holds pictures that cannot be decoded")
+            raise _bad(stage, path, "holds frames that cannot be decoded")
 
 
 def _decode_group(path: Path, copied: bool, start: int) -> int:
-    """Decode from the key frame at ``start`` up to the next one; how many pictures that gave."""
-    pictures = 0
+    """Decode from the key frame at ``start`` up to the next one; return the number of frames."""
+    frames = 0
     with reading(path) as reader:
         stream = reader.streams.video[0]
         stream.codec_context.thread_count = 1
         reader.seek(start, stream=stream)
         for packet in reader.demux(stream):
             if packet.is_keyframe and packet.pts is not None and packet.pts > start:
-                # What the decoder still holds; at the end of the file an empty packet asks for it.
-                return pictures + len(stream.decode(None))
-            pictures += len(decoded(packet) if copied else packet.decode())
-    return pictures
+                # Flush the decoder; at the end of the file the last, empty packet does so.
+                return frames + len(stream.decode(None))
+            frames += len(decoded(packet) if copied else packet.decode())
+    return frames
 
 
 def _bad(stage: str, path: Path, detail: str) -> JobFailed:

@@ -1,9 +1,9 @@
 """Open files and folders below a folder, and nothing outside of it.
 
-Every name is resolved relative to a descriptor of its folder, without following a link on the way,
-and in one step where the kernel has ``openat2`` (Linux 5.6); elsewhere by an equal walk from
-descriptor to descriptor. What is opened is then checked through the descriptor that is read: a
-file or a folder that is exchanged meanwhile makes no difference.
+Every name is resolved relative to a descriptor of its folder, without following a link on the way:
+in one step where the kernel has ``openat2`` (Linux 5.6), elsewhere by an equivalent walk from
+descriptor to descriptor. The checks use the same descriptor that the caller then reads, so that
+replacing a file or a folder in between has no effect.
 """
 
 import ctypes
@@ -29,9 +29,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class UnsafeFile(OSError):
-    """A name leads elsewhere, or to something that is not a plain file of its own.
+    """A name leads out of its folder, or to something that is not a plain file.
 
-    ``strerror`` is to be read after the name.
+    ``strerror`` completes a sentence that begins with the name.
     """
 
     def __init__(self, name: str, why: str) -> None:
@@ -50,16 +50,16 @@ def parts_of(name: str) -> tuple[str, ...]:
     """Split a relative name. Raises UnsafeFile where it could lead anywhere but down."""
     parts = tuple(name.split("/"))
     if "\0" in name or any(part in ("", ".", "..") for part in parts):
-        raise UnsafeFile(name, "is no name below its folder")
+        raise UnsafeFile(name, "is not a name below its folder")
     return parts
 
 
 @contextmanager
 def opened_folder(path: Path) -> Iterator[int]:
-    """A folder that the operator names: links on the way are theirs, and are followed.
+    """Open a folder that the operator configures; links in its path are followed.
 
     Raises:
-        OSError: there is none, or it is closed to us.
+        OSError: the folder does not exist, or access is denied.
     """
     number = os.open(path, _FOLDER)
     try:
@@ -70,11 +70,16 @@ def opened_folder(path: Path) -> Iterator[int]:
 
 @contextmanager
 def opened_beneath(root: int, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
-    """A folder below ``root``, which is a descriptor. make: it and what leads to it, if missing.
+    """Open a folder below another one.
+
+    Args:
+        root: descriptor of the upper folder.
+        parts: names of the folders below it, outermost first.
+        make: make missing folders.
 
     Raises:
-        UnsafeFile: a link is on the way.
-        OSError: there is none, or the system refuses.
+        UnsafeFile: one of the names is a link.
+        OSError: the folder does not exist, or the system refuses access.
     """
     try:
         number = _open_folder(root, parts)
@@ -93,15 +98,15 @@ def open_file(root: int, name: str, *, single: bool = True, write: bool = False)
     """Open a plain file below ``root`` for reading; the caller closes the descriptor.
 
     Args:
-        root: a descriptor of the folder.
-        name: relative to it.
+        root: descriptor of the folder.
+        name: path relative to it.
         single: refuse a file that has further names (hard links).
-        write: open it for writing too.
+        write: open for writing as well.
 
     Raises:
-        UnsafeFile: the name leads elsewhere, or to something else.
-        FileNotFoundError, NotADirectoryError: it is not there.
-        OSError: the system refuses.
+        UnsafeFile: the name leads out of the folder, or to something that is not a plain file.
+        FileNotFoundError, NotADirectoryError: the file does not exist.
+        OSError: the system refuses access.
     """
     number = _open(root, parts_of(name), _READ | os.O_RDWR if write else _READ)
     try:
@@ -113,26 +118,30 @@ def open_file(root: int, name: str, *, single: bool = True, write: bool = False)
 
 
 def open_plain(path: Path, *, write: bool = False) -> int:
-    """Open a regular file of any folder; no link in its place. Raises as ``open_file``.
+    """Open a regular file by its path; the last name may not be a link.
 
-    The caller closes the descriptor. write: for writing as well as for reading.
+    The caller closes the descriptor. Raises as ``open_file``.
+
+    Args:
+        path: path of the file.
+        write: open for writing as well.
     """
     with opened_folder(path.parent) as folder:
         return open_file(folder, path.name, write=write)
 
 
 def require_plain(number: int, name: str, *, single: bool = True) -> os.stat_result:
-    """Look at an open descriptor. Raises UnsafeFile where it is not a plain file of its own."""
+    """Return the status of an open descriptor. Raises UnsafeFile where it is no plain file."""
     found = os.fstat(number)
     if not stat.S_ISREG(found.st_mode):
         raise UnsafeFile(name, "is not a regular file")
     if single and found.st_nlink > 1:
-        raise UnsafeFile(name, "has a further name (a hard link)")
+        raise UnsafeFile(name, "has more than one name (hard links)")
     return found
 
 
 def size_of(root: int, name: str) -> int:
-    """Length of a plain file in bytes, without opening it for reading. Raises as ``open_file``."""
+    """Return a plain file's length in bytes without opening its data. Raises as ``open_file``."""
     number = _open(root, parts_of(name), _PATH_ONLY)
     try:
         return require_plain(number, name).st_size
@@ -141,7 +150,7 @@ def size_of(root: int, name: str) -> int:
 
 
 def names_in(folder: int) -> list[str]:
-    """List a folder; an O_PATH descriptor of it is enough. Raises OSError."""
+    """Return the sorted names in a folder; an O_PATH descriptor is enough. Raises OSError."""
     number = _readable(folder)
     try:
         return sorted(os.listdir(number))  # noqa: PTH208 - a descriptor has no path
@@ -150,7 +159,7 @@ def names_in(folder: int) -> list[str]:
 
 
 def sync(folder: int) -> None:
-    """Make what was done in a folder durable; an O_PATH descriptor of it is enough."""
+    """Make changes of a folder's entries durable; an O_PATH descriptor is enough."""
     number = _readable(folder)
     try:
         os.fsync(number)
@@ -177,7 +186,7 @@ def _make_folders(root: int, parts: Sequence[str]) -> None:
 
 
 def _open(root: int, parts: Sequence[str], flags: int) -> int:
-    """Raises UnsafeFile for a link on the way, OSError for anything else."""
+    """Open a name. Raises UnsafeFile for a link on the way, OSError for anything else."""
     name = "/".join(parts)
     parts_of(name)
     for _ in range(_RACES):
@@ -202,7 +211,7 @@ def _openat2(root: int, name: str, flags: int) -> int:
 
 
 def _walk(root: int, parts: Sequence[str], flags: int) -> int:
-    """The same without ``openat2``: one component after the other, none of them a link."""
+    """Resolve as ``_openat2`` does, one component after the other, none of them a link."""
     folder = os.dup(root)
     try:
         for part in parts[:-1]:

@@ -1,10 +1,10 @@
-"""Keep a process that reads other people's files to its own files, off the network, unprivileged.
+"""Confinement of processes that read untrusted files: own files only, no network, no privileges.
 
 ``enter`` is for a process that starts others and has no threads: no new privileges, no
-capabilities, a network of its own with nothing in it. ``restrict`` is for the process that does the
-work, before it reads anything or starts a thread: Landlock, which holds for the calling thread and
-what it starts, and a filter of system calls. What the system does not allow is left out and named;
-the caller decides with ``demand`` if it goes on.
+capabilities, an empty network namespace. ``restrict`` is for the process that does the work, before
+it reads anything or starts a thread: Landlock, which holds for the calling thread and its children,
+and a filter of system calls. Both leave out what the system does not allow, and report it; the
+caller then calls ``demand``, which raises if the policy requires more.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ SYSTEM: Final[tuple[Rule, ...]] = (
     ("/dev/null", WORK),
     ("/dev/urandom", READ),
 )
-"""What a program of the system needs to run at all."""
+"""The files that any program of the system needs to run."""
 
 _ROOT: Final = Path(__file__).parents[3]
 _PROBE_S: Final = 20.0
@@ -51,13 +51,13 @@ class Unconfined(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """By what a process is kept to itself.
+    """The confinement in force for a process.
 
     Attributes:
-        files: means that keep it to its files.
-        network: means that keep it off the network.
-        privileges: means that keep it from gaining any.
-        refused: what the system did not allow, with the reason.
+        files: mechanisms that restrict access to files.
+        network: mechanisms that block the network.
+        privileges: mechanisms that prevent the process from gaining privileges.
+        refused: mechanisms that the system did not allow, each with the reason.
     """
 
     files: tuple[str, ...] = ()
@@ -75,25 +75,31 @@ class Confinement:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What nothing keeps."""
+        """The names of the aspects that no mechanism protects."""
         kept = (("files", self.files), ("network", self.network), ("privileges", self.privileges))
         return tuple(name for name, means in kept if not means)
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """How to confine a program that is started. rules: what of the file system stays open."""
+    """Confinement of a program to be started.
+
+    Attributes:
+        policy: ``require`` fails, ``prefer`` continues where a mechanism is missing; ``off``: no
+            confinement.
+        rules: paths that stay accessible, with the access rights.
+    """
 
     policy: Policy = "off"
     rules: tuple[Rule, ...] = field(default=())
 
     def text(self) -> str:
-        """As an argument of a command."""
+        """Return the fence as a command line argument, for ``fence_of``."""
         return json.dumps(asdict(self))
 
 
 def enter() -> Confinement:
-    """Confine this process and what it starts as far as all of them can be, for good."""
+    """Confine this process and its children irrevocably, as far as the system allows."""
     refused: list[str] = []
     network = ("network namespace",) if _attempt("namespaces", _leave_network, refused) else ()
     privileges: tuple[str, ...] = ()
@@ -105,7 +111,7 @@ def enter() -> Confinement:
 
 
 def restrict(rules: Sequence[Rule]) -> Confinement:
-    """Confine the calling thread, and what it starts, to these files; no sockets. For good."""
+    """Confine the calling thread and its children to these files, without sockets, irrevocably."""
     refused: list[str] = []
     files: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
@@ -117,7 +123,7 @@ def restrict(rules: Sequence[Rule]) -> Confinement:
 
 
 def demand(policy: Policy, found: Confinement) -> None:
-    """Raises Unconfined where the policy requires more than is in force."""
+    """Check the confinement in force. Raises Unconfined where the policy requires more."""
     if policy == "require" and found.missing:
         why = "; ".join(found.refused)
         text = f"nothing keeps the {' and the '.join(found.missing)} of media processes ({why})"
@@ -125,28 +131,31 @@ def demand(policy: Policy, found: Confinement) -> None:
 
 
 def confine(fence: Fence) -> None:
-    """Do all of it here, before another program takes the place of this one. Raises Unconfined."""
+    """Confine this process, just before it executes another program. Raises Unconfined."""
     if fence.policy != "off":
         demand(fence.policy, enter() + restrict(fence.rules))
 
 
 def fence_of(text: str) -> Fence:
-    """The other way of ``Fence.text``."""
+    """Return the fence that ``Fence.text`` encoded."""
     given = json.loads(text)
     return Fence(given["policy"], tuple((path, allowed) for path, allowed in given["rules"]))
 
 
 def alone(code: str) -> list[str]:
-    """Command of a Python that runs this with our modules and nothing else.
+    """Return the command of an isolated Python that runs ``code`` with our modules only.
 
-    Isolated and without site-packages: quick, and nobody's environment decides what runs.
+    Without site-packages it starts fast, and the caller's environment cannot change what runs.
     """
     own = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); {code}"
     return [sys.executable, "-I", "-S", "-c", own]
 
 
 def probe() -> Confinement:
-    """Try in a process of its own what this system allows; blocks. Raises OSError."""
+    """Return the confinement that this system allows, tried in a child process.
+
+    Blocks. Raises OSError.
+    """
     command = alone(f"from {__name__} import main; main()")
     try:
         done = subprocess.run(  # noqa: S603 - a list, no shell
@@ -158,7 +167,7 @@ def probe() -> Confinement:
 
 
 def main() -> None:
-    """Print as JSON what is in force in a process that is confined."""
+    """Confine this process and print the result as JSON."""
     print(json.dumps(asdict(enter() + restrict(()))))
 
 
@@ -172,11 +181,11 @@ def _attempt(what: str, act: Callable[[], object], refused: list[str]) -> bool:
 
 
 def _leave_network() -> None:
-    """Enter a network without devices; as an ordinary user, by a user namespace of our own."""
-    if os.geteuid() == 0:  # in a user namespace root could not read what others own any more
+    """Enter a network without devices; an ordinary user needs a new user namespace for that."""
+    if os.geteuid() == 0:  # in a user namespace root could no longer read the files of others
         _unshare(_NEW_NET | _NEW_IPC)
         return
-    # Half of it may be allowed alone, and that half would leave us as nobody: try it elsewhere.
+    # If only the user namespace were allowed we would stay in it as user "nobody": try in a child.
     pid = os.fork()
     if pid == 0:
         code = 0
@@ -217,13 +226,13 @@ def _give_up_privileges() -> None:
 
 
 def _drop_capabilities() -> None:
-    """All of them; root keeps the right to its operator's folders, which may be another user's."""
+    """Drop all capabilities; root keeps CAP_DAC_OVERRIDE, as its folders may be another user's."""
     kept = 1 << _READ_ANY_FILE if os.geteuid() == 0 else 0
     for capability in range(_MOST_CAPABILITIES):
         if not kept >> capability & 1:
-            with suppress(OSError):  # none of that number, or not ours to drop
+            with suppress(OSError):  # unknown to this kernel, or not permitted to drop
                 _call(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0))
-    with suppress(OSError):  # before Linux 4.3 there are none
+    with suppress(OSError):  # unknown before Linux 4.3
         _call(_libc.prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR, 0, 0, 0))
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     held = (ctypes.c_uint32 * 6)()

@@ -1,4 +1,4 @@
-"""Small files of our own, durable and whole, relative to a descriptor of their folder."""
+"""Small files of our own, written atomically and durably, relative to a folder's descriptor."""
 
 import hashlib
 import os
@@ -18,13 +18,13 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 
 
 def read(folder: int, name: str) -> bytes | None:
-    """Read a file of ours from end to end; None where there is none.
+    """Return the content of a file of ours; None where it does not exist.
 
     Raises:
-        OSError: the system refuses, or something else has taken its place.
+        OSError: the system refuses access, or the name is not that of a plain file.
     """
     try:
-        # A file that was made exclusively has two names until the first of them is removed.
+        # ``write_exclusively`` leaves two names until it removes the temporary one.
         number = open_file(folder, name, single=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -33,27 +33,27 @@ def read(folder: int, name: str) -> bytes | None:
 
 
 def write_whole(folder: int, name: str, content: bytes) -> None:
-    """Write a file, or replace it: whole and durably, or not at all. Raises OSError."""
+    """Write or replace a file, whole and durably or not at all. Raises OSError."""
     with written(folder, content) as temporary:
         rename(folder, temporary, folder, name)
 
 
 def write_exclusively(folder: int, name: str, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises FileExistsError where one of that name exists."""
+    """Write a new file, whole or not at all. Raises FileExistsError where the name exists."""
     with written(folder, content) as temporary:
         os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         sync(folder)
 
 
 def rename(source: int, name: str, target: int, new_name: str) -> None:
-    """Move a file from folder to folder of one file system, durably. Raises OSError."""
+    """Move a file between folders of one file system, durably. Raises OSError."""
     os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
     sync(target)
 
 
 @contextmanager
 def written(folder: int, content: bytes) -> Iterator[str]:
-    """The content, durable under a temporary name that is removed afterwards. Raises OSError."""
+    """Write content durably to a temporary name, removed after the block. Raises OSError."""
     name, number = _unused(lambda name: os.open(name, _NEW, FILE_MODE, dir_fd=folder))
     try:
         with os.fdopen(number, "wb") as file:
@@ -72,7 +72,7 @@ def make_private_folder(parent: int) -> str:
 
 
 def _unused(make: Callable[[str], Result]) -> tuple[str, Result]:
-    """Make something under a name that nothing has, not even what a killed process has left."""
+    """Call ``make`` with new random names until one is unused; return the name and the result."""
     while True:
         name = _temporary_name()
         with suppress(FileExistsError):
@@ -84,7 +84,7 @@ def _temporary_name() -> str:
 
 
 def digest(number: int) -> tuple[int, str]:
-    """Read a file once from end to end: its length in bytes, and its SHA-256. Raises OSError."""
+    """Return a file's length in bytes and its SHA-256 in hex. Raises OSError."""
     found, size = hashlib.sha256(), 0
     while chunk := os.pread(number, _CHUNK_BYTES, size):
         found.update(chunk)

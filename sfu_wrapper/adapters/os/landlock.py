@@ -1,8 +1,8 @@
-"""Landlock: the calling thread, and what it starts, gives up access to files and TCP ports.
+"""Landlock: the calling thread and its children give up access to files and TCP ports.
 
-Three system calls (Linux 5.13); what an older kernel does not know of is left out. Rules name
-folders and files that stay open to us, everything else is closed. Descriptors that are open already
-stay usable. See the kernel's "Landlock: unprivileged access control".
+Three system calls (Linux 5.13); access rights that an older kernel does not know are left out.
+Rules name the folders and files that stay accessible. Descriptors that are already open stay
+usable. See the kernel's "Landlock: unprivileged access control".
 """
 
 import ctypes
@@ -21,7 +21,7 @@ _TRUNCATE: Final = 1 << 14
 _BY_VERSION: Final = ((1, 1 << 13), (2, 1 << 14), (3, 1 << 15), (5, 1 << 16))  # all rights below
 _TCP: Final = 3  # bind and connect, from version 4 on
 _SCOPES: Final = 3  # abstract sockets and signals of others, from version 6 on
-_OF_FILES: Final = _EXECUTE | _WRITE | _READ | _TRUNCATE  # what a rule on a file may hold
+_OF_FILES: Final = _EXECUTE | _WRITE | _READ | _TRUNCATE  # the kernel refuses others on a file
 
 READ: Final = _READ | _READ_DIR
 RUN: Final = READ | _EXECUTE
@@ -45,24 +45,24 @@ class _PathBeneath(ctypes.Structure):
 
 
 def version() -> int:
-    """Version of the kernel's interface. Raises OSError where it has none, or denies it."""
+    """Return the version of the kernel's interface. Raises OSError where it has or allows none."""
     return _call(_CREATE, None, 0, _VERSION)
 
 
 def restrict(rules: Sequence[tuple[str, int]]) -> int:
-    """Close everything but what these rules leave open, for good.
+    """Deny all access that these rules do not allow, irrevocably.
 
-    The caller has given up new privileges before (``PR_SET_NO_NEW_PRIVS``).
+    The caller has set ``PR_SET_NO_NEW_PRIVS`` before.
 
     Args:
-        rules: paths of files and folders, and what stays allowed there and below: ``READ``, ``RUN``
-            or ``WORK``. A path that does not exist is left out.
+        rules: paths of files and folders, with the access allowed there and below: ``READ``,
+            ``RUN`` or ``WORK``. Paths that do not exist are ignored.
 
     Returns:
-        The version that is in force.
+        The version of the kernel's interface.
 
     Raises:
-        OSError: the kernel does not know or does not allow it; nothing is closed then.
+        OSError: the kernel does not support or allow Landlock; nothing is restricted then.
     """
     found = version()
     handled = next(top - 1 for least, top in reversed(_BY_VERSION) if found >= least)
@@ -82,7 +82,7 @@ def _add(ruleset: int, path: str, allowed: int) -> None:
     try:
         number = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # what cannot be reached stays closed
+        return  # without a rule there is no access
     try:
         if not stat.S_ISDIR(os.fstat(number).st_mode):
             allowed &= _OF_FILES

@@ -1,8 +1,8 @@
-"""What a process that reads other people's files may use up, and that it ends with its parent.
+"""Resource limits of processes that read untrusted files, and their end with their parent.
 
-Imposed by the process on itself, before it reads anything; limits are handed on to whatever it
-starts. ``command`` gives the command line of a process that confines itself so, and to what a fence
-leaves open, and becomes another program. Linux alone knows all of it; it imports next to nothing,
+A process imposes the limits on itself before it reads anything; its children inherit them.
+``command`` returns the command line of a process that confines itself in this way, and to what a
+fence leaves open, and then executes another program. Linux only. The module imports very little,
 since it runs before each such program.
 """
 
@@ -24,10 +24,13 @@ _GRACE_S: Final = 5  # of processor time between the signal that can be named an
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """memory_bytes: of its own writable memory; what it maps of files is not counted.
+    """Limits of one process.
 
-    cpu_s: processor time of all its threads. file_bytes: of the longest file that it writes.
-    files: open at once.
+    Attributes:
+        memory_bytes: private writable memory; files mapped into memory are not counted.
+        cpu_s: processor time of all threads, seconds.
+        file_bytes: length of the longest file that it writes.
+        files: number of open descriptors.
     """
 
     memory_bytes: int = 2 << 30
@@ -36,12 +39,12 @@ class Limits:
     files: int = 256
 
     def for_child_of(self, parent: int) -> str:
-        """As a text for ``impose``, which the child of that process is handed."""
+        """Return the limits as text for ``impose``, to be passed to a child of that process."""
         return json.dumps(asdict(self) | {"parent": parent})
 
 
 def impose(text: str) -> None:
-    """Impose these limits on this process, and end it when its parent, who is named there, does."""
+    """Impose these limits on this process, and end it when the parent named in them ends."""
     given = json.loads(text)
     end_with(given.pop("parent"))
     limits = Limits(**given)
@@ -53,7 +56,7 @@ def impose(text: str) -> None:
 
 
 def command(limits: Limits, program: Sequence[str], fence: Fence | None = None) -> list[str]:
-    """What to execute so that ``program`` runs confined."""
+    """Return the command that runs ``program`` confined."""
     own = limits.for_child_of(os.getpid()), (fence or Fence()).text()
     return [*alone(f"from {__name__} import main; main()"), *own, *program]
 
@@ -66,16 +69,16 @@ def _limit(kind: int, soft: int, hard: int | None = None) -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process when that one, its parent, does; even where neither can do any more."""
+    """Have the kernel kill this process when its parent, of that id, ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent:  # it went before that
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)
 
 
 def main() -> None:
-    """Become that program, confined. Raises OSError where it cannot be run, or be confined."""
+    """Execute a program, confined. Raises OSError where it cannot be run, or be confined."""
     _, limits, fence, *program = sys.argv
     confine(fence_of(fence))
     impose(limits)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python's own choice is not everybody's
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; other programs do not
     os.execvp(program[0], program)  # noqa: S606 - a list, no shell

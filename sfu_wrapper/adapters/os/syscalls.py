@@ -1,9 +1,9 @@
-"""A filter of system calls (seccomp): no network, no namespaces, no looking into other processes.
+"""A filter of system calls (seccomp): no network, no namespaces, no access to other processes.
 
-A short list of what no media process needs, written as the kernel wants it: a library would bring
-a list of all calls of all architectures, and none that is well kept comes without a compiler (see
-docs/architecture.md, "Libraries, and why these"). What is refused fails with EPERM, as where the
-system forbids it.
+A short list of calls that no media process needs, as BPF code: a library would bring a list of all
+calls of all architectures, and no maintained one comes without a compiler (see
+docs/architecture.md, "Libraries, and why these"). Forbidden calls fail with EPERM, as where the
+system denies them.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ _ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMN: Final = {"x86_64": 0, "aarch64": 1}
 
 _FORBIDDEN: Final = {
-    # Sockets: what a process has to say goes over those that are open.
+    # Sockets: a process communicates over those that are open already.
     "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     # Ways around this filter and around Landlock.
     "io_uring_setup": (425, 425), "io_uring_register": (427, 427), "bpf": (321, 280),
@@ -38,13 +38,13 @@ _FORBIDDEN: Final = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "kcmp": (312, 272), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
     "setsid": (112, 157), "setpgid": (109, 154),
-    # Parts of the kernel that have often been broken.
+    # Parts of the kernel with a history of vulnerabilities.
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "kexec_load": (246, 104),
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
 }  # fmt: skip
 _SOCKET, _CLONE, _CLONE3 = (41, 198), (56, 220), (435, 435)
-_LOCAL, _STREAM, _TYPE = 1, 1, 0xF  # AF_UNIX, SOCK_STREAM, and the bits that say so
+_LOCAL, _STREAM, _TYPE = 1, 1, 0xF  # AF_UNIX, SOCK_STREAM, and the mask of the socket type
 
 
 class _Program(ctypes.Structure):
@@ -55,12 +55,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def forbid() -> None:
-    """Forbid these calls to the calling thread and to what it starts, for good.
+    """Forbid these calls to the calling thread and its children, irrevocably.
 
-    The caller has given up new privileges before (``PR_SET_NO_NEW_PRIVS``).
+    The caller has set ``PR_SET_NO_NEW_PRIVS`` before.
 
     Raises:
-        OSError: the kernel does not allow it, or the machine is none that is known here.
+        OSError: the kernel does not allow a filter, or there is no list for this architecture.
     """
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
@@ -73,7 +73,10 @@ def forbid() -> None:
 
 
 def _code(architecture: int, column: int) -> bytes:
-    """Classic BPF. A jump says how many instructions are skipped where it holds, and where not."""
+    """Return the filter in classic BPF.
+
+    The two numbers of a jump are the instructions to skip if the condition holds, and if not.
+    """
     refuse, unknown = _ERROR | errno.EPERM, _ERROR | errno.ENOSYS
     steps = [
         (_LOAD, 0, 0, _AT_ARCHITECTURE),
@@ -82,14 +85,14 @@ def _code(architecture: int, column: int) -> bytes:
         (_LOAD, 0, 0, _AT_NUMBER),
         (_JUMP_GREATER, 0, 1, _OTHER_ABI),
         (_RETURN, 0, 0, refuse),
-        # Its flags lie in memory, where a filter cannot look: libraries fall back to clone.
+        # The flags of clone3 are in memory that a filter cannot read: libraries fall back to clone.
         (_JUMP_EQUAL, 0, 1, _CLONE3[column]),
         (_RETURN, 0, 0, unknown),
     ]
     for numbers in _FORBIDDEN.values():
         steps += [(_JUMP_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, refuse)]
     steps += [
-        # gpg looks for an agent, and fails unless it is the connecting that fails.
+        # gpg looks for an agent: it tolerates a failing connect(), but not a failing socket().
         (_JUMP_EQUAL, 0, 7, _SOCKET[column]),
         (_LOAD, 0, 0, _AT_FIRST_ARGUMENT),
         (_JUMP_EQUAL, 0, 4, _LOCAL),

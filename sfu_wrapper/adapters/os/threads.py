@@ -1,7 +1,6 @@
-"""Work in a thread that nobody waits for at the end: what hangs must not hold up our own end too.
+"""Blocking calls in daemon threads, so that a hung disk or name server cannot delay process exit.
 
-``asyncio.to_thread`` keeps a process alive until its threads are done; a hung disk or name server
-never is.
+``asyncio.to_thread`` would keep the process alive until its threads are done.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-THREAD: Final = "aside"
+THREAD: Final = "blocking-call"
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -21,14 +20,15 @@ Result = TypeVar("Result")
 async def run_in_daemon_thread(
     work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
-    """What it returns or raises; a caller that gives up leaves it to itself.
+    """Run ``work`` in a new daemon thread and return its result.
 
-    Raises OSError too: the system gives no more threads.
+    A cancelled caller does not stop the thread. Raises what ``work`` raises, and OSError where the
+    system cannot start a thread.
     """
-    return await _begun(work, *args, **kwargs)
+    return await _started(work, *args, **kwargs)
 
 
-def _begun(
+def _started(
     work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> asyncio.Future[Result]:
     loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ def _begun(
     def run() -> None:
         try:
             give = partial(done.set_result, work(*args, **kwargs))
-        except Exception as error:  # whatever it is, it is the caller's
+        except Exception as error:  # of any kind: the caller gets it
             give = partial(done.set_exception, error)
         with suppress(RuntimeError):  # the loop has gone
             loop.call_soon_threadsafe(settle, give)
@@ -54,10 +54,10 @@ def _begun(
 
 
 class BoundedThreadPool:
-    """Work aside for which somebody waits only so long, at most ``places`` at a time.
+    """Daemon threads for calls with a deadline, at most ``places`` at a time.
 
-    What hangs keeps its place until it ends: something that never answers costs that many threads,
-    and whoever comes later fails at the deadline without one.
+    A call that hangs keeps its place until it ends, so that a service that never answers costs at
+    most ``places`` threads; later calls then fail at their deadline without starting one.
     """
 
     def __init__(self, places: int) -> None:
@@ -70,7 +70,18 @@ class BoundedThreadPool:
         *args: Params.args,
         **kwargs: Params.kwargs,
     ) -> Result:
-        """What it returns or raises. TimeoutError (an OSError) where it does not come in time."""
+        """Run ``work`` in a thread and return its result.
+
+        Args:
+            within_s: limit in seconds, the wait for a free place included.
+            work: function to call.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+
+        Raises:
+            TimeoutError: there was no result in time.
+            OSError: the system cannot start a thread.
+        """
         loop = asyncio.get_running_loop()
 
         def work_and_leave() -> Result:
@@ -83,7 +94,7 @@ class BoundedThreadPool:
         async with asyncio.timeout(within_s):
             await self._free.acquire()
             try:
-                working = _begun(work_and_leave)
+                working = _started(work_and_leave)
             except OSError:
                 self._free.release()
                 raise

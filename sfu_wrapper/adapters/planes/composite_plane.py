@@ -1,7 +1,8 @@
 """An SFU and a mixer that do not know each other, as one media plane.
 
-Captures go to whoever writes their medium; rooms and tracks are told to both. What one of them
-says about the other's medium is not heard, so a plane that can do both may serve one alone.
+Requests about a capture go to the plane that writes its medium; requests about rooms and tracks go
+to both. Facts that one plane reports about the other's medium are dropped, so that a plane that
+supports both media can serve one alone.
 """
 
 import asyncio
@@ -27,7 +28,9 @@ from sfu_wrapper.ports.plane import MediaPlane
 class PairedPlane:
     """A ``MediaPlane`` made of two.
 
-    video, audio: what each of them is asked for.
+    Args:
+        video: plane that captures video.
+        audio: plane that captures audio.
     """
 
     def __init__(self, *, video: MediaPlane, audio: MediaPlane) -> None:
@@ -36,7 +39,7 @@ class PairedPlane:
 
     @property
     def audio(self) -> MediaPlane:
-        """The mixer."""
+        """The plane that captures audio: the mixer."""
         return self._planes[Medium.AUDIO]
 
     def is_there(self, medium: Medium) -> bool:
@@ -73,14 +76,14 @@ class PairedPlane:
                 tasks.create_task(plane.close())
 
     def _tell_both(self, request: PlaneRequest) -> None:
-        """One that cannot take it keeps nothing from the other."""
+        """Send a request to both planes; an error of the first does not skip the second."""
         try:
             self._planes[Medium.VIDEO].tell(request)
         finally:
             self._planes[Medium.AUDIO].tell(request)
 
     async def _carry(self) -> None:
-        """Everything that both report, until both have ended."""
+        """Forward the facts of both planes until both have ended."""
         async with asyncio.TaskGroup() as tasks:
             for medium, plane in self._planes.items():
                 tasks.create_task(self._carry_from(plane, medium))

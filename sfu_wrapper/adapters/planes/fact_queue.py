@@ -1,4 +1,4 @@
-"""What an adapter tells, in order, to the one who reads it."""
+"""Bounded queue of facts, from one adapter to one reader, in order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class FactQueue(Generic[T]):
-    """A queue of at most ``limit``, which ends once it is closed and everything was read."""
+    """A queue of at most ``limit`` facts; reading ends once it is closed and empty."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._queue: asyncio.Queue[T | None] = asyncio.Queue(limit)
@@ -21,29 +21,29 @@ class FactQueue(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """How much was told and not read yet."""
+        """The number of facts not read yet."""
         return self._queue.qsize()
 
-    async def put(self, told: T) -> None:
-        """Tell it, as soon as there is room."""
-        await self._queue.put(told)
+    async def put(self, fact: T) -> None:
+        """Add a fact; wait while the queue is full."""
+        await self._queue.put(fact)
 
-    def put_at_once(self, told: T) -> None:
-        """Tell it. Raises Unavailable where there is no room."""
+    def put_at_once(self, fact: T) -> None:
+        """Add a fact. Raises Unavailable where the queue is full."""
         try:
-            self._queue.put_nowait(told)
+            self._queue.put_nowait(fact)
         except asyncio.QueueFull:
-            raise Unavailable("nobody reads what the media plane says") from None
+            raise Unavailable("the queue of facts from the media plane is full") from None
 
     def close(self) -> None:
-        """Nothing more is told."""
+        """End the queue; the reader still gets the facts that are in it."""
         self._closed = True
-        with suppress(asyncio.QueueFull):  # who has so much to read is not waiting
+        with suppress(asyncio.QueueFull):  # the reader of a full queue is not waiting for a fact
             self._queue.put_nowait(None)
 
     async def read(self) -> AsyncIterator[T]:
-        """Everything that is told. One reader."""
+        """Yield all facts, for one reader."""
         while self.waiting or not self._closed:
-            told = await self._queue.get()
-            if told is not None:
-                yield told
+            fact = await self._queue.get()
+            if fact is not None:
+                yield fact

@@ -1,4 +1,4 @@
-"""The plane ``none``: somebody else records; segments are decided, numbered and announced.
+"""The plane ``none``: another system records; ours decides, numbers and announces segments.
 
 Every request is accepted at once, and no file is ever named.
 """
@@ -26,7 +26,7 @@ _LIMIT: Final = 100_000
 
 
 class NoPlane:
-    """A ``MediaPlane`` without media; its times are the clock's."""
+    """A ``MediaPlane`` without media; its times come from ``clock``."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -35,7 +35,7 @@ class NoPlane:
         self._closed = asyncio.Event()
 
     def is_there(self, medium: Medium) -> bool:
-        """See ``MediaPlane``; there is nothing that could be away."""
+        """See ``MediaPlane``; always available."""
         return True
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""What stands behind a path: the disk, its room, whether we may write. Judges nothing."""
+"""Probes of a path: its file system, the space left there, and a trial write. No verdicts."""
 
 import os
 import re
@@ -16,7 +16,12 @@ _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 class Disk:
     """One mounted file system.
 
-    kind: ``ext4``, ``nfs4`` …; device: as the system names it; empty where it does not say.
+    Attributes:
+        mount: the mount point.
+        kind: file system type, ``ext4``, ``nfs4`` …; empty where the system does not name it.
+        device: source of the mount as the system names it; empty where it does not.
+        free_bytes: bytes that an unprivileged user can still write.
+        total_bytes: size of the file system in bytes.
     """
 
     mount: Path
@@ -27,20 +32,20 @@ class Disk:
 
     @property
     def remote(self) -> bool:
-        """Whether it is of another machine: locks and syncs may not hold there."""
+        """True for a network file system, on which locks and syncs may not hold."""
         return self.kind.startswith(("nfs", "cifs", "smb", "ceph", "gluster", "fuse.", "9p"))
 
 
 def disk(path: Path) -> Disk:
-    """The one that ``path``, or the nearest folder above it that is there, stands on.
+    """Return the file system of ``path``, or of its nearest existing parent folder.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file system cannot be queried.
     """
     there = nearest(path)
     usage = shutil.disk_usage(there)
     above = [mount for mount in _mounts() if there.is_relative_to(mount[0])]
-    # Of several at one place the last one counts, and the listing is in that order.
+    # Of several mounts at one mount point the last one is visible; the listing is in that order.
     mount, kind, device = max(
         reversed(above), key=lambda one: len(one[0].parts), default=(there, "", "")
     )
@@ -48,13 +53,13 @@ def disk(path: Path) -> Disk:
 
 
 def nearest(path: Path) -> Path:
-    """``path`` itself, or the nearest folder above it that is there; without links."""
+    """Return ``path``, or its nearest existing parent folder, with symbolic links resolved."""
     real = Path(os.path.realpath(path))
     return next(one for one in (real, *real.parents) if one.exists())
 
 
 def try_writing(folder: Path) -> None:
-    """Write, sync and remove a small file. Raises OSError: it cannot be done."""
+    """Write, sync and remove a small file in ``folder``. Raises OSError where one step fails."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".sfu-wrapper-doctor-") as file:
         file.write(b"doctor\n")
         file.flush()
@@ -62,7 +67,7 @@ def try_writing(folder: Path) -> None:
 
 
 def _mounts() -> list[tuple[Path, str, str]]:
-    """Mount point, kind and device of everything that is mounted; empty where it is not told."""
+    """Return mount point, type and device of every mount; empty where the list is unreadable."""
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -76,5 +81,5 @@ def _mounts() -> list[tuple[Path, str, str]]:
 
 
 def _plain(text: str) -> str:
-    """The system writes blanks and the like as ``\\040``."""
+    """Decode the octal escapes of the mount list, such as ``\\040`` for a blank."""
     return _OCTAL.sub(lambda code: chr(int(code[1], 8)), text)

@@ -1,8 +1,8 @@
 """Encryption with the system's ``gpg``, to one public key out of a file.
 
-Each use has a keyring of its own that is thrown away, with nothing in it but that key. The key is
-looked at before every use and addressed by its fingerprint, since gpg itself would take any key
-whose user id merely contains the mail. Fails closed: no output appears but a whole encrypted one.
+Each call makes a temporary keyring that holds nothing but that key. The key is checked before every
+use and addressed by its fingerprint, since gpg itself would accept any key whose user id merely
+contains the mail address. Fails closed: the output appears only if it is whole and encrypted.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.model.errors import JobFailed
 
-_LOOK_S = 30.0  # to look at the key
-_TIDY_S = 5.0
+_CHECK_S = 30.0  # to check the key
+_CLEANUP_S = 5.0
 _MAX_OUTPUT_BYTES = 1 << 20
 _MAX_KEY_BYTES = 1 << 20
 _MAX_MEMORY_BYTES = 512 << 20
@@ -52,7 +52,14 @@ Params = ParamSpec("Params")
 
 
 class GpgEncryptor:
-    """``Vault`` for the key in ``key_file``, of which a user id must be exactly that mail."""
+    """``Encryptor`` for one public key.
+
+    Args:
+        key_file: file with that key alone, armoured or binary.
+        mail: address that one of the key's user ids must have exactly.
+        program: name or path of ``gpg``.
+        confinement: policy where the system does not allow to confine gpg.
+    """
 
     def __init__(
         self, key_file: Path, mail: str, program: str = "gpg", confinement: Policy = "prefer"
@@ -64,7 +71,7 @@ class GpgEncryptor:
 
     async def check(self) -> None:
         """See the port."""
-        async with _within(_LOOK_S), self._keyring():
+        async with _within(_CHECK_S), self._keyring():
             pass
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
@@ -74,7 +81,7 @@ class GpgEncryptor:
             async with _within(timeout_s):
                 await self._encrypt(source, part, target, timeout_s)
         finally:
-            await _tidied(part.unlink, missing_ok=True)
+            await _clean_up(part.unlink, missing_ok=True)
 
     async def _encrypt(self, source: Path, part: Path, target: Path, timeout_s: float) -> None:
         await run_in_daemon_thread(part.unlink, missing_ok=True)
@@ -84,7 +91,7 @@ class GpgEncryptor:
             async with self._keyring() as (home, fingerprint):
                 options = ("--compress-algo=none", "--recipient", fingerprint)
                 output = ("--set-filename", source.name, "--output", str(part), "--encrypt")
-                told = await self._gpg(
+                status = await self._gpg(
                     home,
                     *options,
                     *output,
@@ -95,15 +102,16 @@ class GpgEncryptor:
                 )
         finally:
             os.close(number)
-        if f"{_STATUS}END_ENCRYPTION" not in told.splitlines():
-            raise _failed("BAD_RESULT", "gpg did not say that it had finished", permanent=False)
+        if f"{_STATUS}END_ENCRYPTION" not in status.splitlines():
+            detail = "gpg did not report the end of the encryption"
+            raise _failed("BAD_RESULT", detail, permanent=False)
         await run_in_daemon_thread(_settle, part, target, size)
 
     @asynccontextmanager
     async def _keyring(self) -> AsyncIterator[tuple[Path, str]]:
-        """A keyring with our key alone, and the fingerprint of that key. Raises JobFailed."""
+        """Provide a keyring with our key alone, and its fingerprint. Raises JobFailed."""
         if not await run_in_daemon_thread(self._key_file.is_file):
-            raise _unusable(f"the key file {self._key_file} is not there")
+            raise _unusable(f"the key file {self._key_file} does not exist")
         # Read once: the key that is checked is the key that is used.
         key = await run_in_daemon_thread(_read_key, self._key_file)
         home = Path(await run_in_daemon_thread(tempfile.mkdtemp, prefix="gpg-"))  # with mode 0700
@@ -115,7 +123,7 @@ class GpgEncryptor:
             listed = await self._gpg(home, "--with-colons", "--list-keys")
             yield home, _fingerprint(listed, self._mail)
         finally:
-            await _tidied(shutil.rmtree, home, ignore_errors=True)
+            await _clean_up(shutil.rmtree, home, ignore_errors=True)
 
     async def _gpg(
         self,
@@ -123,21 +131,21 @@ class GpgEncryptor:
         *arguments: str,
         reads: int | bytes = b"",
         writes: Sequence[Path] = (),
-        cpu_s: float = _LOOK_S,
+        cpu_s: float = _CHECK_S,
         file_bytes: int = _SPARE_BYTES,
     ) -> str:
-        """Run it, confined to its keyring; return its standard output.
+        """Run gpg, confined to its keyring; return its standard output.
 
         Args:
             home: folder of the keyring.
-            arguments: what it is to do.
-            reads: its standard input, a descriptor or bytes.
-            writes: further folders that it may write to.
-            cpu_s: processor time that it may take.
-            file_bytes: length of the longest file that it may write.
+            arguments: the command and its options.
+            reads: standard input, a descriptor or bytes.
+            writes: further folders that gpg may write to.
+            cpu_s: limit of processor time in seconds.
+            file_bytes: limit of the length of each file that gpg writes.
 
         Raises:
-            JobFailed: it fails or is missing.
+            JobFailed: gpg fails or is not installed.
         """
         program = shutil.which(self._program)
         if program is None:
@@ -146,15 +154,15 @@ class GpgEncryptor:
         rules = (*SYSTEM, (program, RUN), *((str(folder), WORK) for folder in (home, *writes)))
         arguments = (program, "--homedir", str(home), *_OPTIONS, *arguments)
         confined = command(limits, arguments, Fence(self._confinement, rules))
-        process = await _begin(confined, reads)
+        process = await _start(confined, reads)
         try:
             given = reads if isinstance(reads, bytes) else None
-            output, complaint = await process.communicate(given)
+            output, errors = await process.communicate(given)
         finally:
-            await _end(process)
+            await _kill(process)
         if process.returncode:
-            words = complaint[-_MAX_OUTPUT_BYTES:].decode(errors="replace").strip()
-            raise _refusal(process.returncode, words)
+            text = errors[-_MAX_OUTPUT_BYTES:].decode(errors="replace").strip()
+            raise _failure_of(process.returncode, text)
         return output.decode(errors="replace")
 
 
@@ -169,7 +177,11 @@ class _Key:
 
 
 def _fingerprint(listing: str, mail: str) -> str:
-    """Of the one key in a listing, if it can be used for that mail. Raises JobFailed."""
+    """Return the fingerprint of the only key in a listing.
+
+    Raises:
+        JobFailed: there is not exactly one key, or it cannot be used for that mail address.
+    """
     keys = _keys(listing)
     if len(keys) != 1:
         raise _unusable(f"the key file holds {len(keys)} keys; there must be exactly one")
@@ -177,14 +189,14 @@ def _fingerprint(listing: str, mail: str) -> str:
     if key.validity in _UNUSABLE:
         raise _unusable(f"the key {_UNUSABLE[key.validity]}")
     if mail not in key.mails:
-        raise _unusable(f"the key is not of {mail} but of {', '.join(key.mails) or 'nobody'}")
+        raise _unusable(f"the key is not of {mail} but of {', '.join(key.mails) or 'no address'}")
     if "E" not in key.capabilities:
-        raise _unusable("the key cannot encrypt, or its part that could has expired")
+        raise _unusable("the key cannot encrypt: it has no valid encryption subkey")
     return key.fingerprint
 
 
 def _keys(listing: str) -> list[_Key]:
-    """gpg's colon listing: doc/DETAILS of GnuPG, "Format of the colon listings"."""
+    """Parse gpg's colon listing: doc/DETAILS of GnuPG, "Format of the colon listings"."""
     keys: list[_Key] = []
     for line in listing.splitlines():
         fields = line.split(":")
@@ -199,36 +211,39 @@ def _keys(listing: str) -> list[_Key]:
 
 
 def _mail(user_id: str) -> str:
-    """``Name (comment) <mail>`` or the mail alone; gpg writes a colon as ``\\x3a``."""
+    """Return the address of a user id: ``Name (comment) <mail>``, or the mail address alone.
+
+    In listings gpg writes a colon as ``\\x3a``.
+    """
     text = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), user_id)
     found = re.fullmatch(r"(?:.* )?<([^<>]*)>", text)
     return found[1] if found else text
 
 
 def _settle(part: Path, target: Path, size: int) -> None:
-    """What gpg wrote becomes the result, if it looks like one. Raises JobFailed or OSError."""
+    """Check the form of gpg's output and rename it to ``target``. Raises JobFailed or OSError."""
     with os.fdopen(open_plain(part), "rb") as file:
         first = file.read(1)
         os.fsync(file.fileno())
         os.fchmod(file.fileno(), 0o600)
         written = os.fstat(file.fileno()).st_size
     if not first or first[0] not in _PKESK or written <= size:
-        raise _failed("BAD_RESULT", "what gpg wrote is no encrypted file", permanent=False)
+        raise _failed("BAD_RESULT", "the output of gpg is not an encrypted file", permanent=False)
     part.replace(target)
 
 
 def _read_key(file: Path) -> bytes:
-    """Raises JobFailed where it is longer than any key, OSError where it cannot be read."""
+    """Read the key file. Raises JobFailed where it is too long for a key, or OSError."""
     with file.open("rb") as key:
         content = key.read(_MAX_KEY_BYTES + 1)
     if len(content) > _MAX_KEY_BYTES:
-        raise _unusable(f"{file} is longer than {_MAX_KEY_BYTES} bytes; give one public key")
+        raise _unusable(f"{file} is longer than {_MAX_KEY_BYTES} bytes: export one public key")
     return content
 
 
 @asynccontextmanager
 async def _within(timeout_s: float) -> AsyncIterator[None]:
-    """Raises JobFailed where it takes longer, or the system refuses something."""
+    """Limit the block's duration. Raises JobFailed on a timeout, and for each OSError within."""
     try:
         async with asyncio.timeout(timeout_s):
             yield
@@ -239,17 +254,17 @@ async def _within(timeout_s: float) -> AsyncIterator[None]:
         raise refused("encrypt", exc) from exc
 
 
-async def _tidied(
+async def _clean_up(
     work: Callable[Params, object], *args: Params.args, **kwargs: Params.kwargs
 ) -> None:
-    """As well as it can be: what hangs is left lying, and the next attempt begins without it."""
+    """Remove files on a best-effort basis; no later attempt depends on their removal."""
     with contextlib.suppress(OSError):
-        async with asyncio.timeout(_TIDY_S):
+        async with asyncio.timeout(_CLEANUP_S):
             await run_in_daemon_thread(work, *args, **kwargs)
 
 
-async def _begin(arguments: Sequence[str], reads: int | bytes) -> asyncio.subprocess.Process:
-    """In a group of its own. Raises OSError."""
+async def _start(arguments: Sequence[str], reads: int | bytes) -> asyncio.subprocess.Process:
+    """Start a process in a process group of its own. Raises OSError."""
     return await asyncio.create_subprocess_exec(
         *arguments,
         stdin=asyncio.subprocess.PIPE if isinstance(reads, bytes) else reads,
@@ -261,21 +276,21 @@ async def _begin(arguments: Sequence[str], reads: int | bytes) -> asyncio.subpro
     )
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
-def _refusal(code: int, words: str) -> JobFailed:
-    """What it means that gpg ended so. The disk may be mended, and what killed it may not again."""
-    if os.strerror(errno.ENOSPC) in words:
+def _failure_of(code: int, text: str) -> JobFailed:
+    """Return the failure for an exit code of gpg; a full disk or a signal is not permanent."""
+    if os.strerror(errno.ENOSPC) in text:
         return no_space("encrypt", "the encrypted file")
     if code < 0:
         detail = f"gpg was killed by {signal.Signals(-code).name}"
         return _failed("GPG_FAILED", detail, permanent=False)
-    return _failed("GPG_FAILED", words.rsplit("\n", 1)[-1] or "gpg failed")
+    return _failed("GPG_FAILED", text.rsplit("\n", 1)[-1] or "gpg failed")
 
 
 def _unusable(detail: str) -> JobFailed:

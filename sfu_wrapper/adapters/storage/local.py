@@ -1,8 +1,8 @@
 """The recording service's folders on disk.
 
-What is ours and no finished file lives below one hidden folder of the destination: work in
-progress, claims of names, manifests. Folders are 0700, files 0600. Plain files of a job that will
-be encrypted live elsewhere, so that nothing unencrypted ever stands in the destination.
+Our own files (work in progress, reservations of names, manifests) are below one hidden folder of
+the destination. Folders have mode 0700, files 0600. The plain files of a job that will be encrypted
+are in another folder, so that the destination never holds anything unencrypted.
 
 The operator names the folders; below them every name is resolved from a descriptor of the folder
 (``adapters.os.beneath``), so that an exchanged folder redirects no reading, moving or removing.
@@ -44,7 +44,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where things are. plain: where unencrypted work may stand; None: in the destination too."""
+    """Folders of raw video, raw audio and finished files.
+
+    ``plain`` is the folder for unencrypted work; None: work is done below the destination.
+    """
 
     recordings: Path
     audio: Path
@@ -53,7 +56,7 @@ class Folders:
 
 
 class LocalStorage:
-    """``Shelf`` on folders of this machine; all work is done in threads."""
+    """``RecordingStorage`` on folders of this machine; all work is done in threads."""
 
     def __init__(self, folders: Folders) -> None:
         self._recordings = folders.recordings
@@ -74,13 +77,10 @@ class LocalStorage:
         return await _in_thread("preprocess", _raw, self._audio, filename)
 
     def open_raw(self, path: Path) -> int:
-        """Open what ``raw_video`` or ``raw_audio`` named, for whoever reads it; blocks.
+        """Open a path that ``raw_video`` or ``raw_audio`` returned; blocks. Raises as they do.
 
         Returns:
-            A descriptor of a plain file below its folder, which the caller closes.
-
-        Raises:
-            JobFailed: as ``raw_video``.
+            A read-only descriptor of a plain file below its folder; the caller closes it.
         """
         root, name = self._split(path)
         with _raw_errors(root, name), opened_folder(root) as folder:
@@ -152,7 +152,7 @@ class LocalStorage:
         return self._manifest_of(safe_user(job))
 
     def _manifest_of(self, folder: str) -> Path:
-        """Of the job with that work folder."""
+        """Return the manifest's path for the job with that work folder."""
         return self._own / "manifests" / f"{folder}.manifest"
 
     def _work_folders(self, job: str) -> tuple[Path, ...]:
@@ -160,13 +160,13 @@ class LocalStorage:
         return tuple(root / safe_user(job) for root in roots if root is not None)
 
     def _split(self, path: Path) -> tuple[Path, str]:
-        """The operator's folder that it is below, the innermost one, and its name there."""
+        """Return the innermost of the operator's folders above ``path``, and the name below it."""
         root = next((r for r in reversed(self._roots) if path.is_relative_to(r)), path.parent)
         return root, str(path.relative_to(root))
 
     @contextmanager
     def _opened(self, folder: Path, *, make: bool = False) -> Iterator[int]:
-        """A descriptor of a folder at or below one of the operator's. make: it, if missing."""
+        """Open a folder at or below one of the operator's; ``make``: make missing folders."""
         root = self._split(folder / "x")[0]
         if make:
             _make_private(root)
@@ -224,7 +224,7 @@ class LocalStorage:
         return Workspace(plain=places[-1], staging=places[0], lasting=places[-1].parent)
 
     def _clear(self, job: str, *, lasting: bool) -> None:
-        """Attempts are folders in that of the job; what outlives them are files."""
+        """Remove the folders of all attempts; with ``lasting`` the job's folder as well."""
         for place in self._work_folders(job):
             with suppress(*_ABSENT), self._opened(place) as folder:
                 for name in names_in(folder):
@@ -238,7 +238,8 @@ class LocalStorage:
             free = all(self._is_free(job, name) for name in names)
             if free and all(self._take(job, name) for name in names):
                 return tuple(names)
-        raise JobFailed("deliver", "NAME_TAKEN", "no name for the result is free", permanent=True)
+        detail = "every name for the result is taken"
+        raise JobFailed("deliver", "NAME_TAKEN", detail, permanent=True)
 
     def _is_free(self, job: str, name: str) -> bool:
         owner = self._read(self._claim_path(name))
@@ -251,7 +252,7 @@ class LocalStorage:
         return True
 
     def _take(self, job: str, name: str) -> bool:
-        """Claims are made whole and exclusively; whoever is first keeps it."""
+        """Reserve a name exclusively; True if this job holds the reservation afterwards."""
         path = self._claim_path(name)
         with self._opened(path.parent, make=True) as folder, _naming(path):
             with suppress(FileExistsError):
@@ -298,14 +299,14 @@ async def _in_thread(
 ) -> Result:
     """Run disk work in a thread. Raises JobFailed for what the system refuses."""
     try:
-        # A disk that hangs must not keep the worker from ending.
+        # A hung disk must not delay the end of the worker.
         return await run_in_daemon_thread(work, *args, **kwargs)
     except OSError as exc:
         raise refused(stage, exc) from exc
 
 
 def _raw(root: Path, filename: str) -> Path:
-    """Look whether it is there, and what it is; whoever reads it opens and checks it."""
+    """Return the path of a raw file that exists; its reader opens it and checks it again."""
     name = filename.lstrip("/")
     with _raw_errors(root, filename), opened_folder(root) as folder:
         size_of(folder, name)
@@ -314,7 +315,7 @@ def _raw(root: Path, filename: str) -> Path:
 
 @contextmanager
 def _raw_errors(root: Path, filename: str) -> Iterator[None]:
-    """Raises JobFailed for a raw file that is missing, or that is none."""
+    """Convert errors of a raw file, missing or not a plain file, into JobFailed."""
     try:
         yield
     except UnsafeFile as exc:
@@ -323,8 +324,8 @@ def _raw_errors(root: Path, filename: str) -> Iterator[None]:
             "preprocess", "UNSAFE_NAME", detail, permanent=True, file=filename
         ) from None
     except _ABSENT:
-        detail = f"{filename} is not there"
-        detail += "" if root.is_dir() else f": there is no folder {root}"
+        detail = f"{filename} does not exist"
+        detail += "" if root.is_dir() else f": the folder {root} does not exist either"
         raise JobFailed(
             "preprocess", "MISSING_FILE", detail, permanent=False, file=filename
         ) from None
@@ -343,19 +344,19 @@ def _prune(names: Iterable[tuple[Path, str]]) -> None:
 
 
 def _prune_above(top: int, parts: Sequence[str]) -> None:
-    """From the inside out. Whoever has just put something there has it: ``rmdir`` sees to that."""
+    """Remove empty folders, innermost first; ``rmdir`` refuses those that hold anything."""
     for depth in range(len(parts) - 1, -1, -1):
         try:
             with opened_beneath(top, parts[:depth]) as folder:
                 os.rmdir(parts[depth], dir_fd=folder)
-        except FileNotFoundError:  # somebody was killed between this one and the next
+        except FileNotFoundError:  # an earlier run removed this one and was then killed
             continue
-        except OSError:  # it is not empty, or another's
+        except OSError:  # not empty, or not ours to remove
             return
 
 
 def _make_private(path: Path) -> None:
-    """Make it and what leads to it for our own user alone; what is there stays as it is."""
+    """Make a folder and its missing parents with mode 0700; existing ones keep their mode."""
     for missing in reversed([path, *path.parents]):
         with suppress(FileExistsError):
             missing.mkdir(mode=FOLDER_MODE)
@@ -367,7 +368,7 @@ def _measure(number: int) -> Measured:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What the system refuses within is about that path; of a descriptor it does not say."""
+    """Put ``path`` into every OSError of the block: with descriptors the system names no path."""
     try:
         yield
     except OSError as exc:
@@ -378,7 +379,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _files_below(folder: int) -> Iterator[str]:
-    """The names of all plain files in a folder and those below it; no link is followed."""
+    """Yield the names of all plain files in a folder and below it; no link is followed."""
     for place, _, names, number in os.fwalk(".", dir_fd=folder):
         for name in names:
             if stat.S_ISREG(os.stat(name, dir_fd=number, follow_symlinks=False).st_mode):
@@ -393,6 +394,6 @@ def _remove_folder(parent: int, name: str) -> None:
 
 
 def _require_same(number: int, folder: int, name: str) -> None:
-    """Raises UnsafeFile where the name is not of the file that is open under that number."""
+    """Raise UnsafeFile where the name does not belong to the file open as ``number``."""
     if not os.path.samestat(os.fstat(number), os.stat(name, dir_fd=folder, follow_symlinks=False)):
-        raise UnsafeFile(name, "was exchanged while it was moved")
+        raise UnsafeFile(name, "was replaced while it was moved")

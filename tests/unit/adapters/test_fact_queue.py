@@ -29,7 +29,7 @@ async def test_a_reader_that_waits_hears_of_the_end() -> None:
 async def test_a_full_one_takes_no_more_and_ends_all_the_same() -> None:
     outlet: FactQueue[int] = FactQueue(1)
     outlet.put_at_once(1)
-    with pytest.raises(Unavailable, match="nobody reads"):
+    with pytest.raises(Unavailable, match="queue of facts"):
         outlet.put_at_once(2)
     outlet.close()
 

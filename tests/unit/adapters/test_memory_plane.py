@@ -121,5 +121,5 @@ async def test_it_keeps_what_it_was_asked_and_can_be_full() -> None:
 def test_none_says_when_nobody_reads_its_facts() -> None:
     plane = NoPlane(ManualClock())
 
-    with pytest.raises(Unavailable, match="nobody reads"):
+    with pytest.raises(Unavailable, match="queue of facts"):
         tell_often(plane, StopCapture(VIDEO))

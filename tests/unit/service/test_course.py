@@ -7,7 +7,7 @@ import pytest
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.estimate import STAGES, Pace, Standing
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.service.course import Course
+from sfu_wrapper.service.course import ProgressTracker
 
 FAILED = JobFailed("preprocess", "IO_ERROR", "no luck", permanent=False)
 
@@ -38,8 +38,8 @@ class Bench:
         return number
 
 
-def course(at_once: int, heard: list[Standing]) -> Course:
-    return Course(ManualClock(), Pace(), dict.fromkeys(STAGES, 1.0), heard.append, at_once)
+def course(at_once: int, heard: list[Standing]) -> ProgressTracker:
+    return ProgressTracker(ManualClock(), Pace(), dict.fromkeys(STAGES, 1.0), heard.append, at_once)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])

@@ -135,7 +135,7 @@ async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> Non
             await asyncio.wait_for(tried.wait(), DEADLINE_S)
             progress(at("compose", 2))
 
-    assert caplog.messages == ["job.progressBroke"]
+    assert caplog.messages == ["job.progressFailed"]
 
 
 async def test_what_fails_within_is_raised_as_it_is() -> None:

@@ -34,7 +34,7 @@ PROCESSED = Processed(
     processing_started_ms=1_590_392_570_000,
     processing_completed_ms=1_590_392_574_500,
     attempts=1,
-    warnings=("a.mjr holds no picture",),
+    warnings=("a.mjr holds no frame",),
     sync=(
         TrackSync(
             "a.mjr",
@@ -89,7 +89,7 @@ def test_a_processed_message_has_the_agreed_shape() -> None:
             "completed": "2020-05-25T07:42:54.500Z",
             "attempts": 1,
         },
-        "warnings": ["a.mjr holds no picture"],
+        "warnings": ["a.mjr holds no frame"],
         "sync": [
             {
                 "filename": "a.mjr",
