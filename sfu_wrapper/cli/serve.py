@@ -1,13 +1,13 @@
 """``sfu-wrapper serve``: the controller, until it is told to stop."""
 
 import asyncio
-import gc
 import resource
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.cli import common
+from sfu_wrapper.cli.collector import Collector
 from sfu_wrapper.cli.controller import Parts, controller
 from sfu_wrapper.cli.parts import open_broker, open_store
 from sfu_wrapper.cli.planes import browser_media, media_plane, trunk_of
@@ -33,16 +33,6 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _spare_the_collector() -> None:
-    """Leave modules and everything else made so far out of garbage collections.
-
-    A full collection walks them for some 40 ms, in which nobody is answered, and floods of
-    connections make such collections frequent.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 async def _serve(settings: Settings) -> int:
     clock = SystemClock()
     with open_store(settings) as store:
@@ -51,6 +41,6 @@ async def _serve(settings: Settings) -> int:
             beside = browser_media(settings), trunk_of(plane, settings)
             parts = Parts(store, broker, plane, clock, *beside)
             async with controller(settings, parts):
-                _spare_the_collector()
-                await stop_requested()
+                with Collector():
+                    await stop_requested()
     return common.DONE

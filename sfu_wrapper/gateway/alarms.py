@@ -5,11 +5,11 @@ so that nobody else waits for all of them.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from sfu_wrapper.gateway.outgoing import Outgoing
+from sfu_wrapper.gateway.turns import Errands
 from sfu_wrapper.ports.clock import Clock
 
 _RINGS_A_TURN = 16
@@ -33,7 +33,7 @@ class Alarms:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._ringing: deque[Alarm] = deque()
+        self._ringing = Errands(_RINGS_A_TURN)
 
     def of(self, link: Link, put: Callable[[list[Outgoing]], None]) -> "Alarm":
         """Return the alarm of one link. put: sends what its ticks return."""
@@ -41,15 +41,7 @@ class Alarms:
 
     def ring(self, alarm: "Alarm") -> None:
         """Have an alarm ring in its turn."""
-        if not self._ringing:
-            asyncio.get_running_loop().call_soon(self._ring_some)
-        self._ringing.append(alarm)
-
-    def _ring_some(self) -> None:
-        for _ in range(min(_RINGS_A_TURN, len(self._ringing))):
-            self._ringing.popleft().ring()
-        if self._ringing:
-            asyncio.get_running_loop().call_soon(self._ring_some)
+        self._ringing.add(alarm.ring)
 
 
 class Alarm:

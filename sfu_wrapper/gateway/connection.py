@@ -9,6 +9,7 @@ down, nobody else. Knows nothing of messages.
 import asyncio
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import Event, State
@@ -18,7 +19,7 @@ from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.lobby import Arrival
 from sfu_wrapper.gateway.settings import KIB, GatewaySettings
 from sfu_wrapper.gateway.shares import Shares
-from sfu_wrapper.gateway.turns import Turns
+from sfu_wrapper.gateway.turns import Errands, Turns
 
 _PIECE_BYTES = KIB  # of somebody who is not trusted; 170 of the smallest frames
 _TRUSTED_PIECE_BYTES = 16 * KIB
@@ -26,6 +27,7 @@ _SLACK = 3  # frames a request: fragments, pings, pongs
 _LONGEST_DEBT_S = 5.0
 _TRUSTED_MESSAGES_A_TURN = 4  # of many clients
 _TURNS_A_ROUND = 8
+_DEPARTURES_A_ROUND = 8  # each wakes three tasks and ends what its client had begun
 _TRY_AGAIN_LATER = 1013
 
 
@@ -37,12 +39,14 @@ class Intake:
         shares: places of connections; their strangers have no identity yet.
         sockets: connections that are open, admitted or not.
         turns: in which their messages are handled.
+        departures: what ends with connections that are lost: a network takes thousands at once.
     """
 
     settings: GatewaySettings
     shares: Shares = field(init=False)
     sockets: "set[Connection]" = field(default_factory=set)
     turns: Turns = field(default_factory=lambda: Turns(_TURNS_A_ROUND))
+    departures: Errands = field(default_factory=lambda: Errands(_DEPARTURES_A_ROUND))
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_TRUSTED_PIECE_BYTES)))
 
     def __post_init__(self) -> None:
@@ -88,7 +92,25 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         self.intake.shares.leave(self.arrival.ticket)
         if self._held is not None:
             self._held.cancel()
+        self.intake.departures.add(partial(self._depart, exc))
+
+    def _depart(self, exc: Exception | None) -> None:
+        """Tell all who work for this connection that it is gone."""
         super().connection_lost(exc)
+        self._untie()
+
+    def _untie(self) -> None:
+        """Let go of what leads back here, so that memory is free as soon as nobody looks any more.
+
+        Cycles would be left to the garbage collector, which holds up everybody for longer the more
+        connections there are.
+        """
+        self.recv_messages.resume = self.transport.resume_reading
+        self.arrival.ticket.evict = self.transport.abort
+        self.protocol.parser.close()
+        for error in (self.protocol.parser_exc, self.protocol.handshake_exc):
+            if error is not None:
+                error.__traceback__ = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read into; what is read is copied before anybody else reads."""

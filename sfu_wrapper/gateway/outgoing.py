@@ -54,6 +54,7 @@ class Buffer:
         """The peer is gone: nothing is sent any more."""
         self._closed = True
         self._frames = []
+        self._on_ready = _nobody  # which leads back here
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -63,3 +64,7 @@ class Buffer:
             yield
         finally:
             self._in_turn = False
+
+
+def _nobody() -> None:
+    """Be told for nobody."""

@@ -7,6 +7,7 @@ do what there, is not known here. Never blocks: answers that need time come thro
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.auth import Authenticator
@@ -92,6 +93,10 @@ class Member:
         """Have notices to many people count as requests; those to a few are part of a request."""
         if notices >= NOTICES:
             self._charge(notices / NOTICES)
+
+    def leave(self, charge: Callable[[float], None]) -> None:
+        """Send nothing any more; what is still told because of it is charged like this."""
+        self._send, self._charge = _drop, charge
 
 
 class Session:
@@ -191,6 +196,7 @@ class Session:
         self._closed = True
         if self._member is not None:
             self._gate.rooms.disconnected(self._member)
+            self._member.leave(partial(_charge_user, self._gate, self._member.identity))
 
     def _deliver(self, message: bytes) -> None:
         """Send a response; an event only while the token counts. It is not kept for later."""
@@ -260,3 +266,12 @@ class Session:
         }
         self._deliver(ok_response(request.endpoint, request.id, told))
         self.admit(identity)
+
+
+def _charge_user(gate: Gate, identity: Identity, tokens: float) -> None:
+    """Charge a user whose connection is gone, and who may come again."""
+    gate.limits.of(identity, gate.clock.now().mono_ms).charge(tokens)
+
+
+def _drop(_: bytes) -> None:
+    """Send to nobody."""

@@ -7,6 +7,7 @@ away. A peer that asks for one thing at a time is served at once, and waits afte
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 
 class Turns:
@@ -38,3 +39,29 @@ class Turns:
                 left -= 1
         if self._waiting:
             loop.call_soon(self._next_round, loop)
+
+
+class Errands:
+    """Work that nobody waits for, a bounded number in one round of the event loop, in order.
+
+    Args:
+        a_round: how many are done in one round; work raises nothing.
+    """
+
+    def __init__(self, a_round: int) -> None:
+        self._a_round = a_round
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Do this in its turn."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._next_round)
+        self._waiting.append(work)
+
+    def _next_round(self) -> None:
+        try:
+            for _ in range(min(self._a_round, len(self._waiting))):
+                self._waiting.popleft()()
+        finally:
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._next_round)

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from sfu_wrapper.gateway.turns import Turns
+import pytest
+
+from sfu_wrapper.gateway.turns import Errands, Turns
 
 
 async def rounds_of(turns: Turns, peers: int, messages: int) -> list[list[int]]:
@@ -49,3 +51,28 @@ async def test_one_that_is_gone_takes_no_turn_from_others() -> None:
 
     assert left.done()
     assert all(each.cancelled() for each in gone[1:])
+
+
+async def errands_by_round(errands: Errands, count: int) -> list[list[int]]:
+    """Return which errands were done in each round of the loop."""
+    rounds: list[list[int]] = [[]]
+    for number in range(count):
+        errands.add(lambda number=number: rounds[-1].append(number))  # type: ignore[misc]  # number
+    while sum(map(len, rounds)) < count:
+        await asyncio.sleep(0)
+        rounds.append([])
+    return [each for each in rounds if each]
+
+
+async def test_errands_are_done_in_order_and_a_few_in_a_round() -> None:
+    rounds = await errands_by_round(Errands(3), 10)
+
+    assert rounds == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+
+
+async def test_errands_go_on_after_one_that_broke(caplog: pytest.LogCaptureFixture) -> None:
+    errands = Errands(1)
+    errands.add(lambda: 1 / 0)  # type: ignore[arg-type]  # breaks first
+
+    assert await errands_by_round(errands, 3) == [[0], [1], [2]]
+    assert "division by zero" in caplog.text

@@ -1,0 +1,66 @@
+"""Garbage collections that look at what is new, and find the cycles of what is old in the end."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sfu_wrapper.cli.collector import Collector
+
+
+class Node:
+    """Something that refers to itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@contextmanager
+def looked_at() -> Iterator[list[int]]:
+    """How many objects each collection of everything looks at."""
+    found: list[int] = []
+
+    def note(phase: str, info: dict[str, Any]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            found.append(len(gc.get_objects()))
+
+    gc.callbacks.append(note)
+    try:
+        yield found
+    finally:
+        gc.callbacks.remove(note)
+
+
+def test_what_is_there_at_the_start_is_left_out_of_garbage_collections() -> None:
+    before = gc.get_freeze_count()
+    with Collector():
+        assert gc.get_freeze_count() > before + 10_000
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_collection_looks_at_no_more_however_much_there_is() -> None:
+    with Collector(), looked_at() as sizes:
+        kept = [[number] for number in range(400_000)]
+
+    assert len(kept) == 400_000
+    assert len(sizes) > 10
+    assert max(sizes) < 60_000
+
+
+def test_cycles_that_were_set_aside_do_not_pile_up() -> None:
+    ends: list[weakref.ref[Node]] = []
+    with Collector(growth=50_000, count_every=2):
+        for _ in range(10):
+            nodes = [Node() for _ in range(100_000)]
+            ends += [weakref.ref(node) for node in nodes[::1000]]
+            del nodes
+
+    assert sum(end() is not None for end in ends) < len(ends) // 2
+
+
+def test_collections_are_as_before_when_it_ends() -> None:
+    before = gc.get_threshold(), list(gc.callbacks)
+    with Collector():
+        assert gc.get_threshold() != before[0]
+    assert (gc.get_threshold(), gc.callbacks) == before
