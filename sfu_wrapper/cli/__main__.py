@@ -1,4 +1,4 @@
-"""``python -m sfu_wrapper.cli``: the same as the console script, for whoever starts children."""
+"""``python -m sfu_wrapper.cli``: same as the console script, for programs that start children."""
 
 import sys
 

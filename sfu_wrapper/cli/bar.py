@@ -1,4 +1,4 @@
-"""A progress bar on the last line of a terminal; whatever else is written there goes above it."""
+"""Progress bar on the last line of a terminal; log lines appear above it."""
 
 from typing import Final
 
@@ -10,29 +10,29 @@ _CLEAR: Final = "\r\033[K"  # back to the beginning of the line, and erase it
 
 
 class Bar:
-    """One bar; a stream for what is logged meanwhile."""
+    """Progress bar, and a stream for log lines meanwhile."""
 
     def __init__(self, terminal: Stream) -> None:
         self._terminal = terminal
         self._line = ""
 
     def show(self, standing: Standing) -> None:
-        """The work has come so far."""
+        """Draw the bar for this progress."""
         filled = int(_WIDTH * standing.percent / 100)
         bar = "#" * filled + "." * (_WIDTH - filled)
         done = f"{standing.stage:<10} [{bar}] {standing.percent:3.0f} %"
         self._draw(f"{done}, {clock(standing.eta_s)} left")
 
     def clear(self) -> None:
-        """Take it away."""
+        """Erase the bar."""
         self._draw("")
 
     def write(self, text: str, /) -> object:
-        """Put whole lines above the bar."""
+        """Write whole lines above the bar."""
         return self._terminal.write(f"{_CLEAR}{text}{self._line}" if self._line else text)
 
     def flush(self) -> object:
-        """Have it shown."""
+        """Flush the terminal."""
         return self._terminal.flush()
 
     def _draw(self, line: str) -> None:
@@ -43,7 +43,7 @@ class Bar:
 
 
 def clock(seconds: float) -> str:
-    """As people write it: ``5:09``, ``1:05:09``."""
+    """Format seconds as ``5:09`` or ``1:05:09``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""A client as a web page has it: one WebSocket, requests with answers, events as they come."""
+"""Client of the controller, as in a web page: one WebSocket for requests, responses and events."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ Json = dict[str, object]
 
 
 class RequestRefused(RecordingError):
-    """The controller answered with an error; ``code`` is its code."""
+    """The controller responded with an error; ``code`` is the error's code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,12 @@ class RequestRefused(RecordingError):
 
 
 class Caller:
-    """One connection of one user. on_event: called with the name and payload of each event."""
+    """Connection of one user.
+
+    Args:
+        connection: the open WebSocket.
+        on_event: called with the name and the payload of each event.
+    """
 
     def __init__(self, connection: ClientConnection, on_event: Callable[[str, Json], None]) -> None:
         self._connection = connection
@@ -34,11 +39,11 @@ class Caller:
         self._waiting: dict[str, asyncio.Future[Json]] = {}
 
     async def request(self, endpoint: str, payload: Json | None = None) -> Json:
-        """Ask, and wait for the answer's payload.
+        """Send a request and return the payload of its response.
 
         Raises:
-            RequestRefused: it was answered with an error.
-            Unavailable: no answer in time, or the connection is gone.
+            RequestRefused: the response is an error.
+            Unavailable: no response within ``ANSWER_S``, or the connection is lost.
         """
         request_id = f"r{next(self._ids)}"
         answer = self._waiting[request_id] = asyncio.get_running_loop().create_future()
@@ -48,13 +53,13 @@ class Caller:
             async with asyncio.timeout(ANSWER_S):
                 response = await answer
         except (WebSocketException, TimeoutError) as error:
-            raise Unavailable(f"no answer to {endpoint}") from error
+            raise Unavailable(f"no response to {endpoint}") from error
         finally:
             del self._waiting[request_id]
         return _payload(response)
 
     async def read(self) -> None:
-        """Sort what comes in, until the connection ends; run by ``calling``."""
+        """Dispatch incoming messages until the connection ends; run by ``calling``."""
         async for message in self._connection:
             frame = json.loads(message)
             body = frame["payload"]
@@ -73,7 +78,7 @@ async def calling(
     """Connect to ``/client`` with a token while the context lasts.
 
     Raises:
-        Unavailable: nobody listens there, or the token is refused.
+        Unavailable: no server listens there, or it refuses the token.
     """
     headers = {"Authorization": f"Bearer {token}"}
     try:
@@ -96,5 +101,5 @@ def _payload(response: Json) -> Json:
         raise RequestRefused(str(error["code"]), str(error["message"]))
     payload = response["payload"]
     if not isinstance(payload, dict):
-        raise Unavailable("the answer cannot be read")
+        raise Unavailable("the response has no payload")
     return payload

@@ -1,4 +1,4 @@
-"""What all commands share: their flags, their settings, their output. No command's own work."""
+"""Flags, settings and output common to all commands."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def add_common(parser: ArgumentParser) -> None:
-    """``--config`` and ``--json``, wherever on the command line they stand."""
+    """Add ``--config`` and ``--json``, accepted anywhere on the command line."""
     parser.add_argument(
         "--config",
         metavar="DIR",
@@ -40,13 +40,13 @@ def add_common(parser: ArgumentParser) -> None:
 
 
 def config_dir(args: Namespace) -> Path | None:
-    """The folder that ``--config`` names, if it was given."""
+    """Return the folder given with ``--config``, or None."""
     wished: Path | None = getattr(args, "config", None)
     return wished
 
 
 def wants_json(args: Namespace) -> bool:
-    """Whether standard output is for programs."""
+    """Return True for JSON on standard output."""
     return bool(getattr(args, "json", False))
 
 
@@ -58,21 +58,23 @@ def configured(args: Namespace) -> Loaded:
 
 
 def _refuse_secrets(overrides: Sequence[str]) -> None:
-    """Raises Misconfigured for a secret: everybody on this machine may read command lines."""
+    """Raise Misconfigured for a secret: every user of this machine can read command lines."""
     secrets = {key.name.lower(): key for key in catalogue().values() if key.secret}
     for name in (each.partition("=")[0].strip().lower() for each in overrides):
         if name in secrets:
             key = secrets[name]
             raise Misconfigured(
-                f"--set {key.name}: everybody on this machine can read command lines; "
+                f"--set {key.name}: every user of this machine can read command lines; "
                 f"name a file in {key.variable}_FILE"
             )
 
 
 def start(args: Namespace, stream: logs.Stream | None = None) -> Settings:
-    """Read the configuration and log as it says; what is odd in it is the first thing logged.
+    """Read the configuration and set up logging; log notes about the configuration first.
 
-    stream: where to, if not to standard error.
+    Args:
+        args: the parsed command line.
+        stream: destination of the log; None: standard error.
     """
     loaded = configured(args)
     logs.set_up(log_settings(loaded.settings), stream)
@@ -82,7 +84,7 @@ def start(args: Namespace, stream: logs.Stream | None = None) -> Settings:
 
 
 def log_settings(settings: Settings) -> logs.LogSettings:
-    """How to log, in the terms of the logs."""
+    """Return the settings of the log."""
     recording = settings.recording
     folders = (
         recording.recordings_path,
@@ -95,6 +97,6 @@ def log_settings(settings: Settings) -> logs.LogSettings:
 
 
 def emit(args: Namespace, text: str, /, **fields: object) -> None:
-    """Say one thing on standard output: ``text`` to people, ``fields`` as JSON to programs."""
+    """Print one item on standard output: ``text``, or ``fields`` as JSON with ``--json``."""
     line = json.dumps(fields, default=str) if wants_json(args) else text
     print(line, flush=True)

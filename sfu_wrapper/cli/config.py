@@ -1,4 +1,4 @@
-"""``sfu-wrapper config``: what the configuration is, where it comes from, whether it is right."""
+"""``sfu-wrapper config``: check, show and describe the configuration."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from sfu_wrapper.config.show import rows
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The three actions."""
+    """Add the three actions."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, action, text in (
-        ("check", _check, "say ok, or everything that is wrong, one line each"),
-        ("show", _show, "every key with its value and where it comes from, secrets masked"),
-        ("schema", _schema, "JSON Schema of all keys"),
+        ("check", _check, "print ok, or every problem, one line each"),
+        ("show", _show, "print every key with its value and source, secrets masked"),
+        ("schema", _schema, "print the JSON Schema of all keys"),
     ):
         inner = actions.add_parser(name, help=text, description=text)
         common.add_common(inner)
@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Do what was asked."""
+    """Run the action."""
     code: int = args.action(args)
     return code
 

@@ -1,7 +1,8 @@
-"""The controller put together: gateway, rooms, relay, media plane, and their one TaskGroup.
+"""Composition of the controller: gateway, rooms, relay, media plane, in one TaskGroup.
 
-Order of life: load rooms, start the tasks, open the doors, log ``ready``. Order of death: close the
-doors, stop what is recorded, let its events be stored (and published as far as time allows).
+Start: load rooms, start the tasks, open the servers, log ``ready``. Stop: report unready, stop the
+running segments while clients are still connected, close the servers, publish the stored events as
+far as time allows.
 """
 
 import asyncio
@@ -44,17 +45,23 @@ from sfu_wrapper.service.permissions import Permissions
 from sfu_wrapper.service.rooms import Rooms
 from sfu_wrapper.service.trunk import TrunkDesk
 
-DRAIN_S = 10.0  # for the media plane to close the files of what runs
-FLUSH_S = 5.0  # for the broker to confirm; what it does not stays in the outbox
+DRAIN_S = 10.0  # for the media plane to close the files of running segments
+FLUSH_S = 5.0  # for the broker to confirm; unconfirmed messages stay in the outbox
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The adapters that a controller works with; whoever made them closes store and broker.
+    """Adapters of a controller; the creator closes store and broker.
 
-    browsers: None where browsers cannot reach the media plane.
+    Attributes:
+        store: rooms, outbox and permissions.
+        broker: publishes the events.
+        plane: records the media.
+        clock: wall and monotonic clock.
+        browsers: media sessions of browsers; None where they cannot reach the media plane.
+        trunk: incoming telephone calls; None without a trunk.
     """
 
     store: Store
@@ -67,7 +74,15 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A controller that accepts connections. url: of its WebSocket server, http_url: of HTTP."""
+    """Controller that accepts connections.
+
+    Attributes:
+        url: address of the WebSocket server.
+        http_url: address of the HTTP server.
+        rooms: its rooms.
+        relay: publisher of its outbox.
+        health: state of its dependencies.
+    """
 
     url: str
     http_url: str
@@ -77,7 +92,7 @@ class Running:
 
 
 class _Inside:
-    """What a controller is made of behind its doors."""
+    """Components of a controller behind its servers."""
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self.health = Health(lambda: parts.clock.now().wall_ms)
@@ -107,7 +122,7 @@ class _Inside:
         )
 
     def rest(self, settings: Settings, parts: Parts, websocket_port: int) -> RestParts:
-        """What HTTP works with; users are limited there as on the WebSocket."""
+        """Return the dependencies of the HTTP server; rate limits are those of the WebSocket."""
         permissions = Permissions(
             parts.store,
             system=settings.rooms.record,
@@ -132,8 +147,8 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
     """Run a controller while the context lasts.
 
     Raises:
-        Misconfigured: no key to check tokens with.
-        Unavailable: an address cannot be had.
+        Misconfigured: no key to verify tokens with.
+        Unavailable: an address is in use.
     """
     inside = _Inside(settings, parts)
     inside.rooms.load()
@@ -157,7 +172,7 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
 
 
 def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkDesk | None:
-    """Who makes rooms of incoming calls, as the room service that is configured."""
+    """Return the creator of rooms for incoming calls, acting as the configured room service."""
     domain = settings.asterisk.trunk_domain
     if parts.trunk is None or domain is None:
         return None
@@ -168,7 +183,7 @@ def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkDesk | N
 
 @asynccontextmanager
 async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
-    """Both servers, while the context lasts."""
+    """Run both servers while the context lasts."""
     gateway, http_limits = _within_descriptors(settings)
     async with (
         serve(
@@ -186,7 +201,7 @@ async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIter
 
 
 def _within_descriptors(settings: Settings) -> tuple[GatewaySettings, HttpSettings]:
-    """The limits of both servers, lower where the system allows fewer files than they need."""
+    """Return the limits of both servers, reduced to the files that this process may open."""
     wanted = gateway_settings(settings), http_settings(settings)
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY:
@@ -200,7 +215,7 @@ def _within_descriptors(settings: Settings) -> tuple[GatewaySettings, HttpSettin
 
 @asynccontextmanager
 async def _together(*work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run these beside the context; whatever fails alone is raised as itself, not as a group."""
+    """Run tasks beneath the context; raise a single error as itself, not as a group."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]
@@ -214,20 +229,20 @@ async def _together(*work: Coroutine[object, object, None]) -> AsyncIterator[Non
 
 
 def _alone(error: BaseException) -> BaseException:
-    """What is inside of groups that hold one error."""
+    """Return the error inside groups that hold only one."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def _measure(metrics: Metrics, server: GatewayServer, relay: Relay) -> None:
-    metrics.watch("connections", "WebSockets that are open", lambda: server.connections)
-    metrics.watch("strangers", "Connections that have not authenticated", lambda: server.strangers)
+    metrics.watch("connections", "Open WebSockets", lambda: server.connections)
+    metrics.watch("strangers", "Unauthenticated connections", lambda: server.strangers)
     metrics.watch("outbox_pending", "Messages not yet published", lambda: relay.status.pending)
 
 
 async def _stop_recording(rooms: Rooms) -> None:
-    """While clients are still connected, so that they hear of it."""
+    """Stop all segments while clients are still connected, so that they receive the events."""
     if not await rooms.drain(DRAIN_S):
         log.warning("controller.notDrained")
 

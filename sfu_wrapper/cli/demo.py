@@ -1,7 +1,7 @@
-"""``sfu-wrapper demo``: a recorded call from beginning to end, on this machine alone.
+"""``sfu-wrapper demo``: a recorded call from beginning to end, on this machine only.
 
-Controller and recording service run as they do in production, over an embedded database and queue;
-the people are simulated, their pictures and tones are really encoded.
+Controller and recording service run as in production, over an embedded database and queue. The
+participants are simulated; their video and audio are really encoded.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ Say = Callable[..., None]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """How large, how long, where to."""
+    """Add the number of participants, the length of the call and the output folder."""
     parser.add_argument(
         "--participants", type=_participants, default=3, metavar="N", help="2 to 9 (default: 3)"
     )
@@ -55,14 +55,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Play the call; name the files at the end."""
+    """Run the demo call and print the names of the files."""
     folder = args.out / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = _settings(args, folder)
     with (folder / "demo.log").open("a", encoding="utf-8") as log_file:
         logs.set_up(common.log_settings(settings), log_file)
         code = asyncio.run(_demo(args, settings, folder))
-    for part in _WORK:  # the call is over: nothing of it is needed for its files
+    for part in _WORK:  # the finished files do not need them
         shutil.rmtree(folder / part, ignore_errors=True)
     return code
 
@@ -100,7 +100,7 @@ async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
 
 
 async def _processed(settings: Settings, broker: Broker, wanted: int, say: Say) -> list[Path]:
-    """Wait for the recording service, as anybody who wants its files does."""
+    """Wait for the results of the recording service on its queue, as any consumer does."""
     files: dict[int, Path] = {}
     try:
         async with asyncio.timeout(PROCESSING_S):
@@ -114,12 +114,14 @@ async def _processed(settings: Settings, broker: Broker, wanted: int, say: Say) 
                 if len(files) == wanted:
                     break
     except TimeoutError:
-        raise Unavailable("the recording service is not done; see demo.log") from None
+        raise Unavailable(
+            f"the recording service has not finished within {PROCESSING_S:.0f} s; see demo.log"
+        ) from None
     return [files[number] for number in sorted(files)]
 
 
 def _settings(args: Namespace, folder: Path) -> Settings:
-    """The configuration, but for what makes the demo stand on its own."""
+    """Return the configuration, with overrides that isolate the demo."""
     return load(
         common.config_dir(args),
         os.environ,

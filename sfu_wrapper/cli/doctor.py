@@ -1,6 +1,6 @@
-"""``sfu-wrapper doctor``: looks at an installation and says, line by line, what is to be done.
+"""``sfu-wrapper doctor``: check an installation and print the actions to take, line by line.
 
-What it looks at stands in ``checks.catalogue``.
+``checks.catalogue`` lists the checks.
 """
 
 import asyncio
@@ -16,35 +16,36 @@ from sfu_wrapper.config.settings import Settings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Nothing of its own: everything is configuration."""
+    """Add no arguments: the configuration defines everything."""
 
 
 def run(args: Namespace) -> int:
-    """Look at everything; 1 where something is wrong."""
+    """Run all checks; return 1 if any finding is ``wrong``."""
     result = inspect(common.config_dir(args), os.environ)
     if not isinstance(result, Loaded):
         for problem in result:
-            _tell(args, "configuration", wrong(str(problem), "mend it; the rest waits for that"))
+            _report(args, "configuration", wrong(str(problem), "fix it; no other check has run"))
         return common.FAILED
     if result.folder is None:
-        _tell(args, "configuration", odd("no folder found", "built-in defaults count; --config"))
+        advice = "built-in defaults apply; set --config to change that"
+        _report(args, "configuration", odd("no folder found", advice))
     else:
-        _tell(args, "configuration", good(f"read from {result.folder}"))
-    return asyncio.run(_look(args, result.settings))
+        _report(args, "configuration", good(f"read from {result.folder}"))
+    return asyncio.run(_check(args, result.settings))
 
 
-async def _look(args: Namespace, settings: Settings) -> int:
+async def _check(args: Namespace, settings: Settings) -> int:
     code = common.DONE
     async for name, finding in examine(settings, CHECKS):
-        _tell(args, name, finding)
+        _report(args, name, finding)
         if finding.status is Status.WRONG:
             code = common.FAILED
     return code
 
 
-def _tell(args: Namespace, name: str, finding: Finding) -> None:
+def _report(args: Namespace, name: str, finding: Finding) -> None:
     advice = f" -> {finding.advice}" if finding.advice else ""
-    text = " ".join(f"{finding.text}{advice}".split())  # a line, whatever others put into it
+    text = " ".join(f"{finding.text}{advice}".split())  # peers may send line breaks
     common.emit(
         args,
         f"{finding.status:<8} {name:<13} {text}",

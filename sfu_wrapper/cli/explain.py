@@ -1,6 +1,6 @@
-"""``sfu-wrapper explain``: why a call of this user would or would not be recorded.
+"""``sfu-wrapper explain``: the reason for which a call of a user would or would not be recorded.
 
-Looks up what is stored, asks the core, and puts its answer into sentences. Nothing is written.
+Reads the stored permissions, evaluates the policy of the core, prints the decision. Writes nothing.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -29,7 +29,14 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The call that is asked about. record: the flag as the room would carry it."""
+    """Call to explain.
+
+    Attributes:
+        owner: owner of the room.
+        kind: kind of the room.
+        origin: origin of the call.
+        record: flag of the room; None: not given.
+    """
 
     owner: UserKey
     kind: Kind
@@ -38,7 +45,7 @@ class Question:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The call that is asked about."""
+    """Add the properties of the call to explain."""
     parser.add_argument("--user", required=True, metavar="U", help="the caller, or the creator")
     parser.add_argument("--domain", metavar="D", help="its domain (default: what follows its @)")
     parser.add_argument("--kind", type=Kind, choices=list(Kind), default=Kind.DIRECT)
@@ -62,7 +69,7 @@ def run(args: Namespace) -> int:
 def _question(args: Namespace) -> Question:
     domain = args.domain or args.user.rpartition("@")[2]
     if not args.domain and "@" not in args.user:
-        raise Malformed(f"--domain is needed: {args.user} names none")
+        raise Malformed(f"--domain is required: {args.user} names none")
     if args.origin is Origin.PSTN and args.kind is not Kind.DIRECT:
         raise Malformed("--origin pstn goes with --kind direct only")
     record = None if args.record is None else args.record == "true"

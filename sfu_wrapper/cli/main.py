@@ -1,7 +1,7 @@
-"""``sfu-wrapper``: find the command, run it, turn errors into exit codes.
+"""``sfu-wrapper``: find the command, run it, map errors to exit codes.
 
-A command is a module with ``add_arguments(parser)`` and ``run(args) -> exit code``. Only modules
-whose command stands on the command line are imported, so that light commands start fast.
+A command is a module with ``add_arguments(parser)`` and ``run(args) -> exit code``. Only the
+modules of commands named on the command line are imported, so that light commands start fast.
 """
 
 import gc
@@ -22,26 +22,26 @@ _PRIVATE: Final = 0o077  # what we write is for our own user alone: files 0600, 
 
 
 class CommandModule(Protocol):
-    """What a module must have to be a command."""
+    """Interface of a command's module."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the arguments; ``--config`` and ``--json`` are there already."""
+        """Declare the arguments; ``--config`` and ``--json`` exist already."""
         ...
 
     def run(self, args: Namespace) -> int:
-        """Do it. Returns the exit code; raises RecordingError."""
+        """Run the command and return its exit code. Raises RecordingError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; its module is ``sfu_wrapper.cli.<name>``."""
+    """Command; its module is ``sfu_wrapper.cli.<name>``."""
 
     name: str
     help: str
 
     def module(self) -> CommandModule:
-        """Import it, in one go: loading leaves next to no garbage that is worth looking for."""
+        """Import the module without garbage collections: imports leave hardly any garbage."""
         gc.disable()
         try:
             return cast("CommandModule", import_module(f"sfu_wrapper.cli.{self.name}"))
@@ -52,23 +52,26 @@ class Command:
 COMMANDS = (
     Command("serve", "the controller: decides and drives recording"),
     Command("worker", "the recording service: turns raw media into finished files"),
-    Command("demo", "a recorded call from beginning to end, on this machine alone"),
+    Command("demo", "a recorded call from beginning to end, on this machine only"),
     Command("process", "post-process one recordingInfo without a broker"),
-    Command("token", "make a token for tests and scripts"),
-    Command("explain", "why a call of a user would or would not be recorded"),
-    Command("permissions", "who may record: get, set or delete what is stored"),
-    Command("doctor", "looks at an installation and says what is to be done"),
+    Command("token", "create a token for tests and scripts"),
+    Command("explain", "explain why a call of a user would or would not be recorded"),
+    Command("permissions", "get, set or delete stored permissions to record"),
+    Command("doctor", "check an installation and print the actions to take"),
     Command("config", "check, show or describe the configuration"),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0 done, 1 refused or failed, 75 try again later.
+    """Run one command.
+
+    Returns:
+        Exit code: 0 done, 1 refused or failed, 75 try again later.
 
     Raises:
         SystemExit: with 2 for wrong usage, with 0 after ``--help`` and ``--version``.
     """
-    # Said in our own words by ``config check`` and at start-up (config.rules).
+    # ``config.rules`` reports short keys, in ``config check`` and at start-up.
     warnings.filterwarnings("ignore", message="The HMAC key is .* bytes long")
     args = parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     before = os.umask(_PRIVATE)
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("sfu-wrapper: interrupted", file=sys.stderr)
         return common.FAILED
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter would complain on closing it.
+        # The reader of our output has exited; the interpreter would raise on closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return common.FAILED
     finally:
@@ -88,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser(argv: Sequence[str]) -> ArgumentParser:
-    """The parser for this command line: with the arguments of the commands that stand on it."""
+    """Return the parser for this command line, with the arguments of the named commands."""
     top = ArgumentParser(
         prog="sfu-wrapper",
         description="The recording side of a WebRTC calling platform.",

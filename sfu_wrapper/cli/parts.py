@@ -1,4 +1,4 @@
-"""Adapters and rules made from the configuration. The only place that knows them all."""
+"""Composition root: adapters and rules built from the configuration."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -27,14 +27,14 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.clock import Clock
 
-# A delivery is also spent when a worker or the link to it dies, or when it was held by one that was
-# told to stop: restarts in a row must not use up what nobody has tried.
+# A delivery also counts when the worker or its connection dies, or when a worker that stops
+# requeues it: a series of restarts must not use up the attempts of an untried segment.
 SPARE_DELIVERIES = 20
 _OTHER_FILES = 256  # of store, broker, media plane and logs
 
 
 def rules(settings: Settings) -> Rules:
-    """What the room machine goes by."""
+    """Return the rules of the room machine."""
     rooms = settings.rooms
     return Rules(
         policy=settings.policy_settings(),
@@ -48,7 +48,7 @@ def rules(settings: Settings) -> Rules:
 
 
 def _carries(settings: Settings) -> Iterator[Medium]:
-    """The media of which the plane knows by itself who publishes what."""
+    """Yield the media for which the plane itself reports the publishers."""
     if settings.media.sfu == "janus":
         yield Medium.VIDEO
     if settings.media.mixer == "audiobridge":
@@ -56,7 +56,7 @@ def _carries(settings: Settings) -> Iterator[Medium]:
 
 
 def gateway_settings(settings: Settings) -> GatewaySettings:
-    """Addresses and limits of the WebSocket server."""
+    """Return addresses and limits of the WebSocket server."""
     websocket = settings.websocket
     return GatewaySettings(
         host=websocket.host,
@@ -80,7 +80,7 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
 
 
 def http_settings(settings: Settings) -> HttpSettings:
-    """Addresses and limits of the HTTP server."""
+    """Return addresses and limits of the HTTP server."""
     http = settings.http
     return HttpSettings(
         http.host,
@@ -136,7 +136,16 @@ def _proxies(settings: Settings) -> Proxies:
 def authenticator(
     auth: Auth, clock: Clock, report: Callable[[bool], None] = lambda _: None
 ) -> TokenAuthenticator:
-    """Who believes which tokens. report: whether a key set could be had. Raises Misconfigured."""
+    """Return the verifier of tokens.
+
+    Args:
+        auth: the configured key.
+        clock: for the expiry of tokens.
+        report: called with the availability of the key set.
+
+    Raises:
+        Misconfigured: no key is configured, or it cannot be used.
+    """
     keys = _key_source(auth, report)
     return TokenAuthenticator(keys, clock, audience=auth.audience, issuer=auth.issuer)
 
@@ -144,8 +153,8 @@ def authenticator(
 def _key_source(auth: Auth, report: Callable[[bool], None]) -> KeySource:
     if not auth.configured:
         raise Misconfigured(
-            "[auth] names no key, so nobody could be believed: set auth.secret "
-            "(SFU_WRAPPER__AUTH__SECRET), auth.publicKeyFile or auth.jwksUrl"
+            "[auth] has no key: set one of auth.secret (SFU_WRAPPER__AUTH__SECRET), "
+            "auth.publicKeyFile and auth.jwksUrl"
         )
     accepted = auth.accepted_algorithms
     if auth.jwks_url is not None:
@@ -168,7 +177,7 @@ def _read(file: Path, key: str) -> bytes:
 
 
 def queues(settings: Settings) -> tuple[QueueSpec, ...]:
-    """The queues of events.md under their configured names."""
+    """Return the queues of events.md under their configured names."""
     recording, worker = settings.recording, settings.worker
     return (
         QueueSpec(
@@ -185,7 +194,7 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[SqliteStore]:
-    """The store, closed at the end. Raises Misconfigured, Unavailable."""
+    """Open the store and close it at the end. Raises Misconfigured, Unavailable."""
     store = SqliteStore(store_file(settings))
     try:
         yield store
@@ -195,7 +204,7 @@ def open_store(settings: Settings) -> Iterator[SqliteStore]:
 
 @asynccontextmanager
 async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
-    """The broker, not connected yet; closed at the end."""
+    """Create the broker, not connected yet, and close it at the end."""
     broker: Broker
     if settings.rabbitmq.embedded:
         broker = QueueFile(queue_file(settings))
@@ -211,13 +220,13 @@ async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
 
 
 def store_file(settings: Settings) -> Path:
-    """The database file. Raises Misconfigured where the store is not a file."""
+    """Return the database file. Raises Misconfigured where the store is not a file."""
     file = settings.store.sqlite_file
     if file is None:
-        raise Misconfigured("store.url: this version stores in sqlite:<file> only")
+        raise Misconfigured("store.url: this version supports sqlite:<file> only")
     return file
 
 
 def queue_file(settings: Settings) -> Path:
-    """The file of the embedded queue. Raises Misconfigured as ``store_file`` does."""
+    """Return the file of the embedded queue. Raises Misconfigured as ``store_file`` does."""
     return store_file(settings).with_name("queue.db")

@@ -1,9 +1,9 @@
-"""``sfu-wrapper permissions``: get, set and delete what is stored about who may record.
+"""``sfu-wrapper permissions``: get, set and delete stored permissions to record.
 
-Works on the configured store itself, beside a controller or without one, through the same service
-as the REST API and as the domain's administrator: whoever may write the store's file needs no
-token, and a permission can be set before the first controller ever runs. It counts at the next
-start of a recording.
+Opens the configured store directly, with or without a running controller, and uses the service of
+the REST API with the rights of the domain's administrator: access to the store's file replaces the
+token, and permissions can be set before the first start of a controller. A change takes effect at
+the next start of a recording.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _OPERATOR = UserId("operator")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What to do, whose permission, and what it shall be."""
+    """Add the action, its subject and the new permission."""
     parser.add_argument("deed", choices=["get", "set", "delete"])
     parser.add_argument("whose", metavar="domain:ID|user:ID", help="a domain, or a user")
     parser.add_argument("--domain", metavar="D", help="the user's (default: what follows its @)")
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Do it, and print what is stored afterwards."""
+    """Run the action and print the stored permission."""
     subject = _subject(args.whose, args.domain)
     wanted = _wanted(args)
     permissions = _permissions(common.configured(args).settings)
@@ -73,7 +73,7 @@ def _subject(whose: str, domain: str | None) -> Subject:
     if kind != "user":
         raise Malformed(f"{whose}: write domain:ID, or user:ID with --domain D")
     if domain is None and "@" not in name:
-        raise Malformed(f"--domain is needed: {name} names none")
+        raise Malformed(f"--domain is required: {name} names none")
     return Subject(DomainId(_id(domain or name.rpartition("@")[2])), UserId(_id(name)))
 
 

@@ -1,4 +1,4 @@
-"""The media plane made from the configuration: the SFU and the mixer are chosen apart."""
+"""Media planes built from the configuration: SFU and mixer are independent choices."""
 
 import secrets
 from pathlib import Path
@@ -27,7 +27,7 @@ from sfu_wrapper.ports.trunk import Trunk
 
 
 def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
-    """The SFU and the mixer. Raises Misconfigured for what this version cannot drive."""
+    """Return the plane of SFU and mixer. Raises Misconfigured for an unsupported one."""
     sfu, mixer = settings.media.sfu, settings.media.mixer
     if sfu == mixer:
         return _plane(sfu, settings, clock)
@@ -38,21 +38,21 @@ def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
 
 
 def browser_media(settings: Settings) -> BrowserMedia | None:
-    """How browsers reach the SFU and the mixer; None where there is nothing real to reach."""
+    """Return the WebRTC access of browsers; None without a real SFU."""
     if settings.media.sfu != "janus":
         return None
     return JanusBrowsers(janus_address(settings), mixes=settings.media.mixer == "audiobridge")
 
 
 def trunk_of(plane: MediaPlane, settings: Settings) -> Trunk | None:
-    """Where incoming calls come from; None where nobody makes rooms of them."""
+    """Return the source of incoming calls; None where no domain is configured for them."""
     mixer = plane.audio if isinstance(plane, PairedPlane) else plane
     wanted = settings.asterisk.trunk_domain is not None
     return mixer if wanted and isinstance(mixer, AsteriskPlane) else None
 
 
 def asterisk_settings(settings: Settings) -> AsteriskSettings:
-    """How to reach Asterisk, and where its files are."""
+    """Return the address of Asterisk and the folder of its files."""
     ours, audio = settings.asterisk, settings.recording.audio_path.absolute()
     secret = ours.secret.get_secret_value() if ours.secret is not None else ""
     return AsteriskSettings(
@@ -92,12 +92,12 @@ def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:
 
 
 def janus_address(settings: Settings) -> JanusAddress:
-    """Where Janus is and how it is spoken to."""
+    """Return the address and the API secret of Janus."""
     return JanusAddress(settings.janus.url, reveal(settings.janus.api_secret))
 
 
 def janus_room_makers(settings: Settings) -> dict[str, tuple[MakeRoom, Path, Path]]:
-    """By plugin in use: how its rooms are made, and its folder as we and as Janus see it."""
+    """Return by plugin in use: a room factory, and its folder as seen by us and by Janus."""
     found: dict[str, tuple[MakeRoom, Path, Path]] = {}
     if settings.media.sfu == "janus":
         video = _janus(settings, _video_folder(settings))

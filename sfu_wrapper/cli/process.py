@@ -1,7 +1,7 @@
-"""``sfu-wrapper process``: post-process one recordingInfo without a broker, or have it done again.
+"""``sfu-wrapper process``: process one recordingInfo without a broker, or queue it again.
 
-Temporary files go after success; raw files always stay: they are somebody's, and no queue says that
-they have been dealt with.
+Temporary files are removed after success. Raw files always stay: no queue confirms that the
+segment has been handled.
 """
 
 import asyncio
@@ -38,14 +38,12 @@ from sfu_wrapper.wire.recordinginfo import parse_event
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The event, and the folders where they are not the configured ones."""
+    """Add the event, and the folders that differ from the configured ones."""
     parser.add_argument("event", metavar="EVENT.json", type=Path, help="a recordingInfo message")
     parser.add_argument("--recordings", metavar="DIR", type=Path, help="folder of the .mjr files")
     parser.add_argument("--audio", metavar="DIR", type=Path, help="folder of the .wav files")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the finished files")
-    parser.add_argument(
-        "--queue", action="store_true", help="put it into the queue for the workers instead"
-    )
+    parser.add_argument("--queue", action="store_true", help="publish it for the workers instead")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -58,8 +56,8 @@ def run(args: Namespace) -> int:
     """Print the processed message, or the failed one.
 
     Raises:
-        Malformed: what is named is no event.
-        Misconfigured: it cannot be done as configured.
+        Malformed: the file is not a recordingInfo event.
+        Misconfigured: the configuration does not allow it.
         Unavailable: a worker has the segment, or a folder, the store or the queue cannot be used.
     """
     bar = Bar(sys.stderr) if sys.stderr.isatty() else None
@@ -95,9 +93,9 @@ def _failed(args: Namespace, worker: Processor, info: SegmentInfo, error: JobFai
 
 
 async def _hand_over(args: Namespace, settings: Settings) -> int:
-    """Put the event back into the queue, as the controller did. Raises Malformed, Unavailable."""
+    """Publish the event again, as the controller did. Raises Malformed, Unavailable."""
     if args.recordings or args.audio or args.out:
-        raise Malformed("--queue: the folders are those of the worker; name none")
+        raise Malformed("--queue: the worker uses its own folders; omit --recordings, …")
     info = parse_event(body := _read(args.event))
     message = Message(
         "recordingInfo", job_of(info), body, info.room, SystemClock().now().wall_ms, mandatory=True
@@ -120,9 +118,12 @@ async def _process_alone(
 
 @asynccontextmanager
 async def _alone(settings: Settings, job: str) -> AsyncIterator[None]:
-    """Keep workers off the segment. Raises Unavailable: one has it, or the store does not answer.
+    """Hold the lease of the segment, so that no worker processes it meanwhile.
 
-    Where there is no store there are no workers that share it; none is made for this.
+    Without a store file no worker shares the store, and none is created for this.
+
+    Raises:
+        Unavailable: a worker holds the lease, or the store does not answer.
     """
     file = store_file(settings)
     if not file.exists():

@@ -1,4 +1,4 @@
-"""The recording service's parts, made from the configuration."""
+"""Composition of the recording service, from the configuration."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def output_rules(recording: Recording) -> OutputRules:
-    """What finished files are to be."""
+    """Return the rules for finished files."""
     return OutputRules(
         codec=recording.webm_codec,
         quality=recording.quality,
@@ -36,7 +36,10 @@ def output_rules(recording: Recording) -> OutputRules:
 
 
 def folders(recording: Recording) -> Folders:
-    """Where things are; what will be encrypted is worked on beside the raw files, plain as they."""
+    """Return the folders of the worker.
+
+    With encryption, work in progress stays in the folder of the raw files, which are plain too.
+    """
     plain: Path | None = None
     if recording.should_encrypt:
         plain = recording.recordings_path.absolute() / HIDDEN / "work"
@@ -56,7 +59,7 @@ def processor(
     keeps_events: bool = True,
     confinement: Policy = "prefer",
 ) -> Iterator[Processor]:
-    """The worker of one segment after the other; its processes end with the context."""
+    """Create the processor of segments; its processes end with the context."""
     shelf = LocalStorage(folders(recording))
     rules = output_rules(recording)
     program = _preprocessor(recording)
@@ -77,17 +80,17 @@ def _preprocessor(recording: Recording) -> str | None:
 
 
 def require_preprocessor(recording: Recording) -> None:
-    """Raises Misconfigured where the program that is to read raw files is not there."""
+    """Raise Misconfigured if the configured preprocessor is not installed."""
     program = _preprocessor(recording)
     if program is not None and shutil.which(program) is None:
         raise Misconfigured(f"preprocessor: {program} is not installed: install it, or set builtin")
 
 
 def require_folders(recording: Recording) -> None:
-    """Before a segment is taken that could not be delivered. It looks, and writes nothing.
+    """Check, without writing, that finished files can be delivered.
 
     Raises:
-        Unavailable: nothing can be written where files are to be; mend it and start again.
+        Unavailable: a folder of finished files is not writable; fix it and start again.
     """
     written = {"destination_path": recording.destination_path}
     if recording.should_encrypt:
@@ -101,10 +104,10 @@ def require_folders(recording: Recording) -> None:
 
 
 def require_confinement(policy: Policy) -> None:
-    """Try what this system allows to confine media processes by, and log it; blocks.
+    """Test and log the confinement of media processes; blocks.
 
     Raises:
-        Unavailable: it allows less than the policy requires.
+        Unavailable: this system allows less than the policy requires.
     """
     if policy == "off":
         log.warning("worker.unconfined", extra={"reason": "worker.confinement = off"})
@@ -118,7 +121,7 @@ def require_confinement(policy: Policy) -> None:
 
 
 def vault(recording: Recording, confinement: Policy = "prefer") -> Encryptor | None:
-    """What encrypts finished files; None where they are not encrypted."""
+    """Return the encryptor of finished files; None without encryption."""
     if not recording.should_encrypt or recording.encryption_mail is None:
         return None
     return GpgEncryptor(

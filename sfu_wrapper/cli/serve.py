@@ -1,4 +1,4 @@
-"""``sfu-wrapper serve``: the controller, until it is told to stop."""
+"""``sfu-wrapper serve``: run the controller until a stop signal arrives."""
 
 import asyncio
 import resource
@@ -16,18 +16,18 @@ from sfu_wrapper.config.settings import Settings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Nothing of its own: everything is configuration."""
+    """Add no arguments: the configuration defines everything."""
 
 
 def run(args: Namespace) -> int:
-    """Serve. SIGTERM and SIGINT close cleanly."""
+    """Run the controller. SIGTERM and SIGINT close it cleanly."""
     settings = common.start(args)
     _allow_many_sockets()
     return asyncio.run(_serve(settings))
 
 
 def _allow_many_sockets() -> None:
-    """As many files as the system lets us have: often 1024 are given, and a client is one."""
+    """Raise the limit of open files to the maximum: the default is often 1024, one a client."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # then it stays with what was given
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

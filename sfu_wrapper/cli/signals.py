@@ -1,4 +1,4 @@
-"""Being told to stop."""
+"""Signals that request a stop."""
 
 import asyncio
 import signal

@@ -1,6 +1,6 @@
-"""The call of ``sfu-wrapper demo``: who does what when, played over real WebSockets.
+"""Call of ``sfu-wrapper demo``: the actions of its participants, over real WebSockets.
 
-Plays and tells; decides nothing about recording, which is the controller's business.
+Acts as client and narrates; the controller alone decides about recording.
 """
 
 import asyncio
@@ -19,10 +19,16 @@ Tell = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class Story:
-    """One call: ``names[0]`` is the caller, the last one joins late, the second leaves early.
+    """Demo call: ``names[0]`` is the caller, the last one joins late, the second leaves early.
 
-    url: of the controller's WebSocket. token: makes one for a user and its roles.
-    tell: called with who and what. seconds: of each of the two segments.
+    Attributes:
+        url: address of the controller's WebSocket server.
+        token: returns a token for a user and its roles.
+        tell: called with a participant and an action, to narrate.
+        names: user ids of the participants, at least two.
+        seconds: length of each of the two segments.
+        room: id of the room.
+        segments: responses of the stops, so far.
     """
 
     url: str
@@ -36,10 +42,10 @@ class Story:
     _news: list[str] = field(default_factory=list)
 
     async def play(self) -> str:
-        """Play it to the end. Returns the uuid of the room.
+        """Run the call to the end and return the uuid of the room.
 
         Raises:
-            RequestRefused, Unavailable: something did not go as the story has it.
+            RequestRefused, Unavailable: a step failed.
         """
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(
@@ -60,7 +66,7 @@ class Story:
 
     @property
     def owner(self) -> str:
-        """The caller, who alone may record."""
+        """Caller; the only one who may record."""
         return self.names[0]
 
     def _wish(self) -> Json:
@@ -130,7 +136,7 @@ class Story:
         self.tell(self.owner, f"presses stop: segment {number} holds {duration} s")
 
     def _overheard(self, name: str, payload: Json) -> None:
-        """An event that the controller sent; told after what caused it."""
+        """Keep an event of the controller, to narrate it after its cause."""
         if name == "roomEstablished":
             self._news.append("says that the call is established")
         elif name == "roomEnded":

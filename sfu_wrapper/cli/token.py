@@ -1,4 +1,4 @@
-"""``sfu-wrapper token``: a JWT for tests and scripts, signed as the configuration says."""
+"""``sfu-wrapper token``: create a JWT for tests and scripts, signed with the configured key."""
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -21,7 +21,7 @@ _ID_ALLOWED = "1 to 128 characters of A-Z a-z 0-9 . _ @ + : -"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Who it is for, what it may do, how long, and signed with what."""
+    """Add subject, rights, lifetime and key of the token."""
     parser.add_argument("--sub", required=True, metavar="USER", help="user id")
     parser.add_argument("--domain", required=True, metavar="DOMAIN", help="the user's domain")
     parser.add_argument(
@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--domains",
         nargs="+",
         metavar="DOMAIN",
-        help="of a gateway: the domains whose users it may vouch for (default: its own alone)",
+        help="for a gateway: domains of the users it may vouch for (default: only its own)",
     )
     parser.add_argument(
         "--ttl",
@@ -78,7 +78,7 @@ def _claims(args: Namespace, auth: Auth, now_s: int) -> Claims:
         path = str(exc.context["path"])
         is_name = path.partition(".")[0] in ("sub", "domain", "domains")
         allowed = f": must be {_ID_ALLOWED}" if is_name else " is not allowed"
-        raise Malformed(f"no token can say this: {path}{allowed}") from None
+        raise Malformed(f"invalid claim: {path}{allowed}") from None
 
 
 def _key(auth: Auth, private_key: Path | None) -> tuple[str | bytes, Algorithm]:
@@ -86,7 +86,7 @@ def _key(auth: Auth, private_key: Path | None) -> tuple[str | bytes, Algorithm]:
         return _private_key(private_key)
     if auth.secret is None:
         raise Misconfigured(
-            "auth.secret is not set, so there is nothing to sign with; "
+            "auth.secret is not set: no key to sign with; "
             "set SFU_WRAPPER__AUTH__SECRET or give --private-key FILE"
         )
     return auth.secret.get_secret_value(), "HS256"
@@ -112,7 +112,7 @@ def _seconds(text: str) -> int:
     try:
         seconds = int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no whole number of seconds") from None
+        raise ArgumentTypeError(f"{text!r} is not a whole number of seconds") from None
     if not seconds > 0:
         raise ArgumentTypeError("must be above 0")
     return seconds

@@ -1,4 +1,4 @@
-"""``sfu-wrapper worker``: the recording service, until it is told to stop or has nothing to do."""
+"""``sfu-wrapper worker``: run the recording service until a stop signal or an empty queue."""
 
 import asyncio
 from argparse import ArgumentParser, Namespace
@@ -30,12 +30,12 @@ from sfu_wrapper.service.worker import Worker, WorkerSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Whether to stay."""
+    """Add the ``--once`` flag."""
     parser.add_argument("--once", action="store_true", help="end when the queue is empty")
 
 
 def run(args: Namespace) -> int:
-    """Work. SIGTERM and SIGINT finish what runs, or hand it back."""
+    """Run the worker. SIGTERM and SIGINT finish or requeue the running segments."""
     return asyncio.run(_work(common.start(args), once=args.once))
 
 
@@ -60,11 +60,11 @@ async def _stop_when_told(worker: Worker) -> None:
 
 @asynccontextmanager
 async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIterator[Worker]:
-    """A worker made from the configuration; its leases are closed at the end.
+    """Create a worker from the configuration; close its leases at the end.
 
     Raises:
-        JobFailed: finished files are to be encrypted, and could not be.
-        Misconfigured: the store cannot be used, or the preprocessor is not there.
+        JobFailed: finished files are to be encrypted, and the key cannot be used.
+        Misconfigured: the store cannot be used, or the preprocessor is not installed.
         Unavailable: the store or a folder cannot be used now, or media processes cannot be
             confined as the configuration requires.
     """
@@ -94,14 +94,14 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
 
 
 async def _require_usable_key(settings: Settings) -> None:
-    """Fail closed: no segment is taken that could not be encrypted."""
+    """Fail before taking a segment that could not be encrypted."""
     encrypting = vault(settings.recording, settings.worker.confinement)
     if encrypting is not None:
         await encrypting.check()
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:
-    """How it works."""
+    """Return the settings of the worker's loop."""
     recording, worker = settings.recording, settings.worker
     return WorkerSettings(
         queue=recording.processing_queue,

@@ -26,7 +26,7 @@ def carry_out(task, progress):
 
 %s
 WORK = %r
-child.carry_out = carry_out
+media_process.carry_out = carry_out
 media_process.main()
 """
 

@@ -185,10 +185,10 @@ def test_no_token_is_made_for_an_id_that_nobody_can_have(run: Run) -> None:
     told = "must be 1 to 128 characters of A-Z a-z 0-9 . _ @ + : -\n"
 
     code, _, err = run("token", "--sub", "../alice", "--domain", "example")
-    assert (code, err) == (1, f"sfu-wrapper: BAD_REQUEST: no token can say this: sub: {told}")
+    assert (code, err) == (1, f"sfu-wrapper: BAD_REQUEST: invalid claim: sub: {told}")
 
     code, _, err = run("token", "--sub", "alice", "--domain", "two words")
-    assert (code, err) == (1, f"sfu-wrapper: BAD_REQUEST: no token can say this: domain: {told}")
+    assert (code, err) == (1, f"sfu-wrapper: BAD_REQUEST: invalid claim: domain: {told}")
 
 
 def test_a_configuration_in_order_is_ok(run: Run, tmp_path: Path) -> None:

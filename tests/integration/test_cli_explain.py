@@ -163,7 +163,7 @@ def test_the_domain_is_what_follows_the_at_sign(
 @pytest.mark.parametrize(
     ("argv", "word"),
     [
-        (["--user", "alice"], "--domain is needed: alice names none"),
+        (["--user", "alice"], "--domain is required: alice names none"),
         ([*ALICE, "--kind", "meeting", "--origin", "pstn"], "pstn goes with --kind direct only"),
     ],
 )

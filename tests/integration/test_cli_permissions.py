@@ -104,7 +104,7 @@ def test_the_domain_is_what_follows_the_at_sign(run: Run) -> None:
         (("set", "domain:example"), "both --type and --profile"),
         (("set", "domain:example", "--type", "all"), "both --type and --profile"),
         (("get", "domain:example", "--type", "all"), "go with set"),
-        (("get", "user:alice"), "--domain is needed"),
+        (("get", "user:alice"), "--domain is required"),
         (("get", "example"), "write domain:ID"),
         (("get", "domain:example", "--domain", "other"), "write domain:ID"),
         (("get", "domain:"), "is no id"),

@@ -60,8 +60,8 @@ def test_one_that_is_in_order(doctor: Doctor, janus: JanusServer) -> None:
 
     assert [status for status, _, _ in lines] == ["ok"] * 5
     assert lines[0][1].startswith("Janus 1.")
-    assert lines[1][1] == "VideoRoom: a room can be made, entered and destroyed"
-    assert lines[3][1] == "AudioBridge: a room can be made, entered and destroyed"
+    assert lines[1][1] == "VideoRoom: a room can be created, joined and destroyed"
+    assert lines[3][1] == "AudioBridge: a room can be created, joined and destroyed"
     assert f"{janus.audio} is {janus.audio} at Janus" in lines[4][1]
 
 
@@ -75,7 +75,7 @@ def test_an_unused_plugin_is_not_checked(doctor: Doctor) -> None:
 def test_one_that_is_not_there(doctor: Doctor) -> None:
     ((status, text, advice),) = doctor(JANUS__URL="ws://127.0.0.1:9")
 
-    assert (status, advice) == ("wrong", "start Janus, or mend janus.url")
+    assert (status, advice) == ("wrong", "start Janus, or correct janus.url")
     assert text.startswith("ws://127.0.0.1:9: Janus cannot be reached")
 
 
@@ -106,4 +106,4 @@ def test_a_folder_that_is_not_shared(doctor: Doctor, tmp_path: Path) -> None:
         if status == "wrong"
     ]
 
-    assert texts == [f"VideoRoom: {tmp_path}/nowhere is not there"]
+    assert texts == [f"VideoRoom: {tmp_path}/nowhere not found"]

@@ -19,9 +19,9 @@ from tests.helpers.samples import SAMPLES
 MIX = SAMPLES / "seg-1" / "mix.wav"
 DEADLINE_S = 30.0
 FORBIDDEN = "import errno\ndef no(*_): raise OSError(errno.EPERM, 'Operation not permitted')\n"
-NO_LANDLOCK = f"{FORBIDDEN}child.restrict.__globals__['landlock'].restrict = no\n"
-NO_NAMESPACES = f"{FORBIDDEN}child.enter.__globals__['_leave_network'] = no\n"
-NO_FILTER = f"{FORBIDDEN}child.restrict.__globals__['syscalls'].forbid = no\n"
+NO_LANDLOCK = f"{FORBIDDEN}media_process.restrict.__globals__['landlock'].restrict = no\n"
+NO_NAMESPACES = f"{FORBIDDEN}media_process.enter.__globals__['_leave_network'] = no\n"
+NO_FILTER = f"{FORBIDDEN}media_process.restrict.__globals__['syscalls'].forbid = no\n"
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_doctor_says_by_what_media_processes_are_kept(
     main(["doctor"])
 
     found = [line for line in capsys.readouterr().out.splitlines() if "confinement" in line]
-    kept = [line.split("kept by")[0].split("confinement")[1].strip() for line in found]
+    kept = [line.split("restricted by")[0].split("confinement")[1].strip() for line in found]
     assert kept == [f"media processes, {name}:" for name in ("files", "network", "privileges")]
     assert "Landlock" in found[0]
 

@@ -1,4 +1,4 @@
-"""Asterisk, where it is the mixer: reachable, permitted, and set up so that it writes files."""
+"""Check of Asterisk as the mixer: reachable, permitted, configured to write files."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -11,14 +11,14 @@ from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
 
 _NEEDED: Final = {
-    "ConfbridgeStopRecord": "nothing can be recorded -> write = system",
-    "ConfbridgeListRooms": "calls that came without a link are not found -> write = reporting",
-    "Hangup": "phones stay when their room has ended -> write = call",
+    "ConfbridgeStopRecord": "recording is impossible -> write = system",
+    "ConfbridgeListRooms": "calls that arrived during an outage stay unknown -> write = reporting",
+    "Hangup": "phones stay connected after the end of their room -> write = call",
 }
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Nothing is recorded and nothing changed."""
+    """Inspect Asterisk without recording or changing anything."""
     if settings.media.mixer != "asterisk":
         return
     asterisk = asterisk_settings(settings)
@@ -26,15 +26,18 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     try:
         found = await inspect(asterisk.ami)
     except Declined as declined:
-        yield wrong(f"{where}: {declined.detail}", "compare asterisk.user and secret, manager.conf")
+        yield wrong(
+            f"{where}: {declined.detail}",
+            "compare asterisk.user and asterisk.secret with manager.conf",
+        )
         return
     except (Unavailable, OSError) as error:
-        yield wrong(f"{where}: {error}", "start it, or mend asterisk.host and asterisk.port")
+        yield wrong(f"{where}: {error}", "start it, or correct asterisk.host and asterisk.port")
         return
-    yield good(f"Asterisk {found.version or '(version not told)'} answers at {where}")
+    yield good(f"Asterisk {found.version or '(unknown version)'} answers at {where}")
     for action in found.denied:
         what, _, advice = _NEEDED[action].partition(" -> ")
-        yield wrong(f"may not {action}: {what}", f"manager.conf: {advice}")
+        yield wrong(f"action {action} is not permitted: {what}", f"manager.conf: {advice}")
     for module in found.missing:
         yield wrong(f"{module}.so is not loaded", "load it in modules.conf")
     for setting in found.misset:
@@ -46,8 +49,8 @@ def _folder(settings: Settings) -> Finding:
     ours = settings.recording.audio_path.absolute()
     theirs = settings.asterisk.audio_path or str(ours)
     if not settings.asterisk.folder_shared:
-        text = f"its files in {theirs} are not seen, so its word is taken for them"
+        text = f"folder {theirs} is not shared: the reports of Asterisk are not verified"
         return odd(text, "share the folder, and set asterisk.folderShared")
     if not ours.is_dir():
-        return wrong(f"audio_path {ours} is not there", f"share Asterisk's folder {theirs} there")
-    return good(f"audio_path {ours} is its {theirs}; a recording shows whether that is so")
+        return wrong(f"audio_path {ours} not found", f"mount Asterisk's folder {theirs} there")
+    return good(f"audio_path {ours} is {theirs} at Asterisk; a test recording verifies that")

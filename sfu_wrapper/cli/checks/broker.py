@@ -1,4 +1,4 @@
-"""The broker: whether it answers, and whether what stands there already is as it should be."""
+"""Check of the broker: reachable, and existing queues have the declared arguments."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from sfu_wrapper.model.errors import Unavailable
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Nothing is declared, published or taken."""
+    """Inspect the broker without declaring, publishing or consuming anything."""
     looking = _embedded if settings.rabbitmq.embedded else _rabbitmq
     async for finding in looking(settings):
         yield finding
@@ -21,7 +21,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
 async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
     file = queue_file(settings)
     found = await run_in_daemon_thread(inspect_file, file, MIGRATIONS)
-    state = "is made at the first start" if found is None else f"sound, schema {found.version}"
+    state = "created at the first start" if found is None else f"intact, schema {found.version}"
     yield good(f"embedded, {file}: {state}")
 
 
@@ -33,14 +33,14 @@ async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
     try:
         found = await inspect(settings.rabbitmq.address, EXCHANGE, queues(settings))
     except Unavailable as error:
-        yield wrong(error.detail, "start it, or mend rabbitmq.address")
+        yield wrong(error.detail, "start it, or correct rabbitmq.address")
         return
     yield good(f"{found.product} answers")
     for queue in found.queues:
         if queue.differs:
-            advice = "it is used as it is; to change that, empty and delete it while all is stopped"
+            advice = "it is used unchanged; to change it, stop all processes, empty and delete it"
             yield odd(f"queue {queue.name}: {queue.differs}", advice)
         elif queue.waiting is None:
-            yield good(f"queue {queue.name} is made at the first start")
+            yield good(f"queue {queue.name} is created at the first start")
         else:
-            yield good(f"queue {queue.name}: {queue.waiting} messages wait")
+            yield good(f"queue {queue.name}: {queue.waiting} messages ready")

@@ -1,6 +1,6 @@
-"""How browsers come in: whether the call page gives them a camera, and who else may use its way.
+"""Check of the access by browsers: camera permission, TLS, allowed origins.
 
-Looked at where a real SFU is there to be reached.
+Applies where the SFU is a real one.
 """
 
 from collections.abc import AsyncIterator
@@ -13,23 +13,23 @@ _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Addresses and origins; nothing is contacted."""
+    """Check addresses and origins, without any connection."""
     if settings.media.sfu != "janus":
         return
     url = settings.http.public_websocket_url
     if url is None and settings.http.host not in _LOCAL:
         yield odd(
-            "http.publicWebsocketUrl is not set: beyond this machine browsers give no camera "
+            "http.publicWebsocketUrl is not set: except on this machine, browsers deny the camera "
             "to a page without https",
-            "put a proxy with TLS in front and name its address: docs/deployment.md",
+            "install a proxy with TLS and set its address: docs/deployment.md",
         )
     elif url is not None and url.startswith("ws://"):
         yield odd(
-            f"http.publicWebsocketUrl = {url}: tokens cross the network in the clear",
-            "put TLS in front and write wss://",
+            f"http.publicWebsocketUrl = {url}: tokens cross the network unencrypted",
+            "install a proxy with TLS and write wss://",
         )
     else:
-        yield good(f"browsers connect to {url or 'this machine alone'}")
+        yield good(f"browsers connect to {url or 'this machine only'}")
     if not settings.websocket.allowed_origins:
         yield odd(
             "websocket.allowedOrigins is empty: pages of any site may connect",

@@ -1,4 +1,4 @@
-"""Every check, in the order of the report. Append here."""
+"""Registry of the checks, in the order of the report. Append new ones here."""
 
 from typing import Final
 

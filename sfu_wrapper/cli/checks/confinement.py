@@ -1,4 +1,4 @@
-"""By what this system keeps processes that read media to themselves."""
+"""Check of the confinement of processes that read media, as this system allows it."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,7 +16,7 @@ _ADVICE = 'see docs/security.md, "Media processes"'
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """It is tried as a media process would be confined."""
+    """Confine a test process the way a media process would be."""
     policy = settings.worker.confinement
     if policy == "off":
         text = "media processes are not confined (worker.confinement = off)"
@@ -27,11 +27,11 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def judge(policy: Policy, found: Confinement) -> Iterator[Finding]:
-    """What is in force, and what is not."""
+    """Yield one finding for each restriction, in force or not."""
     kept = {"files": found.files, "network": found.network, "privileges": found.privileges}
     for name, means in kept.items():
         if means:
-            yield good(f"media processes, {name}: kept by {', '.join(means)}")
+            yield good(f"media processes, {name}: restricted by {', '.join(means)}")
             continue
         text = f"media processes {_WITHOUT[name]} ({'; '.join(found.refused)})"
         yield wrong(text, _ADVICE) if policy == "require" else odd(text, _ADVICE)

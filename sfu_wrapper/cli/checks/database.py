@@ -1,4 +1,4 @@
-"""The store."""
+"""Check of the store."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ from sfu_wrapper.config.settings import Settings
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """The file and its disk, beside a controller or without one."""
+    """Check the file and its disk, with or without a running controller."""
     file = store_file(settings)
     found = await run_in_daemon_thread(inspect, file, MIGRATIONS)
     folder = nearest(file.parent)
@@ -25,12 +25,12 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
         return
     on = await run_in_daemon_thread(disk, folder)
     if found is None:
-        yield room(str(file), on, "is made at the first start")
+        yield room(str(file), on, "created at the first start")
     else:
-        use = ", a controller has it open" if found.in_use else ""
-        yield room(str(file), on, f"sound, schema {found.version}{use}")
+        use = ", in use by a controller" if found.in_use else ""
+        yield room(str(file), on, f"intact, schema {found.version}{use}")
     if on.remote:
         yield odd(
-            f"{file} is on {on.kind} of another machine, where locks and syncs may not hold",
+            f"{file} is on a network file system ({on.kind}): locks and syncs may fail",
             "move it to a local disk (store.url)",
         )

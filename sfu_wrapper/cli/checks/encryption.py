@@ -1,4 +1,4 @@
-"""Whether finished files can be encrypted, where they are to be."""
+"""Check of the encryption key, where finished files are to be encrypted."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from sfu_wrapper.model.errors import JobFailed
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """The key is tried as the worker would try it; nothing is encrypted."""
+    """Test the key as the worker does, without encrypting anything."""
     encrypting = vault(settings.recording, settings.worker.confinement)
     if encrypting is None:
         yield good("finished files are not encrypted (should_encrypt = false)")
@@ -18,7 +18,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     try:
         await encrypting.check()
     except JobFailed as error:
-        advice = "set encryption_key and encryption_mail; no worker starts without a usable key"
+        advice = "set encryption_key and encryption_mail: workers require a usable key to start"
         yield wrong(f"{error.code}: {error.detail}", advice)
     else:
         yield good(f"{recording.encryption_key} can encrypt to {recording.encryption_mail}")

@@ -1,4 +1,4 @@
-"""What a check finds: one line for a person, with what to do. Decides nothing."""
+"""Findings of the checks: one line for the operator, with the action to take."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -8,19 +8,21 @@ from sfu_wrapper.config.settings import Settings
 
 
 class Status(StrEnum):
-    """How bad it is. Only ``wrong`` fails the command."""
+    """Severity of a finding. Only ``wrong`` fails the command."""
 
     OK = "ok"
-    WARNING = "warning"  # it works, and is worth a thought
+    WARNING = "warning"  # it works, but deserves attention
     WRONG = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report.
+    """Line of the report.
 
-    text: what was found, with no secret in it.
-    advice: what to do; empty only where all is well.
+    Attributes:
+        status: severity.
+        text: the observation, without secrets.
+        advice: the action to take; empty only for ``ok``.
     """
 
     status: Status
@@ -29,17 +31,17 @@ class Finding:
 
 
 def good(text: str) -> Finding:
-    """All is well."""
+    """Return a finding of status ``ok``."""
     return Finding(Status.OK, text)
 
 
 def odd(text: str, advice: str) -> Finding:
-    """It works, and is worth a thought."""
+    """Return a finding of status ``warning``."""
     return Finding(Status.WARNING, text, advice)
 
 
 def wrong(text: str, advice: str) -> Finding:
-    """It does not work."""
+    """Return a finding of status ``wrong``."""
     return Finding(Status.WRONG, text, advice)
 
 
@@ -48,7 +50,12 @@ Look = Callable[[Settings], AsyncIterator[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One subject. name: one word, what a line of the report begins with after its status."""
+    """Check of one subject.
+
+    Attributes:
+        name: one word, printed after the status.
+        look: yields the findings.
+    """
 
     name: str
     look: Look

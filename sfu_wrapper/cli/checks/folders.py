@@ -1,4 +1,4 @@
-"""Folders of media: there, writable, on which disk, with how much room."""
+"""Check of the media folders: existing, writable, their disk and its free space."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +15,7 @@ _UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Each folder, as this user and on this machine."""
+    """Check each folder as this user, on this machine."""
     recording = settings.recording
     for key, folder in (
         ("recordings_path", recording.recordings_path),
@@ -27,7 +27,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def judge(key: str, folder: Path) -> Finding:
-    """Whether a file can be written there, and how many more."""
+    """Return a finding: the folder is writable, with so much free space."""
     there = nearest(folder)
     if not there.is_dir():
         return wrong(f"{key} {folder}: {there} is no folder", f"change {key}")
@@ -36,12 +36,12 @@ def judge(key: str, folder: Path) -> Finding:
     except OSError as error:
         advice = f"let this user write there, or change {key}"
         return wrong(f"{key} {folder}: cannot be written: {error.strerror}", advice)
-    note = "" if folder.exists() else "is made when it is needed"
+    note = "" if folder.exists() else "created when needed"
     return room(f"{key} {folder}", disk(there), note)
 
 
 def room(what: str, on: Disk, note: str) -> Finding:
-    """How much there is left on the disk."""
+    """Return a finding about the free space of a disk."""
     text = f"{what}: {note or 'writable'}, {size(on.free_bytes)} of {size(on.total_bytes)} free"
     text += f" on {on.mount}" + (f" ({on.kind})" if on.kind else "")
     if on.free_bytes < TOO_LITTLE_BYTES:
@@ -52,7 +52,7 @@ def room(what: str, on: Disk, note: str) -> Finding:
 
 
 def size(number: int) -> str:
-    """Bytes for people."""
+    """Format a number of bytes."""
     for unit, name in _UNITS:
         if number >= unit:
             return f"{number / unit:.1f} {name}"

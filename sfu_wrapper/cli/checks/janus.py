@@ -1,4 +1,4 @@
-"""Janus, where it is the SFU or the mixer: reachable, and rooms can be made there as for calls."""
+"""Check of Janus as the SFU or mixer: reachable, and rooms can be created as for calls."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +18,7 @@ _UNAUTHORIZED: Final = "compare janus.apiSecret with api_secret in janus.jcfg"
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """A room is made and destroyed; nothing is recorded."""
+    """Create and destroy a room, without recording anything."""
     makers = janus_room_makers(settings)
     if not makers:
         return
@@ -26,12 +26,12 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     try:
         found = await version(address)
     except Unavailable as error:
-        yield wrong(f"{address.url}: {error.detail}", "start Janus, or mend janus.url")
+        yield wrong(f"{address.url}: {error.detail}", "start Janus, or correct janus.url")
         return
     except JanusRefused as refused:
         yield wrong(f"{address.url}: {refused.detail}", _UNAUTHORIZED)
         return
-    yield good(f"Janus {found or '(version not told)'} answers at {address.url}")
+    yield good(f"Janus {found or '(unknown version)'} answers at {address.url}")
     for name, (make_room, ours, theirs) in makers.items():
         yield await _room(settings, name, make_room)
         yield _folder(name, ours, theirs)
@@ -43,8 +43,8 @@ async def _room(settings: Settings, name: str, make_room: MakeRoom) -> Finding:
     except JanusRefused as refused:
         return wrong(f"{name}: {refused.detail}", _advice(name, refused))
     except Unavailable as error:
-        return wrong(f"{name}: {error.detail}", "look at the log of Janus")
-    return good(f"{name}: a room can be made, entered and destroyed")
+        return wrong(f"{name}: {error.detail}", "see the log of Janus")
+    return good(f"{name}: a room can be created, joined and destroyed")
 
 
 def _advice(name: str, refused: JanusRefused) -> str:
@@ -55,11 +55,11 @@ def _advice(name: str, refused: JanusRefused) -> str:
         return f"{file}: string_ids = true"
     if refused.trouble is Trouble.UNAUTHORIZED or refused.number in _MISSING_ELEMENT:
         return f"compare janus.adminKey with admin_key in {file}"
-    return "look at the log of Janus"
+    return "see the log of Janus"
 
 
 def _folder(name: str, ours: Path, theirs: Path) -> Finding:
     if not ours.is_dir():
-        return wrong(f"{name}: {ours} is not there", f"share the folder {theirs} of Janus there")
-    text = f"{name}: {ours} is {theirs} at Janus; a recording shows whether that is so"
+        return wrong(f"{name}: {ours} not found", f"mount the folder {theirs} of Janus there")
+    text = f"{name}: {ours} is {theirs} at Janus; a test recording verifies that"
     return good(text)

@@ -1,5 +1,6 @@
-"""What carries and writes the media: whether this version drives it. What it is like itself, the
-checks of the planes say.
+"""Check of the configured SFU and mixer: supported by this version.
+
+The checks of each plane inspect the servers themselves.
 """
 
 from collections.abc import AsyncIterator
@@ -12,13 +13,13 @@ from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
 
 _NOT_REAL: Final = {
-    "simulated": ("is simulated: what it writes was never said", "name a real one for real calls"),
-    "none": ("is another system's: nothing is recorded by us", "see that it records"),
+    "simulated": ("is simulated: its media are synthetic", "configure a real one for real calls"),
+    "none": ("is managed by another system, which must record", "verify that it records"),
 }
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Both as the controller would make them; nothing is contacted."""
+    """Create both as the controller does, without any connection."""
     media = settings.media
     try:
         media_plane(settings, SystemClock())

@@ -1,4 +1,4 @@
-"""Whose tokens are believed."""
+"""Check of the keys that verify tokens."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from sfu_wrapper.model.errors import Misconfigured, Unavailable
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """The key is made, or the set fetched, as the controller would do it."""
+    """Load the key, or fetch the key set, as the controller does."""
     auth = settings.auth
     try:
         authenticator(auth, SystemClock())
@@ -27,6 +27,9 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     try:
         keys = read_key_set(await HttpKeySet(auth.jwks_url).fetch(), auth.accepted_algorithms)
     except Unavailable as error:
-        yield wrong(f"auth.jwksUrl: {error.detail}", "until it can be had nobody is believed")
+        yield wrong(
+            f"auth.jwksUrl: {error.detail}",
+            "every token is refused until the key set can be fetched",
+        )
     else:
         yield good(f"{accepted} with auth.jwksUrl: {len(keys)} keys")

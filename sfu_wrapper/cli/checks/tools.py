@@ -1,4 +1,4 @@
-"""What we run on: Python, our libraries, programs of the system, the limits of this process."""
+"""Check of the runtime: Python, libraries, programs of the system, limits of this process."""
 
 import platform
 import resource
@@ -17,7 +17,7 @@ ENOUGH_FILES: Final = 4096  # a client is one
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Versions, and the programs that this configuration calls."""
+    """Report versions, and the programs that this configuration requires."""
     yield good(
         f"sfu-wrapper {__version__}, Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.release()}"
@@ -31,12 +31,12 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     if most == resource.RLIM_INFINITY or most >= ENOUGH_FILES:
         yield good(f"{most if most != resource.RLIM_INFINITY else 'any number of'} open files")
     else:
-        advice = "raise it (ulimit -Hn, LimitNOFILE of systemd): each client is one"
+        advice = "raise the limit (ulimit -Hn, LimitNOFILE of systemd): each client needs one"
         yield odd(f"only {most} open files are allowed", advice)
 
 
 def program(name: str, package: str, needed_for: str) -> Finding:
-    """Whether a program of the system is there."""
+    """Return a finding: a program of the system is installed, or not."""
     found = shutil.which(name)
     if found is None:
         return wrong(f"{name} is not installed, and {needed_for} needs it", f"install {package}")

@@ -1,4 +1,4 @@
-"""The configuration as a whole: what is allowed but worth a thought."""
+"""Check of the configuration as a whole: combinations that deserve a warning."""
 
 from collections.abc import AsyncIterator
 
@@ -8,14 +8,14 @@ from sfu_wrapper.config.settings import Settings
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:
-    """Conflicts keep us from starting and were found before; these are what is left."""
+    """Report warnings; conflicts prevent a start and were reported before."""
     found = list(rules.warnings(settings))
     for text in found:
         yield odd(text, "see docs/configuration.md")
     if settings.permissions.user_may_write:
         yield odd(
             "permissions.userMayWrite = true: a user's own permission overrides its domain's",
-            "set it to false where the domain is to decide",
+            "set it to false if the domain must decide",
         )
     if settings.media.simulated_faults:
         yield odd("media.simulatedFaults is set: recording fails on purpose", "unset it")
