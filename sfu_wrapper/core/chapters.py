@@ -4,6 +4,8 @@ Pure. The first part is named after those on screen, each further one after what
 joins or leaves where the event's stays say so; a camera may come and go without.
 """
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from sfu_wrapper.core.intervals import Interval
@@ -25,6 +27,7 @@ def chapters(
 
     files: of each track in ``cut``.
     """
+    stays = _Stays(info)
     made: list[Chapter] = []
     before: list[Shown] = []
     start_us = 0
@@ -33,7 +36,7 @@ def chapters(
             continue
         now = [(files[track].user or "", files[track].stream) for track in interval.tracks]
         at_ms = info.started_ms + start_us // 1000
-        title = ", ".join(_changes(info, at_ms, before, now) if made else map(_name, now))
+        title = ", ".join(_changes(stays, at_ms, before, now) if made else map(_name, now))
         too_short = interval.stop_us - start_us < SHORTEST_US
         if made and (too_short or not title):
             made[-1] = Chapter(made[-1].start_us, interval.stop_us, made[-1].title)
@@ -49,15 +52,15 @@ def _name(shown: Shown) -> str:
 
 
 def _changes(
-    info: SegmentInfo, at_ms: int, before: Sequence[Shown], now: Sequence[Shown]
+    stays: "_Stays", at_ms: int, before: Sequence[Shown], now: Sequence[Shown]
 ) -> Iterator[str]:
     for user, stream in (one for one in now if one not in before):
         if stream is Stream.SCREEN:
             yield f"{user} shares a screen"
         else:
-            yield f"{user} joined" if _joined(info, user, at_ms) else f"{user} turns the camera on"
+            yield f"{user} joined" if stays.joined(user, at_ms) else f"{user} turns the camera on"
     gone = [one for one in before if one not in now]
-    left = {user for user, stream in gone if stream is Stream.CAMERA and _left(info, user, at_ms)}
+    left = {user for user, stream in gone if stream is Stream.CAMERA and stays.left(user, at_ms)}
     for user, stream in gone:
         if stream is Stream.CAMERA:
             yield f"{user} left" if user in left else f"{user} turns the camera off"
@@ -65,14 +68,28 @@ def _changes(
             yield f"{user} stops sharing"
 
 
-def _joined(info: SegmentInfo, user: str, at_ms: int) -> bool:
-    """Lately, or nobody says when."""
-    stays = [stay for stay in info.presences if stay.user == user]
-    return not stays or any(abs(stay.joined_ms - at_ms) <= _SOON_MS for stay in stays)
+class _Stays:
+    """When users came and went, in order, so that each question costs no walk over all of them."""
+
+    def __init__(self, info: SegmentInfo) -> None:
+        self._came: defaultdict[str, list[int]] = defaultdict(list)
+        self._went: defaultdict[str, list[int]] = defaultdict(list)
+        for stay in info.presences:
+            self._came[stay.user].append(stay.joined_ms)
+            if stay.left_ms < info.completed_ms:  # who is there until the end has not left
+                self._went[stay.user].append(stay.left_ms)
+        for times_ms in (*self._came.values(), *self._went.values()):
+            times_ms.sort()
+
+    def joined(self, user: str, at_ms: int) -> bool:
+        """Tell whether the user came lately, or nobody says when."""
+        return user not in self._came or _is_near(self._came[user], at_ms)
+
+    def left(self, user: str, at_ms: int) -> bool:
+        """Tell whether the user went about now, or nobody says when."""
+        return user not in self._came or _is_near(self._went[user], at_ms)
 
 
-def _left(info: SegmentInfo, user: str, at_ms: int) -> bool:
-    """About now, or nobody says when. Who is there until the end has not left."""
-    stays = [stay for stay in info.presences if stay.user == user]
-    ends = [stay.left_ms for stay in stays if stay.left_ms < info.completed_ms]
-    return not stays or any(abs(left_ms - at_ms) <= _SOON_MS for left_ms in ends)
+def _is_near(times_ms: Sequence[int], at_ms: int) -> bool:
+    first = bisect_left(times_ms, at_ms - _SOON_MS)
+    return first < len(times_ms) and times_ms[first] <= at_ms + _SOON_MS

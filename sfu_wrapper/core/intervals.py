@@ -6,9 +6,10 @@ did, the track is taken for frozen and stays. Times are microseconds; those of s
 count from the start of the segment.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import RawFile
@@ -72,22 +73,29 @@ def intervals(shown: Sequence[Span], duration_us: int) -> tuple[Interval, ...]:
     """Cut [0, duration) wherever a track appears or goes; keeps the order of ``shown``.
 
     Neighbours differ in their tracks; together they cover the segment, without overlap.
+    Takes memory for each track in each interval: look at ``most_on_screen`` first.
     """
-    inner = {edge for span in shown for edge in (span.start_us, span.stop_us)}
-    edges = sorted({0, duration_us} | {edge for edge in inner if 0 < edge < duration_us})
-    return tuple(
-        Interval(
-            start,
-            stop,
-            tuple(s.track for s in shown if s.start_us <= start and s.stop_us >= stop),
-        )
-        for start, stop in pairwise(edges)
-    )
+    comes: defaultdict[int, list[int]] = defaultdict(list)
+    goes: defaultdict[int, list[int]] = defaultdict(list)
+    for rank, span in enumerate(shown):
+        start_us, stop_us = max(span.start_us, 0), min(span.stop_us, duration_us)
+        if start_us < stop_us:
+            comes[start_us].append(rank)
+            goes[stop_us].append(rank)
+    present: set[int] = set()
+    found = []
+    for start_us, stop_us in pairwise(sorted({0, duration_us, *comes, *goes})):
+        present.difference_update(goes[start_us])
+        present.update(comes[start_us])
+        tracks = tuple(shown[rank].track for rank in sorted(present))
+        found.append(Interval(start_us, stop_us, tracks))
+    return tuple(found)
 
 
-def most_on_screen(cut: Sequence[Interval]) -> int:
-    """The largest number of tracks that are on screen at once."""
-    return max((len(interval.tracks) for interval in cut), default=0)
+def most_on_screen(shown: Iterable[Span]) -> int:
+    """The largest number of tracks that are on screen at once; costs no more than sorting them."""
+    edges = sorted(edge for span in shown for edge in ((span.start_us, 1), (span.stop_us, -1)))
+    return max(accumulate(change for _, change in edges), default=0)
 
 
 def _span(info: SegmentInfo, track: int, one: Held) -> Span | None:

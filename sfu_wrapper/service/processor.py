@@ -314,14 +314,14 @@ class Processor:
     ) -> tuple[Output, tuple[Interval, ...], tuple[str, ...]]:
         """Step 2. The output, the intervals, and why the output is not what was configured."""
         duration_us = (info.completed_ms - info.started_ms) * 1000
-        cut = intervals(material.shown, duration_us)
-        most = most_on_screen(cut)
+        most = most_on_screen(material.shown)
         output = choose(
             self._rules,
             video=bool(material.shown),
             audio=bool(material.sounds) and duration_us > 0,
             most_on_screen=most,
         )
+        cut = intervals(material.shown, duration_us) if output is Output.MERGED else ()
         match output:
             case Output.NONE:
                 why: str | None = "no media in the segment"

@@ -10,6 +10,7 @@ from sfu_wrapper.core.plan import Chapter
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo
+from tests.helpers.work import lines_run
 
 S = 1_000_000
 START_MS = 1_000_000
@@ -131,3 +132,12 @@ def test_parts_follow_each_other_without_gaps() -> None:
         Chapter(0, 3 * S, "alice"),
         Chapter(3 * S, 9 * S, "bob joined, alice left"),
     )
+
+
+def test_many_stays_are_not_looked_through_for_each_change() -> None:
+    def lines(count: int) -> int:
+        stays = [("alice", number / 1_000, number / 1_000) for number in range(count)]
+        cut = [(10 * at, 10 * at + 10, (ALICE,) if at % 2 else ()) for at in range(count)]
+        return lines_run(lambda: named(cut, stays))
+
+    assert lines(1_000) < 15 * lines(100)

@@ -18,6 +18,7 @@ from sfu_wrapper.core.intervals import (
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo
+from tests.helpers.work import lines_run
 
 START_MS, STOP_MS = 100_000, 110_000
 DURATION_US = (STOP_MS - START_MS) * 1000
@@ -140,7 +141,7 @@ def test_the_segment_is_cut_where_a_track_comes_or_goes() -> None:
 
 def test_a_segment_without_tracks_is_one_empty_interval() -> None:
     assert intervals((), 10) == (Interval(0, 10, ()),)
-    assert most_on_screen(intervals((), 10)) == 0
+    assert most_on_screen(()) == 0
 
 
 def test_a_segment_without_length_has_no_interval() -> None:
@@ -182,4 +183,20 @@ def test_at_every_moment_exactly_the_tracks_alive_are_shown_in_order(
 def test_most_on_screen_is_the_largest_crowd(shown: tuple[Span, ...]) -> None:
     largest = max(len(alive(shown, moment)) for moment in range(LENGTH))
 
-    assert most_on_screen(intervals(shown, LENGTH)) == largest
+    assert most_on_screen(shown) == largest
+
+
+def test_many_tracks_cost_no_look_at_all_of_them_for_each_edge() -> None:
+    def shown(count: int) -> tuple[Span, ...]:
+        return tuple(Span(track, 2 * track, 2 * track + 1) for track in range(count))
+
+    def lines(count: int) -> int:
+        return lines_run(lambda: intervals(shown(count), 2 * count))
+
+    assert lines(2_000) < 15 * lines(200)
+
+
+def test_how_many_are_on_screen_is_known_without_a_list_of_them_for_each_moment() -> None:
+    crowd = tuple(Span(track, track, 100_000 + track) for track in range(20_000))
+
+    assert most_on_screen(crowd) == 20_000

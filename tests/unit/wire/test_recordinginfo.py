@@ -1,11 +1,8 @@
 """``recordingInfo``: the product's own example, ours, and what is neither."""
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -21,9 +18,7 @@ from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_STAYS
 from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
 from sfu_wrapper.wire.times import parse_iso
-
-if TYPE_CHECKING:
-    from _typeshed import TraceFunction
+from tests.helpers.work import lines_run
 
 # The product text's example, with the closing brace that it lacks.
 PRODUCT_EXAMPLE = b"""{
@@ -152,24 +147,6 @@ def test_many_files_of_one_millisecond_cost_no_walk_over_all_of_them() -> None:
         return lines_run(lambda: encode_event(info))
 
     assert lines(2_000) < 15 * lines(200)
-
-
-def lines_run(work: Callable[[], object]) -> int:
-    """Count the lines of Python that some work runs: the same on every machine."""
-    count = 0
-
-    def trace(_: FrameType, event: str, __: object) -> "TraceFunction":
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def test_a_file_that_surely_holds_nothing_is_not_told() -> None:
