@@ -1,15 +1,16 @@
-"""``listRooms``: pages of rooms, written a slice at a time, so that nobody else waits for one.
+"""Pages of rooms, for ``listRooms`` and ``watch``, written so that nobody else waits for one.
 
 A page of a thousand rooms takes as long as a thousand short answers. Its work is a generator that
 yields after every slice. The works of all clients take turns, one slice in each turn of the event
 loop, between everything else that the controller does. Which rooms a page holds is
-settled at its first turn; a room stands in it as it was then.
+settled at its first turn; a room stands in it as it was then. The page of a ``watch`` is one slice:
+events of what changes afterwards may not overtake it.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
@@ -23,8 +24,11 @@ from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
 
 SLICE = 20  # rooms that are written at once
 LIMIT = 256  # pages that may be under way
+LOOKS_LIMIT = 4_096  # watches and ends of watches that may wait, apart from them
 
 log = logging.getLogger(__name__)
+
+_Json = dict[str, object]
 
 
 class Lister:
@@ -32,7 +36,7 @@ class Lister:
 
     def __init__(self, reader: RoomReader) -> None:
         self._reader = reader
-        self._works: deque[Iterator[None]] = deque()
+        self._works: deque[tuple[Client, Iterator[None]]] = deque()
         self._turn: asyncio.Handle | None = None
 
     def begin(self, client: Client, request: Request, asked: ListRooms) -> None:
@@ -47,9 +51,22 @@ class Lister:
             raise Refused(Code.FORBIDDEN, message)
         if len(self._works) >= LIMIT:
             raise Refused(Code.OVERLOADED, "too many pages of rooms are being written; ask again")
-        self._works.append(self._written(client, request, asked, by))
-        if self._turn is None:
-            self._take_turn()
+        self._add(client, self._written(client, request, asked, by))
+
+    def look(self, client: Client, request: Request, shown: Callable[[], _Json]) -> None:
+        """Answer a request for one slice with what ``shown`` returns, now or later, in order.
+
+        Raises:
+            Refused: OVERLOADED: too many wait.
+        """
+        if len(self._works) >= LOOKS_LIMIT:
+            raise Refused(Code.OVERLOADED, "too many clients ask for rooms; ask again")
+        self._add(client, self._looked(client, request, shown))
+
+    def forget(self, client: Client) -> None:
+        """Write nothing for a client whose connection is gone."""
+        if self._works:
+            self._works = deque(each for each in self._works if each[0] is not client)
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -58,14 +75,33 @@ class Lister:
             self._turn.cancel()
             self._turn = None
 
+    def _add(self, client: Client, work: Iterator[None]) -> None:
+        self._works.append((client, work))
+        if self._turn is None:
+            self._take_turn()
+
     def _take_turn(self) -> None:
-        """Write a slice of the page that has waited longest."""
+        """Write a slice of the page that has waited longest; the next one comes a turn later."""
         self._turn = None
-        work = self._works.popleft()
-        if next(work, StopIteration) is None:  # it has yielded: there is more of it
-            self._works.append(work)
         if self._works:
             self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+            client, work = self._works.popleft()
+            if next(work, StopIteration) is None:  # it has yielded: there is more of it
+                self._works.append((client, work))
+
+    def _looked(
+        self, client: Client, request: Request, shown: Callable[[], _Json]
+    ) -> Iterator[None]:
+        """Deliver one answer. Raises nothing, yields nothing."""
+        try:
+            answer = ok_response(request.endpoint, request.id, shown())
+        except (Refused, Unavailable) as error:
+            answer = encode_error(request, error)
+        except Exception:
+            log.exception("request.failed", extra={"endpoint": request.endpoint})
+            answer = internal_error(request)
+        client.deliver(answer)
+        yield from ()
 
     def _written(
         self, client: Client, request: Request, asked: ListRooms, by: Requester

@@ -7,6 +7,7 @@ media plane to the rooms that they are about.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sfu_wrapper.core.access import NOT_FOUND, require_visible
 from sfu_wrapper.core.effects import Effect
@@ -190,6 +191,7 @@ class Rooms:
 
     def disconnected(self, client: Client) -> None:
         """See ``RoomsApi``."""
+        self._lister.forget(client)
         self._watchers.forget(client)
         gone = self._sessions.remove(client)
         if gone is not None:
@@ -218,11 +220,9 @@ class Rooms:
             case ListRooms() as asked:
                 self._lister.begin(client, request, asked)
             case Watch(topics=topics):
-                state = self._watchers.watch(client, topics)
-                client.deliver(ok_response(request.endpoint, request.id, state))
+                self._lister.look(client, request, partial(self._watchers.watch, client, topics))
             case Unwatch(topics=left):
-                state = self._watchers.unwatch(client, left)
-                client.deliver(ok_response(request.endpoint, request.id, state))
+                self._lister.look(client, request, partial(self._watchers.unwatch, client, left))
             case _:
                 return False
         return True

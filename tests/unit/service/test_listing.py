@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +14,7 @@ from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import UserKey
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.service import listing
-from sfu_wrapper.service.listing import LIMIT, SLICE, Lister
+from sfu_wrapper.service.listing import LIMIT, LOOKS_LIMIT, SLICE, Lister
 from sfu_wrapper.wire.signaling import ListRooms, Request, parse_request
 from tests.helpers.rooms import ADMIN, ALICE
 from tests.unit.service.test_reading import Rooms
@@ -82,10 +84,13 @@ async def test_a_page_that_cannot_be_written_is_answered_too(
         raise ZeroDivisionError
 
     lister.begin(asker, *asked(after="none"))
+    await asyncio.sleep(0)
     monkeypatch.setattr(rooms.reader, "snapshots", lost)
     lister.begin(asker, *asked())
+    await asyncio.sleep(0)
     monkeypatch.setattr(rooms.reader, "snapshots", wrong)
     lister.begin(asker, *asked())
+    await asyncio.sleep(0)
     codes = [each["error"]["code"] for each in asker.answers]  # type: ignore[index]  # JSON
 
     assert codes == ["BAD_REQUEST", "OVERLOADED", "INTERNAL"]
@@ -106,3 +111,58 @@ async def test_pages_without_end_are_refused_and_nobody_but_those_who_may_gets_a
 
     assert asker.answers == []
     assert listing.SLICE < 100
+
+
+def watching() -> Request:
+    body = {"endpoint": "watch", "payload": {"topics": ["rooms"]}, "id": "1"}
+    return parse_request(json.dumps({"type": "request", "payload": body}))
+
+
+async def test_looks_that_come_together_are_carried_out_one_in_a_turn_and_in_order(
+    rooms: Rooms,
+) -> None:
+    lister, askers, story = Lister(rooms.reader), [Asker() for _ in range(50)], []
+
+    def look(number: int) -> dict[str, object]:
+        story.append(number)
+        return {}
+
+    for number, asker in enumerate(askers):
+        lister.look(asker, watching(), partial(look, number))
+    told = []
+    while not askers[-1].answers:
+        told.append(len(story))
+        await asyncio.sleep(0)
+
+    assert told[0] == 1, "the first one is answered at once"
+    assert max(later - earlier for earlier, later in pairwise(told)) == 1
+    assert story == list(range(50))
+
+
+async def test_nothing_is_looked_up_for_a_client_that_is_gone(rooms: Rooms) -> None:
+    lister, here, gone = Lister(rooms.reader), Asker(), Asker()
+    story: list[str] = []
+
+    def look(name: str) -> dict[str, object]:
+        story.append(name)
+        return {}
+
+    lister.look(here, watching(), partial(look, "here"))
+    lister.look(gone, watching(), partial(look, "gone"))
+    lister.look(here, watching(), partial(look, "here too"))
+    lister.forget(gone)
+    while len(here.answers) < 2:
+        here.answered.clear()
+        await here.answered.wait()
+
+    assert story == ["here", "here too"]
+    assert gone.answers == []
+
+
+async def test_looks_without_end_are_refused(rooms: Rooms) -> None:
+    lister, asker = Lister(rooms.reader), Asker()
+    for _ in range(LOOKS_LIMIT + 1):
+        lister.look(asker, watching(), dict)
+    with pytest.raises(Refused, match="ask again"):
+        lister.look(asker, watching(), dict)
+    lister.close()
