@@ -1,1 +1,1 @@
-"""Logs and metrics."""
+"""Observability: logs, metrics, health."""

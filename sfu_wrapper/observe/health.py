@@ -1,7 +1,7 @@
-"""How the controller is: told by those who notice, asked by whoever routes traffic to it.
+"""Health of the controller, reported by its parts and read by ``/health``.
 
-Ready while it does not drain and every vital part is there; what else is away only degrades it.
-Decides nothing else and watches nothing by itself.
+Ready while it is not draining and every vital part is available; any other unavailable part only
+degrades it. This module neither checks parts nor takes decisions.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,21 +12,26 @@ STORE = "store"
 BROKER = "broker"
 SFU = "sfu"
 MIXER = "mixer"
-KEYS = "keys"  # of tokens; a part only where they are fetched
+KEYS = "keys"  # of tokens; a part only where a key set is fetched
 PARTS = (STORE, BROKER, SFU, MIXER)
 
 
 class Status(StrEnum):
-    """All of it in a word."""
+    """Overall status."""
 
     OK = "ok"
-    DEGRADED = "degraded"  # it works; something is away
-    UNAVAILABLE = "unavailable"  # send nobody here
+    DEGRADED = "degraded"  # serving, with a part unavailable
+    UNAVAILABLE = "unavailable"  # route no client here
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that is needed. since_ms: epoch ms, when it came to be as it is."""
+    """State of one dependency.
+
+    Attributes:
+        there: True while it is available.
+        since_ms: epoch ms of the last change.
+    """
 
     there: bool
     since_ms: int
@@ -34,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """All parts at one moment."""
+    """State of all parts at one moment."""
 
     status: Status
     draining: bool
@@ -42,9 +47,12 @@ class Readiness:
 
 
 class Health:
-    """The state of every part. A part counts as there until it is said not to be.
+    """State of every part; a part counts as available until it is reported unavailable.
 
-    now_ms: the wall clock. vital: without these nobody can be served.
+    Args:
+        now_ms: reads the wall clock, epoch ms.
+        parts: names of the parts.
+        vital: parts without which no client can be served.
     """
 
     def __init__(
@@ -60,19 +68,19 @@ class Health:
         self._parts = {name: Part(True, started_ms) for name in parts}
 
     def report(self, part: str, there: bool) -> None:
-        """Say how a part is; the same again changes nothing."""
+        """Set the state of a part; without effect if unchanged."""
         known = self._parts.get(part)
         if known is None or known.there is not there:
             self._parts[part] = Part(there, self._now_ms())
 
     def drain(self) -> None:
-        """From now on nobody is to be sent here."""
+        """Report unavailable from now on, so that no further client is routed here."""
         self._draining = True
 
     def readiness(self) -> Readiness:
-        """How it is now."""
-        away = {name for name, part in self._parts.items() if not part.there}
-        status = Status.DEGRADED if away else Status.OK
-        if self._draining or away & self._vital:
+        """Return the current state."""
+        unavailable = {name for name, part in self._parts.items() if not part.there}
+        status = Status.DEGRADED if unavailable else Status.OK
+        if self._draining or unavailable & self._vital:
             status = Status.UNAVAILABLE
         return Readiness(status, self._draining, dict(self._parts))

@@ -1,8 +1,8 @@
-"""Logs on standard error: one event, one line. No decision about what is worth logging.
+"""Logs on standard error: one event, one line.
 
 The message of a line is a stable action name (``segment.started``) or one of the product's promised
 sentences; values are fields: ``log.info("segment.started", extra={"room": room, "segment": 1})``.
-Nothing that a client sent can end a line or colour a terminal, and nobody's name is in a message.
+No text of a client can end a line or colour a terminal, and no message contains a user's name.
 """
 
 import json
@@ -24,7 +24,7 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-# What every record has of its own; the rest are the fields of the event.
+# Standard attributes of a record; all others are the fields of the event.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -34,11 +34,12 @@ _Write = Callable[[str, str, str, Mapping[str, object]], str]
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How to log.
+    """Settings of the log.
 
-    level: ``debug``, ``info``, ``warn``, ``warning`` or ``error``; others' libraries speak from
-        warnings on.
-    folders: where these stand at the beginning of a path, they are left out of it.
+    Attributes:
+        level: ``debug``, ``info``, ``warn``, ``warning`` or ``error``; libraries log warnings only.
+        format: readable lines or JSON.
+        folders: folders to strip from the beginning of paths.
     """
 
     level: str = "debug"
@@ -47,19 +48,19 @@ class LogSettings:
 
 
 class Stream(Protocol):
-    """Where lines go."""
+    """Destination of log lines."""
 
     def write(self, text: str, /) -> object:
-        """Put text there."""
+        """Write text."""
         ...
 
     def flush(self) -> object:
-        """Have it shown."""
+        """Flush written text."""
         ...
 
 
 def set_up(settings: LogSettings, stream: Stream | None = None) -> None:
-    """Log to ``stream`` (standard error) from now on, instead of what was set up before."""
+    """Log to ``stream`` (default: standard error), in place of any earlier set-up."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter(settings))
     root = logging.getLogger()
@@ -69,7 +70,7 @@ def set_up(settings: LogSettings, stream: Stream | None = None) -> None:
 
 
 def formatter(settings: LogSettings) -> logging.Formatter:
-    """Lines as configured, for further handlers (the log of one recording)."""
+    """Return a formatter as configured, for further handlers (the log of one recording)."""
     shorten = _Shortener(settings.folders)
     return _Lines(shorten, _json if settings.format == "json" else _text)
 
@@ -88,7 +89,7 @@ class _Shortener:
 
 
 class _Lines(logging.Formatter):
-    """Takes a record apart; ``write`` puts it together again as one line."""
+    """Formatter that passes the parts of a record to ``write``, which joins them to one line."""
 
     def __init__(self, shorten: _Shortener, write: _Write) -> None:
         super().__init__()
@@ -113,17 +114,17 @@ class _Lines(logging.Formatter):
 
 
 def _text(time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
-    """``2020-05-25T07:42:28.633Z info  segment.started room=60315b4f segment=1``."""
+    """Format ``2020-05-25T07:42:28.633Z info  segment.started room=60315b4f segment=1``."""
     words = [time, level.ljust(5), one_line(message)]
     words += [f"{name}={_word(value)}" for name, value in fields.items()]
     return " ".join(words)
 
 
 def _json(time: str, level: str, message: str, fields: Mapping[str, object]) -> str:
-    """One JSON object; a field that is called as one of our own gets an underscore."""
+    """Format one JSON object; a field named as one of ours gets an underscore."""
     line = {"time": time, "level": level, "message": message}
-    beside = {f"{name}_" if name in line else name: fields[name] for name in fields}
-    return json.dumps({**line, **beside}, default=str)
+    extra = {f"{name}_" if name in line else name: fields[name] for name in fields}
+    return json.dumps({**line, **extra}, default=str)
 
 
 def _time(created_s: float) -> str:
@@ -136,7 +137,7 @@ def _level(number: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """As a terminal may show it: whatever would move the cursor, or worse, is spelled out."""
+    """Escape control characters, so that the text is safe for a terminal and stays on one line."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -1,7 +1,7 @@
-"""What is counted, in Prometheus' terms. Counts what it is told and decides nothing.
+"""Metrics in Prometheus' terms.
 
-No label holds anything that a client chose: numbers of series stay bounded, and nobody's name is
-in them.
+No label holds a value chosen by a client: the number of series stays bounded, and no metric
+contains a user's name.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The numbers of one controller, in a registry of its own."""
+    """Metrics of one controller, in a registry of its own."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -27,31 +27,38 @@ class Metrics:
         )
         self._seconds = Histogram(
             "http_request_seconds",
-            "From a request's head to the end of its answer, seconds",
+            "Seconds from a request's head to the end of its answer",
             namespace=_PREFIX,
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._missed = self._counter(
-            "recordings_missed", "Recordings that are wanted and could not be started three times"
+            "recordings_missed", "Wanted recordings that failed to start three times"
         )
-        self._alarms = self._counter("alarms", "Errors that a person should look at")
+        self._alarms = self._counter("alarms", "Errors that an operator should look at")
 
     def http(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One HTTP request is answered. method, route: as we name them, not as they were sent."""
+        """Count an answered HTTP request.
+
+        Args:
+            method: HTTP method, from a fixed set.
+            route: our name of the route, not the requested path.
+            status: HTTP status.
+            seconds: time from the request's head to the end of the answer.
+        """
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.observe(seconds)
 
     def recording_missed(self) -> None:
-        """A recording is wanted and does not come about."""
+        """Count a recording that is wanted and could not be started."""
         self._missed.inc()
 
     def alarm(self) -> None:
-        """Something has happened that a person should look at."""
+        """Count an error that an operator should look at."""
         self._alarms.inc()
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """Ask ``read`` for a number whenever all are asked for.
+        """Register a gauge; each scrape reads its value from ``read``.
 
         Raises:
             ValueError: the name is taken.
@@ -60,7 +67,11 @@ class Metrics:
         gauge.set_function(read)
 
     def render(self, accept: str | None) -> tuple[str, bytes]:
-        """All of them: content type and body. accept: the header of whoever asks."""
+        """Return content type and body of a scrape.
+
+        Args:
+            accept: the ``Accept`` header of the request.
+        """
         encode, content_type = choose_encoder(accept or "")
         return content_type, encode(self._registry)
 

@@ -1,8 +1,8 @@
-"""A log of its own for each recording, beside the log of the process: the lines of its job.
+"""Log file for each recording, in addition to the log of the process: the lines of its job.
 
-``of_recording`` says whose lines follow; a ``RecordingLogs`` handler, where one is installed, puts
-them into ``<folder>/<name>.log``. A log that cannot be written never stops what it is about: one
-thread writes them all, nobody waits for it, and where it falls behind lines are left out.
+``of_recording`` assigns lines to a recording; a ``RecordingLogs`` handler, where installed, appends
+them to ``<folder>/<name>.log``. A log that cannot be written never delays its job: one thread
+writes all files, no task waits for it, and a full queue drops lines.
 """
 
 import errno
@@ -20,9 +20,9 @@ from typing import Final
 from sfu_wrapper.core.naming import safe_user
 
 MAX_BYTES: Final = 1 << 20
-MAX_WAITING: Final = 10_000  # lines that the disk may be behind
-_LAST_LINES_S: Final = 2.0  # for what waits at the end
-_FULL: Final = b"... nothing more is written here: this log is as long as it may be\n"
+MAX_WAITING: Final = 10_000  # queued lines
+_LAST_LINES_S: Final = 2.0  # for the queue to empty at the end
+_FULL: Final = b"... log truncated: it has reached its maximum size\n"
 
 _name: ContextVar[str | None] = ContextVar("recording", default=None)
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def of_recording(name: str) -> Iterator[None]:
-    """What is logged within, and in tasks and threads begun within, is of that recording."""
+    """Assign the lines logged in this context, its tasks and its threads to a recording."""
     token = _name.set(name)
     try:
         yield
@@ -40,7 +40,7 @@ def of_recording(name: str) -> Iterator[None]:
 
 
 class RecordingLogs(logging.Handler):
-    """Files for our own user alone, of at most ``max_bytes``; a later job of that name goes on."""
+    """Handler with one private file a recording, of at most ``max_bytes``; later jobs append."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RecordingLogs(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have one line appended, if it is of a recording."""
+        """Queue one line, if it belongs to a recording."""
         name = _name.get()
         if name is None:
             return
@@ -68,23 +68,23 @@ class RecordingLogs(logging.Handler):
         except Full:
             if not self._behind:
                 self._behind = True
-                _tell_apart(f"{name}.log", "the disk does not keep up")
+                _log_to_process(f"{name}.log", "the disk does not keep up")
 
     def close(self) -> None:
-        """Write what waits, as far as that is done soon: a disk that hangs holds up no end."""
+        """Write the queued lines, within seconds: a disk that hangs does not delay the exit."""
         with suppress(Full):
             self._lines.put(None, timeout=_LAST_LINES_S)
         self._thread.join(_LAST_LINES_S)
         super().close()
 
     def _write(self) -> None:
-        """The thread's own work: it may hang, and nobody waits for it."""
+        """Write queued lines; runs in the handler's thread, and may hang with the disk."""
         while (line := self._lines.get()) is not None:
             name, text = line
             try:
                 self._append(self._folder / name, text)
             except OSError as exc:
-                _tell_apart(name, str(exc))
+                _log_to_process(name, str(exc))
             else:
                 self._behind = False
 
@@ -96,7 +96,7 @@ class RecordingLogs(logging.Handler):
         try:
             found = os.fstat(number)
             if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-                raise OSError(errno.EEXIST, "something else has its name", file.name)
+                raise OSError(errno.EEXIST, "not a plain file, or a hard link", file.name)
             room = self._max_bytes - found.st_size - len(_FULL)
             if room > 0:
                 text = line.encode(errors="replace")
@@ -107,8 +107,8 @@ class RecordingLogs(logging.Handler):
             os.close(number)
 
 
-def _tell_apart(name: str, error: str) -> None:
-    """In the log of the process, and not in a log that cannot be written."""
+def _log_to_process(name: str, error: str) -> None:
+    """Log a failure to the log of the process, not to the log that cannot be written."""
     token = _name.set(None)
     with suppress(Exception):
         log.warning("log.notWritten", extra={"file": name, "error": error})
@@ -117,7 +117,7 @@ def _tell_apart(name: str, error: str) -> None:
 
 @contextmanager
 def recording_logs(folder: Path, formatter: logging.Formatter) -> Iterator[None]:
-    """Recordings have logs of their own meanwhile."""
+    """Install the handler while the context lasts."""
     handler = RecordingLogs(folder, formatter)
     logging.getLogger().addHandler(handler)
     try:

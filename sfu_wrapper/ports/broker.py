@@ -11,13 +11,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as published.
+    """Message as published.
 
-    routing_key: also the AMQP ``type``.
-    message_id: stable over repeats; a consumer drops repeats by it.
-    timestamp_ms: epoch ms of the first attempt to publish.
-    mandatory: fail with ``Unroutable`` where no queue would take it.
-    persistent: survives a restart of the broker; only ``progress`` is not.
+    Attributes:
+        routing_key: routing key, also the AMQP ``type``.
+        message_id: stable over retries; a consumer drops duplicates by it.
+        body: UTF-8 JSON.
+        correlation_id: id of the room; None where there is none.
+        timestamp_ms: epoch ms of the first attempt to publish.
+        mandatory: fail where no queue would take the message.
+        persistent: survive a restart of the broker; False only for ``progress``.
     """
 
     routing_key: str
@@ -30,42 +33,45 @@ class Message:
 
 
 class Delivery(Protocol):
-    """One message as delivered, to be settled exactly once."""
+    """Message as delivered, to be settled exactly once."""
 
     @property
     def body(self) -> bytes:
-        """The body as it was published."""
+        """Body as it was published."""
         ...
 
     @property
     def message_id(self) -> str | None:
-        """None where the sender gave none."""
+        """Id given by the sender; None where there is none."""
         ...
 
     @property
     def routing_key(self) -> str:
-        """The key it was published with."""
+        """Routing key with which the message was published."""
         ...
 
     @property
     def deliveries(self) -> int:
-        """How often it was delivered before, as far as the broker counts; 0 the first time."""
+        """Number of earlier deliveries, as far as the broker counts them."""
         ...
 
     async def ack(self) -> None:
-        """Done with it: it is gone for good. Raises Unavailable when the link was lost."""
+        """Remove the message from its queue. Raises Unavailable after a connection loss."""
         ...
 
     async def requeue(self) -> None:
-        """Hand it back, to be delivered again. Raises Unavailable when the link was lost."""
+        """Return the message to its queue. Raises Unavailable after a connection loss."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message that a listener was told of; there is nothing to settle.
+    """Message received by a listener; there is nothing to settle.
 
-    message_id: None where the sender gave none.
+    Attributes:
+        routing_key: routing key with which the message was published.
+        message_id: id given by the sender; None where there is none.
+        body: body as published.
     """
 
     routing_key: str
@@ -75,11 +81,14 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """A durable queue to be there: its name and the routing keys that it is bound to.
+    """Durable queue to declare.
 
-    dead_letter_key: routing key under which messages that it gives up on are published again.
-    delivery_limit: how often a message is delivered again before that; None for no limit.
-    consumer_timeout_s: how long a delivery may stay unsettled.
+    Attributes:
+        name: name of the queue.
+        routing_keys: routing keys that it is bound to.
+        dead_letter_key: routing key for the messages that exceed the limit; None: dropped.
+        delivery_limit: number of redeliveries before that; None: no limit.
+        consumer_timeout_s: seconds for which a delivery may stay unsettled.
     """
 
     name: str
@@ -90,13 +99,13 @@ class QueueSpec:
 
 
 class Broker(Protocol):
-    """A connection to the broker that heals itself."""
+    """Self-healing connection to the broker."""
 
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
-        """Connect and declare exchange, queues and bindings; existing queues stay as they are.
+        """Connect and declare exchange, queues and bindings; existing queues stay unchanged.
 
         Raises:
-            Unavailable: it cannot be reached within its deadline; may be called again.
+            Unavailable: no connection within the deadline; the caller may retry.
         """
         ...
 
@@ -104,38 +113,38 @@ class Broker(Protocol):
         """Return once the broker has confirmed that it keeps the message.
 
         Raises:
-            Unavailable: no confirm within the deadline, the link is down, or a ``mandatory``
-                message found no queue (``context["unroutable"]`` is True). It may have arrived
-                all the same: publish it again with the same ``message_id``.
+            Unavailable: no confirm within the deadline, no connection, or a ``mandatory`` message
+                found no queue (``context["unroutable"]`` is True). The message may have arrived
+                nevertheless: publish it again with the same ``message_id``.
         """
         ...
 
     def consume(self, queue: str, prefetch: int) -> AsyncGenerator[Delivery, None]:
-        """Deliver, with at most ``prefetch`` unsettled; over reconnects, until closed.
+        """Yield deliveries, at most ``prefetch`` unsettled; over reconnects, until closed.
 
-        Closing the generator stops deliveries to it: what it has not handed out goes back to the
-        queue, what it has can still be settled. Closing the broker ends it.
+        Closing the generator stops its deliveries: those not yet yielded return to the queue, those
+        yielded can still be settled. Closing the broker ends it.
         """
         ...
 
     def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
-        """Hear what is published under these keys from now on, beside the queues; over reconnects.
+        """Yield messages published under these keys from now on, bypassing the queues.
 
-        At most once: nothing is kept for a listener that is away. About ``limit`` messages wait for
-        a slow one; of more the oldest are dropped. It takes nothing from any queue, and ends with
-        its process. Closing the generator, or the broker, ends it; it ends at once where the broker
-        was not opened.
+        Delivery is at most once: a listener that is disconnected misses messages, and of more than
+        about ``limit`` waiting messages the broker drops the oldest. Listening removes nothing from
+        any queue, continues over reconnects and ends with the process. Closing the generator, or
+        the broker, ends it; it ends at once on a broker that was not opened.
         """
         ...
 
     def is_there(self) -> bool:
-        """Whether it can be reached, as far as is known without asking."""
+        """Return True while the broker is reachable, from the last known state, without I/O."""
         ...
 
     async def depth(self, queue: str) -> int:
-        """How many messages wait to be delivered (unsettled ones are not counted)."""
+        """Return the number of messages that wait for delivery, unsettled ones excluded."""
         ...
 
     async def close(self) -> None:
-        """Settle nothing, lose nothing: unsettled deliveries go back to their queues."""
+        """Close the connection without settling: unsettled deliveries return to their queues."""
         ...

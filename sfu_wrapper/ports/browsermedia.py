@@ -1,8 +1,8 @@
-"""Media of one browser: what it sends to the SFU and the mixer, and what it gets from them.
+"""WebRTC media of one browser: its streams to the SFU and mixer, and theirs to the browser.
 
-Session descriptions and candidates, and nothing else. Whoever implements this writes every request
-to the SFU itself, so that nothing that a browser says can be one about recording, about a room or
-about anybody else.
+Only session descriptions and ICE candidates pass through. The implementation composes each request
+to the SFU itself, so that no text from a browser can become a request about recording, about rooms
+or about other users.
 """
 
 from collections.abc import Callable
@@ -12,34 +12,35 @@ from sfu_wrapper.model.browsermedia import Ask, MediaNews, Outcome, Place
 
 
 class Line(Protocol):
-    """One browser's media. Nothing here blocks."""
+    """Media session of one browser. No method blocks."""
 
     def ask(self, ask: Ask, done: Callable[[Outcome], None]) -> None:
-        """Carry it out, after all that was asked before; ``done`` is called exactly once.
+        """Execute a request after all earlier ones; call ``done`` exactly once.
 
-        It is called with Unavailable where the SFU is away, does not answer in time or too much
-        waits already, and with Refused where this cannot be had.
+        ``done`` receives Unavailable where the SFU is unavailable, does not answer in time or has
+        too many requests waiting, and Refused where the request is not possible.
         """
         ...
 
     def close(self) -> None:
-        """Let go of everything; ``done`` of what is under way is still called, no news are told."""
+        """Release all connections; pending ``done`` callbacks are still called, news end."""
         ...
 
 
 class BrowserMedia(Protocol):
-    """Opens lines."""
+    """Factory of media sessions."""
 
     async def run(self) -> None:
-        """Do what was asked, until cancelled; raises only on our own bugs."""
+        """Execute requests until cancelled; raises only on our own bugs."""
         ...
 
     def open(self, place: Place, tell: Callable[[MediaNews], None]) -> Line:
-        """A line of this user in this room. What others publish already is told first.
+        """Open a media session of this user in this room; existing feeds arrive first as news.
 
-        ``tell`` is never called before this returns. A line that was open in this place is lost.
+        An earlier session of the same place is lost. News arrive through ``tell``, which is never
+        called before this method returns.
 
         Raises:
-            Unavailable: the SFU is away.
+            Unavailable: the SFU is unavailable.
         """
         ...

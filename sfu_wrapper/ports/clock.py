@@ -1,4 +1,4 @@
-"""The two clocks, read together."""
+"""Wall clock and monotonic clock, read together."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from sfu_wrapper.model.moment import Moment
 
 
 class Clock(Protocol):
-    """Where the shell reads time; tests give one that stands still."""
+    """Source of time of the shell; tests use a fixed one."""
 
     def now(self) -> Moment:
         """Read the wall clock and the monotonic clock."""

@@ -4,12 +4,12 @@ from typing import Protocol
 
 
 class JobLeases(Protocol):
-    """One lease a (uuid, segment); it runs out by itself when its holder dies."""
+    """Leases, one a (uuid, segment), which expire after the death of their holder."""
 
     async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
-        """Take or renew it. False while another holder's has not run out."""
+        """Acquire or renew a lease of ``ttl_s``. Returns False while another holder has it."""
         ...
 
     async def release(self, job: str, holder: str) -> None:
-        """Give it back; nothing happens where it is not held."""
+        """Release the lease; no effect for another holder."""
         ...

@@ -1,15 +1,15 @@
-"""Where an identity provider publishes the keys that its tokens can be checked with."""
+"""Key set of an identity provider, for the verification of its tokens."""
 
 from typing import Protocol
 
 
 class KeySetSource(Protocol):
-    """One key set (RFC 7517), somewhere else."""
+    """Remote key set (RFC 7517)."""
 
     async def fetch(self) -> bytes:
-        """The set as it is now; bounded in size and in time.
+        """Return the current set; bounded in size and time.
 
         Raises:
-            Unavailable: it cannot be had now.
+            Unavailable: the set cannot be fetched now.
         """
         ...

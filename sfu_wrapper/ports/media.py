@@ -58,7 +58,7 @@ class MediaTools(Protocol):
         ...
 
     async def audio_us(self, source: Path, *, timeout_s: float) -> int:
-        """Return how many microseconds of audio a raw WAV file really holds."""
+        """Return the microseconds of audio that a raw WAV file really holds."""
         ...
 
     async def compose(

@@ -1,4 +1,4 @@
-"""The media plane: an SFU and a mixer that can be told to write what they carry."""
+"""Media plane: an SFU and a mixer that record on request."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -9,14 +9,14 @@ from sfu_wrapper.model.media import Medium
 
 
 class MediaPlane(Protocol):
-    """Requests go in without waiting, facts come out as a stream.
+    """Control of the media plane: requests go in without waiting, facts come out as a stream.
 
-    An answer may never come: whoever asks keeps the deadline. Requests of one room are carried
-    out in order; rooms do not wait for each other.
+    A fact that answers a request may never arrive: the caller keeps the deadline. The plane
+    executes the requests of one room in order; rooms do not wait for each other.
     """
 
     def is_there(self, medium: Medium) -> bool:
-        """Whether what writes this medium can be reached, as far as is known."""
+        """Return True while the server that writes this medium is reachable, as last known."""
         ...
 
     async def run(self) -> None:
@@ -24,20 +24,20 @@ class MediaPlane(Protocol):
         ...
 
     def tell(self, request: PlaneRequest) -> None:
-        """Hand over a request; never blocks.
+        """Queue a request; never blocks.
 
         Raises:
-            Unavailable: the queue towards the plane is full.
+            Unavailable: the queue to the plane is full.
         """
         ...
 
     def facts(self) -> AsyncIterator[PlaneFact]:
-        """What the plane reports, in order per room. One reader.
+        """Yield the plane's facts, in order per room, to one reader.
 
-        A plane whose rooms outlive the controller tells of those that it finds (``RoomFound``).
+        A plane that keeps its rooms over a restart of the controller reports them (``RoomFound``).
         """
         ...
 
     async def close(self) -> None:
-        """Stop whatever still runs and release everything, within 5 s."""
+        """Stop running captures and release all resources, within 5 s."""
         ...

@@ -1,6 +1,6 @@
-"""The store: rooms and their parts, outbox, answers, permissions; one commit, one transaction.
+"""Store: rooms and their parts, outbox, answers, permissions; one commit is one transaction.
 
-Epochs: every writing controller holds a lease with a rising epoch (one controller: constant), and
+Epochs: each writing controller holds a lease with a rising epoch (one controller: constant), and
 each commit carries it, so that a fenced-off controller cannot write.
 """
 
@@ -15,12 +15,19 @@ from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
 
 @dataclass(frozen=True, slots=True)
 class RoomRow:
-    """One room as stored, without its parts: what it can be found by, and its head.
+    """Stored room without its parts: index columns and the head of its state.
 
-    ``state`` is opaque to the store, and so are the parts (``PartRow``).
-
-    settled: the room has ended and none of its segments needs anything any more: not loaded on
-        a restart.
+    Attributes:
+        uuid: uuid of the room.
+        id: room id chosen by the client.
+        domain: domain of the room.
+        owner: owner of the room.
+        life: state in the room's life cycle.
+        settled: True once the room has ended and all its segments are closed; it is not loaded on a
+            restart.
+        created_ms: epoch ms.
+        ended_ms: epoch ms; None while the room lives.
+        state: head of the room, opaque to the store.
     """
 
     uuid: RoomUuid
@@ -36,9 +43,12 @@ class RoomRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """Something that a room has many of, under a name that is unique in its room.
+    """Part of a room, under a name that is unique in the room.
 
-    state: None in a commit removes the part.
+    Attributes:
+        room: uuid of the room.
+        name: name of the part.
+        state: opaque to the store; None in a commit removes the part.
     """
 
     room: RoomUuid
@@ -48,9 +58,17 @@ class PartRow:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One message to be published, in the order of its room.
+    """Message to publish, in the order of its room.
 
-    seq: the store's own, rising; 0 before it is stored.
+    Attributes:
+        room: uuid of the room.
+        routing_key: routing key of the message.
+        message_id: stable over retries.
+        correlation_id: id of the room at the client.
+        body: UTF-8 JSON.
+        created_ms: epoch ms.
+        mandatory: fail where no queue would take the message.
+        seq: rising number given by the store; 0 before the commit.
     """
 
     room: RoomUuid
@@ -65,9 +83,13 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """The answer to one request, kept for its repeats.
+    """Answer to one request, kept for retries of it (idempotency).
 
-    key: who asked what under which request id; digest: of the payload, to tell a misuse.
+    Attributes:
+        key: requester, endpoint and request id.
+        digest: hash of the payload, to detect another request under the same id.
+        answer: the encoded answer.
+        expires_ms: epoch ms.
     """
 
     key: str
@@ -78,7 +100,13 @@ class AnswerRow:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSize:
-    """How much a kept answer holds."""
+    """Size of a kept answer.
+
+    Attributes:
+        key: key of the answer.
+        bytes: number of bytes that it holds.
+        expires_ms: epoch ms.
+    """
 
     key: str
     bytes: int
@@ -89,8 +117,12 @@ class AnswerSize:
 class Commit:
     """Rows that become durable together, or not at all.
 
-    parts: of the room; those that are not named stay as they are.
-    forgotten: keys of answers that are kept no longer.
+    Attributes:
+        room: the room; None: unchanged.
+        outbox: messages to publish.
+        answers: answers to keep.
+        parts: changed parts of the room; other parts stay unchanged.
+        forgotten: keys of answers to remove.
     """
 
     room: RoomRow | None = None
@@ -101,15 +133,15 @@ class Commit:
 
 
 class Store(Protocol):
-    """The durable side of one controller.
+    """Durable state of one controller.
 
-    Writing goes through one queue and is grouped; a future resolves once its commit is on disk,
-    with ``Unavailable`` where it could not be written (then nothing of that commit is there).
-    Reading is synchronous and short: one row by key, or a bounded page.
+    Commits go through one queue and are grouped; a future resolves once its commit is on disk, or
+    with ``Unavailable`` if nothing of it was written. Reads are synchronous and short: one row by
+    key, or a bounded page.
     """
 
     def commit(self, commit: Commit, epoch: int) -> Future[tuple[OutboxRow, ...]]:
-        """Store; resolves to the outbox rows with their ``seq``.
+        """Write a commit; the future resolves to the outbox rows with their ``seq``.
 
         Raises (through the future):
             Unavailable: not written: disk full, I/O error, fenced off, or the queue is full.
@@ -117,30 +149,30 @@ class Store(Protocol):
         ...
 
     def mark_published(self, seqs: Sequence[int]) -> Future[None]:
-        """Forget outbox rows that the broker has confirmed."""
+        """Remove outbox rows that the broker has confirmed."""
         ...
 
     def pending_outbox(self, after_seq: int, limit: int) -> tuple[OutboxRow, ...]:
-        """Unpublished rows in order of ``seq``."""
+        """Return unpublished rows in order of ``seq``."""
         ...
 
     def unsettled_rooms(self) -> tuple[RoomRow, ...]:
-        """Every room that a restarted controller must take up again."""
+        """Return every room that a restarted controller must load."""
         ...
 
     def room(self, uuid: RoomUuid) -> RoomRow | None:
-        """One room, ended or not."""
+        """Return a room by its uuid, ended or not."""
         ...
 
     def has_used(self, uuid: RoomUuid) -> bool:
-        """Tell whether a room has, or ever had, this uuid, compared without case.
+        """Return True if any room has or ever had this uuid, compared without case.
 
-        Rooms that were removed count for ever: files of theirs may be there still.
+        Removed rooms count for ever, because their files may still exist.
         """
         ...
 
     def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
-        """Return everything that a room has many of; costs what it returns."""
+        """Return all parts of a room; the cost is that of the result."""
         ...
 
     def part(self, uuid: RoomUuid, name: str) -> PartRow | None:
@@ -148,25 +180,25 @@ class Store(Protocol):
         ...
 
     def forget_rooms(self, ended_before_ms: int, limit: int) -> Future[int]:
-        """Remove settled rooms that ended before, with their parts, the longest ended first.
+        """Remove settled rooms that ended before a time, with their parts, the oldest end first.
 
-        What remains of a room is that its uuid was used (``has_used``).
+        The fact that the uuid was used remains (``has_used``).
 
         Args:
             ended_before_ms: epoch ms.
-            limit: rows to remove at most; a room with more goes in several calls.
+            limit: maximum number of rows to remove; larger rooms take several calls.
 
         Returns:
-            How many rows were removed, once that is on disk: fewer than ``limit`` at the end.
+            Number of removed rows, once on disk: fewer than ``limit`` at the end.
         """
         ...
 
     def latest_room(self, domain: DomainId, room: RoomId) -> RoomRow | None:
-        """Return the youngest room of the domain with this id, living or ended."""
+        """Return the newest room of the domain with this id, active or ended."""
         ...
 
     def answer(self, key: str, now_ms: int) -> AnswerRow | None:
-        """A kept answer that has not expired."""
+        """Return a kept answer that has not expired."""
         ...
 
     def kept_answers(self) -> tuple[AnswerSize, ...]:
@@ -174,19 +206,19 @@ class Store(Protocol):
         ...
 
     def forget_answers(self, before_ms: int) -> Future[None]:
-        """Drop answers that expired before ``before_ms``."""
+        """Remove answers that expired before ``before_ms``."""
         ...
 
     def permissions(self, owner: UserKey) -> OwnerPermissions:
-        """What is stored for a user and for its domain."""
+        """Return the permissions stored for a user and for its domain."""
         ...
 
     def set_permission(
         self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
     ) -> Future[None]:
-        """Store or (None) delete the permission of a user, or of the domain (user None)."""
+        """Store or (None) delete the permission of a user, or of the domain (``user`` None)."""
         ...
 
     def close(self) -> None:
-        """Finish what is queued, then release the files."""
+        """Write the queued commits, then release the files."""
         ...

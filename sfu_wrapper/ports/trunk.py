@@ -1,6 +1,6 @@
-"""Calls from the telephone network, as whoever answers the trunk announces them.
+"""Calls from the telephone network, as announced by the server that answers the trunk.
 
-What is announced comes from outside: every text in it is to be judged before it is used.
+All announced texts come from outside; consumers must validate them.
 """
 
 from collections.abc import AsyncIterator
@@ -12,10 +12,15 @@ from sfu_wrapper.model.ids import ConfbridgeId
 
 @dataclass(frozen=True, slots=True)
 class TrunkCall:
-    """One call. id: its own for ever, so that it is recognised after a restart of either side.
+    """Call from the trunk.
 
-    conference: where it is mixed. caller, called: numbers as the trunk gives them, may be empty.
-    room_id, invited: what the dialplan wishes, if anything.
+    Attributes:
+        id: unique and stable, so that a call is recognised after a restart of either side.
+        conference: conference in which the call is mixed.
+        caller: number of the caller as the trunk gives it; may be empty.
+        called: number called; may be empty.
+        room_id: room id requested by the dialplan; None: not given.
+        invited: user ids requested by the dialplan; None: not given.
     """
 
     id: str
@@ -28,30 +33,30 @@ class TrunkCall:
 
 @dataclass(frozen=True, slots=True)
 class CallArrived:
-    """It is being put through to its conference."""
+    """Announcement of a call on its way to its conference."""
 
     call: TrunkCall
 
 
 @dataclass(frozen=True, slots=True)
 class CallEntered:
-    """It is in its conference: it can be heard."""
+    """Entry of a call into its conference; its audio is mixed from now on."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallLeft:
-    """It has left its conference, by hanging up as a rule."""
+    """Exit of a call from its conference, usually by hanging up."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallsPresent:
-    """Every call that is in a conference now; said after a time in which nothing was heard.
+    """Complete list of the calls in conferences, sent after a connection loss.
 
-    ``room_id`` and ``invited`` of calls that nobody had announced are not known.
+    ``room_id`` and ``invited`` are unknown for calls without an announcement.
     """
 
     calls: tuple[TrunkCall, ...]
@@ -61,12 +66,12 @@ CallNews = CallArrived | CallEntered | CallLeft | CallsPresent
 
 
 class Trunk(Protocol):
-    """Calls come out as a stream, the ends of rooms go in."""
+    """Trunk: calls come out as a stream, the ends of rooms go in."""
 
     def calls(self) -> AsyncIterator[CallNews]:
-        """What happens to calls, in order per call. One reader; ends once it is closed."""
+        """Yield call events, in order per call, to one reader; ends once the trunk is closed."""
         ...
 
     def hang_up(self, call_id: str) -> None:
-        """End one call, if it is still there; never blocks."""
+        """End a call if it still exists; never blocks."""
         ...
