@@ -154,9 +154,9 @@ def _lists(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]
 
 def _segments(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
     """Return rows of segments and stays; a segment in which only stays differ is not one."""
-    for old, new in room.segments.changes(None if before is None else before.segments):
-        if new is not None:  # segments are never removed
-            yield from _segment(old, new)
+    changed = room.segments.changes(None if before is None else before.segments)
+    kept = (_segment(old, new) for old, new in changed if new is not None)  # none is ever removed
+    return chain.from_iterable(kept)
 
 
 def _segment(old: Segment | None, new: Segment) -> Iterator[tuple[str, bytes | None]]:
@@ -165,8 +165,8 @@ def _segment(old: Segment | None, new: Segment) -> Iterator[tuple[str, bytes | N
     for left, stay in new.stays.changes(None if old is None else old.stays):
         if stay is not None:
             yield f"stay/{new.number}/{stay.entry}", _STAY.dump(stay)
-        elif left is not None:
-            yield f"stay/{new.number}/{left.entry}", None
+        else:
+            yield f"stay/{new.number}/{left.entry}", None  # type: ignore[union-attr]  # one of them is there
 
 
 def _room(head: bytes, parts: Mapping[str, bytes | None]) -> Room:
