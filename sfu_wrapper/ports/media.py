@@ -12,7 +12,7 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class PreparedVideo:
-    """One raw video file converted into a media file.
+    """A raw video file converted into a media file.
 
     Attributes:
         path: ``.webm`` or ``.mp4``.

@@ -54,7 +54,7 @@ class RecordingStorage(Protocol):
         """Return the bytes that can still be written: the least over all output folders."""
         ...
 
-    async def workplace(self, job: str) -> Workspace:
+    async def workspace(self, job: str) -> Workspace:
         """Make new folders for one attempt at that job; they stay until ``clear``."""
         ...
 
@@ -62,7 +62,7 @@ class RecordingStorage(Protocol):
         """Return the files in all workspaces of that job."""
         ...
 
-    async def uncleared(self, name: str) -> tuple[bytes, ...]:
+    async def pending_cleanups(self, name: str) -> tuple[bytes, ...]:
         """Return the content of the file ``name`` in each finished job's lasting folder.
 
         Jobs without such a file are left out.
@@ -92,7 +92,7 @@ class RecordingStorage(Protocol):
         """Read a file once from end to end and return its length and digest."""
         ...
 
-    async def claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    async def reserve_names(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         """Reserve the first choice of which each name is free or already reserved by this job.
 
         Names are relative to the destination, without a link on the way. Reservations are durable.
@@ -122,7 +122,7 @@ class RecordingStorage(Protocol):
         """Delete raw files; those that are gone already are ignored."""
         ...
 
-    async def prune(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
+    async def remove_empty_folders(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
         """Delete the folders that held these raw files, as far as they are empty now.
 
         The operator's folders stay, and so does every folder that is not empty.

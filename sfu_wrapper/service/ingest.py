@@ -35,7 +35,7 @@ _FAILS_THE_ATTEMPT = ("UNSAFE_NAME", "MEDIA_CRASH", "TIMEOUT")
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video file that holds frames.
+    """A video file that holds frames.
 
     Attributes:
         prepared: the converted file.
@@ -50,7 +50,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class AudioPiece:
-    """One audio file of the mix that is not empty.
+    """An audio file of the mix that is not empty.
 
     Attributes:
         sound: the file as the plan takes it.
@@ -103,23 +103,23 @@ class Material:
 async def ingest(
     info: SegmentInfo,
     tools: MediaTools,
-    shelf: RecordingStorage,
+    storage: RecordingStorage,
     target_dir: Path,
     sizes: Sequence[int],
-    course: ProgressTracker,
+    progress: ProgressTracker,
 ) -> Material:
     """Convert and measure all files that the event names. Raises JobFailed.
 
     ``sizes`` are the lengths of the video files in bytes; converted files go to ``target_dir``.
     """
     timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * (info.completed_ms - info.started_ms) / 1000
-    reading = _Reading(info, tools, shelf, target_dir, timeout_s)
+    reading = _Reading(info, tools, storage, target_dir, timeout_s)
     pieces: list[tuple[Work[Video | AudioPiece | str], float]] = [
         (partial(reading.video, number, file, size), reading_s(size))
         for number, (file, size) in enumerate(zip(info.video, sizes, strict=True))
     ]
     pieces += [(partial(reading.sound, file), reading_s()) for file in info.audio]
-    read = await course.side_by_side("preprocess", pieces)
+    read = await progress.side_by_side("preprocess", pieces)
     videos = [one for one in read if isinstance(one, Video)]
     heard = [one for one in read if isinstance(one, AudioPiece)]
     shown = spans(info, [video.held for video in videos])
@@ -182,13 +182,13 @@ class _Reading:
 
     info: SegmentInfo
     tools: MediaTools
-    shelf: RecordingStorage
+    storage: RecordingStorage
     target_dir: Path
     timeout_s: float
 
     async def video(self, number: int, file: RawFile, raw_bytes: int) -> Video | str:
         """Convert a video file; return a warning where it holds no frame. Raises JobFailed."""
-        path = await self.shelf.raw_video(file.filename)
+        path = await self.storage.raw_video(file.filename)
         log.debug("Processing video: %s.", path)
         target_dir = self.target_dir / str(number)
         try:
@@ -210,7 +210,7 @@ class _Reading:
             JobFailed: the name is unsafe, or the media process crashed or took too long.
         """
         try:
-            path = await self.shelf.raw_audio(file.filename)
+            path = await self.storage.raw_audio(file.filename)
             length_us = await self.tools.audio_us(path, timeout_s=self.timeout_s)
         except JobFailed as exc:
             if exc.code in _FAILS_THE_ATTEMPT:

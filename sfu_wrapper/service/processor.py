@@ -189,7 +189,7 @@ class Processor:
     async def left_over(self) -> tuple[SegmentInfo, ...]:
         """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
         found = []
-        for content in await self._shelf.uncleared(EVENT_FILE):
+        for content in await self._shelf.pending_cleanups(EVENT_FILE):
             with suppress(Malformed):  # damaged; no reason to leave the others
                 found.append(parse_event(content))
         return tuple(found)
@@ -208,7 +208,7 @@ class Processor:
                     continue
                 why = exc.detail
             log.warning("raw.kept", extra={"file": file.filename, "reason": why})
-        await self._shelf.prune(
+        await self._shelf.remove_empty_folders(
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
 
@@ -258,7 +258,7 @@ class Processor:
 
     async def _workplace(self, info: SegmentInfo) -> Workspace:
         """A new one, with the event in it: nobody else keeps it, should the work fail for good."""
-        place = await self._shelf.workplace(job_of(info))
+        place = await self._shelf.workspace(job_of(info))
         if self._keeps_events:
             await self._shelf.write("preprocess", place.lasting / EVENT_FILE, encode_event(info))
         return place

@@ -35,7 +35,7 @@ _TIMEOUT_S, _TIMEOUT_PER_S = 120.0, 4.0  # nine streams take a fifth of their le
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """One file ready to be delivered under a reserved name.
+    """A file ready to be delivered under a reserved name.
 
     Attributes:
         staged: path of the file in the workspace.
@@ -57,7 +57,7 @@ class OutputFile:
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    """One file in the workspace before encryption.
+    """A file in the workspace before encryption.
 
     Attributes:
         file: its path.
@@ -74,7 +74,7 @@ class _Plain:
 
 @dataclass(frozen=True, slots=True)
 class RenderResult:
-    """All output files of one segment, and its sync report with the repeated frames counted."""
+    """The output files of one segment, and its sync report with the repeated frames counted."""
 
     products: tuple[OutputFile, ...] = ()
     sync: tuple[TrackSync, ...] = ()
@@ -224,7 +224,7 @@ class Renderer:
 
     async def _reserve(self, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         ending = "" if self._encryptor is None else _ENCRYPTED
-        return await self._storage.claim(
+        return await self._storage.reserve_names(
             self._job, ([name + ending for name in names] for names in choices)
         )
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.simulated.pattern import Reading, read
+from sfu_wrapper.adapters.simulated.pattern import StripData, read
 from sfu_wrapper.core.layout import grid
 
 WIDTH, HEIGHT = 640, 480
@@ -20,7 +20,7 @@ class Frame:
     """One decoded picture: its time, s, and what each tile says, in reading order."""
 
     at_s: float
-    tiles: tuple[Reading, ...]
+    tiles: tuple[StripData, ...]
 
 
 def frames(file: Path, every: int = 5) -> Iterator[Frame]:
@@ -32,7 +32,7 @@ def frames(file: Path, every: int = 5) -> Iterator[Frame]:
                 yield Frame(float(picture.time or 0), _tiles(luma))
 
 
-def _tiles(luma: NDArray[np.uint8]) -> tuple[Reading, ...]:
+def _tiles(luma: NDArray[np.uint8]) -> tuple[StripData, ...]:
     for count in range(1, 10):
         cells = [
             luma[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]

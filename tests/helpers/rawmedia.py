@@ -10,7 +10,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.simulated.pattern import Reading, read
+from sfu_wrapper.adapters.simulated.pattern import StripData, read
 from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.formats.vp8 import Vp8
 
@@ -20,7 +20,7 @@ class Shown:
     """One decoded picture: when its RTP time says it was taken, epoch ms, and what it says."""
 
     at_ms: float
-    says: Reading | None
+    says: StripData | None
     key: bool
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.adapters.simulated.pattern import PALETTE, Picture, Reading
+from sfu_wrapper.adapters.simulated.pattern import PALETTE, Pattern, StripData
 from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import Codec, OutputRules
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9, wav
@@ -265,13 +265,13 @@ def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool, b
     """Each picture: seconds after the track's start, its clock, data, whether a key frame, and
     whether the first of its size.
     """
-    who = Reading(role.user, TOKEN, role.stream is Stream.SCREEN, START_MS)
+    who = StripData(role.user, TOKEN, role.stream is Stream.SCREEN, START_MS)
     widths, picture = list(role.widths), None
     encoder: av.VideoCodecContext | None = None
     for number in range(round((role.stop_s - role.start_s) * role.fps)):
         at_s = number / role.fps
         if widths and at_s >= widths[0][0]:
-            picture = Picture(who, "room", seat, widths.pop(0)[1])
+            picture = Pattern(who, "room", seat, widths.pop(0)[1])
             encoder = None
         assert picture is not None
         clock_ms = _ms(role.start_s + at_s)

@@ -122,7 +122,7 @@ async def test_a_raw_folder_exchanged_for_a_link_has_nothing_removed(place: Plac
 
 async def test_a_work_folder_exchanged_for_a_link_has_nothing_removed(place: Place) -> None:
     shelf = place.shelf()
-    await shelf.workplace("job")
+    await shelf.workspace("job")
     work = place.out / HIDDEN / "work"
     (place.outside.parent / "else" / "job").mkdir(parents=True)
     work.rename(work.with_name("moved"))
@@ -138,7 +138,7 @@ async def test_a_result_folder_exchanged_for_a_link_at_the_last_moment_gets_the_
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = place.shelf()
-    staged = (await shelf.workplace("job")).staging / "made.webm"
+    staged = (await shelf.workspace("job")).staging / "made.webm"
     staged.write_bytes(b"frames")
     final, fsync = place.out / "call", os.fsync
 
@@ -160,7 +160,7 @@ async def test_another_name_of_a_foreign_file_is_neither_measured_nor_delivered(
 ) -> None:
     """What a media process left in its work folder may be anything, if it was taken over."""
     shelf = place.shelf()
-    staged = (await shelf.workplace("job")).staging / "made.webm"
+    staged = (await shelf.workspace("job")).staging / "made.webm"
     make(place.outside / "mix.wav", staged)
 
     with pytest.raises(JobFailed):
@@ -176,7 +176,7 @@ async def test_a_file_exchanged_while_it_is_moved_seals_no_segment(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf = place.shelf()
-    staged = (await shelf.workplace("job")).staging / "made.webm"
+    staged = (await shelf.workspace("job")).staging / "made.webm"
     staged.write_bytes(b"frames")
     fsync = os.fsync
 
@@ -187,7 +187,7 @@ async def test_a_file_exchanged_while_it_is_moved_seals_no_segment(
             staged.write_bytes(b"something else")
 
     monkeypatch.setattr(os, "fsync", exchange_first)
-    with pytest.raises(JobFailed, match="exchanged while it was moved"):
+    with pytest.raises(JobFailed, match="replaced while it was moved"):
         await shelf.deliver("job", [(staged, "rec.webm")], b"{}")
 
     assert await shelf.manifest("job") is None

@@ -67,9 +67,9 @@ async def test_a_missing_file_may_come_later(folders: Folders, name: str) -> Non
 
 async def test_a_delivered_file_is_whole_private_and_alone(folders: Folders) -> None:
     shelf = LocalStorage(folders)
-    place = await shelf.workplace("job")
+    place = await shelf.workspace("job")
     made = plain(place.staging, b"pictures")
-    (name,) = await shelf.claim("job", [["folder/rec.webm"]])
+    (name,) = await shelf.reserve_names("job", [["folder/rec.webm"]])
 
     await shelf.deliver("job", [(made, name)], b"{}")
     await shelf.clear("job")
@@ -87,18 +87,18 @@ async def test_a_name_taken_by_another_recording_is_left_alone(folders: Folders)
     shelf = LocalStorage(folders)
     choices = [["rec.webm"], ["rec-uuid.webm"]]
 
-    assert await shelf.claim("first", choices) == ("rec.webm",)
-    assert await shelf.claim("second", choices) == ("rec-uuid.webm",)
-    assert await shelf.claim("first", choices) == ("rec.webm",)  # again: its own
-    with pytest.raises(JobFailed, match="no name"):
-        await shelf.claim("third", choices)
+    assert await shelf.reserve_names("first", choices) == ("rec.webm",)
+    assert await shelf.reserve_names("second", choices) == ("rec-uuid.webm",)
+    assert await shelf.reserve_names("first", choices) == ("rec.webm",)  # again: its own
+    with pytest.raises(JobFailed, match="every name"):
+        await shelf.reserve_names("third", choices)
 
 
 async def test_a_file_that_nobody_claimed_is_left_alone_too(folders: Folders) -> None:
     folders.destination.mkdir(parents=True)
     plain(folders.destination)
 
-    names = await LocalStorage(folders).claim("job", [["made.webm"], ["made-uuid.webm"]])
+    names = await LocalStorage(folders).reserve_names("job", [["made.webm"], ["made-uuid.webm"]])
 
     assert names == ("made-uuid.webm",)
 
@@ -107,7 +107,7 @@ async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) ->
     shelf = LocalStorage(folders)
 
     async def claim(job: str) -> str:
-        (name,) = await shelf.claim(job, [[f"rec{n}.webm"] for n in range(10)])
+        (name,) = await shelf.reserve_names(job, [[f"rec{n}.webm"] for n in range(10)])
         return name
 
     names = await asyncio.gather(*[claim(f"job {n}") for n in range(10)])
@@ -131,7 +131,7 @@ async def test_what_will_be_encrypted_is_worked_on_outside_of_the_destination(
     elsewhere = tmp_path / "elsewhere"
     shelf = LocalStorage(Folders(folders.recordings, folders.audio, folders.destination, elsewhere))
 
-    place = await shelf.workplace("job")
+    place = await shelf.workspace("job")
     kept = plain(place.plain)
 
     assert not tree(folders.destination)
@@ -146,7 +146,7 @@ async def test_a_link_in_place_of_a_results_folder_is_not_followed(
     folders: Folders, tmp_path: Path
 ) -> None:
     shelf = LocalStorage(folders)
-    made = plain((await shelf.workplace("job")).staging)
+    made = plain((await shelf.workspace("job")).staging)
     (folders.destination / "folder").symlink_to(tmp_path)
 
     with pytest.raises(JobFailed) as caught:
@@ -217,19 +217,19 @@ async def test_emptied_folders_go_and_their_root_stays(folders: Folders) -> None
     (raw / "call" / "2" / "b.mjr").write_bytes(b"MJR")
     used = ["/call/1/a.mjr", "/call/1/b.mjr", "a.mjr"]
 
-    await shelf.prune(used, ["call/1/mix.wav"])
+    await shelf.remove_empty_folders(used, ["call/1/mix.wav"])
     assert not (raw / "call" / "1").exists()
     assert (raw / "call" / "2" / "b.mjr").exists(), "another segment is being written"
 
     (raw / "call" / "2" / "b.mjr").unlink()
-    await shelf.prune(["/call/2/b.mjr"], [])
+    await shelf.remove_empty_folders(["/call/2/b.mjr"], [])
     assert not (raw / "call").exists()
     assert raw.is_dir()
 
 
 async def test_who_was_killed_between_two_folders_leaves_none(folders: Folders) -> None:
     (folders.recordings / "call").mkdir()
-    await LocalStorage(folders).prune(["/call/1/a.mjr"], [])
+    await LocalStorage(folders).remove_empty_folders(["/call/1/a.mjr"], [])
 
     assert not (folders.recordings / "call").exists()
 
@@ -241,7 +241,7 @@ async def test_who_was_killed_between_two_folders_leaves_none(folders: Folders) 
 async def test_no_folder_outside_is_removed(folders: Folders, name: str) -> None:
     empty = folders.recordings.parent / "empty"
     empty.mkdir()
-    await LocalStorage(folders).prune([name], [name])
+    await LocalStorage(folders).remove_empty_folders([name], [name])
 
     assert empty.is_dir()
     assert (folders.recordings / "linked").is_symlink()
@@ -259,6 +259,6 @@ async def test_a_file_that_arrives_meanwhile_stays_with_its_folder(
         rmdir(name, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "rmdir", after_a_write)
-    await LocalStorage(folders).prune(["/call/1/a.mjr"], [])
+    await LocalStorage(folders).remove_empty_folders(["/call/1/a.mjr"], [])
 
     assert late.read_bytes() == b"MJR"

@@ -129,7 +129,7 @@ def test_where_no_key_frame_comes_the_whole_pictures_after_a_loss_are_kept(tmp_p
     lost = [one for one in packets if one[1].timestamp != 10 * 90_000 // FPS]
     track = converted(tmp_path, "libvpx", lost)
     assert track.frames == whole.frames - 1
-    assert any("kept though they refer to lost ones" in text for text in track.warnings)
+    assert any("kept although they refer to lost frames" in text for text in track.warnings)
 
 
 def test_a_hole_of_eight_seconds_of_loss_is_a_gap(tmp_path: Path) -> None:
@@ -189,4 +189,4 @@ def test_a_hole_in_opus_keeps_its_length(tmp_path: Path) -> None:
 def test_a_recording_without_sound_gives_the_reason(tmp_path: Path, codec: str) -> None:
     header, packets = audio(codec, [(0, b"")])
     source = recorded(tmp_path / "call.mjr", header, packets)
-    assert convert(source, tmp_path / "out") == EmptyTrack(source, "it holds no sound")
+    assert convert(source, tmp_path / "out") == EmptyTrack(source, "it holds no audio")

@@ -238,7 +238,7 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
     processor = place.processor(replace(RULES, split=True))
     with pytest.raises(JobFailed) as caught:
         await processor.process(INFO)
-    left = (await place.shelf.workplace("uuid:1")).plain / "0.webm"  # beside the event
+    left = (await place.shelf.workspace("uuid:1")).plain / "0.webm"  # beside the event
     left.write_text("half")
 
     failure = await processor.failure(INFO, caught.value, attempts=3)
@@ -486,7 +486,7 @@ async def test_what_failed_or_cannot_be_read_is_no_cleaning_cut_short(place: Pla
     place.tools.broken = "compose"
     with pytest.raises(JobFailed):
         await processor.process(INFO)
-    other = await place.shelf.workplace("other:1")
+    other = await place.shelf.workspace("other:1")
     await place.shelf.write("preprocess", other.lasting / "recordingInfo.json", b"no event")
     await place.shelf.deliver("other:1", [], b"{}")
     (other.lasting.parent / "a file").write_text("of somebody else")

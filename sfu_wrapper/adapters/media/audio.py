@@ -60,7 +60,7 @@ def audio_us(path: Path) -> int:
 
 
 class _Piece:
-    """One file on the time line, read as the blocks need it."""
+    """A file on the time line, read as the blocks need it."""
 
     def __init__(self, sound: Sound, rate: int) -> None:
         self._chunks = _resampled(Path(sound.path), rate, sound.pace)

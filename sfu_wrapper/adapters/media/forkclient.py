@@ -22,7 +22,7 @@ _STOP_S: Final = 5.0  # far more than it takes to kill a few processes
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """One forked process.
+    """A forked process.
 
     Attributes:
         answers: its standard output.

@@ -32,7 +32,7 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame:
-    """One decoded frame.
+    """A decoded frame.
 
     Attributes:
         at_us: start of its display, in segment time.

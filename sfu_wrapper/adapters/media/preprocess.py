@@ -47,7 +47,7 @@ _OPUS = "opus"
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One raw file that can be read; ``codec`` is None for audio."""
+    """A raw file that can be read; ``codec`` is None for audio."""
 
     source: Path
     reader: Reader
@@ -185,7 +185,7 @@ def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str
     packets = _opus_packets(stream, reader.buffer, account)
     first = next(packets, None)
     if first is None:
-        return "it holds no sound"
+        return "it holds no audio"
     target = _named(base, ".opus")
     with finished(target) as part:
         write_opus(part, chain([first], packets))
@@ -213,7 +213,7 @@ def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str
     packets = _g711_packets(stream, reader.buffer, account)
     first = next(packets, None)
     if first is None:
-        return "it holds no sound"
+        return "it holds no audio"
     target = _named(base, ".wav")
     with finished(target) as part:
         write_g711(part, header.codec, chain([first], packets))

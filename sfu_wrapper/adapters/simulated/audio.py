@@ -1,8 +1,8 @@
-"""The mix of a simulated room: 16 kHz, 16 bit, mono, a sine tone for each who can be heard.
+"""The mix of a simulated room: 16 kHz, 16 bit, mono, one sine tone per audible participant.
 
-The tone of seat 0 is 440 Hz, each further seat's 440 Hz higher up to 7480 Hz, then those half-way
-between from 660 Hz on. Every tone has a tenth of full scale, so that nine do not clip. Sample n
-belongs to the moment n / 16000 s after the start, whether anybody can be heard or not.
+Position 0 has 440 Hz, each further position 440 Hz more up to 7480 Hz; the next ones have the
+frequencies half-way between, from 660 Hz on. Every tone has a tenth of full scale, so that nine do
+not clip. Sample n belongs to the time n / 16000 s after the start; without participants it is 0.
 """
 
 import os
@@ -25,14 +25,15 @@ _HEADER_EVERY_US: Final = 1_000_000
 
 
 def tone_hz(seat: int) -> int:
-    """The tone of a seat; seats beyond the last tone begin again."""
+    """Return the frequency of a position; positions beyond the last tone start again."""
     return TONES_HZ[seat % len(TONES_HZ)]
 
 
 class Mix:
-    """One growing .wav. Raises OSError from every method that writes.
+    """A growing .wav. Raises OSError from every method that writes.
 
-    seats: who can be heard from now on; ``advance`` up to now before changing it.
+    Attributes:
+        seats: positions of the audible participants; call ``advance`` before changing them.
     """
 
     def __init__(self, path: Path, start_us: int) -> None:
@@ -45,11 +46,11 @@ class Mix:
 
     @property
     def written_ms(self) -> int:
-        """The moment up to which it is written, epoch ms."""
+        """The end of the samples written so far, epoch ms."""
         return (self._start_us + self._samples * 1_000_000 // RATE_HZ) // 1000
 
     def advance(self, now_us: int) -> None:
-        """Write everything up to now."""
+        """Write all samples up to ``now_us``, epoch µs."""
         due = (now_us - self._start_us) * RATE_HZ // 1_000_000
         while self._samples < due:
             count = min(due - self._samples, _PORTION)
@@ -61,20 +62,20 @@ class Mix:
             self._write_lengths()
 
     def seal(self) -> None:
-        """Make lengths right and everything durable; slow."""
+        """Write the final lengths and make the file durable; slow."""
         self._write_lengths()
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         os.close(self._fd)
 
     def _write_lengths(self) -> None:
         os.pwrite(self._fd, wav.header(self._samples * _BYTES, rate=RATE_HZ), 0)
 
 
-def mend(path: Path) -> float:
-    """Make the lengths of a .wav that a crash left right; returns how many seconds it holds."""
+def repair_lengths(path: Path) -> float:
+    """Correct the lengths in a .wav left by a crash; return its duration in seconds."""
     with os.fdopen(open_plain(path, write=True), "r+b") as file:
         size = file.seek(0, os.SEEK_END)
         samples = max(size - wav.HEADER_BYTES, 0) // _BYTES

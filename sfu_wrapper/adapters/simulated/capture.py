@@ -1,8 +1,9 @@
-"""A running capture of the child process: which files it has open and for whom.
+"""A running capture of the child process, with its open files.
 
-Two kinds with one face: ``VideoCapture`` has a film for each camera and screen, ``AudioCapture``
-one mix for all. Nothing here waits or answers; slow work is left to ``seal`` and to what
-``remove`` returns, which may run in a thread.
+Two kinds with one interface: ``VideoCapture`` writes a video for each camera and screen,
+``AudioCapture`` one mix for all. ``capture_engine`` calls ``advance`` whenever media is due.
+Nothing here waits; the slow calls are ``seal`` and the function that ``remove`` returns, which the
+engine runs in threads.
 """
 
 import time
@@ -17,16 +18,16 @@ from av.error import FFmpegError
 from sfu_wrapper.adapters.simulated.audio import Mix
 from sfu_wrapper.adapters.simulated.journal import Folders, Journal
 from sfu_wrapper.adapters.simulated.messages import PositionedTrack, Settings, StartWriting
-from sfu_wrapper.adapters.simulated.pattern import Picture, Reading
+from sfu_wrapper.adapters.simulated.pattern import Pattern, StripData
 from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
 
 FAILURES: Final = (OSError, FFmpegError, Unavailable)
-"""What disks and encoders raise while a capture is opened or written."""
+"""Errors of disks and encoders while a capture is opened or written."""
 
-_IDLE_US: Final = 50_000  # how often a capture without a frame due is looked at
+_IDLE_US: Final = 50_000  # interval of ``advance`` for a capture without a frame due
 _TOUCH_EVERY_US: Final = 1_000_000
 
 
@@ -37,12 +38,12 @@ class Stopwatch:
         self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_us(self) -> int:
-        """Epoch µs."""
+        """Return the time in epoch µs."""
         return (time.monotonic_ns() + self._offset_ns) // 1000
 
 
 class Capture(ABC):
-    """What both kinds share: journal and clock. Every method may raise one of FAILURES."""
+    """Base of both kinds: journal and clock. Every method may raise one of FAILURES."""
 
     def __init__(self, begin: StartWriting, folders: Folders, journal: Journal) -> None:
         self.ref = begin.capture
@@ -54,11 +55,11 @@ class Capture(ABC):
 
     @property
     def files(self) -> tuple[RawFile, ...]:
-        """Every file of this capture so far, earlier tries included."""
+        """Every file of this capture so far, those of earlier attempts included."""
         return self._journal.files
 
     def advance(self) -> float:
-        """Write what is due; returns in how many seconds something is due again."""
+        """Write the media due now; return the seconds until more is due."""
         now_us = self._clock.now_us()
         if now_us - self._touched_us > _TOUCH_EVERY_US:
             self._touched_us = now_us
@@ -67,7 +68,7 @@ class Capture(ABC):
         return max(due_us - self._clock.now_us(), 0) / 1_000_000
 
     def seal(self) -> int:
-        """Close every file, durably, after ``end``; returns the end, epoch ms. Slow."""
+        """Close every file durably, after ``end``; return the end, epoch ms. Slow."""
         try:
             stopped_ms = self._seal()
             self._journal.sync()
@@ -77,19 +78,19 @@ class Capture(ABC):
 
     @abstractmethod
     def add(self, *seated: PositionedTrack) -> bool:
-        """Tracks are published; returns whether files were opened."""
+        """Add published tracks; return True if files were opened."""
 
     @abstractmethod
     def remove(self, track: Track) -> Callable[[], None] | None:
-        """A track is published no longer; returns how to close its file, which is slow."""
+        """Remove an unpublished track; return the slow function that closes its file, if any."""
 
     @abstractmethod
     def end(self) -> None:
-        """Write what is due up to now; nothing more is written after that."""
+        """Write the media due up to now, and nothing after that."""
 
     @abstractmethod
     def _advance(self, now_us: int) -> int:
-        """Write what is due at ``now_us``; returns when something is due again."""
+        """Write the media due at ``now_us``; return the time at which more is due, epoch µs."""
 
     @abstractmethod
     def _seal(self) -> int:
@@ -97,14 +98,14 @@ class Capture(ABC):
 
 
 class VideoCapture(Capture):
-    """A film for each published camera and screen."""
+    """Capture of video: a file for each published camera and screen."""
 
     def __init__(
         self, begin: StartWriting, settings: Settings, folders: Folders, journal: Journal
     ) -> None:
         super().__init__(begin, folders, journal)
         self._settings = settings
-        self._films: dict[Track, tuple[VideoWriter, RawFile]] = {}
+        self._videos: dict[Track, tuple[VideoWriter, RawFile]] = {}
         self._ended_ms = self.started_ms
         try:
             self.add(*begin.tracks)
@@ -114,18 +115,18 @@ class VideoCapture(Capture):
 
     def add(self, *seated: PositionedTrack) -> bool:
         cameras = {one.track: one for one in seated if one.track.stream.medium is Medium.VIDEO}
-        fresh = [one for one in cameras.values() if one.track not in self._films]
+        fresh = [one for one in cameras.values() if one.track not in self._videos]
         for one in fresh:
             self._open(one)
         return bool(fresh)
 
     def remove(self, track: Track) -> Callable[[], None] | None:
-        if track not in self._films:
+        if track not in self._videos:
             return None
-        film, file = self._films.pop(track)
+        video, file = self._videos.pop(track)
         now_us = self._clock.now_us()
-        film.advance(now_us)
-        return lambda: self._shut(film, file, now_us // 1000)
+        video.advance(now_us)
+        return lambda: self._shut(video, file, now_us // 1000)
 
     def end(self) -> None:
         now_us = self._clock.now_us()
@@ -133,29 +134,29 @@ class VideoCapture(Capture):
         self._advance(now_us)
 
     def _advance(self, now_us: int) -> int:
-        dues = [film.advance(now_us) for film, _ in self._films.values()]
+        dues = [video.advance(now_us) for video, _ in self._videos.values()]
         return min(dues, default=now_us + _IDLE_US)
 
     def _seal(self) -> int:
-        with ExitStack() as every_one:  # whatever becomes of the others
-            for film, file in self._films.values():
-                every_one.callback(self._shut, film, file, self._ended_ms)
+        with ExitStack() as every_one:  # an error of one must not keep the others open
+            for video, file in self._videos.values():
+                every_one.callback(self._shut, video, file, self._ended_ms)
         return self._ended_ms
 
     def _open(self, seated: PositionedTrack) -> None:
         settings = self._settings
-        picture = _picture(self.ref.room, seated, settings)  # takes its time, so it comes first
+        pattern = _pattern(self.ref.room, seated, settings)  # slow, so before the start is taken
         start_us = self._clock.now_us()
         file = self._plan(seated.track, start_us // 1000)
         path = self._folders.file(file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        film = VideoWriter(path, picture, start_us, settings.fps, settings.bit_rate)
-        self._films[seated.track] = film, file
+        video = VideoWriter(path, pattern, start_us, settings.fps, settings.bit_rate)
+        self._videos[seated.track] = video, file
         self._journal.note(file)
-        film.advance(start_us)
+        video.advance(start_us)
 
     def _plan(self, track: Track, started_ms: int) -> RawFile:
-        """A file whose name is free; the millisecond in it is moved on until it is."""
+        """Return a file with an unused name: its millisecond is increased until none exists."""
         room, at_ms = self.ref.room, started_ms
         while True:
             name = f"/{room}/janus-{room}-{track.user}-{track.stream}-{at_ms}-video.mjr"
@@ -164,51 +165,51 @@ class VideoCapture(Capture):
                 return file
             at_ms += 1
 
-    def _shut(self, film: VideoWriter, file: RawFile, at_ms: int) -> None:
+    def _shut(self, video: VideoWriter, file: RawFile, at_ms: int) -> None:
         try:
-            film.seal()
+            video.seal()
         finally:
-            film.close()
+            video.close()
         self._journal.note(replace(file, stopped_ms=at_ms))
 
     def _discard(self) -> None:
-        """Leave no file of a capture that could not be opened."""
-        for film, file in self._films.values():
-            film.close()
+        """Remove the files of a capture that could not be opened completely."""
+        for video, file in self._videos.values():
+            video.close()
             with suppress(OSError):
                 self._folders.file(file).unlink()
 
 
 class AudioCapture(Capture):
-    """One mix of everybody who publishes audio."""
+    """Capture of audio: one mix of all who publish audio."""
 
     def __init__(
         self, begin: StartWriting, settings: Settings, folders: Folders, journal: Journal
     ) -> None:
         super().__init__(begin, folders, journal)
-        self._heard: dict[Track, int] = {}
+        self._audible: dict[Track, int] = {}
         folders.audio.mkdir(parents=True, exist_ok=True)
         self._file, self._mix = self._open(begin)
         journal.note(self._file)
-        self._hear(*begin.tracks)
+        self._include(*begin.tracks)
 
     def add(self, *seated: PositionedTrack) -> bool:
         self._mix.advance(self._clock.now_us())
-        self._hear(*seated)
+        self._include(*seated)
         return False
 
     def remove(self, track: Track) -> Callable[[], None] | None:
         self._mix.advance(self._clock.now_us())
-        self._heard.pop(track, None)
-        self._hear()
+        self._audible.pop(track, None)
+        self._include()
         return None
 
     def end(self) -> None:
         self._mix.advance(self._clock.now_us())
 
-    def _hear(self, *seated: PositionedTrack) -> None:
-        self._heard |= {one.track: one.seat for one in seated if one.track.stream is Stream.AUDIO}
-        self._mix.seats = frozenset(self._heard.values())
+    def _include(self, *seated: PositionedTrack) -> None:
+        self._audible |= {one.track: one.seat for one in seated if one.track.stream is Stream.AUDIO}
+        self._mix.seats = frozenset(self._audible.values())
 
     def _advance(self, now_us: int) -> int:
         self._mix.advance(now_us)
@@ -224,7 +225,7 @@ class AudioCapture(Capture):
         return stopped_ms
 
     def _open(self, begin: StartWriting) -> tuple[RawFile, Mix]:
-        """A mix of its own for each try within the segment, and for each room of a bridge."""
+        """Open a new file for each attempt within the segment, and for each room of a bridge."""
         start_us = self._clock.now_us()
         stem = f"recording-{begin.confbridge_id}-{self.ref.segment}"
         name, tries = f"{stem}.wav", 1
@@ -238,10 +239,10 @@ class AudioCapture(Capture):
 
 
 def open_capture(begin: StartWriting, settings: Settings, folders: Folders) -> Capture:
-    """Start to write. Raises one of FAILURES: nothing is written then."""
+    """Start a capture. Raises one of FAILURES; no file is left then."""
     journal = Journal(folders, begin.capture)
     try:
-        journal.settle()  # an earlier try of the same capture may have died
+        journal.settle()  # an earlier attempt at the same capture may have died
         kind = VideoCapture if begin.capture.medium is Medium.VIDEO else AudioCapture
         return kind(begin, settings, folders, journal)
     except BaseException:
@@ -249,7 +250,7 @@ def open_capture(begin: StartWriting, settings: Settings, folders: Folders) -> C
         raise
 
 
-def _picture(room: RoomUuid, seated: PositionedTrack, settings: Settings) -> Picture:
+def _pattern(room: RoomUuid, seated: PositionedTrack, settings: Settings) -> Pattern:
     screen = seated.track.stream is Stream.SCREEN
-    who = Reading(seated.track.user, settings.token, screen, 0)
-    return Picture(who, room, seated.seat, settings.width_px)
+    who = StripData(seated.track.user, settings.token, screen, 0)
+    return Pattern(who, room, seated.seat, settings.width_px)

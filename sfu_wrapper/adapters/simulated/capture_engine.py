@@ -1,7 +1,8 @@
-"""The captures of the child process and what orders do to them.
+"""The captures of the child process, and the execution of orders.
 
-Which requests are spoilt is decided by the plane, how that looks is decided here. Orders of one
-room and medium take their turns; what is slow runs in threads, so that the others keep their pace.
+``child`` passes each order to ``carry_out``; reports go out through the ``say`` callback. The
+plane decides which requests fail (``faults``), this module how they fail. Orders of one room and
+medium run one after another; slow work runs in threads, so that other captures keep their pace.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, Track
 
 _LONGEST_NAP_S: Final = 0.05
-_BACK_AFTER_S: Final = 1.0  # a medium that was lost on purpose
+_BACK_AFTER_S: Final = 1.0  # until a medium lost by an injected fault is available again
 
 Say = Callable[[Report], None]
 Line = tuple[RoomUuid, Medium]
@@ -51,7 +52,12 @@ Line = tuple[RoomUuid, Medium]
 
 
 class CaptureEngine:
-    """All running captures, and the one door for orders."""
+    """The running captures, and the entry point for orders.
+
+    Args:
+        settings: folders and format of the media.
+        say: sends a report to the plane.
+    """
 
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings = settings
@@ -62,17 +68,17 @@ class CaptureEngine:
         self._turns: WeakValueDictionary[Line, asyncio.Lock] = WeakValueDictionary()
 
     async def pace(self) -> None:
-        """Write frames and samples as they fall due, for ever."""
+        """Write frames and samples when they are due, until cancelled."""
         while True:
             await self._running.wait()
             naps = [self._advance(capture) for capture in tuple(self._captures.values())]
             await asyncio.sleep(min(naps, default=0))
 
     async def carry_out(self, order: Order) -> None:
-        """One order, after those of the same room that came before it."""
+        """Carry out an order, after earlier ones of the same room and medium."""
         match order:
             case Freeze(seconds=seconds):
-                time.sleep(seconds)  # noqa: ASYNC251 - standing still as a whole is what is asked
+                time.sleep(seconds)  # noqa: ASYNC251 - the fault is that the whole process stops
             case StartWriting(capture=ref) | StopWriting(capture=ref) | Resume(capture=ref):
                 await self._in_turn((ref.room, ref.medium), order)
             case (
@@ -91,7 +97,7 @@ class CaptureEngine:
             _shut(capture)
 
     def sweep(self) -> None:
-        """Forget captures of long ago of which nothing is left."""
+        """Remove old journals of which no file is left."""
         with suppress(OSError):
             sweep(self._folders)
 
@@ -118,19 +124,19 @@ class CaptureEngine:
                     assert_never(order)
 
     async def _begin(self, begin: StartWriting) -> None:
-        ref, spoil = begin.capture, begin.spoil
-        match spoil.way:
+        ref, fault = begin.capture, begin.fault
+        match fault.way:
             case Way.REFUSE:
-                self._say(CaptureFailed(ref, "the simulated plane was told to refuse"))
+                self._say(CaptureFailed(ref, "the simulated plane refused (injected fault)"))
                 return
             case Way.HANG:
                 return
             case Way.LATE:
-                await asyncio.sleep(spoil.after_s)
+                await asyncio.sleep(fault.after_s)
         if ref not in self._captures and not await self._open(begin):
             return
         capture = self._captures[ref]
-        if spoil.way is not Way.MUTE:
+        if fault.way is not Way.MUTE:
             self._say(CaptureStarted(ref, capture.started_ms, capture.files))
 
     async def _open(self, begin: StartWriting) -> bool:
@@ -150,15 +156,15 @@ class CaptureEngine:
         return True
 
     async def _finish(self, finish: StopWriting) -> None:
-        match finish.spoil.way:
+        match finish.fault.way:
             case Way.REFUSE | Way.HANG:
                 return
             case Way.LATE:
-                await asyncio.sleep(finish.spoil.after_s)
-        await self._stop(finish.capture, mute=finish.spoil.way is Way.MUTE)
+                await asyncio.sleep(finish.fault.after_s)
+        await self._stop(finish.capture, mute=finish.fault.way is Way.MUTE)
 
     async def _stop(self, ref: CaptureRef, *, mute: bool = False) -> None:
-        """Stop it, or say again what became of it."""
+        """Stop a capture, or repeat the report of one that has ended."""
         capture = self._captures.get(ref)
         try:
             if capture is None:
@@ -223,7 +229,7 @@ class CaptureEngine:
         return capture
 
     def _lose(self, ref: CaptureRef, message: str) -> None:
-        """It cannot be written any more: close what can be closed and say what there is."""
+        """Handle a capture that cannot be written any more: close and report its files."""
         capture = self._forget(ref)
         if capture is not None:
             _shut(capture)
@@ -235,7 +241,7 @@ class CaptureEngine:
 
     def _lose_on_purpose(self, ref: CaptureRef) -> None:
         if ref in self._captures:
-            self._lose(ref, "the simulated plane was told to lose this capture")
+            self._lose(ref, "the simulated plane lost this capture (injected fault)")
             loop = asyncio.get_running_loop()
             loop.call_later(_BACK_AFTER_S, self._say, PlaneBack(ref.medium))
 
@@ -245,7 +251,7 @@ class CaptureEngine:
 
 
 def _shut(capture: Capture) -> None:
-    """End it as well as it can be ended."""
+    """End a capture, ignoring errors of disks and encoders."""
     with suppress(*FAILURES):
         capture.end()
     with suppress(*FAILURES):

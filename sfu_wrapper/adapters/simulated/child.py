@@ -1,8 +1,8 @@
 """The child process of the simulated plane: orders in, media files and reports out.
 
 Orders come as lines on standard input, reports go as lines to standard output, logs to standard
-error. It ends when its input ends, its parent dies or SIGTERM comes, and closes every file first.
-What an order does is decided by ``studio``.
+error. The process closes every file and ends when its input ends, its parent dies or it gets
+SIGTERM. ``capture_engine`` carries out the orders.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from sfu_wrapper.adapters.simulated.messages import ORDERS, SETTINGS, Heartbeat,
 
 _ALIVE_EVERY_S: Final = 1.0
 _SWEEP_EVERY_S: Final = 600.0
-_UNDER_WAY: Final = 10_000  # orders carried out side by side, at most
+_UNDER_WAY: Final = 10_000  # orders carried out in parallel, at most
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -29,13 +29,13 @@ class _Over(Exception):
 
 
 async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
-    """Until the input ends or the task is cancelled."""
-    studio = CaptureEngine(SETTINGS.load(await reader.readline()), say)
+    """Carry out orders until the input ends or the task is cancelled."""
+    engine = CaptureEngine(SETTINGS.load(await reader.readline()), say)
     slots = asyncio.Semaphore(_UNDER_WAY)
 
     async def carry_out(order: Order) -> None:
         try:
-            await studio.carry_out(order)
+            await engine.carry_out(order)
         finally:
             slots.release()
 
@@ -47,23 +47,23 @@ async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(studio.pace())
-            tasks.create_task(_say_alive(say))
-            tasks.create_task(_sweep(studio))
+            tasks.create_task(engine.pace())
+            tasks.create_task(_send_heartbeats(say))
+            tasks.create_task(_sweep(engine))
             tasks.create_task(listen(tasks))
     except* _Over:
         pass
     finally:
-        studio.close()
+        engine.close()
 
 
-async def _sweep(studio: CaptureEngine) -> None:
+async def _sweep(engine: CaptureEngine) -> None:
     while True:
-        await asyncio.to_thread(studio.sweep)
+        await asyncio.to_thread(engine.sweep)
         await asyncio.sleep(_SWEEP_EVERY_S)
 
 
-async def _say_alive(say: Say) -> None:
+async def _send_heartbeats(say: Say) -> None:
     while True:
         say(Heartbeat())
         await asyncio.sleep(_ALIVE_EVERY_S)
@@ -77,7 +77,7 @@ async def _main() -> None:
 
     def say(report: Report) -> None:
         if output.get_write_buffer_size() > LIMIT_BYTES:
-            raise BrokenPipeError("nobody reads the reports")
+            raise BrokenPipeError("the plane does not read the reports")
         output.write(dump(report))
 
     serving = asyncio.ensure_future(_serve(reader, say))
@@ -89,14 +89,14 @@ async def _main() -> None:
 
 
 def _take_output() -> BinaryIO:
-    """Standard output for the reports alone; whatever else is printed goes to standard error."""
+    """Return the standard output for reports; all other prints go to standard error from now on."""
     own = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(own, "wb", buffering=0)
 
 
 def _end_with_parent() -> None:
-    """On Linux, SIGTERM when the parent dies; elsewhere the end of the input has to do."""
+    """Request SIGTERM for the parent's death (Linux); elsewhere the input ends then."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,6 +1,6 @@
-"""What the simulated plane is told to do wrong: a value, and its compact text form.
+"""Injected faults of the simulated plane: values, and their compact text form.
 
-Decides nothing about time: a fault is taken when the request that it spoils is handed over.
+A fault is consumed when the request that it applies to is handed to the plane.
 
 The text is a list of terms separated by commas:
 
@@ -29,7 +29,7 @@ EVER: Final = -1
 
 
 class Way(StrEnum):
-    """How a request is spoilt."""
+    """The way in which a request fails."""
 
     OK = "ok"
     REFUSE = "refuse"
@@ -40,7 +40,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """How to treat one request: ``after_s`` counts for LATE, or for lose and die."""
+    """Treatment of one request; ``after_s`` is the delay of LATE, lose and die, in seconds."""
 
     way: Way = Way.OK
     after_s: float = 0.0
@@ -48,9 +48,9 @@ class InjectedFault:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A spoil for the next ``left`` requests, or for every one (EVER)."""
+    """A fault for the next ``left`` requests, or for every one (EVER)."""
 
-    spoil: InjectedFault
+    injected: InjectedFault
     left: int = EVER
 
 
@@ -66,7 +66,7 @@ class MediumFaults:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """All faults in force; ``freeze_s`` is carried out once, when they are set."""
+    """Faults in force; the plane freezes for ``freeze_s`` once, when they are set."""
 
     audio: MediumFaults = field(default=MediumFaults())
     video: MediumFaults = field(default=MediumFaults())
@@ -74,22 +74,30 @@ class Faults:
 
     @classmethod
     def parse(cls, text: str) -> "Faults":
-        """Read the compact form; the empty text means none. Raises Misconfigured."""
+        """Parse the compact form; the empty text means no faults. Raises Misconfigured."""
         faults = cls()
         for term in filter(None, (part.strip() for part in text.split(","))):
             faults = faults._with(term)
         return faults
 
     def take(self, medium: Medium, point: str) -> tuple[InjectedFault | None, "Faults"]:
-        """What becomes of the next request at ``point`` (start, stop, lose, die), and the rest."""
+        """Consume a fault of the next request.
+
+        Args:
+            medium: medium of the request.
+            point: start, stop, lose or die.
+
+        Returns:
+            The fault, None where there is none; and the faults left after it.
+        """
         own: MediumFaults = getattr(self, medium)
         fault: Fault | None = getattr(own, point)
         if fault is None:
             return None, self
         if fault.left == EVER:
-            return fault.spoil, self
+            return fault.injected, self
         rest = replace(fault, left=fault.left - 1) if fault.left > 1 else None
-        return fault.spoil, self._put(medium, point, rest)
+        return fault.injected, self._put(medium, point, rest)
 
     def _put(self, medium: Medium, point: str, fault: Fault | None) -> "Faults":
         own: MediumFaults = replace(getattr(self, medium), **{point: fault})
@@ -104,10 +112,10 @@ class Faults:
                 f"media.simulatedFaults: {term!r} is not a fault; write such as "
                 "start=refuse*2, audio.stop=late:3, lose=2, die=2.5 or freeze=1"
             )
-        spoil = InjectedFault(
+        injected = InjectedFault(
             Way(match["way"] or match["late"] or Way.OK), float(match["seconds"] or 0)
         )
-        fault = Fault(spoil, int(match["times"] or EVER))
+        fault = Fault(injected, int(match["times"] or EVER))
         faults = self
         for medium in [Medium(match["medium"])] if match["medium"] else Medium:
             faults = faults._put(medium, match["point"] or match["end"], fault)

@@ -1,9 +1,9 @@
-"""Which files belong to a capture: written down as soon as they exist, read after a crash.
+"""Journal of a capture's files, written as soon as they exist and read after a crash.
 
-One file a capture below ``recordings_path/.simulated``, a line for each file when it is opened
-and when it is closed, the last line of a name wins. Its modification time says when the capture
-was last known to be alive, its lock that somebody still writes it. It stays until none of the
-files that it names is left, so that a stop can be answered again at any time.
+One journal per capture below ``recordings_path/.simulated``, with a line for each file when it is
+opened and when it is closed; the last line of a name wins. Its modification time is the last time
+at which the capture was known to be alive; its lock is held while a process writes the capture. The
+journal stays until none of its files is left, so that a stop can be answered again at any time.
 """
 
 import fcntl
@@ -14,41 +14,41 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sfu_wrapper.adapters.simulated.audio import mend
+from sfu_wrapper.adapters.simulated.audio import repair_lengths
 from sfu_wrapper.adapters.simulated.json_lines import Lines, dump
 from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.model.errors import Broken, Unavailable
 from sfu_wrapper.model.media import RawFile, Stream
 
 _LINES = Lines((RawFile,))
-_LOCK_WAIT_S = 3.0  # a writer whose controller died notices within a fraction of that
+_LOCK_WAIT_S = 3.0  # a writer ends within a fraction of that after its controller died
 _MJR_MAGIC_BYTES = 8
-_KEPT_S = 3600.0  # in which a controller that died may ask for a capture of which nothing is left
+_KEPT_S = 3600.0  # a restarted controller may request a capture of which no file is left
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where things lie."""
+    """Folders of raw video and raw audio files."""
 
     recordings: Path
     audio: Path
 
     def file(self, raw: RawFile) -> Path:
-        """A raw file on disk."""
+        """Return the path of a raw file."""
         base = self.audio if raw.stream is Stream.AUDIO else self.recordings
         return base / raw.filename.lstrip("/")
 
     def journal(self, capture: CaptureRef) -> Path:
-        """The journal of a capture."""
+        """Return the path of a capture's journal."""
         name = f"{capture.room}-{capture.segment}-{capture.medium}.jsonl"
         return self.recordings / ".simulated" / name
 
 
 class Journal:
-    """The journal of one capture, locked. ``files`` is the whole list so far."""
+    """The journal of one capture, locked while it is open."""
 
     def __init__(self, folders: Folders, capture: CaptureRef) -> None:
-        """Open or take up again. Raises OSError, Unavailable when another process holds it."""
+        """Make or reopen a journal. Raises OSError, Unavailable when another process holds it."""
         self._folders = folders
         path = folders.journal(capture)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,18 +66,18 @@ class Journal:
         return tuple(self._files.values())
 
     def note(self, *files: RawFile) -> None:
-        """Write down files that were opened (before any media is in them) or closed."""
+        """Record files that were opened (before any media is in them) or closed."""
         os.write(self._fd, b"".join(dump(file) for file in files))
         self._files |= {file.filename: file for file in files}
 
     def settle(self, known: tuple[RawFile, ...] = ()) -> int:
-        """Close what a crash left open, forget what is not there.
+        """Record the end of files left open by a crash, and drop files that do not exist.
 
         Args:
-            known: files that the caller knows of, to be taken in.
+            known: further files that the caller knows of.
 
         Returns:
-            The last time known to be written, epoch ms.
+            The last time at which the capture is known to have been written, epoch ms.
         """
         alive_ns = os.fstat(self._fd).st_mtime_ns
         before = self._files
@@ -90,15 +90,15 @@ class Journal:
         return max((file.stopped_ms or 0 for file in settled), default=alive_ns // 1_000_000)
 
     def touch(self) -> None:
-        """Still alive."""
+        """Record that the capture is alive."""
         os.utime(self._fd)
 
     def sync(self) -> None:
-        """Make it durable."""
+        """Make the journal durable."""
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Give up the lock; whoever still writes after that gets an OSError."""
+        """Close the journal and release its lock; later writes raise OSError."""
         fd, self._fd = self._fd, -1
         os.close(fd)
 
@@ -106,16 +106,19 @@ class Journal:
 def salvage(
     folders: Folders, capture: CaptureRef, known: tuple[RawFile, ...] = ()
 ) -> tuple[int, tuple[RawFile, ...]]:
-    """What the disk holds of a capture that nobody writes any more, its files closed.
+    """Recover the files of a capture whose writer has ended, and close them.
 
     Args:
-        known: files that the caller knows of, journal or not.
+        folders: folders of the raw files.
+        capture: the capture.
+        known: files that the caller knows of, in the journal or not.
 
     Returns:
-        The last time known to be written (epoch ms, 0 where nothing is known), and the files.
+        The last time at which the capture is known to have been written (epoch ms, 0 where
+        unknown), and the files.
 
     Raises:
-        OSError, Unavailable: they cannot be read now.
+        OSError, Unavailable: journal or files cannot be read now.
     """
     if not folders.journal(capture).exists():
         files = _settled(folders, known)
@@ -128,7 +131,7 @@ def salvage(
 
 
 def sweep(folders: Folders) -> None:
-    """Forget captures that nobody writes and of which no file is left."""
+    """Remove journals that no process writes and of which no file is left."""
     for path in (folders.recordings / ".simulated").glob("*.jsonl"):
         with suppress(FileNotFoundError):
             _forget_unless_used(folders, path)
@@ -139,7 +142,7 @@ def _forget_unless_used(folders: Folders, path: Path) -> None:
         young = time.time() - os.fstat(journal.fileno()).st_mtime < _KEPT_S
         try:
             fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # a capture that runs, whatever its age by a clock that was set
+        except BlockingIOError:  # the capture runs; its age may be wrong after a clock change
             return
         files = _parse(journal.read()).values()
         if not young and not any(folders.file(file).exists() for file in files):
@@ -147,7 +150,7 @@ def _forget_unless_used(folders: Folders, path: Path) -> None:
 
 
 def _settled(folders: Folders, files: Iterable[RawFile]) -> tuple[RawFile, ...]:
-    """The files that exist, those left open as the crash left them."""
+    """Return the files that exist; those left open get the end that is found on disk."""
     there = [file for file in files if folders.file(file).is_file()]
     return tuple(file if file.stopped_ms else _measure(folders.file(file), file) for file in there)
 
@@ -155,7 +158,7 @@ def _settled(folders: Folders, files: Iterable[RawFile]) -> tuple[RawFile, ...]:
 def _measure(path: Path, file: RawFile) -> RawFile:
     status = path.stat()
     if file.stream is Stream.AUDIO:
-        seconds = mend(path)
+        seconds = repair_lengths(path)
         stopped_ms = file.started_ms + round(seconds * 1000)
         return replace(file, stopped_ms=stopped_ms, holds_media=seconds > 0)
     stopped_ms = max(status.st_mtime_ns // 1_000_000, file.started_ms)
@@ -182,6 +185,6 @@ def _parse(data: bytes) -> dict[str, RawFile]:
         try:
             file = _LINES.load(line)
         except Broken:
-            continue  # cut by a crash: the file it speaks of holds nothing yet
+            continue  # cut by a crash: its file holds no media yet
         files[file.filename] = file
     return files

@@ -1,7 +1,7 @@
-"""Frozen dataclasses as JSON lines between the plane and its child process, and back.
+"""Codec of frozen dataclasses as JSON lines between the plane and its child process.
 
-Knows no message by itself: a line is ``[class name, fields]``, rebuilt by the type hints of the
-classes that the reader expects. Both ends are this package, so a bad line is our own bug.
+A line is ``[class name, fields]``; the reader rebuilds the message by the type hints of the classes
+that it expects. Both ends are this package, so a bad line is a bug of ours.
 """
 
 from collections.abc import Iterable
@@ -20,18 +20,18 @@ LIMIT_BYTES = 16 * 1024 * 1024  # a line with the files of a very long, very bus
 
 
 def dump(message: object) -> bytes:
-    """One line, newline included."""
+    """Encode a message as one line, newline included."""
     return orjson.dumps([type(message).__name__, message], option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Lines(Generic[T]):
-    """Reads the lines of a closed set of dataclasses."""
+    """Decoder for the lines of a closed set of dataclasses."""
 
     def __init__(self, kinds: Iterable[type[T]]) -> None:
         self._kinds = {kind.__name__: kind for kind in kinds}
 
     def load(self, line: bytes) -> T:
-        """The message. Raises Broken when it is none of the known ones."""
+        """Decode a message. Raises Broken when it is none of the known ones."""
         try:
             name, data = orjson.loads(line)
             message: T = _build(self._kinds[name], data)

@@ -1,6 +1,7 @@
-"""What the plane and its child process say to each other, beside ``core.facts``.
+"""Messages between the plane and its child process, in addition to ``core.facts``.
 
-Orders of one room are carried out one after another; rooms do not wait for each other.
+The plane sends ``Settings`` and then orders; the child answers with reports. Orders of one room and
+medium are carried out one after another; rooms do not wait for each other.
 """
 
 from dataclasses import dataclass, field
@@ -22,12 +23,15 @@ from sfu_wrapper.model.media import RawFile, Track
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The first line: where to write and how the pictures look.
+    """Folders and format of the media; the first line that the plane sends.
 
-    recordings_path, audio_path: folders for videos and mixes; made where they are missing.
-    token: 8 hex digits, shown and encoded in every picture.
-    width_px: a multiple of 32, the height is three quarters of it.
-    bit_rate: of one video, bit/s.
+    Attributes:
+        recordings_path: folder for videos; made where missing.
+        audio_path: folder for mixes; made where missing.
+        token: 8 hex digits, shown and encoded in every frame.
+        width_px: width of a frame, a multiple of 32; the height is three quarters of it.
+        fps: frames per second.
+        bit_rate: bit rate of one video, bit/s.
     """
 
     recordings_path: str
@@ -40,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class PositionedTrack:
-    """A track with its user's seat in the room: which colour and which tone."""
+    """A track with its user's position in the room, which selects colour and tone."""
 
     track: Track
     seat: int
@@ -48,12 +52,21 @@ class PositionedTrack:
 
 @dataclass(frozen=True, slots=True)
 class StartWriting:
-    """Start a capture; ``lose_s`` and ``die_s`` are faults, None where there is none."""
+    """Start a capture.
+
+    Attributes:
+        capture: the capture.
+        confbridge_id: part of the name of a mix.
+        tracks: tracks published at the start.
+        fault: fault of this request.
+        lose_s: lose the capture after so many seconds; None: do not.
+        die_s: kill the process after so many seconds; None: do not.
+    """
 
     capture: CaptureRef
     confbridge_id: ConfbridgeId
     tracks: tuple[PositionedTrack, ...]
-    spoil: InjectedFault = field(default=InjectedFault())
+    fault: InjectedFault = field(default=InjectedFault())
     lose_s: float | None = None
     die_s: float | None = None
 
@@ -63,12 +76,12 @@ class StopWriting:
     """Stop a capture."""
 
     capture: CaptureRef
-    spoil: InjectedFault = field(default=InjectedFault())
+    fault: InjectedFault = field(default=InjectedFault())
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """A track is published from now on."""
+    """Add a published track to the room's captures."""
 
     room: RoomUuid
     seated: PositionedTrack
@@ -76,7 +89,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """A track is published no longer."""
+    """Remove an unpublished track from the room's captures."""
 
     room: RoomUuid
     track: Track
@@ -84,14 +97,14 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class CloseRoom:
-    """Stop every capture of the room, and say so of each."""
+    """Stop and report every capture of the room."""
 
     room: RoomUuid
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Is it still written? Else see what is left of it on disk and report it as lost."""
+    """Confirm a capture that still runs; else report it as lost, with its files on disk."""
 
     capture: CaptureRef
     files: tuple[RawFile, ...]
@@ -100,7 +113,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Stand still, write nothing and answer nothing."""
+    """Stop the whole process for some seconds: write nothing and answer nothing."""
 
     seconds: float
 

@@ -1,4 +1,4 @@
-"""The picture of a simulated participant, for people and for programs: drawn and read back here.
+"""Test pattern of a simulated participant, readable by people and programs: drawing and reading.
 
 A frame shows name, room, token, a running clock and a moving bar on the participant's colour.
 Its lower third is a strip of 8 rows of 32 black or white cells, 256 bits, most significant first:
@@ -8,8 +8,8 @@ Its lower third is a strip of 8 rows of 32 black or white cells, 256 bits, most 
      6 bytes  5 bits magic, 1 bit screen (not camera), 42 bits clock in epoch ms
      2 bytes  CRC-16 (CCITT) of the 30 bytes before
 
-The cells are large enough to be read after the picture was scaled into a tile and encoded again
-at low quality. Pictures are 4:3. Pure: no clock, no files, no randomness.
+The cells are large enough to be read after the frame was scaled into a tile and encoded again at
+low quality. Frames are 4:3. Pure: no clock, no files, no randomness.
 """
 
 from binascii import crc_hqx
@@ -28,7 +28,7 @@ Plane = NDArray[np.uint8]
 
 COLUMNS: Final = 32
 ROWS: Final = 8
-_PICTURE_ROWS: Final = 24  # the height of a picture in cells; 32:24 is 4:3
+_FRAME_ROWS: Final = 24  # the height of a frame in cells; 32:24 is 4:3
 _NAME_BYTES: Final = 20
 _MAGIC: Final = 0b10110
 _CLOCK_BITS: Final = 42
@@ -38,7 +38,7 @@ _NEUTRAL: Final = 128
 _BAR_PERIOD_MS: Final = 2000
 _SHIFTS_PX: Final = (0, -1, 1, -2, 2)
 
-# One a seat, RGB; dark enough for white text, far apart for the eye.
+# RGB, one per position; dark enough for white text, easy to tell apart.
 PALETTE: Final = (
     (176, 32, 32),
     (24, 120, 40),
@@ -56,8 +56,15 @@ PALETTE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a strip says. ``name`` as ``label`` gave it, ``token`` 8 hex digits."""
+class StripData:
+    """Content of a strip.
+
+    Attributes:
+        name: user name, as ``label`` returns it.
+        token: 8 hex digits.
+        screen: True for a screen, False for a camera.
+        clock_ms: time of the frame, epoch ms.
+    """
 
     name: str
     token: str
@@ -66,23 +73,23 @@ class Reading:
 
 
 def label(user: str) -> str:
-    """The user's name as the strip holds it: itself up to 20 characters, else shortened."""
+    """Return the user's name as the strip holds it: shortened beyond 20 characters."""
     if len(user) <= _NAME_BYTES:
         return user
     return f"{user[:13]}~{sha256(user.encode()).hexdigest()[:6]}"
 
 
-class Picture:
-    """One participant's moving picture; what does not move is drawn once.
+class Pattern:
+    """Test pattern of one participant; its static parts are drawn once.
 
     Args:
-        reading: who and which run; its clock is where the hour is taken from at first.
-        room: shown to people alone.
-        seat: which colour.
-        width_px: a multiple of 32; the height is three quarters of it.
+        reading: user, token and kind of stream; its clock is not used.
+        room: room to show, not part of the strip.
+        seat: position in the room, selects the colour.
+        width_px: width of a frame, a multiple of 32; the height is three quarters of it.
     """
 
-    def __init__(self, reading: Reading, room: str, seat: int, width_px: int) -> None:
+    def __init__(self, reading: StripData, room: str, seat: int, width_px: int) -> None:
         if width_px % COLUMNS or width_px <= 0:
             raise ValueError(f"width_px must be a multiple of {COLUMNS}, got {width_px}")
         self._cell = width_px // COLUMNS
@@ -91,14 +98,14 @@ class Picture:
         self._digits = _glyphs(4 * self._cell)
 
     def frame(self, clock_ms: int) -> Plane:
-        """The picture at ``clock_ms``: yuv420p as PyAV takes it, (height * 3 / 2, width)."""
+        """Draw the frame at ``clock_ms``: yuv420p as PyAV takes it, (height * 3 / 2, width)."""
         cell, image = self._cell, self._still.copy()
         self._write_clock(image, clock_ms)
         x = clock_ms % _BAR_PERIOD_MS * (COLUMNS - 1) * cell // _BAR_PERIOD_MS
         image[14 * cell : 15 * cell, x : x + cell] = _WHITE
         bits = _encode(self._who, clock_ms)
         cells = np.where(bits, np.uint8(_WHITE), np.uint8(_BLACK))
-        top = (_PICTURE_ROWS - ROWS) * cell
+        top = (_FRAME_ROWS - ROWS) * cell
         image[top : top + ROWS * cell] = cells.repeat(cell, axis=0).repeat(cell, axis=1)
         return image
 
@@ -111,17 +118,17 @@ class Picture:
             x += width
 
 
-def read(luma: Plane) -> Reading | None:
-    """What the strip of a picture says; None where there is none to be read.
+def read(luma: Plane) -> StripData | None:
+    """Return the content of a frame's strip; None where no strip can be read.
 
     Args:
-        luma: the picture, or the cell of a composition that it was fitted into (aspect kept,
-            centred), at any size from about 200 x 150 px.
+        luma: luma of the frame, or of the tile of a composition that it was fitted into (aspect
+            ratio kept, centred), at any size from about 200 x 150 px.
     """
     height, width = luma.shape
-    cell = min(width / COLUMNS, height / _PICTURE_ROWS)
+    cell = min(width / COLUMNS, height / _FRAME_ROWS)
     left = (width - COLUMNS * cell) / 2
-    top = (height - _PICTURE_ROWS * cell) / 2 + (_PICTURE_ROWS - ROWS) * cell
+    top = (height - _FRAME_ROWS * cell) / 2 + (_FRAME_ROWS - ROWS) * cell
     for bits in _samples(luma, left, top, cell):
         reading = _decode(bits)
         if reading is not None:
@@ -130,7 +137,7 @@ def read(luma: Plane) -> Reading | None:
 
 
 def _samples(luma: Plane, left: float, top: float, cell: float) -> Iterator[NDArray[np.bool_]]:
-    """The strip as bits, at the expected place first, then a pixel or two beside it."""
+    """Yield the strip as bits: at the expected place first, then shifted by a pixel or two."""
     within = np.array((0.3, 0.5, 0.7))
     xs = (left + (np.arange(COLUMNS)[:, None] + within) * cell).ravel().astype(int)
     ys = (top + (np.arange(ROWS)[:, None] + within) * cell).ravel().astype(int)
@@ -142,7 +149,7 @@ def _samples(luma: Plane, left: float, top: float, cell: float) -> Iterator[NDAr
         yield cells > (float(cells.min()) + float(cells.max())) / 2
 
 
-def _encode(who: Reading, clock_ms: int) -> NDArray[np.bool_]:
+def _encode(who: StripData, clock_ms: int) -> NDArray[np.bool_]:
     tail = (_MAGIC << 1 | who.screen) << _CLOCK_BITS | clock_ms
     body = (
         label(who.name).encode("ascii", "replace").ljust(_NAME_BYTES, b"\0")
@@ -153,14 +160,14 @@ def _encode(who: Reading, clock_ms: int) -> NDArray[np.bool_]:
     return np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.bool_).reshape(ROWS, COLUMNS)
 
 
-def _decode(bits: NDArray[np.bool_]) -> Reading | None:
+def _decode(bits: NDArray[np.bool_]) -> StripData | None:
     data = np.packbits(bits).tobytes()
     body, crc = data[:-2], int.from_bytes(data[-2:], "big")
     tail = int.from_bytes(body[-6:], "big")
     name = body[:_NAME_BYTES].rstrip(b"\0")
     if crc_hqx(body, 0xFFFF) != crc or tail >> _CLOCK_BITS + 1 != _MAGIC or not name.isascii():
         return None
-    return Reading(
+    return StripData(
         name=name.decode("ascii"),
         token=body[_NAME_BYTES : _NAME_BYTES + 4].hex(),
         screen=bool(tail >> _CLOCK_BITS & 1),
@@ -175,9 +182,9 @@ def _clock_text(clock_ms: int) -> str:
     return f"{hours:02}:{minutes:02}:{seconds % 60:02}.{tenths % 10} UTC"
 
 
-def _still(who: Reading, room: str, seat: int, cell: int) -> Plane:
-    """Everything that does not move, as yuv420p."""
-    width, height = COLUMNS * cell, _PICTURE_ROWS * cell
+def _still(who: StripData, room: str, seat: int, cell: int) -> Plane:
+    """Draw the static parts as yuv420p."""
+    width, height = COLUMNS * cell, _FRAME_ROWS * cell
     image = Image.new("RGB", (width, height), PALETTE[seat % len(PALETTE)])
     draw = ImageDraw.Draw(image)
     title = f"{who.name} (screen)" if who.screen else who.name
@@ -189,7 +196,7 @@ def _still(who: Reading, room: str, seat: int, cell: int) -> Plane:
 
 
 def _write(draw: ImageDraw.ImageDraw, text: str, at: tuple[int, int], room: int, size: int) -> None:
-    """Write in the largest letters up to ``size`` px that fit, cutting what never will."""
+    """Write text in the largest font up to ``size`` px that fits; cut text that does not fit."""
     smallest = max(size // 3, 6)
     while size > smallest and draw.textlength(text, ImageFont.load_default(size)) > room:
         size -= 1
@@ -201,7 +208,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, at: tuple[int, int], room: int,
 
 @lru_cache(maxsize=4)
 def _glyphs(size: int) -> dict[str, Plane]:
-    """The clock's characters, white on black luma, digits all of one width."""
+    """Draw the clock's characters, white on black luma, all digits of one width."""
     font = ImageFont.load_default(size)
     digit_px = max(int(font.getlength(digit)) + 1 for digit in "0123456789")
     glyphs = {}
@@ -214,7 +221,7 @@ def _glyphs(size: int) -> dict[str, Plane]:
 
 
 def _yuv420p(rgb: NDArray[np.float32]) -> Plane:
-    """RGB (height, width, 3) as BT.601 limited range, planes below each other."""
+    """Convert RGB (height, width, 3) to BT.601 limited range, planes below each other."""
     red, green, blue = (rgb[..., channel] for channel in range(3))
     luma = _BLACK + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
     u = _NEUTRAL + (-37.797 * red - 74.203 * green + 112.0 * blue) / 255

@@ -1,7 +1,9 @@
-"""The simulated media plane: real encoded media of people who are not there.
+"""The simulated media plane: real encoded media of simulated participants, without an SFU.
 
-A child process does the work (``child``); here are its life, the queues towards it and from it,
-and its return after a death. What is asked and answered is kept by ``request_tracker``.
+Requests enter through ``tell``, become orders (``request_tracker``) and go over a queue to a child
+process that writes the media (``child``); its reports come back as facts. This module starts the
+child, watches its heartbeats and replaces it after a crash. A new child is first asked to resume
+the captures that were running, so that each of them is reported as lost or confirmed.
 """
 
 import asyncio
@@ -28,28 +30,31 @@ from sfu_wrapper.model.media import Medium
 log = logging.getLogger(__name__)
 
 _QUEUE: Final = 10_000
-_PARTING_S: Final = 4.0  # to close its files
+_CLOSE_S: Final = 4.0  # limit for a child to close its files
 _BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-_SOUND_AFTER_S: Final = 10.0  # a child that lived longer starts the back-off anew
+_STABLE_AFTER_S: Final = 10.0  # the death of a child that lived longer resets the back-off
 
 
 class _Gone(Exception):
-    """The child has ended, or does not answer any more."""
+    """Signal that the child has ended, or has stopped answering."""
 
 
 class SimulatedPlane:
     """A ``MediaPlane`` that needs no SFU.
 
     Args:
-        recordings_path, audio_path: folders for the videos and the mixes.
-        token: 8 hex digits, shown and encoded in every picture (``pattern``).
-        faults: what is to go wrong (``faults``).
-        width_px: of the pictures, a multiple of 32; the height is three quarters of it.
-        fps, bit_rate: of one video.
-        silence_s: a child that says nothing for so long is replaced; it speaks every second.
+        recordings_path: folder for videos.
+        audio_path: folder for mixes.
+        token: 8 hex digits, shown and encoded in every frame (``pattern``).
+        faults: faults to inject (``faults``).
+        width_px: width of a frame, a multiple of 32; the height is three quarters of it.
+        fps: frames per second of a video.
+        bit_rate: bit rate of a video, bit/s.
+        silence_s: seconds without a report after which the child is replaced; it sends a heartbeat
+            every second.
 
     Raises:
-        ValueError: the token or the width is not as said.
+        ValueError: the token or the width is invalid.
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class SimulatedPlane:
 
     @property
     def faults(self) -> Faults:
-        """What is left to go wrong."""
+        """The injected faults that are left."""
         return self._requests.faults
 
     def is_there(self, medium: Medium) -> bool:
@@ -127,7 +132,7 @@ class SimulatedPlane:
             except* (_Gone, OSError) as group:
                 if not self._closed.is_set():
                     log.warning("plane.gone", extra={"error": str(group.exceptions[0])})
-            if loop.time() - born > _SOUND_AFTER_S:
+            if loop.time() - born > _STABLE_AFTER_S:
                 deaths = 0
             await self._sleep(_BACK_OFF_S[min(deaths, len(_BACK_OFF_S) - 1)])
             deaths += 1
@@ -136,7 +141,7 @@ class SimulatedPlane:
         """See ``MediaPlane``."""
         self._closed.set()
         self._facts.close()
-        await self._childless.wait()  # bounded: run() parts from the child within _PARTING_S
+        await self._childless.wait()  # bounded: run() ends the child within _CLOSE_S
 
     def _put(self, order: Order) -> None:
         self._check_room()
@@ -151,7 +156,7 @@ class SimulatedPlane:
             await asyncio.wait_for(self._closed.wait(), seconds)
 
     async def _live(self, *, reborn: bool) -> None:
-        """The life of one child. Raises _Gone at its end, OSError when it cannot be born."""
+        """Run one child. Raises _Gone when it ends, OSError when it cannot be started."""
         self._childless.clear()
         try:
             process = await _spawn()
@@ -163,14 +168,14 @@ class SimulatedPlane:
             first: tuple[Order, ...] = ()
             facts: tuple[PlaneFact, ...] = ()
             if reborn:
-                first, facts = self._requests.take_up()
+                first, facts = self._requests.restart()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write(process, first))
                 tasks.create_task(self._read(process, facts))
                 tasks.create_task(self._until_closed())
         finally:
             try:
-                await _part(process)
+                await _stop(process)
             finally:
                 self._process = None
                 self._childless.set()
@@ -206,7 +211,7 @@ class SimulatedPlane:
             if not line:
                 raise _Gone("the child has ended")
             report: Report = REPORTS.load(line)
-            await self._publish(self._requests.heard(report))
+            await self._publish(self._requests.handle(report))
 
     async def _publish(self, facts: Iterable[PlaneFact]) -> None:
         for fact in facts:
@@ -214,7 +219,7 @@ class SimulatedPlane:
 
 
 async def _spawn() -> Process:
-    """Start a child of this very package, apart from the terminal's signals."""
+    """Start a child process from this package, in a session without the terminal's signals."""
     root = str(Path(sfu_wrapper.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return await asyncio.create_subprocess_exec(
@@ -226,16 +231,16 @@ async def _spawn() -> Process:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         limit=LIMIT_BYTES,
         start_new_session=True,
-        umask=0o077,  # folders of raw files, and those above them
+        umask=0o077,  # for folders of raw files, and their parents
     )
 
 
-async def _part(process: Process) -> None:
-    """The end of its input tells the child to close its files; one that does not is killed."""
+async def _stop(process: Process) -> None:
+    """Close the child's input, at which it closes its files and ends; kill it on a timeout."""
     if process.stdin is not None:
         process.stdin.close()
     try:
-        async with asyncio.timeout(_PARTING_S):
+        async with asyncio.timeout(_CLOSE_S):
             await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):

@@ -1,7 +1,9 @@
-"""The front of the simulated plane: requests become orders, reports become facts.
+"""Request tracker of the simulated plane: requests become orders, reports become facts.
 
-Keeps what outlives the child process: who sits where in a room, which captures are under way and
-which faults are left to strike. Pure bookkeeping: no process, no clock, no waiting.
+It keeps the state that outlives the child process: the positions of users in a room, the captures
+under way and the faults left. ``plane`` calls ``order`` for each request, ``sent`` when the order
+leaves, ``handle`` for each report and ``restart`` for a new child. Pure bookkeeping: no process, no
+clock, no waiting.
 """
 
 from dataclasses import dataclass, replace
@@ -46,14 +48,18 @@ from sfu_wrapper.model.media import Medium, RawFile, Track
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A capture that was asked for and has not ended; ``confirmed`` once it was reported so."""
+    """A capture that was requested and has not ended; ``confirmed`` once its start is reported."""
 
     confirmed: bool = False
     files: tuple[RawFile, ...] = ()
 
 
 class RequestTracker:
-    """faults: what is left of them; set at any time."""
+    """Translation between the plane and its child process.
+
+    Attributes:
+        faults: injected faults that are left; may be replaced at any time.
+    """
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
@@ -62,7 +68,7 @@ class RequestTracker:
         self._awaited: set[CaptureRef] = set()
 
     def order(self, request: PlaneRequest) -> Order | None:
-        """What the child is to do; None where there is nothing to do."""
+        """Return the order for a request; None where the child has nothing to do."""
         match request:
             case StartCapture():
                 return self._begin(request)
@@ -83,7 +89,7 @@ class RequestTracker:
                 assert_never(request)
 
     def sent(self, order: Order) -> None:
-        """The order has left for the child: from now on it can be lost."""
+        """Record that an order was sent to the child: from now on its capture can be lost."""
         match order:
             case StartWriting(capture=capture):
                 self._under_way.setdefault(capture, _UnderWay())
@@ -92,8 +98,8 @@ class RequestTracker:
             case _:
                 pass
 
-    def heard(self, report: Report) -> tuple[PlaneFact, ...]:
-        """The facts that a report of the child comes to."""
+    def handle(self, report: Report) -> tuple[PlaneFact, ...]:
+        """Return the facts that follow from a report of the child."""
         match report:
             case Heartbeat() | PlaneBack():
                 return () if isinstance(report, Heartbeat) else (report,)
@@ -116,10 +122,10 @@ class RequestTracker:
             case _:
                 assert_never(report)
 
-    def take_up(self) -> tuple[tuple[Order, ...], tuple[PlaneFact, ...]]:
-        """After the child died: what its successor is to do first, and what can be said at once.
+    def restart(self) -> tuple[tuple[Order, ...], tuple[PlaneFact, ...]]:
+        """Return the first orders for a new child after a crash, and the facts known at once.
 
-        The plane is back once the fate of every capture that was under way is told.
+        The plane counts as available once every capture that was under way has been reported.
         """
         self._awaited = set(self._under_way)
         orders = tuple(
@@ -135,17 +141,17 @@ class RequestTracker:
             request.capture,
             request.confbridge_id,
             tuple(self._seat(request.capture.room, track) for track in request.tracks),
-            spoil=self._take(medium, "start") or InjectedFault(),
+            fault=self._take(medium, "start") or InjectedFault(),
             lose_s=lose.after_s if lose else None,
             die_s=die.after_s if die else None,
         )
 
     def _take(self, medium: Medium, point: str) -> InjectedFault | None:
-        spoil, self.faults = self.faults.take(medium, point)
-        return spoil
+        fault, self.faults = self.faults.take(medium, point)
+        return fault
 
     def _seat(self, room: RoomUuid, track: Track) -> PositionedTrack:
-        """Seats are given in the order in which a room's users are first heard of."""
+        """Return the track with its user's position; users get positions in order of appearance."""
         seats = self._seats.setdefault(room, {})
         return PositionedTrack(track, seats.setdefault(track.user, len(seats)))
 

@@ -1,7 +1,7 @@
-"""One simulated video track as Janus would record it: VP8 in RTP in an .mjr that grows.
+"""Writer of one simulated video track as Janus would record it: VP8 in RTP in a growing .mjr.
 
-Frame k is due k / fps seconds after the first and shows that moment; where the machine is too
-slow, frames are left out, never late. Each frame reaches the file in one write, so that a crash
+Frame k is due k / fps seconds after the first one and shows that time; a machine that is too slow
+skips frames, and never delays them. Each frame is written to the file in one call, so that a crash
 costs the last one at most.
 """
 
@@ -15,7 +15,7 @@ from av import VideoFrame
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
-from sfu_wrapper.adapters.simulated.pattern import Picture
+from sfu_wrapper.adapters.simulated.pattern import Pattern
 from sfu_wrapper.formats import mjr, rtp, vp8
 
 RTP_HZ: Final = 90_000
@@ -25,14 +25,19 @@ _OPTIONS: Final = {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0
 
 
 class VideoWriter:
-    """One growing .mjr. Raises OSError and av errors from every method that writes.
+    """A growing .mjr. Raises OSError and av errors from every method that writes.
 
-    start_us: epoch µs of the first frame, which is written at once.
+    Args:
+        path: path of the new file.
+        pattern: draws the frames.
+        start_us: epoch µs of the first frame.
+        fps: frames per second.
+        rate: bit rate, bit/s.
     """
 
-    def __init__(self, path: Path, picture: Picture, start_us: int, fps: int, rate: int) -> None:
+    def __init__(self, path: Path, pattern: Pattern, start_us: int, fps: int, rate: int) -> None:
         self.start_us = start_us
-        self._picture = picture
+        self._pattern = pattern
         self._fps = fps
         self._last = -1  # index of the frame written last
         self._serial = 0  # frames written
@@ -46,25 +51,25 @@ class VideoWriter:
         os.write(self._fd, mjr.encode_header(header))
 
     def advance(self, now_us: int) -> int:
-        """Write the frame that is due, if one is; returns when the next one is, epoch µs."""
+        """Write the frame that is due, if any; return the time of the next one, epoch µs."""
         index = (now_us - self.start_us) * self._fps // 1_000_000
         if index > self._last:
             self._write(index, now_us)
         return self._at_us(self._last + 1)
 
     def seal(self) -> None:
-        """Make everything durable; slow."""
+        """Make the file durable; slow."""
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         os.close(self._fd)
 
     def _at_us(self, index: int) -> int:
         return self.start_us + -(-index * 1_000_000 // self._fps)
 
     def _write(self, index: int, now_us: int) -> None:
-        image = self._picture.frame(self._at_us(index) // 1000)
+        image = self._pattern.frame(self._at_us(index) // 1000)
         frame = VideoFrame.from_ndarray(image, format="yuv420p")
         frame.pts = index
         if self._encoder is None:
@@ -75,7 +80,7 @@ class VideoWriter:
         self._last = index
 
     def _pack(self, data: bytes, index: int, offset_ms: int) -> bytes:
-        """One encoded frame as frames of the container."""
+        """Pack one encoded frame into RTP packets, as records of the .mjr container."""
         payloads = vp8.packetise(data, picture_id=self._serial)
         self._serial += 1
         frames = []
@@ -100,6 +105,6 @@ def _encoder(width: int, height: int, fps: int, bit_rate: int) -> VideoCodecCont
     encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
     encoder.bit_rate = bit_rate
     encoder.gop_size = _KEY_EVERY_S * fps
-    encoder.thread_count = 1  # more of them spin, and one is fast enough
+    encoder.thread_count = 1  # one is fast enough, and several would spin
     encoder.options = _OPTIONS
     return encoder

@@ -14,7 +14,7 @@ _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One mounted file system.
+    """A mounted file system.
 
     Attributes:
         mount: the mount point.

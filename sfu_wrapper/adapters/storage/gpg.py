@@ -168,7 +168,7 @@ class GpgEncryptor:
 
 @dataclass(slots=True)
 class _Key:
-    """One primary key of a listing."""
+    """A primary key of a listing."""
 
     validity: str
     capabilities: str

@@ -97,17 +97,17 @@ class LocalStorage:
         folders = [self._own, *([self._plain] if self._plain else [])]
         return await _in_thread("preprocess", lambda: min(map(self._free, folders)))
 
-    async def workplace(self, job: str) -> Workspace:
+    async def workspace(self, job: str) -> Workspace:
         """See the port."""
-        return await _in_thread("preprocess", self._make_workplace, job)
+        return await _in_thread("preprocess", self._make_workspace, job)
 
     async def leftovers(self, job: str) -> tuple[Path, ...]:
         """See the port."""
         return await _in_thread("deliver", self._leftovers, job)
 
-    async def uncleared(self, name: str) -> tuple[bytes, ...]:
+    async def pending_cleanups(self, name: str) -> tuple[bytes, ...]:
         """See the port."""
-        return await _in_thread("deliver", self._uncleared, name)
+        return await _in_thread("deliver", self._pending_cleanups, name)
 
     async def clear(self, job: str, *, lasting: bool = True) -> None:
         """See the port."""
@@ -121,9 +121,9 @@ class LocalStorage:
         """See the port."""
         return await _in_thread("deliver", self._measured, file)
 
-    async def claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    async def reserve_names(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         """See the port."""
-        return await _in_thread("deliver", self._claim, job, choices)
+        return await _in_thread("deliver", self._reserve_names, job, choices)
 
     def final(self, name: str) -> Path:
         """See the port."""
@@ -141,11 +141,11 @@ class LocalStorage:
         """See the port."""
         await _in_thread("deliver", self._remove, files)
 
-    async def prune(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
+    async def remove_empty_folders(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
         """See the port."""
         names = [(self._recordings, name) for name in videos]
         names += [(self._audio, name) for name in sounds]
-        await _in_thread("deliver", _prune, names)
+        await _in_thread("deliver", _remove_empty_folders, names)
 
     def manifest_file(self, job: str) -> Path:
         """See the port."""
@@ -207,7 +207,7 @@ class LocalStorage:
                 found += (place / name for name in _files_below(folder))
         return tuple(sorted(found))
 
-    def _uncleared(self, name: str) -> tuple[bytes, ...]:
+    def _pending_cleanups(self, name: str) -> tuple[bytes, ...]:
         root = self._plain or self._own / "work"
         jobs: list[str] = []
         with suppress(*_ABSENT), self._opened(root) as folder:
@@ -216,7 +216,7 @@ class LocalStorage:
         found = (self._read(root / job / name) for job in finished)
         return tuple(content for content in found if content is not None)
 
-    def _make_workplace(self, job: str) -> Workspace:
+    def _make_workspace(self, job: str) -> Workspace:
         places: list[Path] = []
         for place in self._work_folders(job):
             with self._opened(place, make=True) as folder:
@@ -233,16 +233,16 @@ class LocalStorage:
                 with suppress(*_ABSENT), self._opened(place.parent) as folder:
                     shutil.rmtree(place.name, dir_fd=folder)
 
-    def _claim(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    def _reserve_names(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         for names in choices:
             free = all(self._is_free(job, name) for name in names)
-            if free and all(self._take(job, name) for name in names):
+            if free and all(self._reserve(job, name) for name in names):
                 return tuple(names)
         detail = "every name for the result is taken"
         raise JobFailed("deliver", "NAME_TAKEN", detail, permanent=True)
 
     def _is_free(self, job: str, name: str) -> bool:
-        owner = self._read(self._claim_path(name))
+        owner = self._read(self._reservation_of(name))
         if owner is not None:
             return owner == job.encode()
         final = self.final(name)
@@ -251,15 +251,15 @@ class LocalStorage:
             return False
         return True
 
-    def _take(self, job: str, name: str) -> bool:
+    def _reserve(self, job: str, name: str) -> bool:
         """Reserve a name exclusively; True if this job holds the reservation afterwards."""
-        path = self._claim_path(name)
+        path = self._reservation_of(name)
         with self._opened(path.parent, make=True) as folder, _naming(path):
             with suppress(FileExistsError):
                 files.write_exclusively(folder, path.name, job.encode())
             return files.read(folder, path.name) == job.encode()
 
-    def _claim_path(self, name: str) -> Path:
+    def _reservation_of(self, name: str) -> Path:
         return self._own / "names" / hashlib.sha256(name.encode()).hexdigest()
 
     def _deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
@@ -337,13 +337,13 @@ def _size(root: Path, filename: str) -> int:
     return 0
 
 
-def _prune(names: Iterable[tuple[Path, str]]) -> None:
+def _remove_empty_folders(names: Iterable[tuple[Path, str]]) -> None:
     for root, filename in names:
         with suppress(OSError), opened_folder(root) as top:
-            _prune_above(top, parts_of(filename.lstrip("/"))[:-1])
+            _remove_empty_above(top, parts_of(filename.lstrip("/"))[:-1])
 
 
-def _prune_above(top: int, parts: Sequence[str]) -> None:
+def _remove_empty_above(top: int, parts: Sequence[str]) -> None:
     """Remove empty folders, innermost first; ``rmdir`` refuses those that hold anything."""
     for depth in range(len(parts) - 1, -1, -1):
         try:

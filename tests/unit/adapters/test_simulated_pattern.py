@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.simulated.pattern import Picture, Reading, label, read
+from sfu_wrapper.adapters.simulated.pattern import Pattern, StripData, label, read
 
 NOW_MS = 1_795_484_876_572
-ALICE = Reading("alice", "c0ffee01", screen=False, clock_ms=NOW_MS)
+ALICE = StripData("alice", "c0ffee01", screen=False, clock_ms=NOW_MS)
 USER_IDS = st.text("abcXYZ019._@+:-", min_size=1, max_size=128)
 
 Plane = NDArray[np.uint8]
 
 
-def drawn(who: Reading, width_px: int = 320) -> Plane:
+def drawn(who: StripData, width_px: int = 320) -> Plane:
     """The luma of one frame at its clock."""
-    image = Picture(who, "room-1", 0, width_px).frame(who.clock_ms)
+    image = Pattern(who, "room-1", 0, width_px).frame(who.clock_ms)
     return image[: width_px * 3 // 4]
 
 
@@ -64,9 +64,9 @@ def encoded_again(canvases: list[Plane], bit_rate: int) -> list[Plane]:
 
 @given(user=USER_IDS, screen=st.booleans(), clock_ms=st.integers(0, 2**42 - 1))
 def test_what_is_drawn_is_read(user: str, screen: bool, clock_ms: int) -> None:
-    who = Reading(user, "00ff00aa", screen=screen, clock_ms=clock_ms)
+    who = StripData(user, "00ff00aa", screen=screen, clock_ms=clock_ms)
 
-    assert read(drawn(who)) == Reading(label(user), "00ff00aa", screen, clock_ms)
+    assert read(drawn(who)) == StripData(label(user), "00ff00aa", screen, clock_ms)
 
 
 @given(USER_IDS, USER_IDS)
@@ -93,7 +93,7 @@ def test_it_is_read_in_every_tile_of_a_low_quality_composition(count: int) -> No
     columns = isqrt(count - 1) + 1
     width, height = 640 // columns & ~1, 480 // ceil(count / columns) & ~1
     pictures = [
-        Picture(Reading(f"participant-{n}", "c0ffee01", False, 0), "r", n, 320)
+        Pattern(StripData(f"participant-{n}", "c0ffee01", False, 0), "r", n, 320)
         for n in range(count)
     ]
     places = [(n // columns * height, n % columns * width) for n in range(count)]
@@ -108,7 +108,9 @@ def test_it_is_read_in_every_tile_of_a_low_quality_composition(count: int) -> No
     for index, canvas in enumerate(encoded_again(canvases, 235_000)):
         for n, (top, left) in enumerate(places):
             tile = canvas[top : top + height, left : left + width]
-            assert read(tile) == Reading(f"participant-{n}", "c0ffee01", False, NOW_MS + 40 * index)
+            assert read(tile) == StripData(
+                f"participant-{n}", "c0ffee01", False, NOW_MS + 40 * index
+            )
 
 
 def test_a_damaged_strip_is_not_read_as_something_else() -> None:
@@ -130,14 +132,14 @@ def test_noise_says_nothing() -> None:
 
 
 def test_the_picture_moves_and_seats_differ_in_colour() -> None:
-    first, second = (Picture(ALICE, "room-1", seat, 320) for seat in (0, 1))
+    first, second = (Pattern(ALICE, "room-1", seat, 320) for seat in (0, 1))
 
     assert (first.frame(NOW_MS)[:150] != first.frame(NOW_MS + 500)[:150]).any()
     assert (first.frame(NOW_MS)[240:] != second.frame(NOW_MS)[240:]).any()
 
 
 def test_a_room_name_that_never_fits_is_cut() -> None:
-    picture = Picture(ALICE, "r" * 200, 0, 320)
+    picture = Pattern(ALICE, "r" * 200, 0, 320)
 
     assert read(picture.frame(NOW_MS)[:240]) == ALICE
 
@@ -145,4 +147,4 @@ def test_a_room_name_that_never_fits_is_cut() -> None:
 @pytest.mark.parametrize("width_px", [0, 300, -320])
 def test_an_odd_width_is_refused(width_px: int) -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
-        Picture(ALICE, "room-1", 0, width_px)
+        Pattern(ALICE, "room-1", 0, width_px)

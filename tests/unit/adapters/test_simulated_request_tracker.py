@@ -87,33 +87,33 @@ def test_faults_travel_with_the_request_that_they_spoil() -> None:
 
 
 def test_a_sign_of_life_is_no_fact() -> None:
-    assert desk().heard(Heartbeat()) == ()
+    assert desk().handle(Heartbeat()) == ()
 
 
 def test_after_a_death_the_plane_is_back_when_the_last_fate_is_told() -> None:
     one = desk()
     sent(one, start(VIDEO), start(AUDIO))
     for capture in (VIDEO, AUDIO):
-        one.heard(CaptureStarted(capture, 1, (FILE,)))
+        one.handle(CaptureStarted(capture, 1, (FILE,)))
 
-    orders, facts = one.take_up()
+    orders, facts = one.restart()
     assert [order.capture for order in orders if isinstance(order, Resume)] == [VIDEO, AUDIO]
     assert facts == ()
     first, second = (CaptureLost(capture, 2, (FILE,), "died") for capture in (VIDEO, AUDIO))
-    assert one.heard(first) == (first,)
-    assert one.heard(second) == (second, *BACK)
+    assert one.handle(first) == (first,)
+    assert one.handle(second) == (second, *BACK)
 
 
 def test_after_a_death_in_idleness_the_plane_is_back_at_once() -> None:
-    assert desk().take_up() == ((), BACK)
+    assert desk().restart() == ((), BACK)
 
 
 def test_a_start_that_died_unconfirmed_and_left_nothing_has_failed() -> None:
     one = desk()
     sent(one, start(VIDEO))
-    one.take_up()
+    one.restart()
 
-    assert one.heard(CaptureLost(VIDEO, 2, (), "died")) == (CaptureFailed(VIDEO, "died"), *BACK)
+    assert one.handle(CaptureLost(VIDEO, 2, (), "died")) == (CaptureFailed(VIDEO, "died"), *BACK)
 
 
 def test_a_start_that_died_unconfirmed_and_left_files_is_lost() -> None:
@@ -121,28 +121,28 @@ def test_a_start_that_died_unconfirmed_and_left_files_is_lost() -> None:
     sent(one, start(VIDEO))
     lost = CaptureLost(VIDEO, 2, (FILE,), "died")
 
-    assert one.heard(lost) == (lost,)
+    assert one.handle(lost) == (lost,)
 
 
 def test_a_start_that_never_left_is_not_lost_with_the_child() -> None:
     one = desk()
     one.order(start(VIDEO))
 
-    assert one.take_up() == ((), BACK)
+    assert one.restart() == ((), BACK)
 
 
 def test_what_has_stopped_is_not_taken_up() -> None:
     one = desk()
     sent(one, start(VIDEO))
-    one.heard(CaptureStopped(VIDEO, 2, (FILE,)))
+    one.handle(CaptureStopped(VIDEO, 2, (FILE,)))
 
-    assert one.take_up() == ((), BACK)
+    assert one.restart() == ((), BACK)
 
 
 def test_what_was_to_be_resumed_is_taken_up_again() -> None:
     one = desk()
     sent(one, ResumeCapture(VIDEO, (FILE,)))
-    orders, _ = one.take_up()
+    orders, _ = one.restart()
 
     assert [order.files for order in orders if isinstance(order, Resume)] == [(FILE,)]
 

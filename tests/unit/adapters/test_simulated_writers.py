@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.simulated import journal as journals
-from sfu_wrapper.adapters.simulated.audio import RATE_HZ, TONES_HZ, Mix, mend, tone_hz
+from sfu_wrapper.adapters.simulated.audio import RATE_HZ, TONES_HZ, Mix, repair_lengths, tone_hz
 from sfu_wrapper.adapters.simulated.journal import Folders, Journal, salvage, sweep
 from sfu_wrapper.adapters.simulated.json_lines import Lines, dump
 from sfu_wrapper.adapters.simulated.messages import ORDERS, Add, PositionedTrack, StartWriting
-from sfu_wrapper.adapters.simulated.pattern import Picture, Reading
+from sfu_wrapper.adapters.simulated.pattern import Pattern, StripData
 from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Broken, Unavailable
@@ -21,7 +21,7 @@ from tests.helpers.planes import BRIDGE, ROOM, VIDEO, camera
 from tests.helpers.rawmedia import pictures, samples, tones
 
 START_US = 1_795_484_876_572_000
-ALICE = Picture(Reading("alice", "c0ffee01", False, 0), "room-1", 0, 320)
+ALICE = Pattern(StripData("alice", "c0ffee01", False, 0), "room-1", 0, 320)
 
 
 def film(folder: Path) -> VideoWriter:
@@ -79,7 +79,7 @@ def test_a_mix_has_a_sample_for_every_moment(tmp_path: Path) -> None:
 
 def test_nine_voices_do_not_clip(tmp_path: Path) -> None:
     mix_of(tmp_path / "a.wav", (1000, frozenset(range(9)))).close()
-    mend(tmp_path / "a.wav")
+    repair_lengths(tmp_path / "a.wav")
 
     sound = samples(tmp_path / "a.wav")
     assert np.abs(sound.astype(int)).max() < 32767
@@ -104,13 +104,13 @@ def test_a_cut_mix_is_mended(tmp_path: Path, cut: int) -> None:
     mix_of(path, (1000, frozenset({0}))).close()
     os.truncate(path, cut)
 
-    seconds = mend(path)
+    seconds = repair_lengths(path)
 
     assert seconds == max(cut - 44, 0) // 2 / RATE_HZ
     parsed = wav.parse(path.read_bytes())
     assert parsed is not None
     assert parsed.truthful
-    assert mend(path) == seconds
+    assert repair_lengths(path) == seconds
 
 
 @pytest.fixture
