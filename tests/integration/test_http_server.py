@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sfu_wrapper.gateway.addresses import Proxies, read_network
 from sfu_wrapper.model.errors import Unavailable
@@ -418,3 +419,26 @@ async def test_it_listens_on_ipv6_too() -> None:
 
     assert answer.status == 200
     assert here.server.url == f"http://[::1]:{here.server.port}"
+
+
+async def test_a_long_body_is_read_in_pieces_with_others_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    receive = H11Protocol.data_received
+
+    def note(connection: H11Protocol, data: bytes) -> None:
+        sizes.append(len(data))
+        receive(connection, data)
+
+    monkeypatch.setattr(H11Protocol, "data_received", note)
+    async with world() as here:
+        reader, writer = await asyncio.open_connection(here.server.host, here.server.port)
+        body = b"x" * 2_000_000
+        writer.write(put(Content_Length=len(body)) + body)
+        answer = await read_to_the_end(reader)
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert sum(sizes) > 2_000_000
+    assert max(sizes) <= 16_384
