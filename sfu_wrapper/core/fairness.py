@@ -65,9 +65,14 @@ W = TypeVar("W", bound=Waiting)
 
 
 def owner_of(info: SegmentInfo) -> Owner:
-    """Return the account of a segment; a segment of an older sender is charged to its room."""
+    """Return the account of a segment; a segment without owner is charged to its room.
+
+    Events of older senders name no domain: there it is the part of the owner after the last ``@``.
+    """
     if info.owner is None:
         return Owner("", f"room {info.room}")
+    if info.domain is not None:
+        return Owner(info.domain, info.owner)
     _, at, domain = info.owner.rpartition("@")
     return Owner(domain if at else "", info.owner)
 

@@ -67,6 +67,7 @@ def segment_info(room: Room, segment: Segment, now: Moment) -> SegmentInfo:
         started_ms=span.started_ms,
         completed_ms=span.stopped_ms,
         owner=room.owner,
+        domain=room.domain,
         type=segment.type,
         incomplete=segment.incomplete is not None,
         reason=segment.incomplete,

@@ -5,7 +5,7 @@ The domain form of events.md, "recordingInfo"; ``wire`` maps it to and from the 
 
 from dataclasses import dataclass, field
 
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.permission import RecordingType
 
@@ -37,6 +37,7 @@ class SegmentInfo:
         started_ms: epoch ms; file times are clamped to [started_ms, completed_ms].
         completed_ms: epoch ms.
         owner: owner of the room; None: unknown.
+        domain: domain of the room and its owner; None in events of older senders.
         type: media streams that were to be recorded.
         incomplete: True where media that should exist may be missing.
         reason: cause of ``incomplete``.
@@ -60,3 +61,4 @@ class SegmentInfo:
     video: tuple[RawFile, ...] = ()
     audio: tuple[RawFile, ...] = ()
     presences: tuple[Presence, ...] = field(default=())
+    domain: DomainId | None = None

@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.core.captures import TOO_MANY_FILES
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
@@ -82,6 +82,7 @@ class _Info(_Wire):
     confbridgeid: Annotated[Id | None, Field(alias="confbridgeId")] = None
     segment: Annotated[int, Field(ge=1)] | None = None
     owner: Name | None = None
+    domain: Name | None = None
     type: Annotated[RecordingType | None, BeforeValidator(_type_name)] = None
     incomplete: bool = False
     reason: Name | None = None
@@ -135,6 +136,7 @@ def _segment_info(event: _Event) -> SegmentInfo:
         started_ms=started,
         completed_ms=info.completed,
         owner=UserId(info.owner) if info.owner is not None else None,
+        domain=DomainId(info.domain) if info.domain is not None else None,
         type=info.type,
         incomplete=info.incomplete,
         reason=info.reason,
@@ -223,6 +225,8 @@ def _info_object(info: SegmentInfo) -> dict[str, Any]:
         head["segment"] = info.segment
     if info.owner is not None:
         head["owner"] = info.owner
+    if info.domain is not None:
+        head["domain"] = info.domain
     if info.type is not None:
         head["type"] = info.type.value
     head["incomplete"] = info.incomplete

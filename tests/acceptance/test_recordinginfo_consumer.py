@@ -124,6 +124,7 @@ def check_event(body: dict[str, Any], created: dict[str, Any], span: dict[str, A
     assert info["uuid"] == created["uuid"]
     assert info["confbridgeId"] == created["confbridgeId"]
     assert (info["segment"], info["owner"], info["type"]) == (span["segment"], "alice", "all")
+    assert info["domain"] == DOMAIN
     assert (info["incomplete"], info["missing"]) == (False, [])
     assert (info["started"], info["completed"]) == (span["startedAt"], span["stoppedAt"])
     assert set(info["video"]) == set(info["participants"]) == {"alice", "bob"}

@@ -1,7 +1,7 @@
 """Fair shares of places: between domains, then owners, then by length; none waits for ever."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import pytest
@@ -19,7 +19,7 @@ from sfu_wrapper.core.fairness import (
     owner_of,
 )
 from sfu_wrapper.core.job import rank_ms
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.recording import SegmentInfo
 
 ALICE, BOB = Owner("example", "alice@example"), Owner("example", "bob@example")
@@ -99,6 +99,13 @@ def test_the_domain_of_an_owner_is_what_follows_the_last_at(
     owner: str | None, account: Owner
 ) -> None:
     assert owner_of(segment(owner)) == account
+
+
+def test_owners_of_one_name_in_two_domains_have_accounts_of_their_own() -> None:
+    one, two = (replace(segment("alice"), domain=DomainId(domain)) for domain in ("one", "two"))
+
+    assert owner_of(one) == Owner("one", "alice")
+    assert owner_of(two) == Owner("two", "alice")
 
 
 @pytest.mark.parametrize("places", [1, 2, 4])

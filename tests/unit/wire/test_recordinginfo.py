@@ -55,6 +55,7 @@ OURS: dict[str, Any] = {
         "confbridgeId": "confbridgeId",
         "segment": 1,
         "owner": "alice@example",
+        "domain": "example",
         "type": "all",
         "incomplete": False,
         "missing": [],
