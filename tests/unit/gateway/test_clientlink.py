@@ -330,6 +330,20 @@ def test_changes_that_many_are_told_of_count_as_several_requests() -> None:
     assert codes(world.say(*asked)) == ["ok"] * 4 + ["RATE_LIMITED"] * 36
 
 
+def test_a_user_that_left_many_people_to_be_told_is_limited_when_it_comes_again() -> None:
+    rooms, clock = FakeRooms(), StandingClock()
+    shared = gate(rooms, clock, GatewaySettings(requests_per_second=20, requests_burst=40))
+    first, second = (ClientLink(shared, ALICE, lambda: None) for _ in range(2))
+    first.open()
+    (gone,) = rooms.present
+    first.close()
+    for _ in range(3):
+        gone.charge(1000 * NOTICES)
+
+    second.open()
+    assert codes(readable(second.feed([request("ping")]))) == ["RATE_LIMITED"]
+
+
 def test_events_count_as_nothing() -> None:
     world = World(settings=GatewaySettings(requests_per_second=20, requests_burst=2))
     world.rooms.tell_all(event("told", {"filling": "x" * 100 * ANSWER_BYTES}))
