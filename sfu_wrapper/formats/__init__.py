@@ -1,1 +1,1 @@
-"""Byte formats, pure: `.mjr`, RTP payloads, WAV. Total on any input: a result or a typed error."""
+"""Byte formats, pure: ``.mjr``, RTP, SDP, WAV. Any input gives a result or a typed error."""

@@ -1,11 +1,15 @@
-"""Whole, decodable pictures out of ordered packets.
+"""Assembly of decodable frames from ordered packets.
 
-Decides which pictures are kept. A picture with a packet missing is left out. So is what comes
-before the first key frame, and what follows a loss up to the next key frame: it refers to what is
-not there, and a decoder would show garbage. A receiver that misses something asks for a key frame
-and has it within a second or so; if none comes within ``PATIENCE_S``, nobody missed what was lost
-(a droppable layer, padding) or nobody was there to ask, and the pictures since are kept after all:
-a smear that passes says more than a hole that lasts until the next key frame, minutes later.
+``stream`` supplies the packets in order of sending, a codec joins those of one timestamp to a
+frame, and this module selects the frames to keep; the muxer writes them.
+
+Left out are frames with a missing packet, frames before the first key frame, and frames after a
+loss up to the next key frame: their references are missing, and a decoder would show garbage.
+
+A receiver that misses a frame requests a key frame and gets it within about a second. If none
+arrives within ``PATIENCE_S``, then no receiver missed the lost packets (a droppable layer, padding)
+or no receiver was connected. The frames since the loss are kept in that case: a temporary smear
+shows more than a hole that lasts until the next key frame, possibly minutes later.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,24 +23,25 @@ CLOCK_HZ = 90_000
 PATIENCE_S = 3
 _NEVER = -1
 _new = tuple.__new__  # for a NamedTuple: half the time of calling it
-_MAX_PENDING = 1_000  # pictures; at any frame rate more than the patience, should time stand still
+_MAX_PENDING = 1_000  # frames; a bound should the timestamps not advance
 
 
 class Shot(NamedTuple):
-    """A picture at its time, in ticks of 90 kHz since the recording's first packet."""
+    """Frame with its time, in ticks of 90 kHz since the recording's first packet."""
 
     time: int
     picture: Picture
 
 
 class Assembler:
-    """One video stream. The counts are complete once ``shots`` has run to its end.
+    """Assembler of one video stream. The counts are complete once ``shots`` is exhausted.
 
-    damaged: pictures left out because packets of them are missing or unreadable.
-    before_key: whole pictures before the first key frame. unreferenced: whole pictures left out
-    because what they refer to is missing. smeared: such pictures that were kept.
-    turns: (time, degrees clockwise) wherever the orientation changes; upright from the beginning
-    unless it says otherwise.
+    Attributes:
+        damaged: frames left out because packets of them are missing or unreadable.
+        before_key: complete frames before the first key frame.
+        unreferenced: complete frames left out because their references are missing.
+        smeared: complete frames kept although their references are missing.
+        turns: (time, degrees clockwise) at each change of the orientation; upright before.
     """
 
     def __init__(self, packets: Iterable[Place], buffer: Buffer, codec: VideoCodec) -> None:
@@ -45,14 +50,14 @@ class Assembler:
         self._codec = codec
         self.damaged = self.before_key = self.unreferenced = self.smeared = 0
         self.turns: list[tuple[int, int]] = []
-        self._last: Picture | None = None  # whole, whether kept or not
+        self._last: Picture | None = None  # the last complete one, kept or not
         self._started = self._intact = False  # intact: nothing to refer to is missing
-        self._broken_at = 0  # where it is not
+        self._broken_at = 0  # time of the loss
         self._pending: list[Shot] = []
 
     def shots(self) -> Iterator[Shot]:
-        """The pictures to keep, in order of sending."""
-        missing = False  # something, since the last whole picture
+        """Yield the frames to keep, in order of sending."""
+        missing = False  # packets, since the last complete frame
         for time, payloads, whole, gap in self._groups():
             missing = missing or gap
             if not payloads and whole:
@@ -68,14 +73,14 @@ class Assembler:
                 if self._intact and not picture.key:  # nearly always
                     yield _new(Shot, (time, picture))
                 else:
-                    yield from self._judge(Shot(time, picture))
+                    yield from self._select(Shot(time, picture))
         self.unreferenced += len(self._pending)
         self._pending.clear()
 
     def _groups(self) -> Iterator[tuple[int, list[memoryview], bool, bool]]:
-        """(time, payloads, none missing within, some missing before) for each timestamp.
+        """Yield (time, payloads, complete, packets missing before) for each timestamp.
 
-        Packets of padding come after a picture's last packet and under its timestamp.
+        Padding packets follow the last packet of a frame, under the same timestamp.
         """
         buffer, payloads = self._buffer, list[memoryview]()
         time, whole, closed = _NEVER, True, True
@@ -98,8 +103,8 @@ class Assembler:
         if time != _NEVER:
             yield time, payloads, whole and (closed or not payloads), gap_before
 
-    def _judge(self, shot: Shot) -> Sequence[Shot]:
-        """What to keep now that this one is there."""
+    def _select(self, shot: Shot) -> Sequence[Shot]:
+        """Return the frames to keep, given this one."""
         if shot.picture.key:
             self._started = self._intact = True
             self.unreferenced += len(self._pending)

@@ -1,4 +1,4 @@
-"""Reading single bits and Exp-Golomb codes, as H.264 and VP9 headers have them."""
+"""Reader of single bits and Exp-Golomb codes in H.264 and VP9 headers."""
 
 from sfu_wrapper.model.errors import Malformed
 
@@ -6,25 +6,25 @@ _LONGEST_CODE = 32  # leading zeros; no field of these headers needs more
 
 
 class BitReader:
-    """From the most significant bit on. Raises Malformed past the end."""
+    """Bit reader, most significant bit first. Raises Malformed past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "big")
         self._left = 8 * len(data)
 
     def bits(self, count: int) -> int:
-        """The next ``count`` bits as a number."""
+        """Return the next ``count`` bits as a number."""
         if count > self._left:
             raise Malformed("a codec header is cut")
         self._left -= count
         return self._value >> self._left & ((1 << count) - 1)
 
     def flag(self) -> bool:
-        """The next bit."""
+        """Return the next bit."""
         return self.bits(1) == 1
 
     def unsigned(self) -> int:
-        """ue(v): an unsigned Exp-Golomb code (H.264, 9.1)."""
+        """Read ue(v): an unsigned Exp-Golomb code (H.264, 9.1)."""
         zeros = 0
         while not self.flag():
             zeros += 1
@@ -33,6 +33,6 @@ class BitReader:
         return (1 << zeros) - 1 + self.bits(zeros)
 
     def signed(self) -> int:
-        """se(v): a signed Exp-Golomb code (H.264, 9.1.1)."""
+        """Read se(v): a signed Exp-Golomb code (H.264, 9.1.1)."""
         code = self.unsigned()
         return (code + 1) // 2 if code & 1 else -(code // 2)

@@ -1,6 +1,6 @@
-"""What the readers of this folder read from: bytes in memory or a mapped file.
+"""Input of the readers of this folder: bytes in memory or a mapped file.
 
-Readers hand out positions instead of copies, so that an hour of video needs no memory of its size.
+Readers return positions instead of copies, so that an hour of video needs no memory of its size.
 """
 
 from mmap import mmap

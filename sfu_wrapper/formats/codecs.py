@@ -1,4 +1,4 @@
-"""Which depacketiser reads which codec, by the name the recording's header gives it."""
+"""Table of the video depacketizers, by the codec name in a recording's header."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,6 @@ _VIDEO: dict[str, Callable[[str | None], VideoCodec]] = {
 
 
 def video_codec(name: str, fmtp: str | None = None) -> VideoCodec | None:
-    """A fresh depacketiser; None for a codec that is not known."""
+    """Return a new depacketizer; None for an unknown codec."""
     make = _VIDEO.get(name)
     return make(fmtp) if make else None

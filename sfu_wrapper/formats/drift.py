@@ -1,9 +1,9 @@
-"""How a sender's clock runs against the recorder's, out of timestamps and times of receipt.
+"""Drift of a sender's clock against the recorder's, from timestamps and times of receipt.
 
-A packet is received after it was sent, later the busier the network. So of each stretch of time
-only the packet with the least delay counts, and through those goes the line that most pairs of them
-agree on (Theil, Sen): a stalled link or a burst bends it little. How long the fastest packet
-travels stays unknown. Pure arithmetic, in memory that does not grow.
+A packet arrives after it was sent, later the busier the network. So only the packet with the least
+delay in each stretch of time counts, and the result is the line through those packets with the
+median slope of all pairs (Theil, Sen), which a stalled link or a burst hardly bends. The delay of
+the fastest packet stays unknown. Pure arithmetic, in bounded memory.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,11 @@ Point = tuple[int, float]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """ahead_ms: by how much media time was ahead of receipt when both began.
+    """Result of the measurement.
 
-    ppm: by how much the sender's clock runs fast; None where that cannot be told.
+    Attributes:
+        ahead_ms: ms by which media time was ahead of receipt at the beginning.
+        ppm: parts per million by which the sender's clock runs fast; None: not measurable.
     """
 
     ahead_ms: float
@@ -33,7 +35,7 @@ class Drift:
 
 
 class DriftMeter:
-    """Notes the packets of one stream, in ticks of ``hz``."""
+    """Meter for the packets of one stream, in ticks of ``hz``."""
 
     def __init__(self, hz: int) -> None:
         self._ticks_a_ms = hz // 1000
@@ -43,7 +45,12 @@ class DriftMeter:
         self._best: tuple[int, int] | None = None
 
     def note(self, time: int, received_ms: int) -> None:
-        """A packet of that media time, both since the recording's first packet."""
+        """Record a packet; both times count from the recording's first packet.
+
+        Args:
+            time: media time in ticks.
+            received_ms: time of receipt in ms.
+        """
         ahead = time - received_ms * self._ticks_a_ms
         if self._best is not None and received_ms < self._end_ms:
             if ahead > self._best[1]:
@@ -54,7 +61,7 @@ class DriftMeter:
         self._end_ms = received_ms - received_ms % self._stretch_ms + self._stretch_ms
 
     def drift(self) -> Drift:
-        """What all of them amount to."""
+        """Return the drift over all recorded packets."""
         noted = self._points + ([self._best] if self._best else [])
         return fitted([(at_ms, ahead / self._ticks_a_ms) for at_ms, ahead in noted])
 
@@ -68,7 +75,7 @@ class DriftMeter:
 
 
 def fitted(points: list[Point]) -> Drift:
-    """The line through points of rising time."""
+    """Return the line through points of rising time."""
     if not points:
         return Drift(0.0, None)
     slope = 0.0

@@ -31,7 +31,7 @@ CODECS = frozenset(_LOW_HIGH)
 
 
 def decode(codec: str, payload: bytes) -> bytes:
-    """One 16-bit sample for each byte. codec: ``pcmu`` or ``pcma``."""
+    """Return one 16-bit sample for each byte. codec: ``pcmu`` or ``pcma``."""
     low, high = _LOW_HIGH[codec]
     samples = bytearray(SAMPLE_BYTES * len(payload))
     samples[0::2] = payload.translate(low)

@@ -1,7 +1,7 @@
-"""H.264 over RTP (RFC 6184): single units, STAP-A, FU-A; pictures come out as Annex B.
+"""H.264 over RTP (RFC 6184): single units, STAP-A, FU-A; frames are emitted as Annex B.
 
-Remembers the parameter sets of the stream, from the SDP or in band, and puts them before every key
-frame that came without: each key frame can then stand at the beginning of a file.
+The depacketizer remembers the parameter sets of the stream, from the SDP or in band, and puts them
+before every key frame without them, so that a file can begin with any key frame.
 """
 
 import binascii
@@ -28,7 +28,11 @@ _CHROMA_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138
 
 
 class H264:
-    """Depacketiser of one H.264 stream. fmtp: the SDP's parameters, with the sets if it has any."""
+    """Depacketizer of one H.264 stream.
+
+    Args:
+        fmtp: SDP parameters of the codec, with the parameter sets if present.
+    """
 
     def __init__(self, fmtp: str | None = None) -> None:
         self._sps = self._pps = b""
@@ -42,7 +46,7 @@ class H264:
             return None
         kinds = [unit[_HEAD_AT] & _TYPE for unit in units]
         slices = units
-        if kinds != [_SLICE]:  # seldom
+        if kinds != [_SLICE]:  # rare
             units = [unit for unit, kind in zip(units, kinds, strict=True) if kind not in _LEFT_OUT]
             slices = [unit for unit in units if unit[_HEAD_AT] & _TYPE in (_SLICE, _IDR)]
             self._remember(units)
@@ -73,7 +77,7 @@ class H264:
 
 
 def picture_size(sps: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels, cropped (H.264, 7.3.2.1.1); None where it cannot be read."""
+    """Return width and height in pixels, cropped (H.264, 7.3.2.1.1); None if unreadable."""
     try:
         width, height = _read_size(BitReader(sps[1:].replace(b"\0\0\3", b"\0\0")))
     except Malformed:
@@ -82,7 +86,7 @@ def picture_size(sps: bytes) -> tuple[int, int] | None:
 
 
 def packetise(picture: bytes, mtu: int = 1200) -> list[bytes]:
-    """Cut one Annex B picture into RTP payloads; the last one wants the marker."""
+    """Cut one Annex B frame into RTP payloads; the caller sets the marker on the last one."""
     payloads = []
     for unit in split_annex_b(picture):
         if len(unit) <= mtu:
@@ -97,13 +101,13 @@ def packetise(picture: bytes, mtu: int = 1200) -> list[bytes]:
 
 
 def split_annex_b(data: bytes) -> list[bytes]:
-    """The units between start codes of three or four bytes."""
+    """Return the units between start codes of three or four bytes."""
     parts = data.split(START_CODE[1:])
     return [part.rstrip(b"\0") for part in parts[1:] if part.rstrip(b"\0")]
 
 
 def _units(payloads: Sequence[memoryview]) -> list[bytes]:
-    """Each with its start code. Raises Malformed where one is cut, unknown, or lacks an end."""
+    """Return the units with start codes. Raises Malformed for a cut, unknown or unended one."""
     units: list[bytes] = []
     fragments: list[memoryview | bytes] = []
     for payload in payloads:
@@ -146,7 +150,7 @@ def _aggregate(payload: memoryview) -> Iterator[bytes]:
 
 
 def _sets_of(fmtp: str) -> list[bytes]:
-    """The parameter sets in the SDP (RFC 6184, 8.1); what is unreadable there is left out."""
+    """Return the parameter sets in the SDP (RFC 6184, 8.1); empty if unreadable."""
     for field in fmtp.split(";"):
         name, _, value = field.strip().partition("=")
         if name == "sprop-parameter-sets":

@@ -1,7 +1,8 @@
-"""Media time from 32-bit RTP timestamps, kept honest by the time of receipt.
+"""Media time from 32-bit RTP timestamps, verified against the time of receipt.
 
-The sender's clock decides, as it is free of the network's jitter; the recorder's decides where the
-sender's cannot be true. Pure arithmetic: nothing here knows packets.
+``stream`` calls ``at`` for each new timestamp in order of sending, and ``restart`` when SSRC or
+numbering change. The sender's clock decides, because it is free of network jitter; where its
+timestamps jump, the recorder's clock corrects them. Time never falls. Pure arithmetic.
 """
 
 AHEAD_MS = 3_000
@@ -24,8 +25,12 @@ _NOTHING_YET = -(1 << 62)
 class MediaClock:
     """Time of one stream in ticks of ``hz``; 0 is the receipt of the first packet of the file.
 
-    timed: whether times of receipt are known; without them timestamps are believed.
-    jumps: how often the timestamps had to be corrected.
+    Args:
+        hz: ticks a second.
+        timed: True where times of receipt are known; without them timestamps are trusted.
+
+    Attributes:
+        jumps: number of corrections of the timestamps.
     """
 
     def __init__(self, hz: int, *, timed: bool) -> None:
@@ -40,13 +45,17 @@ class MediaClock:
         self.jumps = 0
 
     def restart(self) -> None:
-        """The next timestamp has nothing to do with the ones before; receipt alone places it."""
+        """Place the next timestamp by its receipt alone, without relation to earlier ones."""
         self._last_raw = None
 
     def at(self, raw: int, received_ms: int) -> int:
-        """Ticks of the timestamp ``raw`` of a packet received then. Call in order of sending.
+        """Return the ticks of a timestamp. Call in order of sending.
 
-        After a correction time goes on rising, if need be by single ticks until it has caught up.
+        After a correction time keeps rising, if necessary by single ticks until it has caught up.
+
+        Args:
+            raw: 32-bit RTP timestamp.
+            received_ms: time of receipt, ms since the first packet.
         """
         last, self._last_raw = self._last_raw, raw
         if last is None:
@@ -69,7 +78,7 @@ class MediaClock:
         return given
 
     def _place(self, received_ms: int) -> None:
-        """Take the time from receipt; without one, go on where the stream was."""
+        """Set the time from receipt; without a time of receipt, continue from the last one."""
         self._floor = self._given
         self._unsettled_since_ms = None
         if self._timed:

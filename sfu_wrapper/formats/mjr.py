@@ -5,9 +5,9 @@
     'MJR00001' has frames 'MEETECHO' | u16 length | RTP packet, without a time of receipt.
 
 All numbers are big-endian. Reading is total and linear: any bytes give a result or Malformed, and
-nothing beyond the buffer is looked at. What a crash leaves is no error: a cut header means "holds
+no byte beyond the buffer is read. The traces of a crash are no error: a cut header means "holds
 nothing", a cut last frame is left out, and garbage between frames is skipped up to the next 'MEET'.
-Whether a packet is RTP at all is not decided here.
+``rtp`` decides if a packet is RTP at all.
 """
 
 import json
@@ -36,7 +36,7 @@ _HEADER_AT = len(MAGIC) + _LENGTH.size
 
 
 class Kind(StrEnum):
-    """The medium of a file, as its header spells it."""
+    """Medium of a file, as its header spells it."""
 
     AUDIO = "a"
     VIDEO = "v"
@@ -45,12 +45,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What Janus knew when the first packet came.
+    """Header that Janus writes at the first packet.
 
-    codec: lower case (vp8, vp9, h264, opus, pcmu, pcma ...).
-    created_us, started_us: epoch µs of the opening of the file and of its first packet.
-    fmtp: the codec's SDP parameters. extensions: RTP header extensions, id to URI.
-    encrypted: payloads are encrypted end to end; nobody on this side can read them.
+    Attributes:
+        kind: medium of the file.
+        codec: lower case (vp8, vp9, h264, opus, pcmu, pcma ...).
+        created_us: epoch µs of the opening of the file.
+        started_us: epoch µs of the first packet.
+        fmtp: SDP parameters of the codec.
+        extensions: RTP header extensions, id to URI.
+        encrypted: True for end-to-end encrypted payloads, which no server can read.
     """
 
     kind: Kind
@@ -62,7 +66,7 @@ class Header:
     encrypted: bool = False
 
     def extension_id(self, uri: str) -> int | None:
-        """The id under which packets carry this header extension."""
+        """Return the id of a header extension in the packets; None where it is not used."""
         return next((number for number, known in self.extensions if known == uri), None)
 
 
@@ -72,16 +76,18 @@ Frame = tuple[int, int, int]
 Head = tuple[int, int, int, int, int, int, int, int]
 """(sequence, timestamp, ms, start, end, first two bytes, words of extension, SSRC) of a frame.
 
-They are what stands where RTP has these, unseen: of a packet that is none, they mean nothing.
+The fields are read without validation: they are meaningless for a packet that is no RTP.
 """
 
 
 class Reader:
-    """One .mjr in memory or mapped. Raises Malformed where the bytes are no .mjr.
+    """Reader of one .mjr, in memory or mapped. Raises Malformed for any other file.
 
-    header is None where the file ends before or within its header: it holds no packet.
-    timed: whether frames carry a time of receipt (otherwise it reads 0).
-    skipped_bytes, truncated: what ``frames`` left out; complete once it has run to its end.
+    Attributes:
+        header: None where the file ends before or within its header: it holds no packet.
+        timed: True where frames carry a time of receipt (otherwise it reads 0).
+        skipped_bytes: bytes between frames left out by ``frames``; complete at its end.
+        truncated: True where the last frame is cut; complete at the end of ``frames``.
     """
 
     def __init__(self, buffer: Buffer) -> None:
@@ -92,11 +98,11 @@ class Reader:
         self.truncated = self.header is None and len(buffer) > len(MAGIC)
 
     def frames(self) -> Iterator[Frame]:
-        """Every whole frame in file order, as positions."""
+        """Yield every whole frame in file order, as positions."""
         return ((ms, start, end) for _, _, ms, start, end, _, _, _ in self.heads())
 
     def heads(self) -> Iterator[Head]:
-        """The same with the numbers of RTP headers; the rest of the packets is not touched."""
+        """Yield every whole frame with the fields of its RTP header."""
         if self.header is None:
             return
         self.skipped_bytes, self.truncated = 0, False
@@ -121,14 +127,14 @@ class Reader:
         self._judge_tail(position)
 
     def believed_ms(self, ms: int, end: int) -> int:
-        """When the frame that ends there was received: not after the next one, whatever it says."""
+        """Return the receipt of the frame that ends at ``end``, at most that of the next one."""
         if end + _FRAME_BYTES > len(self.buffer):
             return ms
         mark, next_ms, _ = _FRAME.unpack_from(self.buffer, end)
         return min(ms, next_ms) if mark == _MARK else ms
 
     def _resume(self, position: int) -> int:
-        """Skip what is no frame: to the next mark, or to the end."""
+        """Skip bytes that are no frame: to the next mark, or to the end."""
         found = self.buffer.find(_FRAME_MARK, position)
         resumed = found if found >= 0 else len(self.buffer)
         self.skipped_bytes += resumed - position
@@ -143,10 +149,13 @@ class Reader:
 
 
 def last_offset_ms(tail: bytes) -> int | None:
-    """When the last whole frame came, ms since the first packet; None: there is none in there.
+    """Return the ms from the first packet to the last whole frame; None where ``tail`` has none.
 
-    tail: the end of a timed file, from anywhere on. A mark that stands within a packet by chance
-    is told from a real one by what follows: frame after frame, up to the end or the cut.
+    A mark inside a packet differs from a real one by the bytes that follow: only a real one begins
+    an unbroken sequence of frames up to the end or the cut.
+
+    Args:
+        tail: end of a timed file, from any position on.
     """
     position = tail.find(_FRAME_MARK)
     while position >= 0:
@@ -158,7 +167,7 @@ def last_offset_ms(tail: bytes) -> int | None:
 
 
 def _follow(tail: bytes, position: int) -> int | None:
-    """The last whole frame of an unbroken row that begins here and reaches to the end."""
+    """Return the ms of the last whole frame of a sequence from here to the end; None if broken."""
     last_ms: int | None = None
     while position + _FRAME.size <= len(tail):
         mark, offset_ms, length = _FRAME.unpack_from(tail, position)
@@ -172,7 +181,7 @@ def _follow(tail: bytes, position: int) -> int | None:
 
 
 def encode_header(header: Header) -> bytes:
-    """Magic and JSON, spelled as Janus spells them. Raises ValueError past 65535 bytes."""
+    """Encode magic and JSON as Janus does. Raises ValueError past 65535 bytes."""
     fields: dict[str, object] = {"t": header.kind.value, "c": header.codec}
     if header.fmtp is not None:
         fields["f"] = header.fmtp
@@ -187,7 +196,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def encode_frame(offset_ms: int, packet: bytes) -> bytes:
-    """One frame. Raises ValueError where a number does not fit its field."""
+    """Encode one frame. Raises ValueError where a number does not fit its field."""
     if not 0 <= offset_ms <= MAX_OFFSET_MS:
         raise ValueError(f"offset_ms must be 0..{MAX_OFFSET_MS}, got {offset_ms}")
     return _FRAME_MARK + offset_ms.to_bytes(4, "big") + _prefixed(packet)
@@ -252,7 +261,7 @@ def _epoch_us(fields: dict[str, object], key: str) -> int:
 
 
 def _extensions(value: object) -> tuple[tuple[int, str], ...]:
-    """Extensions help, they are not needed: what is unreadable in them is left out."""
+    """Return the readable extensions; unreadable ones are left out, since no reader needs them."""
     if not isinstance(value, dict):
         return ()
     return tuple(

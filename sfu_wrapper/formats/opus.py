@@ -1,4 +1,4 @@
-"""Opus packets (RFC 6716, 3.1): how long they sound."""
+"""Duration of Opus packets (RFC 6716, 3.1)."""
 
 RATE = 48_000
 MAX_SAMPLES = 5_760  # 120 ms
@@ -10,7 +10,7 @@ _FIRST_HYBRID, _FIRST_CELT = 12, 16
 
 
 def packet_samples(packet: bytes | memoryview) -> int | None:
-    """Samples at 48 kHz; None where it is no Opus packet."""
+    """Return the number of samples at 48 kHz; None for bytes that are no Opus packet."""
     if not packet:
         return None
     code = packet[0] & 3

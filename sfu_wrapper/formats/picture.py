@@ -1,6 +1,6 @@
-"""What a video depacketiser makes of packets: coded pictures, and the door to each codec.
+"""Interface of the video depacketizers: one coded frame from the packets of one timestamp.
 
-Decides nothing about time or loss: a codec is only ever handed all packets of one timestamp.
+Time and loss are handled elsewhere (``stream``, ``assemble``).
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,15 @@ from typing import NamedTuple, Protocol
 
 
 class Picture(NamedTuple):
-    """One coded picture, ready for a container.
+    """Coded frame, ready for a container.
 
-    data: empty where the packets held no picture (parameter sets sent by themselves).
-    key: decodable without any picture before it.
-    size: width and height in pixels, where the picture says (key frames do).
-    serial, serial_range: its number among the pictures of the stream and where that wraps, where
-        the payload format has one: tells lost pictures from lost padding.
+    Attributes:
+        data: empty where the packets hold no frame (parameter sets sent separately).
+        key: True where it is decodable without an earlier frame.
+        size: width and height in pixels, where the frame states them (key frames do).
+        serial: number of the frame in the stream; None where the payload format has none. It
+            distinguishes lost frames from lost padding.
+        serial_range: value at which ``serial`` wraps.
     """
 
     data: bytes
@@ -24,18 +26,19 @@ class Picture(NamedTuple):
     serial_range: int = 0
 
     def follows(self, other: "Picture") -> bool:
-        """Whether certainly no picture lies between the other one and this one."""
+        """Return True if certainly no frame lies between ``other`` and this one."""
         if self.serial is None or other.serial is None or self.serial_range == 0:
             return False
         return self.serial == (other.serial + 1) % self.serial_range
 
 
 class VideoCodec(Protocol):
-    """One stream's depacketiser. It may remember parameter sets from picture to picture."""
+    """Depacketizer of one stream; may remember parameter sets from frame to frame."""
 
     def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
         """Join the payloads of one timestamp: in order, none empty, none missing between them.
 
-        None where they are no whole picture: a part at either end is missing or unreadable.
+        Returns:
+            None where a part at either end is missing or unreadable.
         """
         ...

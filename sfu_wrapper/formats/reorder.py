@@ -1,7 +1,9 @@
-"""Packets back in the order of their 16-bit sequence numbers.
+"""Reordering of packets by their 16-bit sequence numbers.
 
-Decides what is late, what a duplicate, when a missing packet is given up and when the numbering has
-begun anew. Holds one window of packets, never more, and looks at nothing but the number.
+Packets go in as received, and come out once each in order of sending, with a mark where others are
+missing before them. This module decides which packet is late, which a duplicate, when to give up a
+missing packet, and when the numbering has restarted. It holds at most one window of packets, and
+reads only the numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,32 +11,36 @@ from collections.abc import Iterable, Iterator
 from sfu_wrapper.formats.rtp import signed
 
 Raw = tuple[int, ...]
-"""The sequence number of a packet, and whatever its owner wants to have back with it."""
+"""Sequence number of a packet, followed by any fields of the caller."""
 
 WINDOW = 2_048
 """Packets that may wait for a missing one.
 
-A retransmission takes a second at the very most, in which no camera or screen sends more. What is
-further behind is late, and a row of it would pass for a sender that numbers anew.
+A retransmission takes at most a second, in which no camera or screen sends more packets. A packet
+further behind is late, and a sequence of such packets counts as a restart of the numbering.
 """
 
 RUN = 10
 """Packets in a row that are the stream's own, however little they fit what came before."""
 
-_HEAD = 16  # packets among which the first one is looked for
+_HEAD = 16  # packets among which the first one is selected
 _HEAD_REACH = 64
 _RANGE_MASK = 0xFFFF
 _HALF = 0x8000
 
 
 class Sorter:
-    """Orders one stream. The counts are complete once ``rest`` has run to its end.
+    """Sorter of one stream. The counts are complete once ``rest`` is exhausted.
 
-    lost: numbers that never came. late: duplicates, and what came after it was given up.
-    restarts: how often the numbering began anew, the first time not counted.
-    expected: the number that is simply the next one, -1 where none is known. waiting: by number,
-    what came before its time. While nothing waits, the expected packet needs no sorting: whoever is
-    in a hurry may pass by with it, and counts ``expected`` on.
+    While ``waiting`` is empty, the packet with the ``expected`` number needs no sorting: for speed
+    a caller may bypass the sorter and increment ``expected`` itself.
+
+    Attributes:
+        lost: number of packets that never arrived.
+        late: number of duplicates, and of packets that arrived after being given up.
+        restarts: number of restarts of the numbering.
+        expected: next number; -1 where it is unknown.
+        waiting: packets that arrived before their turn, by number.
     """
 
     def __init__(self) -> None:
@@ -45,16 +51,16 @@ class Sorter:
         self._gap = False  # something is missing before the first that waits
 
     def sort(self, packets: Iterable[Raw | None]) -> Iterator[tuple[Raw, bool]]:
-        """Each packet once, and whether packets are missing before it.
+        """Yield each packet once, with True where packets are missing before it.
 
-        None among the packets says that another numbering begins.
+        None among the packets marks the begin of another numbering.
         """
         for packet in packets:
             yield from self.take(packet)
         yield from self.rest()
 
     def take(self, packet: Raw | None) -> Iterable[tuple[Raw, bool]]:
-        """As ``sort``, what can be put in order now that this one is there; run it to its end."""
+        """Accept a packet and return those that are now in order; exhaust the result."""
         if packet is None:
             return self._restart()
         number = packet[0]
@@ -77,7 +83,7 @@ class Sorter:
         return ()
 
     def rest(self) -> Iterator[tuple[Raw, bool]]:
-        """Everything that still waits, holes passed over."""
+        """Yield all waiting packets, passing over the missing ones."""
         if self.expected < 0 and self.waiting:
             self._begin()
         while self.waiting:
@@ -88,7 +94,7 @@ class Sorter:
         self._strays.clear()
 
     def _begin(self) -> None:
-        """Take the lowest of the first packets for the first; what lies far below is no part."""
+        """Start with the lowest of the first packets; drop numbers far below the others."""
         reference = next(iter(self.waiting))
         steps = {number: signed(number - reference, 16) for number in self.waiting}
         first = min(step for step in steps.values() if step >= -_HEAD_REACH)
@@ -114,7 +120,7 @@ class Sorter:
         self._gap = True
 
     def _stray(self, packet: Raw) -> Iterator[tuple[Raw, bool]]:
-        """Far behind: an ancient duplicate, or the sender numbers anew if several follow so."""
+        """Count a packet far behind as a duplicate, or restart if several follow in sequence."""
         strays = self._strays
         if strays and packet[0] != (strays[-1][0] + 1) & _RANGE_MASK:
             self.late += len(strays)

@@ -1,8 +1,8 @@
-"""RTP packets (RFC 3550) with their header extensions (RFC 8285), both directions.
+"""RTP packets (RFC 3550) with their header extensions (RFC 8285): parser and encoder.
 
-``payload_span`` and ``extensions`` work on positions, for readers in a hurry; ``parse`` and
-``encode`` on whole packets. Sequence numbers and timestamps wrap; ``signed`` tells which way round.
-Nothing here knows codecs, orders packets or judges whose packet it is.
+``payload_span`` and ``extensions`` work on positions, for speed; ``parse`` and ``encode`` on whole
+packets. Sequence numbers and timestamps wrap; ``signed`` gives the shorter difference. This module
+knows no codecs and no streams.
 """
 
 from collections.abc import Iterator
@@ -33,9 +33,17 @@ _STOP = 15  # as an id in the one-byte form
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One RTP packet. sequence is 16 bits, timestamp and ssrc 32.
+    """RTP packet. ``sequence`` has 16 bits, ``timestamp`` and ``ssrc`` 32.
 
-    extensions: header extension elements, id (1..255) with at most 255 bytes.
+    Attributes:
+        payload: without padding.
+        sequence: number that rises by one a packet.
+        timestamp: media time in ticks of the codec's clock.
+        ssrc: id of the sender's stream.
+        payload_type: codec, by the session description.
+        marker: end of a frame, or begin of a burst of speech.
+        csrc: ids of the sources of a mix.
+        extensions: header extension elements, id (1..255) with at most 255 bytes.
     """
 
     payload: bytes
@@ -49,7 +57,7 @@ class Packet:
 
 
 def parse(data: bytes) -> Packet:
-    """Padding is left out. Raises Malformed where the bytes are no RTP packet."""
+    """Parse a packet, without its padding. Raises Malformed for bytes that are no RTP packet."""
     start, stop = payload_span(data, 0, len(data))
     if start < 0:
         raise Malformed("not an RTP packet")
@@ -68,7 +76,7 @@ def parse(data: bytes) -> Packet:
 
 
 def encode(packet: Packet) -> bytes:
-    """Raises ValueError where a field does not fit."""
+    """Encode a packet. Raises ValueError where a field does not fit."""
     flags = _VERSION | (_EXTENSION if packet.extensions else 0) | _fit(len(packet.csrc), 15)
     second = (_MARKER if packet.marker else 0) | _fit(packet.payload_type, 127)
     try:
@@ -80,7 +88,7 @@ def encode(packet: Packet) -> bytes:
 
 
 def payload_span(buffer: Buffer, start: int, end: int) -> tuple[int, int]:
-    """Where the payload of the packet at [start, end) lies; (-1, -1) where it is no RTP packet."""
+    """Return the span of the payload of the packet at [start, end); (-1, -1) if it is no RTP."""
     if end - start < HEADER_BYTES:
         return -1, -1
     flags = buffer[start]
@@ -102,7 +110,7 @@ def payload_span(buffer: Buffer, start: int, end: int) -> tuple[int, int]:
 
 
 def extensions(buffer: Buffer, start: int) -> Iterator[tuple[int, bytes]]:
-    """The header extension elements, of a packet that ``payload_span`` has accepted."""
+    """Yield the header extension elements of a packet that ``payload_span`` has accepted."""
     flags = buffer[start]
     if not flags & _EXTENSION:
         return
@@ -117,7 +125,7 @@ def extensions(buffer: Buffer, start: int) -> Iterator[tuple[int, bytes]]:
 
 
 def extension(buffer: Buffer, start: int, number: int) -> bytes | None:
-    """The first such element of ``extensions``, for readers in a hurry."""
+    """Return the first element of ``extensions`` with this id; faster than that."""
     flags = buffer[start]
     if not flags & _EXTENSION:
         return None
@@ -143,12 +151,12 @@ def extension(buffer: Buffer, start: int, number: int) -> bytes | None:
 
 
 def rotation_degrees(orientation: bytes) -> int | None:
-    """Clockwise turn that puts the picture upright (3GPP TS 26.114, 7.4.5)."""
+    """Return the clockwise rotation that makes the frame upright (3GPP TS 26.114, 7.4.5)."""
     return (orientation[0] & 3) * 90 if orientation else None
 
 
 def signed(difference: int, bits: int) -> int:
-    """A difference of two numbers that wrap at ``bits``, as the shorter way round."""
+    """Return the difference of two numbers that wrap at ``bits``, by the shorter way."""
     half = 1 << (bits - 1)
     return ((difference + half) & ((1 << bits) - 1)) - half
 

@@ -1,10 +1,10 @@
-"""Session descriptions of browsers (RFC 8866), cut down to what an SFU needs to be told.
+"""Session descriptions of browsers (RFC 8866), rewritten to the subset that an SFU needs.
 
-An SFU is written in C and trusts what it parses: a description that was not well formed has hung
-the VideoRoom of a Janus 1.1.2 for good, and with it everybody's calls. So a description is not
-passed on but rewritten, out of lines of known shapes with numbers within their limits. Attributes
-that are not known are left out; one that is known and not well formed, and anything beside one
-stream of the wanted medium, is refused. Candidates have the same shape wherever they come.
+An SFU is written in C and trusts its input: a malformed description has hung the VideoRoom of a
+Janus 1.1.2 permanently, and all calls in it. So a description is never passed on but rebuilt from
+lines of known shapes with numbers within their limits. Unknown attributes are left out; a malformed
+known one, and anything except one stream of the wanted medium, is refused. ICE candidates have the
+same shape in a description and alone.
 """
 
 import re
@@ -64,16 +64,16 @@ _VALUES = {
 
 
 def plain_candidate(text: str) -> str:
-    """A candidate as it may be passed on. Raises ValueError."""
+    """Return the candidate if it is well formed. Raises ValueError."""
     _check(CANDIDATE, text, "candidate")
     return text
 
 
 def plain_description(text: str, medium: str) -> str:
-    """A description of one stream of ``medium`` (``audio``, ``video``), as it may be passed on.
+    """Return a rewritten description of one stream of ``medium`` (``audio``, ``video``).
 
     Raises:
-        ValueError: it is none, or describes something else; the text says what.
+        ValueError: malformed, or not such a description; the text names the fault.
     """
     text = text.rstrip("\r\n")
     if text.count("\n") >= MAX_LINES:
@@ -110,7 +110,7 @@ def _media(medium: str) -> re.Pattern[str]:
 
 
 def _keeps(attribute: str) -> bool:
-    """Whether an attribute is passed on. Raises ValueError where it is known and wrong."""
+    """Return True for a known attribute to pass on. Raises ValueError for a malformed one."""
     name, colon, value = attribute.partition(":")
     if not colon:
         return name in _FLAGS

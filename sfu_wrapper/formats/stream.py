@@ -1,7 +1,8 @@
-"""One sender's packets in the order of sending, with media time, out of a recording.
+"""Packets of one sender in a recording, in order of sending, with media time.
 
-Decides which SSRC is the recording's own; ``reorder`` decides about order and loss, ``mediaclock``
-about time. Linear in the file, with memory for one window of packets. Payloads are not looked at.
+This module selects the SSRC of the recording; ``reorder`` handles order and loss, ``mediaclock``
+time. The output goes to ``assemble``. Linear in the file, with memory for one window of packets;
+payloads are not read.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from sfu_wrapper.formats.mjr import Head, Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 
 _EXTENDED_BYTES = rtp.HEADER_BYTES + 4  # with the extension's own header
-_LEAP_MS = 1_000  # a time of receipt this much later may be damage: it is looked at twice
+_LEAP_MS = 1_000  # a time of receipt this much later may be damaged, and is verified
 _SAMPLE = 200  # packets that choose the first SSRC
 _VERSION_MASK, _VERSION = 0xC000, 0x8000
 _MARKER = 0x80
@@ -27,12 +28,15 @@ _PLAIN, _EXTENDED = 0x8000, 0x9000  # no padding, no other sources: the short wa
 
 
 class MediaPacket(NamedTuple):
-    """A packet in its place; positions are in the reader's buffer.
+    """Packet in order; positions refer to the reader's buffer.
 
-    time: ticks since the recording's first packet was received.
-    start, end: of the payload, which may be empty.
-    marker: ends a picture, or begins a burst of speech. gap: packets before it are missing.
-    rotation: degrees clockwise, where the packet tells.
+    Attributes:
+        time: ticks since the receipt of the recording's first packet.
+        start: start of the payload.
+        end: end of the payload, which may be empty.
+        marker: end of a frame, or begin of a burst of speech.
+        gap: True where packets are missing before this one.
+        rotation: degrees clockwise; None where the packet has none.
     """
 
     time: int
@@ -44,13 +48,15 @@ class MediaPacket(NamedTuple):
 
 
 Place = tuple[int, int, int, bool, bool, int | None]
-"""What a MediaPacket holds."""
+"""Fields of a MediaPacket, as a plain tuple."""
 
 
 class MediaStream:
-    """The packets of one recording. The counts are complete once ``packets`` has run to its end.
+    """Packets of one recording. The counts are complete once ``packets`` is exhausted.
 
-    received: packets of the stream, without late ones. foreign: other SSRCs, and what is no RTP.
+    Attributes:
+        received: number of packets of the stream, late ones excluded.
+        foreign: number of packets with another SSRC, or that are no RTP.
     """
 
     def __init__(self, reader: Reader, clock_hz: int) -> None:
@@ -61,46 +67,46 @@ class MediaStream:
         header = reader.header
         self._rotation_id = header.extension_id(rtp.VIDEO_ORIENTATION) if header else None
         self._own = -1  # SSRC
-        self._rivals: list[Head] = []  # a row of packets of another SSRC
-        self._raw = -1  # timestamp of the packet before, none where it is no measure
-        self._received_ms = 0  # of the picture before
+        self._rivals: list[Head] = []  # consecutive packets of another SSRC
+        self._raw = -1  # timestamp of the previous packet, -1 after a restart
+        self._received_ms = 0  # of the previous frame
         self._time = self._restarts = 0
         self.received = self.foreign = 0
 
     @property
     def lost(self) -> int:
-        """Packets that never came, or too late."""
+        """Number of packets that never arrived, or too late."""
         return self._sorter.lost
 
     @property
     def late(self) -> int:
-        """Duplicates, and packets that came after they had been given up."""
+        """Number of duplicates, and of packets that arrived after being given up."""
         return self._sorter.late
 
     @property
     def restarts(self) -> int:
-        """How often SSRC or numbering began anew."""
+        """Number of changes of SSRC or restarts of the numbering."""
         return self._sorter.restarts
 
     @property
     def jumps(self) -> int:
-        """How often the timestamps had to be corrected."""
+        """Number of corrections of the timestamps."""
         return self._clock.jumps
 
     @property
     def drift(self) -> Drift:
-        """How the sender's clock ran against the recorder's."""
+        """Drift of the sender's clock against the recorder's."""
         return self._meter.drift() if self._reader.timed else Drift(0.0, None)
 
     def packets(self) -> Iterator[MediaPacket]:
-        """In order of sending."""
+        """Yield the packets in order of sending."""
         return map(MediaPacket._make, self.places())
 
     def places(self) -> Iterator[Place]:
-        """The same as plain tuples, for readers in a hurry.
+        """Yield the packets as plain tuples, for speed.
 
-        Nearly every packet is of a common shape, the stream's own and simply the next one. Those go
-        a short way; what is decided here is which. The careful way would do for all of them.
+        Nearly every packet has a common shape, the stream's SSRC and the expected number. Those
+        take a short path; the branch here selects them. The general path would handle all packets.
         """
         sorter = self._sorter
         self._own = self._first_ssrc()
@@ -129,10 +135,10 @@ class MediaStream:
         yield from self._placed(sorter.rest())
 
     def _owned(self, packet: Head) -> Sequence[Head | None]:
-        """What now is known to be the stream's own; None where another SSRC takes over."""
+        """Return the packets now known to be the stream's own; None marks a change of SSRC."""
         _, _, _, start, end, _, _, ssrc = packet
         if rtp.payload_span(self._reader.buffer, start, end)[0] < 0:
-            self.foreign += 1  # where its number is the stream's own, that is missed as lost
+            self.foreign += 1  # a number of the stream's own then counts as lost
             return ()
         rivals = self._rivals
         if rivals and ssrc != rivals[0][_SSRC]:
@@ -143,11 +149,11 @@ class MediaStream:
         rivals.append(packet)
         if len(rivals) < RUN:
             return ()
-        self._own, self._rivals = ssrc, []  # nobody else speaks any more: the sender goes on
+        self._own, self._rivals = ssrc, []  # the sender has changed its SSRC
         return (None, *rivals)
 
     def _placed(self, ordered: Iterable[tuple[Raw, bool]]) -> Iterator[Place]:
-        """Packets in order."""
+        """Yield ordered packets with their time."""
         for (_, raw, received_ms, start, end, head, _, _), gap in ordered:
             first, stop = rtp.payload_span(self._reader.buffer, start, end)
             if gap and self._sorter.restarts != self._restarts:
@@ -161,7 +167,7 @@ class MediaStream:
             yield self._time, first, stop, marker, gap, self._rotation(start) if marker else None
 
     def _begin(self, raw: int, received_ms: int, end: int) -> None:
-        """Another timestamp; the packets of one picture share theirs."""
+        """Start another timestamp; the packets of one frame share theirs."""
         if received_ms - self._received_ms > _LEAP_MS:
             received_ms = self._reader.believed_ms(received_ms, end)
         self._received_ms = received_ms
@@ -169,14 +175,14 @@ class MediaStream:
         self._meter.note(self._time, received_ms)
 
     def _rotation(self, start: int) -> int | None:
-        """What the packet there says, if anything."""
+        """Return the rotation that the packet carries; None without one."""
         if self._rotation_id is None:
             return None
-        said = rtp.extension(self._reader.buffer, start, self._rotation_id)
-        return rtp.rotation_degrees(said) if said is not None else None
+        value = rtp.extension(self._reader.buffer, start, self._rotation_id)
+        return rtp.rotation_degrees(value) if value is not None else None
 
     def _first_ssrc(self) -> int:
-        """The one with the most among the first packets; -1 where there is none."""
+        """Return the most frequent SSRC among the first packets; -1 where there is none."""
         found: Counter[int] = Counter()
         for _, _, _, start, end, head, _, ssrc in islice(self._reader.heads(), _SAMPLE):
             if end - start >= rtp.HEADER_BYTES and head & _VERSION_MASK == _VERSION:

@@ -1,4 +1,4 @@
-"""VP8 over RTP (RFC 7741) and the little of the bitstream (RFC 6386) that a container needs."""
+"""VP8 over RTP (RFC 7741), and the parts of the bitstream (RFC 6386) that a container needs."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ _SIZE_MASK = 0x3FFF  # the two bits above scale the picture up
 
 
 class Vp8:
-    """Depacketiser of one VP8 stream."""
+    """Depacketizer of one VP8 stream."""
 
     def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
         """See VideoCodec."""
@@ -54,7 +54,7 @@ class Vp8:
 
 
 def key_frame_size(frame: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels of a key frame; None where it is none or has no picture."""
+    """Return width and height in pixels of a key frame; None for any other frame."""
     if len(frame) < _KEY_HEADER_BYTES or frame[0] & _NOT_KEY or frame[3:6] != _START_CODE:
         return None
     width = int.from_bytes(frame[6:8], "little") & _SIZE_MASK

@@ -1,4 +1,4 @@
-"""VP9 over RTP (RFC 9628); the layers of one picture come out as one superframe."""
+"""VP9 over RTP (RFC 9628); the layers of one frame are emitted as one superframe."""
 
 from collections.abc import Sequence
 from struct import Struct
@@ -20,7 +20,7 @@ _HEADER_BYTES = 16  # more than the fields read of a frame's header can take
 
 
 class Vp9:
-    """Depacketiser of one VP9 stream."""
+    """Depacketizer of one VP9 stream."""
 
     def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
         """See VideoCodec."""
@@ -39,12 +39,12 @@ class Vp9:
             closed = bool(payload[0] & _END)
         if not closed or len(layers) > _MAX_LAYERS:
             return None
-        told = _layer_sizes(payloads[0])[: len(layers)]
-        return _picture([b"".join(layer) for layer in layers], told, *_picture_id(payloads[0]))
+        sizes = _layer_sizes(payloads[0])[: len(layers)]
+        return _picture([b"".join(layer) for layer in layers], sizes, *_picture_id(payloads[0]))
 
 
 def frame_size(frame: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels of a key frame; None where it is none (bitstream, 6.2)."""
+    """Return width and height in pixels of a key frame, else None (bitstream, 6.2)."""
     try:
         return _read_size(BitReader(frame[:_HEADER_BYTES]))
     except Malformed:
@@ -66,12 +66,12 @@ def packetise(frame: bytes, mtu: int = 1200, picture_id: int = 0, key: bool = Fa
 
 
 def _picture(
-    layers: list[bytes], told: list[tuple[int, int]], serial: int | None, serial_range: int
+    layers: list[bytes], sizes: list[tuple[int, int]], serial: int | None, serial_range: int
 ) -> Picture:
-    # The lowest layer is the key; higher ones refer to it, and the highest is what is shown. Its
-    # size stands in no key frame's header.
+    # The lowest layer is the key frame; higher ones refer to it, and the highest is displayed. Only
+    # the scalability structure holds its size.
     lowest = frame_size(layers[0])
-    size = max([lowest, *told]) if lowest else None
+    size = max([lowest, *sizes]) if lowest else None
     data = b"".join(layers) + (_superframe_index(layers) if len(layers) > 1 else b"")
     return Picture(data, lowest is not None, size, serial, serial_range)
 
@@ -82,13 +82,13 @@ def _superframe_index(layers: list[bytes]) -> bytes:
 
 
 def _descriptor_length(payload: memoryview) -> int:
-    """Raises IndexError where the payload ends within it."""
+    """Return the length of the descriptor. Raises IndexError where the payload ends within it."""
     position = _scalability_at(payload)
     return _scalability_end(payload, position) if payload[0] & _SCALABILITY else position
 
 
 def _scalability_at(payload: memoryview) -> int:
-    """Where what it says of the layers stands, or would. Raises IndexError as the length does."""
+    """Return the position of the scalability structure. Raises IndexError as the length does."""
     flags = payload[0]
     position = 1
     if flags & _PICTURE_ID:
@@ -104,7 +104,7 @@ def _scalability_at(payload: memoryview) -> int:
 
 
 def _layer_sizes(payload: memoryview) -> list[tuple[int, int]]:
-    """What a whole descriptor says of the sizes of layers, the lowest first."""
+    """Return the sizes of the layers in a complete descriptor, the lowest layer first."""
     if not payload[0] & _SCALABILITY:
         return []
     position = _scalability_at(payload)

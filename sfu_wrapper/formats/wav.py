@@ -1,8 +1,8 @@
-"""WAV files as mixers leave them, and headers of our own.
+"""WAV files as mixers write them, and headers of our own.
 
-The AudioBridge's lengths are never to be trusted: 44 too many when all went well, stale or 0 after
-a crash. So the sound reaches to the end of the file, unless well-formed chunks follow it there.
-Reading is total and looks at the header and at chunk heads alone; samples are not touched.
+The AudioBridge's lengths are never reliable: 44 too many in the normal case, stale or 0 after a
+crash. So the audio extends to the end of the file, unless well-formed chunks follow it there.
+Reading is total, and reads only the header and the chunk heads, never the samples.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,16 @@ _RIFF_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Wav:
-    """Where the sound is and what it is.
+    """Format and position of the audio.
 
-    tag: 1 PCM, 3 float, 6 A-law, 7 mu-law. rate in Hz; bits a sample and channel.
-    data_start, data_bytes: what is really there, whole sample blocks.
-    declared_bytes: what the header says.
+    Attributes:
+        tag: 1 PCM, 3 float, 6 A-law, 7 mu-law.
+        channels: number of channels.
+        rate: samples a second.
+        bits: bits a sample and channel.
+        data_start: position of the audio in the file.
+        data_bytes: existing bytes of audio, in whole sample blocks.
+        declared_bytes: length according to the header.
     """
 
     tag: int
@@ -47,17 +52,21 @@ class Wav:
 
     @property
     def duration_ms(self) -> int:
-        """Of the sound that is really there."""
+        """Duration of the existing audio, in ms."""
         return self.data_bytes // self.block_bytes * 1000 // self.rate
 
     @property
     def truthful(self) -> bool:
-        """Whether the header says what is there."""
+        """True where the header declares the existing length."""
         return self.declared_bytes == self.data_bytes
 
 
 def parse(buffer: Buffer) -> Wav | None:
-    """None where the file ends before its sound begins. Raises Malformed where it is no WAV."""
+    """Read the header. Raises Malformed for a file that is no WAV.
+
+    Returns:
+        None where the file ends before its audio begins.
+    """
     if not _is_riff_so_far(buffer):
         raise Malformed(f"not a WAV file: it begins with {bytes(buffer[:4])!r}")
     form: tuple[int, int, int, int] | None = None
@@ -67,7 +76,7 @@ def parse(buffer: Buffer) -> Wav | None:
         position += _CHUNK.size
         if name == b"data":
             if form is None:
-                raise Malformed("the WAV file has sound before its format")
+                raise Malformed("the WAV file has audio before its format")
             return _wav(buffer, form, position, length)
         if name == b"fmt " and position + length <= len(buffer):
             form = _parse_format(buffer[position : position + length])
@@ -76,10 +85,10 @@ def parse(buffer: Buffer) -> Wav | None:
 
 
 def header(data_bytes: int, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
-    """The 44 bytes before ``data_bytes`` of PCM. 8-bit samples are unsigned, 16-bit ones signed.
+    """Return the 44 bytes before ``data_bytes`` of PCM: 8-bit samples unsigned, 16-bit signed.
 
-    A length that the field cannot hold is written as the largest one, which readers take for
-    "to the end". Sound of an odd number of bytes wants one zero byte after it.
+    A length that exceeds the field is written as the largest value, which readers interpret as
+    "to the end". Audio of an odd number of bytes needs one zero byte after it.
     """
     block = channels * bits // 8
     if bits not in (8, 16) or channels < 1 or rate < 1 or data_bytes < 0:
@@ -98,9 +107,10 @@ def header(data_bytes: int, *, rate: int, channels: int = 1, bits: int = 16) -> 
 
 
 def repaired_header(wav: Wav) -> bytes:
-    """A truthful header for the sound of ``wav``, to stand before a copy of exactly that sound.
+    """Return a correct header for a copy of exactly the audio of ``wav``.
 
-    Raises ValueError where it is not PCM of 8 or 16 bits.
+    Raises:
+        ValueError: the audio is not PCM of 8 or 16 bits.
     """
     if wav.tag != PCM:
         raise ValueError(f"format {wav.tag} is not PCM")
@@ -133,11 +143,11 @@ def _wav(buffer: Buffer, form: tuple[int, int, int, int], start: int, declared: 
 
 
 def _chunks_fill(buffer: Buffer, position: int) -> bool:
-    """Whether well-formed chunks reach from here to the very end; sound hardly ever looks so."""
+    """Return True if well-formed chunks extend from here to the very end, unlikely for audio."""
     while position + _CHUNK.size <= len(buffer):
         name, length = _CHUNK.unpack_from(buffer, position)
         if not all(0x20 <= byte < 0x7F for byte in name):
             return False
         position += _CHUNK.size + length + (length & 1)
-    # The last chunk's pad byte may be missing; anything else left over is sound.
+    # The last chunk's pad byte may be missing; any other remainder is audio.
     return position in (len(buffer), len(buffer) + 1)
