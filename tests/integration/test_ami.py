@@ -170,7 +170,7 @@ async def test_a_server_that_answers_no_ping_is_left(server: FakeAsterisk) -> No
     ("secret", "banner", "said"),
     [
         ("another", "Asterisk Call Manager/5.0.4", "Authentication failed"),
-        ("s3cret", "SSH-2.0-OpenSSH_9.2", "this is no manager interface"),
+        ("s3cret", "SSH-2.0-OpenSSH_9.2", "not a manager interface"),
     ],
 )
 async def test_why_there_is_no_link_is_logged(
@@ -180,7 +180,7 @@ async def test_why_there_is_no_link_is_logged(
     async with connecting(server.settings):
         await until(lambda: bool(caplog.records))
 
-    assert caplog.records[0].message == "asterisk.gone"
+    assert caplog.records[0].message == "asterisk.disconnected"
     assert said in caplog.records[0].__dict__["error"]
 
 

@@ -17,14 +17,14 @@ import pytest
 
 from sfu_wrapper.adapters.asterisk import conference, folder, recording_file, watch
 from sfu_wrapper.adapters.asterisk.conference import (
-    AWAY,
+    ALREADY_RECORDED,
     BUSY,
     CUT,
     NOT_FINISHED,
     NOT_WRITTEN,
     STOPPED_ELSEWHERE,
-    STRANGER,
     TAKEN,
+    UNREACHABLE,
 )
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
@@ -225,7 +225,7 @@ async def test_a_conference_that_is_recorded_already_is_left_alone(here: World) 
     here.bench.tell(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
 
-    assert failed.message == STRANGER
+    assert failed.message == ALREADY_RECORDED
     assert _asked(here.server, "ConfbridgeStopRecord") == 0
 
 
@@ -294,7 +294,7 @@ async def test_no_requests_are_sent_while_nothing_is_recorded(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, asked = asyncio.Semaphore(0), list[str]()
-    look = watch.FileWatch._look
+    look = watch.FileWatch._check
 
     async def noted(self: watch.FileWatch) -> None:
         looks.release()
@@ -304,7 +304,7 @@ async def test_no_requests_are_sent_while_nothing_is_recorded(
         asked.append("Ping")
         return True
 
-    monkeypatch.setattr(watch.FileWatch, "_look", noted)
+    monkeypatch.setattr(watch.FileWatch, "_check", noted)
     monkeypatch.setattr(watch.FileWatch, "_is_awake", awake)
     here.server.enter(BRIDGE)
     here.bench.tell(OpenMediaRoom(ROOM, BRIDGE))
@@ -365,7 +365,7 @@ async def test_success_without_a_file_is_a_failure(here: World) -> None:
     here.bench.tell(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
 
-    assert "room-1/recording-bridge-1-1.wav is not there" in failed.message
+    assert "room-1/recording-bridge-1-1.wav does not exist" in failed.message
 
 
 async def test_success_without_an_event_is_a_failure(here: World) -> None:
@@ -596,7 +596,7 @@ async def test_while_asterisk_is_away_a_start_is_refused_and_its_return_is_told(
     failed = await here.bench.until(CaptureFailed)
     await here.server.start()
 
-    assert failed.message == AWAY
+    assert failed.message == UNREACHABLE
     assert (await here.bench.until(PlaneBack)).medium is Medium.AUDIO
 
 
@@ -730,7 +730,7 @@ async def test_a_call_whose_conference_cannot_be_named_is_not_taken(
     here: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     here.server.announce("../x", PHONE)
-    await until(lambda: any(r.message == "asterisk.callUnusable" for r in caplog.records))
+    await until(lambda: any(r.message == "asterisk.callInvalid" for r in caplog.records))
 
 
 async def test_calls_that_came_while_nobody_listened_are_found(tmp_path: Path) -> None:
@@ -750,7 +750,7 @@ async def test_where_conferences_may_not_be_listed_nothing_is_said_of_calls(
     async with asterisk(tmp_path) as server:
         server.denied = {"ConfbridgeListRooms"}
         async with connected(server, tmp_path):
-            await until(lambda: any(r.message == "asterisk.callsUnknown" for r in caplog.records))
+            await until(lambda: any(r.message == "asterisk.listFailed" for r in caplog.records))
 
 
 async def test_a_call_can_be_hung_up(here: World) -> None:
@@ -794,7 +794,7 @@ async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_mo
         server.enter(BRIDGE)
         world.bench.tell(start(AUDIO))
         failed = await world.bench.until(CaptureFailed)
-        assert "is not there" in failed.message
+        assert "does not exist" in failed.message
         known = RawFile("room-1/recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
         world.bench.tell(ResumeCapture(AUDIO, (known,)))
         lost = await world.bench.until(CaptureLost)
@@ -810,7 +810,7 @@ async def test_a_folder_that_hangs_fails_a_start_and_holds_nobody_up(
     here.bench.tell(start(AUDIO, voice("alice")))
     failed = await here.bench.until(CaptureFailed)
 
-    assert failed.message == f"{here.folder} does not answer: is its file server away?"
+    assert failed.message == f"{here.folder} does not answer: check its file server"
     assert _asked(here.server, "ConfbridgeStartRecord") == 0
 
 

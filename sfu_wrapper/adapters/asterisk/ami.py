@@ -1,8 +1,10 @@
-"""A client of Asterisk's manager interface (AMI) that stays connected.
+"""Client of Asterisk's manager interface (AMI) that stays connected.
 
-Every action has a deadline, and fails at once where the link is or goes away. Events come out of
-one bounded queue, between marks that say when the link came and went: Asterisk replays nothing,
-so whoever listens has to look again after each ``LinkUp``.
+``run`` opens one link after another. On each link one task logs in and sends pings, another reads
+blocks and matches them with actions by ``ActionID``. ``act`` sends an action: it has a deadline,
+and fails at once if there is no link or the link breaks. Events leave through ``news``, one bounded
+queue that also marks when a link came up (``LinkUp``) and went down (``LinkDown``). Asterisk
+replays nothing, so the reader must check the state of Asterisk after each ``LinkUp``.
 """
 
 import asyncio
@@ -21,8 +23,8 @@ log = logging.getLogger(__name__)
 _QUEUE: Final = 10_000
 _BANNER: Final = b"Asterisk Call Manager/"
 _BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-_SOUND_AFTER_S: Final = 10.0  # a link that lived longer starts the back-off anew
-_PARTING_S: Final = 1.0  # for the socket to close
+_STABLE_AFTER_S: Final = 10.0  # a link that lasted longer resets the back-off
+_CLOSE_S: Final = 1.0  # for the socket to close
 _LIST_LIMIT: Final = 100_000  # entries of one list
 
 
@@ -32,7 +34,16 @@ class Declined(RecordingError):
 
 @dataclass(frozen=True, slots=True)
 class AmiSettings:
-    """Where and as whom to log in. timeout_s: for one answer; ping_s: of silence before a ping."""
+    """Address and login of the manager interface.
+
+    Attributes:
+        host: Host name or address.
+        port: TCP port.
+        user: Name of the manager user.
+        secret: Password of the manager user.
+        timeout_s: Time for one answer.
+        ping_s: Interval of pings.
+    """
 
     host: str
     port: int
@@ -44,14 +55,14 @@ class AmiSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """Logged in. version: of the interface, as its banner has it."""
+    """Mark of a successful login; ``version`` is that of the interface, from its banner."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class LinkDown:
-    """The link is gone; what happens from now on is not heard."""
+    """Mark of a lost link; later events are missed until the next ``LinkUp``."""
 
 
 AmiNews = Message | LinkUp | LinkDown
@@ -59,7 +70,7 @@ AmiNews = Message | LinkUp | LinkDown
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an action came to. listed: the entries, where the answer was a list."""
+    """Answer to an action; ``listed`` has the entries if the answer is a list."""
 
     message: Message
     listed: tuple[Message, ...] = ()
@@ -73,8 +84,14 @@ class _Pending:
 
 
 class Ami:
-    """One login that is renewed whenever it breaks. ``run`` keeps it; the rest may be called
-    at any time."""
+    """Manager login that is renewed whenever its link breaks.
+
+    ``run`` keeps the link up; the other methods may be called at any time.
+
+    Args:
+        settings: Address and login.
+        queue: Limit of unread events; more break the link.
+    """
 
     def __init__(self, settings: AmiSettings, *, queue: int = _QUEUE) -> None:
         self._settings = settings
@@ -86,11 +103,11 @@ class Ami:
 
     @property
     def up(self) -> bool:
-        """Whether it is logged in, as far as is known."""
+        """True while the client is logged in, as far as known."""
         return self._up.is_set()
 
     async def is_up(self, within_s: float) -> bool:
-        """Whether it is logged in, or is so soon."""
+        """Wait until the client is logged in. Returns False after ``within_s``."""
         try:
             async with asyncio.timeout(within_s):
                 await self._up.wait()
@@ -99,27 +116,27 @@ class Ami:
         return True
 
     async def news(self) -> AsyncIterator[AmiNews]:
-        """Events and the comings and goings of the link, in order. One reader; never ends."""
+        """Yield events and link marks in order. One reader; never ends."""
         while True:
             yield await self._news.get()
 
     async def act(self, action: str, *fields: tuple[str, str]) -> Answer:
-        """Carry out one action.
+        """Send an action and return its answer.
 
         Raises:
-            Malformed: a value would break out of its line; nothing was sent.
-            Declined: Asterisk refused it.
-            Unavailable: no link, or no answer in time; it may have been carried out.
+            Malformed: A value would break out of its line; nothing was sent.
+            Declined: Asterisk refused the action.
+            Unavailable: No link, or no answer in time; Asterisk may have carried it out.
         """
         if not self.up:
             raise Unavailable("Asterisk's manager interface cannot be reached")
-        return await self._ask(action, fields)
+        return await self._request(action, fields)
 
     async def link(self) -> None:
-        """The life of one link.
+        """Open one link and serve it until it ends.
 
         Raises:
-            Unavailable, Declined, OSError: it is over, or never came to be.
+            Unavailable, Declined, OSError: The link ended, or could not be opened.
         """
         settings = self._settings
         try:
@@ -134,10 +151,10 @@ class Ami:
             version = await self._banner(reader)
             await _first_end(self._keep(version), self._read(reader))
         finally:
-            self._part(writer)
+            self._disconnect(writer)
             writer.close()
             with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(_PARTING_S):
+                async with asyncio.timeout(_CLOSE_S):
                     await writer.wait_closed()
 
     async def run(self) -> None:
@@ -149,8 +166,8 @@ class Ami:
             try:
                 await self.link()
             except (OSError, Unavailable, Declined) as error:
-                log.warning("asterisk.gone", extra={"error": str(error)})
-            if loop.time() - born > _SOUND_AFTER_S:
+                log.warning("asterisk.disconnected", extra={"error": str(error)})
+            if loop.time() - born > _STABLE_AFTER_S:
                 losses = 0
             await asyncio.sleep(_BACK_OFF_S[min(losses, len(_BACK_OFF_S) - 1)])
             losses += 1
@@ -160,21 +177,21 @@ class Ami:
             async with asyncio.timeout(self._settings.timeout_s):
                 line = await reader.readuntil(b"\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            raise Unavailable("no manager interface answers there") from None
+            raise Unavailable("no manager interface answers at this address") from None
         if not line.startswith(_BANNER):
-            raise Unavailable(f"this is no manager interface: it says {line[:40]!r}")
+            raise Unavailable(f"not a manager interface: its first line is {line[:40]!r}")
         return line.removeprefix(_BANNER).decode("ascii", "replace").strip()
 
     async def _keep(self, version: str) -> None:
-        """Log in, then ask for a sign of life again and again."""
+        """Log in, then send pings until one fails."""
         settings = self._settings
-        await self._ask("Login", (("Username", settings.user), ("Secret", settings.secret)))
+        await self._request("Login", (("Username", settings.user), ("Secret", settings.secret)))
         self._put(LinkUp(version))
         self._up.set()
         log.info("asterisk.connected", extra={"version": version})
         while True:
             await asyncio.sleep(settings.ping_s)
-            await self._ask("Ping")
+            await self._request("Ping")
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -184,21 +201,21 @@ class Ami:
                 raise Unavailable("Asterisk closed the connection") from None
             except asyncio.LimitOverrunError:
                 raise Unavailable(f"a message has more than {LIMIT_BYTES} bytes") from None
-            self._take(decode(block))
+            self._on_message(decode(block))
 
-    def _take(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         pending = self._pending.get(message.action_id)
         if pending is None:
             if message.event and self.up:
                 self._put(message)
         elif pending.answer is None and not message.event:
-            self._answered(pending, message)
+            self._on_answer(pending, message)
         elif message.get("EventList").lower() in ("complete", "cancelled"):
             _settle(pending, Answer(pending.answer or message, tuple(pending.listed)))
         elif len(pending.listed) < _LIST_LIMIT:
             pending.listed.append(message)
 
-    def _answered(self, pending: _Pending, message: Message) -> None:
+    def _on_answer(self, pending: _Pending, message: Message) -> None:
         if message.get("Response").lower() == "error":
             if not pending.future.done():
                 pending.future.set_exception(Declined(message.get("Message") or "no reason given"))
@@ -209,11 +226,11 @@ class Ami:
 
     def _put(self, news: AmiNews) -> None:
         if self._news.qsize() >= self._news.maxsize - 1:
-            # Lost events would be worse than a lost link, after which everything is looked at anew.
-            raise Unavailable("nobody reads what Asterisk says")
+            # A lost event goes unnoticed; after a lost link the plane checks everything.
+            raise Unavailable("too many unread events of Asterisk")
         self._news.put_nowait(news)
 
-    async def _ask(self, action: str, fields: Fields = ()) -> Answer:
+    async def _request(self, action: str, fields: Fields = ()) -> Answer:
         action_id = str(next(self._ids))
         data = encode(action, action_id, fields)
         writer = self._writer
@@ -230,8 +247,8 @@ class Ami:
         finally:
             del self._pending[action_id]
 
-    def _part(self, writer: asyncio.StreamWriter) -> None:
-        """Whoever waits for an answer is told that none will come."""
+    def _disconnect(self, writer: asyncio.StreamWriter) -> None:
+        """Fail every action that waits for an answer, and mark the link as down."""
         if self._writer is writer:
             self._writer = None
         for pending in self._pending.values():
@@ -248,9 +265,9 @@ def _settle(pending: _Pending, answer: Answer) -> None:
 
 
 async def _first_end(*work: Coroutine[object, object, None]) -> None:
-    """Until one of them ends, with what it raised; the first of them where several have.
+    """Run coroutines until one ends, and raise its exception; of several, the first one's.
 
-    Not a task group: one that fails while it is cancelled would tell of its failure only.
+    A task group would raise only the failures of the tasks that it cancels.
     """
     tasks = [asyncio.create_task(each) for each in work]
     try:

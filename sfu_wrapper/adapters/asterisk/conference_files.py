@@ -1,7 +1,7 @@
-"""The files of one room's conference, by capture: names, times and what they hold.
+"""Files of one room's conference, by capture: names, times and contents.
 
-``conference`` decides when a recording begins and ends; it notes each of its files here, seals it
-with its end, and reads from here what it reports to the room.
+``conference`` decides when a recording begins and ends. It adds each file here (``note``), sets
+its end (``seal``), and reads from here which files to report to the room.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,63 +48,65 @@ class ConferenceFiles:
         """Return the files of a capture, in the order in which they began."""
         return tuple(self._files.get(capture, {}).values())
 
-    async def new_take(self, capture: CaptureRef) -> RecordingFile | None:
+    async def new_recording(self, capture: CaptureRef) -> RecordingFile | None:
         """Return a recording under a name that no file has yet.
 
         Returns:
             None where the conference's name cannot be part of a file name.
 
         Raises:
-            Unavailable: the folder cannot be looked at.
+            Unavailable: The folder does not answer.
         """
         taken = {name for files in self._files.values() for name in files}
         name = await self._folder.fresh_name(capture, self._name, taken)
         return RecordingFile(name) if name is not None else None
 
-    def note(self, capture: CaptureRef, take: RecordingFile) -> None:
+    def note(self, capture: CaptureRef, recording: RecordingFile) -> None:
         """Add the file of a recording that has begun."""
-        started_ms = take.recorded_ms or self._now_ms()
-        self._files.setdefault(capture, {})[take.name] = self._raw_file(take.name, started_ms)
+        started_ms = recording.recorded_ms or self._now_ms()
+        self._files.setdefault(capture, {})[recording.name] = self._raw_file(
+            recording.name, started_ms
+        )
 
-    async def seal(self, capture: CaptureRef, take: RecordingFile) -> bool:
-        """Note when a file ended; one of a start that was never answered is added as a whole.
+    async def seal(self, capture: CaptureRef, recording: RecordingFile) -> bool:
+        """Set the end of a file; add it first if the answer to its start was lost.
 
         Returns:
             False if Asterisk never made that file.
         """
         files = self._files.setdefault(capture, {})
-        if take.name not in files:
-            if not await self._folder.holds(take.name):
+        if recording.name not in files:
+            if not await self._folder.holds(recording.name):
                 return False
-            self.note(capture, take)
-        file = files[take.name]
-        ended_ms = take.ceased_ms or await self.end_of(take)
-        files[take.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
+            self.note(capture, recording)
+        file = files[recording.name]
+        ended_ms = recording.stopped_ms or await self.end_of(recording)
+        files[recording.name] = replace(file, stopped_ms=max(file.started_ms, ended_ms))
         return True
 
-    async def end_of(self, take: RecordingFile) -> int:
-        """Return when the file ended by what it holds, epoch ms."""
-        began_ms = take.recorded_ms or self._now_ms()
-        return await self._folder.ended_ms(take.name, began_ms)
+    async def end_of(self, recording: RecordingFile) -> int:
+        """Return the end of the file according to its content, epoch ms."""
+        began_ms = recording.recorded_ms or self._now_ms()
+        return await self._folder.ended_ms(recording.name, began_ms)
 
     async def is_cut(self, capture: CaptureRef, name: str) -> bool:
-        """Return True if the file holds much less audio than its times say."""
+        """Return True if the file holds much less audio than its times imply."""
         file = self._files.get(capture, {}).get(name)
         if file is None or file.stopped_ms is None or not await self._folder.holds(name):
             return False
-        return file.stopped_ms - file.started_ms - await self._folder.sound_ms(name) > CUT_MS
+        return file.stopped_ms - file.started_ms - await self._folder.audio_ms(name) > CUT_MS
 
-    async def take_up(self, capture: CaptureRef, known: Iterable[RawFile]) -> "TakenUp":
+    async def take_over(self, capture: CaptureRef, known: Iterable[RawFile]) -> "TakenOver":
         """Find the files that an earlier controller left of a capture, and seal those that ended.
 
         Args:
-            capture: The capture to take up.
+            capture: The capture to take over.
             known: Files that the store holds for it.
         """
-        found = TakenUp()
+        found = TakenOver()
         files = self._files.setdefault(capture, {})
         files.update({file.filename: file for file in known})
-        # A name that was never stored: only what is written now is surely this conference's.
+        # A file that the store does not know is surely of this conference only if it grows.
         for name in (await self._folder.found(capture, self._name))[-1:]:
             if name not in files and await self._folder.fate(name) is Fate.WRITTEN:
                 files[name] = self._raw_file(name, await self._folder.began_ms(name))
@@ -128,8 +130,8 @@ class ConferenceFiles:
 
 
 @dataclass(slots=True)
-class TakenUp:
-    """Outcome of ``ConferenceFiles.take_up``.
+class TakenOver:
+    """Outcome of ``ConferenceFiles.take_over``.
 
     Attributes:
         written: The recording that Asterisk still writes, None if there is none.
@@ -141,5 +143,5 @@ class TakenUp:
 
 
 def last_ms(files: Iterable[RawFile]) -> int:
-    """Return when the last of them ended, epoch ms; 0 where none has."""
+    """Return the end of the last file, epoch ms; 0 if none has ended."""
     return max((file.stopped_ms or 0 for file in files), default=0)

@@ -1,12 +1,12 @@
-"""The folder that Asterisk writes its mixes to, seen from both ends.
+"""Folder for Asterisk's mixes, with its path as we and as Asterisk see it.
 
-A mix is unreadable while it is written: its header says 0 until it is closed, and what lies behind
-comes in lumps of 32 KiB, one every two seconds. So a file is whole once its header is true, and
-being written while it grows. Each room has a folder, so that one that has the conference of an
-earlier room never writes to that room's files, nor takes them for its own.
+The state of a mix is read from its file. Until Asterisk closes it, the lengths in its header are 0,
+and data arrives in blocks of 32 KiB, one every two seconds. So a file is whole once its header is
+true, and being written while it grows. Each room has its own folder, so a room that reuses the
+conference of an earlier one neither writes to nor adopts the earlier room's files.
 
-The folder may lie on another machine, so that a look at it takes as long as that likes: each is
-taken aside, with a deadline, and one that does not come in time counts as one that was refused.
+The folder may be on another machine and hang. Every file operation runs in a thread with a
+deadline; one that misses it counts as failed.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from sfu_wrapper.model.ids import ConfbridgeId
 BYTES_PER_S: Final = 16_000  # mono, 16 bit, 8000 Hz
 GROWS_WITHIN_S: Final = 3.0
 LOOK_WITHIN_S: Final = 2.0
-_LOOKS: Final = 32  # at a time
-_PAUSES_S: Final = (0.01, 0.02, 0.04, 0.08)  # between looks at one file
-_SIZES: Final = Struct("<4sI32sI")  # "RIFF", size, …, size of the sound
+_LOOKS: Final = 32  # concurrent file operations
+_PAUSES_S: Final = (0.01, 0.02, 0.04, 0.08)  # between checks of one file
+_SIZES: Final = Struct("<4sI32sI")  # "RIFF", size, …, size of the audio
 _FURTHER_LIMIT: Final = 10_000  # files of one segment
 _ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _FOLDER: Final = re.compile(r"/[^,\r\n\x00]*")
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class Fate(StrEnum):
-    """What has become of a file."""
+    """State of a file."""
 
     MISSING = "missing"
     WHOLE = "whole"  # closed by Asterisk
@@ -54,7 +54,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A file at one moment; size in bytes."""
+    """State of a file at one moment; ``size`` in bytes."""
 
     fate: Fate
     size: int
@@ -65,7 +65,7 @@ _UNSEEN: Final = _State(Fate.ABANDONED, 0)
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a file holds; bytes. whole: Asterisk has closed it."""
+    """Size of a file in bytes; ``whole`` is True once Asterisk has closed it."""
 
     size: int
     whole: bool
@@ -75,20 +75,22 @@ class Size:
 class Folder:
     """Names and files of mixes.
 
-    ours: the folder as this process sees it; None where it does not. theirs: as Asterisk does.
+    Attributes:
+        ours: Path as this process sees it; None if the folder is not shared.
+        theirs: Path as Asterisk sees it.
 
     Raises:
-        Misconfigured: Asterisk would take the folder's name for something else.
+        Misconfigured: Asterisk would misread the path.
     """
 
     ours: Path | None
     theirs: str
-    _lane: BoundedThreadPool = field(
+    _threads: BoundedThreadPool = field(
         default_factory=lambda: BoundedThreadPool(_LOOKS), init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
-        # Asterisk takes "file,options,command" for a file, and carries the command out.
+        # Asterisk reads "file,options,command" and executes the command.
         if not _FOLDER.fullmatch(self.theirs) or ".." in Path(self.theirs).parts:
             raise Misconfigured(
                 f"asterisk.audioPath = {self.theirs}: must be an absolute path "
@@ -96,18 +98,24 @@ class Folder:
             )
 
     def record_file(self, name: str) -> str:
-        """What to call that file towards Asterisk."""
+        """Return the path of a file as Asterisk sees it."""
         return f"{self.theirs.rstrip('/')}/{name}"
 
     async def fresh_name(
         self, capture: CaptureRef, conference: ConfbridgeId, taken: set[str]
     ) -> str | None:
-        """The next name for that capture under which nothing stands: Asterisk would append to it.
+        """Return the next unused name for a capture; Asterisk would append to an existing file.
 
-        None where the room's or the conference's id is none that may stand in a file name.
+        Args:
+            capture: The capture.
+            conference: Name of the conference, which is part of the file name.
+            taken: Names that are used already.
+
+        Returns:
+            None if the id of the room or conference is not allowed in a file name.
 
         Raises:
-            Unavailable: nobody knows what stands there, since the folder does not answer.
+            Unavailable: The folder does not answer, so used names are unknown.
         """
         if not is_safe(conference) or not is_safe(capture.room):
             return None
@@ -117,67 +125,67 @@ class Folder:
             return next(names, None)
         free = (name for name in names if not _is_taken(ours / name))
         try:
-            return await self._lane.run(LOOK_WITHIN_S, next, free, None)
+            return await self._threads.run(LOOK_WITHIN_S, next, free, None)
         except TimeoutError:
-            raise Unavailable(f"{ours} does not answer: is its file server away?") from None
+            raise Unavailable(f"{ours} does not answer: check its file server") from None
 
     async def found(self, capture: CaptureRef, conference: ConfbridgeId) -> tuple[str, ...]:
-        """The files of that capture that are there, in order."""
+        """Return the existing files of a capture, in order."""
         ours = self.ours
         if ours is None or not is_safe(conference) or not is_safe(capture.room):
             return ()
-        there = takewhile(lambda name: _is_there(ours / name), _names(capture, conference))
-        return await self._look(lambda: tuple(there), ())
+        there = takewhile(lambda name: _is_file(ours / name), _names(capture, conference))
+        return await self._run(lambda: tuple(there), ())
 
     async def holds(self, name: str) -> bool:
-        """Whether a file of that name can be seen."""
-        return await self._look_at(name, _is_there, otherwise=False)
+        """Return True if a file of that name is visible."""
+        return await self._check_file(name, _is_file, otherwise=False)
 
-    async def sound_ms(self, name: str) -> int:
-        """How much sound the file holds."""
-        return await self._look_at(name, _sound_ms, otherwise=0)
+    async def audio_ms(self, name: str) -> int:
+        """Return the duration of the audio in a file, ms."""
+        return await self._check_file(name, _audio_ms, otherwise=0)
 
     async def began_ms(self, name: str) -> int:
-        """When its sound begins, as far as it tells; epoch ms, 0 where that cannot be seen."""
-        return await self._look_at(name, _began_ms, otherwise=0)
+        """Return the start of a file's audio by size and last change, epoch ms; 0 if unknown."""
+        return await self._check_file(name, _began_ms, otherwise=0)
 
     async def ended_ms(self, name: str, began_ms: int) -> int:
-        """When its sound ends, given when it began; epoch ms."""
-        return began_ms + await self.sound_ms(name)
+        """Return the end of a file's audio, epoch ms, given its start."""
+        return began_ms + await self.audio_ms(name)
 
     async def becomes_whole(self, name: str, within_s: float) -> bool:
-        """Wait until Asterisk has closed it, which it says a few ms too early.
+        """Wait until Asterisk has closed a file; its event comes a few ms early.
 
-        Nothing speaks against it where the folder cannot be seen.
+        Returns True at once if the folder is not shared.
         """
 
         async def is_whole() -> bool:
-            state = await self._look_at(name, _state, otherwise=None)
+            state = await self._check_file(name, _state, otherwise=None)
             return state is not None and state.fate is Fate.WHOLE
 
         return self.ours is None or await _until(is_whole, within_s)
 
     async def appears(self, name: str, within_s: float) -> bool:
-        """Wait until it is there. Nothing speaks against it where the folder cannot be seen."""
+        """Wait until a file exists. Returns True at once if the folder is not shared."""
         return self.ours is None or await _until(lambda: self.holds(name), within_s)
 
     async def sizes(self, names: Iterable[str]) -> dict[str, Size]:
-        """How much each of them holds, read in one go; nothing where that cannot be seen."""
+        """Return the sizes of files, read in one operation; empty if the folder is not shared."""
         ours = self.ours
         if ours is None:
             return {}
-        return await self._look(lambda: dict(_sizes(ours, names)), {})
+        return await self._run(lambda: dict(_sizes(ours, names)), {})
 
     async def fate(self, name: str) -> Fate:
-        """Look for as long as it takes to be sure. Where nothing is seen, it is believed in."""
+        """Return the state of a file, once it is certain; WRITTEN if the folder is not shared."""
         if self.ours is None:
             return Fate.WRITTEN
-        first = await self._look_at(name, _state, otherwise=_UNSEEN)
+        first = await self._check_file(name, _state, otherwise=_UNSEEN)
         last = first
 
         async def is_sure() -> bool:
             nonlocal last
-            last = await self._look_at(name, _state, otherwise=_UNSEEN)
+            last = await self._check_file(name, _state, otherwise=_UNSEEN)
             return last.fate is not Fate.ABANDONED or last.size > first.size
 
         if first.fate is not Fate.ABANDONED or first is _UNSEEN:
@@ -186,25 +194,25 @@ class Folder:
         grows = last.fate is Fate.ABANDONED and last.size > first.size
         return Fate.WRITTEN if grows else last.fate
 
-    async def _look_at(self, name: str, look: Callable[[Path], T], *, otherwise: T) -> T:
+    async def _check_file(self, name: str, check: Callable[[Path], T], *, otherwise: T) -> T:
         if self.ours is None:
             return otherwise
-        return await self._look(partial(look, self.ours / name), otherwise)
+        return await self._run(partial(check, self.ours / name), otherwise)
 
-    async def _look(self, look: Callable[[], T], otherwise: T) -> T:
-        """``otherwise``: where the folder is closed to us, or its server is gone or hangs."""
+    async def _run(self, check: Callable[[], T], otherwise: T) -> T:
+        """Run a file operation; return ``otherwise`` if it fails or hangs."""
         with suppress(OSError):
-            return await self._lane.run(LOOK_WITHIN_S, look)
+            return await self._threads.run(LOOK_WITHIN_S, check)
         return otherwise
 
 
 def is_safe(conference: str) -> bool:
-    """Whether it may stand in a file name and in a request."""
+    """Return True if the id is allowed in a file name and in a request."""
     return _ID.fullmatch(conference) is not None
 
 
 def _names(capture: CaptureRef, conference: ConfbridgeId) -> Iterator[str]:
-    """The first is what one expects; others where the conference began again in the segment."""
+    """Yield the regular name, then names for further files of the same segment."""
     stem = f"{capture.room}/recording-{conference}-{capture.segment}"
     yield f"{stem}.wav"
     for number in range(2, _FURTHER_LIMIT):
@@ -219,17 +227,17 @@ def _sizes(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Size]]:
 
 
 def _is_taken(path: Path) -> bool:
-    """Also by a link that leads nowhere: Asterisk would write where it leads."""
+    """Return True if the path exists, even as a broken link: Asterisk would follow it."""
     return os.path.lexists(path)
 
 
-def _is_there(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     with suppress(OSError):
         return S_ISREG(path.lstat().st_mode)
     return False
 
 
-def _sound_ms(path: Path) -> int:
+def _audio_ms(path: Path) -> int:
     return _length_ms(path.lstat().st_size)
 
 
@@ -243,7 +251,7 @@ def _length_ms(size: int) -> int:
 
 
 def _state(path: Path) -> _State:
-    """One that is not closed counts as abandoned until it is seen to grow."""
+    """Return the state of a file; an open one counts as abandoned until it is seen to grow."""
     try:
         with os.fdopen(open_plain(path), "rb") as file:
             head, size = file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size
@@ -253,11 +261,11 @@ def _state(path: Path) -> _State:
 
 
 def _is_true(head: bytes, size: int) -> bool:
-    """Whether the header speaks of a file of this size."""
+    """Return True if the lengths in the header match the size of the file."""
     if len(head) < HEADER_BYTES:
         return False
-    _, riff, _, sound = _SIZES.unpack(head)
-    return bool(riff == size - 8 and sound == size - HEADER_BYTES)
+    _, riff, _, audio = _SIZES.unpack(head)
+    return bool(riff == size - 8 and audio == size - HEADER_BYTES)
 
 
 async def _until(true: Callable[[], Awaitable[bool]], within_s: float) -> bool:

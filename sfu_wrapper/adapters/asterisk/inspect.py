@@ -1,6 +1,7 @@
-"""A look at an Asterisk for ``doctor``: may we do what we have to, is it set up as it must be.
+"""Checks of a running Asterisk for ``doctor``: rights of the user, modules, bridge profiles.
 
-Nothing is recorded, hung up or changed: what is not there is asked to stop and to hang up.
+Nothing is recorded, hung up or changed: the probes name a conference and a channel that do not
+exist.
 """
 
 import asyncio
@@ -22,10 +23,13 @@ _DEFAULTS: Final = {"record_file_timestamp": "yes", "record_conference": "no"}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look came to.
+    """Result of ``inspect``.
 
-    version: of Asterisk. denied: actions that the user may not do. missing: modules that are not
-    loaded. misset: settings of confbridge.conf that spoil recordings, as ``profile: key = value``.
+    Attributes:
+        version: Version of Asterisk.
+        denied: Actions that the user has no right to.
+        missing: Modules that are not loaded.
+        misset: Settings of confbridge.conf that break recordings, as ``profile: key = value``.
     """
 
     version: str
@@ -35,10 +39,10 @@ class Found:
 
 
 async def inspect(settings: AmiSettings) -> Found:
-    """Log in and look.
+    """Log in and run all checks.
 
     Raises:
-        Unavailable, Declined, OSError: no link, and why.
+        Unavailable, Declined, OSError: The login failed.
     """
     ami = Ami(settings)
     link = asyncio.create_task(ami.link())
@@ -47,7 +51,7 @@ async def inspect(settings: AmiSettings) -> Found:
         await asyncio.wait((link, up), return_when=asyncio.FIRST_COMPLETED)
         if link.done():
             link.result()
-        return await _look(ami)
+        return await _check(ami)
     finally:
         for task in (link, up):
             task.cancel()
@@ -58,7 +62,7 @@ async def _first(news: AsyncIterator[AmiNews]) -> AmiNews:
     return await anext(news)
 
 
-async def _look(ami: Ami) -> Found:
+async def _check(ami: Ami) -> Found:
     settings = await _try(ami, "CoreSettings")
     version = settings.message.get("AsteriskVersion") if isinstance(settings, Answer) else ""
     probes = (
@@ -73,8 +77,8 @@ async def _look(ami: Ami) -> Found:
     missing = [
         module
         for module in MODULES
-        if (said := await _try(ami, "ModuleCheck", ("Module", module))) != _NOT_PERMITTED
-        and not isinstance(said, Answer)
+        if (answer := await _try(ami, "ModuleCheck", ("Module", module))) != _NOT_PERMITTED
+        and not isinstance(answer, Answer)
     ]
     config = await _try(ami, "GetConfig", ("Filename", "confbridge.conf"))
     misset = _misset(config) if isinstance(config, Answer) else ()
@@ -82,7 +86,7 @@ async def _look(ami: Ami) -> Found:
 
 
 async def _try(ami: Ami, action: str, *fields: tuple[str, str]) -> Answer | str:
-    """The answer, or the words of a refusal."""
+    """Return the answer, or the text of a refusal."""
     try:
         return await ami.act(action, *fields)
     except Declined as declined:
@@ -90,7 +94,7 @@ async def _try(ami: Ami, action: str, *fields: tuple[str, str]) -> Answer | str:
 
 
 def _misset(config: Answer) -> tuple[str, ...]:
-    """Bridge profiles whose recordings would come out otherwise than they are asked for."""
+    """Return settings of bridge profiles that would change names or content of recordings."""
     names: dict[str, str] = {}
     values: dict[str, dict[str, str]] = {}
     for key, value in config.message.fields:

@@ -1,7 +1,9 @@
 """Asterisk's ConfBridge as the mixer: the audio half of a media plane, and the trunk's calls.
 
-Requests go to the room that they are about, which carries them out in turn (``conference``);
-events go to whoever they are about. Rooms do not wait for each other.
+Each request goes into the queue of its room (``conference``), which carries it out in turn; rooms
+do not wait for each other. ``_listen`` reads events and link marks from ``ami``: events go to the
+conferences that they name and to the trunk (``trunk``); a link mark makes every conference check
+its files. Facts and call news leave through one queue each.
 """
 
 import asyncio
@@ -50,17 +52,20 @@ from sfu_wrapper.ports.trunk import CallNews
 log = logging.getLogger(__name__)
 
 _QUEUE: Final = 10_000
-_WAITING: Final = 1_000  # orders that one room lets wait
+_WAITING: Final = 1_000  # queued orders of one room
 _CLOSE_S: Final = 4.0
 _NO_VIDEO: Final = "Asterisk records audio only"
 
 
 @dataclass(frozen=True, slots=True)
 class AsteriskSettings:
-    """ami: how to log in. folder: of the mixes. delay_ms: by how much they lag behind the pictures.
+    """Settings of the plane.
 
-    trunk_context: of the dialplan, in which the trunk's calls are answered; None: nobody asks for
-        ``calls``.
+    Attributes:
+        ami: Address and login.
+        folder: Folder for the mixes.
+        delay_ms: Time by which audio lags behind video.
+        trunk_context: Dialplan context that answers the trunk's calls; None without a trunk.
     """
 
     ami: AmiSettings
@@ -70,12 +75,12 @@ class AsteriskSettings:
 
 
 class AsteriskPlane:
-    """A ``MediaPlane`` for audio, and a ``Trunk``."""
+    """``MediaPlane`` for audio, and ``Trunk``, over one Asterisk."""
 
     def __init__(self, settings: AsteriskSettings, clock: Clock) -> None:
         self._ami = Ami(settings.ami)
         context = settings.trunk_context
-        self._line = TrunkLine(context) if context is not None else None
+        self._trunk = TrunkLine(context) if context is not None else None
         self._now_ms: Callable[[], int] = lambda: clock.now().wall_ms
         self._facts: FactQueue[PlaneFact] = FactQueue()
         self._context = ConferenceContext(
@@ -89,7 +94,7 @@ class AsteriskPlane:
         self._emptied = asyncio.Event()
         self._fresh: asyncio.Queue[Conference] = asyncio.Queue()  # at most one a room
         self._calls: FactQueue[CallNews] = FactQueue()
-        self._doomed: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
+        self._to_hang_up: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 
     def is_there(self, medium: Medium) -> bool:
@@ -102,7 +107,7 @@ class AsteriskPlane:
             work = [
                 tasks.create_task(self._ami.run()),
                 tasks.create_task(self._listen()),
-                tasks.create_task(self._hang_up_doomed()),
+                tasks.create_task(self._hang_up_calls()),
                 tasks.create_task(self._serve_rooms()),
                 tasks.create_task(self._watch.run()),
             ]
@@ -122,12 +127,12 @@ class AsteriskPlane:
                 if conference is not None:
                     conference.put(request)
             case PublishTrack() | UnpublishTrack():
-                pass  # whoever is in the conference is heard
+                pass  # Asterisk mixes every member of the conference
             case _:
                 assert_never(request)
 
     def facts(self) -> AsyncIterator[PlaneFact]:
-        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        """See ``MediaPlane``; ends once the plane is closed and every fact has been read."""
         return self._facts.read()
 
     def calls(self) -> AsyncIterator[CallNews]:
@@ -135,9 +140,9 @@ class AsteriskPlane:
         return self._calls.read()
 
     def hang_up(self, call_id: str) -> None:
-        """See ``Trunk``. One that gets lost here is asked for again after the next loss of link."""
+        """See ``Trunk``. A request lost here is repeated after the next loss of the link."""
         with suppress(asyncio.QueueFull):
-            self._doomed.put_nowait(call_id)
+            self._to_hang_up.put_nowait(call_id)
 
     async def close(self) -> None:
         """See ``MediaPlane``."""
@@ -153,7 +158,7 @@ class AsteriskPlane:
         self._calls.close()
 
     def _order(self, request: StartCapture | StopCapture | ResumeCapture) -> None:
-        """Hand it to its room, or answer at once where there is none to carry it out."""
+        """Pass a request to its conference, or answer at once if there is none."""
         capture = request.capture
         if isinstance(request, StartCapture) and capture.medium is Medium.AUDIO:
             conference: Conference | None = self._conference(capture.room, request.confbridge_id)
@@ -178,7 +183,7 @@ class AsteriskPlane:
         if conference is None or conference.over:
             return None
         if conference.waiting >= _WAITING:
-            raise Unavailable("too much is asked of one room at Asterisk")
+            raise Unavailable("too many requests of one room wait for Asterisk; try again")
         return conference
 
     def _conference(self, room: RoomUuid, name: ConfbridgeId) -> Conference:
@@ -190,7 +195,7 @@ class AsteriskPlane:
         return conference
 
     def _before(self, conference: Conference) -> Conference | None:
-        """The room that has had this conference for longest, if that is another one."""
+        """Return the room that has used this conference longest; None if it is the same one."""
         first = next(iter(self._named.get(_key(conference.name), ())), conference)
         return None if first is conference else first
 
@@ -212,20 +217,22 @@ class AsteriskPlane:
     async def _listen(self) -> None:
         async for news in self._ami.news():
             if isinstance(news, Message):
-                await self._hear(news)
+                await self._handle_event(news)
                 continue
             for conference in tuple(self._rooms.values()):
                 conference.put(Nudge.LINK)
             if isinstance(news, LinkUp):
                 await self._facts.put(PlaneBack(Medium.AUDIO))
-                for said in await self._line.listed(self._ami) if self._line is not None else ():
-                    await self._calls.put(said)
+                for call_news in (
+                    await self._trunk.present_calls(self._ami) if self._trunk is not None else ()
+                ):
+                    await self._calls.put(call_news)
 
-    async def _hear(self, message: Message) -> None:
+    async def _handle_event(self, message: Message) -> None:
         for conference in tuple(self._named.get(_key(message.get("Conference")), ())):
-            conference.hear(message)
-        for said in self._line.hear(message) if self._line is not None else ():
-            await self._calls.put(said)
+            conference.handle_event(message)
+        for call_news in self._trunk.handle_event(message) if self._trunk is not None else ():
+            await self._calls.put(call_news)
 
     def _forget_name(self, conference: Conference) -> None:
         same = self._named.get(_key(conference.name), {})
@@ -233,18 +240,18 @@ class AsteriskPlane:
         if not same:
             self._named.pop(_key(conference.name), None)
 
-    async def _hang_up_doomed(self) -> None:
+    async def _hang_up_calls(self) -> None:
         while True:
-            call_id = await self._doomed.get()
-            channel = self._line.channel(call_id) if self._line is not None else None
+            call_id = await self._to_hang_up.get()
+            channel = self._trunk.channel(call_id) if self._trunk is not None else None
             if channel is None:
                 continue
             try:
                 await self._ami.act("Hangup", ("Channel", channel))
             except (Declined, Unavailable) as error:
-                log.warning("asterisk.notHungUp", extra={"error": error.detail})
+                log.warning("asterisk.hangupFailed", extra={"error": error.detail})
 
 
 def _key(name: str) -> str:
-    """A conference's name as Asterisk compares it."""
+    """Return the name of a conference as Asterisk compares it, without case."""
     return name.lower()

@@ -1,7 +1,8 @@
-"""One file that a conference is recorded to, and the asking for it.
+"""Recording of one conference: its file, and the actions that start and stop it.
 
-Asterisk's ``Success`` is not believed: a recording is one once its ``ConfbridgeRecord`` was heard
-and its file is there; it has ended once ``ConfbridgeStopRecord`` was heard and the file is whole.
+Asterisk's ``Success`` proves nothing. A recording has begun once its ``ConfbridgeRecord`` event
+came and its file exists; it has ended once ``ConfbridgeStopRecord`` came and the file is whole.
+``conference`` calls ``record`` and ``end`` and passes events in (``handle_event``).
 """
 
 import asyncio
@@ -20,37 +21,39 @@ from sfu_wrapper.model.ids import ConfbridgeId
 log = logging.getLogger(__name__)
 
 CONFIRMED_WITHIN_S: Final = 2.0
-WHOLE_WITHIN_S: Final = 2.0  # a few ms as a rule
+WHOLE_WITHIN_S: Final = 2.0  # usually a few ms
 
 _NOBODY: Final = ("No active conferences.", "No Conference by that name found.")
 _ALREADY: Final = "Conference is already being recorded."
 
 
 class Outcome(StrEnum):
-    """What asking for a recording came to."""
+    """Outcome of a request to record."""
 
     RECORDING = "recording"
-    NOBODY = "nobody"  # there is no such conference while nobody is in it
+    NOBODY = "nobody"  # the conference has no member, so it does not exist
     REFUSED = "refused"
-    OTHERS = "others"  # it is recorded already, to some other file
-    UNKNOWN = "unknown"  # no answer: it may have been carried out
+    OTHERS = "others"  # it is already being recorded, to another file
+    UNKNOWN = "unknown"  # no answer: Asterisk may have carried it out
 
 
 @dataclass(slots=True)
 class RecordingFile:
-    """One file.
+    """File of a recording, and its progress at Asterisk.
 
-    recorded_ms, ceased_ms: when Asterisk began and ended it, by its own clock, once that was heard.
-    unanswered: it was asked for and may have been carried out.
-    bridge: Asterisk's id of the conference that is recorded; one that begins again under the same
-        name has another.
-    left: the conference ended first, since nobody was in it any more.
-    message: why it was refused.
+    Attributes:
+        name: Path below the folder.
+        recorded_ms: Start by Asterisk's clock, epoch ms; None before its event.
+        stopped_ms: End by Asterisk's clock, epoch ms; None before its event.
+        unanswered: True if the answer to the start was lost, so that it may be recorded.
+        bridge: Asterisk's id of the conference; a later conference of the same name has another.
+        left: True if the conference ended first, because its last member left.
+        message: Reason of a refusal.
     """
 
     name: str
     recorded_ms: int | None = None
-    ceased_ms: int | None = None
+    stopped_ms: int | None = None
     unanswered: bool = False
     bridge: str = ""
     left: bool = False
@@ -58,57 +61,66 @@ class RecordingFile:
 
 
 class ConferenceRecorder:
-    """Starts and stops the recording of one conference. now_ms: for events without a time."""
+    """Start and stop of the recording of one conference.
+
+    Args:
+        ami: Client of the manager interface.
+        folder: Folder for the mixes.
+        now_ms: Wall clock, epoch ms; the time of events without one.
+
+    Attributes:
+        current: File that is being recorded; None if there is none.
+    """
 
     def __init__(self, ami: Ami, folder: Folder, now_ms: Callable[[], int]) -> None:
         self._ami = ami
         self._folder = folder
         self._now_ms = now_ms
-        self._heard = asyncio.Event()
-        self.take: RecordingFile | None = None
+        self._event_seen = asyncio.Event()
+        self.current: RecordingFile | None = None
 
-    def hear(self, message: Message) -> None:
-        """Note what an event says of the running take."""
-        take = self.take
+    def handle_event(self, message: Message) -> None:
+        """Apply an event to the current file."""
+        recording = self.current
         bridge = message.get("BridgeUniqueid")
-        if take is None or (take.bridge and bridge and take.bridge != bridge):
-            return  # another conference of that name, which ended before or began since
+        if recording is None or (recording.bridge and bridge and recording.bridge != bridge):
+            return  # an earlier or later conference of that name
         at_ms = message.at_ms or self._now_ms()
         match message.event:
-            case "ConfbridgeRecord" if take.recorded_ms is None:
-                take.recorded_ms, take.bridge = at_ms, bridge
-            case "ConfbridgeStopRecord" if take.recorded_ms is not None:
-                take.ceased_ms = at_ms
+            case "ConfbridgeRecord" if recording.recorded_ms is None:
+                recording.recorded_ms, recording.bridge = at_ms, bridge
+            case "ConfbridgeStopRecord" if recording.recorded_ms is not None:
+                recording.stopped_ms = at_ms
             case "ConfbridgeEnd":
-                take.left = True
+                recording.left = True
             case _:
                 return
-        self._heard.set()
+        self._event_seen.set()
 
-    async def record(self, conference: ConfbridgeId, take: RecordingFile) -> Outcome:
-        """Ask for it, or ask again. ``take`` stands until it is refused or has ended."""
-        self.take = take
-        outcome = await self._ask(conference, take)
+    async def record(self, conference: ConfbridgeId, recording: RecordingFile) -> Outcome:
+        """Start, or retry, the recording to a file; it stays current unless refused."""
+        self.current = recording
+        outcome = await self._request_start(conference, recording)
         if outcome not in (Outcome.RECORDING, Outcome.UNKNOWN):
-            self.take = None
+            self.current = None
         return outcome
 
     async def end(self, conference: ConfbridgeId) -> bool:
-        """Stop what runs and wait until its file is whole. False: not yet; ask again."""
-        take = self.take
-        if take is None:
+        """Stop the recording and wait until its file is whole. Returns False to retry."""
+        recording = self.current
+        if recording is None:
             return True
-        if take.ceased_ms is None and not await self._ask_to_end(conference, take):
+        if recording.stopped_ms is None and not await self._request_stop(conference, recording):
             return False
-        exists = take.recorded_ms is not None or await self._folder.holds(take.name)
-        if exists and not await self._folder.becomes_whole(take.name, WHOLE_WITHIN_S):
-            log.warning("asterisk.fileNotWhole", extra={"file": take.name})
+        exists = recording.recorded_ms is not None or await self._folder.holds(recording.name)
+        if exists and not await self._folder.becomes_whole(recording.name, WHOLE_WITHIN_S):
+            log.warning("asterisk.fileIncomplete", extra={"file": recording.name})
             return False
-        self.take = None
+        self.current = None
         return True
 
     async def is_empty(self, conference: ConfbridgeId) -> bool:
-        """Whether nobody is in the conference, as far as can be found out."""
+        """Return True if the conference is known to have no member."""
         if not await self._ami.is_up(CONFIRMED_WITHIN_S):
             return False
         try:
@@ -119,84 +131,84 @@ class ConferenceRecorder:
             pass
         return False
 
-    async def stop_blindly(self, conference: ConfbridgeId) -> bool:
-        """End what is recorded there, whatever it is. False: nobody answered."""
+    async def stop_any(self, conference: ConfbridgeId) -> bool:
+        """Stop any recording of the conference. Returns False if Asterisk did not answer."""
         try:
             await self._ami.act("ConfbridgeStopRecord", ("Conference", conference))
         except Declined as declined:
-            log.debug("asterisk.notStopped", extra={"error": declined.detail})
+            log.debug("asterisk.stopFailed", extra={"error": declined.detail})
         except Unavailable:
             return False
         return True
 
-    async def _ask(self, conference: ConfbridgeId, take: RecordingFile) -> Outcome:
-        file = self._folder.record_file(take.name)
+    async def _request_start(self, conference: ConfbridgeId, recording: RecordingFile) -> Outcome:
+        file = self._folder.record_file(recording.name)
         try:
             await self._ami.act(
                 "ConfbridgeStartRecord", ("Conference", conference), ("RecordFile", file)
             )
         except Declined as declined:
-            return await self._declined(take, declined.detail)
+            return await self._declined(recording, declined.detail)
         except Unavailable as error:
-            take.unanswered, take.message = True, error.detail
+            recording.unanswered, recording.message = True, error.detail
             return Outcome.UNKNOWN
-        return await self._confirm(conference, take)
+        return await self._confirm(conference, recording)
 
-    async def _declined(self, take: RecordingFile, detail: str) -> Outcome:
+    async def _declined(self, recording: RecordingFile, detail: str) -> Outcome:
         if detail in _NOBODY:
             return Outcome.NOBODY
         if detail == _ALREADY:
-            if not await self._is_ours(take):
+            if not await self._is_ours(recording):
                 return Outcome.OTHERS
-            # From an attempt whose answer was lost.
-            began_ms = await self._folder.began_ms(take.name)
-            take.recorded_ms = take.recorded_ms or began_ms or self._now_ms()
+            # An earlier attempt succeeded; its answer was lost.
+            began_ms = await self._folder.began_ms(recording.name)
+            recording.recorded_ms = recording.recorded_ms or began_ms or self._now_ms()
             return Outcome.RECORDING
-        take.message = f"Asterisk refused: {detail}"
+        recording.message = f"Asterisk refused: {detail}"
         return Outcome.REFUSED
 
-    async def _is_ours(self, take: RecordingFile) -> bool:
+    async def _is_ours(self, recording: RecordingFile) -> bool:
         if self._folder.ours is None:
-            return take.unanswered
-        return await self._folder.holds(take.name)
+            return recording.unanswered
+        return await self._folder.holds(recording.name)
 
-    async def _confirm(self, conference: ConfbridgeId, take: RecordingFile) -> Outcome:
-        """Accepted; but is it true?"""
-        if not await self._until_heard(lambda: take.recorded_ms is not None):
-            take.message = "no ConfbridgeRecord event came: manager.conf must say read = call,user"
-        elif not await self._folder.appears(take.name, CONFIRMED_WITHIN_S):
-            take.message = (
-                f"Asterisk said it records, but {take.name} is not there: "
-                "it may not write to asterisk.audioPath, or that is another folder than audio_path"
+    async def _confirm(self, conference: ConfbridgeId, recording: RecordingFile) -> Outcome:
+        """Check that an accepted recording has its event and its file; stop it otherwise."""
+        if not await self._wait_for_event(lambda: recording.recorded_ms is not None):
+            recording.message = "no ConfbridgeRecord event: set read = call,user in manager.conf"
+        elif not await self._folder.appears(recording.name, CONFIRMED_WITHIN_S):
+            recording.message = (
+                f"Asterisk accepted the recording, but {recording.name} does not exist: check that "
+                "it can write to asterisk.audioPath, and that audio_path is the same folder"
             )
         else:
             return Outcome.RECORDING
-        await self.stop_blindly(conference)
+        await self.stop_any(conference)
         return Outcome.REFUSED
 
-    async def _ask_to_end(self, conference: ConfbridgeId, take: RecordingFile) -> bool:
+    async def _request_stop(self, conference: ConfbridgeId, recording: RecordingFile) -> bool:
         try:
             await self._ami.act("ConfbridgeStopRecord", ("Conference", conference))
         except Declined:
-            # It has ended by itself, or never began.
-            if take.recorded_ms is not None and take.ceased_ms is None:
-                seen = await self._folder.holds(take.name)
-                ended_ms = await self._folder.ended_ms(take.name, take.recorded_ms)
-                take.ceased_ms = ended_ms if seen else self._now_ms()
+            # The recording has already ended, or never began.
+            if recording.recorded_ms is not None and recording.stopped_ms is None:
+                seen = await self._folder.holds(recording.name)
+                ended_ms = await self._folder.ended_ms(recording.name, recording.recorded_ms)
+                recording.stopped_ms = ended_ms if seen else self._now_ms()
             return True
         except Unavailable:
             return False
-        await self._until_heard(lambda: take.ceased_ms is not None)
-        if take.ceased_ms is None:
-            take.ceased_ms = self._now_ms()
+        await self._wait_for_event(lambda: recording.stopped_ms is not None)
+        if recording.stopped_ms is None:
+            recording.stopped_ms = self._now_ms()
         return True
 
-    async def _until_heard(self, true: Callable[[], bool]) -> bool:
+    async def _wait_for_event(self, true: Callable[[], bool]) -> bool:
         try:
             async with asyncio.timeout(CONFIRMED_WITHIN_S):
                 while not true():
-                    self._heard.clear()
-                    await self._heard.wait()
+                    self._event_seen.clear()
+                    await self._event_seen.wait()
         except TimeoutError:
             return False
         return True

@@ -1,8 +1,8 @@
-"""The legs of trunk calls: who arrived, who is in a conference, who left.
+"""Legs of trunk calls: announced, in a conference, or ended.
 
-The dialplan announces a call (UserEvent IncomingTrunkCall) before it puts it into its conference.
-After a time without a link Asterisk replays nothing, so the conferences are listed: a leg from the
-trunk's context that was never announced is taken for a call all the same.
+The dialplan announces a call (UserEvent IncomingTrunkCall) before it puts the leg into its
+conference. Asterisk replays no events after a lost link, so ``present_calls`` lists the
+conferences: a leg from the trunk's context counts as a call even if it was never announced.
 """
 
 import logging
@@ -30,7 +30,11 @@ _NONE: Final = ("No active conferences.",)
 
 
 class TrunkLine:
-    """Bookkeeping of legs. context: of the dialplan, in which the trunk's calls are answered."""
+    """State of all legs.
+
+    Args:
+        context: Dialplan context that answers the trunk's calls.
+    """
 
     def __init__(self, context: str) -> None:
         self._context = context
@@ -38,8 +42,8 @@ class TrunkLine:
         self._channels: dict[str, str] = {}
         self._coming: dict[str, str] = {}
 
-    def hear(self, message: Message) -> tuple[CallNews, ...]:
-        """What an event says about calls."""
+    def handle_event(self, message: Message) -> tuple[CallNews, ...]:
+        """Apply an event and return the news about calls."""
         call_id = message.get("Uniqueid")
         match message.event:
             case "UserEvent" if message.get("UserEvent") == _EVENT:
@@ -56,12 +60,12 @@ class TrunkLine:
             case _:
                 return ()
 
-    async def listed(self, ami: Ami) -> tuple[CallNews, ...]:
-        """Who is there now. Nothing where it cannot be found out."""
+    async def present_calls(self, ami: Ami) -> tuple[CallNews, ...]:
+        """Return the calls that are present now; nothing if they cannot be listed."""
         try:
             legs = await _legs(ami)
         except (Declined, Unavailable) as error:
-            log.warning("asterisk.callsUnknown", extra={"error": error.detail})
+            log.warning("asterisk.listFailed", extra={"error": error.detail})
             return ()
         present = {}
         for leg in legs:
@@ -71,7 +75,7 @@ class TrunkLine:
                 if call is not None:
                     present[call_id] = call
                     self._channels[call_id] = leg.get("Channel")
-        # Whoever was announced and is not there yet may be on its way.
+        # An announced leg that is not in a conference yet may be on its way.
         coming = {c: call for c, call in self._calls.items() if c not in self._channels}
         self._calls = coming | present
         self._channels = {c: name for c, name in self._channels.items() if c in present}
@@ -79,14 +83,14 @@ class TrunkLine:
         return (CallsPresent(tuple(present.values())),)
 
     def channel(self, call_id: str) -> str | None:
-        """What Asterisk calls that leg; None where it is neither in a conference nor on its way."""
+        """Return Asterisk's channel of a leg; None if it is neither in a conference nor coming."""
         return self._channels.get(call_id) or self._coming.get(call_id)
 
     def _announced(self, message: Message) -> tuple[CallNews, ...]:
         call = _call(message, message.get("CallerNum") or message.get("CallerIDNum"), "Did")
         if call is None:
             extra = {"conference": message.get("ConferenceId"), "call": message.get("Uniqueid")}
-            log.warning("asterisk.callUnusable", extra=extra)
+            log.warning("asterisk.callInvalid", extra=extra)
             return ()
         while len(self._calls) >= _LEGS:
             oldest = next(iter(self._calls))
@@ -98,7 +102,7 @@ class TrunkLine:
 
 
 def _call(message: Message, caller: str, called: str) -> TrunkCall | None:
-    """None where its names are none that may stand in files and requests."""
+    """Return the call of a leg; None if its ids are not allowed in files and requests."""
     call_id = message.get("Uniqueid")
     conference = message.get("ConferenceId") or message.get("Conference")
     if not is_safe(call_id) or not is_safe(conference):
@@ -115,7 +119,7 @@ def _call(message: Message, caller: str, called: str) -> TrunkCall | None:
 
 
 async def _legs(ami: Ami) -> list[Message]:
-    """Everybody who is in a conference. Raises Declined, Unavailable."""
+    """Return the legs in all conferences. Raises Declined, Unavailable."""
     try:
         rooms = await ami.act("ConfbridgeListRooms")
     except Declined as declined:
@@ -127,6 +131,6 @@ async def _legs(ami: Ami) -> list[Message]:
         try:
             answer = await ami.act("ConfbridgeList", ("Conference", room.get("Conference")))
         except Declined:
-            continue  # it has just ended
+            continue  # the conference has just ended
         legs.extend(answer.listed)
     return legs

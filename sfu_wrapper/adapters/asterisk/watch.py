@@ -1,9 +1,9 @@
-"""Notice recordings that end at Asterisk without any event.
+"""Watch for recordings that end at Asterisk without an event.
 
-Where somebody ends the recording channel or its MixMonitor, or the disk is full, Asterisk says
-nothing: the file is closed or grows no longer, and that is all. Files are looked at once a second,
-all of them in one go; the one request to Asterisk that goes with it is a ping, since one that hangs
-writes nothing either and is none of this. Nothing is looked at while nothing is recorded.
+If another client ends the recording channel or its MixMonitor, or the disk is full, Asterisk sends
+no event: the file is closed or stops growing. All files are checked once a second in one operation.
+Each check sends one ping to Asterisk: while Asterisk hangs, no file grows and the check is skipped.
+There are no checks while nothing is recorded.
 """
 
 import asyncio
@@ -17,21 +17,27 @@ from sfu_wrapper.adapters.asterisk.folder import Folder, Size
 from sfu_wrapper.model.errors import Unavailable
 
 PERIOD_S: Final = 1.0
-CLOSED_S: Final = 0.9  # its event comes long before that
+CLOSED_S: Final = 0.9  # the event of a regular end comes long before
 STALLED_S: Final = 3.4  # Asterisk writes every 2.05 s
 _PROMPT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A file when it was last seen to change; loop time."""
+    """Size of a file, and the loop time at which it last changed."""
 
     size: Size
     at_s: float
 
 
 class FileWatch:
-    """Looks again and again. conferences: every one that there is."""
+    """Periodic check of the files of all recordings.
+
+    Args:
+        ami: Client of the manager interface.
+        folder: Folder for the mixes.
+        conferences: Returns all conferences.
+    """
 
     def __init__(
         self, ami: Ami, folder: Folder, conferences: Callable[[], Iterable[Conference]]
@@ -42,13 +48,13 @@ class FileWatch:
         self._seen: dict[str, _Seen] = {}
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_S)
             if self._folder.ours is not None:
-                await self._look()
+                await self._check()
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         pairs = ((each.written, each) for each in self._conferences())
         written = {name: each for name, each in pairs if name is not None}
         if not written or not await self._is_awake():

@@ -16,7 +16,7 @@ def test_an_action_is_a_block_of_lines() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nAction: Command", "a\nb", "a\rb", "a\0b"])
 def test_a_value_that_would_begin_another_line_is_refused(value: str) -> None:
-    with pytest.raises(Malformed, match="breaks its line"):
+    with pytest.raises(Malformed, match="would break its line"):
         encode("ConfbridgeStartRecord", "1", (("Conference", value),))
 
 

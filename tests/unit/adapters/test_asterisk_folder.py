@@ -47,4 +47,4 @@ async def test_a_mix_that_asterisk_has_closed_is_whole(folder: Folder, tmp_path:
     file.write_bytes(wav.header(16_000, rate=8_000) + bytes(16_000))
 
     assert await folder.fate(FIRST) is Fate.WHOLE
-    assert await folder.sound_ms(FIRST) == 1_000
+    assert await folder.audio_ms(FIRST) == 1_000
