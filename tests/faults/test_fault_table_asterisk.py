@@ -1,4 +1,4 @@
-"""Rows of policy.md's fault table with Asterisk as the mixer: what people and queue are told."""
+"""Rows of policy.md's fault table with Asterisk as the mixer: notices and queue messages."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ ANSWER_S = 6.0
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server here writes 40 times as often as a real one."""
+    """Shorten limits: this server writes 40 times as often as a real one."""
     monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
 
 
@@ -40,14 +40,14 @@ def clock() -> Iterator[Ahead]:
 
 @dataclass(slots=True)
 class Call:
-    """Alice's call to bob, of which the sound alone is recorded."""
+    """Call from Alice to Bob of which only the audio is recorded."""
 
     server: FakeAsterisk
     controller: Live
     alice: Peer
 
     async def told(self, count: int = 1) -> list[dict[str, Any]]:
-        """What the queue was told of segments."""
+        """Return the queue's messages about segments."""
         published = self.controller.broker.published
 
         def bodies() -> list[bytes]:
@@ -84,7 +84,7 @@ async def call(tmp_path: Path, clock: Ahead | None = None) -> AsyncIterator[Call
             yield Call(server, controller, alice)
 
 
-async def test_asterisk_dies_in_mid_segment_and_the_next_one_starts_when_it_is_back(
+async def test_asterisk_dies_in_mid_segment_and_the_next_segment_starts_after_its_recovery(
     tmp_path: Path,
 ) -> None:
     async with call(tmp_path) as here:
@@ -108,7 +108,7 @@ async def test_asterisk_dies_in_mid_segment_and_the_next_one_starts_when_it_is_b
     assert [each["segment"] for each in failed] == list(range(2, again["segment"]))
 
 
-async def test_a_start_is_refused_while_nobody_is_in_the_conference_and_stays_refused(
+async def test_a_start_in_an_empty_conference_is_refused_and_stays_refused(
     tmp_path: Path, clock: Ahead
 ) -> None:
     async with call(tmp_path, clock) as here:

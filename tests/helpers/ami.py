@@ -1,4 +1,4 @@
-"""An Asterisk that is none: the manager interface alone, with the exact texts of a real one.
+"""Scripted Asterisk: the manager interface alone, with the exact texts of a real one.
 
 Conferences exist while somebody is in them; what is recorded is a WAV file that grows and is whole
 once it is closed, as Asterisk leaves it. Nothing here is shared with what is tested.
@@ -35,7 +35,7 @@ GOOD_CONFBRIDGE = {
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """Somebody in a conference."""
+    """Member of a conference."""
 
     channel: str
     unique_id: str
@@ -44,7 +44,7 @@ class Leg:
     number: str = "<unknown>"
 
     def fields(self) -> Block:
-        """As events have it."""
+        """Return the fields of the member in events."""
         return {
             "Channel": self.channel,
             "CallerIDNum": self.number,
@@ -56,7 +56,7 @@ class Leg:
 
 @dataclass(slots=True)
 class FakeAsterisk:
-    """Set an attribute to have something go wrong.
+    """Scripted Asterisk; set an attribute to inject a failure.
 
     silent: actions that are not answered. denied: actions that the user may not do. writable: where
     False, recordings are accepted and no file is made. finishes: where False, files keep the
@@ -90,16 +90,16 @@ class FakeAsterisk:
 
     @property
     def recording(self) -> bool:
-        """Whether anything is recorded."""
+        """True while any conference is recorded."""
         return bool(self._recording)
 
     @property
     def settings(self) -> AmiSettings:
-        """How to log in."""
+        """Address and login."""
         return AmiSettings("127.0.0.1", self.port, USER, SECRET, self.answer_s, ping_s=0.2)
 
     def was_asked(self, action: str) -> bool:
-        """Whether there was such an action so far."""
+        """Return True if such an action was received."""
         return any(asked["Action"] == action for asked in self.asked)
 
     async def start(self) -> None:
@@ -110,7 +110,7 @@ class FakeAsterisk:
         self._growth = asyncio.create_task(self._grow())
 
     async def kill(self) -> None:
-        """SIGKILL: links break, conferences are gone, files stay as they are."""
+        """Act as if killed: links break, conferences end, files stay as they are."""
         if self._server is not None:
             self._server.close()
         self.drop()
@@ -124,12 +124,12 @@ class FakeAsterisk:
             await self._server.wait_closed()
 
     def drop(self) -> None:
-        """The links break; calls go on."""
+        """Break the links; calls continue."""
         for writer in tuple(self._writers):
             writer.transport.abort()
 
     def enter(self, conference: str, leg: Leg | None = None) -> Leg:
-        """Somebody enters."""
+        """Let a member enter a conference."""
         number = next(self._ids)
         leg = leg or Leg(f"PJSIP/phone-{number:08x}", f"{_EPOCH}.{number}")
         legs = self._conferences.setdefault(conference, {})
@@ -141,7 +141,7 @@ class FakeAsterisk:
         return leg
 
     def leave(self, conference: str, leg: Leg) -> None:
-        """Somebody leaves; the last one ends the conference and what is recorded of it."""
+        """Let a member leave; the last one ends the conference and its recording."""
         del self._conferences[conference][leg.unique_id]
         self._say("ConfbridgeLeave", conference, leg.fields())
         if not self._conferences[conference]:
@@ -150,44 +150,44 @@ class FakeAsterisk:
             self._cease(conference)
 
     def announce(self, conference: str, leg: Leg, **fields: str) -> None:
-        """What the dialplan says of a trunk call before it is put through."""
+        """Send the announcement of a trunk call by the dialplan."""
         self._coming.add(leg.channel)
         event = {"Event": "UserEvent", "Privilege": "user,all", "UserEvent": "IncomingTrunkCall"}
         self._send({**event, **leg.fields(), "ConferenceId": conference, **fields})
 
     def stop_elsewhere(self, conference: str) -> None:
-        """Somebody else stops the recording."""
+        """Stop the recording as another client does."""
         self._cease(conference)
 
     def record_elsewhere(self, conference: str) -> None:
-        """Somebody else records the conference."""
+        """Record the conference as another client does."""
         self._begin(conference, self.folder / f"confbridge-{conference}-{_EPOCH}.wav")
 
     def begin(self, conference: str, file: Path) -> None:
-        """A recording begins, for whatever reason."""
+        """Start a recording, with its event."""
         self._begin(conference, file)
 
     def stall(self) -> None:
-        """It answers, and writes nothing any more."""
+        """Stop writing files, but keep answering."""
         if self._growth is not None:
             self._growth.cancel()
 
     def freeze(self) -> None:
-        """SIGSTOP: nothing is written and nothing is answered, but the port is there."""
+        """Act as if suspended: write and answer nothing, but keep the port open."""
         self._running.clear()
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Resume after ``freeze``."""
         self._running.set()
 
     def begin_in_silence(self, conference: str, file: Path) -> None:
-        """A recording begins, and nobody hears of it."""
+        """Start a recording without its event."""
         mute, self.mute = self.mute, True
         self._begin(conference, file)
         self.mute = mute
 
     def send(self, raw: bytes) -> None:
-        """Anything at all, to everybody."""
+        """Send any message on all links."""
         for writer in self._writers:
             writer.write(raw)
 
@@ -251,7 +251,7 @@ class FakeAsterisk:
         return self._coming | {leg.channel for leg in legs}
 
     def _known_as(self, conference: str) -> str:
-        """Names are matched in any case."""
+        """Return the conference of a name, compared without case."""
         same = (name for name in self._conferences if name.lower() == conference.lower())
         return next(same, conference)
 
@@ -340,7 +340,7 @@ class FakeAsterisk:
 
 @asynccontextmanager
 async def asterisk(folder: Path) -> AsyncIterator[FakeAsterisk]:
-    """One that listens."""
+    """Run a scripted Asterisk for the length of the context."""
     fake = FakeAsterisk(folder)
     await fake.start()
     try:
@@ -354,7 +354,7 @@ def _id(action: Block) -> Block:
 
 
 def _header(sound_bytes: int | None) -> bytes:
-    """44 bytes; with sizes of 0 while the file is open (None)."""
+    """Return a WAV header of 44 bytes; None as the size gives lengths of 0, as in an open file."""
     riff = 0 if sound_bytes is None else sound_bytes + 36
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16)
     return (

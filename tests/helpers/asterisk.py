@@ -1,4 +1,4 @@
-"""A real Asterisk of the tests' own: on loopback, free ports, everything in a temporary folder.
+"""Real Asterisk for the tests: on loopback, free ports, all files in a temporary folder.
 
 It comes from ``scripts/fetch-asterisk`` and runs with the files of ``config/asterisk``, in which
 only ports, the secret and folders are other ones.
@@ -41,7 +41,7 @@ _FOLDERS = {
 
 
 class AsteriskServer:
-    """One Asterisk. ``sip_port``: of the trunk. ``recordings``: where it writes."""
+    """Asterisk process; ``sip_port`` is that of the trunk, ``recordings`` its folder for mixes."""
 
     def __init__(self, folder: Path) -> None:
         if not FETCHED.is_dir():
@@ -56,11 +56,11 @@ class AsteriskServer:
 
     @property
     def settings(self) -> AmiSettings:
-        """How to log in."""
+        """Address and login."""
         return AmiSettings("127.0.0.1", self.ami_port, USER, SECRET, ping_s=1.0)
 
     def start(self) -> None:
-        """Start it; returns once it takes calls."""
+        """Start the process; return once it accepts calls."""
         self._spawn()
         deadline = time.monotonic() + START_S
         while not _says(self.ami_port, b"Asterisk Call Manager"):
@@ -71,7 +71,7 @@ class AsteriskServer:
         self.cli("core waitfullybooted")  # the dialplan comes later than the manager
 
     def cli(self, command: str) -> str:
-        """What an operator types at its console, and what that says."""
+        """Run a console command and return its output."""
         done = subprocess.run(
             self._command("-rx", command), capture_output=True, text=True, timeout=30, check=True
         )
@@ -104,14 +104,14 @@ class AsteriskServer:
             )
 
     def kill(self) -> None:
-        """SIGKILL, and wait for its end."""
+        """Kill the process and wait for its end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(START_S)
             self._process = None
 
     def log(self) -> str:
-        """What it has said."""
+        """Return the output of the process."""
         return (self._folder / "log" / "console").read_text("utf-8", "replace")
 
     def _configure(self) -> None:
@@ -139,7 +139,7 @@ class AsteriskServer:
 
 
 def _allow_originate(manager: Path) -> None:
-    """The test has callers of its own made."""
+    """Give the manager user the right to originate callers for the test."""
     text = manager.read_text("utf-8")
     before = "write = system,call,reporting"
     assert before in text

@@ -1,4 +1,4 @@
-"""The client of Asterisk's manager interface, over real sockets, against a server of our own."""
+"""Client of Asterisk's manager interface, over real sockets, against a scripted server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ DEADLINE_S = 30.0
 
 
 class Listener:
-    """A client that runs, and what it hears."""
+    """Running client, and the news from it."""
 
     def __init__(self, ami: Ami) -> None:
         self.ami = ami
@@ -58,12 +58,12 @@ async def server(tmp_path: Path) -> AsyncIterator[FakeAsterisk]:
         yield fake
 
 
-async def test_it_logs_in_and_tells_the_version(server: FakeAsterisk) -> None:
+async def test_a_login_reports_the_version(server: FakeAsterisk) -> None:
     async with connecting(server.settings) as client:
         assert (await client.until_up()).version == "5.0.4"
 
 
-async def test_an_error_is_raised_with_asterisks_own_words(server: FakeAsterisk) -> None:
+async def test_an_error_is_raised_with_the_text_of_asterisk(server: FakeAsterisk) -> None:
     async with connecting(server.settings) as client:
         await client.until_up()
         with pytest.raises(Declined) as declined:
@@ -89,7 +89,7 @@ async def test_a_list_that_is_an_error_ends_too(server: FakeAsterisk) -> None:
             await client.ami.act("ConfbridgeList", ("Conference", "nope"))
 
 
-async def test_events_are_heard_in_order(server: FakeAsterisk) -> None:
+async def test_events_arrive_in_order(server: FakeAsterisk) -> None:
     async with connecting(server.settings) as client:
         await client.until_up()
         server.enter("one")
@@ -128,7 +128,7 @@ async def test_a_value_that_breaks_its_line_is_never_sent(server: FakeAsterisk) 
     assert {action["Action"] for action in server.asked} <= {"Login", "Ping"}
 
 
-async def test_whoever_waits_is_told_at_once_when_the_link_breaks(server: FakeAsterisk) -> None:
+async def test_waiting_actions_fail_at_once_when_the_link_breaks(server: FakeAsterisk) -> None:
     server.silent = {"Hangup"}
     settings = replace(server.settings, timeout_s=60.0)
     async with connecting(settings) as client:
@@ -140,7 +140,7 @@ async def test_whoever_waits_is_told_at_once_when_the_link_breaks(server: FakeAs
             await asked
 
 
-async def test_it_comes_back_after_a_loss(server: FakeAsterisk) -> None:
+async def test_a_lost_link_is_reopened(server: FakeAsterisk) -> None:
     async with connecting(server.settings) as client:
         await client.until_up()
         server.drop()
@@ -149,7 +149,7 @@ async def test_it_comes_back_after_a_loss(server: FakeAsterisk) -> None:
         await client.ami.act("Ping")
 
 
-async def test_it_waits_for_a_server_that_is_not_there_yet(server: FakeAsterisk) -> None:
+async def test_the_client_waits_for_a_server_that_starts_later(server: FakeAsterisk) -> None:
     await server.kill()
     async with connecting(server.settings) as client:
         with pytest.raises(Unavailable, match="cannot be reached"):
@@ -158,7 +158,7 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(server: FakeAsterisk)
         await client.until_up()
 
 
-async def test_a_server_that_answers_no_ping_is_left(server: FakeAsterisk) -> None:
+async def test_a_server_that_answers_no_ping_is_disconnected(server: FakeAsterisk) -> None:
     server.answer_s = 1.0
     async with connecting(server.settings) as client:
         await client.until_up()
@@ -173,7 +173,7 @@ async def test_a_server_that_answers_no_ping_is_left(server: FakeAsterisk) -> No
         ("s3cret", "SSH-2.0-OpenSSH_9.2", "not a manager interface"),
     ],
 )
-async def test_why_there_is_no_link_is_logged(
+async def test_the_reason_of_a_missing_link_is_logged(
     server: FakeAsterisk, caplog: pytest.LogCaptureFixture, secret: str, banner: str, said: str
 ) -> None:
     server.secret, server.banner = secret, banner
@@ -184,14 +184,14 @@ async def test_why_there_is_no_link_is_logged(
     assert said in caplog.records[0].__dict__["error"]
 
 
-async def test_a_message_without_an_end_costs_the_link(server: FakeAsterisk) -> None:
+async def test_a_message_without_an_end_breaks_the_link(server: FakeAsterisk) -> None:
     async with connecting(server.settings) as client:
         await client.until_up()
         server.send(b"Event: " + b"x" * 200_000)
         assert isinstance(await client.next(), LinkDown)
 
 
-async def test_whoever_does_not_listen_loses_the_link_and_not_an_event(
+async def test_a_slow_reader_loses_the_link_and_not_an_event(
     server: FakeAsterisk,
 ) -> None:
     async with connecting(server.settings, queue=3) as client:

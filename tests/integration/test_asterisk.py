@@ -1,4 +1,4 @@
-"""A real Asterisk: a telephone calls through the trunk, is recorded, and its tone is in the file.
+"""Real Asterisk: a telephone calls through the trunk, is recorded, and its tone is in the file.
 
 Left out where Asterisk could not be fetched (``scripts/fetch-asterisk``, ``tests/skips.txt``).
 """
@@ -75,7 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsteriskServer]
 
 @dataclass(slots=True)
 class Here:
-    """A controller whose mixer is a real Asterisk."""
+    """Controller with a real Asterisk as its mixer."""
 
     server: AsteriskServer
     controller: Live
@@ -83,11 +83,11 @@ class Here:
     callers: Ami
 
     async def put_in(self, conference: str, hz: float) -> None:
-        """Somebody who plays a tone enters a conference."""
+        """Let a caller that plays a tone enter a conference."""
         await put_in(self.callers, conference, hz)
 
     async def told(self) -> dict[str, Any]:
-        """The one recordingInfo that was published."""
+        """Return the only published recordingInfo."""
         published = self.controller.broker.published
         found: list[bytes] = []
 
@@ -101,7 +101,7 @@ class Here:
         return info
 
     async def reports(self, count: int) -> list[dict[str, Any]]:
-        """Every recordingInfo, once there are so many."""
+        """Return every recordingInfo, once that many are published."""
         published = self.controller.broker.published
 
         def bodies() -> list[bytes]:
@@ -111,7 +111,7 @@ class Here:
         return [json.loads(body)["recordingInfo"] for body in bodies()]
 
     def mixes(self, info: dict[str, Any]) -> list[Path]:
-        """The files that an event names."""
+        """Return the files that an event names."""
         files = info["audio"]["asterisk"]["sipcall"].values()
         assert {file["mixer"] for file in files} == {"asterisk"}
         return [self.server.recordings / file["filename"] for file in files]
@@ -142,7 +142,7 @@ async def here(server: AsteriskServer, *overrides: str) -> AsyncIterator[Here]:
 
 @asynccontextmanager
 async def manager(server: AsteriskServer) -> AsyncIterator[Ami]:
-    """A manager of the test's own, that makes callers."""
+    """Manager login of the test that originates callers."""
     ami = Ami(server.settings)
     run = asyncio.create_task(ami.run())
     try:
@@ -203,7 +203,7 @@ async def test_a_call_through_the_trunk_is_recorded_from_the_answer(
     assert 0.7 < stopped["duration"] < call_s + 0.3
 
 
-async def test_the_conflict_of_two_keys_shows_and_the_phone_is_hung_up(
+async def test_the_conflict_of_two_keys_is_reported_and_the_phone_is_hung_up(
     server: AsteriskServer,
 ) -> None:
     keys = ("trunk.recordIncomingPSTN=true", "recordRecordingAtStart=false")
@@ -226,7 +226,7 @@ async def test_the_conflict_of_two_keys_shows_and_the_phone_is_hung_up(
     assert set(server.recordings.iterdir()) == before
 
 
-async def test_a_killed_controller_finds_its_call_and_its_recording_again(
+async def test_a_restarted_controller_finds_its_call_and_its_recording(
     server: AsteriskServer, tmp_path: Path
 ) -> None:
     url = f"ws://127.0.0.1:{(port := free_port())}"
@@ -283,7 +283,7 @@ async def test_doctor_finds_the_examples_in_order(server: AsteriskServer) -> Non
     assert found[0].text.startswith("Asterisk 16.")
 
 
-async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
+async def test_two_segments_of_a_call_are_two_files_with_all_members(
     server: AsteriskServer,
 ) -> None:
     async with here(server, "recordRecordingAtStart=false") as world:
@@ -311,7 +311,7 @@ async def test_two_segments_of_a_call_are_two_files_with_everybody_in_them(
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-async def test_it_keeps_what_every_mixer_promises(
+async def test_asterisk_meets_the_contract_of_mixers(
     promise: Promise, server: AsteriskServer, tmp_path: Path
 ) -> None:
     async with manager(server) as callers, connected(server, tmp_path) as bench:
@@ -323,7 +323,7 @@ async def test_it_keeps_what_every_mixer_promises(
         await promise(bench)
 
 
-async def test_the_first_who_enters_begins_the_file_and_the_last_who_leaves_ends_it(
+async def test_the_file_lasts_from_the_first_member_to_enter_to_the_last_to_leave(
     server: AsteriskServer, tmp_path: Path
 ) -> None:
     async with connected(server, tmp_path) as bench:
@@ -343,7 +343,7 @@ async def test_the_first_who_enters_begins_the_file_and_the_last_who_leaves_ends
     assert abs(seconds(tmp_path / file.filename) - length_s) < 0.5
 
 
-async def test_a_file_that_cannot_be_written_is_told_though_asterisk_says_success(
+async def test_a_file_that_cannot_be_written_is_reported_despite_success(
     server: AsteriskServer, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -356,7 +356,7 @@ async def test_a_file_that_cannot_be_written_is_told_though_asterisk_says_succes
     assert "is not there" in failed.message
 
 
-async def test_a_restarted_controller_goes_on_and_a_killed_asterisk_is_noticed(
+async def test_a_restarted_controller_continues_and_a_killed_asterisk_is_detected(
     server: AsteriskServer, tmp_path: Path
 ) -> None:
     async with manager(server) as callers:
@@ -381,7 +381,7 @@ async def test_a_restarted_controller_goes_on_and_a_killed_asterisk_is_noticed(
 
 
 def recorder_of(server: AsteriskServer, conference: str) -> str:
-    """The channel over which Asterisk records a conference."""
+    """Return the channel over which Asterisk records a conference."""
     channels = server.cli("core show channels concise").splitlines()
     (channel,) = (each.split("!")[0] for each in channels if each.startswith(f"CBRec/{conference}"))
     return channel
@@ -396,7 +396,7 @@ def recorder_of(server: AsteriskServer, conference: str) -> str:
     ],
     ids=["recording", "monitor", "channel"],
 )
-async def test_a_recording_that_an_operator_ends_is_noticed_and_started_again(
+async def test_a_recording_ended_by_an_operator_is_detected_and_restarted(
     command: str, server: AsteriskServer, tmp_path: Path
 ) -> None:
     async with manager(server) as callers, connected(server, tmp_path) as bench:
@@ -418,7 +418,7 @@ async def test_a_recording_that_an_operator_ends_is_noticed_and_started_again(
 async def test_a_second_room_neither_hears_nor_stops_the_conference_of_the_first(
     server: AsteriskServer, tmp_path: Path
 ) -> None:
-    """A call's sound belongs to that call, whatever the case in which another room names it."""
+    """The audio of a call is not accessible by another spelling of its conference."""
     second = CaptureRef(RoomUuid("second"), SegmentNo(1), Medium.AUDIO)
     name = ConfbridgeId(BRIDGE.upper())
     async with manager(server) as callers, connected(server, tmp_path) as bench:
@@ -440,7 +440,7 @@ async def test_a_second_room_neither_hears_nor_stops_the_conference_of_the_first
 
 
 async def created(service: Peer, wish: dict[str, str]) -> str:
-    """The id of a room, made as soon as the one before it has let go of its names."""
+    """Create a room as soon as the previous one has released its names; return its id."""
     async with asyncio.timeout(10):
         while (answer := await service.ask("createRoom", wish))["status"] == "error":
             assert answer["error"]["code"] == "ROOM_EXISTS"
@@ -492,7 +492,7 @@ def seconds(mix: Path) -> float:
 
 
 def loudness(mix: Path, hz: float) -> float:
-    """How much of one tone there is in a mix."""
+    """Return the level of one tone in a mix."""
     with wave.open(str(mix)) as file:
         sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     turns = np.exp(-2j * np.pi * hz * np.arange(len(sound)) / 8000)

@@ -1,4 +1,4 @@
-"""The mixer Asterisk: what it says and does not mean, and what becomes of a capture when it dies.
+"""Asterisk as the mixer: false answers, missing events, and captures across its failures.
 
 Against a server of our own that speaks the exact texts of a real one (``tests.helpers.ami``).
 """
@@ -73,7 +73,7 @@ PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456"
 
 @dataclass(slots=True)
 class World:
-    """An Asterisk and a plane that is connected to it."""
+    """Scripted Asterisk, and a plane that is connected to it."""
 
     server: FakeAsterisk
     bench: Bench
@@ -96,7 +96,7 @@ async def connected(
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server here writes 40 times as often as a real one."""
+    """Shorten limits: this server writes 40 times as often as a real one."""
     monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
 
 
@@ -109,7 +109,7 @@ async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 impatient = pytest.mark.parametrize("here", [1.0], indirect=True, ids=["impatient"])
-"""For tests in which an answer is waited for in vain."""
+"""Settings for tests in which an answer never comes."""
 
 
 async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:
@@ -128,7 +128,7 @@ async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:
     assert wav.truthful
 
 
-async def test_a_file_that_is_there_already_is_never_appended_to(here: World) -> None:
+async def test_an_existing_file_is_never_appended_to(here: World) -> None:
     (here.folder / "room-1").mkdir()
     (here.folder / "room-1/recording-bridge-1-1.wav").write_bytes(b"an earlier try's")
     here.server.enter(BRIDGE)
@@ -138,7 +138,7 @@ async def test_a_file_that_is_there_already_is_never_appended_to(here: World) ->
     assert (here.folder / "room-1/recording-bridge-1-1.wav").read_bytes() == b"an earlier try's"
 
 
-async def test_while_nobody_is_there_and_nobody_speaks_a_start_is_accepted(here: World) -> None:
+async def test_a_start_is_accepted_for_an_empty_conference_without_speakers(here: World) -> None:
     started = await here.bench.start(AUDIO)
     here.server.enter(BRIDGE)
     changed = await here.bench.until(CaptureChanged)
@@ -147,7 +147,7 @@ async def test_while_nobody_is_there_and_nobody_speaks_a_start_is_accepted(here:
     assert [file.stopped_ms for file in changed.files] == [None]
 
 
-async def test_where_somebody_is_to_be_heard_the_first_who_enters_is_waited_for(
+async def test_a_start_with_a_published_track_waits_for_the_first_member(
     here: World,
 ) -> None:
     here.bench.tell(start(AUDIO, voice("alice")))
@@ -160,7 +160,7 @@ async def test_where_somebody_is_to_be_heard_the_first_who_enters_is_waited_for(
     assert len(started.files) == 1
 
 
-async def test_a_start_that_is_given_up_while_nobody_is_there_records_nothing(
+async def test_a_start_given_up_in_an_empty_conference_records_nothing(
     here: World,
 ) -> None:
     here.bench.tell(start(AUDIO, voice("alice")), StopCapture(AUDIO))
@@ -173,7 +173,7 @@ async def test_a_start_that_is_given_up_while_nobody_is_there_records_nothing(
     assert _asked(here.server, "ConfbridgeStartRecord") == 1
 
 
-async def test_the_last_who_leaves_ends_a_file_and_who_enters_later_begins_another(
+async def test_the_last_member_to_leave_ends_a_file_and_the_next_begins_another(
     here: World,
 ) -> None:
     leg = here.server.enter(BRIDGE)
@@ -193,7 +193,7 @@ async def test_the_last_who_leaves_ends_a_file_and_who_enters_later_begins_anoth
     ]
 
 
-async def test_a_recording_that_somebody_else_stops_is_lost(here: World) -> None:
+async def test_a_recording_stopped_by_another_client_is_lost(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.stop_elsewhere(BRIDGE)
@@ -205,7 +205,7 @@ async def test_a_recording_that_somebody_else_stops_is_lost(here: World) -> None
     assert [file.stopped_ms is None for file in again.files] == [False, True]
 
 
-async def test_a_recording_with_a_hole_is_told_as_one(here: World) -> None:
+async def test_a_recording_with_a_gap_is_reported_as_lost(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.stall()
@@ -219,7 +219,7 @@ async def test_a_recording_with_a_hole_is_told_as_one(here: World) -> None:
     assert lost.files == stopped.files
 
 
-async def test_a_conference_that_is_recorded_already_is_left_alone(here: World) -> None:
+async def test_a_conference_recorded_by_another_client_is_not_touched(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.record_elsewhere(BRIDGE)
     here.bench.tell(start(AUDIO))
@@ -231,14 +231,14 @@ async def test_a_conference_that_is_recorded_already_is_left_alone(here: World) 
 
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are looked at more often than those of a real one, which writes every two seconds."""
+    """Shorten intervals of checks: a real Asterisk writes every two seconds only."""
     monkeypatch.setattr(watch, "PERIOD_S", 0.05)
     monkeypatch.setattr(watch, "CLOSED_S", 0.2)
     monkeypatch.setattr(watch, "STALLED_S", 0.6)
 
 
 @pytest.mark.usefixtures("watchful")
-async def test_a_file_that_grows_no_longer_is_noticed_and_another_is_begun(here: World) -> None:
+async def test_a_file_that_stops_growing_is_detected_and_another_is_started(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.stall()
@@ -252,7 +252,7 @@ async def test_a_file_that_grows_no_longer_is_noticed_and_another_is_begun(here:
 
 
 @pytest.mark.usefixtures("watchful")
-async def test_a_file_that_was_closed_without_a_word_is_noticed(here: World) -> None:
+async def test_a_file_closed_without_an_event_is_detected(here: World) -> None:
     here.server.enter(BRIDGE)
     (file,) = (await here.bench.start(AUDIO)).files
     here.server.stall()
@@ -264,7 +264,7 @@ async def test_a_file_that_was_closed_without_a_word_is_noticed(here: World) -> 
 
 
 @pytest.mark.usefixtures("watchful")
-async def test_an_asterisk_that_does_not_answer_is_not_taken_for_one_that_stopped_recording(
+async def test_a_hanging_asterisk_does_not_count_as_a_stopped_recording(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here.server.enter(BRIDGE)
@@ -314,7 +314,7 @@ async def test_no_requests_are_sent_while_nothing_is_recorded(
     assert asked == []
 
 
-async def test_a_conference_that_another_room_has_is_neither_recorded_nor_stopped(
+async def test_a_conference_of_another_room_is_neither_recorded_nor_stopped(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conference, "TURN_WITHIN_S", 0.1)
@@ -330,7 +330,7 @@ async def test_a_conference_that_another_room_has_is_neither_recorded_nor_stoppe
     assert _asked(here.server, "ConfbridgeStopRecord") == 0
 
 
-async def test_a_room_has_the_conference_of_the_one_before_it_as_soon_as_that_has_let_go(
+async def test_a_room_gets_the_conference_of_an_earlier_room_once_that_releases_it(
     here: World,
 ) -> None:
     here.server.enter(BRIDGE)
@@ -345,7 +345,7 @@ async def test_a_room_has_the_conference_of_the_one_before_it_as_soon_as_that_ha
     assert first.filename != second.filename
 
 
-async def test_the_end_of_an_earlier_conference_of_that_name_is_not_taken_for_that_of_this_one(
+async def test_the_end_of_an_earlier_conference_of_the_same_name_is_ignored(
     here: World,
 ) -> None:
     here.server.enter(BRIDGE)
@@ -378,7 +378,7 @@ async def test_success_without_an_event_is_a_failure(here: World) -> None:
     assert _asked(here.server, "ConfbridgeStopRecord") == 1
 
 
-async def test_a_user_that_may_not_record_is_told_so(here: World) -> None:
+async def test_a_user_without_the_right_to_record_is_refused_with_the_reason(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.denied = {"ConfbridgeStartRecord"}
     here.bench.tell(start(AUDIO))
@@ -393,13 +393,13 @@ async def test_a_name_that_could_leave_the_folder_is_refused(here: World) -> Non
     assert _asked(here.server, "ConfbridgeStartRecord") == 0
 
 
-async def test_video_is_none_of_its_business(here: World) -> None:
+async def test_a_capture_of_video_is_refused(here: World) -> None:
     here.bench.tell(start(VIDEO))
 
     assert (await here.bench.until(CaptureFailed)).capture == VIDEO
 
 
-async def test_conferences_are_told_apart_without_regard_to_case(here: World) -> None:
+async def test_names_of_conferences_are_compared_without_case(here: World) -> None:
     here.server.enter("Bridge-1")
     started = await here.bench.start(AUDIO, voice("alice"))
 
@@ -422,7 +422,7 @@ async def test_a_stop_that_is_not_answered_is_not_confirmed(here: World) -> None
     assert len(stopped.files) == 1
 
 
-async def test_a_recording_that_ended_unheard_is_stopped_all_the_same(here: World) -> None:
+async def test_a_recording_whose_end_was_missed_can_be_stopped(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.mute = True
@@ -433,7 +433,7 @@ async def test_a_recording_that_ended_unheard_is_stopped_all_the_same(here: Worl
     assert stopped.files[0].stopped_ms is not None
 
 
-async def test_a_loss_of_the_link_alone_costs_nothing(here: World) -> None:
+async def test_a_lost_link_alone_does_not_end_a_recording(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.drop()
@@ -445,7 +445,7 @@ async def test_a_loss_of_the_link_alone_costs_nothing(here: World) -> None:
     assert len(fact.files) == 1
 
 
-async def test_a_start_whose_answer_was_lost_is_found_again(here: World) -> None:
+async def test_a_start_whose_answer_was_lost_is_recognized(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.silent = {"ConfbridgeStartRecord"}
     here.bench.tell(start(AUDIO))
@@ -473,7 +473,7 @@ async def test_a_start_that_is_carried_out_late_is_confirmed_late(here: World) -
 
 
 @impatient
-async def test_a_start_that_may_have_been_carried_out_is_not_refused_while_asterisk_is_away(
+async def test_a_start_with_unknown_outcome_is_not_refused_while_asterisk_is_unavailable(
     here: World,
 ) -> None:
     here.server.enter(BRIDGE)
@@ -510,7 +510,7 @@ async def test_a_room_that_is_closed_before_its_stop_is_confirmed_is_forgotten_a
 
 
 @impatient
-async def test_a_next_segment_waits_until_the_one_before_it_has_ended(here: World) -> None:
+async def test_a_segment_waits_until_the_previous_one_has_ended(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.silent = {"ConfbridgeStopRecord"}
@@ -526,7 +526,7 @@ async def test_a_next_segment_waits_until_the_one_before_it_has_ended(here: Worl
 
 
 @impatient
-async def test_what_a_frozen_asterisk_still_records_does_not_stop_the_next_segment(
+async def test_a_stray_recording_of_a_frozen_asterisk_does_not_prevent_the_next_segment(
     here: World,
 ) -> None:
     here.server.enter(BRIDGE)
@@ -542,7 +542,7 @@ async def test_what_a_frozen_asterisk_still_records_does_not_stop_the_next_segme
 
 
 @impatient
-async def test_what_was_given_up_as_lost_is_not_recorded_on_though_the_room_is_closed(
+async def test_a_stray_recording_is_stopped_even_if_its_room_is_closed(
     here: World,
 ) -> None:
     here.server.enter(BRIDGE)
@@ -554,7 +554,9 @@ async def test_what_was_given_up_as_lost_is_not_recorded_on_though_the_room_is_c
     await until(lambda: not here.server.recording)
 
 
-async def test_a_user_who_may_only_record_unseen_is_believed(tmp_path: Path) -> None:
+async def test_without_a_shared_folder_the_events_suffice_for_a_user_that_may_only_record(
+    tmp_path: Path,
+) -> None:
     async with asterisk(tmp_path) as server:
         server.enter(BRIDGE)
         settings = AsteriskSettings(server.settings, Folder(None, str(tmp_path)))
@@ -575,7 +577,7 @@ async def test_a_user_who_may_only_record_unseen_is_believed(tmp_path: Path) -> 
     assert started.started_ms <= stopped.stopped_ms == stopped.files[0].stopped_ms
 
 
-async def test_an_asterisk_that_is_killed_loses_what_it_recorded(here: World) -> None:
+async def test_a_killed_asterisk_loses_its_recordings(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     await here.server.kill()
@@ -587,7 +589,7 @@ async def test_an_asterisk_that_is_killed_loses_what_it_recorded(here: World) ->
     assert not here.plane.is_there(Medium.AUDIO)
 
 
-async def test_while_asterisk_is_away_a_start_is_refused_and_its_return_is_told(
+async def test_a_start_is_refused_while_asterisk_is_unavailable_and_its_recovery_is_reported(
     here: World,
 ) -> None:
     await here.server.kill()
@@ -600,7 +602,7 @@ async def test_while_asterisk_is_away_a_start_is_refused_and_its_return_is_told(
     assert (await here.bench.until(PlaneBack)).medium is Medium.AUDIO
 
 
-async def test_a_restarted_controller_goes_on_with_what_is_written(tmp_path: Path) -> None:
+async def test_a_restarted_controller_continues_a_running_recording(tmp_path: Path) -> None:
     async with asterisk(tmp_path) as server:
         server.enter(BRIDGE)
         known = _growing(server, tmp_path)
@@ -614,7 +616,7 @@ async def test_a_restarted_controller_goes_on_with_what_is_written(tmp_path: Pat
     assert [file.filename for file in stopped.files] == [known.filename]
 
 
-async def test_a_file_that_was_begun_just_before_a_crash_is_found(tmp_path: Path) -> None:
+async def test_a_file_started_just_before_a_crash_is_found(tmp_path: Path) -> None:
     async with asterisk(tmp_path) as server:
         server.enter(BRIDGE)
         known = _growing(server, tmp_path)
@@ -625,7 +627,7 @@ async def test_a_file_that_was_begun_just_before_a_crash_is_found(tmp_path: Path
     assert [file.filename for file in stopped.files] == [known.filename]
 
 
-async def test_a_file_that_was_closed_meanwhile_ends_with_its_sound(here: World) -> None:
+async def test_a_file_closed_in_the_meantime_ends_with_its_audio(here: World) -> None:
     leg = here.server.enter(BRIDGE)
     known = _growing(here.server, here.folder)
     here.server.leave(BRIDGE, leg)
@@ -637,7 +639,7 @@ async def test_a_file_that_was_closed_meanwhile_ends_with_its_sound(here: World)
     assert file.stopped_ms == known.started_ms == lost.stopped_ms
 
 
-async def test_a_file_that_ended_with_those_who_left_meanwhile_is_all_there_is(
+async def test_a_file_ended_by_the_last_member_in_the_meantime_is_complete(
     here: World,
 ) -> None:
     leg = here.server.enter(BRIDGE)
@@ -652,7 +654,7 @@ async def test_a_file_that_ended_with_those_who_left_meanwhile_is_all_there_is(
     assert [file.stopped_ms is None for file in changed.files] == [False, True]
 
 
-async def test_who_left_while_the_link_was_away_ended_the_file(here: World) -> None:
+async def test_a_last_member_that_left_without_a_link_ended_the_file(here: World) -> None:
     leg = here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.mute = True
@@ -663,7 +665,7 @@ async def test_who_left_while_the_link_was_away_ended_the_file(here: World) -> N
     assert [file.stopped_ms is None for file in changed.files] == [False]
 
 
-async def test_an_old_recording_of_the_same_conference_is_not_taken_for_this_one(
+async def test_an_old_recording_of_the_same_conference_is_ignored(
     here: World,
 ) -> None:
     (here.folder / "room-1").mkdir()
@@ -689,7 +691,7 @@ def test_a_folder_that_asterisk_would_misread_is_refused(theirs: str) -> None:
         Folder(None, theirs)
 
 
-async def test_where_the_folder_cannot_be_seen_asterisk_is_believed(tmp_path: Path) -> None:
+async def test_without_a_shared_folder_the_events_of_asterisk_suffice(tmp_path: Path) -> None:
     folder = Folder(None, "/there")
 
     assert folder.record_file("a.wav") == "/there/a.wav"
@@ -699,7 +701,7 @@ async def test_where_the_folder_cannot_be_seen_asterisk_is_believed(tmp_path: Pa
     assert await folder.found(AUDIO, BRIDGE) == ()
 
 
-async def test_a_trunk_call_is_told_from_its_announcement_to_its_end(here: World) -> None:
+async def test_a_trunk_call_is_reported_from_its_announcement_to_its_end(here: World) -> None:
     calls = here.plane.calls()
     assert await anext(calls) == CallsPresent(())
     here.server.announce("pstn-1", PHONE, CallerNum="+34 600", Did="34900", RoomId="sales")
@@ -726,14 +728,14 @@ async def test_an_announcement_may_name_who_is_invited(here: World) -> None:
     assert arrived.call.caller == PHONE.number
 
 
-async def test_a_call_whose_conference_cannot_be_named_is_not_taken(
+async def test_a_call_with_an_invalid_conference_is_ignored(
     here: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     here.server.announce("../x", PHONE)
     await until(lambda: any(r.message == "asterisk.callInvalid" for r in caplog.records))
 
 
-async def test_calls_that_came_while_nobody_listened_are_found(tmp_path: Path) -> None:
+async def test_calls_that_arrived_without_a_link_are_found(tmp_path: Path) -> None:
     async with asterisk(tmp_path) as server:
         server.enter("pstn-1", PHONE)
         server.enter("pstn-1")
@@ -744,7 +746,7 @@ async def test_calls_that_came_while_nobody_listened_are_found(tmp_path: Path) -
     assert present == CallsPresent((call,))
 
 
-async def test_where_conferences_may_not_be_listed_nothing_is_said_of_calls(
+async def test_without_the_right_to_list_conferences_no_calls_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asterisk(tmp_path) as server:
@@ -773,7 +775,7 @@ async def test_a_call_can_be_hung_up_before_it_has_entered_its_conference(here: 
     await until(lambda: here.server.hung_up == [PHONE.channel])
 
 
-async def test_a_file_that_asterisk_never_finishes_holds_up_no_other_segment(here: World) -> None:
+async def test_a_file_that_asterisk_never_finishes_delays_no_other_segment(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.finishes = False
@@ -786,7 +788,7 @@ async def test_a_file_that_asterisk_never_finishes_holds_up_no_other_segment(her
     assert [file.filename for file in started.files] == ["room-1/recording-bridge-1-2.wav"]
 
 
-async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_more(
+async def test_an_unreadable_folder_fails_one_recording_and_no_other(
     tmp_path: Path,
 ) -> None:
     async with asterisk(tmp_path) as server, connected(server, tmp_path / ("x" * 300)) as world:
@@ -802,7 +804,7 @@ async def test_a_folder_that_cannot_be_looked_into_costs_one_recording_and_no_mo
     assert [file.filename for file in lost.files] == [known.filename]
 
 
-async def test_a_folder_that_hangs_fails_a_start_and_holds_nobody_up(
+async def test_a_hanging_folder_fails_a_start_and_delays_no_other_room(
     here: World, hung: Callable[[], None]
 ) -> None:
     here.server.enter(BRIDGE)
@@ -828,7 +830,7 @@ async def test_a_folder_that_hangs_before_the_end_of_a_call_fails_its_recording(
     assert [file.stopped_ms is None for file in lost.files] == [False]
 
 
-async def test_what_an_earlier_controller_left_in_a_folder_that_hangs_is_lost(
+async def test_a_capture_of_an_earlier_controller_in_a_hanging_folder_is_lost(
     here: World, hung: Callable[[], None]
 ) -> None:
     known = RawFile("room-1/recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
@@ -841,9 +843,9 @@ async def test_what_an_earlier_controller_left_in_a_folder_that_hangs_is_lost(
 
 @pytest.fixture
 def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Call it, and whoever looks at a mix waits for a file server that does not answer.
+    """Return a function after whose call every check of a mix hangs, as with a dead file server.
 
-    The event loop does not: whoever looks does so in a thread of its own.
+    Only threads hang: the event loop must never check files itself.
     """
     answers, lookers = threading.Event(), set[int]()
 
@@ -876,13 +878,13 @@ def _asked(server: FakeAsterisk, action: str) -> int:
 
 
 def _closed(data: bytes) -> bytes:
-    """A WAV file whose header is true."""
+    """Write a WAV file with a true header."""
     riff, sound = (len(data) - 8).to_bytes(4, "little"), (len(data) - 44).to_bytes(4, "little")
     return data[:4] + riff + data[8:40] + sound + data[44:]
 
 
 def _growing(server: FakeAsterisk, folder: Path) -> RawFile:
-    """What a controller that died had begun."""
+    """Start a recording as an earlier controller did, and return its file."""
     name = "room-1/recording-bridge-1-1.wav"
     server.begin_in_silence(BRIDGE, folder / name)
     return RawFile(name, Stream.AUDIO, started_ms=round(time.time() * 1000), mixer="asterisk")

@@ -1,4 +1,4 @@
-"""What ``doctor`` says of the Asterisk that is configured."""
+"""Report of ``doctor`` on the configured Asterisk."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,7 +30,7 @@ async def report(server: FakeAsterisk, *overrides: str) -> list[Finding]:
     return [finding async for finding in look(load(Path("config"), {}, chosen))]
 
 
-async def test_one_that_is_set_up_as_the_examples_are_is_in_order(server: FakeAsterisk) -> None:
+async def test_an_asterisk_set_up_like_the_examples_is_ok(server: FakeAsterisk) -> None:
     found = await report(server)
 
     assert {finding.status for finding in found} == {Status.OK}
@@ -38,11 +38,11 @@ async def test_one_that_is_set_up_as_the_examples_are_is_in_order(server: FakeAs
     assert not server.hung_up
 
 
-async def test_where_another_mixer_is_configured_nothing_is_said(server: FakeAsterisk) -> None:
+async def test_with_another_mixer_nothing_is_reported(server: FakeAsterisk) -> None:
     assert await report(server, "media.mixer=simulated") == []
 
 
-async def test_one_that_does_not_answer_is_wrong(server: FakeAsterisk) -> None:
+async def test_an_asterisk_that_does_not_answer_is_an_error(server: FakeAsterisk) -> None:
     await server.kill()
     (found,) = await report(server)
 
@@ -50,7 +50,7 @@ async def test_one_that_does_not_answer_is_wrong(server: FakeAsterisk) -> None:
     assert "asterisk.port" in found.advice
 
 
-async def test_a_wrong_secret_is_told_from_no_answer(server: FakeAsterisk) -> None:
+async def test_a_wrong_secret_is_distinguished_from_no_answer(server: FakeAsterisk) -> None:
     server.secret = "another"
     (found,) = await report(server)
 
@@ -59,7 +59,7 @@ async def test_a_wrong_secret_is_told_from_no_answer(server: FakeAsterisk) -> No
     assert "manager.conf" in found.advice
 
 
-async def test_each_right_that_is_missing_is_named_with_what_gives_it(
+async def test_each_missing_right_is_named_with_its_remedy(
     server: FakeAsterisk,
 ) -> None:
     server.denied = {"ConfbridgeStopRecord", "ConfbridgeListRooms", "Hangup"}
@@ -72,7 +72,7 @@ async def test_each_right_that_is_missing_is_named_with_what_gives_it(
     ]
 
 
-async def test_a_module_without_which_nothing_is_written_is_missed(server: FakeAsterisk) -> None:
+async def test_a_missing_module_is_reported(server: FakeAsterisk) -> None:
     server.modules.remove("app_mixmonitor")
     found = await report(server)
 
@@ -86,7 +86,7 @@ async def test_a_module_without_which_nothing_is_written_is_missed(server: FakeA
         ("record_file_timestamp=yes", "record_file_timestamp = yes"),
     ],
 )
-async def test_a_profile_that_would_change_names_is_wrong(
+async def test_a_profile_that_changes_file_names_is_an_error(
     server: FakeAsterisk, line: str, said: str
 ) -> None:
     server.confbridge["Line-000001-000001"] = line
@@ -95,20 +95,20 @@ async def test_a_profile_that_would_change_names_is_wrong(
     assert f"confbridge.conf, default_bridge: {said}" in [one.text for one in found]
 
 
-async def test_a_profile_that_records_by_itself_is_wrong(server: FakeAsterisk) -> None:
+async def test_a_profile_that_always_records_is_an_error(server: FakeAsterisk) -> None:
     server.confbridge["Line-000001-000002"] = "record_conference=yes"
     found = await report(server)
 
     assert "confbridge.conf, default_bridge: record_conference = yes" in [f.text for f in found]
 
 
-async def test_a_folder_that_is_not_there_is_wrong(server: FakeAsterisk, tmp_path: Path) -> None:
+async def test_a_missing_folder_is_an_error(server: FakeAsterisk, tmp_path: Path) -> None:
     found = await report(server, f"audio_path={tmp_path}/nowhere")
 
     assert found[-1].status is Status.WRONG
 
 
-async def test_files_that_are_not_seen_are_worth_a_thought(server: FakeAsterisk) -> None:
+async def test_an_unshared_folder_is_a_warning(server: FakeAsterisk) -> None:
     found = await report(server, "asterisk.folderShared=false", "asterisk.audioPath=/mixes")
 
     assert found[-1].status is Status.WARNING

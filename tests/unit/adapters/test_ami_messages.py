@@ -21,7 +21,7 @@ def test_a_value_that_would_begin_another_line_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "Conf erence", "Conference:", "A\r\nB"])
-def test_a_key_that_is_none_is_refused(key: str) -> None:
+def test_an_invalid_key_is_refused(key: str) -> None:
     with pytest.raises(Malformed):
         encode("Ping", "1", ((key, "x"),))
 
@@ -38,7 +38,7 @@ def test_a_line_without_a_colon_is_left_out() -> None:
     assert decode(b"Event: A\r\nnonsense\r\nB:\r\n\r\n").fields == (("Event", "A"), ("B", ""))
 
 
-def test_the_time_of_an_event_is_asterisks_own() -> None:
+def test_the_time_of_an_event_is_that_of_asterisk() -> None:
     assert Message((("Timestamp", "1795484530.721606"),)).at_ms == 1_795_484_530_722
 
 
@@ -53,5 +53,5 @@ def test_any_block_can_be_read(block: bytes) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=50))
-def test_what_is_sent_is_read_again(value: str) -> None:
+def test_an_encoded_action_can_be_decoded(value: str) -> None:
     assert decode(encode("A", "1", (("Key", value),))).get("Key") == value.strip()

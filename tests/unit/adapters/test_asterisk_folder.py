@@ -23,10 +23,10 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "mixes", "/theirs")
 
 
-async def test_a_name_that_a_link_to_nowhere_has_is_not_given_to_asterisk(
+async def test_the_name_of_a_broken_link_is_not_used_for_a_mix(
     folder: Folder, tmp_path: Path
 ) -> None:
-    """It would make the file that the link names, wherever that is."""
+    """Asterisk would create the file that the link names, anywhere."""
     (tmp_path / "mixes" / FIRST).symlink_to(tmp_path / "elsewhere.wav")
 
     assert await folder.fresh_name(CAPTURE, CONFERENCE, set()) == SECOND
