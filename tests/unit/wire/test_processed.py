@@ -127,6 +127,12 @@ def test_a_failed_message_has_the_agreed_shape() -> None:
     }
 
 
+def test_a_failed_message_holds_the_event_that_no_file_holds() -> None:
+    told = json.loads(encode_failed(replace(FAILED, event=b'{"conferenceId":"room"}')))
+
+    assert told["raw"] == '{"conferenceId":"room"}'
+
+
 @pytest.mark.parametrize("user", [UserId("alice"), None])
 def test_a_processed_message_reads_back(user: UserId | None) -> None:
     result = replace(PROCESSED, sync=(TrackSync("a.mjr", Stream.SCREEN, user, 1, 2, -3),))
