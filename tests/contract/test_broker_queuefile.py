@@ -261,6 +261,18 @@ async def test_a_file_that_cannot_be_read_is_listened_to_again(
         assert (await waiting).message_id == "uuid:1"
 
 
+async def test_a_message_that_a_listener_does_not_hear_does_not_wake_it(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    assert isinstance(broker, QueueFile)
+    async with bench.listening(broker, "progress"):
+        (ear,) = broker._ears
+        ear.stirred.clear()
+        await broker.publish(message(1))
+        assert not ear.stirred.is_set()
+        await broker.publish(message(2, "progress", mandatory=False))
+        assert ear.stirred.is_set()
+
+
 def _unreadable(connection: sqlite3.Connection, listener: str) -> bool:
     raise Unavailable("I/O error")
 

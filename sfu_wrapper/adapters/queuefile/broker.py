@@ -99,7 +99,7 @@ class QueueFile:
             detail = f"{self._path.name} was removed or replaced while it was in use: restart"
             raise Unavailable(detail)
         await self.write(lambda connection: rows.publish(connection, message, self._max_depth))
-        self.wake()
+        self.wake(message.routing_key)
 
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator["QueueDelivery", None]:
         """See ``Broker``."""
@@ -169,12 +169,13 @@ class QueueFile:
         with translated(self._path):
             return query(self._open_link().reader)
 
-    def wake(self) -> None:
-        """There may be something to deliver."""
+    def wake(self, routing_key: str | None = None) -> None:
+        """There may be something to deliver. routing_key: under which; None: any."""
         for consumer in self._consumers:
             consumer.stirred.set()
         for ear in self._ears:
-            ear.stirred.set()
+            if routing_key is None or ear.hears(routing_key):
+                ear.stirred.set()
 
     def _open_link(self) -> _Link:
         if self._link is None:

@@ -57,6 +57,10 @@ class Ear:
         self._holder: str | None = None
         self._pause_s = _PAUSE_MIN_S
 
+    def hears(self, routing_key: str) -> bool:
+        """Tell whether it listens to what is published under that key."""
+        return routing_key in self._routing_keys
+
     async def next(self) -> list[Heard]:
         """What there is to hear; nothing after a pause in which nothing came."""
         self.stirred.clear()
