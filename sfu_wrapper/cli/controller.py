@@ -156,8 +156,8 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
         parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices, inside.keys
     )  # fmt: skip
     browsers, desk = parts.browsers, _trunk_desk(settings, parts, inside.rooms)
-    beside = [each.run() for each in (browsers, desk) if each is not None]
-    async with _together(*(each.run() for each in work), *beside):
+    optional = [each.run() for each in (browsers, desk) if each is not None]
+    async with _together(*(each.run() for each in work), *optional):
         try:
             await inside.keys.settled()
             async with _doors(settings, parts, inside) as running:

@@ -84,8 +84,8 @@ def run(args: Namespace) -> int:
 
 def _failed(args: Namespace, worker: Processor, info: SegmentInfo, error: JobFailed) -> int:
     named = f"{error.file}: " if error.file and error.file not in error.detail else ""
-    said = one_line(f"{error.stage}: {error.code}: {named}{error.detail}")
-    print(f"sfu-wrapper: {said}", file=sys.stderr)
+    line = one_line(f"{error.stage}: {error.code}: {named}{error.detail}")
+    print(f"sfu-wrapper: {line}", file=sys.stderr)
     if common.wants_json(args):
         failure = asyncio.run(worker.failure(info, error, attempts=1))
         print(encode_failed(failure).decode(), flush=True)
@@ -129,19 +129,19 @@ async def _alone(settings: Settings, job: str) -> AsyncIterator[None]:
     if not file.exists():
         yield
         return
-    away: RecordingError | None = None
+    failure: RecordingError | None = None
 
-    def told(error: RecordingError | None) -> None:
-        nonlocal away
-        away = error
+    def note_outage(error: RecordingError | None) -> None:
+        nonlocal failure
+        failure = error
 
     async def give_up(_: float) -> None:
         why = f"a worker has {job}, or died with it a moment ago: try again in {LEASE_S:.0f} s"
-        raise away or Unavailable(why)
+        raise failure or Unavailable(why)
 
     leases = SqliteLeases(file)
     try:
-        async with Holder(leases, told, LEASE_S).hold(job, give_up):
+        async with Holder(leases, note_outage, LEASE_S).hold(job, give_up):
             yield
     finally:
         leases.close()
@@ -186,7 +186,7 @@ def _story(done: Done) -> str:
     lines += [f"  {file.filename}  {_as_it_stands(file)}" for file in result.files]
     lines += [f"  note: {warning}" for warning in result.warnings]
     if done.repeated:
-        lines.append(f"  note: nothing was processed; to have it made anew remove {done.repeated}")
+        lines.append(f"  note: nothing was processed; to process it again remove {done.repeated}")
     return "\n".join(map(one_line, lines))
 
 

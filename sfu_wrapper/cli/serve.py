@@ -38,8 +38,8 @@ async def _serve(settings: Settings) -> int:
     with open_store(settings) as store:
         async with open_broker(settings) as broker:
             plane = media_plane(settings, clock)
-            beside = browser_media(settings), trunk_of(plane, settings)
-            parts = Parts(store, broker, plane, clock, *beside)
+            optional = browser_media(settings), trunk_of(plane, settings)
+            parts = Parts(store, broker, plane, clock, *optional)
             async with controller(settings, parts):
                 with Collector():
                     await stop_requested()

@@ -216,7 +216,7 @@ class Janus(Section):
         64, description="cameras and screens that may be published in one room"
     )
     bitrate: Annotated[int, Field(ge=0)] = Field(
-        0, description="bit/s that a publisher is asked to keep to; 0: no limit"
+        0, description="maximum bit/s of a publisher; 0: no limit"
     )
     sampling_rate: Literal[8000, 16000, 24000, 48000] = Field(
         16000, description="Hz of the mix, and of its recording"

@@ -11,7 +11,7 @@ _HAS_PICTURE_ID = 0x80  # I, L, T, K of the second byte
 _HAS_TL0 = 0x40
 _HAS_TID_OR_KEY = 0x30
 _LONG_PICTURE_ID = 0x80
-_DESCRIPTOR_BYTES = tuple(  # by the second byte; one more where the picture's number is long
+_DESCRIPTOR_BYTES = tuple(  # by the second byte; one more where the frame number is long
     2 + bool(flags & _HAS_PICTURE_ID) + bool(flags & _HAS_TL0) + bool(flags & _HAS_TID_OR_KEY)
     for flags in range(256)
 )
@@ -20,7 +20,7 @@ _NOT_KEY = 0x01
 _START_CODE = b"\x9d\x01\x2a"
 _KEY_HEADER_BYTES = 10
 _new = tuple.__new__  # for a NamedTuple: half the time of calling it
-_SIZE_MASK = 0x3FFF  # the two bits above scale the picture up
+_SIZE_MASK = 0x3FFF  # the two bits above are a scaling factor
 
 
 class Vp8:
@@ -37,7 +37,7 @@ class Vp8:
                 length = 1
                 if payload[0] >= _EXTENDED:
                     flags = payload[1]
-                    # The picture's number is a byte longer where its own first bit says so.
+                    # The frame number is a byte longer where its first bit is set.
                     length = _DESCRIPTOR_BYTES[flags] + ((flags & payload[2]) >> 7)
                 part = payload[length:]
                 if not part:

@@ -119,10 +119,10 @@ def _scalability_end(payload: memoryview, position: int) -> int:
     position += 1
     if head & _HAS_SIZES:
         position += _SIZE.size * ((head >> 5) + 1)
-    if head & 0x08:  # G: how pictures refer to each other
-        pictures = payload[position]
+    if head & 0x08:  # G: references between frames
+        frames = payload[position]
         position += 1
-        for _ in range(pictures):
+        for _ in range(frames):
             position += 1 + (payload[position] >> 2 & 3)
     return position
 

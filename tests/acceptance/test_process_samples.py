@@ -380,7 +380,7 @@ def test_people_are_told_the_files_and_the_notes(tmp_path: Path) -> None:
     told = again.stdout.splitlines()
     assert told[:2] == [f"{title}, as before", file]
     assert told[2] == f"  {poster.split()[0]}  is not there any more"
-    manifest = told[-1].removeprefix("  note: nothing was processed; to have it made anew remove ")
+    manifest = told[-1].removeprefix("  note: nothing was processed; to process it again remove ")
     assert Path(manifest).is_file()
 
 
