@@ -70,7 +70,7 @@ async def test_a_media_process_that_takes_too_much_time_fails_for_good_and_says_
     monkeypatch.setattr(tools, "_COMMAND", server_of("while True: pass"))
     monkeypatch.setattr(tools, "limits_of", lambda *_: Limits(cpu_s=1))
 
-    with MediaProcesses() as media, pytest.raises(JobFailed, match="more than 1 s of") as caught:
+    with MediaProcesses() as media, pytest.raises(JobFailed, match="limit of 1 s of") as caught:
         await media.audio_us(MIX, timeout_s=DEADLINE_S)
 
     assert (caught.value.code, caught.value.permanent) == ("LIMIT_EXCEEDED", True)

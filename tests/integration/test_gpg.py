@@ -182,7 +182,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
         held.append(path.name)
         answers.wait(50)
 
-    monkeypatch.setattr(gpg, "_TIDY_S", 0.1)
+    monkeypatch.setattr(gpg, "_CLEANUP_S", 0.1)
     with monkeypatch.context() as patched:
         patched.setattr(Path, hangs, hang)
         with pytest.raises(JobFailed) as caught:
