@@ -1,7 +1,7 @@
 """Audio of one room: its captures as recordings of one ConfBridge conference.
 
 Enters: requests of the room and nudges from events, from the link and from ``watch``. All go into
-one queue, which ``run`` takes one after another. Leaves: facts about captures (``context.say``).
+one queue, which ``run`` takes one after another. Leaves: facts about captures (``context.emit``).
 ``ConferenceRecorder`` starts and stops recordings at Asterisk, ``ConferenceFiles`` knows their
 files; this module decides which capture is wanted, when to record, and what to report.
 
@@ -77,7 +77,7 @@ class ConferenceContext:
     folder: Folder
     delay_ms: int
     now_ms: Callable[[], int]
-    say: Callable[[PlaneFact], Awaitable[None]]
+    emit: Callable[[PlaneFact], Awaitable[None]]
 
 
 class Conference:
@@ -174,16 +174,16 @@ class Conference:
             await self._report_started(self._confirmed)
             return
         if not await self._my_turn():
-            await self._context.say(CaptureFailed(capture, TAKEN))
+            await self._context.emit(CaptureFailed(capture, TAKEN))
             return
         if capture != self._capture and not await self._release():
-            await self._context.say(CaptureFailed(capture, BUSY))
+            await self._context.emit(CaptureFailed(capture, BUSY))
             return
         self._capture, self._confirmed, self._stopping = capture, None, False
         self._audible = any(track.stream is Stream.AUDIO for track in request.tracks)
         if self._context.ami.up:
             await self._begin(capture)
-        elif self._recorder.current is None:  # else it may have begun; the next link will tell
+        elif self._recorder.current is None:  # else it may have begun: the next link shows
             await self._give_up(UNREACHABLE)
 
     async def _my_turn(self) -> bool:
@@ -246,7 +246,7 @@ class Conference:
             return
         await self._seal(recording)
         if left and self._capture is not None:
-            await self._context.say(CaptureChanged(self._capture, self._files.of(self._capture)))
+            await self._context.emit(CaptureChanged(self._capture, self._files.of(self._capture)))
         else:
             await self._give_up(STOPPED_ELSEWHERE)
 
@@ -262,7 +262,7 @@ class Conference:
             return
         fate = await self._context.folder.fate(recording.name)
         if fate is Fate.WRITTEN or (fate is Fate.WHOLE and not self._context.ami.up):
-            return  # a whole file without a link: the next link tells why it ended
+            return  # a whole file without a link: the next link shows why it ended
         self._recorder.current = None
         if fate is not Fate.WHOLE:
             await self._seal(recording)
@@ -272,7 +272,7 @@ class Conference:
         recording.stopped_ms = recording.stopped_ms or await self._files.end_of(recording)
         await self._seal(recording)
         if self._capture is not None and await self._recorder.is_empty(self.name):
-            await self._context.say(CaptureChanged(self._capture, self._files.of(self._capture)))
+            await self._context.emit(CaptureChanged(self._capture, self._files.of(self._capture)))
         else:
             await self._give_up(NOT_WRITTEN)
 
@@ -299,7 +299,7 @@ class Conference:
         self._capture, self._confirmed, self._stopping = None, None, False
         if recording is not None and await self._files.is_cut(capture, recording.name):
             files = self._files.of(capture)
-            await self._context.say(CaptureLost(capture, last_ms(files), files, CUT))
+            await self._context.emit(CaptureLost(capture, last_ms(files), files, CUT))
         else:
             await self._report_stopped(capture)
 
@@ -319,7 +319,7 @@ class Conference:
             await self._report_started(self._confirmed)
             return
         files = self._files.of(capture)
-        await self._context.say(CaptureLost(capture, last_ms(files), files, NOT_WRITTEN))
+        await self._context.emit(CaptureLost(capture, last_ms(files), files, NOT_WRITTEN))
 
     async def _take_over(self, capture: CaptureRef, known: tuple[RawFile, ...]) -> bool:
         """Take over a capture of an earlier controller. Returns True if it continues."""
@@ -359,10 +359,10 @@ class Conference:
         if capture is None:
             return
         if confirmed is None:
-            await self._context.say(CaptureFailed(capture, message))
+            await self._context.emit(CaptureFailed(capture, message))
             return
         files = self._files.of(capture)
-        await self._context.say(CaptureLost(capture, last_ms(files), files, message))
+        await self._context.emit(CaptureLost(capture, last_ms(files), files, message))
 
     def _note(self, capture: CaptureRef, recording: RecordingFile) -> None:
         self._files.note(capture, recording)
@@ -383,13 +383,13 @@ class Conference:
             self._confirmed = CaptureStarted(capture, started_ms)
             await self._report_started(self._confirmed)
         else:
-            await self._context.say(CaptureChanged(capture, self._files.of(capture)))
+            await self._context.emit(CaptureChanged(capture, self._files.of(capture)))
 
     async def _report_started(self, confirmed: CaptureStarted) -> None:
-        await self._context.say(replace(confirmed, files=self._files.of(confirmed.capture)))
+        await self._context.emit(replace(confirmed, files=self._files.of(confirmed.capture)))
 
     async def _report_stopped(self, capture: CaptureRef) -> None:
         files = self._files.of(capture)
         ended_ms = last_ms(files) or self._context.now_ms()
         stopped_ms = self._stopped_ms.setdefault(capture, ended_ms)
-        await self._context.say(CaptureStopped(capture, stopped_ms, files))
+        await self._context.emit(CaptureStopped(capture, stopped_ms, files))

@@ -1,4 +1,4 @@
-"""One room at one plugin of Janus: the requests that create, watch and record it.
+"""Room at one plugin of Janus: the requests that create, watch and record it.
 
 Common interface of the two plugins for ``room_capture``. Nothing here queues, retries or outlives
 a connection. Every method that takes a handle may raise Unavailable (the connection is lost) and

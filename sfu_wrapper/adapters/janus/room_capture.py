@@ -47,7 +47,7 @@ from sfu_wrapper.model.media import RawFile, Track
 
 log = logging.getLogger(__name__)
 
-Say = Callable[[PlaneFact], Awaitable[None]]
+Emit = Callable[[PlaneFact], Awaitable[None]]
 
 ROOM_DIED: Final = "Janus or the room in it ended during the recording"
 UNREACHABLE: Final = "Janus cannot be reached"
@@ -60,7 +60,7 @@ class RoomCapture:
         uuid: Our room.
         room: The room at the plugin.
         older: Returns rooms that an earlier version created for our room.
-        say: Reports a fact.
+        emit: Called with each fact.
         will_start: Returns True if the queue starts that capture next.
 
     Attributes:
@@ -74,7 +74,7 @@ class RoomCapture:
         uuid: RoomUuid,
         room: JanusRoom,
         older: Callable[[], Iterable[JanusRoom]],
-        say: Say,
+        emit: Emit,
         will_start: Callable[[CaptureRef], bool],
     ) -> None:
         self.opened = False
@@ -82,7 +82,7 @@ class RoomCapture:
         self.warm_up_ends_s: float | None = None
         self._uuid = uuid
         self._older = older
-        self._say = say
+        self._emit = emit
         self._will_start = will_start
         self._room = room
         self._entered = False  # the room exists, and the handle is in it
@@ -177,9 +177,9 @@ class RoomCapture:
         if ours:
             self._running = None
         if error is None:
-            await self._say(CaptureStopped(capture, _now_ms(), files))
+            await self._emit(CaptureStopped(capture, _now_ms(), files))
         else:
-            await self._say(CaptureLost(capture, _now_ms(), files, error))
+            await self._emit(CaptureLost(capture, _now_ms(), files, error))
 
     async def resume(self, capture: CaptureRef, handle: Handle) -> None:
         """Continue a capture of an earlier controller if Janus still writes it."""
@@ -229,9 +229,9 @@ class RoomCapture:
         """Report a capture whose start failed, with the files that exist nevertheless."""
         files, _ = await self._files(capture, running=False)
         if files:  # of some publishers, or of an earlier attempt
-            await self._say(CaptureLost(capture, last_written_ms(files), files, message))
+            await self._emit(CaptureLost(capture, last_written_ms(files), files, message))
         else:
-            await self._say(CaptureFailed(capture, message))
+            await self._emit(CaptureFailed(capture, message))
 
     async def give_up(self, capture: CaptureRef, message: str, *, unseen: bool = False) -> None:
         """Report a capture as lost, with its files on disk.
@@ -244,7 +244,7 @@ class RoomCapture:
         if unseen:
             self._orphaned = capture
         files, _ = await self._files(capture, running=False)
-        await self._say(CaptureLost(capture, last_written_ms(files), files, message))
+        await self._emit(CaptureLost(capture, last_written_ms(files), files, message))
 
     async def lose(self, message: str, *, unseen: bool = False) -> None:
         """Report the running capture, if any, as lost; see ``give_up``."""
@@ -259,12 +259,12 @@ class RoomCapture:
         self._changed = False
         if self._carried != self._room.tracks:
             self._carried = self._room.tracks
-            await self._say(TracksCarried(self._uuid, self._room.medium, self._carried))
+            await self._emit(TracksCarried(self._uuid, self._room.medium, self._carried))
         if self._running is not None:
             files, error = await self._files(self._running.capture, running=True)
             if error is None and files != self._known:
                 self._known = files
-                await self._say(CaptureChanged(self._running.capture, files))
+                await self._emit(CaptureChanged(self._running.capture, files))
 
     async def _enter(self, handle: Handle) -> None:
         """Create or find the room and join it; report what a vanished room recorded as lost."""
@@ -281,7 +281,7 @@ class RoomCapture:
 
     async def _report_running(self, running: CaptureStarted) -> None:
         self._known, _ = await self._files(running.capture, running=True)
-        await self._say(replace(running, files=self._known))
+        await self._emit(replace(running, files=self._known))
 
     async def _is_ours(self, handle: Handle) -> bool:
         return self._entered or await self._room.is_ours(handle)

@@ -25,7 +25,7 @@ from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.room import JanusRoom
-from sfu_wrapper.adapters.janus.room_capture import UNREACHABLE, RoomCapture, Say
+from sfu_wrapper.adapters.janus.room_capture import UNREACHABLE, Emit, RoomCapture
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession, Json
 from sfu_wrapper.adapters.janus.waiting import LIMIT, QueuedRequest, RoomRequest
 from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted
@@ -52,7 +52,7 @@ class RoomQueue:
         uuid: Our room.
         room: The room at the plugin.
         older: See ``RoomCapture``.
-        say: Reports a fact.
+        emit: Called with each fact.
         retire: Called once the queue is over; it takes no requests after that.
 
     Attributes:
@@ -65,15 +65,15 @@ class RoomQueue:
         uuid: RoomUuid,
         room: JanusRoom,
         older: Callable[[], Iterable[JanusRoom]],
-        say: Say,
+        emit: Emit,
         retire: Callable[[RoomUuid], None],
     ) -> None:
         self.uuid = uuid
         self.over = False
         self.settled = asyncio.Event()
-        self._say = say
+        self._emit = emit
         self._retire = retire
-        self._capture = RoomCapture(uuid, room, older, say, self._will_start)
+        self._capture = RoomCapture(uuid, room, older, emit, self._will_start)
         self._queue: deque[QueuedRequest] = deque()
         self._wake = asyncio.Event()
         self._retry_s: float | None = None
@@ -138,7 +138,7 @@ class RoomQueue:
             except Unavailable:
                 self._forget_handle()  # the next connection wakes us
                 if self._session is session:
-                    self.settled.set()  # this session can tell no more
+                    self.settled.set()  # this session yields no more state
                 continue
             except Exception as error:  # refusal or bug: a running capture must still be stopped
                 if not isinstance(error, JanusRefused):
@@ -237,7 +237,7 @@ class RoomQueue:
             case OpenMediaRoom(confbridge_id=confbridge_id):
                 await self._capture.open(confbridge_id, handle)
             case StartCapture(capture=capture) if queued.is_late:
-                await self._say(CaptureFailed(capture, UNREACHABLE))
+                await self._emit(CaptureFailed(capture, UNREACHABLE))
             case StartCapture(capture=capture, confbridge_id=confbridge_id):
                 await self._capture.start(capture, confbridge_id, handle)
             case StopCapture(capture=capture):
@@ -256,7 +256,7 @@ class RoomQueue:
             self._queue.remove(queued)
             match queued.request:
                 case StartCapture(capture=capture):
-                    await self._say(CaptureFailed(capture, UNREACHABLE))
+                    await self._emit(CaptureFailed(capture, UNREACHABLE))
                 case ResumeCapture(capture=capture):
                     await self._capture.give_up(capture, UNREACHABLE, unseen=True)
         if time.monotonic() - self._unavailable_since_s >= LOST_AFTER_S:

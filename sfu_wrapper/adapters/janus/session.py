@@ -1,4 +1,4 @@
-"""One WebSocket connection to Janus with one session on it, from opening to loss.
+"""WebSocket connection to Janus with one session on it, from opening to loss.
 
 ``open_session`` connects, creates the session and runs two tasks: ``listen`` matches answers with
 requests by transaction id and passes events to the handles; ``keep_alive`` sends keepalives. The
@@ -48,7 +48,7 @@ class JanusAddress:
 
     Attributes:
         url: WebSocket URL.
-        api_secret: Sent with each request; None if Janus asks for none.
+        api_secret: Sent with each request; None if Janus requires none.
         deadline_s: Time for an answer; a later one ends the session.
         keepalive_s: Interval of keepalives; Janus ends a session without any after 60 s.
         max_bytes: Limit of one message; a longer one ends the session.

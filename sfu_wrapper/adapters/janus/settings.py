@@ -59,7 +59,7 @@ class JanusSettings:
         address: Address and API secret.
         folder: Folder for the recordings.
         room_secret: Key from which the secret of each room is derived.
-        admin_key: Key for creating and listing rooms; None if Janus asks for none.
+        admin_key: Key for creating and listing rooms; None if Janus requires none.
         video_codecs: Codecs of new VideoRooms, in order of preference.
         publishers: Limit of publishers in a VideoRoom.
         bitrate: Limit per publisher, bits a second; 0 for none.
