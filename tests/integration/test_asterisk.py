@@ -353,7 +353,7 @@ async def test_a_file_that_cannot_be_written_is_reported_despite_success(
             bench.tell(start(AUDIO, voice("alice")))
             failed = await bench.until(CaptureFailed)
 
-    assert "is not there" in failed.message
+    assert "does not exist" in failed.message
 
 
 async def test_a_restarted_controller_continues_and_a_killed_asterisk_is_detected(
