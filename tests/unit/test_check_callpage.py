@@ -16,10 +16,10 @@ ORIGIN = "websocket.allowedOrigins=https://calls.test"
     ("chosen", "found"),
     [
         ([], []),
-        ([*JANUS, ORIGIN], ["ok: this machine alone"]),
+        ([*JANUS, ORIGIN], ["ok: this machine only"]),
         ([*JANUS, ORIGIN, "http.publicWebsocketUrl=wss://calls.test"], ["ok: wss://calls.test"]),
         ([*JANUS, ORIGIN, "http.host=0.0.0.0"], ["warning: https"]),
-        ([*JANUS, ORIGIN, "http.publicWebsocketUrl=ws://calls.test"], ["warning: in the clear"]),
+        ([*JANUS, ORIGIN, "http.publicWebsocketUrl=ws://calls.test"], ["warning: unencrypted"]),
         ([*JANUS], ["ok: this machine", "warning: allowedOrigins is empty"]),
     ],
 )
