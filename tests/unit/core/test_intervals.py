@@ -144,6 +144,13 @@ def test_a_segment_without_tracks_is_one_empty_interval() -> None:
     assert most_on_screen(()) == 0
 
 
+def test_a_span_outside_the_segment_or_without_length_cuts_nothing() -> None:
+    outside = Span(0, DURATION_US, DURATION_US + 1_000)
+    empty = Span(1, 5_000, 5_000)
+
+    assert intervals((outside, empty), DURATION_US) == (Interval(0, DURATION_US, ()),)
+
+
 def test_a_segment_without_length_has_no_interval() -> None:
     assert intervals((), 0) == ()
     assert most_on_screen(()) == 0
