@@ -205,7 +205,7 @@ class Session:
         event = is_event(message)
         if event and self._has_expired():
             return
-        if not event and len(message) > ANSWER_BYTES:
+        if not event and not self.is_service and len(message) > ANSWER_BYTES:
             self._charge(len(message) / ANSWER_BYTES)
         self._send(message)
 

@@ -300,6 +300,18 @@ def test_long_answers_count_as_several_requests() -> None:
     assert codes(world.say(*asked[:35])) == ["ok"] * 35
 
 
+def test_long_answers_to_the_room_service_count_as_one_request_each() -> None:
+    rooms = FakeRooms()
+    settings = GatewaySettings(
+        requests_per_second=20, requests_burst=40, service_requests_per_second=20
+    )
+    world = World(replace(ALICE, roles=frozenset({Role.SERVICE})), settings, rooms)
+    rooms.size = 10 * ANSWER_BYTES
+    asked = [request("getRoom", str(number)) for number in range(40)]
+
+    assert codes(world.say(*asked)) == ["ok"] * 40
+
+
 def test_an_answer_of_any_length_leaves_something_of_a_burst_and_long_ones_are_owed_for() -> None:
     rooms = FakeRooms()
     rooms.size = 1000 * ANSWER_BYTES
