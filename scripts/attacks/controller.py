@@ -143,6 +143,9 @@ def announced(folder: Path) -> set[tuple[str, int]]:
     if not file.exists():
         return set()
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        # The file is there before its tables are.
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'messages'").fetchone():
+            return set()
         rows = database.execute("SELECT message_id FROM messages WHERE queue = 'processing_queue'")
         ids = [str(message_id).rpartition(":") for (message_id,) in rows]
     return {(uuid, int(segment)) for uuid, _, segment in ids}
