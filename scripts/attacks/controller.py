@@ -31,7 +31,7 @@ Settings = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What probers and strikers are given, as JSON on standard input: it holds a key.
+    """Input of probers and strikers, JSON on standard input since it holds a key.
 
     Attributes:
         websocket_port, http_port: on 127.0.0.1.

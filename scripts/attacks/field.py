@@ -1,4 +1,4 @@
-"""What attacks are made of: a target, tokens, addresses to come from, and a bounded crowd.
+"""Parts of every attack: a target, tokens, source addresses, a bounded crowd.
 
 An attack is one coroutine over a ``Field``. It prepares what it needs, awaits ``go()``, and strikes
 until its process ends: that bounds its time, ``MOST_STRIKES`` its number.
@@ -29,7 +29,7 @@ class Enough(Exception):
 
 @dataclass(slots=True)
 class Field:
-    """Where to strike, and with what.
+    """Target and means of a strike.
 
     Attributes:
         struck: number of strikes, by kind.

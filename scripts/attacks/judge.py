@@ -1,4 +1,4 @@
-"""What an attack came to, and whether that is within the limits. No I/O.
+"""Outcome of an attack, judged by the limits. No I/O.
 
 Times are compared within one run: others' waiting under attack against their waiting before it.
 """
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def ratio(self) -> float:
-        """How many times as long others waited under attack, by the 99th percentile."""
+        """Ratio of others' 99th percentile under attack to the quiet one."""
         return self.times(self.strike).p99_ms / self.times(self.quiet).p99_ms
 
     def _asked(self, phase: Phase) -> Iterable[Sample]:

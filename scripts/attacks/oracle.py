@@ -1,4 +1,4 @@
-"""Whether answers tell a stranger which rooms there are: by their words, and by their time.
+"""Comparison of answers to strangers about rooms, by their bytes and their times.
 
 A user asks about rooms that it may not know of: one that never was, one of another domain that
 lives, one of it that has ended, one of its own domain that has ended without it, and one that lives

@@ -69,7 +69,7 @@ def _changes(
 
 
 class _Stays:
-    """When users came and went, in order, so that each question costs no walk over all of them."""
+    """Joins and leaves of users in order, looked up without a walk over all of them."""
 
     def __init__(self, info: SegmentInfo) -> None:
         self._came: defaultdict[str, list[int]] = defaultdict(list)

@@ -57,7 +57,7 @@ class Publishing:
 
 
 class Carried(PersistentMap[UserId, Publishing]):
-    """What is published, by user."""
+    """Published streams by user."""
 
     __slots__ = ()
 

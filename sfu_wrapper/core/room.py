@@ -172,7 +172,7 @@ class Segment:
 
     @property
     def pending(self) -> bool:
-        """Whether anything of it is still to be confirmed or decided."""
+        """True while anything of the segment is still to be confirmed or decided."""
         closed = all(capture.state is CaptureState.CLOSED for capture in self.captures)
         return self.outcome is None or self.stop_by_ms is not None or not closed
 
@@ -326,7 +326,7 @@ class Room:
 
     @property
     def opened(self) -> bool:
-        """Whether it is there at the media plane: a room that nobody ever joined is not."""
+        """True once the room is open at the media plane, which the first join does."""
         return self.entries > 0
 
     @property
