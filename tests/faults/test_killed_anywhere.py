@@ -69,6 +69,7 @@ class Installation:
             ROOMS__RECORD="all",
             ROOMS__RECONNECT_GRACE_SECONDS="600",
             QUOTAS__SEGMENTS_PER_MINUTE="0",  # the storm toggles faster than people do
+            WEBSOCKET__REQUESTS_PER_SECOND="5000",
             LOG__LEVEL="info",
         )
         # Whoever is killed leaves torn coverage data behind, and pays for collecting it.

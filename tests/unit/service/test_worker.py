@@ -183,6 +183,10 @@ class Bench:
         async with asyncio.timeout(DEADLINE_S):
             await self.worker(**changes).run_once()
 
+    def holds(self, *, running: int, unsettled: int) -> bool:
+        """Return whether all places are in use, so that the next segments wait for one."""
+        return len(self.running) == running and self.broker.unsettled(WORK) == unsettled
+
     def told(self, key: str) -> list[Message]:
         return [message for message in self.broker.published if message.routing_key == key]
 
@@ -408,7 +412,7 @@ async def test_one_segment_behind_the_flood_of_another_owner_is_next(bench: Benc
     await flood(bench, "alice@example", 900)
     await bench.ask(replace(segment(uuid="bob", length_s=3600), owner=UserId("bob@example")))
     async with running(bench.worker(concurrency=2, drain_s=0)):
-        await bench.until(lambda: bench.broker.unsettled(WORK) == 901)
+        await bench.until(lambda: bench.holds(running=2, unsettled=901))
         bench.gate.set()
         await bench.until(lambda: "bob:1" in dict(bench.tried))
 
@@ -422,7 +426,7 @@ async def test_while_others_wait_one_owner_has_no_more_than_half_of_the_places(
     for owner in ("alice@example", "bob@example"):
         await flood(bench, owner, 40)
     async with running(bench.worker(concurrency=4, drain_s=0)):
-        await bench.until(lambda: bench.broker.unsettled(WORK) == 80)
+        await bench.until(lambda: bench.holds(running=4, unsettled=80))
         bench.gate.set()
         await bench.until(lambda: len(bench.told("processed")) == 80)
 
