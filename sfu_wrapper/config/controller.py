@@ -1,7 +1,7 @@
 """Keys of the controller: ``config.json``, ``sfu-wrapper.toml`` and ``default.toml``.
 
 Names, defaults and allowed values; rules between keys are in ``rules``. The description of a key,
-with its unit, appears in ``config schema`` and in docs/configuration.md.
+with its unit, appears in ``config schema`` and in configuration.md.
 """
 
 import re

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import PstnConflict
 
-MAX_MERGED = 9  # streams in one merged file (processing.md, "Merged")
+MAX_MERGED = 9  # streams in one merged file (recordings.md, "Merged")
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
 _RESERVED_QUEUE = "sfu_wrapper.index"  # the controllers' own (events.md)
 

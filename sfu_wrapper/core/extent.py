@@ -3,7 +3,7 @@
 A clock that was set forward makes an event hours longer than the call was: the end is told by the
 new time, and files from before it seem to be open until then. Nothing in the event shows it; that
 no file holds anything for hours does. Of such a stretch ``KEPT_US`` remain, and all that follows
-moves forward by the rest. Shorter pauses stay as they are (processing.md, "The steps").
+moves forward by the rest. Shorter pauses stay as they are (recording-service.md, "The steps").
 """
 
 from collections.abc import Iterable, Iterator, Sequence

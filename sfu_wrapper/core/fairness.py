@@ -8,7 +8,7 @@ Among the waiting segments the first difference decides:
 Usage is time in a place. It halves every ``HALF_LIFE_MS``, and long waiting is credited against it,
 so that new owners cannot keep an earlier one waiting for ever. A place is never left empty while a
 segment waits. A running segment is never interrupted: an owner who waits alone may get all places,
-and leaves every second one to others as soon as those wait (processing.md, "Fair shares").
+and leaves every second one to others as soon as those wait (recording-service.md, "Fair shares").
 """
 
 from collections import Counter

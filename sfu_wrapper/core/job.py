@@ -1,7 +1,7 @@
 """Whose turn it is, how often one segment is tried, when it has failed. Pure: waits nowhere.
 
 Permanent faults fail at once, others after ``attempts`` tries with growing pauses. An error that
-nobody foresaw is a fault of ours and is tried again like any other (processing.md, "Failure").
+nobody foresaw is a fault of ours and is retried like any other (recording-service.md, "Failure").
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where each picture of a merged recording stands (processing.md, "Merged").
+"""Where each picture of a merged recording stands (recordings.md, "Merged").
 
 Pure geometry in whole pixels. All edges are even, as yuv420p needs.
 """

@@ -1,4 +1,4 @@
-"""What finished files are called (processing.md, "Names").
+"""What finished files are called (recordings.md, "Names").
 
 Pure text. A name made here is one path component: no value of an event can leave its folder, end a
 name early or stand for another user's. Whether a name is free is for whoever delivers to find out.

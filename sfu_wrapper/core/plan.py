@@ -36,7 +36,7 @@ class Output(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutputRules:
-    """What the configuration says about finished files (processing.md, "Configuration")."""
+    """What the configuration says about finished files (configuration.md, "recording.toml")."""
 
     codec: Codec
     quality: Quality

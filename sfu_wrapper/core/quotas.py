@@ -1,4 +1,4 @@
-"""Limits on what one user, one domain or one room may occupy (docs/protocol.md, "Quotas").
+"""Limits on what one user, one domain or one room may occupy (protocol.md, "Quotas").
 
 Pure: the caller counts, a function here compares and raises ``Refused`` (QUOTA_EXCEEDED). A limit
 of 0 means that there is none. Every check is O(1): none walks rooms, people or segments.

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sfu_wrapper.model.moment import Moment
 
-GRACE_MS = 60_000  # from the end of a token to that of its connection (docs/protocol.md)
+GRACE_MS = 60_000  # from the end of a token to that of its connection (protocol.md)
 _SLACK = 64  # entries of clients that are gone, beside as many as there are clients
 
 

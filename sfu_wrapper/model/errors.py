@@ -8,7 +8,7 @@ RecordingError
 ├── JobFailed      one segment could not be processed                  retried unless permanent
 └── Broken         our own bug                                         reported with an incident id
 
-``code`` is wire contract: protocol.md, "Error codes", and the job codes of docs/processing.md.
+``code`` is wire contract: protocol.md, "Error codes", and the job codes of errors.md.
 """
 
 from enum import StrEnum
@@ -95,7 +95,7 @@ class JobFailed(RecordingError):
     Attributes:
         stage: ``event``, ``preprocess``, ``intervals``, ``compose``, ``split``, ``encrypt``,
             ``deliver`` or ``emit``.
-        code: stable, upper case; listed in docs/processing.md.
+        code: stable, upper case; listed in errors.md.
         permanent: True where a retry cannot succeed.
         file: the input or output file concerned; None where there is none.
     """

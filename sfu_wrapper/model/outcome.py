@@ -115,7 +115,7 @@ class Failed:
         uuid: uuid of the room.
         segment: number of the segment in its room.
         stage: stage in which the last attempt failed.
-        code: job code of docs/processing.md.
+        code: job code of errors.md.
         detail: one sentence: what failed and what to do.
         file: the file concerned; None where there is none.
         attempts: number of attempts.

@@ -1,8 +1,8 @@
-"""The room that a request means (docs/protocol.md, "Endpoints": ``room`` may be left out).
+"""The room that a request means (protocol.md, "Endpoints": ``room`` may be left out).
 
 To a requester who may not see a room it does not exist, in what is answered and in what the answer
 costs: whoever gets ROOM_NOT_FOUND, for whichever reason, has caused the same two short reads of the
-store and no decoding, and waits for no room (docs/protocol.md, "What does not exist").
+store and no decoding, and waits for no room (protocol.md, "What does not exist").
 """
 
 from collections import OrderedDict

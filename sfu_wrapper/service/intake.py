@@ -4,7 +4,7 @@ A queue is first in, first out, so that a worker can only choose among the messa
 It holds few of them, since what it holds other workers cannot have. While it is full and messages
 wait at the broker all the same, every other worker is full as well: then it looks further ahead.
 Whatever it has found there and not begun goes back after a while, once for each message, so that
-workers that have come since get their share (processing.md, "Fair shares").
+workers that have come since get their share (recording-service.md, "Fair shares").
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Bounds of everything that is read from outside, in one table (docs/protocol.md, "Limits").
+"""Bounds of everything that is read from outside, in one table (protocol.md, "Limits").
 
 Each bound is checked before the thing that it bounds costs anything: a text before it is parsed, a
 list before its items are validated. Quotas, which depend on what is stored, are not here.

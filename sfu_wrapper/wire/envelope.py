@@ -1,4 +1,4 @@
-"""The envelope of requests: type, endpoint and id around a payload (docs/protocol.md, "Messages").
+"""The envelope of requests: type, endpoint and id around a payload (protocol.md, "Messages").
 
 Three ways to read one, from cheap to dear:
 

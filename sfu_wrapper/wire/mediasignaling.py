@@ -1,4 +1,4 @@
-"""What a browser may say about its media over ``/media`` (docs/callpage.md).
+"""What a browser may say about its media over ``/media`` (callpage.md).
 
 A vocabulary of our own and a closed one: an endpoint, a field or a value that does not stand here
 is refused, so that nothing can be passed through to the SFU. Envelopes are those of ``signaling``.

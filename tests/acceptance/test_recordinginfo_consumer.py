@@ -1,4 +1,4 @@
-"""A consumer that knows only docs/events.md, on a real RabbitMQ: one valid recordingInfo a segment.
+"""A consumer that knows only events.md, on a real RabbitMQ: one valid recordingInfo a segment.
 
 It is written against the page, not against our code: plain aio-pika, a check of its own, the queue
 that the page names. The controller is a process of its own with the simulated media plane.

@@ -1,4 +1,4 @@
-"""What happens when the controller goes: rows of docs/policy.md, mostly as processes."""
+"""What happens when the controller goes: rows of policy.md, mostly as processes."""
 
 import asyncio
 import time

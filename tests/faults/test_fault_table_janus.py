@@ -1,4 +1,4 @@
-"""Rows of docs/policy.md on a real Janus that refuses, hangs, dies, disconnects and recovers."""
+"""Rows of policy.md on a real Janus that refuses, hangs, dies, disconnects and recovers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What happens while broker or store are away: rows of docs/policy.md over live WebSockets."""
+"""What happens while broker or store are away: rows of policy.md over live WebSockets."""
 
 import asyncio
 import resource

@@ -1,4 +1,4 @@
-"""What happens when a start goes wrong: rows of docs/policy.md over live WebSockets."""
+"""What happens when a start goes wrong: rows of policy.md over live WebSockets."""
 
 import asyncio
 import logging

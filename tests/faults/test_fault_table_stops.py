@@ -1,4 +1,4 @@
-"""What happens when a stop or the end of a call goes wrong: rows of docs/policy.md, live."""
+"""What happens when a stop or the end of a call goes wrong: rows of policy.md, live."""
 
 import asyncio
 from pathlib import Path

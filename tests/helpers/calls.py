@@ -107,7 +107,7 @@ class Faulty:
     clock: Ahead
 
     def spoil(self, faults: str) -> None:
-        """From now on this goes wrong (docs/operations.md, "Fault switches"); "" for nothing."""
+        """From now on this goes wrong (fault-switches.md, "Fault switches"); "" for nothing."""
         self.plane.set_faults(Faults.parse(faults))
 
     def run_out(self) -> None:

@@ -233,7 +233,7 @@ def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
 
 
 class _Seen:
-    """Which pictures are to be seen, by the rules of processing.md."""
+    """Which pictures are to be seen, by the rules of recording-service.md."""
 
     def __init__(self, patience_s: float) -> None:
         self.shown_ms: list[int] = []

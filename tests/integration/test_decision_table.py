@@ -1,4 +1,4 @@
-"""The decision table of docs/policy.md over a real WebSocket, one test a row and kind of link."""
+"""The decision table of policy.md over a real WebSocket, one test a row and kind of link."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

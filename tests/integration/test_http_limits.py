@@ -1,4 +1,4 @@
-"""What is refused over HTTP before it costs anything (docs/http.md, "Limits")."""
+"""What is refused over HTTP before it costs anything (http.md, "Limits")."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The life of a room, as docs/policy.md has it, over real WebSockets."""
+"""The life of a room, as policy.md has it, over real WebSockets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Quotas, and the ids that a new room may have, over real WebSockets (docs/protocol.md)."""
+"""Quotas, and the ids that a new room may have, over real WebSockets (protocol.md)."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Segments, and when recording is wanted (docs/policy.md), over WebSockets."""
+"""Segments, and when recording is wanted (policy.md), over WebSockets."""
 
 import asyncio
 from pathlib import Path

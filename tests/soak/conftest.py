@@ -9,7 +9,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A table that can go into docs/testing.md as it stands."""
+    """A table that can go into testing.md as it stands."""
     reports = [
         report
         for outcome in ("passed", "failed")

@@ -1,4 +1,4 @@
-"""The shape of the house (docs/architecture.md): who may import whom, how long things may be."""
+"""The shape of the house (architecture.md): who may import whom, how long things may be."""
 
 import ast
 from collections.abc import Iterator

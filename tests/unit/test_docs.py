@@ -19,7 +19,7 @@ from sfu_wrapper.wire.signaling import Payload
 
 TOP = Path(__file__).parents[2]
 MODULES = sorted((TOP / "sfu_wrapper").rglob("*.py"))
-PAGES = [TOP / "README.md", TOP / "SECURITY.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", TOP / "SECURITY.md", *sorted((TOP / "docs").rglob("*.md"))]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
 PASSING_ON = {"warn", "_tell"}
@@ -61,7 +61,8 @@ def actions(path: Path) -> Iterator[str]:
     """The messages of this module's log lines, up to where a value is put in."""
     written = [text_of(call, int(name == "log")) for name, call in log_calls(path)]
     passed_on = [text_of(call, 0) for name, call in calls(path) if name in PASSING_ON]
-    for text in written + passed_on:
+    # A name without a dot that is passed on is a message of the broker, not an action.
+    for text in written + [text for text in passed_on if text and "." in text]:
         if text is not None:
             yield text.partition("%")[0].strip()
 
@@ -115,7 +116,8 @@ def assumptions(path: Path) -> Iterator[tuple[str, ast.expr | None]]:
 
 
 def page(name: str) -> str:
-    return (TOP / "docs" / name).read_text(encoding="utf-8")
+    (path,) = (TOP / "docs").rglob(name)
+    return path.read_text(encoding="utf-8")
 
 
 def first_cells(text: str) -> set[str]:
@@ -156,7 +158,7 @@ def test_a_fault_is_for_good_and_somebodys_as_its_page_says(code: str) -> None:
 
 @pytest.mark.parametrize("action", ALL_ACTIONS)
 def test_every_log_line_is_explained(action: str) -> None:
-    explained = first_cells(page("operations.md"))
+    explained = first_cells(page("log-actions.md"))
 
     assert any(cell == action or cell.startswith(f"{action} ") for cell in explained)
 
@@ -182,7 +184,7 @@ def test_no_code_is_explained_that_nobody_gives() -> None:
 
 
 def test_no_log_line_is_explained_that_nobody_writes() -> None:
-    section = page("operations.md").partition("## Log lines")[2].partition("\n## ")[0]
+    section = page("log-actions.md").partition("## Log lines")[2].partition("\n## ")[0]
 
     assert not {
         cell

@@ -1,4 +1,4 @@
-"""docs/security.md says what the code says: every limit, every attack, the way to report."""
+"""The security page says what the code says: every limit, every attack, the way to report."""
 
 import re
 from dataclasses import fields, is_dataclass
@@ -13,7 +13,7 @@ from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.settings import GatewaySettings
 
 TOP = Path(__file__).parents[2]
-PAGE = (TOP / "docs" / "security.md").read_text(encoding="utf-8")
+PAGE = (TOP / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
 KEYS = {key.name: key.default for key in catalogue().values()}
 # Sections whose numbers are limits on what others may do, and numbers in them that are none.
 LIMITING = {"websocket", "http", "rooms", "quotas", "limits", "retention"}
@@ -105,7 +105,7 @@ def test_readers_find_the_way_to_report() -> None:
     policy = (TOP / "SECURITY.md").read_text(encoding="utf-8")
     readme = (TOP / "README.md").read_text(encoding="utf-8")
 
-    assert "(docs/security.md)" in policy
-    assert "(../SECURITY.md)" in PAGE
-    assert "(docs/security.md)" in readme
+    assert "(docs/explanation/security.md)" in policy
+    assert "(../../SECURITY.md)" in PAGE
+    assert "(docs/explanation/security.md)" in readme
     assert "(SECURITY.md)" in readme

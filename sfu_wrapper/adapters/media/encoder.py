@@ -1,6 +1,6 @@
 """Writer of one merged WebM file: frames and samples in, interleaved packets out.
 
-The encoder settings are the best in our measurements of quality and time (docs/processing.md):
+The encoder settings are the best in our measurements of quality and time (performance.md):
 realtime, a fixed speed, one thread.
 """
 

@@ -2,7 +2,7 @@
 
 A short list of calls that no media process needs, as BPF code: a library would bring a list of all
 calls of all architectures, and no maintained one comes without a compiler (see
-docs/architecture.md, "Libraries, and why these"). Forbidden calls fail with EPERM, as where the
+architecture.md, "Libraries, and why these"). Forbidden calls fail with EPERM, as where the
 system denies them.
 """
 

@@ -21,7 +21,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
         yield odd(
             "http.publicWebsocketUrl is not set: except on this machine, browsers deny the camera "
             "to a page without https",
-            "install a proxy with TLS and set its address: docs/deployment.md",
+            "install a proxy with TLS and set its address: docs/how-to/deployment.md",
         )
     elif url is not None and url.startswith("ws://"):
         yield odd(

@@ -12,7 +12,7 @@ _WITHOUT = {
     "network": "can use the network",
     "privileges": "can gain privileges",
 }
-_ADVICE = 'see docs/security.md, "Media processes"'
+_ADVICE = 'see docs/explanation/security.md, "Media processes"'
 
 
 async def look(settings: Settings) -> AsyncIterator[Finding]:

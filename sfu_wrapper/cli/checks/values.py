@@ -11,7 +11,7 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
     """Report warnings; conflicts prevent a start and were reported before."""
     found = list(rules.warnings(settings))
     for text in found:
-        yield odd(text, "see docs/configuration.md")
+        yield odd(text, "see docs/reference/configuration.md")
     if settings.permissions.user_may_write:
         yield odd(
             "permissions.userMayWrite = true: a user's own permission overrides its domain's",

@@ -1,1 +1,1 @@
-"""The call page: a call in a browser, served at ``/call/{room}`` (docs/callpage.md)."""
+"""The call page: a call in a browser, served at ``/call/{room}`` (callpage.md)."""

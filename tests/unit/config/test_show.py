@@ -1,4 +1,4 @@
-"""The configuration as people, editors and docs/configuration.md see it."""
+"""The configuration as people, editors and configuration.md see it."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from sfu_wrapper.config.load import read
 from sfu_wrapper.config.schema import schema
 from sfu_wrapper.config.show import rows
 
-DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 
 
 def test_every_key_is_shown_with_its_source(tmp_path: Path) -> None:

@@ -75,5 +75,5 @@ def test_the_page_with_the_diagrams_is_fresh() -> None:
     script = module_from_spec(spec)
     loader.exec_module(script)
 
-    stale = "run scripts/lifecycle-diagram"
-    assert (TOP / "docs" / "lifecycle.md").read_text(encoding="utf-8") == script.page(), stale
+    page = TOP / "docs" / "explanation" / "lifecycle.md"
+    assert page.read_text(encoding="utf-8") == script.page(), "run scripts/lifecycle-diagram"
