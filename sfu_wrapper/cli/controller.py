@@ -32,7 +32,7 @@ from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.observe.health import KEYS, Health
-from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.observe.metrics import Metrics, count_errors
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
@@ -151,6 +151,14 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
         Unavailable: an address is in use.
     """
     inside = _Inside(settings, parts)
+    with count_errors(inside.metrics):
+        async with _running(settings, parts, inside) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _running(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
+    """Run the components while the context lasts; see ``controller``."""
     inside.rooms.load()
     work = (
         parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices, inside.keys

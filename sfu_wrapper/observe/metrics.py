@@ -4,10 +4,14 @@ No label holds a value chosen by a client: the number of series stays bounded, a
 contains a user's name.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
+
+from sfu_wrapper.observe.logs import ROOT
 
 _PREFIX = "sfu_wrapper"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -35,7 +39,7 @@ class Metrics:
         self._missed = self._counter(
             "recordings_missed", "Wanted recordings that failed to start three times"
         )
-        self._alarms = self._counter("alarms", "Errors that an operator should look at")
+        self._alarms = self._counter("alarms", "Log lines of level error or above")
 
     def http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered HTTP request.
@@ -54,7 +58,7 @@ class Metrics:
         self._missed.inc()
 
     def alarm(self) -> None:
-        """Count an error that an operator should look at."""
+        """Count an error; see ``count_errors``."""
         self._alarms.inc()
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
@@ -77,3 +81,31 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, namespace=_PREFIX, registry=self._registry)
+
+
+@contextmanager
+def count_errors(metrics: Metrics) -> Iterator[None]:
+    """Count each log line of ours of level error or above while the context lasts.
+
+    So no place that logs an error can be forgotten. Two controllers in one process count the
+    lines of both.
+    """
+    counter = _ErrorCounter(metrics)
+    logger = logging.getLogger(ROOT)
+    logger.addHandler(counter)
+    try:
+        yield
+    finally:
+        logger.removeHandler(counter)
+
+
+class _ErrorCounter(logging.Handler):
+    """Handler that counts lines and writes none."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(logging.ERROR)
+        self._metrics = metrics
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one line."""
+        self._metrics.alarm()

@@ -150,7 +150,6 @@ class RoomActor:
     def _own_up(self, bug: Exception, *items: Item) -> None:
         """Our fault: it costs these, and no others."""
         log.error("room.eventFailed", extra={"room": self.uuid}, exc_info=bug)
-        self._around.signals.alarm()
         self._timer_at(RETRY_S)  # what fails at its deadline must not spin
         for item in items:
             if item.ref is not None:

@@ -34,14 +34,9 @@ class Monitor:
         """See ``Signals``."""
         self._health.report(STORE, done)
 
-    def alarm(self) -> None:
-        """See ``Signals``."""
-        self._metrics.alarm()
-
     def recording_missed(self) -> None:
         """See ``Signals``."""
         self._metrics.recording_missed()
-        self._metrics.alarm()
 
 
 class Housekeeper:

@@ -144,7 +144,6 @@ class Rooms:
             except Broken as broken:
                 # One damaged room must not keep the others waiting; its row stays as it is.
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
-                self._around.signals.alarm()
                 continue
             for waiting in room.waiting:
                 self._repeats.resume(parse_ref(waiting.ref))

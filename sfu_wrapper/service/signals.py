@@ -1,31 +1,24 @@
-"""What the rooms let the outside know of themselves, without knowing who listens."""
+"""Reports of the rooms to health and metrics, without knowledge of either."""
 
 from typing import Protocol
 
 
 class Signals(Protocol):
-    """For health and metrics."""
+    """Receiver of these reports."""
 
     def stored(self, done: bool) -> None:
-        """A commit was written, or could not be."""
-        ...
-
-    def alarm(self) -> None:
-        """Something has happened that a person should look at."""
+        """Report that a commit was written (True) or failed."""
         ...
 
     def recording_missed(self) -> None:
-        """A recording is wanted, and could not be started three times in a row."""
+        """Report that a wanted recording failed to start three times in a row."""
         ...
 
 
 class Unheard:
-    """Nobody listens."""
+    """Receiver that drops them."""
 
     def stored(self, done: bool) -> None:
-        """See ``Signals``."""
-
-    def alarm(self) -> None:
         """See ``Signals``."""
 
     def recording_missed(self) -> None:
