@@ -48,4 +48,6 @@ def judge(percent: float) -> int:
 
 if __name__ == "__main__":
     task, number = sys.argv[1:]
-    sys.exit(draw(int(number)) if task == "draw" else judge(float(number)))
+    if task == "judge":
+        sys.exit(judge(float(number)))
+    draw(int(number))

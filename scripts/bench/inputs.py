@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
@@ -124,7 +123,7 @@ def _film(path: Path, seed: int, seconds: float, bits_per_s: int, *, changes_siz
 
 
 def _encoder(width: int, height: int, bits_per_s: int) -> av.VideoCodecContext:
-    encoder = cast("av.VideoCodecContext", av.CodecContext.create("libvpx", "w"))
+    encoder = av.CodecContext.create("libvpx", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.bit_rate = _MS, bits_per_s
     encoder.gop_size, encoder.thread_count = _KEY_FRAME_EVERY, 1

@@ -317,12 +317,14 @@ function quit() {
 // What is shown follows from what is known
 
 function draw() {
-  for (const [id, on, icon, text] of [
+  /** @type {[string, boolean, string, string][]} */
+  const switches = [
     ["mic", mine.speaks, "#i-mic", "Mic"],
     ["cam", mine.shows, "#i-cam", "Camera"],
     ["lobby-mic", mine.speaks, "#i-mic", "Microphone"],
     ["lobby-cam", mine.shows, "#i-cam", "Camera"],
-  ]) {
+  ];
+  for (const [id, on, icon, text] of switches) {
     $(id).ariaPressed = String(on);
     label(id, text, on ? icon : `${icon}-off`);
   }

@@ -2,10 +2,12 @@
 
 const STAGES = ["token", "lobby", "absent", "call", "over"];
 
-export const $ = (id) => document.getElementById(id);
+/** @typedef {HTMLButtonElement & HTMLInputElement & HTMLVideoElement} Any */
+export const $ = (/** @type {string} */ id) => /** @type {Any} */ (document.getElementById(id));
 
 // What the server has told the page in <meta>.
-export const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
+/** @type {(name: string) => string} */
+export const told = (name) => document.querySelector(`meta[name="${name}"]`).getAttribute("content");
 
 export function stage(name) {
   for (const each of STAGES) $(`stage-${each}`).hidden = each !== name;

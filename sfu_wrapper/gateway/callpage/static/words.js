@@ -52,7 +52,12 @@ export const refused = (error) => {
 
 export const ended = (reason) => ENDED[reason] ?? "The call is over.";
 
-// Why the record button does nothing, or null where it works.
+// Why the record button does nothing, or null where it works. Of a room that is not known yet the
+// first four are missing.
+/**
+ * @param {{kind?: string, origin?: string, owner?: string, state?: string, me: string,
+ *          recording: {active: boolean, allowed: boolean, reason?: string}, connected: boolean}} now
+ */
 export function whyNotRecord({ kind, origin, owner, me, state, recording, connected }) {
   if (!connected) return "There is no connection to the call right now.";
   if (kind === "public") return REFUSED.PUBLIC_ROOM;
@@ -79,9 +84,10 @@ export const clock = (ms) => {
 };
 
 // What to say of devices that could not be had.
+/** @param {{insecure?: boolean, audio?: Error, video?: Error}} errors */
 export function devices({ insecure, audio, video }) {
   if (insecure) return "Browsers give camera and microphone to pages over https only. You can join without.";
-  const missing = [["microphone", audio], ["camera", video]].filter(([, error]) => error);
+  const missing = Object.entries({ microphone: audio, camera: video }).filter(([, error]) => error);
   if (!missing.length) return "";
   const words = missing.map(([name, error]) => `${name} (${NO_DEVICE[error.name] ?? error.name})`);
   return `Without ${words.join(" and ")}. You can join all the same.`;
