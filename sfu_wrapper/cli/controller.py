@@ -39,11 +39,11 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.trunk import Trunk
-from sfu_wrapper.service.housekeeping import Housekeeper, Monitor
-from sfu_wrapper.service.outbox import Relay
-from sfu_wrapper.service.permissions import Permissions
-from sfu_wrapper.service.rooms import Rooms
-from sfu_wrapper.service.trunk import TrunkDesk
+from sfu_wrapper.service.rooms.maintenance import Housekeeper, Monitor
+from sfu_wrapper.service.rooms.permissions import Permissions
+from sfu_wrapper.service.rooms.relay import Relay
+from sfu_wrapper.service.rooms.router import Rooms
+from sfu_wrapper.service.rooms.trunk import TrunkDesk
 
 DRAIN_S = 10.0  # for the media plane to close the files of running segments
 FLUSH_S = 5.0  # for the broker to confirm; unconfirmed messages stay in the outbox

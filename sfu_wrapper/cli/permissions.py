@@ -18,7 +18,7 @@ from sfu_wrapper.model.errors import Malformed, Misconfigured
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
-from sfu_wrapper.service.permissions import Permissions
+from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN, permission_json
 
 _OPERATOR = UserId("operator")

@@ -18,7 +18,7 @@ from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.encryption import Encryptor
-from sfu_wrapper.service.processor import Processor
+from sfu_wrapper.service.worker.processor import Processor
 
 log = logging.getLogger(__name__)
 

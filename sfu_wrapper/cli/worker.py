@@ -25,8 +25,8 @@ from sfu_wrapper.observe import logs
 from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.processor import announce
-from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.processor import announce
+from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -24,7 +24,7 @@ from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, RoomId
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.browsermedia import Line
-from sfu_wrapper.service.seats import Seat
+from sfu_wrapper.service.rooms.media_sessions import Seat
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first
 from sfu_wrapper.wire.mediasignaling import (

@@ -1,1 +1,1 @@
-"""The shell around the core: mailboxes, outbox, sessions, jobs. Knows ports, never adapters."""
+"""The shell around the core: rooms of the controller, jobs of the recording service."""

@@ -15,7 +15,7 @@ from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import TrackSync
-from sfu_wrapper.service.processor import Processor
+from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.wire.processed import sync_object
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.staged import MixRole, Role, Staged, stage

@@ -17,9 +17,9 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
-from sfu_wrapper.service.course import Progress
-from sfu_wrapper.service.processor import Done
-from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.job_progress import Progress
+from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
@@ -43,7 +43,7 @@ class Shop:
         self.go = asyncio.Event()
 
     async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
-        """See ``service.cleaning.Processing``."""
+        """See ``service.worker.cleanup.Processing``."""
         self.begun.append(info.owner or "")
         await self.go.wait()
         ms = info.started_ms
@@ -53,22 +53,22 @@ class Shop:
         return Done(result, encode_processed(result))
 
     async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
-        """See ``service.cleaning.Processing``."""
+        """See ``service.worker.cleanup.Processing``."""
         return None, None
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """See ``service.cleaning.Processing``."""
+        """See ``service.worker.cleanup.Processing``."""
 
     async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """See ``service.cleaning.Processing``."""
+        """See ``service.worker.cleanup.Processing``."""
         return ()
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """See ``service.cleaning.Processing``."""
+        """See ``service.worker.cleanup.Processing``."""
         raise AssertionError(error)
 
     async def has_space(self, info: SegmentInfo) -> bool:
-        """See ``service.cleaning.Processing``."""
+        """See ``service.worker.cleanup.Processing``."""
         return True
 
 

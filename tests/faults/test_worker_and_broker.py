@@ -14,9 +14,9 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.course import Progress
-from sfu_wrapper.service.processor import Done
-from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.job_progress import Progress
+from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
@@ -51,7 +51,7 @@ class Slow:
         self.done: Done | None = None
 
     async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
-        """See ``service.worker.Processing``."""
+        """See ``service.worker.worker.Processing``."""
         if self.done is not None:
             return self.done
         self.begun += 1
@@ -69,23 +69,23 @@ class Slow:
         return self.done
 
     async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
-        """See ``service.worker.Processing``."""
+        """See ``service.worker.worker.Processing``."""
         return self.done, None
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """See ``service.worker.Processing``."""
+        """See ``service.worker.worker.Processing``."""
         self.cleaned += 1
 
     async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """See ``service.worker.Processing``."""
+        """See ``service.worker.worker.Processing``."""
         return ()
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """See ``service.worker.Processing``."""
+        """See ``service.worker.worker.Processing``."""
         raise AssertionError(error)
 
     async def has_space(self, info: SegmentInfo) -> bool:
-        """See ``service.worker.Processing``."""
+        """See ``service.worker.worker.Processing``."""
         return True
 
 

@@ -24,7 +24,7 @@ from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.service.actor import RoomActor
+from sfu_wrapper.service.rooms.actor import RoomActor
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live
 from tests.helpers.planes import simulated
 from tests.helpers.processes import freeze

@@ -22,7 +22,7 @@ from sfu_wrapper.cli.processing import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.outcome import Failed
-from sfu_wrapper.service.processor import Processor
+from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.wire.recordinginfo import parse_event
 
 

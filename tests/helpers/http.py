@@ -26,8 +26,8 @@ from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.observe.health import Health
 from sfu_wrapper.observe.metrics import Metrics
-from sfu_wrapper.service.permissions import Permissions
-from sfu_wrapper.service.rooms import Rooms
+from sfu_wrapper.service.rooms.permissions import Permissions
+from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.wire.signaling import Request, parse_request
 from tests.helpers.gatewayfakes import authenticator, token
 

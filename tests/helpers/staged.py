@@ -26,7 +26,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.outcome import Processed
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-from sfu_wrapper.service.processor import Processor
+from sfu_wrapper.service.worker.processor import Processor
 
 START_MS = 1_795_484_878_000
 TOKEN = "0badcafe"

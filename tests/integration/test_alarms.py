@@ -36,7 +36,7 @@ async def test_an_error_of_any_module_is_counted_and_a_warning_is_not() -> None:
         assert await alarms(controller) == 0
 
         logging.getLogger("sfu_wrapper.adapters.janus.room_queue").error("janus.roomFailed")
-        logging.getLogger("sfu_wrapper.service.rooms").critical("room.unreadable")
+        logging.getLogger("sfu_wrapper.service.rooms.router").critical("room.unreadable")
 
         assert await alarms(controller) == 2
 

@@ -15,7 +15,7 @@ from sfu_wrapper.cli import worker
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.service.worker import WorkerSettings
+from sfu_wrapper.service.worker.worker import WorkerSettings
 from tests.helpers.processes import free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples"

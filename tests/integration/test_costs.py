@@ -28,11 +28,11 @@ from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service.directory import Directory
-from sfu_wrapper.service.finder import RECENT, Finder
-from sfu_wrapper.service.rooms import Rooms
-from sfu_wrapper.service.sessions import Sessions
-from sfu_wrapper.service.telling import A_ROUND
+from sfu_wrapper.service.rooms.effects import A_ROUND
+from sfu_wrapper.service.rooms.finder import RECENT, Finder
+from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.router import Rooms
+from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.roomstate import encode_room
 from sfu_wrapper.wire.signaling import (
     CreateRoom,

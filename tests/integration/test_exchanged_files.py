@@ -13,7 +13,7 @@ from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.cli.processing import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.service.processor import Done
+from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.wire.recordinginfo import parse_event
 from tests.helpers.samples import SAMPLES
 

@@ -22,8 +22,8 @@ from sfu_wrapper.model.permission import (
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.service import permissions as service
-from sfu_wrapper.service.permissions import Permissions
+from sfu_wrapper.service.rooms import permissions as service
+from sfu_wrapper.service.rooms.permissions import Permissions
 from tests.helpers.http import ALWAYS, SKIP, pass_for, world
 
 ADMIN = pass_for("root", "domain-admin")

@@ -8,7 +8,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sfu_wrapper.adapters.memory.browsermedia import SDP, MemoryBrowserMedia
-from sfu_wrapper.service.seats import LEFT
+from sfu_wrapper.service.rooms.media_sessions import LEFT
 from tests.helpers.gatewayfakes import request
 from tests.helpers.live import Json, Live, live, token
 from tests.helpers.sdp import SOUND

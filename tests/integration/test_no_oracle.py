@@ -19,7 +19,7 @@ from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service import finder
+from sfu_wrapper.service.rooms import finder
 from sfu_wrapper.wire.roomstate import StoredRoom, decode_room
 from tests.helpers.http import Json, Peer, World, pass_for, world
 

@@ -21,7 +21,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import PreparedVideo, Progress
-from sfu_wrapper.service.processor import Processor, announce, job_of
+from sfu_wrapper.service.worker.processor import Processor, announce, job_of
 from sfu_wrapper.wire.processed import encode_failed, parse_outcome
 from sfu_wrapper.wire.recordinginfo import encode_event
 

@@ -23,7 +23,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.ports.store import Commit, OutboxRow
-from sfu_wrapper.service.outbox import Relay
+from sfu_wrapper.service.rooms.relay import Relay
 from sfu_wrapper.wire.announcements import encode_announcement
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 

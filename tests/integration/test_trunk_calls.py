@@ -18,8 +18,8 @@ from sfu_wrapper.ports.trunk import (
     CallsPresent,
     TrunkCall,
 )
-from sfu_wrapper.service import trunk
-from sfu_wrapper.service.trunk import room_uuid, user_of
+from sfu_wrapper.service.rooms import trunk
+from sfu_wrapper.service.rooms.trunk import room_uuid, user_of
 from tests.helpers.gatewaylive import until
 from tests.helpers.live import DOMAIN, Live, Peer, live
 

@@ -11,7 +11,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.ids import UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
-from sfu_wrapper.service import watching
+from sfu_wrapper.service.rooms import subscriptions
 from tests.helpers.calls import BOTH, call
 from tests.helpers.http import Peer as Wired
 from tests.helpers.http import World, world
@@ -254,7 +254,7 @@ async def test_more_rooms_than_a_page_are_told_of_when_they_change() -> None:
 async def test_of_many_recordings_the_youngest_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watching, "SHOWN_RECORDINGS", 2)
+    monkeypatch.setattr(subscriptions, "SHOWN_RECORDINGS", 2)
     async with world(policy=RECORDED) as here:
         alice, bob = here.peer("alice"), here.peer("bob")
         await here.do(alice, "createRoom", id="call", record=False)

@@ -1,6 +1,6 @@
 """``/permissions``: one's own, those of a domain and its users, and what they come to.
 
-Reads the request, asks ``service.permissions``, writes the answer. Who may is not decided here.
+Reads the request, asks ``service.rooms.permissions``, writes the answer; it makes no decision.
 """
 
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, UserId, UserKey
 from sfu_wrapper.model.permission import RecordingPermissions
-from sfu_wrapper.service.permissions import Permissions
+from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.wire.rest import (
     ID_LENGTH,
     ID_PATTERN,

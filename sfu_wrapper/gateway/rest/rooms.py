@@ -1,6 +1,6 @@
 """``/rooms``: the rooms that the requester sees, one of them, and why it is recorded or not.
 
-Reads only. Who sees which room is decided by ``service.reading``.
+Reads only. Who sees which room is decided by ``service.rooms.room_queries``.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from sfu_wrapper.gateway.rest.asking import Asking
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, RoomId
-from sfu_wrapper.service.listing import SLICE
-from sfu_wrapper.service.reading import RoomReader
-from sfu_wrapper.service.translate import requester
+from sfu_wrapper.service.rooms.listing import SLICE
+from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.translate import requester
 from sfu_wrapper.wire.answers import listed_json, whole_json
 from sfu_wrapper.wire.rest import (
     CURSOR_PATTERN,

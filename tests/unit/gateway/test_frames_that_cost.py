@@ -16,7 +16,7 @@ from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.service.seats import Seats
+from sfu_wrapper.service.rooms.media_sessions import Seats
 from tests.helpers.costlyframes import REFUSED
 from tests.helpers.gatewayfakes import (
     GATEWAY,

@@ -20,7 +20,7 @@ from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.service.seats import LEFT, REPLACED, Seats
+from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, Seats
 from tests.helpers.gatewayfakes import NOW_S, FakeRooms, StandingClock, gate, request, token
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call
 from tests.helpers.sdp import PICTURES, SOUND

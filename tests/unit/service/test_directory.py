@@ -11,8 +11,8 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.room import EndReason, Origin
-from sfu_wrapper.service.actor import RoomActor
-from sfu_wrapper.service.directory import Directory
+from sfu_wrapper.service.rooms.actor import RoomActor
+from sfu_wrapper.service.rooms.registry import Directory
 from tests.helpers.rooms import ALICE, BOB, CAROL, Call
 
 OTHER = DomainId("other")

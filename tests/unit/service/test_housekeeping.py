@@ -9,8 +9,8 @@ import pytest
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.observe.health import Health
-from sfu_wrapper.service import housekeeping
-from sfu_wrapper.service.housekeeping import DAY_MS, Housekeeper
+from sfu_wrapper.service.rooms import maintenance
+from sfu_wrapper.service.rooms.maintenance import DAY_MS, Housekeeper
 
 YEARS_MS = 10 * 365 * DAY_MS
 DAYS = 30
@@ -42,8 +42,8 @@ class Relaying:
 
 @pytest.fixture(autouse=True)
 def _busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "FORGET_S", 0.0)
-    monkeypatch.setattr(housekeeping, "LOOK_S", 0.0)
+    monkeypatch.setattr(maintenance, "FORGET_S", 0.0)
+    monkeypatch.setattr(maintenance, "LOOK_S", 0.0)
 
 
 async def removed_after(passed_ms: int, leap_ms: int) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from sfu_wrapper.model.errors import Refused, Unavailable
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import UserKey
 from sfu_wrapper.model.permission import OwnerPermissions
-from sfu_wrapper.service import listing
-from sfu_wrapper.service.listing import LIMIT, LOOKS_LIMIT, SLICE, Lister
+from sfu_wrapper.service.rooms import listing
+from sfu_wrapper.service.rooms.listing import LIMIT, LOOKS_LIMIT, SLICE, Lister
 from sfu_wrapper.wire.signaling import ListRooms, Request, parse_request
 from tests.helpers.rooms import ADMIN, ALICE
 from tests.unit.service.test_reading import Rooms

@@ -11,7 +11,7 @@ from sfu_wrapper.model.outcome import (
     News,
     Processed,
 )
-from sfu_wrapper.service.outcomes import Outcomes
+from sfu_wrapper.service.rooms.job_results import Outcomes
 
 UUID, ONE = RoomUuid("u"), SegmentNo(1)
 UNDER_WAY = JobProgress(UUID, ONE, "compose", 10, None)

@@ -14,7 +14,7 @@ from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.outcome import JobProgress
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Heard, Message
-from sfu_wrapper.service.progress import reporting
+from sfu_wrapper.service.worker.progress import reporting
 from sfu_wrapper.wire.progress import parse_progress
 
 DEADLINE_S = 20

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.model.ids import RoomUuid
-from sfu_wrapper.service.ranking import BUCKET, Rank, Ranking
+from sfu_wrapper.service.rooms.ranking import BUCKET, Rank, Ranking
 
 RANKS = st.tuples(st.integers(0, 30), st.sampled_from("abc").map(RoomUuid))
 

@@ -26,14 +26,14 @@ from sfu_wrapper.model.ids import (
 )
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
-from sfu_wrapper.service import watching
-from sfu_wrapper.service.actor import RoomActor
-from sfu_wrapper.service.directory import Directory
-from sfu_wrapper.service.finder import Finder
-from sfu_wrapper.service.outcomes import Outcomes
-from sfu_wrapper.service.ranking import Rank
-from sfu_wrapper.service.reading import Page, RoomReader
-from sfu_wrapper.service.watching import Watchers
+from sfu_wrapper.service.rooms import subscriptions
+from sfu_wrapper.service.rooms.actor import RoomActor
+from sfu_wrapper.service.rooms.finder import Finder
+from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.ranking import Rank
+from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.room_queries import Page, RoomReader
+from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire import answers
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS
 from tests.helpers.gatewayfakes import StandingClock
@@ -257,8 +257,8 @@ async def told(room: Room, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) ->
         return sees(room, by)
 
     monkeypatch.setattr(answers, "segment_json", counted)
-    monkeypatch.setattr(watching, "segment_json", counted)
-    monkeypatch.setattr(f"{watching.__name__}.sees", seen)
+    monkeypatch.setattr(subscriptions, "segment_json", counted)
+    monkeypatch.setattr(f"{subscriptions.__name__}.sees", seen)
     rooms = Rooms(0)
     clock = StandingClock()
     watchers = Watchers(rooms.reader, Outcomes(), clock)

@@ -12,8 +12,8 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.ports.store import Commit, OutboxRow
-from sfu_wrapper.service import outbox
-from sfu_wrapper.service.outbox import Relay
+from sfu_wrapper.service.rooms import relay
+from sfu_wrapper.service.rooms.relay import Relay
 from tests.helpers.stores import EPOCH, message
 
 QUEUES = (QueueSpec("processing_queue", ("recordingInfo",)),)
@@ -23,8 +23,8 @@ DEADLINE_S = 15.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not wait out."""
-    monkeypatch.setattr(outbox, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(outbox, "_LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr(relay, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(relay, "_LONGEST_PAUSE_S", 0.02)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.fairness import Claim, Owner
-from sfu_wrapper.service.turns import Closed, Dismissed, Turns
+from sfu_wrapper.service.worker.scheduling import Closed, Dismissed, Turns
 
 
 class Crowd:

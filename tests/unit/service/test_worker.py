@@ -24,9 +24,9 @@ from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.course import Progress
-from sfu_wrapper.service.processor import Done, job_of
-from sfu_wrapper.service.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.job_progress import Progress
+from sfu_wrapper.service.worker.processor import Done, job_of
+from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event
 
@@ -505,7 +505,7 @@ async def test_of_large_messages_only_so_many_are_held_as_memory_is_meant_for_th
     bench: Bench, monkeypatch: pytest.MonkeyPatch, small: int, most: int
 ) -> None:
     """100 KB in all; also where those that are held first are small and tell nothing."""
-    monkeypatch.setattr("sfu_wrapper.service.intake.LOOK_BYTES", 100_000)
+    monkeypatch.setattr("sfu_wrapper.service.worker.intake.LOOK_BYTES", 100_000)
     bench.gate = asyncio.Event()
     await bench.broker.open(QUEUES)
     for n in range(60):
@@ -655,7 +655,7 @@ async def test_a_disk_on_which_nothing_can_be_cleaned_keeps_no_worker_from_its_w
 ) -> None:
     bench.uncleaned = JobFailed("deliver", "IO_ERROR", "the folder is away", permanent=False)
     if hangs:
-        monkeypatch.setattr("sfu_wrapper.service.cleaning.CATCH_UP_S", 0.01)
+        monkeypatch.setattr("sfu_wrapper.service.worker.cleanup.CATCH_UP_S", 0.01)
         monkeypatch.setattr(bench, "left_over", asyncio.Event().wait)
     await bench.ask(segment())
     await bench.worker().run_once()

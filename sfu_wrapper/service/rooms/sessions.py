@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from sfu_wrapper.model.ids import DomainId, RoomUuid, UserKey
-from sfu_wrapper.service.clients import Client
+from sfu_wrapper.service.rooms.clients import Client
 from sfu_wrapper.wire.signaling import event
 
 _ABSENT_A_STEP = 16  # users without a connection, who cost little

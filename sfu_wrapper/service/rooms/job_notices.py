@@ -17,9 +17,9 @@ from sfu_wrapper.model.errors import Malformed, RecordingError
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import Failed, JobProgress, News
 from sfu_wrapper.ports.broker import Broker, Heard
-from sfu_wrapper.service.outcomes import Outcomes
-from sfu_wrapper.service.sessions import Sessions
-from sfu_wrapper.service.watching import Watchers
+from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.sessions import Sessions
+from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire.notices import result_note
 from sfu_wrapper.wire.processed import parse_outcome
 from sfu_wrapper.wire.progress import PROGRESS, parse_progress

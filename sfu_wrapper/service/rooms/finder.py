@@ -15,11 +15,11 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
 from sfu_wrapper.ports.store import RoomRow, Store
-from sfu_wrapper.service.actor import RoomActor
-from sfu_wrapper.service.clients import Client
-from sfu_wrapper.service.directory import Directory
-from sfu_wrapper.service.replies import stored_room
-from sfu_wrapper.service.sessions import Sessions
+from sfu_wrapper.service.rooms.actor import RoomActor
+from sfu_wrapper.service.rooms.clients import Client
+from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.responses import stored_room
+from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.roomstate import decode_room, member_part
 
 NO_ROOM = RoomUuid("")

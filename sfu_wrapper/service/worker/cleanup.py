@@ -9,9 +9,9 @@ from sfu_wrapper.model.errors import JobFailed, RecordingError, Unavailable
 from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import of_recording
-from sfu_wrapper.service.course import Progress
-from sfu_wrapper.service.lease import Holder, LeaseLost
-from sfu_wrapper.service.processor import Done, job_of, log_name
+from sfu_wrapper.service.worker.job_progress import Progress
+from sfu_wrapper.service.worker.lease import Holder, LeaseLost
+from sfu_wrapper.service.worker.processor import Done, job_of, log_name
 
 CATCH_UP_S: Final = 30.0
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Cleanable(Protocol):
-    """What knows of segments; ``service.processor.Processor`` is it."""
+    """What knows of segments; ``service.worker.processor.Processor`` is it."""
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked."""
@@ -31,7 +31,7 @@ class Cleanable(Protocol):
 
 
 class Processing(Cleanable, Protocol):
-    """What a worker has done with a segment; ``service.processor.Processor`` is it."""
+    """What a worker has done with a segment; ``service.worker.processor.Processor`` is it."""
 
     async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
         """Make and deliver everything of one segment. Raises JobFailed."""

@@ -8,7 +8,7 @@ from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Code, RecordingError
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
-from sfu_wrapper.service.refs import RequestRef
+from sfu_wrapper.service.rooms.request_ref import RequestRef
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import answer_payload
 from sfu_wrapper.wire.roomstate import StoredRoom

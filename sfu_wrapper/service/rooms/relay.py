@@ -16,7 +16,7 @@ from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
 from sfu_wrapper.ports.store import OutboxRow, Store
-from sfu_wrapper.service.backlog import Backlog
+from sfu_wrapper.service.rooms.backlog import Backlog
 
 WINDOW: Final = 64
 LIMIT: Final = 10_000

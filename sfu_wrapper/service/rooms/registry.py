@@ -15,8 +15,8 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.step import RoomSpec
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey
 from sfu_wrapper.model.room import Origin
-from sfu_wrapper.service.actor import RoomActor
-from sfu_wrapper.service.ranking import Rank, Ranking
+from sfu_wrapper.service.rooms.actor import RoomActor
+from sfu_wrapper.service.rooms.ranking import Rank, Ranking
 
 _Key = TypeVar("_Key")
 _Index = dict[_Key, dict[RoomUuid, None]]

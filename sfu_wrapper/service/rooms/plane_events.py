@@ -24,9 +24,9 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.service.actor import RoomActor
-from sfu_wrapper.service.directory import Directory
-from sfu_wrapper.service.translate import Build
+from sfu_wrapper.service.rooms.actor import RoomActor
+from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.translate import Build
 
 log = logging.getLogger(__name__)
 

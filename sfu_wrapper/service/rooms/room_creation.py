@@ -14,7 +14,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, User
 from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.service.directory import Directory
+from sfu_wrapper.service.rooms.registry import Directory
 from sfu_wrapper.wire.signaling import CreateRoom
 
 PSTN_PREFIX = "pstn-"  # of the uuids of incoming calls, which can be guessed: not for users

@@ -16,7 +16,7 @@ from sfu_wrapper.model.outcome import JobProgress
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.course import Progress
+from sfu_wrapper.service.worker.job_progress import Progress
 from sfu_wrapper.wire.progress import PROGRESS, encode_progress
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.service.clients import Client
-from sfu_wrapper.service.reading import RoomReader
-from sfu_wrapper.service.replies import encode_error, internal_error
-from sfu_wrapper.service.translate import requester
+from sfu_wrapper.service.rooms.clients import Client
+from sfu_wrapper.service.rooms.responses import encode_error, internal_error
+from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.translate import requester
 from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, Store
-from sfu_wrapper.service.clients import Client
-from sfu_wrapper.service.keptanswers import KeptAnswers
-from sfu_wrapper.service.refs import RequestRef
+from sfu_wrapper.service.rooms.clients import Client
+from sfu_wrapper.service.rooms.kept_answers import KeptAnswers
+from sfu_wrapper.service.rooms.request_ref import RequestRef
 
 NOT_KEPT = frozenset((Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAUTHENTICATED, Code.INTERNAL))
 OTHER_PAYLOAD = "this id was used for another request; take a new one"

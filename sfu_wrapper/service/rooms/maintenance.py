@@ -12,7 +12,7 @@ from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.service.outbox import Relay
+from sfu_wrapper.service.rooms.relay import Relay
 
 LOOK_S: Final = 0.5
 FORGET_S: Final = 60.0
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Carries what the rooms notice to health and metrics (``service.signals.Signals``)."""
+    """Carries events of the rooms to health and metrics (``service.rooms.monitoring.Signals``)."""
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
         self._health = health

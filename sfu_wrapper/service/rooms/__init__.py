@@ -1,0 +1,1 @@
+"""The controller: rooms, relay, sessions and subscriptions. Knows ports, never adapters."""
