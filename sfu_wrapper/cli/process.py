@@ -31,8 +31,8 @@ from sfu_wrapper.model.outcome import FinishedFile
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
-from sfu_wrapper.service.worker.lease import LEASE_S, Holder
 from sfu_wrapper.service.worker.processor import Done, Processor, announce, job_of
+from sfu_wrapper.service.worker.scheduling import LEASE_S, Holder
 from sfu_wrapper.wire.processed import encode_failed, size_text
 from sfu_wrapper.wire.recordinginfo import parse_event
 

@@ -24,8 +24,8 @@ from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.rooms.clients import RoomsApi
 from sfu_wrapper.service.rooms.media_sessions import Seats
+from sfu_wrapper.service.rooms.sessions import RoomsApi
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first, peek
 from sfu_wrapper.wire.signaling import (
@@ -69,7 +69,7 @@ class Gate:
 
 
 class Member:
-    """One identity on one connection, as the rooms see it (``service.rooms.clients.Client``)."""
+    """One identity on one connection, as the rooms see it (``service.rooms.sessions.Client``)."""
 
     __slots__ = ("_charge", "_send", "identity", "key")
 

@@ -12,7 +12,7 @@ from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.rooms.clients import Client, RoomsApi
+from sfu_wrapper.service.rooms.sessions import Client, RoomsApi
 from sfu_wrapper.wire.signaling import EndRoom, Request, StopRoomRecording, ok_response
 
 SECRET = "a secret of more than thirty-two bytes"

@@ -59,7 +59,7 @@ from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.room import Origin
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT
-from sfu_wrapper.service.rooms.responses import stored_room
+from sfu_wrapper.service.rooms.messages import stored_room
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.roomstate import decode_room

@@ -29,8 +29,7 @@ from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms.effects import A_ROUND
-from sfu_wrapper.service.rooms.finder import RECENT, Finder
-from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.registry import RECENT, Directory, Finder
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.roomstate import encode_room

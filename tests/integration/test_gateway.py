@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from sfu_wrapper.gateway.server import GatewayServer
 from sfu_wrapper.gateway.settings import MIB
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.service.rooms.clients import Client
+from sfu_wrapper.service.rooms.sessions import Client
 from tests.helpers.gatewayfakes import (
     PRODUCT_FRAME,
     PRODUCT_REQUEST,

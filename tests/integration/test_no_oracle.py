@@ -19,7 +19,7 @@ from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service.rooms import finder
+from sfu_wrapper.service.rooms import registry
 from sfu_wrapper.wire.roomstate import StoredRoom, decode_room
 from tests.helpers.http import Json, Peer, World, pass_for, world
 
@@ -130,7 +130,7 @@ class Bench:
         cost: Counter[str] = Counter()
         self.store.asked.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(f"{finder.__name__}.decode_room", counting(decode_room, cost))
+            patch.setattr(f"{registry.__name__}.decode_room", counting(decode_room, cost))
             yield cost
         cost.update(self.store.asked)
 

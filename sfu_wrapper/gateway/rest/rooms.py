@@ -14,8 +14,8 @@ from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, RoomId
 from sfu_wrapper.service.rooms.listing import SLICE
+from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.service.rooms.room_queries import RoomReader
-from sfu_wrapper.service.rooms.translate import requester
 from sfu_wrapper.wire.answers import listed_json, whole_json
 from sfu_wrapper.wire.rest import (
     CURSOR_PATTERN,

@@ -23,11 +23,10 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.service.rooms.commit import Draft, encode
 from sfu_wrapper.service.rooms.effects import Telling, notices_of
-from sfu_wrapper.service.rooms.idempotency import Repeats
+from sfu_wrapper.service.rooms.idempotency import Repeats, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.mailbox import Item, Look, Mailbox
-from sfu_wrapper.service.rooms.monitoring import Signals
-from sfu_wrapper.service.rooms.request_ref import RequestRef, parse_ref
-from sfu_wrapper.service.rooms.responses import encode_answer, internal_error
+from sfu_wrapper.service.rooms.maintenance import Signals
+from sfu_wrapper.service.rooms.messages import encode_answer, internal_error
 
 BATCH_LIMIT = 64  # events that share one commit
 RETRY_S = 1.0  # before facts are applied again that could not be stored

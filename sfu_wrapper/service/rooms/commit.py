@@ -13,10 +13,9 @@ from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.ids import UserKey
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats
+from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.mailbox import Item
-from sfu_wrapper.service.rooms.request_ref import RequestRef, parse_ref
-from sfu_wrapper.service.rooms.responses import encode_answer, outbox_row
+from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
 from sfu_wrapper.wire.roomstate import encode_room
 
 

@@ -3,17 +3,130 @@
 An answer is kept with the change that it answers, so a repeat gets it over a new connection and
 after a restart too; a request that is still under way collects those who ask again.
 Source: protocol.md, "Repeats".
+
+The name of a request under which it is answered, repeated and kept.
+
+Shares of users in the answers that are kept for repeats: the oldest make room for the newest.
+
+Without a bound, one user could fill the store within the time for which answers are kept. Counting
+costs O(1) an answer; what has expired is no longer counted, whether or not it is still stored.
 """
 
 from asyncio import Future
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, Store
-from sfu_wrapper.service.rooms.clients import Client
-from sfu_wrapper.service.rooms.kept_answers import KeptAnswers
-from sfu_wrapper.service.rooms.request_ref import RequestRef
+from sfu_wrapper.service.rooms.sessions import Client
+from sfu_wrapper.wire.signaling import Request
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRef:
+    """Who asked what under which id, with which payload (protocol.md, "Repeats").
+
+    key: the same for every repeat, whatever its payload. Stored with rooms that let it wait.
+    """
+
+    key: str
+    endpoint: str
+    id: str
+    digest: bytes
+
+    def __str__(self) -> str:
+        """The stored form; no part can hold a line break."""
+        return "\n".join((self.key, self.digest.hex()))
+
+
+def ref_of(identity: Identity, request: Request) -> RequestRef:
+    """The name of this request of this user."""
+    key = "\n".join((identity.domain, identity.user, request.endpoint, request.id))
+    return RequestRef(key, request.endpoint, request.id, request.digest)
+
+
+def parse_ref(text: str) -> RequestRef:
+    """Read the stored form.
+
+    Raises:
+        ValueError: it is none, which is a bug of ours.
+    """
+    domain, user, endpoint, request_id, digest = text.split("\n")
+    key = "\n".join((domain, user, endpoint, request_id))
+    return RequestRef(key, endpoint, request_id, bytes.fromhex(digest))
+
+
+OVERHEAD_BYTES: Final = 256  # of a stored answer, beside its own
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    user: str
+    key: str
+    bytes: int
+    expires_ms: int
+
+
+@dataclass(slots=True)
+class _Share:
+    """What is kept for one user, oldest first."""
+
+    bytes: int = 0
+    answers: deque[_Kept] = field(default_factory=deque)
+
+
+class KeptAnswers:
+    """Sizes of the kept answers by user. limit_bytes: of one user; 0: no limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._shares: dict[str, _Share] = {}
+        self._all: deque[_Kept] = deque()  # oldest first, which is the order of expiry as well
+
+    def add(self, key: str, size: int, expires_ms: int, now_ms: int) -> list[str]:
+        """Count one more answer.
+
+        Args:
+            key: as of ``RequestRef``, which begins with domain and user.
+            size: bytes of the answer.
+            expires_ms, now_ms: epoch ms; answers are added in the order of their expiry.
+
+        Returns:
+            Keys to be kept no longer; its own among them where it alone is too large.
+        """
+        if not self._limit_bytes:
+            return []
+        self._expire(now_ms)
+        user = "\n".join(key.split("\n", 2)[:2])
+        kept = _Kept(user, key, size + OVERHEAD_BYTES, expires_ms)
+        share = self._shares.setdefault(user, _Share())
+        share.answers.append(kept)
+        share.bytes += kept.bytes
+        self._all.append(kept)
+        gone = []
+        while share.bytes > self._limit_bytes:
+            gone.append(self._drop_oldest(share))
+        return gone
+
+    def _expire(self, now_ms: int) -> None:
+        while self._all and self._all[0].expires_ms <= now_ms:
+            expired = self._all.popleft()
+            share = self._shares.get(expired.user)
+            if share is None or not share.answers or share.answers[0] is not expired:
+                continue  # it had to make room before
+            self._drop_oldest(share)
+            if not share.answers:
+                del self._shares[expired.user]
+
+    @staticmethod
+    def _drop_oldest(share: _Share) -> str:
+        oldest = share.answers.popleft()
+        share.bytes -= oldest.bytes
+        return oldest.key
+
 
 NOT_KEPT = frozenset((Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAUTHENTICATED, Code.INTERNAL))
 OTHER_PAYLOAD = "this id was used for another request; take a new one"

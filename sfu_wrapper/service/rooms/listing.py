@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.service.rooms.clients import Client
-from sfu_wrapper.service.rooms.responses import encode_error, internal_error
+from sfu_wrapper.service.rooms.messages import encode_error, internal_error, requester
 from sfu_wrapper.service.rooms.room_queries import RoomReader
-from sfu_wrapper.service.rooms.translate import requester
+from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
 

@@ -1,8 +1,11 @@
-"""Periodic work: check broker and media plane, remove answers and rooms whose time is up."""
+"""Periodic work: check broker and media plane, remove answers and rooms whose time is up.
+
+Reports of the rooms to health and metrics, without knowledge of either.
+"""
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 from sfu_wrapper.core.timeline import Timeline
 from sfu_wrapper.model.errors import RecordingError
@@ -24,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Carries events of the rooms to health and metrics (``service.rooms.monitoring.Signals``)."""
+    """Carries events of the rooms to health and metrics (``service.rooms.maintenance.Signals``)."""
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
         self._health = health
@@ -93,3 +96,25 @@ class Housekeeper:
         """Remove rooms in small batches; what is left when the time is over waits for its turn."""
         while await self._store.forget_rooms(ended_before_ms, BATCH_ROWS) >= BATCH_ROWS:
             pass
+
+
+class Signals(Protocol):
+    """Receiver of these reports."""
+
+    def stored(self, done: bool) -> None:
+        """Report that a commit was written (True) or failed."""
+        ...
+
+    def recording_missed(self) -> None:
+        """Report that a wanted recording failed to start three times in a row."""
+        ...
+
+
+class Unheard:
+    """Receiver that drops them."""
+
+    def stored(self, done: bool) -> None:
+        """See ``Signals``."""
+
+    def recording_missed(self) -> None:
+        """See ``Signals``."""

@@ -25,8 +25,8 @@ from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.rooms.actor import RoomActor
+from sfu_wrapper.service.rooms.messages import Build
 from sfu_wrapper.service.rooms.registry import Directory
-from sfu_wrapper.service.rooms.translate import Build
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,8 @@ from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.outcome import News
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.rooms.finder import Finder
 from sfu_wrapper.service.rooms.ranking import Rank
-from sfu_wrapper.service.rooms.registry import Directory, rank_of
+from sfu_wrapper.service.rooms.registry import Directory, Finder, rank_of
 
 PAGE = 100  # rooms, where no limit is asked for
 

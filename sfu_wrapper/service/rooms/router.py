@@ -32,25 +32,28 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.service.rooms.actor import RoomActor, Surroundings
-from sfu_wrapper.service.rooms.clients import Client
 from sfu_wrapper.service.rooms.effects import Telling
-from sfu_wrapper.service.rooms.finder import Finder
-from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats
+from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref, ref_of
 from sfu_wrapper.service.rooms.job_notices import Notices
 from sfu_wrapper.service.rooms.job_results import Outcomes
 from sfu_wrapper.service.rooms.listing import Lister
 from sfu_wrapper.service.rooms.mailbox import Apply, Item, Look
+from sfu_wrapper.service.rooms.maintenance import Signals, Unheard
 from sfu_wrapper.service.rooms.media_sessions import Seats
-from sfu_wrapper.service.rooms.monitoring import Signals, Unheard
+from sfu_wrapper.service.rooms.messages import (
+    Build,
+    encode_error,
+    event_of,
+    internal_error,
+    requester,
+    stored_room,
+)
 from sfu_wrapper.service.rooms.plane_events import Reports
-from sfu_wrapper.service.rooms.registry import Directory
-from sfu_wrapper.service.rooms.request_ref import RequestRef, parse_ref, ref_of
-from sfu_wrapper.service.rooms.responses import encode_error, internal_error, stored_room
+from sfu_wrapper.service.rooms.registry import Directory, Finder
 from sfu_wrapper.service.rooms.room_creation import RoomCreation
 from sfu_wrapper.service.rooms.room_queries import RoomReader
-from sfu_wrapper.service.rooms.sessions import Sessions
+from sfu_wrapper.service.rooms.sessions import Client, Sessions
 from sfu_wrapper.service.rooms.subscriptions import Watchers
-from sfu_wrapper.service.rooms.translate import Build, event_of, requester
 from sfu_wrapper.wire.answers import room_json
 from sfu_wrapper.wire.roomstate import decode_room
 from sfu_wrapper.wire.signaling import (
@@ -69,7 +72,7 @@ log = logging.getLogger(__name__)
 
 
 class Rooms:
-    """Every room of this controller (``service.rooms.clients.RoomsApi``).
+    """Every room of this controller (``service.rooms.sessions.RoomsApi``).
 
     reader: for whoever only looks. seats: for the media of those who take part.
     """

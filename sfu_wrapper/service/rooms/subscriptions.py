@@ -20,10 +20,10 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.ids import DomainId, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.service.rooms.clients import Client
 from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.service.rooms.room_queries import Page, RoomReader
-from sfu_wrapper.service.rooms.translate import requester
+from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import (
     followed_json,
     latest_segments,

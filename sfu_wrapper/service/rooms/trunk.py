@@ -27,8 +27,8 @@ from sfu_wrapper.ports.trunk import (
     Trunk,
     TrunkCall,
 )
-from sfu_wrapper.service.rooms.clients import Client, RoomsApi
 from sfu_wrapper.service.rooms.room_creation import PSTN_PREFIX
+from sfu_wrapper.service.rooms.sessions import Client, RoomsApi
 from sfu_wrapper.wire.signaling import parse_request
 from sfu_wrapper.wire.strictjson import dump, parse_strict
 

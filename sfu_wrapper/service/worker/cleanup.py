@@ -9,9 +9,9 @@ from sfu_wrapper.model.errors import JobFailed, RecordingError, Unavailable
 from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import of_recording
-from sfu_wrapper.service.worker.job_progress import Progress
-from sfu_wrapper.service.worker.lease import Holder, LeaseLost
 from sfu_wrapper.service.worker.processor import Done, job_of, log_name
+from sfu_wrapper.service.worker.progress import Progress
+from sfu_wrapper.service.worker.scheduling import Holder, LeaseLost
 
 CATCH_UP_S: Final = 30.0
 

@@ -23,7 +23,7 @@ from sfu_wrapper.model.outcome import TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.media import MediaTools, PreparedVideo
 from sfu_wrapper.ports.storage import RecordingStorage
-from sfu_wrapper.service.worker.job_progress import ProgressTracker, Work
+from sfu_wrapper.service.worker.progress import ProgressTracker, Work
 
 log = logging.getLogger(__name__)
 

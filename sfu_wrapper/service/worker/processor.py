@@ -28,7 +28,7 @@ from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.storage import RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, ingest, without_empty_hours
-from sfu_wrapper.service.worker.job_progress import Progress, ProgressTracker
+from sfu_wrapper.service.worker.progress import Progress, ProgressTracker
 from sfu_wrapper.service.worker.rendering import Renderer, RenderResult
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome

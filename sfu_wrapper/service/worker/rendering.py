@@ -24,7 +24,7 @@ from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media import MediaTools
 from sfu_wrapper.ports.storage import Measured, RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, Video
-from sfu_wrapper.service.worker.job_progress import ProgressTracker, Work
+from sfu_wrapper.service.worker.progress import ProgressTracker, Work
 from sfu_wrapper.wire.splitfile import SplitPart, encode_split
 
 log = logging.getLogger(__name__)

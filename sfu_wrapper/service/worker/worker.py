@@ -32,12 +32,18 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.jobs import JobLeases
 from sfu_wrapper.service.worker.cleanup import Cleaner, Processing
 from sfu_wrapper.service.worker.intake import LOOK_AHEAD, Intake, IntakeSettings
-from sfu_wrapper.service.worker.job_progress import Progress
-from sfu_wrapper.service.worker.lease import LEASE_S, Holder, LeaseLost
-from sfu_wrapper.service.worker.outage_limit import Patience
 from sfu_wrapper.service.worker.processor import Done, job_of, log_done, log_failed, log_name
-from sfu_wrapper.service.worker.progress import reporting
-from sfu_wrapper.service.worker.scheduling import Closed, Dismissed, Place, Turns
+from sfu_wrapper.service.worker.progress import Progress, reporting
+from sfu_wrapper.service.worker.scheduling import (
+    LEASE_S,
+    Closed,
+    Dismissed,
+    Holder,
+    LeaseLost,
+    Patience,
+    Place,
+    Turns,
+)
 from sfu_wrapper.wire.processed import encode_failed, encode_poison
 from sfu_wrapper.wire.recordinginfo import parse_event
 

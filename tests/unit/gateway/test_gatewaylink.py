@@ -10,7 +10,7 @@ from sfu_wrapper.gateway.gatewaylink import GatewayLink
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.service.rooms.clients import Client
+from sfu_wrapper.service.rooms.sessions import Client
 from tests.helpers.gatewayfakes import (
     GATEWAY,
     PRODUCT_FRAME,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.store import OutboxRow
-from sfu_wrapper.service.rooms.backlog import Backlog
+from sfu_wrapper.service.rooms.relay import Backlog
 
 PAGE = 3
 

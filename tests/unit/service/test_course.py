@@ -7,7 +7,7 @@ import pytest
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.estimate import STAGES, Pace, Standing
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.service.worker.job_progress import ProgressTracker
+from sfu_wrapper.service.worker.progress import ProgressTracker
 
 FAILED = JobFailed("preprocess", "IO_ERROR", "no luck", permanent=False)
 

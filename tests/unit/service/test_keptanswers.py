@@ -1,6 +1,6 @@
 """Shares of users in the answers that are kept for repeats."""
 
-from sfu_wrapper.service.rooms.kept_answers import OVERHEAD_BYTES, KeptAnswers
+from sfu_wrapper.service.rooms.idempotency import OVERHEAD_BYTES, KeptAnswers
 from tests.helpers.work import calls_of
 
 LIMIT = 10 * (100 + OVERHEAD_BYTES)  # ten answers of 100 bytes

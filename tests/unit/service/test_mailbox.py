@@ -6,8 +6,8 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import DomainId, UserId, UserKey
 from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.service.rooms.mailbox import Item, Look, Mailbox
-from sfu_wrapper.service.rooms.request_ref import RequestRef
 
 ALICE = UserKey(DomainId("example"), UserId("alice"))
 

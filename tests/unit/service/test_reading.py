@@ -28,10 +28,9 @@ from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.service.rooms import subscriptions
 from sfu_wrapper.service.rooms.actor import RoomActor
-from sfu_wrapper.service.rooms.finder import Finder
 from sfu_wrapper.service.rooms.job_results import Outcomes
 from sfu_wrapper.service.rooms.ranking import Rank
-from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.registry import Directory, Finder
 from sfu_wrapper.service.rooms.room_queries import Page, RoomReader
 from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire import answers

@@ -9,7 +9,7 @@ from sfu_wrapper.core.effects import Effect, Notify, ParticipantLeft
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import RoomId, UserId, UserKey
 from sfu_wrapper.service.rooms.effects import Telling, notices_of
-from sfu_wrapper.service.rooms.monitoring import Unheard
+from sfu_wrapper.service.rooms.maintenance import Unheard
 from sfu_wrapper.service.rooms.sessions import Sessions
 from tests.helpers.rooms import HOME, Call
 

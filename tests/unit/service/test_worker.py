@@ -24,8 +24,8 @@ from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.worker.job_progress import Progress
 from sfu_wrapper.service.worker.processor import Done, job_of
+from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recordinginfo import encode_event

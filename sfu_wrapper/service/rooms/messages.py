@@ -1,7 +1,13 @@
-"""Requests of the wire as events of the core."""
+"""Requests of the wire as events of the core.
 
+Answers, announcements and rooms between the core and the store.
+"""
+
+import logging
+import uuid
 from collections.abc import Callable
 
+from sfu_wrapper.core.effects import Announcement, Answer, Refusal
 from sfu_wrapper.core.events import (
     EndRequested,
     Event,
@@ -13,13 +19,19 @@ from sfu_wrapper.core.events import (
     StartRequested,
     StopRequested,
 )
+from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.ids import RoomUuid, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
+from sfu_wrapper.service.rooms.idempotency import RequestRef
+from sfu_wrapper.wire.announcements import encode_announcement
+from sfu_wrapper.wire.answers import answer_payload
+from sfu_wrapper.wire.roomstate import StoredRoom
 from sfu_wrapper.wire.signaling import (
     EndRoom,
     InviteToRoom,
@@ -27,9 +39,12 @@ from sfu_wrapper.wire.signaling import (
     LeaveRoom,
     MediaFlags,
     Payload,
+    Request,
     StartRoomRecording,
     StopRoomRecording,
     UpdateMedia,
+    error_response,
+    ok_response,
 )
 
 Build = Callable[[Room, Moment], Event]
@@ -86,3 +101,47 @@ def _user(room: Room, by: Requester, named: str | None) -> UserKey:
 
 def _media(flags: MediaFlags | None) -> Media | None:
     return None if flags is None else Media(flags.audio, flags.video, flags.screen)
+
+
+log = logging.getLogger(__name__)
+
+
+def encode_answer(ref: RequestRef, answer: Answer, policy: PolicySettings) -> bytes:
+    """The response to a request."""
+    if isinstance(answer, Refusal):
+        details = dict(answer.context)
+        return error_response(ref.endpoint, ref.id, answer.code, answer.detail, details)
+    return ok_response(ref.endpoint, ref.id, answer_payload(answer, policy))
+
+
+def encode_error(request: Request, error: RecordingError) -> bytes:
+    """The response to a request that was refused before it came to a room."""
+    return error_response(request.endpoint, request.id, error.code, error.detail, error.context)
+
+
+def internal_error(ref: RequestRef | Request) -> bytes:
+    """The response after a bug of ours: an incident id that stands in the log, no more."""
+    incident = uuid.uuid4().hex
+    log.error("request.internalError", extra={"incident": incident, "endpoint": ref.endpoint})
+    message = "something went wrong on our side"
+    details = {"incident": incident}
+    return error_response(ref.endpoint, ref.id, Code.INTERNAL, message, details)
+
+
+def outbox_row(room: RoomUuid, announcement: Announcement, now_ms: int) -> OutboxRow:
+    """The row to be stored with the state."""
+    announced = encode_announcement(announcement)
+    return OutboxRow(
+        room=room,
+        routing_key=announced.routing_key,
+        message_id=announced.message_id,
+        correlation_id=announced.correlation_id,
+        body=announced.body,
+        created_ms=now_ms,
+        mandatory=announced.mandatory,
+    )
+
+
+def stored_room(store: Store, row: RoomRow) -> StoredRoom:
+    """Return the whole of a room as it is stored. Raises Unavailable: it cannot be read."""
+    return StoredRoom(row.state, {part.name: part.state for part in store.parts(row.uuid)})
