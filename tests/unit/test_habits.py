@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ HOOKS: list[dict[str, Any]] = [
     for repo in yaml.safe_load((TOP / ".pre-commit-config.yaml").read_text())["repos"]
     for hook in repo["hooks"]
 ]
+GROUPS = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
 CHECK_COMMIT = SCRIPTS / "check-commit"
 
 
@@ -36,6 +38,13 @@ def gate_steps() -> list[str]:
     """Return the commands of the gate that check something, as scripts/test has them."""
     text = (SCRIPTS / "test").read_text(encoding="utf-8")
     return re.findall(r"^step '[^']+' (.+)$", text, re.MULTILINE)
+
+
+def versions() -> Iterator[tuple[str, list[str]]]:
+    """Yield each heading of the changelog, with the groups of changes below it."""
+    text = (TOP / "CHANGELOG.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        yield section.partition("\n")[0], re.findall(r"^### (.+)$", section, re.MULTILINE)
 
 
 def check_message(folder: Path, message: str) -> subprocess.CompletedProcess[str]:
@@ -74,6 +83,21 @@ def test_each_quick_step_of_the_gate_is_a_check_before_a_commit() -> None:
     quick = set(gate_steps()) - {'run_tests "$@"'}
 
     assert quick == {hook["entry"].removeprefix(".venv/bin/") for hook in HOOKS} & quick
+
+
+def test_the_changelog_has_versions_with_dates_the_newest_first() -> None:
+    headings = [heading for heading, _ in versions()]
+    found = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+) - \d{4}-\d\d-\d\d", each) for each in headings[1:]]
+
+    assert headings[0] == "Unreleased"
+    numbers = [tuple(map(int, each.groups())) for each in found if each]
+    assert len(numbers) == len(found)
+    assert numbers == sorted(set(numbers), reverse=True)
+
+
+@pytest.mark.parametrize(("version", "groups"), [*versions()])
+def test_each_version_groups_its_changes(version: str, groups: list[str]) -> None:
+    assert groups == [group for group in GROUPS if group in groups]
 
 
 def test_pre_commit_accepts_its_configuration() -> None:
