@@ -16,7 +16,7 @@ from typing import Literal
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sfu_wrapper.config.keys import PREFIX, catalogue
+from sfu_wrapper.config.catalogue import PREFIX, catalogue
 from sfu_wrapper.wire.claims import Claims, encode
 from tests.helpers.live import DOMAIN, SECRET
 from tests.helpers.processes import Command, environment, free_port, start
@@ -192,7 +192,7 @@ def _keys(checkout: Path) -> frozenset[str]:
     if checkout == TOP:
         return frozenset(key.variable for key in catalogue().values())
     program = (
-        "from sfu_wrapper.config.keys import catalogue\n"
+        "from sfu_wrapper.config.catalogue import catalogue\n"
         "print(*(key.variable for key in catalogue().values()))"
     )
     told = subprocess.run(

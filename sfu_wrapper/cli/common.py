@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.config.keys import catalogue
+from sfu_wrapper.config.catalogue import catalogue
 from sfu_wrapper.config.load import Loaded, read
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured

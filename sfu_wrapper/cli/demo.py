@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.app.controller import Parts, controller
+from sfu_wrapper.app.parts import open_broker, open_store
+from sfu_wrapper.app.planes import media_plane
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.controller import Parts, controller
-from sfu_wrapper.cli.parts import open_broker, open_store
-from sfu_wrapper.cli.planes import media_plane
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.cli.story import DOMAIN, NAMES, Story
 from sfu_wrapper.cli.worker import working

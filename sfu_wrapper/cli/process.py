@@ -13,16 +13,16 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
-from sfu_wrapper.cli import common
-from sfu_wrapper.cli.bar import Bar
-from sfu_wrapper.cli.parts import open_broker, queues, store_file
-from sfu_wrapper.cli.processing import (
+from sfu_wrapper.app.parts import open_broker, queues, store_file
+from sfu_wrapper.app.worker import (
     output_rules,
     processor,
     require_confinement,
     require_folders,
     require_preprocessor,
 )
+from sfu_wrapper.cli import common
+from sfu_wrapper.cli.bar import Bar
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
@@ -34,7 +34,7 @@ from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.service.worker.processor import Done, Processor, announce, job_of
 from sfu_wrapper.service.worker.scheduling import LEASE_S, Holder
 from sfu_wrapper.wire.processed import encode_failed, size_text
-from sfu_wrapper.wire.recordinginfo import parse_event
+from sfu_wrapper.wire.recording_info import parse_event
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
-from sfu_wrapper.cli import common
-from sfu_wrapper.cli.parts import open_broker, queues, store_file
-from sfu_wrapper.cli.processing import (
+from sfu_wrapper.app.parts import open_broker, queues, store_file
+from sfu_wrapper.app.worker import (
     output_rules,
     processor,
     require_confinement,
@@ -18,6 +17,7 @@ from sfu_wrapper.cli.processing import (
     require_preprocessor,
     vault,
 )
+from sfu_wrapper.cli import common
 from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.job import Retry

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from sfu_wrapper.config import keys
-from sfu_wrapper.config.given import Findings, Problem
-from sfu_wrapper.config.keys import JsonSchema, Key, catalogue, simplified
+from sfu_wrapper.config import catalogue
+from sfu_wrapper.config.catalogue import JsonSchema, Key, catalogue, simplified
+from sfu_wrapper.config.sources import Findings, Problem
 
 _FILE = "_FILE"
 _BOOLEANS = {
@@ -21,7 +21,7 @@ _BOOLEANS = {
 
 def read_environment(environ: Mapping[str, str], findings: Findings) -> None:
     """Read every variable that begins with ``SFU_WRAPPER__``."""
-    for name in sorted(name for name in environ if name.startswith(keys.PREFIX)):
+    for name in sorted(name for name in environ if name.startswith(catalogue.PREFIX)):
         _take_variable(name, environ[name], findings)
 
 
@@ -29,7 +29,7 @@ def read_overrides(overrides: Iterable[str], findings: Findings) -> None:
     """Read ``quality=high`` and ``worker.attempts=1``, as in ``--set``."""
     for text in overrides:
         name, found, value = text.partition("=")
-        path = keys.canonical(tuple(name.strip().split(".")))
+        path = catalogue.canonical(tuple(name.strip().split(".")))
         if not found:
             findings.problems.append(Problem("--set", f"{text}: must be KEY=VALUE"))
         else:
@@ -60,15 +60,15 @@ def _take_secret(source: str, key: Key, file: Path, findings: Findings) -> None:
         findings.problems.append(Problem(source, f"{file}: cannot be read: {exc}"))
 
 
-def _path(name: str) -> keys.Path:
-    return tuple(name.removeprefix(keys.PREFIX).split("__"))
+def _path(name: str) -> catalogue.Path:
+    return tuple(name.removeprefix(catalogue.PREFIX).split("__"))
 
 
-def _known(path: keys.Path) -> Key | None:
+def _known(path: catalogue.Path) -> Key | None:
     """Return the key of a variable; case and underscores are ignored."""
-    names = {simplified(known): known for known in (*catalogue(), *keys.ALIASES)}
+    names = {simplified(known): known for known in (*catalogue(), *catalogue.ALIASES)}
     found = names.get(simplified(path))
-    return None if found is None else catalogue()[keys.canonical(found)]
+    return None if found is None else catalogue()[catalogue.canonical(found)]
 
 
 def _read(text: str, schema: JsonSchema) -> object:

@@ -10,8 +10,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from sfu_wrapper.config.given import Findings, Problem
-from sfu_wrapper.config.keys import nearest_section, sections
+from sfu_wrapper.config.catalogue import nearest_section, sections
+from sfu_wrapper.config.sources import Findings, Problem
 from sfu_wrapper.model.errors import Misconfigured
 
 PRODUCT_FILE = "config.json"

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sfu_wrapper.config import rules
+from sfu_wrapper.config.catalogue import LIFTED, allowed, catalogue
+from sfu_wrapper.config.catalogue import Path as KeyPath
 from sfu_wrapper.config.environment import read_environment, read_overrides
 from sfu_wrapper.config.files import directory, read_files
-from sfu_wrapper.config.given import Findings, Given, Problem, shown
-from sfu_wrapper.config.keys import LIFTED, allowed, catalogue
-from sfu_wrapper.config.keys import Path as KeyPath
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.config.sources import Findings, Given, Problem, shown
 from sfu_wrapper.model.errors import Misconfigured
 
 DEFAULT = "default"

@@ -1,6 +1,6 @@
 """Configuration as JSON Schema, by key: one name space over all four files."""
 
-from sfu_wrapper.config.keys import LIFTED, JsonSchema
+from sfu_wrapper.config.catalogue import LIFTED, JsonSchema
 from sfu_wrapper.config.settings import Settings
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

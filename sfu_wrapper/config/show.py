@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sfu_wrapper.config.given import masked
-from sfu_wrapper.config.keys import LIFTED, Key, catalogue
+from sfu_wrapper.config.catalogue import LIFTED, Key, catalogue
 from sfu_wrapper.config.load import DEFAULT, Loaded
+from sfu_wrapper.config.sources import masked
 
 
 @dataclass(frozen=True, slots=True)

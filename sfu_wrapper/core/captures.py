@@ -21,9 +21,9 @@ from sfu_wrapper.core.facts import (
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
 from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
-from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.core.transition import Turn
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium, RawFile
-from sfu_wrapper.model.moment import Moment
 
 WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sfu_wrapper.core.facts import RoomFact
 from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 
 

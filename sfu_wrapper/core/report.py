@@ -7,8 +7,8 @@ from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
 from sfu_wrapper.core.timeline import LEAD_LIMIT_MS, Timeline
 from sfu_wrapper.model.ids import shown_user
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium, RawFile, Stream
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 
 

@@ -26,8 +26,8 @@ from sfu_wrapper.model.ids import (
     UserKey,
     shown_user,
 )
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium, RawFile, Track
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason

@@ -33,11 +33,11 @@ from sfu_wrapper.core.room import (
     Wanted,
 )
 from sfu_wrapper.core.timeline import Timeline
-from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.ids import SegmentNo, UserId
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.room import StopReason
 

@@ -46,7 +46,7 @@ from sfu_wrapper.core.quotas import require_segment
 from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Waiting, Want
 from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
-from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import (
     ConfbridgeId,
@@ -57,7 +57,7 @@ from sfu_wrapper.model.ids import (
     UserKey,
     shown_user,
 )
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind, Origin, StopReason

@@ -10,7 +10,7 @@ that a leap shorter than the segment may misplace what follows it by as much as 
 from dataclasses import dataclass
 from typing import Final
 
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 
 TOLERANCE_MS: Final = 1_000
 LEAD_LIMIT_MS: Final = 30_000  # no start takes longer: what seems to was told by another clock

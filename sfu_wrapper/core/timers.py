@@ -23,9 +23,9 @@ from sfu_wrapper.core.segments import (
     start_wanted,
     tell_late,
 )
-from sfu_wrapper.core.turn import Turn
+from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.room import EndReason, Kind
 
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sfu_wrapper.formats.buffer import Buffer
-from sfu_wrapper.formats.picture import Picture, VideoCodec
+from sfu_wrapper.formats.frame import Picture, VideoCodec
 from sfu_wrapper.formats.stream import Place
 
 CLOCK_HZ = 90_000

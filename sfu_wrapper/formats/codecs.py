@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.h264 import H264
-from sfu_wrapper.formats.picture import VideoCodec
 from sfu_wrapper.formats.vp8 import Vp8
 from sfu_wrapper.formats.vp9 import Vp9
 

@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 
 from sfu_wrapper.formats.bits import BitReader
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.model.errors import Malformed
 
 START_CODE = b"\0\0\0\1"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sfu_wrapper.formats import rtp
 from sfu_wrapper.formats.drift import Drift, DriftMeter
-from sfu_wrapper.formats.mediaclock import MediaClock
+from sfu_wrapper.formats.media_clock import MediaClock
 from sfu_wrapper.formats.mjr import Head, Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 

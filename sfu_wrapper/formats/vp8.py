@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 
 _EXTENDED = 0x80  # X: a second descriptor byte follows
 _START = 0x10  # S: begins a partition

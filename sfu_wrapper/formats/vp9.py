@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from sfu_wrapper.formats.bits import BitReader
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.model.errors import Malformed
 
 _PICTURE_ID, _INTER, _LAYERS, _FLEXIBLE, _BEGIN, _END, _SCALABILITY = 128, 64, 32, 16, 8, 4, 2

@@ -15,17 +15,17 @@ from websockets.http11 import Request
 
 from sfu_wrapper.gateway.alarms import Alarms
 from sfu_wrapper.gateway.auth import Authenticator
-from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.connection import Connection, Intake
-from sfu_wrapper.gateway.gatewaylink import GatewayLink
+from sfu_wrapper.gateway.gateway_link import GatewayLink
 from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.listen import Listening, listen
-from sfu_wrapper.gateway.mediasession import MediaSession
 from sfu_wrapper.gateway.outgoing import Outgoing
 from sfu_wrapper.gateway.sendqueue import SendQueue
 from sfu_wrapper.gateway.session import Gate, MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.rooms.sessions import RoomsApi

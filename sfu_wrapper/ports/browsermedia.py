@@ -8,7 +8,7 @@ or about other users.
 from collections.abc import Callable
 from typing import Protocol
 
-from sfu_wrapper.model.browsermedia import Ask, MediaNews, Outcome, Place
+from sfu_wrapper.model.webrtc import Ask, MediaNews, Outcome, Place
 
 
 class Line(Protocol):

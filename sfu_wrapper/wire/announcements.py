@@ -12,8 +12,8 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.wire.answers import note_payload
-from sfu_wrapper.wire.recordinginfo import encode_event
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.recording_info import encode_event
+from sfu_wrapper.wire.strict_json import dump
 
 RECORDING_INFO = "recordingInfo"
 

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from sfu_wrapper.model.errors import Code, RecordingError
 from sfu_wrapper.wire.bounds import BEFORE_AUTHENTICATION, REQUEST
-from sfu_wrapper.wire.strictjson import Ambiguous, TooMuch, parse_strict
+from sfu_wrapper.wire.strict_json import Ambiguous, TooMuch, parse_strict
 from sfu_wrapper.wire.validation import first_error
 
 AUTHENTICATE = "authenticate"

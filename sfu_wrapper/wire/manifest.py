@@ -7,7 +7,7 @@ and processes nothing.
 from dataclasses import dataclass
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.strict_json import dump, parse_strict
 
 _VERSION = 1
 

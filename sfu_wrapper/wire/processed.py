@@ -16,7 +16,7 @@ from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
 from sfu_wrapper.wire.bounds import MAX_FILES, MAX_NAME, MAX_TEXT, OUTCOME
-from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.strict_json import dump, parse_strict
 from sfu_wrapper.wire.times import iso, parse_iso
 from sfu_wrapper.wire.validation import at_most, first_error
 

@@ -10,7 +10,7 @@ from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.outcome import JobProgress
 from sfu_wrapper.wire import bounds
 from sfu_wrapper.wire.bounds import MAX_NAME
-from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.strict_json import dump, parse_strict
 from sfu_wrapper.wire.validation import first_error
 
 PROGRESS = "progress"

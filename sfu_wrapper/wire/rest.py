@@ -25,7 +25,7 @@ from sfu_wrapper.model.permission import (
 )
 from sfu_wrapper.model.room import Kind, Origin, StopReason
 from sfu_wrapper.wire.bounds import REQUEST
-from sfu_wrapper.wire.strictjson import parse_strict
+from sfu_wrapper.wire.strict_json import parse_strict
 from sfu_wrapper.wire.validation import OneUnknownField, first_error
 
 Json = dict[str, object]

@@ -30,7 +30,7 @@ from sfu_wrapper.wire.envelope import (
     open_envelope,
     read_payload,
 )
-from sfu_wrapper.wire.strictjson import canonical, dump
+from sfu_wrapper.wire.strict_json import canonical, dump
 from sfu_wrapper.wire.validation import at_most
 
 

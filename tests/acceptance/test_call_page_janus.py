@@ -7,8 +7,8 @@ import pytest
 
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
-from sfu_wrapper.model.browsermedia import Ask, MediaNews, Mix, Mute, Outcome, Place
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.webrtc import Ask, MediaNews, Mix, Mute, Outcome, Place
 from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser
 from tests.helpers.gatewaylive import until

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.queuefile import broker as adapter
-from sfu_wrapper.adapters.queuefile import listeners, presence
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
-from sfu_wrapper.adapters.queuefile.presence import Presence, is_alive, sweep
+from sfu_wrapper.adapters.queue_file import broker as adapter
+from sfu_wrapper.adapters.queue_file import listeners, presence
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.presence import Presence, is_alive, sweep
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.brokers import COPY, QUEUES, WORK, BrokerBench, message, numbers
@@ -27,7 +27,7 @@ from tests.helpers.brokers import COPY, QUEUES, WORK, BrokerBench, message, numb
 HELD = """
 import asyncio, sys
 from pathlib import Path
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from tests.helpers.brokers import QUEUES, WORK
 
 async def main():
@@ -42,7 +42,7 @@ asyncio.run(main())
 LISTENS = """
 import asyncio, sys
 from pathlib import Path
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 
 async def main():
     broker = QueueFile(Path(sys.argv[1]))
@@ -56,7 +56,7 @@ asyncio.run(main())
 CONFIRMED = """
 import asyncio, sys
 from pathlib import Path
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from tests.helpers.brokers import QUEUES, message
 
 async def main():

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
-from sfu_wrapper.adapters.memory.browsermedia import MemoryBrowserMedia
-from sfu_wrapper.model.browsermedia import (
+from sfu_wrapper.adapters.memory.webrtc import MemoryBrowserMedia
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import (
     Accept,
     Ask,
     FeedPublished,
@@ -27,9 +30,6 @@ from sfu_wrapper.model.browsermedia import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Stream, Track
 from tests.helpers.browserlines import ALICE, BOB, Bench
 from tests.helpers.janusrooms import janus_with_rooms
 from tests.helpers.sdp import PICTURES, SOUND

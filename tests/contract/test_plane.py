@@ -33,7 +33,7 @@ from sfu_wrapper.core.requests import (
 )
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile, Stream
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 from tests.helpers.ami import asterisk
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.peopled import peopled

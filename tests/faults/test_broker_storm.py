@@ -14,7 +14,7 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
-from sfu_wrapper.cli.controller import Parts, Running, controller
+from sfu_wrapper.app.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.live import DOMAIN, SECRET, Peer, connected

@@ -10,7 +10,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
@@ -21,7 +21,7 @@ from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
-from sfu_wrapper.wire.recordinginfo import encode_event
+from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
 WORK = "processing_queue"

@@ -12,7 +12,7 @@ import pytest
 
 from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.cli.planes import media_plane
+from sfu_wrapper.app.planes import media_plane
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType

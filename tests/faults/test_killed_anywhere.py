@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from sfu_wrapper.wire.roomstate import StoredRoom, decode_room
+from sfu_wrapper.wire.room_state import StoredRoom, decode_room
 from tests.helpers.live import DOMAIN, Peer, connected
 from tests.helpers.processes import Command, environment, free_port, queued, serve, start
 

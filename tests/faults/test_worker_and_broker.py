@@ -18,7 +18,7 @@ from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
-from sfu_wrapper.wire.recordinginfo import encode_event
+from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

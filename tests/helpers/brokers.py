@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery, Heard, Message, QueueSpec
 

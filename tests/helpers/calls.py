@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.rooms.actor import RoomActor

@@ -21,7 +21,7 @@ from typing import Any
 
 import av
 
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.formats import wav
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.wire.times import iso

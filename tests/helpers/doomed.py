@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.main import main

@@ -5,7 +5,7 @@ import sys
 _SERVER = """
 import sys
 from sfu_wrapper.adapters.os.rlimits import impose
-from sfu_wrapper.adapters.media.forkserver import serve
+from sfu_wrapper.adapters.media.fork_server import serve
 
 def work(limits):
     impose(limits)

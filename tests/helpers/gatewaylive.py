@@ -13,7 +13,7 @@ from websockets.typing import Origin
 
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.ports.clock import Clock
 from tests.helpers.gatewayfakes import FakeRooms, authenticator, token
 

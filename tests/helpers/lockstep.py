@@ -23,8 +23,8 @@ from websockets.exceptions import ConnectionClosed
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.cli import controller as controller_module
-from sfu_wrapper.cli.controller import Parts, Running, controller
+from sfu_wrapper.app import controller as controller_module
+from sfu_wrapper.app.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Reply
 from sfu_wrapper.core.events import (
@@ -54,15 +54,15 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.room import Origin
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT
 from sfu_wrapper.service.rooms.messages import stored_room
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import note_payload
-from sfu_wrapper.wire.roomstate import decode_room
+from sfu_wrapper.wire.room_state import decode_room
 from sfu_wrapper.wire.signaling import event as event_message
 from tests.helpers.histories import Histories
 from tests.helpers.live import SECRET, Json, token

@@ -21,7 +21,7 @@ from sfu_wrapper.core.facts import (
 from sfu_wrapper.core.requests import PlaneRequest, StartCapture
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 
 F = TypeVar("F", bound=PlaneFact)
 

@@ -42,8 +42,8 @@ from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.ids import UserKey as Key
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import (
     OwnerPermissions,
     RecordingPermissions,

@@ -19,9 +19,9 @@ import pytest
 from sfu_wrapper.adapters.asterisk.ami import Ami, LinkUp
 from sfu_wrapper.adapters.asterisk.conference import TAKEN
 from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.app.planes import media_plane, trunk_of
 from sfu_wrapper.cli.checks.asterisk import look
 from sfu_wrapper.cli.checks.finding import Status
-from sfu_wrapper.cli.planes import media_plane, trunk_of
 from sfu_wrapper.config.load import load
 from sfu_wrapper.core.facts import (
     CaptureChanged,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sfu_wrapper.cli.main import COMMANDS, Command, main
-from sfu_wrapper.config.keys import catalogue
+from sfu_wrapper.config.catalogue import catalogue
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.wire.claims import read_claims

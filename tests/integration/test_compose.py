@@ -27,7 +27,7 @@ from sfu_wrapper.core.plan import (
     compose,
 )
 from sfu_wrapper.formats.assemble import Shot as Coded
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.formats.vp9 import Vp9, frame_size
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.pictures import Shot, heard_s, is_black, shots, sound, within

@@ -32,7 +32,7 @@ from sfu_wrapper.service.rooms.effects import A_ROUND
 from sfu_wrapper.service.rooms.registry import RECENT, Directory, Finder
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.service.rooms.sessions import Sessions
-from sfu_wrapper.wire.roomstate import encode_room
+from sfu_wrapper.wire.room_state import encode_room
 from sfu_wrapper.wire.signaling import (
     CreateRoom,
     GetRoom,

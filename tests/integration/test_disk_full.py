@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.wire.recordinginfo import parse_event
+from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.deathpoints import record
 from tests.helpers.owners import Owner, owner
 

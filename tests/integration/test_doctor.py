@@ -13,7 +13,7 @@ import aio_pika
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.rabbitmq import topology
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.adapters.sqlite.store import SqliteStore

@@ -10,11 +10,11 @@ import pytest
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
-from sfu_wrapper.cli.processing import processor
+from sfu_wrapper.app.worker import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.service.worker.processor import Done
-from sfu_wrapper.wire.recordinginfo import parse_event
+from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.samples import SAMPLES
 
 EVENT = (SAMPLES / "seg-1" / "recordingInfo.json").read_bytes()

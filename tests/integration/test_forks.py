@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.media import forkclient, tools
-from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
+from sfu_wrapper.adapters.media import fork_client, tools
+from sfu_wrapper.adapters.media.fork_client import Fork, ForkClient
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.model.errors import JobFailed
@@ -119,7 +119,7 @@ async def test_a_server_that_has_died_is_told_and_started_again(staying: ForkCli
 async def test_a_server_that_hangs_is_ended_and_started_again(
     staying: ForkClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forkclient, "_STOP_S", 0.2)
+    monkeypatch.setattr(fork_client, "_STOP_S", 0.2)
     async with staying.fork(Limits(), LINE_BYTES) as fork:
         pid, server = await who(fork)
         os.kill(server, signal.SIGSTOP)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from websockets.server import ServerProtocol
 
-from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.connection import Connection
-from sfu_wrapper.gateway.gatewaylink import GatewayLink
+from sfu_wrapper.gateway.gateway_link import GatewayLink
 from sfu_wrapper.gateway.outgoing import Buffer
 from sfu_wrapper.gateway.sendqueue import SendQueue
 from sfu_wrapper.gateway.session import Member, Session

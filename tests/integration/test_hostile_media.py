@@ -16,12 +16,12 @@ import pytest
 from sfu_wrapper.adapters.media.audio import audio_us
 from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.cli.processing import processor
+from sfu_wrapper.app.worker import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.formats import rtp, wav
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.outcome import Processed
-from sfu_wrapper.wire.recordinginfo import parse_event
+from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.deathpoints import record
 from tests.helpers.samples import ALICE, Received, received, recorded
 

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
-from sfu_wrapper.model.browsermedia import (
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import (
     Accept,
     Ask,
     FeedPublished,
@@ -25,8 +27,6 @@ from sfu_wrapper.model.browsermedia import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.media import Stream, Track
 from tests.helpers.browserlines import ALICE, BOB, Bench
 from tests.helpers.fakejanus import Json
 from tests.helpers.janusrooms import JanusRooms, janus_with_rooms, refusal

@@ -16,7 +16,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.cli.controller import Parts, Running, controller
+from sfu_wrapper.app.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.errors import Unavailable
 from tests.helpers.calls import is_away, is_there, page, until

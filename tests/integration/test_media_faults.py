@@ -22,7 +22,7 @@ from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.plan import Sound
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.assemble import Shot
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from tests.helpers.forks import server_of
 

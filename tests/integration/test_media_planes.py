@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.cli.planes import media_plane
+from sfu_wrapper.app.planes import media_plane
 from sfu_wrapper.config.controller import MediaPlane as Media
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings

@@ -276,7 +276,7 @@ def test_a_worker_says_at_its_start_how_it_is_confined_or_does_not_start(
     policy: str,
 ) -> None:
     less = Confinement(network=("network namespace",), refused=("Landlock: not implemented",))
-    monkeypatch.setattr("sfu_wrapper.cli.processing.probe", lambda: less)
+    monkeypatch.setattr("sfu_wrapper.app.worker.probe", lambda: less)
     monkeypatch.chdir(tmp_path)
     for key, value in {
         "AUTH__SECRET": "0123456789abcdef0123456789abcdef",

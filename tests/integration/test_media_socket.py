@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from sfu_wrapper.adapters.memory.browsermedia import SDP, MemoryBrowserMedia
+from sfu_wrapper.adapters.memory.webrtc import SDP, MemoryBrowserMedia
 from sfu_wrapper.service.rooms.media_sessions import LEFT
 from tests.helpers.gatewayfakes import request
 from tests.helpers.live import Json, Live, live, token

@@ -20,7 +20,7 @@ from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms import registry
-from sfu_wrapper.wire.roomstate import StoredRoom, decode_room
+from sfu_wrapper.wire.room_state import StoredRoom, decode_room
 from tests.helpers.http import Json, Peer, World, pass_for, world
 
 RECORDED = PolicySettings(system=RecordingType.ALL)

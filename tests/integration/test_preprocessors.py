@@ -14,17 +14,17 @@ from pathlib import Path
 import av
 import pytest
 
-from sfu_wrapper.adapters.media import januspprec
+from sfu_wrapper.adapters.media import janus_pp_rec
 from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.tools import MediaProcesses
+from sfu_wrapper.app.worker import require_preprocessor
 from sfu_wrapper.cli.checks import tools
-from sfu_wrapper.cli.processing import require_preprocessor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.model.errors import JobFailed, Misconfigured
-from sfu_wrapper.ports.media import PreparedVideo
+from sfu_wrapper.ports.media_tools import PreparedVideo
 from tests.helpers.processes import is_there
 from tests.helpers.samples import (
     ALICE,
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.system
 Preprocess = Callable[[Path, Path], PreparedVideo | None]
 PREPROCESSORS: dict[str, Preprocess] = {
     "builtin": preprocess,
-    januspprec.PROGRAM: januspprec.preprocess,
+    janus_pp_rec.PROGRAM: janus_pp_rec.preprocess,
 }
 SECOND = 90_000
 
@@ -131,7 +131,7 @@ def made(run: Preprocess, source: Path, target_dir: Path) -> PreparedVideo:
 def compare(source: Path, tmp_path: Path) -> tuple[PreparedVideo, PreparedVideo]:
     """What both make of it, which must look the same at the same times, and be told the same."""
     ours = made(preprocess, source, tmp_path / "ours")
-    theirs = made(januspprec.preprocess, source, tmp_path / "theirs")
+    theirs = made(janus_pp_rec.preprocess, source, tmp_path / "theirs")
     shown, alike = pictures(ours.path), pictures(theirs.path)
     assert [look for _, look in shown] == [look for _, look in alike]
     assert max(abs(a - b) for (a, _), (b, _) in zip(shown, alike, strict=True)) <= 1
@@ -261,7 +261,7 @@ def test_after_garbage_theirs_reads_no_further_and_says_so(tmp_path: Path) -> No
 
 
 def test_a_jump_of_the_clock_is_nothing_that_theirs_can_be_trusted_with(tmp_path: Path) -> None:
-    failure = fails(januspprec.preprocess, damaged(tmp_path, jumping), tmp_path / "out")
+    failure = fails(janus_pp_rec.preprocess, damaged(tmp_path, jumping), tmp_path / "out")
 
     assert failure.code == "PREPROCESSOR_FAILED"
     assert "instead of 7.2" in failure.detail
@@ -295,7 +295,7 @@ def test_a_program_that_does_not_do_its_work_fails_whatever_it_returns(
 ) -> None:
     program = stub(tmp_path, script)
 
-    failure = fails(lambda a, b: januspprec.preprocess(a, b, program), ALICE, tmp_path / "out")
+    failure = fails(lambda a, b: janus_pp_rec.preprocess(a, b, program), ALICE, tmp_path / "out")
 
     assert complaint in failure.detail
     assert not failure.permanent
@@ -319,7 +319,7 @@ async def test_a_program_that_hangs_is_ended_with_everything_it_started(tmp_path
 
 
 async def test_a_program_that_works_is_used_as_ours_would_be(tmp_path: Path) -> None:
-    found = shutil.which(januspprec.PROGRAM)
+    found = shutil.which(janus_pp_rec.PROGRAM)
     assert found is not None
     program = stub(tmp_path, f'touch "{tmp_path}/out/used"; exec {found} "$@"')
 
@@ -333,7 +333,7 @@ async def test_a_program_that_works_is_used_as_ours_would_be(tmp_path: Path) -> 
 
 def test_without_the_program_it_fails_for_good(tmp_path: Path) -> None:
     failure = fails(
-        lambda a, b: januspprec.preprocess(a, b, "no-such-program"), ALICE, tmp_path / "out"
+        lambda a, b: janus_pp_rec.preprocess(a, b, "no-such-program"), ALICE, tmp_path / "out"
     )
 
     assert (failure.code, failure.permanent) == ("NO_PREPROCESSOR", True)

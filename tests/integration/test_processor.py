@@ -20,10 +20,10 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
-from sfu_wrapper.ports.media import PreparedVideo, Progress
+from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 from sfu_wrapper.service.worker.processor import Processor, announce, job_of
 from sfu_wrapper.wire.processed import encode_failed, parse_outcome
-from sfu_wrapper.wire.recordinginfo import encode_event
+from sfu_wrapper.wire.recording_info import encode_event
 
 START_MS = 1_590_392_548_000
 ALICE, BOB = UserId("alice"), UserId("bob")

@@ -16,11 +16,11 @@ import pytest
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.formats.sdp import plain_description
-from sfu_wrapper.model.browsermedia import Accept, Ask, FeedPublished, Mix, Publish, Subscribe
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import Accept, Ask, FeedPublished, Mix, Publish, Subscribe
 from sfu_wrapper.wire.envelope import Unanswerable
-from sfu_wrapper.wire.mediasignaling import AuthenticateMedia, Enter, parse_media_request
+from sfu_wrapper.wire.webrtc_signaling import AuthenticateMedia, Enter, parse_media_request
 from tests.helpers.browserlines import ALICE, Bench
 from tests.helpers.callpage import JANUS_ROOM, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser

@@ -14,7 +14,7 @@ import pytest
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.core.plan import Composition
 from sfu_wrapper.model.media import Stream
-from sfu_wrapper.ports.media import Progress
+from sfu_wrapper.ports.media_tools import Progress
 from tests.helpers.oracle import assert_true_to_script, judge
 from tests.helpers.staged import MixRole, Role, processed, stage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from tests.helpers.deathpoints import QUEUES, publish, record
 from tests.helpers.processes import environment
 

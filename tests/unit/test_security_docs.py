@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.attacks.catalogue import ATTACKS
-from sfu_wrapper.config.keys import catalogue
+from sfu_wrapper.config.catalogue import catalogue
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.settings import GatewaySettings
 

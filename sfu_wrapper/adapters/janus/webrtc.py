@@ -14,8 +14,8 @@ from typing import Final
 from sfu_wrapper.adapters.janus.reconnect import keep_connected
 from sfu_wrapper.adapters.janus.session import JanusAddress, JanusSession
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
-from sfu_wrapper.model.browsermedia import MediaNews, Place
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.webrtc import MediaNews, Place
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
+from sfu_wrapper.adapters.janus.publisher_ids import publisher_id, track_of
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
@@ -27,8 +28,9 @@ from sfu_wrapper.adapters.janus.session import (
     JanusSession,
     Json,
 )
-from sfu_wrapper.core.publishers import publisher_id, track_of
-from sfu_wrapper.model.browsermedia import (
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.media import Medium, Stream, Track
+from sfu_wrapper.model.webrtc import (
     Accept,
     Ask,
     FeedPublished,
@@ -47,8 +49,6 @@ from sfu_wrapper.model.browsermedia import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.media import Medium, Stream, Track
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO, cast
 import av.logging
 
 from sfu_wrapper.adapters.media import fences, inputs
-from sfu_wrapper.adapters.media.forkserver import serve
+from sfu_wrapper.adapters.media.fork_server import serve
 from sfu_wrapper.adapters.media.tasks import Task, carry_out, raw_files, result_to_json
 from sfu_wrapper.adapters.os.confinement import Confinement, Policy, demand, enter, restrict
 from sfu_wrapper.adapters.os.rlimits import impose

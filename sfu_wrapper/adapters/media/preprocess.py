@@ -32,12 +32,12 @@ from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot
 from sfu_wrapper.formats.buffer import Buffer
 from sfu_wrapper.formats.codecs import video_codec
+from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.mjr import Header, Kind, Reader
-from sfu_wrapper.formats.picture import VideoCodec
 from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.track import EmptyTrack, TrackFile, TrackKind
-from sfu_wrapper.ports.media import PreparedVideo
+from sfu_wrapper.ports.media_tools import PreparedVideo
 
 MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
 

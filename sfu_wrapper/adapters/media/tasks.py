@@ -11,7 +11,7 @@ from typing import assert_never
 
 import av
 
-from sfu_wrapper.adapters.media import januspprec
+from sfu_wrapper.adapters.media import janus_pp_rec
 from sfu_wrapper.adapters.media.audio import audio_us
 from sfu_wrapper.adapters.media.compose import compose
 from sfu_wrapper.adapters.media.poster import write_poster
@@ -22,7 +22,7 @@ from sfu_wrapper.adapters.os.os_errors import is_full, no_space, over_limit, ref
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
 from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed
-from sfu_wrapper.ports.media import PreparedVideo, Progress
+from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 
 _SLACK_US = 100_000  # covers an encoder's delay and the last frame, but not a lost second
 
@@ -126,7 +126,7 @@ def _carry_out(task: Task, progress: Progress) -> Result:
     match task:
         case Preprocess(source=source, target_dir=target_dir, program=program):
             if program is not None:
-                prepared = januspprec.preprocess(source, target_dir, program)
+                prepared = janus_pp_rec.preprocess(source, target_dir, program)
             else:
                 prepared = preprocess(source, target_dir)
             return prepared if prepared and shows_anything(prepared.path) else None

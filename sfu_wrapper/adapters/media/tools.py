@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from sfu_wrapper.adapters.media import tasks
-from sfu_wrapper.adapters.media.forkclient import Fork, ForkClient
+from sfu_wrapper.adapters.media.fork_client import Fork, ForkClient
 from sfu_wrapper.adapters.media.media_process import LENGTH_BYTES
 from sfu_wrapper.adapters.media.resource_limits import limits_of
 from sfu_wrapper.adapters.os.beneath import open_plain
@@ -28,7 +28,7 @@ from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.plan import Composition, Sound
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.ports.media import PreparedVideo, Progress
+from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 
 _COMMAND = (sys.executable, "-m", "sfu_wrapper.adapters.media.media_process")
 _MAX_ANSWER_BYTES = 1 << 20

@@ -22,7 +22,7 @@ from sfu_wrapper.core.requests import (
     UnpublishTrack,
 )
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 
 
 class PairedPlane:

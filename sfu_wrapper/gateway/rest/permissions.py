@@ -27,7 +27,7 @@ from sfu_wrapper.wire.rest import (
     parse_permission,
     permission_json,
 )
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.strict_json import dump
 
 _ANY = (400, 401, 403, 404, 406, 429, 500, 503)
 _WRITTEN = documented(*_ANY, 408, 412, 413, 415) | {

@@ -13,7 +13,7 @@ from fastapi import Response
 
 from sfu_wrapper.model.errors import Broken, Code, RecordingError
 from sfu_wrapper.wire.rest import problem_json
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.strict_json import dump
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

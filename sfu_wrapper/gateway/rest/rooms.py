@@ -28,7 +28,7 @@ from sfu_wrapper.wire.rest import (
     decision_json,
     page_json,
 )
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.strict_json import dump
 
 _ALL = documented(400, 401, 406, 429, 500, 503)
 _ONE = documented(400, 401, 404, 406, 429, 500, 503)

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sfu_wrapper.gateway.limits import Refusals
 from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
 from sfu_wrapper.gateway.rest.app import RestApp, RestParts
-from sfu_wrapper.gateway.rest.edge import STATUS, Edge
+from sfu_wrapper.gateway.rest.middleware import STATUS, Edge
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.shares import Shares
 

@@ -16,7 +16,7 @@ from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.mailbox import Item
 from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
-from sfu_wrapper.wire.roomstate import encode_room
+from sfu_wrapper.wire.room_state import encode_room
 
 
 @dataclass(frozen=True, slots=True)

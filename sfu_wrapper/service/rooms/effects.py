@@ -17,7 +17,7 @@ from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Reply, Warn
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.service.rooms.maintenance import Signals
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import note_payload

@@ -23,7 +23,7 @@ from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire.notices import result_note
 from sfu_wrapper.wire.processed import parse_outcome
 from sfu_wrapper.wire.progress import PROGRESS, parse_progress
-from sfu_wrapper.wire.recordinginfo import parse_event
+from sfu_wrapper.wire.recording_info import parse_event
 
 KEYS: Final = ("processed", "failed", PROGRESS)
 LIMIT: Final = 1_000  # messages that wait to be heard

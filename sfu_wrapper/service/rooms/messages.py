@@ -24,14 +24,14 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import RoomUuid, UserId, UserKey
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import answer_payload
-from sfu_wrapper.wire.roomstate import StoredRoom
+from sfu_wrapper.wire.room_state import StoredRoom
 from sfu_wrapper.wire.signaling import (
     EndRoom,
     InviteToRoom,

@@ -22,7 +22,7 @@ from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.requests import CloseMediaRoom, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.messages import Build

@@ -29,7 +29,7 @@ from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.messages import stored_room
 from sfu_wrapper.service.rooms.ranking import Rank, Ranking
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
-from sfu_wrapper.wire.roomstate import decode_room, member_part
+from sfu_wrapper.wire.room_state import decode_room, member_part
 
 _Key = TypeVar("_Key")
 _Index = dict[_Key, dict[RoomUuid, None]]

@@ -25,11 +25,11 @@ from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, RoomId, UserKey
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.service.rooms.actor import RoomActor, Surroundings
 from sfu_wrapper.service.rooms.effects import Telling
@@ -55,7 +55,7 @@ from sfu_wrapper.service.rooms.room_queries import RoomReader
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
 from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire.answers import room_json
-from sfu_wrapper.wire.roomstate import decode_room
+from sfu_wrapper.wire.room_state import decode_room
 from sfu_wrapper.wire.signaling import (
     CreateRoom,
     GetRoom,

@@ -30,7 +30,7 @@ from sfu_wrapper.ports.trunk import (
 from sfu_wrapper.service.rooms.room_creation import PSTN_PREFIX
 from sfu_wrapper.service.rooms.sessions import Client, RoomsApi
 from sfu_wrapper.wire.signaling import parse_request
-from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.strict_json import dump, parse_strict
 
 log = logging.getLogger(__name__)
 

@@ -25,14 +25,14 @@ from sfu_wrapper.model.outcome import Failed, Processed, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.encryption import Encryptor
-from sfu_wrapper.ports.media import MediaTools
+from sfu_wrapper.ports.media_tools import MediaTools
 from sfu_wrapper.ports.storage import RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, ingest, without_empty_hours
 from sfu_wrapper.service.worker.progress import Progress, ProgressTracker
 from sfu_wrapper.service.worker.rendering import Renderer, RenderResult
 from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
 from sfu_wrapper.wire.processed import encode_processed, parse_outcome
-from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
+from sfu_wrapper.wire.recording_info import encode_event, parse_event
 
 EVENT_FILE: Final = "recordingInfo.json"
 _LOOK_S: Final = 60.0  # into a file that is left over

@@ -21,11 +21,11 @@ from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import FileKind, FinishedFile, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.encryption import Encryptor
-from sfu_wrapper.ports.media import MediaTools
+from sfu_wrapper.ports.media_tools import MediaTools
 from sfu_wrapper.ports.storage import Measured, RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, Video
 from sfu_wrapper.service.worker.progress import ProgressTracker, Work
-from sfu_wrapper.wire.splitfile import SplitPart, encode_split
+from sfu_wrapper.wire.split_file import SplitPart, encode_split
 
 log = logging.getLogger(__name__)
 

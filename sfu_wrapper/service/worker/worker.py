@@ -45,7 +45,7 @@ from sfu_wrapper.service.worker.scheduling import (
     Turns,
 )
 from sfu_wrapper.wire.processed import encode_failed, encode_poison
-from sfu_wrapper.wire.recordinginfo import parse_event
+from sfu_wrapper.wire.recording_info import parse_event
 
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0

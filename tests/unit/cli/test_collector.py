@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sfu_wrapper.cli.collector import Collector
+from sfu_wrapper.app.collector import Collector
 
 
 class Node:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.config.keys import catalogue
+from sfu_wrapper.config.catalogue import catalogue
 from sfu_wrapper.config.load import DEFAULT, Loaded, inspect, load, read
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict

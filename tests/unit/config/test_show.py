@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.config.keys import Key, allowed, catalogue
+from sfu_wrapper.config.catalogue import Key, allowed, catalogue
 from sfu_wrapper.config.load import read
 from sfu_wrapper.config.schema import schema
 from sfu_wrapper.config.show import rows

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sfu_wrapper.core.report import segment_info
 from sfu_wrapper.core.room import Outcome, Stay, Stays
 from sfu_wrapper.core.timeline import LEAD_LIMIT_MS
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import RawFile
-from sfu_wrapper.model.moment import Moment
 from sfu_wrapper.model.recording import Presence
 from tests.helpers.rooms import ALICE, AUDIO, VIDEO, Call, film, mix, recording
 

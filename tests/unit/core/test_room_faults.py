@@ -19,7 +19,7 @@ from sfu_wrapper.core.room import CaptureState, Outcome
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.room import StopReason
-from sfu_wrapper.wire.roomstate import decode_room, encode_room
+from sfu_wrapper.wire.room_state import decode_room, encode_room
 from tests.helpers.rooms import (
     ALICE,
     AUDIO,

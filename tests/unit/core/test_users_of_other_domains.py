@@ -2,6 +2,7 @@
 
 import pytest
 
+from sfu_wrapper.adapters.janus.publisher_ids import publisher_id, track_of
 from sfu_wrapper.core.effects import (
     Joined,
     ParticipantJoined,
@@ -12,7 +13,6 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.facts import TracksCarried
-from sfu_wrapper.core.publishers import publisher_id, track_of
 from sfu_wrapper.core.requests import PublishTrack, UnpublishTrack
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.ids import DomainId, UserId, UserKey, shown_user

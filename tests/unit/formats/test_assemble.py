@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sfu_wrapper.formats.assemble import CLOCK_HZ, PATIENCE_S, Assembler
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.formats.stream import MediaPacket
 
 STEP = CLOCK_HZ // 10

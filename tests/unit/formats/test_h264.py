@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.formats import h264
 from sfu_wrapper.formats.bits import BitReader
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.model.errors import Malformed
 
 PPS = b"\x68\xce\x0f\xc8"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.formats.mediaclock import MediaClock
+from sfu_wrapper.formats.media_clock import MediaClock
 
 HZ = 90_000
 FRAME = 3_000  # ticks of 1/30 s

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import vp8
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 
 DELTA = b"\x31" + bytes(range(99))
 KEY = b"\x10\x00\x00\x9d\x01\x2a\x80\x42\xe0\x01" + bytes(50)  # 640x480, scaled: 0x4280 & 0x3fff

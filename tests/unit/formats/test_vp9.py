@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import vp9
-from sfu_wrapper.formats.picture import Picture
+from sfu_wrapper.formats.frame import Picture
 
 
 def key(width: int, height: int, profile: int = 0, srgb: bool = False) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.gateway.clientlink import ClientLink
+from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.limits import ANSWER_BYTES, NOTICES
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings

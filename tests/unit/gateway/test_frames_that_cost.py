@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from sfu_wrapper.adapters.memory.browsermedia import MemoryBrowserMedia
-from sfu_wrapper.gateway.clientlink import ClientLink
-from sfu_wrapper.gateway.gatewaylink import GatewayLink
-from sfu_wrapper.gateway.mediasession import MediaSession
+from sfu_wrapper.adapters.memory.webrtc import MemoryBrowserMedia
+from sfu_wrapper.gateway.client_link import ClientLink
+from sfu_wrapper.gateway.gateway_link import GatewayLink
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.service.rooms.media_sessions import Seats

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.adapters.memory.browsermedia import SDP, MemoryBrowserMedia, MemoryLine
+from sfu_wrapper.adapters.memory.webrtc import SDP, MemoryBrowserMedia, MemoryLine
 from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.gateway.clientlink import ClientLink
-from sfu_wrapper.gateway.mediasession import MediaSession
+from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
-from sfu_wrapper.model.browsermedia import Ask, LineLost, Mix, Outcome, Publish
+from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import Ask, LineLost, Mix, Outcome, Publish
 from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, Seats
 from tests.helpers.gatewayfakes import NOW_S, FakeRooms, StandingClock, gate, request, token
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call

@@ -10,7 +10,7 @@ import pytest
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.outcome import JobProgress
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Heard, Message

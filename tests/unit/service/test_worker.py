@@ -19,7 +19,7 @@ from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.observe.recordinglogs import recording_logs
@@ -28,7 +28,7 @@ from sfu_wrapper.service.worker.processor import Done, job_of
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
-from sfu_wrapper.wire.recordinginfo import encode_event
+from sfu_wrapper.wire.recording_info import encode_event
 
 WORK, PROCESSED, FAILED = "processing_queue", "processed_queue", "failure_queue"
 LIMIT = 4

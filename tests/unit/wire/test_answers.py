@@ -26,7 +26,7 @@ from sfu_wrapper.wire.answers import (
     recording_json,
     room_json,
 )
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.strict_json import dump
 from tests.helpers.rooms import (
     ALICE,
     AUDIO,

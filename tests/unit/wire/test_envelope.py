@@ -17,9 +17,9 @@ from sfu_wrapper.wire.envelope import (
     open_first,
     peek,
 )
-from sfu_wrapper.wire.mediasignaling import ENDPOINTS, parse_media_request
 from sfu_wrapper.wire.signaling import CreateRoom, InviteToRoom, Watch, parse_request
-from sfu_wrapper.wire.strictjson import NotJson
+from sfu_wrapper.wire.strict_json import NotJson
+from sfu_wrapper.wire.webrtc_signaling import ENDPOINTS, parse_media_request
 from tests.helpers.costlyframes import MEDIA, REFUSED
 from tests.helpers.gatewayfakes import request
 

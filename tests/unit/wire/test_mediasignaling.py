@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.model.browsermedia import (
+from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import (
     Accept,
     Ask,
     FeedPublished,
@@ -20,11 +23,8 @@ from sfu_wrapper.model.browsermedia import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.wire.envelope import Unanswerable
-from sfu_wrapper.wire.mediasignaling import (
+from sfu_wrapper.wire.webrtc_signaling import (
     ENDPOINTS,
     AuthenticateMedia,
     Enter,

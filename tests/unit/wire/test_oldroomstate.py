@@ -12,7 +12,7 @@ from sfu_wrapper.core.room import Room, Stay
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream
-from sfu_wrapper.wire.roomstate import StoredRoom, decode_room
+from sfu_wrapper.wire.room_state import StoredRoom, decode_room
 from tests.helpers.rooms import ALICE, BOB, CAROL, HOME
 
 ASKED_MS = 1_600_000_010_000

@@ -16,7 +16,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_STAYS
-from sfu_wrapper.wire.recordinginfo import encode_event, parse_event
+from sfu_wrapper.wire.recording_info import encode_event, parse_event
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.work import lines_run
 

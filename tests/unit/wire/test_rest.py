@@ -12,7 +12,7 @@ from sfu_wrapper.core.policy import Grant, PolicySettings, Source, decide
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.permission import (
     OwnerPermissions,
     RecordingPermissions,
@@ -34,7 +34,7 @@ from sfu_wrapper.wire.rest import (
     problem_json,
     problem_schema,
 )
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.strict_json import dump
 
 ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
 PERMISSIONS = st.builds(

@@ -7,7 +7,7 @@ import pytest
 
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.wire.roomstate import StoredRoom, decode_room, encode_room
+from sfu_wrapper.wire.room_state import StoredRoom, decode_room, encode_room
 from tests.helpers.rooms import (
     ALICE,
     BOB,

@@ -9,7 +9,7 @@ from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.wire import signaling as ws
 from sfu_wrapper.wire.envelope import Unanswerable
 from sfu_wrapper.wire.signaling import parse_request
-from sfu_wrapper.wire.strictjson import NotJson
+from sfu_wrapper.wire.strict_json import NotJson
 
 # What the product's own example carries inside.
 PRODUCT = (

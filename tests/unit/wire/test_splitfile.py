@@ -7,7 +7,7 @@ from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, Use
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-from sfu_wrapper.wire.splitfile import SplitPart, encode_split
+from sfu_wrapper.wire.split_file import SplitPart, encode_split
 from sfu_wrapper.wire.times import parse_iso
 
 START, STOP = parse_iso("2020-05-25T07:42:28.633Z"), parse_iso("2020-05-25T07:42:43.826Z")

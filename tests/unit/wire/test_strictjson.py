@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.wire.strictjson import (
+from sfu_wrapper.wire.strict_json import (
     MAX_DEPTH,
     Ambiguous,
     NotJson,

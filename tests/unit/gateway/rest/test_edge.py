@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from sfu_wrapper.gateway.rest.edge import Edge
+from sfu_wrapper.gateway.rest.middleware import Edge
 from sfu_wrapper.observe.metrics import Metrics
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

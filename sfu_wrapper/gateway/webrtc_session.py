@@ -1,7 +1,7 @@
 """One browser's media: who it is, where it sits, and what becomes of its requests (callpage.md).
 
 It is let in where its user takes part in the room right now, and is cut off when that ends. What it
-may ask is the closed vocabulary of ``wire.mediasignaling``. Knows nothing of any SFU. Never blocks.
+may ask is the closed vocabulary of ``wire.webrtc_signaling``. Knows nothing of any SFU. Never blocks.
 """
 
 import logging
@@ -12,7 +12,6 @@ from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import Gate
-from sfu_wrapper.model.browsermedia import MediaLost, MediaNews, Outcome
 from sfu_wrapper.model.errors import (
     Broken,
     Code,
@@ -22,12 +21,14 @@ from sfu_wrapper.model.errors import (
 )
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, RoomId
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.webrtc import MediaLost, MediaNews, Outcome
 from sfu_wrapper.ports.browsermedia import Line
 from sfu_wrapper.service.rooms.media_sessions import Seat
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first
-from sfu_wrapper.wire.mediasignaling import (
+from sfu_wrapper.wire.signaling import error_response, ok_response
+from sfu_wrapper.wire.webrtc_signaling import (
     ENTER,
     AuthenticateMedia,
     Enter,
@@ -36,7 +37,6 @@ from sfu_wrapper.wire.mediasignaling import (
     read_media_request,
     require_media_endpoint,
 )
-from sfu_wrapper.wire.signaling import error_response, ok_response
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sfu_wrapper.model.errors import Code, Malformed
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.wire.bounds import MAX_ROLES
-from sfu_wrapper.wire.strictjson import Ambiguous, dump, parse_strict
+from sfu_wrapper.wire.strict_json import Ambiguous, dump, parse_strict
 from sfu_wrapper.wire.times import iso
 
 _SOCKET_ID = re.compile(r"[\x20-\x7e]{1,128}")

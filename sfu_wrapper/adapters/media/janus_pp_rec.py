@@ -30,11 +30,11 @@ from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.os.os_errors import is_full, no_space
 from sfu_wrapper.adapters.os.rlimits import end_with
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler
-from sfu_wrapper.formats.picture import VideoCodec
+from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.track import TrackKind
-from sfu_wrapper.ports.media import PreparedVideo
+from sfu_wrapper.ports.media_tools import PreparedVideo
 
 PROGRAM = "janus-pp-rec"
 

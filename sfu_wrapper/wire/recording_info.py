@@ -21,7 +21,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_NAME, MAX_STAYS, MAX_TEXT
-from sfu_wrapper.wire.strictjson import dump, parse_strict
+from sfu_wrapper.wire.strict_json import dump, parse_strict
 from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
 from sfu_wrapper.wire.validation import at_most, first_error, leaves_at_most
 

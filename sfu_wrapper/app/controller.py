@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from sfu_wrapper.cli.parts import (
+from sfu_wrapper.app.parts import (
     authenticator,
     fitted,
     gateway_settings,
@@ -36,7 +36,7 @@ from sfu_wrapper.observe.metrics import Metrics, count_errors
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.trunk import Trunk
 from sfu_wrapper.service.rooms.maintenance import Housekeeper, Monitor

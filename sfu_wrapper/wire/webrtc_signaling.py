@@ -18,7 +18,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from sfu_wrapper.formats.sdp import plain_candidate, plain_description
-from sfu_wrapper.model.browsermedia import (
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import (
     Accept,
     Ask,
     FeedPublished,
@@ -33,8 +35,6 @@ from sfu_wrapper.model.browsermedia import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.wire.bounds import MAX_DESCRIPTION
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,

@@ -19,9 +19,9 @@ from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
-from sfu_wrapper.wire.gatewayframes import (
+from sfu_wrapper.wire.gateway_frames import (
     Carry,
     Connect,
     Disconnect,
@@ -37,7 +37,7 @@ from sfu_wrapper.wire.gatewayframes import (
     peek_message,
 )
 from sfu_wrapper.wire.signaling import is_event
-from sfu_wrapper.wire.strictjson import NotJson
+from sfu_wrapper.wire.strict_json import NotJson
 
 _ESCAPED = 6  # characters of one byte, at most: \\u0061
 _AROUND = 1024  # characters of a frame around its data

@@ -19,7 +19,7 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.core.room import Capture, Room, Rules, Segment
 from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.moment import Moment
+from sfu_wrapper.model.instant import Moment
 
 
 class Turn:

@@ -8,7 +8,7 @@ from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.wire.strictjson import NotJson
+from sfu_wrapper.wire.strict_json import NotJson
 
 
 class _Session(Protocol):

@@ -7,7 +7,7 @@ still there is not kept: the participant says so. Source: upgrade.md, "Upgrading
 import json
 from typing import Any, Final
 
-from sfu_wrapper.wire.strictjson import dump
+from sfu_wrapper.wire.strict_json import dump
 
 OLD_VERSION: Final = b"1"
 

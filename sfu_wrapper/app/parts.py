@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfu_wrapper.adapters.jwks import HttpKeySet
-from sfu_wrapper.adapters.queuefile.broker import QueueFile
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings

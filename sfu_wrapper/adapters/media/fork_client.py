@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.adapters.media import inputs
-from sfu_wrapper.adapters.media.forkserver import SOCKETS
+from sfu_wrapper.adapters.media.fork_server import SOCKETS
 from sfu_wrapper.adapters.os.rlimits import Limits
 
 _STOP_S: Final = 5.0  # far more than it takes to kill a few processes

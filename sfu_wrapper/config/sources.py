@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from sfu_wrapper.config.keys import Key, Path, canonical, catalogue, nearest, of_section
+from sfu_wrapper.config.catalogue import Key, Path, canonical, catalogue, nearest, of_section
 
 _PASSWORD = re.compile(r"(?<=://)([^:@/\s]*):[^@/\s]*@")
 MASK = "********"

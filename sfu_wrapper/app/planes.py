@@ -22,7 +22,7 @@ from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.plane import MediaPlane
+from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.trunk import Trunk
 
 

@@ -7,7 +7,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sfu_wrapper.model.browsermedia import (
+from sfu_wrapper.model.errors import Code, Refused, Unavailable
+from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.media import Stream, Track
+from sfu_wrapper.model.webrtc import (
     Accept,
     Ask,
     FeedPublished,
@@ -24,9 +27,6 @@ from sfu_wrapper.model.browsermedia import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.ids import RoomUuid
-from sfu_wrapper.model.media import Stream, Track
 
 SDP = "v=0\r\ns=nobody\r\n"
 

@@ -22,7 +22,7 @@ from sfu_wrapper.core.room import Room, Segment, Segments, Stay, Stays
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.ids import UserId, UserKey
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
-from sfu_wrapper.wire.oldroomstate import OLD_VERSION, split
+from sfu_wrapper.wire.old_room_state import OLD_VERSION, split
 
 VERSION: Final = b"2"
 

@@ -1,0 +1,1 @@
+"""Composition root: builds adapters, services and listeners from the configuration."""
