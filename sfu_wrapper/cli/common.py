@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.config.catalogue import catalogue
+from sfu_wrapper.config.catalogue import known_keys
 from sfu_wrapper.config.load import Loaded, read
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
@@ -59,7 +59,7 @@ def configured(args: Namespace) -> Loaded:
 
 def _refuse_secrets(overrides: Sequence[str]) -> None:
     """Raise Misconfigured for a secret: every user of this machine can read command lines."""
-    secrets = {key.name.lower(): key for key in catalogue().values() if key.secret}
+    secrets = {key.name.lower(): key for key in known_keys().values() if key.secret}
     for name in (each.partition("=")[0].strip().lower() for each in overrides):
         if name in secrets:
             key = secrets[name]

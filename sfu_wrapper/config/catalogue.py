@@ -61,7 +61,7 @@ class Key:
 
 
 @cache
-def catalogue() -> dict[Path, Key]:
+def known_keys() -> dict[Path, Key]:
     """Return every key, in the order of the models."""
     schema = Settings.model_json_schema()
     return {key.path: key for key in _keys((), schema, schema["$defs"])}
@@ -70,7 +70,7 @@ def catalogue() -> dict[Path, Key]:
 @cache
 def sections() -> frozenset[str]:
     """Return the names of the groups, as spelled in files."""
-    return frozenset(path[0] for path in catalogue() if len(path) > 1)
+    return frozenset(path[0] for path in known_keys() if len(path) > 1)
 
 
 def canonical(path: Path) -> Path:
@@ -94,14 +94,14 @@ def nearest(path: Path) -> Key | None:
         last, whole = _ratio(wanted[-1], known[-1]), _ratio(".".join(wanted), ".".join(known))
         return (last, whole) if within else (max(last, whole), last + whole)
 
-    best = max(within or catalogue().values(), key=likeness)
+    best = max(within or known_keys().values(), key=likeness)
     return best if likeness(best)[0] >= _NEAR else None
 
 
 def of_section(name: str) -> tuple[Key, ...]:
     """Return the keys of a group, in any spelling of its name; empty for an unknown group."""
     wanted = simplified((name,))
-    return tuple(key for key in catalogue().values() if simplified(key.path[:-1]) == wanted)
+    return tuple(key for key in known_keys().values() if simplified(key.path[:-1]) == wanted)
 
 
 def nearest_section(name: str) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sfu_wrapper.config import catalogue
-from sfu_wrapper.config.catalogue import JsonSchema, Key, catalogue, simplified
+from sfu_wrapper.config.catalogue import JsonSchema, Key, known_keys, simplified
 from sfu_wrapper.config.sources import Findings, Problem
 
 _FILE = "_FILE"
@@ -33,7 +33,7 @@ def read_overrides(overrides: Iterable[str], findings: Findings) -> None:
         if not found:
             findings.problems.append(Problem("--set", f"{text}: must be KEY=VALUE"))
         else:
-            key = catalogue().get(path)
+            key = known_keys().get(path)
             findings.take(path, value if key is None else _read(value, key.schema), "--set")
 
 
@@ -66,9 +66,9 @@ def _path(name: str) -> catalogue.Path:
 
 def _known(path: catalogue.Path) -> Key | None:
     """Return the key of a variable; case and underscores are ignored."""
-    names = {simplified(known): known for known in (*catalogue(), *catalogue.ALIASES)}
+    names = {simplified(known): known for known in (*known_keys(), *catalogue.ALIASES)}
     found = names.get(simplified(path))
-    return None if found is None else catalogue()[catalogue.canonical(found)]
+    return None if found is None else known_keys()[catalogue.canonical(found)]
 
 
 def _read(text: str, schema: JsonSchema) -> object:

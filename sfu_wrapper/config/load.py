@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sfu_wrapper.config import rules
-from sfu_wrapper.config.catalogue import LIFTED, allowed, catalogue
+from sfu_wrapper.config.catalogue import LIFTED, allowed, known_keys
 from sfu_wrapper.config.catalogue import Path as KeyPath
 from sfu_wrapper.config.environment import read_environment, read_overrides
 from sfu_wrapper.config.files import directory, read_files
@@ -128,7 +128,7 @@ def _group(name: str) -> str:
 def _wrong(error: ErrorDetails, givens: Mapping[KeyPath, Given]) -> Problem:
     location = tuple(str(part) for part in error["loc"])
     location = location[1:] if location[0] == LIFTED else location
-    path = next(path for path in catalogue() if path == location[: len(path)])
+    path = next(path for path in known_keys() if path == location[: len(path)])
     given = givens[path]
     reason = error.get("ctx", {}).get("error")
     text = f"must be {allowed(given.key)}" if reason is None else str(reason)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sfu_wrapper.config.catalogue import LIFTED, Key, catalogue
+from sfu_wrapper.config.catalogue import LIFTED, Key, known_keys
 from sfu_wrapper.config.load import DEFAULT, Loaded
 from sfu_wrapper.config.sources import masked
 
@@ -27,6 +27,6 @@ def rows(loaded: Loaded) -> Iterator[Row]:
     """Yield all keys, in the order of the catalogue."""
     tree = loaded.settings.model_dump(mode="json", by_alias=True)
     top = {**tree, **tree[LIFTED]}
-    for path, key in catalogue().items():
+    for path, key in known_keys().items():
         value = top[path[0]] if len(path) == 1 else top[path[0]][path[1]]
         yield Row(key, masked(key, value), loaded.sources.get(path, DEFAULT))

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from sfu_wrapper.config.catalogue import Key, Path, canonical, catalogue, nearest, of_section
+from sfu_wrapper.config.catalogue import Key, Path, canonical, known_keys, nearest, of_section
 
 _PASSWORD = re.compile(r"(?<=://)([^:@/\s]*):[^@/\s]*@")
 MASK = "********"
@@ -55,7 +55,7 @@ class Findings:
 
     def take(self, path: Path, value: object, source: str) -> None:
         """Record that ``source`` sets ``path``, or the problem that no such key exists."""
-        key = catalogue().get(canonical(path))
+        key = known_keys().get(canonical(path))
         name = ".".join(path)
         if key is None:
             self.problems.append(Problem(source, f"{name}: unknown key; {_instead(path)}"))

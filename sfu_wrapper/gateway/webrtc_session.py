@@ -1,7 +1,7 @@
 """One browser's media: who it is, where it sits, and what becomes of its requests (callpage.md).
 
-It is let in where its user takes part in the room right now, and is cut off when that ends. What it
-may ask is the closed vocabulary of ``wire.webrtc_signaling``. Knows nothing of any SFU. Never blocks.
+A session begins where its user takes part in the room, and ends when that ends. Its requests are
+the closed vocabulary of ``wire.webrtc_signaling``. Knows nothing of any SFU. Never blocks.
 """
 
 import logging

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from scripts.attacks.catalogue import ATTACKS
-from sfu_wrapper.config.catalogue import catalogue
+from sfu_wrapper.config.catalogue import known_keys
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.settings import GatewaySettings
 
 TOP = Path(__file__).parents[2]
 PAGE = (TOP / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
-KEYS = {key.name: key.default for key in catalogue().values()}
+KEYS = {key.name: key.default for key in known_keys().values()}
 # Sections whose numbers are limits on what others may do, and numbers in them that are none.
 LIMITING = {"websocket", "http", "rooms", "quotas", "limits", "retention"}
 NO_LIMITS = {"websocket.port", "http.port"}
@@ -57,7 +57,7 @@ def test_a_limit_is_as_the_page_says(name: str) -> None:
 def test_every_number_of_the_limiting_sections_is_in_the_table() -> None:
     numbers = {
         key.name
-        for key in catalogue().values()
+        for key in known_keys().values()
         if key.path[0] in LIMITING and key.schema.get("type") in ("integer", "number")
     }
     assert "websocket.maxMessageBytes" in numbers

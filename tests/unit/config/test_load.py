@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.config.catalogue import catalogue
+from sfu_wrapper.config.catalogue import known_keys
 from sfu_wrapper.config.load import DEFAULT, Loaded, inspect, load, read
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict
@@ -91,7 +91,7 @@ def test_the_shipped_files_name_every_key() -> None:
     files = (path for path in sorted(SHIPPED.iterdir()) if path.is_file())
     text = "\n".join(path.read_text(encoding="utf-8") for path in files)
 
-    missing = [key.name for key in catalogue().values() if f"{key.path[-1]}" not in text]
+    missing = [key.name for key in known_keys().values() if f"{key.path[-1]}" not in text]
     assert missing == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.config.catalogue import Key, allowed, catalogue
+from sfu_wrapper.config.catalogue import Key, allowed, known_keys
 from sfu_wrapper.config.load import read
 from sfu_wrapper.config.schema import schema
 from sfu_wrapper.config.show import rows
@@ -17,7 +17,7 @@ def test_every_key_is_shown_with_its_source(tmp_path: Path) -> None:
     (tmp_path / "recording.toml").write_text("quality = 'high'")
 
     shown = {row.key.name: row for row in rows(read(tmp_path, {}))}
-    assert shown.keys() == {key.name for key in catalogue().values()}
+    assert shown.keys() == {key.name for key in known_keys().values()}
     assert (shown["quality"].value, shown["quality"].source) == (
         "high",
         f"{tmp_path}/recording.toml",
@@ -49,7 +49,7 @@ def test_a_secret_that_is_not_set_is_shown_as_such(tmp_path: Path) -> None:
 def test_the_schema_has_every_key_at_its_place() -> None:
     described = schema()
 
-    for path in catalogue():
+    for path in known_keys():
         inner = described["properties"][path[0]]
         if len(path) == 2:
             inner = described["$defs"][inner["$ref"].rpartition("/")[2]]["properties"][path[1]]
@@ -57,13 +57,13 @@ def test_the_schema_has_every_key_at_its_place() -> None:
 
 
 def test_each_key_has_a_variable_of_its_own() -> None:
-    variables = [key.variable for key in catalogue().values()]
+    variables = [key.variable for key in known_keys().values()]
 
     assert len(set(variables)) == len(variables)
     assert "SFU_WRAPPER__TRUNK__RECORD_INCOMING_PSTN" in variables
 
 
-@pytest.mark.parametrize("key", catalogue().values(), ids=lambda key: key.name)
+@pytest.mark.parametrize("key", known_keys().values(), ids=lambda key: key.name)
 def test_the_documentation_has_every_key_as_it_is(key: Key) -> None:
     default = "–" if key.default is None else f"`{json.dumps(key.default)}`"
     row = f"| `{key.name}` | {default} | {key.description} | {allowed(key)} |"
