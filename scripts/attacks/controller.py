@@ -16,7 +16,7 @@ from typing import Literal
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sfu_wrapper.config.catalogue import PREFIX, catalogue
+from sfu_wrapper.config.catalogue import PREFIX, known_keys
 from sfu_wrapper.wire.claims import Claims, encode
 from tests.helpers.live import DOMAIN, SECRET
 from tests.helpers.processes import Command, environment, free_port, start
@@ -190,10 +190,10 @@ def _python(checkout: Path) -> str:
 def _keys(checkout: Path) -> frozenset[str]:
     """Return the variables that a checkout knows."""
     if checkout == TOP:
-        return frozenset(key.variable for key in catalogue().values())
+        return frozenset(key.variable for key in known_keys().values())
     program = (
-        "from sfu_wrapper.config.catalogue import catalogue\n"
-        "print(*(key.variable for key in catalogue().values()))"
+        "from sfu_wrapper.config.catalogue import known_keys\n"
+        "print(*(key.variable for key in known_keys().values()))"
     )
     told = subprocess.run(
         [_python(checkout), "-c", program],
