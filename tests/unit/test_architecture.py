@@ -14,6 +14,7 @@ FLOORS = [
     {"wire", "config", "ports", "observe"},
     {"service", "adapters"},
     {"gateway"},
+    {"app"},
     {"cli"},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -92,8 +93,8 @@ def test_imports_go_down_or_stay_in_their_folder(path: Path) -> None:
     assert not too_high
 
 
-@pytest.mark.parametrize("path", outside("cli", "adapters"), ids=name_of)
-def test_only_the_command_line_builds_adapters(path: Path) -> None:
+@pytest.mark.parametrize("path", outside("app", "cli", "adapters"), ids=name_of)
+def test_only_the_composition_root_and_commands_build_adapters(path: Path) -> None:
     assert not [name for name in imports(path) if name.startswith("sfu_wrapper.adapters")]
 
 
