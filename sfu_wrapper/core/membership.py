@@ -5,7 +5,6 @@ Source: policy.md, "The life of a room"; protocol.md, "Endpoints" and "Error cod
 
 from dataclasses import replace
 
-from sfu_wrapper.adapters.janus.publisher_ids import media_place
 from sfu_wrapper.core.access import require_may_join, require_member, require_owner
 from sfu_wrapper.core.effects import (
     Ended,
@@ -32,6 +31,7 @@ from sfu_wrapper.core.facts import TracksCarried
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
 from sfu_wrapper.core.people import Participant, Participants, Publishing
 from sfu_wrapper.core.policy import decide
+from sfu_wrapper.core.publisher_ids import media_place
 from sfu_wrapper.core.quotas import require_invited, require_participants
 from sfu_wrapper.core.report import stay_in
 from sfu_wrapper.core.requests import (

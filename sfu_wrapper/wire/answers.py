@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import assert_never
 
-from sfu_wrapper.adapters.janus.publisher_ids import MediaPlace
 from sfu_wrapper.core.effects import (
     Answer,
     Created,
@@ -30,6 +29,7 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.policy import PolicySettings, asks
+from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.view import recording_view
 from sfu_wrapper.model.ids import SegmentNo, UserId, shown_user

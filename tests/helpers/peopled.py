@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
-from sfu_wrapper.adapters.janus.publisher_ids import publisher_id
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.core.facts import PlaneFact, TracksCarried
+from sfu_wrapper.core.publisher_ids import publisher_id
 from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,

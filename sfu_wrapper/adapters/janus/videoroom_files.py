@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.adapters.janus.publisher_ids import track_of
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
+from sfu_wrapper.core.publisher_ids import track_of
 from sfu_wrapper.formats.mjr import Reader, last_offset_ms
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import RoomUuid

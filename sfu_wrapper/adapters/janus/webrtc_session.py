@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.publisher_ids import publisher_id, track_of
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
@@ -28,6 +27,7 @@ from sfu_wrapper.adapters.janus.session import (
     JanusSession,
     Json,
 )
+from sfu_wrapper.core.publisher_ids import publisher_id, track_of
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.media import Medium, Stream, Track
 from sfu_wrapper.model.webrtc import (

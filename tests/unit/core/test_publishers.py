@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.adapters.janus.publisher_ids import MediaPlace, media_place, publisher_id, track_of
+from sfu_wrapper.core.publisher_ids import MediaPlace, media_place, publisher_id, track_of
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Medium, Stream, Track

@@ -2,7 +2,6 @@
 
 import pytest
 
-from sfu_wrapper.adapters.janus.publisher_ids import publisher_id, track_of
 from sfu_wrapper.core.effects import (
     Joined,
     ParticipantJoined,
@@ -13,6 +12,7 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.facts import TracksCarried
+from sfu_wrapper.core.publisher_ids import publisher_id, track_of
 from sfu_wrapper.core.requests import PublishTrack, UnpublishTrack
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.ids import DomainId, UserId, UserKey, shown_user
