@@ -3,6 +3,7 @@
 Each operation has a savepoint of its own, so that one that fails takes nothing with it; when the
 commit fails, all of the batch fails and nothing of it is there. Futures are resolved on the event
 loop, in order, with one wake-up a batch. The queue is bounded; nothing here knows what is written.
+A busy event loop gives way while statements are executed, but not while the disk syncs.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sfu_wrapper.adapters.sqlite.database import translate
+from sfu_wrapper.adapters.sqlite.precedence import MOMENT_S, Precedence, Stage
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 
 T = TypeVar("T")
@@ -51,6 +53,7 @@ class Writer:
     """Runs operations on one connection, grouped into transactions.
 
     connection: becomes the writer's own, and is closed by it.
+    moment_s: how long a round of the event loop waits for statements to be executed.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Writer:
         *,
         max_batch: int = MAX_BATCH,
         max_waiting: int = MAX_WAITING,
+        moment_s: float = MOMENT_S,
     ) -> None:
         self._connection = connection
         self._path = path
@@ -67,6 +71,7 @@ class Writer:
         self._max_waiting = max_waiting
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
+        self._precedence = Precedence(self._changed, moment_s)
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"writer {path.name}", daemon=True)
         self._thread.start()
@@ -79,7 +84,8 @@ class Writer:
             the operation raised of our own errors, and Unavailable when it could not be written or
             the queue is full.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
         with self._changed:
             if self._closing or len(self._waiting) >= self._max_waiting:
                 why = "is closed" if self._closing else "has too much to write"
@@ -87,6 +93,7 @@ class Writer:
                 return future
             self._waiting.append(_Job(operation, future))
             self._changed.notify()
+            self._precedence.wanted(loop)
         return future
 
     def close(self) -> None:
@@ -106,7 +113,9 @@ class Writer:
         """What waits, up to one batch; empty at the end."""
         with self._changed:
             while not self._waiting and not self._closing:
+                self._precedence.enter(Stage.IDLE)
                 self._changed.wait()
+            self._precedence.enter(Stage.BUSY)
             count = min(len(self._waiting), self._max_batch)
             return [self._waiting.popleft() for _ in range(count)]
 
@@ -115,7 +124,9 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._attempt(job) for job in batch]
-            connection.execute("COMMIT")
+            with self._changed:
+                self._precedence.enter(Stage.SYNCING)
+            connection.commit()  # lets go of the interpreter lock once, a statement several times
         except Exception as exc:  # whatever it was, nothing of the batch may be taken for written
             self._roll_back()
             error = translate(exc, self._path)
