@@ -19,7 +19,12 @@ from sfu_wrapper.wire.signaling import Payload
 
 TOP = Path(__file__).parents[2]
 MODULES = sorted((TOP / "sfu_wrapper").rglob("*.py"))
-PAGES = [TOP / "README.md", TOP / "SECURITY.md", *sorted((TOP / "docs").rglob("*.md"))]
+PAGES = [
+    TOP / "README.md",
+    TOP / "CONTRIBUTING.md",
+    TOP / "SECURITY.md",
+    *sorted((TOP / "docs").rglob("*.md")),
+]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
 PASSING_ON = {"warn", "_tell"}

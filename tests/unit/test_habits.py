@@ -100,6 +100,21 @@ def test_each_version_groups_its_changes(version: str, groups: list[str]) -> Non
     assert groups == [group for group in GROUPS if group in groups]
 
 
+def test_contributors_find_what_they_are_sent_to() -> None:
+    text = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:sfu_wrapper|scripts|tests|docs)/[\w/.-]+)`", text)
+
+    assert "sfu_wrapper/core" in named
+    assert not [name for name in named if not (TOP / name).exists()]
+
+
+def test_contributors_find_every_folder_of_the_package() -> None:
+    text = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where things are")[2]
+    folders = {path.parent.name for path in (TOP / "sfu_wrapper").glob("*/*.py")}
+
+    assert not [folder for folder in folders if f"`sfu_wrapper/{folder}" not in text]
+
+
 def test_pre_commit_accepts_its_configuration() -> None:
     command = [sys.executable, "-m", "pre_commit", "validate-config", ".pre-commit-config.yaml"]
 
