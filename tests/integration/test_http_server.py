@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 import signal
+import time
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sfu_wrapper.gateway.addresses import Proxies, read_network
+from sfu_wrapper.gateway.rest.app import RestApp
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.observe.health import BROKER, STORE
 from tests.helpers.http import ALWAYS, SETTINGS, parse, pass_for, world
@@ -354,6 +357,42 @@ async def test_metrics_name_routes_and_nobody() -> None:
     assert 'http_requests_total{method="other",' in text
     assert "secret" not in text
     assert "alice" not in text
+
+
+async def test_those_who_ask_for_metrics_all_the_time_share_few_renderings() -> None:
+    renderings = itertools.count(1)
+    async with world() as here:
+        here.metrics.watch("renderings", "Renderings so far", lambda: next(renderings))
+        began_s = time.monotonic()
+        answers = [await here.ask("GET", "/metrics") for _ in range(60)]
+        took_s = time.monotonic() - began_s
+
+    assert all(b"sfu_wrapper_renderings" in answer.body for answer in answers)
+    assert next(renderings) - 1 <= 5 + took_s + 1
+
+
+async def test_metrics_are_of_the_moment_for_one_who_asks_now_and_then() -> None:
+    readings = itertools.count(1)
+    async with world() as here:
+        here.metrics.watch("readings", "Readings so far", lambda: next(readings))
+        answers = [await here.ask("GET", "/metrics") for _ in range(3)]
+
+    assert [f"_readings {n}.0".encode() in a.body for n, a in enumerate(answers, 1)] == [True] * 3
+
+
+async def test_the_description_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+    openapi = RestApp.openapi
+
+    def count(app: RestApp) -> dict[str, object]:
+        rendered.append(app)
+        return openapi(app)
+
+    monkeypatch.setattr(RestApp, "openapi", count)
+    async with world() as here:
+        answers = [await here.ask("GET", "/openapi.json") for _ in range(3)]
+
+    assert len({answer.body for answer in answers}) == len(rendered) == 1
 
 
 async def test_answers_are_kept_by_nobody_and_taken_for_what_they_are() -> None:

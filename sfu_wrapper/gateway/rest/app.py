@@ -27,6 +27,7 @@ from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomReader
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN, problem_schema
+from sfu_wrapper.wire.strict_json import dump
 
 _ABOUT = "Permissions and rooms of the recording side of a WebRTC calling platform."
 
@@ -53,21 +54,24 @@ class RestApp(FastAPI):
             title="sfu-wrapper",
             version=__version__,
             description=_ABOUT,
+            openapi_url=None,  # the framework would render the description for each request
             docs_url=None,
             redoc_url=None,
             redirect_slashes=False,
             separate_input_output_schemas=False,
             generate_unique_id_function=lambda route: route.name,
         )
+        self._description: bytes | None = None
         asking = Asking(parts.authenticator, parts.clock, parts.limits)
         self._routers = (
             permission_routes(parts.permissions, asking, settings),
             room_routes(parts.rooms, asking),
-            operation_routes(parts.health, parts.metrics),
+            operation_routes(parts.health, parts.metrics, parts.clock),
             call_routes(parts.call_page, parts.clock),
         )
         for router in self._routers:
             self.include_router(router)
+        self.add_route("/openapi.json", self._described, include_in_schema=False)
         self.add_exception_handler(RecordingError, _refused)
         self.add_exception_handler(RequestValidationError, _wrong_parameter)
         self.add_exception_handler(HTTPException, self._not_routed)
@@ -87,6 +91,11 @@ class RestApp(FastAPI):
             components |= problem.pop("$defs")
             components["Problem"] = problem
         return self.openapi_schema or {}
+
+    async def _described(self, _: Request) -> Response:
+        if self._description is None:
+            self._description = dump(self.openapi())
+        return Response(self._description, media_type="application/json")
 
     async def _not_routed(self, request: Request, error: Exception) -> Response:
         """No such route (404), or not with this method (405)."""

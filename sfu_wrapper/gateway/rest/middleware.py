@@ -18,7 +18,7 @@ from sfu_wrapper.observe.metrics import Metrics
 # escape is a second way to write an address, or a way to write another one.
 _OTHER_ESCAPE = re.compile(rb"%(?!40|3[Aa]|2[Bb])")
 _HEALTH = "/health/"  # answered without a turn: it costs little and has to come in time
-_TURNS_A_ROUND = 2  # requests that go on in one round of the event loop; each costs 1 to 2 ms
+_TURNS_A_ROUND = 1  # requests that go on in one round of the event loop; each costs 1 to 2 ms
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 STATUS = "status"  # in the state of a request: of its answer
 _MAX_ADDRESS = 2048  # bytes of path and query: the longest that is meant has 600

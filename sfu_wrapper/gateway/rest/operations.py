@@ -3,8 +3,10 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.observe.health import Health, Readiness, Status
 from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.wire.rest import HealthModel, Json, LiveModel
 from sfu_wrapper.wire.strict_json import dump
 from sfu_wrapper.wire.times import iso
@@ -13,10 +15,34 @@ _UNREADY: dict[int | str, dict[str, object]] = {
     503: {"description": "Send nobody here: the store is lost, or it drains", "model": HealthModel}
 }
 
+RENDERINGS_A_SECOND = 1
+_RENDERINGS_AT_ONCE = 5  # after a while without any
 
-def operation_routes(health: Health, metrics: Metrics) -> APIRouter:
+
+class _Scrapes:
+    """Metrics as text, rendered a bounded number of times a second.
+
+    Scrapes beyond that share the last rendering, which is at most a second old, in its format.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._renderings = TokenBucket(RENDERINGS_A_SECOND, _RENDERINGS_AT_ONCE)
+        self._last: tuple[str, bytes] | None = None
+
+    def answer(self, accept: str | None) -> tuple[str, bytes]:
+        """Return content type and body."""
+        if self._last is None or self._renderings.wait_ms(self._clock.now().mono_ms) == 0:
+            self._renderings.take()
+            self._last = self._metrics.render(accept)
+        return self._last
+
+
+def operation_routes(health: Health, metrics: Metrics, clock: Clock) -> APIRouter:
     """The routes of those who watch over this."""
     router = APIRouter(tags=["operations"])
+    scrapes = _Scrapes(metrics, clock)
 
     @router.get("/health/live", response_model=LiveModel)
     async def get_live() -> Response:
@@ -33,7 +59,7 @@ def operation_routes(health: Health, metrics: Metrics) -> APIRouter:
     @router.get("/metrics", response_class=PlainTextResponse)
     async def get_metrics(request: Request) -> Response:
         """All numbers, for Prometheus; in OpenMetrics where that is asked for."""
-        content_type, body = metrics.render(request.headers.get("accept"))
+        content_type, body = scrapes.answer(request.headers.get("accept"))
         return Response(body, headers={"Content-Type": content_type})
 
     return router
