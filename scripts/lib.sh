@@ -90,3 +90,9 @@ install_without_starting() {
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
+
+# Print the Debian mirrors that this machine uses, one a line.
+debian_mirrors() {
+    sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true
+    sed -n 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null || true
+}

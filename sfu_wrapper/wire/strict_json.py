@@ -109,10 +109,24 @@ def _second_opinion(text: str, first: orjson.JSONDecodeError) -> Malformed:
         value = json.loads(text, parse_int=float, parse_constant=_refuse_constant)
     except (json.JSONDecodeError, UnicodeEncodeError, _Constant):
         return NotJson(f"not JSON: {first}")
-    except RecursionError:
+    except RecursionError:  # how deep that is differs between versions of Python
+        return Ambiguous(f"nested deeper than {MAX_DEPTH}")
+    if _exceeds_depth(value):
         return Ambiguous(f"nested deeper than {MAX_DEPTH}")
     why = "a number is out of range" if "infinity" in str(first) else first
     return Ambiguous(f"not acceptable: {why}", value)
+
+
+def _exceeds_depth(root: object) -> bool:
+    level = [root]
+    for _ in range(MAX_DEPTH):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def _refuse_constant(name: str) -> object:

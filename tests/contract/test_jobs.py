@@ -1,6 +1,7 @@
 """What job leases promise, in memory and in the store's file."""
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -127,3 +128,5 @@ def test_a_store_that_hangs_does_not_keep_a_worker_from_ending(
     leases.close()
     assert time.monotonic() - began_s < 10
     answers.set()
+    with leases._one_at_a_time, pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        leases._connection.execute("SELECT 1")

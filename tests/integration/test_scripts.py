@@ -17,7 +17,16 @@ def asked(script: str, option: str, folder: Path) -> subprocess.CompletedProcess
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize(
     "script",
-    ["test", "soak", "mutation", "fetch-asterisk", "check-javascript", "check-commit", "release"],
+    [
+        "test",
+        "soak",
+        "mutation",
+        "fetch-asterisk",
+        "check-javascript",
+        "check-commit",
+        "release",
+        "other-pythons",
+    ],
 )
 def test_whoever_asks_for_help_is_told_and_nothing_is_begun(
     script: str, option: str, tmp_path: Path

@@ -41,6 +41,7 @@ class SqliteLeases:
         self._boot = _boot()
         self._now_s = monotonic_s
         self._one_at_a_time = threading.Lock()
+        self._closed = False
         self._connection = open_database(path, MIGRATIONS)
 
     async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
@@ -63,8 +64,9 @@ class SqliteLeases:
     def close(self) -> None:
         """Release the file; leases that are held run out by themselves.
 
-        What hangs in it keeps it until it ends: nobody waits for that.
+        A statement that hangs keeps the file until it ends, and closes it then.
         """
+        self._closed = True
         if self._one_at_a_time.acquire(timeout=_CLOSE_S):
             self._connection.close()
             self._one_at_a_time.release()
@@ -75,7 +77,11 @@ class SqliteLeases:
 
     def _run(self, sql: str, values: dict[str, str | int]) -> int:
         with self._one_at_a_time:
-            return _execute(self._connection, sql, values)
+            try:
+                return _execute(self._connection, sql, values)
+            finally:
+                if self._closed:  # while this statement was hanging
+                    self._connection.close()
 
 
 def _execute(connection: sqlite3.Connection, sql: str, values: dict[str, str | int]) -> int:

@@ -95,6 +95,9 @@ def test_what_is_no_json(text: str | bytes) -> None:
         ("[" * 5000 + "]" * 5000, "nested"),
         ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested"),
         ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), "nested"),
+        ("[" * (MAX_DEPTH + 1) + '"\\ud800"' + "]" * (MAX_DEPTH + 1), "nested"),
+        ('{"a":' * (MAX_DEPTH + 1) + '"\\ud800"' + "}" * (MAX_DEPTH + 1), "nested"),
+        ("[" * MAX_DEPTH + '"\\ud800"' + "]" * MAX_DEPTH, "surrogate"),
         ('"\\ud800"', "surrogate"),
         ('{"\\u0000":1}', "NUL"),
         ('["a\\\\\\u0000"]', "NUL"),
@@ -133,6 +136,9 @@ def test_a_refusal_keeps_what_can_be_made_of_it() -> None:
     assert twice.value.value == {"id": "x", "a": 2}
     assert lone.value.value == {"id": "x", "a": "\ud800"}
     assert deep.value.value is None
+    with pytest.raises(Ambiguous, match="nested") as both:
+        parse_strict('{"id":"x","a":' + "[" * MAX_DEPTH + '"\\ud800"' + "]" * MAX_DEPTH + "}")
+    assert both.value.value is None
 
 
 pieces = st.sampled_from(
