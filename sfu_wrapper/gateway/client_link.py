@@ -102,6 +102,10 @@ class ClientLink:
                 self._buffer.put(Close(1008, "authentication timeout"))
         return self._buffer.take()
 
+    def close_some(self) -> bool:
+        """Return False: there is one client, which ``close`` ends."""
+        return False
+
     def close(self) -> None:
         """The connection is gone."""
         self._buffer.drop()

@@ -22,7 +22,7 @@ from sfu_wrapper.gateway.shares import Shares
 from sfu_wrapper.gateway.turns import Errands, Turns
 
 _PIECE_BYTES = KIB  # of somebody who is not trusted; 170 of the smallest frames
-_TRUSTED_PIECE_BYTES = 16 * KIB
+_TRUSTED_PIECE_BYTES = 4 * KIB
 _SLACK = 3  # frames a request: fragments, pings, pongs
 _LONGEST_DEBT_S = 5.0
 _TRUSTED_MESSAGES_A_TURN = 4  # of many clients
@@ -149,8 +149,10 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
     async def turn(self) -> None:
         """Let others go on: messages that are here already come without waiting."""
         self._messages += 1
-        if not self.trusted or self._messages % _TRUSTED_MESSAGES_A_TURN == 0:
+        if not self.trusted:
             await self.intake.turns.take()
+        elif self._messages % _TRUSTED_MESSAGES_A_TURN == 0:
+            await self.intake.turns.take(_TRUSTED_MESSAGES_A_TURN)
 
     def _make_room(self) -> None:
         """End at once in favour of another: with a reason where it leaves without waiting."""

@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 from typing import assert_never
 from uuid import uuid4
 
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _TOKENS_A_SECOND = 1  # of one link: each costs a signature
 _TOKENS_AT_ONCE = 10
+_CLOSED_AT_ONCE = 8  # clients of a link that is gone
 _ENDED_AT_ONCE = 32  # clients of one link in one turn of the loop
 _EXPIRED = "the token of this gateway has expired; send authenticate with a new one"
 
@@ -132,12 +134,21 @@ class GatewayLink:
                 self._dismiss(socket_id, "token expired")
         return self._buffer.take()
 
-    def close(self) -> None:
-        """The connection is gone, and each of its clients with it."""
+    def close_some(self) -> bool:
+        """End a bounded number of the clients of a connection that is gone; True: there are more.
+
+        Only ``close`` must be called.
+        """
         self._buffer.drop()
         self._waiting.clear()
-        for socket_id in list(self._sessions):
+        for socket_id in list(islice(self._sessions, _CLOSED_AT_ONCE)):
             self._guarded(socket_id, partial(self._end, socket_id))
+        return bool(self._sessions)
+
+    def close(self) -> None:
+        """The connection is gone, and each of its clients with it."""
+        while self.close_some():
+            pass
 
     def _receive(self, text: str | bytes) -> None:
         if isinstance(text, bytes):

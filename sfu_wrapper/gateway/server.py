@@ -50,6 +50,7 @@ class _Link(Protocol):
     def feed(self, messages: tuple[str | bytes], /) -> list[Outgoing]: ...
     def take(self) -> list[Outgoing]: ...
     def tick(self) -> list[Outgoing]: ...
+    def close_some(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -158,6 +159,14 @@ class GatewayServer:
         finally:
             alarm.cancel()
             queue.finish()
+            await self._let_go(link)
+
+    async def _let_go(self, link: _Link) -> None:
+        """End the clients of a link, which may have thousands, a few in each turn."""
+        try:
+            while link.close_some():
+                await self._intake.turns.take()
+        finally:
             link.close()
 
 

@@ -19,24 +19,28 @@ class Turns:
 
     def __init__(self, a_round: int) -> None:
         self._a_round = a_round
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
-    async def take(self) -> None:
-        """Wait for the next turn, a round away where nobody else waits."""
+    async def take(self, weight: int = 1) -> None:
+        """Wait for the next turn, a round away where nobody else waits.
+
+        Args:
+            weight: how many peers it counts as.
+        """
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._next_round, loop)
-        self._waiting.append(turn)
+        self._waiting.append((turn, weight))
         await turn
 
     def _next_round(self, loop: asyncio.AbstractEventLoop) -> None:
         left = self._a_round
-        while self._waiting and left:
-            turn = self._waiting.popleft()
+        while self._waiting and left > 0:
+            turn, weight = self._waiting.popleft()
             if not turn.done():  # whoever was cancelled meanwhile takes no place
                 turn.set_result(None)
-                left -= 1
+                left -= weight
         if self._waiting:
             loop.call_soon(self._next_round, loop)
 

@@ -418,6 +418,43 @@ async def test_a_connection_that_is_cut_is_a_client_that_is_gone() -> None:
         assert rooms.story[-1][0] == "disconnected"
 
 
+async def test_the_loss_of_a_gateway_with_many_clients_takes_many_short_rounds() -> None:
+    class Rounds(FakeRooms):
+        """Rooms that know how many clients have gone in each round of the event loop."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gone = [0]
+
+        def disconnected(self, client: Client) -> None:
+            super().disconnected(client)
+            self.gone[-1] += 1
+
+    rooms = Rounds()
+    async with running(rooms) as server, gateway(server) as link:
+        for number in range(200):
+            await link.send(frame("connect", f"s{number}", user=vouched(f"user-{number}")))
+        await until(lambda: len(rooms.users()) == 200)
+        link.transport.abort()
+        async with asyncio.timeout(20):
+            while rooms.users():
+                rooms.gone.append(0)
+                await asyncio.sleep(0)
+
+    assert sum(rooms.gone) == 200
+    assert max(rooms.gone) <= 20
+
+
+async def test_the_clients_of_a_gateway_are_gone_when_the_server_has_ended() -> None:
+    rooms = FakeRooms()
+    async with running(rooms) as server, gateway(server) as link:
+        for number in range(200):
+            await link.send(frame("connect", f"s{number}", user=vouched(f"user-{number}")))
+        await until(lambda: len(rooms.users()) == 200)
+
+    assert rooms.users() == []
+
+
 async def test_a_bug_ends_the_connection_that_met_it_and_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -256,6 +256,19 @@ def test_the_loss_of_the_gateway_is_the_loss_of_each_client() -> None:
     assert world.due_ms() is None
 
 
+def test_the_clients_of_a_lost_gateway_are_ended_a_few_at_a_time() -> None:
+    world = World()
+    world.say(*(connect(f"s{number}", f"user-{number}") for number in range(100)))
+    left = []
+    while world.link.close_some():
+        left.append(len(world.rooms.users()))
+
+    assert left[0] >= 90
+    assert left == sorted(left, reverse=True)
+    assert world.rooms.users() == []
+    assert world.due_ms() is None
+
+
 def test_each_socket_is_limited_and_each_user() -> None:
     world = World(GatewaySettings(requests_per_second=1, requests_burst=3))
     world.say(connect("a", "alice"), connect("a2", "alice"), connect("b", "bob"))

@@ -39,6 +39,24 @@ async def test_turns_come_round_in_the_order_of_arrival() -> None:
     assert sorted(order[5:10]) == [0, 1, 2, 3, 4]
 
 
+async def test_one_that_takes_many_messages_a_turn_counts_as_many() -> None:
+    turns, order = Turns(4), []
+
+    async def peer(name: str, weight: int) -> None:
+        await turns.take(weight)
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for name, weight in (("a", 4), ("b", 4), ("c", 1), ("d", 1), ("e", 4)):
+            group.create_task(peer(name, weight))
+        rounds = []
+        while len(order) < 5:
+            await asyncio.sleep(0)
+            rounds.append("".join(order))
+
+    assert [each for each in dict.fromkeys(rounds) if each] == ["a", "ab", "abcde"]
+
+
 async def test_one_that_is_gone_takes_no_turn_from_others() -> None:
     turns = Turns(1)
     gone = [asyncio.create_task(turns.take()) for _ in range(100)]
