@@ -1,8 +1,7 @@
 """What must cost one request at most: stores that cannot be read, full queues, bad moments."""
 
 import asyncio
-from asyncio import Future
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,9 +13,10 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import OwnerPermissions
-from sfu_wrapper.ports.store import Commit, OutboxRow
+from sfu_wrapper.ports.store import Commit
 from tests.helpers import stores
 from tests.helpers.calls import Ahead, Call, call, is_away, noticing, until
+from tests.helpers.held_store import HeldStore
 from tests.helpers.live import connected, live
 
 ROOM = {"room": "call"}
@@ -40,36 +40,6 @@ class Unreadable(MemoryStore):
         return super().permissions(owner)
 
 
-class Held(MemoryStore):
-    """A store whose commits wait while ``held`` is set, until they are released."""
-
-    held = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._waiting: list[Callable[[], None]] = []
-
-    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
-        """See ``Store``."""
-        if not self.held:
-            return super().commit(commit, epoch)
-        later: Future[tuple[OutboxRow, ...]] = asyncio.get_running_loop().create_future()
-
-        def write() -> None:
-            done = super(Held, self).commit(commit, epoch)
-            done.add_done_callback(lambda done: later.set_result(done.result()))
-
-        self._waiting.append(write)
-        return later
-
-    def release(self) -> None:
-        """What has waited is stored, and what comes is stored at once."""
-        self.held = False
-        waiting, self._waiting = self._waiting, []
-        for write in waiting:
-            write()
-
-
 async def test_a_store_that_cannot_be_read_is_overloaded_and_takes_no_room_id() -> None:
     store = Unreadable()
     async with live(store=store) as controller:
@@ -86,7 +56,7 @@ async def test_a_store_that_cannot_be_read_is_overloaded_and_takes_no_room_id() 
 
 
 async def test_a_busy_room_that_one_has_left_is_not_taken_for_one_that_one_is_in() -> None:
-    store = Held()
+    store = HeldStore()
     async with live(store=store) as controller:
         left = await call(controller, "left", kind="meeting")
         await left.owner.ok("createRoom", {"id": "here", "kind": "meeting"})
@@ -104,7 +74,7 @@ async def test_a_busy_room_that_one_has_left_is_not_taken_for_one_that_one_is_in
 
 
 async def test_a_room_that_one_is_about_to_join_counts() -> None:
-    store = Held()
+    store = HeldStore()
     async with live(store=store) as controller:
         alice = await controller.client("alice")
         await alice.ok("createRoom", {"id": "call", "kind": "meeting"})
@@ -139,7 +109,7 @@ async def test_a_room_that_was_left_and_joined_over_another_connection_is_not_of
 async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store = Held()
+    store = HeldStore()
     async with live(store=store) as controller:
         talk = await call(controller)
         store.held = True

@@ -22,7 +22,7 @@ def said(act):
 def carry_out(task, progress):
     found = {}
     exec(WORK, {"said": said, "task": task, "found": found})
-    raise JobFailed("test", "FOUND", repr(found), permanent=True)
+    raise JobFailed("event", "NO_RESULT", repr(found), permanent=True)
 
 %s
 WORK = %r
@@ -44,6 +44,6 @@ def prisoners(work: str, system: str = "") -> tuple[str, ...]:
 
 def found_by(failure: JobFailed) -> dict[str, object]:
     """What such a process has told."""
-    assert failure.code == "FOUND", failure
+    assert failure.code == "NO_RESULT", failure
     told: dict[str, object] = literal_eval(failure.detail)
     return told

@@ -1,5 +1,6 @@
 """Every role, every operation over HTTP, on what is its own, its domain's and another domain's."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -105,6 +106,24 @@ def stored(here: World) -> list[object]:
         here.store.permissions(UserKey(DomainId(domain), UserId(user or "nobody")))
         for domain, user in SUBJECTS
     ]
+
+
+def is_of(path: str, route: str) -> bool:
+    """Return True if a path is one of a route, as ``/rooms/owned`` is of ``/rooms/{id}``."""
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path.partition("?")[0]) is not None
+
+
+async def test_every_route_has_a_row_and_every_row_a_route() -> None:
+    async with world() as here:
+        described = (await here.ask("GET", "/openapi.json")).json["paths"]
+    routes = {(method.upper(), path) for path, methods in described.items() for method in methods}
+    rows = {(method, path) for method, path, *_ in ROWS}
+
+    assert len(routes) > 10
+    for one, route in routes:
+        assert any(one == other and is_of(path, route) for other, path in rows), (one, route)
+    for one, path in rows:
+        assert any(one == other and is_of(path, route) for other, route in routes), (one, path)
 
 
 @pytest.mark.parametrize(("method", "path", "statuses"), CASES)

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from tests.helpers.calls import Ahead, noticing, until
+from tests.helpers.calls import Ahead, metric, noticing, until
+from tests.helpers.held_store import HeldStore
 from tests.helpers.live import DOMAIN, Json, Live, Peer, connected, live
 
 ROOM = {"room": "call"}
@@ -420,23 +421,29 @@ async def test_a_public_room_is_open_to_anybody_authenticated() -> None:
         assert len(await inside(service)) == 1
 
 
-async def test_a_join_whose_connection_is_lost_meanwhile_leaves_nobody_behind() -> None:
-    async with live("rooms.reconnectGraceSeconds=0") as controller:
+async def test_a_join_whose_connection_is_lost_while_it_is_stored_leaves_nobody_behind() -> None:
+    store = HeldStore()
+    async with live("rooms.reconnectGraceSeconds=0", store=store) as controller:
         service = await create(controller, "meeting")
         await join(controller, "alice")  # keeps the room open
-        for number in range(5):
-            async with connected(controller.url, f"user-{number}") as peer:
-                sent = asyncio.create_task(peer.ask("joinRoom", ROOM))
-                await asyncio.sleep(0)  # it is sent, and nobody waits for the answer
-                sent.cancel()
-        await until(lambda: only_alice(service))
+        before = await metric(controller, "connections")
+
+        async def has_lost_it() -> bool:
+            return await metric(controller, "connections") == before
+
+        async with connected(controller.url, "bob") as bob:
+            store.held = True
+            joining = asyncio.create_task(bob.ask("joinRoom", ROOM))
+            await store.arrived.wait()
+            joining.cancel()
+        await until(has_lost_it)
+        store.release()
+        left = await service.event("participantLeft")
+
+        assert left["user"] == "bob"
+        assert await inside(service) == ["alice"]
 
 
 async def is_over(peer: Peer) -> bool:
     """Whether the room has ended."""
     return await state(peer) == "ended"
-
-
-async def only_alice(service: Peer) -> bool:
-    """Whether nobody else takes part."""
-    return await inside(service) == ["alice"]

@@ -92,7 +92,7 @@ class PretendedTools:
 
     def _maybe_break(self, stage: str) -> None:
         if self.broken == stage:
-            raise JobFailed(stage, "BROKEN", "it broke", permanent=False)
+            raise JobFailed(stage, "MEDIA_CRASH", "it broke", permanent=False)
 
 
 class PretendedVault:
@@ -225,7 +225,7 @@ async def test_a_failed_attempt_delivers_nothing_and_the_next_one_does(
         await processor.process(INFO)
     assert place.delivered() == set()
     failure = await processor.failure(INFO, caught.value, attempts=1)
-    assert (failure.stage, failure.code, failure.detail) == (stage, "BROKEN", "it broke")
+    assert (failure.stage, failure.code, failure.detail) == (stage, "MEDIA_CRASH", "it broke")
 
     place.tools.broken = None
     await processor.process(INFO, attempts=2)

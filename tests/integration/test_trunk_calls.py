@@ -384,10 +384,22 @@ async def test_a_call_that_cannot_be_taken_is_told_to_the_operator(
     assert any(record.message == "trunk.callNotTaken" for record in caplog.records)
 
 
-async def test_what_is_said_of_calls_that_nobody_knows_is_passed_over() -> None:
+async def test_what_is_said_of_calls_that_nobody_knows_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with trunk_of() as here:
+        wishes = {"id": "pstn-unheard.2", "uuid": "pstn-unheard.2", "origin": "pstn"}
+        await here.service.ok("createRoom", wishes | {"owner": PHONE, "domain": DOMAIN})
+        await here.service.ok("joinRoom", {"room": "pstn-unheard.2", "user": PHONE})
         here.trunk.say(CallEntered("unheard.1"), CallLeft("unheard.2"))
         await here.ring()
+        shown = await here.service.ok("getRoom", {"room": "pstn-unheard.2"})
+        rooms = await here.service.ok("listRooms")
+
+        assert {room["room"] for room in rooms["rooms"]} == {"pstn-unheard.2", ROOM}
+        assert [each["user"] for each in shown["participants"]] == [PHONE]
+        assert here.trunk.hung_up == []
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "WARNING"}]
 
 
 @pytest.mark.parametrize(

@@ -175,10 +175,22 @@ def test_what_is_no_key_set(body: bytes) -> None:
 
 
 @given(JSON_VALUES)
-def test_nothing_that_is_answered_breaks_anything(value: object) -> None:
+def test_whatever_is_listed_beside_a_good_key_hides_it_not(value: object) -> None:
+    good = jwk(OLD, "the good one")
+    for listed in ([value, good], [good, value]):
+        kids = [kid for kid, _ in read_key_set(json.dumps({"keys": listed}).encode(), ALL)]
+
+        assert kids.count("the good one") == 1
+
+
+@given(JSON_VALUES)
+def test_an_answer_of_any_shape_has_keys_or_is_unavailable(value: object) -> None:
     for body in (value, {"keys": value}, {"keys": [value]}):
-        with suppress(Unavailable):
-            read_key_set(json.dumps(body).encode(), ALL)
+        try:
+            keys = read_key_set(json.dumps(body).encode(), ALL)
+        except Unavailable:
+            continue
+        assert keys  # no shape without a key counts as a key set
 
 
 async def test_a_key_that_nobody_knows_has_the_set_fetched_again() -> None:

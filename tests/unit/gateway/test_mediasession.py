@@ -229,10 +229,13 @@ async def test_a_lost_connection_frees_everything(world: World) -> None:
     alice = world.inside("alice")
     alice.link.close()
     alice.link.close()
-
     assert world.media.lines == []
+
+    again = world.inside("alice")
+    assert alice.closed is None  # nothing was left that the second window could replace
     world.call.leave(ALICE)
     world.changed()
+    assert (alice.closed, again.closed) == (None, Close(1008, LEFT))
 
 
 async def test_where_the_media_server_is_away_one_may_try_again(world: World) -> None:
@@ -310,8 +313,15 @@ def test_without_media_there_is_no_session() -> None:
         MediaSession(gate(FakeRooms(), StandingClock()), lambda _: None)
 
 
-def test_a_seat_that_is_left_twice_is_free(world: World) -> None:
-    seat = world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), lambda _: None)
+def test_a_seat_that_was_left_is_free_again(world: World) -> None:
+    cut: list[str] = []
+    seat = world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), cut.append)
     world.seats.leave(seat)
     world.seats.leave(seat)
+    newer: list[str] = []
+    world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), newer.append)
+    world.seats.leave(seat)  # frees no seat that another window has taken since
+
+    world.call.leave(ALICE)
     world.changed()
+    assert (cut, newer) == ([], [LEFT])

@@ -16,7 +16,7 @@ from sfu_wrapper.service.rooms.job_results import Outcomes
 UUID, ONE = RoomUuid("u"), SegmentNo(1)
 UNDER_WAY = JobProgress(UUID, ONE, "compose", 10, None)
 FURTHER = JobProgress(UUID, ONE, "compose", 20, None)
-FAILED = Failed(RoomId("r"), UUID, ONE, "compose", "ENCODER_FAILED", "it broke", None, 3, ("a",))
+FAILED = Failed(RoomId("r"), UUID, ONE, "compose", "MUX_FAILED", "it broke", None, 3, ("a",))
 DONE = Processed(
     room=RoomId("r"),
     uuid=UUID,

@@ -39,7 +39,7 @@ QUEUES = (
 )
 DEADLINE_S = 30.0
 QUICK = Retry(attempts=3, first_s=0.001, factor=1)
-PASSING = JobFailed("compose", "ENCODER_FAILED", "it broke", permanent=False)
+PASSING = JobFailed("compose", "MUX_FAILED", "it broke", permanent=False)
 FULL = JobFailed("compose", "NO_SPACE", "no space left", permanent=False)
 LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True, file="a.mjr")
 
@@ -306,7 +306,7 @@ async def test_after_all_its_tries_a_segment_fails_and_keeps_its_files(bench: Be
     (message,) = bench.told("failed")
     assert message.message_id == "uuid-1:1:failed"
     told = json.loads(message.body)
-    assert told["error"]["code"] == "ENCODER_FAILED"
+    assert told["error"]["code"] == "MUX_FAILED"
     assert told["attempts"] == 3
     assert bench.cleaned == []
     assert await bench.broker.depth(WORK) == 0

@@ -16,7 +16,7 @@ DONE = Processed(
     processing_completed_ms=0,
     attempts=1,
 )
-LOST = Failed(RoomId("conference"), UUID, TWO, "deliver", "DISK_FULL", "no room", "/a/b", 3)
+LOST = Failed(RoomId("conference"), UUID, TWO, "deliver", "NO_SPACE", "no room", "/a/b", 3)
 
 
 def test_work_under_way_says_how_far_it_is() -> None:
@@ -40,7 +40,7 @@ def test_a_file_is_told_by_its_name_alone() -> None:
 
 
 def test_a_failure_says_where_and_why() -> None:
-    error = {"stage": "deliver", "code": "DISK_FULL", "message": "no room"}
+    error = {"stage": "deliver", "code": "NO_SPACE", "message": "no room"}
 
     assert processing_json(LOST) == {"state": "failed"}
     assert result_note(ROOM, LOST) == (
