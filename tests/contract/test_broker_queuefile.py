@@ -353,6 +353,24 @@ async def test_a_full_queue_refuses_and_takes_again_when_there_is_room(path: Pat
     await bench.close()
 
 
+async def test_of_messages_published_side_by_side_those_are_refused_that_have_no_place(
+    path: Path,
+) -> None:
+    bench = BrokerBench(lambda: QueueFile(path, max_depth=3))
+    broker = await bench.connect()
+    messages = [message(1), message(2, "nobody"), message(3), message(4), message(5)]
+    outcomes = await asyncio.gather(
+        *(broker.publish(each) for each in messages), return_exceptions=True
+    )
+
+    refused = [isinstance(outcome, Unavailable) for outcome in outcomes]
+    assert refused == [False, True, False, False, True]
+    assert "no queue is bound to nobody" in str(outcomes[1])
+    assert "full" in str(outcomes[4])
+    assert numbers(await bench.take(broker, 3)) == ["uuid:1", "uuid:3", "uuid:4"]
+    await bench.close()
+
+
 async def test_a_full_disk_refuses_and_keeps_what_it_has(bench: BrokerBench, path: Path) -> None:
     broker = await bench.connect()
     await broker.publish(message(1))

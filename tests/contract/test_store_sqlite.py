@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.sqlite import rows
 from sfu_wrapper.adapters.sqlite.database import open_database
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
@@ -20,7 +22,7 @@ from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.model.errors import Misconfigured, RecordingError, Unavailable
 from sfu_wrapper.model.ids import RoomUuid
-from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.ports.store import AnswerRow, Commit, PartRow
 from tests.helpers.stores import EPOCH, message, room
 
 
@@ -120,6 +122,89 @@ async def test_what_waits_together_shares_a_transaction(
     assert statements.count("COMMIT") == 2
 
 
+async def test_commits_that_wait_together_take_as_few_statements_as_one(
+    writer: Writer, statements: list[str]
+) -> None:
+    gate = await hold(writer)
+    statements.clear()
+    gate.set()
+    await writer.submit_together(rows.write_all, (changed_room(0), EPOCH))
+    alone = len(statements)
+
+    gate = await hold(writer)
+    statements.clear()
+    waiting = [writer.submit_together(rows.write_all, (changed_room(n), EPOCH)) for n in range(16)]
+    gate.set()
+    await asyncio.gather(*waiting)
+    assert alone <= len(statements) <= alone + 1  # one ends the transaction of whoever waited
+
+
+def changed_room(number: int) -> Commit:
+    """Something of everything that a commit stores."""
+    uuid = f"r{number}"
+    return Commit(
+        room=room(uuid),
+        outbox=(replace(message(number), room=RoomUuid(uuid)),),
+        answers=(AnswerRow(f"key-{number}", b"digest", b"{}", 10_000),),
+        parts=(PartRow(RoomUuid(uuid), "segment/1", b"{}"),),
+    )
+
+
+async def test_each_of_many_commits_gets_its_own_messages_numbered_in_order(
+    writer: Writer,
+) -> None:
+    gate = await hold(writer)
+    commits = [
+        Commit(room(f"r{n}"), tuple(message(10 * n + each) for each in range(n))) for n in range(40)
+    ]
+    waiting = [writer.submit_together(rows.write_all, (commit, EPOCH)) for commit in commits]
+    gate.set()
+    numbered = await asyncio.gather(*waiting)
+    flat = [row for some in numbered for row in some]
+
+    assert [row.seq for row in flat] == list(range(1, len(flat) + 1))
+    assert [replace(row, seq=0) for row in flat] == [row for each in commits for row in each.outbox]
+    stored = await writer.submit(
+        lambda connection: connection.execute("SELECT message_id, seq FROM outbox").fetchall()
+    )
+    assert stored == [(row.message_id, row.seq) for row in flat]
+
+
+async def test_of_several_commits_in_a_row_the_last_one_counts(store: SqliteStore) -> None:
+    uuid = RoomUuid("r1")
+    kept = AnswerRow("key", b"digest", b"again", 10_000)
+    commits = [
+        Commit(
+            room("r1", state=b"first"), parts=(PartRow(uuid, "a", b"1"), PartRow(uuid, "b", b"1"))
+        ),
+        Commit(answers=(replace(kept, answer=b"once"),), parts=(PartRow(uuid, "a", None),)),
+        Commit(room("r1", state=b"last"), forgotten=("key",), parts=(PartRow(uuid, "b", b"2"),)),
+        Commit(answers=(kept,)),
+        Commit(answers=(replace(kept, key="gone"),)),
+        Commit(forgotten=("gone",)),
+    ]
+    await asyncio.gather(*(store.commit(commit, EPOCH) for commit in commits))
+
+    assert [row.state for row in store.unsettled_rooms()] == [b"last"]
+    assert store.parts(uuid) == (PartRow(uuid, "b", b"2"),)
+    assert store.answer("key", 0) == kept
+    assert store.answer("gone", 0) is None
+
+
+async def test_what_cannot_be_stored_with_others_fails_alone(writer: Writer) -> None:
+    gate = await hold(writer)
+    commits = [Commit(room("a")), Commit(room("b", at_ms=1 << 80)), Commit(room("c"))]
+    waiting = [writer.submit_together(rows.write_all, (commit, EPOCH)) for commit in commits]
+    gate.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [tuple, Unavailable, tuple]
+    stored = await writer.submit(
+        lambda connection: connection.execute("SELECT uuid FROM rooms ORDER BY uuid").fetchall()
+    )
+    assert stored == [("a",), ("c",)]
+
+
 async def test_an_operation_that_breaks_down_fails_its_batch_and_not_the_next(
     writer: Writer,
 ) -> None:
@@ -214,7 +299,7 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
-from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.ports.store import AnswerRow, Commit, PartRow
 from tests.helpers.stores import message, room
 
 async def main():

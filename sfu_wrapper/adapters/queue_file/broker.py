@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -95,11 +95,18 @@ class QueueFile:
 
     async def publish(self, message: Message) -> None:
         """See ``Broker``."""
+        writer = self._open_link().writer
+        await self._in_time(writer.submit_together(self._publish_all, message))
+        self.wake(message.routing_key)
+
+    def _publish_all(
+        self, connection: sqlite3.Connection, messages: Sequence[Message]
+    ) -> list[None]:
+        """Put messages that were published side by side into their queues."""
         if self._link is not None and not self._link.is_whole():
             detail = f"{self._path.name} was removed or replaced while it was in use: restart"
             raise Unavailable(detail)
-        await self.write(lambda connection: rows.publish(connection, message, self._max_depth))
-        self.wake(message.routing_key)
+        return rows.publish(connection, messages, self._max_depth)
 
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator["QueueDelivery", None]:
         """See ``Broker``."""
@@ -154,9 +161,12 @@ class QueueFile:
 
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Carry out on the writer's thread. Raises Unavailable after a deadline too."""
+        return await self._in_time(self.submit(operation))
+
+    async def _in_time(self, written: "asyncio.Future[T]") -> T:
         try:
             async with asyncio.timeout(DEADLINE_S):
-                return await self.submit(operation)
+                return await written
         except TimeoutError as exc:
             raise Unavailable(f"{self._path.name} takes too long to write") from exc
 

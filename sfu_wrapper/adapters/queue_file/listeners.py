@@ -8,17 +8,24 @@ import asyncio
 import logging
 import sqlite3
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from sfu_wrapper.adapters.sqlite.many import run_many
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.ports.broker import Heard, Message
 
 _PAUSE_MIN_S: Final = 0.01
 _PAUSE_MAX_S: Final = 0.1
 _AT_ONCE: Final = 100
+_LISTENING: Final = "SELECT listener, most FROM listeners WHERE routing_key = ?"
+_NOTICE: Final = "INSERT INTO notices (listener, routing_key, message_id, body) VALUES {}"
+_DROP_OLDEST: Final = """
+    DELETE FROM notices WHERE listener = ?1 AND seq <=
+        (SELECT seq FROM notices WHERE listener = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)
+"""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -108,21 +115,18 @@ def enlist(
     )
 
 
-def tell(connection: sqlite3.Connection, message: Message) -> None:
+def tell(connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
     """Tell whoever listens; of one who hears too slowly the oldest is dropped."""
-    found = connection.execute(
-        "SELECT listener, most FROM listeners WHERE routing_key = ?", (message.routing_key,)
-    ).fetchall()
-    for listener, most in found:
-        connection.execute(
-            "INSERT INTO notices (listener, routing_key, message_id, body) VALUES (?, ?, ?, ?)",
-            (listener, message.routing_key, message.message_id, message.body),
-        )
-        connection.execute(
-            "DELETE FROM notices WHERE listener = ?1 AND seq <= (SELECT seq FROM notices"
-            " WHERE listener = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-            (listener, most),
-        )
+    keys = dict.fromkeys(message.routing_key for message in messages)
+    found = {key: connection.execute(_LISTENING, (key,)).fetchall() for key in keys}
+    notices = [
+        (listener, message.routing_key, message.message_id, message.body)
+        for message in messages
+        for listener, _ in found[message.routing_key]
+    ]
+    run_many(connection, _NOTICE, notices)
+    for listener, most in {each for listening in found.values() for each in listening}:
+        connection.execute(_DROP_OLDEST, (listener, most))
 
 
 def is_anything_to_hear(connection: sqlite3.Connection, listener: str) -> bool:

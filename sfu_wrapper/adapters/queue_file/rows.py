@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sfu_wrapper.adapters.queue_file import listeners
+from sfu_wrapper.adapters.sqlite.many import run_many
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
 
 _COPY: Final = """
     INSERT INTO messages (queue, routing_key, message_id, correlation_id, timestamp_ms, body)
-    VALUES (?, ?, ?, ?, ?, ?)
+    VALUES {}
 """
+_BOUND: Final = "SELECT name, depth FROM bindings JOIN queues ON name = queue WHERE routing_key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +46,35 @@ def declare(connection: sqlite3.Connection, spec: QueueSpec) -> None:
     connection.executemany("INSERT OR IGNORE INTO bindings VALUES (?, ?)", bindings)
 
 
-def publish(connection: sqlite3.Connection, message: Message, max_depth: int) -> None:
-    """Put the message into every queue bound to its key.
+def publish(
+    connection: sqlite3.Connection, messages: Sequence[Message], max_depth: int
+) -> list[None]:
+    """Put each message into every queue bound to its key.
 
     Raises:
-        Unavailable: one of them is full, or it is mandatory and there is none.
+        Unavailable: one of them is full, or one is mandatory and there is none.
     """
-    found = connection.execute(
-        "SELECT name, depth FROM bindings JOIN queues ON name = queue WHERE routing_key = ?",
-        (message.routing_key,),
-    ).fetchall()
-    if not found and message.mandatory:
-        detail = f"no queue is bound to {message.routing_key}"
-        raise Unavailable(detail, unroutable=True)
-    for queue, depth in found:
-        if depth >= max_depth:
-            raise Unavailable(f"{queue} is full", depth=depth)
-        _put(connection, queue, message)
-    listeners.tell(connection, message)
+    keys = dict.fromkeys(message.routing_key for message in messages)
+    bound = {key: dict(connection.execute(_BOUND, (key,)).fetchall()) for key in keys}
+    depths = {queue: depth for found in bound.values() for queue, depth in found.items()}
+    rows = []
+    for message in messages:
+        queues = bound[message.routing_key]
+        if not queues and message.mandatory:
+            detail = f"no queue is bound to {message.routing_key}"
+            raise Unavailable(detail, unroutable=True)
+        for queue in queues:
+            if depths[queue] >= max_depth:
+                raise Unavailable(f"{queue} is full", depth=depths[queue])
+            depths[queue] += 1
+            rows.append(_values(queue, message))
+    run_many(connection, _COPY, rows)
+    listeners.tell(connection, messages)
+    return [None] * len(messages)
 
 
-def _put(connection: sqlite3.Connection, queue: str, message: Message) -> None:
-    values = (
+def _values(queue: str, message: Message) -> tuple[Any, ...]:
+    return (
         queue,
         message.routing_key,
         message.message_id,
@@ -73,7 +82,6 @@ def _put(connection: sqlite3.Connection, queue: str, message: Message) -> None:
         message.timestamp_ms,
         message.body,
     )
-    connection.execute(_COPY, values)
 
 
 def take(
@@ -147,15 +155,10 @@ def bury(connection: sqlite3.Connection, queue: str) -> None:
     for seq, key, message_id, correlation_id, timestamp_ms, body in found:
         message = Message(key, message_id, body, correlation_id, timestamp_ms)
         # Not bounded by depth: it only moves, and must not be lost.
-        for (target,) in _bound(connection, key):
-            _put(connection, target, message)
-        listeners.tell(connection, message)
+        targets = connection.execute(_BOUND, (key,)).fetchall()
+        run_many(connection, _COPY, [_values(target, message) for target, _ in targets])
+        listeners.tell(connection, [message])
         connection.execute("DELETE FROM messages WHERE seq = ?", (seq,))
-
-
-def _bound(connection: sqlite3.Connection, routing_key: str) -> list[tuple[str]]:
-    sql = "SELECT queue FROM bindings WHERE routing_key = ?"
-    return connection.execute(sql, (routing_key,)).fetchall()
 
 
 def _free(connection: sqlite3.Connection, which: str, values: Sequence[Any]) -> int:

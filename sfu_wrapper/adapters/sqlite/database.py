@@ -14,6 +14,7 @@ from sfu_wrapper.model.errors import Misconfigured, Unavailable
 
 BUSY_S = 5.0  # how long a writer waits for another process's transaction
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_STATEMENTS = 256  # that stay prepared: each number of rows is one of its own (``many``)
 _DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 Migrations = Sequence[Sequence[str]]
@@ -85,7 +86,13 @@ def _create(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # One thread at a time uses it, not always the one that opened it. Transactions are our own.
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(
+        path,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+    )
 
 
 def _require_sound(connection: sqlite3.Connection, path: Path) -> None:

@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
+from sfu_wrapper.adapters.sqlite.many import found_by, run_many
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId
 from sfu_wrapper.model.permission import (
@@ -12,67 +14,87 @@ from sfu_wrapper.model.permission import (
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
 
 ROOM: Final = "uuid, id, domain, owner, life, settled, created_ms, ended_ms, state"
 OUTBOX: Final = "room, routing_key, message_id, correlation_id, body, created_ms, mandatory, seq"
 
-_PUT_ROOM = """
+_EPOCHS = "SELECT uuid, epoch FROM rooms WHERE uuid IN (VALUES {})"
+_PUT_ROOMS = """
     INSERT INTO rooms (uuid, id, domain, owner, life, settled, created_ms, ended_ms, state, epoch)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES {}
     ON CONFLICT (uuid) DO UPDATE SET
         life = excluded.life, settled = excluded.settled, ended_ms = excluded.ended_ms,
         state = excluded.state, epoch = excluded.epoch
 """
-_USE = "INSERT OR IGNORE INTO used_uuids (uuid) VALUES (?)"
+_USE = "INSERT OR IGNORE INTO used_uuids (uuid) VALUES {}"
 _OVER = """
     SELECT uuid FROM rooms WHERE settled = 1 AND ended_ms < ? ORDER BY ended_ms LIMIT ?
 """
-_DROP_PARTS = """
+_DROP_PARTS_OF = """
     DELETE FROM parts
     WHERE (room, name) IN (SELECT room, name FROM parts WHERE room = ? LIMIT ?)
 """
 _PUT_OUTBOX = """
     INSERT INTO outbox
         (room, routing_key, message_id, correlation_id, body, created_ms, mandatory)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+    VALUES {}
 """
-_PUT_PART = "INSERT OR REPLACE INTO parts (room, name, state) VALUES (?, ?, ?)"
+_DROP_OUTBOX = "DELETE FROM outbox WHERE seq IN (VALUES {})"
+_PUT_PARTS = "INSERT OR REPLACE INTO parts (room, name, state) VALUES {}"
 _DROP_PART = "DELETE FROM parts WHERE room = ? AND name = ?"
-_PUT_ANSWER = "INSERT OR REPLACE INTO answers (key, digest, answer, expires_ms) VALUES (?, ?, ?, ?)"
+_PUT_ANSWERS = "INSERT OR REPLACE INTO answers (key, digest, answer, expires_ms) VALUES {}"
+_DROP_ANSWERS = "DELETE FROM answers WHERE key IN (VALUES {})"
+
+Work = tuple[Commit, int]
+"""A commit and the epoch of the controller that makes it."""
 
 
-def write(connection: sqlite3.Connection, commit: Commit, epoch: int) -> tuple[OutboxRow, ...]:
-    """One commit, inside the caller's transaction.
+def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tuple[OutboxRow, ...]]:
+    """Write commits as if one after the other, inside the caller's transaction.
+
+    Returns:
+        The outbox rows of each, numbered.
 
     Raises:
-        Unavailable: a controller with a higher epoch has written one of its rooms.
+        Unavailable: a controller with a higher epoch has written one of their rooms.
     """
+    new = _new_rooms(connection, works)
+    run_many(connection, _USE, [(uuid.casefold(),) for uuid in new])
+    rooms = {
+        commit.room.uuid: _room_values(commit.room, epoch)
+        for commit, epoch in works
+        if commit.room is not None
+    }
+    run_many(connection, _PUT_ROOMS, list(rooms.values()))
+    _put_parts(connection, works)
+    _put_answers(connection, works)
+    numbered = iter(_put_outbox(connection, [row for commit, _ in works for row in commit.outbox]))
+    return [tuple(islice(numbered, len(commit.outbox))) for commit, _ in works]
+
+
+def _new_rooms(connection: sqlite3.Connection, works: Sequence[Work]) -> list[RoomUuid]:
+    """Return those that are not stored yet. Raises Unavailable: one is a later controller's."""
+    uuids = {uuid for commit, _ in works for uuid in _rooms_of(commit)}
+    epochs = dict(found_by(connection, _EPOCHS, [(uuid,) for uuid in uuids]))
+    new = []
+    for commit, epoch in works:
+        if any(epochs.get(uuid, epoch) > epoch for uuid in _rooms_of(commit)):
+            raise Unavailable("another controller has taken over this room", fenced=True)
+        if commit.room is not None:
+            if commit.room.uuid not in epochs:
+                new.append(commit.room.uuid)
+            epochs[commit.room.uuid] = epoch
+    return new
+
+
+def _rooms_of(commit: Commit) -> set[RoomUuid]:
     rooms = {row.room for row in commit.outbox}
-    if commit.room is not None:
-        rooms.add(commit.room.uuid)
-    known = {uuid for uuid in rooms if _is_known(connection, uuid, epoch)}
-    if commit.room is not None:
-        if commit.room.uuid not in known:
-            connection.execute(_USE, (commit.room.uuid.casefold(),))
-        _put_room(connection, commit.room, epoch)
-    _put_parts(connection, commit.parts)
-    connection.executemany("DELETE FROM answers WHERE key = ?", [(k,) for k in commit.forgotten])
-    for answer in commit.answers:
-        connection.execute(_PUT_ANSWER, _answer_values(answer))
-    return tuple(_put_outbox(connection, row) for row in commit.outbox)
+    return rooms if commit.room is None else rooms | {commit.room.uuid}
 
 
-def _is_known(connection: sqlite3.Connection, uuid: RoomUuid, epoch: int) -> bool:
-    """Tell whether the room is stored. Raises Unavailable: by a controller of a higher epoch."""
-    found = connection.execute("SELECT epoch FROM rooms WHERE uuid = ?", (uuid,)).fetchone()
-    if found is not None and found[0] > epoch:
-        raise Unavailable("another controller has taken over this room", fenced=True)
-    return found is not None
-
-
-def _put_room(connection: sqlite3.Connection, room: RoomRow, epoch: int) -> None:
-    values = (
+def _room_values(room: RoomRow, epoch: int) -> tuple[Any, ...]:
+    return (
         room.uuid,
         room.id,
         room.domain,
@@ -84,33 +106,43 @@ def _put_room(connection: sqlite3.Connection, room: RoomRow, epoch: int) -> None
         room.state,
         epoch,
     )
-    connection.execute(_PUT_ROOM, values)
 
 
-def _put_parts(connection: sqlite3.Connection, parts: Sequence[PartRow]) -> None:
-    kept = [(part.room, part.name, part.state) for part in parts if part.state is not None]
-    gone = [(part.room, part.name) for part in parts if part.state is None]
-    connection.executemany(_PUT_PART, kept)
-    connection.executemany(_DROP_PART, gone)
+def _put_parts(connection: sqlite3.Connection, works: Sequence[Work]) -> None:
+    """Write parts of rooms: of one that several commits have, what the last one makes of it."""
+    last = {(part.room, part.name): part.state for commit, _ in works for part in commit.parts}
+    kept = [(*key, state) for key, state in last.items() if state is not None]
+    run_many(connection, _PUT_PARTS, kept)
+    gone = [key for key, state in last.items() if state is None]
+    connection.executemany(_DROP_PART, gone)  # many at once would read the whole table
 
 
-def forget_rooms(connection: sqlite3.Connection, ended_before_ms: int, limit: int) -> int:
-    """Remove settled rooms with their parts; see ``Store.forget_rooms``."""
-    removed = 0
-    for (uuid,) in connection.execute(_OVER, (ended_before_ms, limit)).fetchall():
-        removed += connection.execute(_DROP_PARTS, (uuid, limit - removed)).rowcount
-        if removed >= limit:
-            break
-        removed += connection.execute("DELETE FROM rooms WHERE uuid = ?", (uuid,)).rowcount
-    return removed
+def _put_answers(connection: sqlite3.Connection, works: Sequence[Work]) -> None:
+    """Write answers: of one that several commits keep or forget, what the last one makes of it."""
+    last: dict[str, AnswerRow | None] = {}
+    for commit, _ in works:
+        last.update(dict.fromkeys(commit.forgotten))
+        last.update((answer.key, answer) for answer in commit.answers)
+    run_many(connection, _DROP_ANSWERS, [(key,) for key, kept in last.items() if kept is None])
+    run_many(connection, _PUT_ANSWERS, [_answer_values(kept) for kept in last.values() if kept])
 
 
 def _answer_values(answer: AnswerRow) -> tuple[Any, ...]:
     return answer.key, answer.digest, answer.answer, answer.expires_ms
 
 
-def _put_outbox(connection: sqlite3.Connection, row: OutboxRow) -> OutboxRow:
-    values = (
+def _put_outbox(connection: sqlite3.Connection, outbox: Sequence[OutboxRow]) -> list[OutboxRow]:
+    """Add rows. A statement numbers its own without gaps: nobody else writes meanwhile."""
+    rows = [_outbox_values(row) for row in outbox]
+    seqs: list[int] = []
+    for piece, cursor in run_many(connection, _PUT_OUTBOX, rows):
+        last = cursor.lastrowid or 0
+        seqs += range(last - len(piece) + 1, last + 1)
+    return [replace(row, seq=seq) for row, seq in zip(outbox, seqs, strict=True)]
+
+
+def _outbox_values(row: OutboxRow) -> tuple[Any, ...]:
+    return (
         row.room,
         row.routing_key,
         row.message_id,
@@ -119,8 +151,27 @@ def _put_outbox(connection: sqlite3.Connection, row: OutboxRow) -> OutboxRow:
         row.created_ms,
         row.mandatory,
     )
-    seq = connection.execute(_PUT_OUTBOX, values).lastrowid
-    return replace(row, seq=seq or 0)
+
+
+def drop_outbox(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Forget rows of the outbox."""
+    run_many(connection, _DROP_OUTBOX, [(seq,) for seq in seqs])
+
+
+def forget_rooms(connection: sqlite3.Connection, ended_before_ms: int, limit: int) -> int:
+    """Remove settled rooms with their parts; see ``Store.forget_rooms``."""
+    removed = 0
+    for (uuid,) in connection.execute(_OVER, (ended_before_ms, limit)).fetchall():
+        removed += connection.execute(_DROP_PARTS_OF, (uuid, limit - removed)).rowcount
+        if removed >= limit:
+            break
+        removed += connection.execute("DELETE FROM rooms WHERE uuid = ?", (uuid,)).rowcount
+    return removed
+
+
+def forget_answers(connection: sqlite3.Connection, before_ms: int) -> None:
+    """Remove answers that have expired before that."""
+    connection.execute("DELETE FROM answers WHERE expires_ms < ?", (before_ms,))
 
 
 def write_permission(

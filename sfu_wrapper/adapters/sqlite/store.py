@@ -6,7 +6,6 @@ never wait for a write. Decides nothing: rows in, rows out.
 
 import fcntl
 import os
-import sqlite3
 from asyncio import Future
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,14 +51,11 @@ class SqliteStore:
 
     def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
         """See ``Store``."""
-        return self._writer.submit(lambda connection: rows.write(connection, commit, epoch))
+        return self._writer.submit_together(rows.write_all, (commit, epoch))
 
     def mark_published(self, seqs: Sequence[int]) -> "Future[None]":
         """See ``Store``."""
-        gone = [(seq,) for seq in seqs]
-        return self._writer.submit(
-            lambda connection: _many(connection, "DELETE FROM outbox WHERE seq = ?", gone)
-        )
+        return self._writer.submit(lambda connection: rows.drop_outbox(connection, seqs))
 
     def pending_outbox(self, after_seq: int, limit: int) -> tuple[OutboxRow, ...]:
         """See ``Store``."""
@@ -126,11 +122,7 @@ class SqliteStore:
 
     def forget_answers(self, before_ms: int) -> "Future[None]":
         """See ``Store``."""
-        return self._writer.submit(
-            lambda connection: _many(
-                connection, "DELETE FROM answers WHERE expires_ms < ?", [(before_ms,)]
-            )
-        )
+        return self._writer.submit(lambda connection: rows.forget_answers(connection, before_ms))
 
     def permissions(self, owner: UserKey) -> OwnerPermissions:
         """See ``Store``."""
@@ -156,10 +148,6 @@ class SqliteStore:
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with translated(self._path):
             return self._reader.execute(sql, values).fetchall()
-
-
-def _many(connection: sqlite3.Connection, sql: str, values: Sequence[tuple[int, ...]]) -> None:
-    connection.executemany(sql, values)
 
 
 def _lock(path: Path) -> int:
