@@ -27,6 +27,7 @@ from sfu_wrapper.service.rooms.idempotency import Repeats, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.mailbox import Item, Look, Mailbox
 from sfu_wrapper.service.rooms.maintenance import Signals
 from sfu_wrapper.service.rooms.messages import encode_answer, internal_error
+from sfu_wrapper.service.rooms.scheduling import More, Scheduler
 
 BATCH_LIMIT = 64  # events that share one commit
 RETRY_S = 1.0  # before facts are applied again that could not be stored
@@ -55,12 +56,14 @@ class Surroundings:
     changed: Callable[["RoomActor", Room | None], None]
     rested: Callable[["RoomActor"], None]
     signals: Signals
+    scheduler: Scheduler
 
 
 class RoomActor:
     """The one place where a room changes. ``room`` is what was last committed; None before.
 
-    outdated: the store holds the room in the form of an earlier version.
+    outdated: the store holds the room in the form of an earlier version. owner: of a room that is
+    not made yet.
     """
 
     def __init__(
@@ -70,14 +73,17 @@ class RoomActor:
         room: Room | None = None,
         *,
         outdated: bool = False,
+        owner: UserKey | None = None,
     ) -> None:
         self.uuid = uuid
         self.room = room
+        self._owner = owner if room is None else room.owner_key
         self._outdated = outdated  # the store has it in an earlier form: write all of it
         self._around = around
         self._mailbox = Mailbox()
         self._committing: Draft | None = None
         self._telling = False  # effects of the last commit are being carried out
+        self._asked = False  # for a turn to apply what has arrived
         self._timer: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
 
@@ -111,9 +117,18 @@ class RoomActor:
             self._timer = None
 
     def _go_on(self) -> None:
-        """Apply what has arrived, up to one commit's worth."""
-        if self._committing is not None or self._telling:
-            return
+        """Ask for a turn, where anything waits and nothing is under way."""
+        if self._mailbox and self._committing is None and not (self._telling or self._asked):
+            self._asked = True
+            self._around.scheduler.ask(self._owner, self._turn)
+
+    def _turn(self, more: More) -> bool:
+        """Apply what has arrived: a commit's worth, or as much as this turn has time for.
+
+        Returns:
+            Whether that is being committed.
+        """
+        self._asked = False
         draft = Draft(self.room, self.room, self._outdated)
         while self._mailbox and len(draft.items) < BATCH_LIMIT:
             if draft.items and self._mailbox.looks_next:
@@ -123,10 +138,15 @@ class RoomActor:
                     read(self.room)
                 case Item() as item:
                     self._apply(draft, item)
+            if not more():
+                break
         if draft.items:
             self._commit(draft)
+        elif self._mailbox:
+            self._go_on()
         elif self._timer is None:
             self._set_timer()
+        return self._committing is not None
 
     def _apply(self, draft: Draft, item: Item) -> None:
         room: Room | None = draft.room
@@ -187,6 +207,7 @@ class RoomActor:
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
         self._committing = None
+        self._around.scheduler.committed()
         self._lose_no_patience()
         error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
         if error is not None:

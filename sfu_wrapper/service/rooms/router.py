@@ -52,6 +52,7 @@ from sfu_wrapper.service.rooms.plane_events import Reports
 from sfu_wrapper.service.rooms.registry import Directory, Finder
 from sfu_wrapper.service.rooms.room_creation import RoomCreation
 from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.scheduling import Scheduler
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
 from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire.answers import room_json
@@ -135,6 +136,7 @@ class Rooms:
             changed=self._changed,
             rested=self._rested,
             signals=signals,
+            scheduler=Scheduler(),
         )
 
     def load(self) -> None:
@@ -178,6 +180,7 @@ class Rooms:
         self._watchers.close()
         self._lister.close()
         self._telling.close()
+        self._around.scheduler.close()
         for actor in self._directory:
             actor.close()
 
@@ -265,10 +268,11 @@ class Rooms:
         spec = self._creation.admit(identity, asked)
 
         def make(_: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
-            permissions = self._store.permissions(UserKey(spec.domain, spec.owner))
+            permissions = self._store.permissions(owner)
             return create(spec, at, str(ref), permissions, self._rules)
 
-        actor = RoomActor(self._around, spec.uuid)
+        owner = UserKey(spec.domain, spec.owner)
+        actor = RoomActor(self._around, spec.uuid, owner=owner)
         self._directory.add(spec, actor)
 
         def undo() -> None:
