@@ -1,6 +1,6 @@
 """Who may do what with a room; raises ``Refused``, changes nothing.
 
-The checks stand in the order of policy.md ("Order of the checks"): the first failure wins.
+The checks stand in the order of policy.md, "Decision table": the first failure wins.
 """
 
 from sfu_wrapper.core.events import Requester
@@ -71,7 +71,7 @@ def require_owner(room: Room, by: Requester, deed: str) -> None:
 
 
 def require_may_join(room: Room, by: Requester, user: UserKey) -> None:
-    """Policy.md, "Who may join". Whoever may not learns nothing of the room.
+    """Refuse a user who may not join (policy.md, "The life of a room"), disclosing nothing.
 
     A room that has ended exists for those alone who took part, its owner, its administrators and
     the service; to the others, welcome or not, it is gone.

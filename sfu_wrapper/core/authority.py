@@ -1,4 +1,4 @@
-"""Who may read and write stored permissions (cli.md, "HTTP"); raises ``Refused``, changes nothing.
+"""Who may read and write stored permissions (http.md, "Permissions"); changes nothing.
 
 Whoever has not the role is told so, whatever is asked about. Whoever has it for another domain gets
 the same answer as where nothing is stored.

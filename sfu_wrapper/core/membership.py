@@ -1,6 +1,6 @@
 """Who is in a room and how it lives: join, publish, leave, establishment, the end.
 
-Source: policy.md, "The life of a room"; protocol.md, "Endpoints" and "Error codes".
+Source: policy.md, "The life of a room"; protocol.md, "Endpoints"; errors.md.
 """
 
 from dataclasses import replace

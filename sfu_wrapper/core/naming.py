@@ -27,7 +27,7 @@ _BLANK = " ."
 _PLAIN_USER = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.@+=")
 
 
-# The longest that rooms of this platform come to (protocol.md, "createRoom").
+# The longest that rooms of this platform come to (protocol.md, "Endpoints").
 _LONGEST = SegmentInfo(
     room=RoomId("r"),
     uuid=RoomUuid("u" * 36),

@@ -230,7 +230,7 @@ def _halt(turn: Turn) -> None:
 
 
 def _warn_of_pstn(turn: Turn, permissions: OwnerPermissions) -> None:
-    """One warning a room (policy.md, "Room kinds")."""
+    """One warning a room (policy.md, "Kinds of rooms")."""
     room = turn.room
     decision = decide(room.kind, room.origin, room.flag, permissions, turn.rules.policy)
     if decision.reason is Reason.PSTN_CONFLICT:

@@ -1,4 +1,4 @@
-"""Whose tokens are believed (protocol.md, "Authentication").
+"""Whose tokens are believed (protocol.md, "Connecting").
 
 The key and the signatures that go with it are fixed by the configuration, never by the token: its
 header can name neither an algorithm, nor an address to fetch a key from, and no key but one of a

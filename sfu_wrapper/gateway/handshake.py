@@ -1,4 +1,4 @@
-"""Who may open a WebSocket, and as what (protocol.md; "Authentication").
+"""Who may open a WebSocket, and as what (protocol.md, "Connecting").
 
 Decides by path, origin and token alone, before anything is read from the connection.
 """

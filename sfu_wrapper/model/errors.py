@@ -8,7 +8,8 @@ RecordingError
 ├── JobFailed      one segment could not be processed                  retried unless permanent
 └── Broken         our own bug                                         reported with an incident id
 
-``code`` is wire contract: protocol.md, "Error codes", and the job codes of errors.md.
+``code`` is wire contract: errors.md, "Answers to requests", and for jobs
+"Segments that could not be processed".
 """
 
 from enum import StrEnum
@@ -16,7 +17,7 @@ from typing import ClassVar
 
 
 class Code(StrEnum):
-    """Error codes of the signaling protocol (protocol.md, "Error codes")."""
+    """Error codes of the signaling protocol (errors.md, "Answers to requests")."""
 
     BAD_REQUEST = "BAD_REQUEST"
     UNKNOWN_ENDPOINT = "UNKNOWN_ENDPOINT"

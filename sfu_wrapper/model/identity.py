@@ -7,7 +7,7 @@ from sfu_wrapper.model.ids import DomainId, UserId, UserKey
 
 
 class Role(StrEnum):
-    """Rights of an identity beyond its own rooms (protocol.md, "Authentication")."""
+    """Rights of an identity beyond its own rooms (protocol.md, "Connecting")."""
 
     USER = "user"
     DOMAIN_ADMIN = "domain-admin"

@@ -1,4 +1,4 @@
-"""Results of processing one segment (events.md, "processed, failed").
+"""Results of processing one segment (events.md, "processed").
 
 Messages of the domain; ``wire.processed`` maps them to JSON.
 """

@@ -1,4 +1,4 @@
-"""Fixed properties of a room and the reasons for its ends (policy.md, "Room kinds")."""
+"""Fixed properties of a room and the reasons for its ends (policy.md, "Kinds of rooms")."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Who is told what in which order (protocol.md, "Events to clients"), over WebSockets."""
+"""Who is told what in which order (protocol.md, "Events"), over WebSockets."""
 
 import pytest
 

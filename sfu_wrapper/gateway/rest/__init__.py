@@ -1,1 +1,1 @@
-"""The HTTP interface (cli.md, "HTTP")."""
+"""The HTTP interface (http.md)."""

@@ -71,7 +71,7 @@ def room_spec(identity: Identity, asked: CreateRoom, made: tuple[str, str]) -> R
     """The room to be made. made: ids for the uuid and the mixer's room, where none are given.
 
     Raises:
-        Refused: BAD_REQUEST or FORBIDDEN (protocol.md, "createRoom").
+        Refused: BAD_REQUEST or FORBIDDEN (protocol.md, "Endpoints").
     """
     owner = _owner(identity, asked)
     if asked.origin is Origin.PSTN:
