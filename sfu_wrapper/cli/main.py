@@ -56,6 +56,7 @@ COMMANDS = (
     Command("process", "post-process one recordingInfo without a broker"),
     Command("token", "create a token for tests and scripts"),
     Command("explain", "explain why a call of a user would or would not be recorded"),
+    Command("queues", "show the queues of the broker, and empty those of results"),
     Command("permissions", "get, set or delete stored permissions to record"),
     Command("doctor", "check an installation and print the actions to take"),
     Command("config", "check, show or describe the configuration"),
