@@ -11,7 +11,7 @@ from sfu_wrapper.app.controller import Parts, controller
 from sfu_wrapper.app.parts import open_broker, open_store
 from sfu_wrapper.app.planes import browser_media, media_plane, trunk_of
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.signals import stop_requested
+from sfu_wrapper.cli.signals import stop_signals
 from sfu_wrapper.config.settings import Settings
 
 
@@ -40,7 +40,8 @@ async def _serve(settings: Settings) -> int:
             plane = media_plane(settings, clock)
             optional = browser_media(settings), trunk_of(plane, settings)
             parts = Parts(store, broker, plane, clock, *optional)
-            async with controller(settings, parts):
-                with Collector():
-                    await stop_requested()
+            with stop_signals() as requested:
+                async with controller(settings, parts):
+                    with Collector():
+                        await requested.wait()
     return common.DONE

@@ -116,7 +116,6 @@ STILL_SHORT: set[str] = {
     "cli/checks/media.py",
     "cli/checks/tokens.py",
     "cli/checks/values.py",
-    "cli/signals.py",
     "config/schema.py",
     "config/show.py",
     "core/poster.py",
