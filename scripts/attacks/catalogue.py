@@ -1,6 +1,6 @@
 """The attacks: a name, the threat that each tries, what health has to say meanwhile.
 
-Threats are the rows S1, S2 … of security.md, "Attacks"; a test compares the two.
+Threats are the rows S1, S2 … of attacks.md, "Threats"; a test compares the two.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +20,7 @@ class Attack:
     """One attack.
 
     Attributes:
-        threat: row of security.md.
+        threat: entry of attacks.md, "Threats".
         growth_mib: memory that the controller may take beyond what it had before.
         algorithm: signature of tokens.
         settings: configuration that the attack needs, ``SECTION__KEY``.

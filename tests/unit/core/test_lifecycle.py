@@ -1,7 +1,5 @@
 """The arrows, and the page that is drawn from them."""
 
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from itertools import product
 from pathlib import Path
 
@@ -66,14 +64,3 @@ def test_every_state_can_be_reached_and_every_phase_left() -> None:
     assert {target for _, _, target in LIFE_ARROWS} | {Life.WAITING} == set(Life)
     assert {target for _, _, target in CAPTURE_ARROWS} == set(Phase)
     assert {source for _, source, _ in CAPTURE_ARROWS} == set(Phase)
-
-
-def test_the_page_with_the_diagrams_is_fresh() -> None:
-    loader = SourceFileLoader("lifecycle_diagram", str(TOP / "scripts" / "lifecycle-diagram"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    script = module_from_spec(spec)
-    loader.exec_module(script)
-
-    page = TOP / "docs" / "explanation" / "lifecycle.md"
-    assert page.read_text(encoding="utf-8") == script.page(), "run scripts/lifecycle-diagram"

@@ -1,0 +1,68 @@
+"""The diagrams of the docs match the code."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+ARCHITECTURE = TOP / "docs" / "explanation" / "architecture.md"
+
+
+@cache
+def script() -> ModuleType:
+    """Load ``scripts/diagrams``."""
+    loader = SourceFileLoader("diagrams", str(TOP / "scripts" / "diagrams"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def test_every_diagram_is_on_a_page() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in script().pages()]
+
+    found = [name for text in texts for _, name, _ in script().BLOCK.findall(text)]
+    assert sorted(found) == sorted(script().DIAGRAMS)
+
+
+def test_the_diagrams_are_fresh() -> None:
+    for page in script().pages():
+        text = page.read_text(encoding="utf-8")
+        assert script().drawn(text) == text, f"{page.name} is stale: run scripts/diagrams"
+
+
+def test_a_capture_that_runs_is_closed_only_after_a_stop_or_its_end() -> None:
+    arrows = script().capture_arrows()
+
+    assert ("confirmed", "asked", "running") in arrows
+    assert ("stop", "running", "stopping") in arrows
+    assert not [arrow for arrow in arrows if arrow[0] == "stop" and arrow[2] == "running"]
+
+
+def functions() -> Iterator[str]:
+    """Yield ``Class.method`` and ``function`` of everything that we have written."""
+    for path in (TOP / "sfu_wrapper").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    yield name
+                case ast.ClassDef(name=owner, body=body):
+                    for inner in body:
+                        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                            yield f"{owner}.{inner.name}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    re.findall(r"[\w.]+(?=\(\))", ARCHITECTURE.read_text(encoding="utf-8").split("```mermaid")[1]),
+)
+def test_each_call_in_the_sequence_of_a_toggle_exists(name: str) -> None:
+    assert name in set(functions())
