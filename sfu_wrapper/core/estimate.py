@@ -14,7 +14,7 @@ from sfu_wrapper.model.recording import SegmentInfo
 STAGES: Final = ("preprocess", "compose", "split", "encrypt")
 """In the order in which a segment goes through them."""
 
-# Measured on 2 cores of a shared server (performance.md, "Speed").
+# Measured on 2 cores of a shared server (performance.md, "Merging").
 _START_S: Final = 0.02  # of a media process
 _READ_BYTES_PER_S: Final = 200_000_000  # raw files
 _COPY_BYTES_PER_S: Final = 400_000_000

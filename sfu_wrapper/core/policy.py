@@ -1,7 +1,7 @@
 """Who is recorded, and why.
 
 Pure: reads permissions and configuration, returns a ``Decision``; never raises, never logs.
-Source: policy.md, "The grant", "Kinds of rooms", "Why a room does not start by itself".
+Source: policy.md, "The grant", "Kinds of rooms", "Why a room does not start automatically".
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Rooms as 0.1.0 stored them: one JSON document, taken apart into head and parts of today.
 
 Of its people it kept the order alone; ``entry`` numbers are given here. A stay of somebody who was
-still there is not kept: the participant says so. Source: upgrade.md, "Upgrading".
+still there is not kept: the participant says so. Source: upgrade.md, "From 0.1.0".
 """
 
 import json

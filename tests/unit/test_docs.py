@@ -19,12 +19,14 @@ from sfu_wrapper.wire.signaling import Payload
 
 TOP = Path(__file__).parents[2]
 MODULES = sorted((TOP / "sfu_wrapper").rglob("*.py"))
-PAGES = [
-    TOP / "README.md",
-    TOP / "CONTRIBUTING.md",
-    TOP / "SECURITY.md",
-    *sorted((TOP / "docs").rglob("*.md")),
-]
+DOCS = TOP / "docs"
+ROOT_PAGES = [TOP / f"{name}.md" for name in ("README", "SECURITY", "CONTRIBUTING", "CHANGELOG")]
+PAGES = [*ROOT_PAGES, *sorted(DOCS.rglob("*.md"))]
+KINDS = ("tutorials", "how-to", "reference", "explanation")
+COLUMNS = 120
+# A page, and after it headings; citations in the code are looked at by test_house_rules.py.
+CITATION = re.compile(r"([\w-]+\.md)((?:(?:\)?,| and)\s+\"[^\"]+\")*)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
 PASSING_ON = {"warn", "_tell"}
@@ -70,6 +72,14 @@ def actions(path: Path) -> Iterator[str]:
     for text in written + [text for text in passed_on if text and "." in text]:
         if text is not None:
             yield text.partition("%")[0].strip()
+
+
+def levels(path: Path) -> Iterator[tuple[str, str]]:
+    """Return the actions of this module with the level of each, where the call names both."""
+    names = {"warning": "warn", "exception": "error"}
+    for name, call in log_calls(path):
+        if name != "log" and (text := text_of(call, 0)):
+            yield text.partition("%")[0].strip(), names.get(name, name)
 
 
 def relays(path: Path) -> Iterator[tuple[str, int]]:
@@ -125,13 +135,19 @@ def page(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def first_cells(text: str) -> set[str]:
-    """What stands in code style in the first cell of each row of the tables."""
-    rows = (line for line in text.splitlines() if line.startswith("| `"))
-    return {found for row in rows for found in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+def entries(text: str) -> dict[str, str]:
+    """Return the entries of lists on a page: the name in code style, and the whole entry."""
+    found = re.findall(r"^\* `([^`]+)`((?:.|\n(?!\n|\*|#))*)", text, re.MULTILINE)
+    return {name: " ".join(rest.split()) for name, rest in found}
+
+
+def section(name: str, title: str) -> str:
+    """Return the text below one heading of a page."""
+    return page(name).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 ALL_ACTIONS = sorted({action for path in MODULES for action in actions(path)})
+ALL_LEVELS = {action: level for path in MODULES for action, level in levels(path)}
 ALL_FAULTS: dict[str, set[bool]] = {}
 for _code, _permanent in sorted({fault for path in MODULES for fault in faults(path)}):
     ALL_FAULTS.setdefault(_code, set()).add(_permanent)
@@ -145,32 +161,40 @@ def test_there_is_something_to_look_for() -> None:
 
 @pytest.mark.parametrize("code", [*Code, "MISCONFIGURED", *ALL_JOB_CODES])
 def test_every_error_code_is_explained(code: str) -> None:
-    assert code in first_cells(page("errors.md"))
+    assert code in entries(page("errors.md"))
 
 
 @pytest.mark.parametrize("code", ALL_FAULTS)
-def test_a_fault_is_for_good_and_somebodys_as_its_page_says(code: str) -> None:
-    section = page("errors.md").partition("## Segments that")[2].partition("\n## ")[0]
-    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{code}` |"))
-    _, _, for_good, whose, *rest = row.split(" | ")
+def test_a_failure_is_as_permanent_and_has_the_owner_that_its_entry_says(code: str) -> None:
+    entry = entries(section("errors.md", "Segments that could not be processed"))[code]
+    _, permanence, owner = entry.partition("(")[2].partition(")")[0].split("; ")
 
-    assert whose == FAULTS[code]
-    if ALL_FAULTS[code] == {True, False}:
-        assert "not for good where" in " ".join(rest)
-    else:
-        assert ALL_FAULTS[code] == {for_good == "yes"}
+    assert owner == FAULTS[code]
+    words = {True: "permanent", False: "retried"}
+    assert permanence == " or ".join(words[each] for each in sorted(ALL_FAULTS[code], reverse=True))
 
 
 @pytest.mark.parametrize("action", ALL_ACTIONS)
 def test_every_log_line_is_explained(action: str) -> None:
-    explained = first_cells(page("log-actions.md"))
+    explained = entries(page("log-actions.md"))
 
-    assert any(cell == action or cell.startswith(f"{action} ") for cell in explained)
+    assert any(name == action or name.startswith(f"{action} ") for name in explained)
+
+
+@pytest.mark.parametrize("action", ALL_LEVELS)
+def test_every_log_line_has_the_level_that_its_entry_says(action: str) -> None:
+    (entry,) = (
+        rest
+        for name, rest in entries(page("log-actions.md")).items()
+        if name == action or name.startswith(f"{action} ")
+    )
+
+    assert entry.startswith(f"({ALL_LEVELS[action]})")
 
 
 @pytest.mark.parametrize("reason", [*Reason, LOST, TOO_MANY_FILES, GIVEN_UP, NOT_CONFIRMED])
 def test_every_reason_is_explained(reason: str) -> None:
-    assert reason in first_cells(page("policy.md"))
+    assert reason in entries(page("policy.md"))
 
 
 @pytest.mark.parametrize("payload", get_args(Payload), ids=lambda payload: payload.__name__)
@@ -185,16 +209,18 @@ def test_every_failure_is_somebodys_fault() -> None:
 
 
 def test_no_code_is_explained_that_nobody_gives() -> None:
-    assert first_cells(page("errors.md")) <= {*Code, "MISCONFIGURED", *ALL_JOB_CODES}
+    assert entries(page("errors.md")).keys() <= {*Code, "MISCONFIGURED", *ALL_JOB_CODES}
 
 
-def test_no_log_line_is_explained_that_nobody_writes() -> None:
-    section = page("log-actions.md").partition("## Log lines")[2].partition("\n## ")[0]
+@pytest.mark.parametrize("title", ["Log lines", "Log lines of a segment"])
+def test_no_log_line_is_explained_that_nobody_writes(title: str) -> None:
+    explained = entries(section("log-actions.md", title))
+    assert explained
 
     assert not {
-        cell
-        for cell in first_cells(section)
-        if not any(cell == action or cell.startswith(f"{action} ") for action in ALL_ACTIONS)
+        name
+        for name in explained
+        if not any(name == action or name.startswith(f"{action} ") for action in ALL_ACTIONS)
     }
 
 
@@ -207,9 +233,62 @@ def test_the_action_of_a_log_line_can_be_found(path: Path) -> None:
     assert not hidden or str(path.relative_to(TOP / "sfu_wrapper")) in INDIRECT
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(path: Path) -> None:
-    text = FENCED.sub("", path.read_text(encoding="utf-8"))
-    targets = {link.partition("#")[0] for link in LINK.findall(text) if "://" not in link}
+def named(path: Path) -> str:
+    """Return the path within the clone, for the names of tests."""
+    return str(path.relative_to(TOP))
 
-    assert not {target for target in targets if target and not (path.parent / target).exists()}
+
+def without_code(path: Path) -> str:
+    """Return the text of a page without its blocks of code."""
+    return FENCED.sub("", path.read_text(encoding="utf-8"))
+
+
+@cache
+def headings(path: Path) -> list[str]:
+    """Return the headings of a page, without code style."""
+    return [heading.replace("`", "") for heading in HEADING.findall(without_code(path))]
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that a heading gets in a browser."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = [link for link in LINK.findall(without_code(path)) if "://" not in link]
+    for link in links:
+        name, _, part = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not part or part in {anchor(heading) for heading in headings(target)}, link
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_no_line_is_longer_than_a_screen(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+
+    assert not [number for number, line in enumerate(lines, 1) if len(line) > COLUMNS]
+
+
+def test_every_page_is_of_one_kind_and_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"README.md"}
+
+    assert not [page for page in pages if page.partition("/")[0] not in KINDS]
+    assert {link for link in LINK.findall(index) if not link.startswith("..")} == pages
+
+
+def test_a_page_is_cited_by_its_name_alone() -> None:
+    names = [path.name for path in DOCS.rglob("*.md") if path.name != "README.md"]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=named)
+def test_a_page_cites_headings_that_exist(path: Path) -> None:
+    known = {page.name: headings(page) for page in PAGES}
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    for page, rest in CITATION.findall(text):
+        for heading in re.findall(r'"([^"]+)"', rest):
+            assert heading in known[page], f'{page}, "{heading}"'

@@ -1,4 +1,4 @@
-"""The security page says what the code says: every limit, every attack, the way to report."""
+"""The pages on security match the code: every limit, every attack, the way to report."""
 
 import re
 from dataclasses import fields, is_dataclass
@@ -13,7 +13,9 @@ from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.settings import GatewaySettings
 
 TOP = Path(__file__).parents[2]
-PAGE = (TOP / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
+SECURITY = (TOP / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
+THREATS = (TOP / "docs" / "explanation" / "attacks.md").read_text(encoding="utf-8")
+LIMITS = (TOP / "docs" / "reference" / "limits.md").read_text(encoding="utf-8")
 KEYS = {key.name: key.default for key in known_keys().values()}
 # Sections whose numbers are limits on what others may do, and numbers in them that are none.
 LIMITING = {"websocket", "http", "rooms", "quotas", "limits", "retention"}
@@ -22,14 +24,9 @@ NO_LIMITS = {"websocket.port", "http.port"}
 PLAIN_FIELDS = {"port", "ping_interval_s", "stop_s", "discard_bytes"}
 
 
-def section(title: str) -> str:
-    """Return the text of a part of the page."""
-    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-
-
 def limits() -> dict[str, str]:
     """Return what each key or constant of the table is said to be."""
-    rows = re.findall(r"^\| .+ \| (.+) \| \(?`(.+?)`\)? \|$", section("Limits"), re.MULTILINE)
+    rows = re.findall(r"^\| .+ \| (.+) \| \(?`(.+?)`\)? \|$", LIMITS, re.MULTILINE)
     return {name: said for said, name in rows}
 
 
@@ -96,7 +93,7 @@ def simple(name: str) -> str:
 
 
 def test_every_attack_tries_a_threat_of_the_page_and_each_threat_is_tried() -> None:
-    threats = set(re.findall(r"^\| (S\d+) \|", section("Attacks"), re.MULTILINE))
+    threats = set(re.findall(r"^\* \*\*(S\d+)\*\*", THREATS, re.MULTILINE))
 
     assert {attack.threat for attack in ATTACKS} == threats
 
@@ -106,6 +103,6 @@ def test_readers_find_the_way_to_report() -> None:
     readme = (TOP / "README.md").read_text(encoding="utf-8")
 
     assert "(docs/explanation/security.md)" in policy
-    assert "(../../SECURITY.md)" in PAGE
+    assert "(../../SECURITY.md)" in SECURITY
     assert "(docs/explanation/security.md)" in readme
     assert "(SECURITY.md)" in readme

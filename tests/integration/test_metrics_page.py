@@ -1,19 +1,53 @@
-"""The metric of errors counts each error of the log, wherever it is logged."""
+"""Metrics of a running controller: each is on its page, and each logged error counts."""
 
 import asyncio
 import logging
+import re
 import urllib.request
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from tests.helpers.live import Live, live
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+ENTRY = re.compile(r"^\* `(\w+)` \((\w+)(?:; labels ([\w, ]+))?\): ([^.]+)\.", re.MULTILINE)
+
+
+async def fetch(controller: Live, path: str) -> str:
+    """Return the body of an answer over HTTP."""
+    answer = await asyncio.to_thread(urllib.request.urlopen, f"{controller.http_url}{path}")
+    body: bytes = answer.read()
+    return body.decode()
+
 
 async def alarms(controller: Live) -> float:
     """Return the value of ``sfu_wrapper_alarms_total``."""
-    answer = await asyncio.to_thread(urllib.request.urlopen, f"{controller.http_url}/metrics")
-    lines: list[str] = answer.read().decode().splitlines()
+    lines = (await fetch(controller, "/metrics")).splitlines()
     (line,) = (line for line in lines if line.startswith("sfu_wrapper_alarms_total "))
     return float(line.split()[1])
+
+
+async def test_the_page_has_each_metric_with_its_type_labels_and_meaning() -> None:
+    async with live() as controller:
+        await fetch(controller, "/health/live")
+        families = list(text_string_to_metric_families(await fetch(controller, "/metrics")))
+
+    rendered = {
+        (
+            family.name + "_total" * (family.type == "counter"),
+            family.type,
+            ", ".join(sorted({name for each in family.samples for name in each.labels} - {"le"})),
+            family.documentation,
+        )
+        for family in families
+        if not family.name.endswith("_created")
+    }
+    text = re.sub(r"\n  ", " ", PAGE.read_text(encoding="utf-8"))
+    assert {
+        (name, kind, labels or "", meaning) for name, kind, labels, meaning in ENTRY.findall(text)
+    } == rendered
 
 
 async def test_a_store_that_cannot_write_is_counted_as_an_alarm() -> None:

@@ -1,0 +1,152 @@
+"""The tutorials as a reader runs them: their blocks, one after the other, in one shell."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.helpers.chromium import browser
+from tests.helpers.live import SECRET, live
+from tests.helpers.pages import DOCS, blocks
+from tests.helpers.processes import free_port
+
+TOP = DOCS.parent
+
+
+def clone(folder: Path) -> dict[str, str]:
+    """Make a folder look like a clone with its environment; return ports in place of the usual."""
+    for name in ("config", "docs", ".venv", "sfu_wrapper"):
+        (folder / name).symlink_to(TOP / name)
+    return {number: str(free_port()) for number in ("8765", "8080", "8000")}
+
+
+class Shell:
+    """A bash in a clone, which runs the blocks of a page on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ports = clone(folder)
+        ports = {"WEBSOCKET__PORT": self.ports["8765"], "HTTP__PORT": self.ports["8080"]}
+        environment = os.environ | {f"SFU_WRAPPER__{key}": value for key, value in ports.items()}
+        self._process = subprocess.Popen(
+            ["bash", "-m"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, script: str) -> list[str]:
+        """Run a block; return what it printed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        for number, port in self.ports.items():
+            script = script.replace(number, port)
+        self._process.stdin.write(f"{script}\necho\necho the-end\n")
+        self._process.stdin.flush()
+        lines: list[str] = []
+        while (line := self._process.stdout.readline()) != "the-end\n":
+            assert line, f"the shell has ended: {lines}"
+            lines.append(line.rstrip("\n"))
+        return lines
+
+    def close(self) -> None:
+        """End the shell and everything that it started."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write("kill $(jobs -p) 2> /dev/null; wait; exit\n")
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def shell_blocks(page: str, *titles: str) -> list[str]:
+    """Return the blocks of commands below these headings."""
+    return [text for title in titles for text in blocks(page, title, "sh")]
+
+
+@pytest.mark.timeout(180)
+def test_the_first_recorded_call_ends_with_a_file(tmp_path: Path) -> None:
+    titles = (
+        "2. Start a controller and a worker",
+        "3. Be alice",
+        "4. Open the file",
+    )
+    shell = Shell(tmp_path)
+    try:
+        start, call, file = shell_blocks("tutorials/first-recorded-call.md", *titles)
+        shell.run(start)
+        answers = "\n".join(shell.run(call))
+        shell.run(file)
+    finally:
+        shell.close()
+
+    assert '"allowed":true' in answers
+    assert '"event":"roomRecordingStarted"' in answers
+    assert re.search(r'"endpoint":"stopRoomRecording".*"status":"ok"', answers)
+    (made,) = (tmp_path / "data" / "postprocessed").glob("*.webm")
+    assert made.stat().st_size > 50_000
+
+
+@pytest.mark.system
+@pytest.mark.timeout(180)
+async def test_a_web_client_is_integrated(tmp_path: Path) -> None:
+    page = "tutorials/web-client.md"
+    shell = Shell(tmp_path)
+    try:
+        for text in shell_blocks(
+            page,
+            "1. Start a controller",
+            "2. Let alice record",
+            "3. Create a room from your server",
+        ):
+            answers = shell.run(text)
+        assert '"owner":"alice"' in "\n".join(answers)
+        shell.run(shell_blocks(page, "4. Give each user a token")[0])
+        serve, end = shell_blocks(page, "5. Join from the page")
+        printed = shell.run(serve)
+        alice, bob = (line for line in printed if line.startswith("http://"))
+        async with browser() as chromium:
+            owner = await chromium.open(alice)
+            await owner.until("!document.querySelector('#record').disabled")
+            guest = await chromium.open(bob)
+            await guest.until(
+                "document.querySelector('#note').textContent === 'only alice may record'"
+            )
+            await owner.run("document.querySelector('#record').click()")
+            await guest.until(
+                "document.querySelector('#sign').textContent.startsWith('recorded since')"
+            )
+        shell.run(end)
+    finally:
+        shell.close()
+
+
+async def test_the_token_of_the_tutorial_is_accepted() -> None:
+    (source,) = blocks("tutorials/web-client.md", "4. Give each user a token", "python")
+    names: dict[str, Any] = {}
+    exec(source, names)  # noqa: S102  # what the reader pastes
+    headers = {"Authorization": f"Bearer {names['token']('alice', SECRET)}"}
+
+    async with (
+        live() as controller,
+        connect(f"{controller.url}/client", additional_headers=headers, proxy=None) as client,
+    ):
+        ping = {"endpoint": "ping", "payload": {}, "id": "1"}
+        await client.send(json.dumps({"type": "request", "payload": ping}))
+        answer = json.loads(await client.recv())
+    assert answer["payload"]["status"] == "ok"
