@@ -11,9 +11,9 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.webrtc import Ask, MediaNews, Mix, Mute, Outcome, Place
 from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser
-from tests.helpers.gatewaylive import until
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.live import live
+from tests.helpers.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.calls import until
 from tests.helpers.live import DOMAIN, Peer, connected
 from tests.helpers.processes import environment, free_port, queued, serve
+from tests.helpers.wait import until
 
 KILLS = 10
 

@@ -1,7 +1,7 @@
 """One owner's flood on a real queue: others' segments are next, however far behind they wait."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
+from tests.helpers.wait import until
 
 WORK = "processing_queue"
 QUEUES = (
@@ -94,11 +95,6 @@ async def working(broker: Broker, shop: Shop, settings: WorkerSettings) -> Async
         group.create_task(worker.run())
         yield
         worker.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 nothing to wait on but what it did
-        await asyncio.sleep(0.01)
 
 
 async def emptied(broker: Broker) -> None:

@@ -17,10 +17,11 @@ from sfu_wrapper.config.load import load
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
-from tests.helpers.calls import Ahead, noticing, told
-from tests.helpers.gatewaylive import until
+from tests.helpers.calls import told
+from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.live import DOMAIN, Live, Peer, live
 from tests.helpers.live import SECRET as TOKEN_SECRET
+from tests.helpers.wait import until
 
 CONFERENCE = "bridge-1"
 ANSWER_S = 6.0

@@ -14,18 +14,8 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.core.requests import CloseMediaRoom, PlaneRequest
 from sfu_wrapper.wire.times import parse_iso
-from tests.helpers.calls import (
-    Ahead,
-    call,
-    files,
-    is_away,
-    is_there,
-    mixes,
-    noticing,
-    report,
-    reported,
-    until,
-)
+from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported
+from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.janus import ADMIN_KEY, API_SECRET, WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import (
     COLOURS,
@@ -42,6 +32,7 @@ from tests.helpers.januscalls import (
 from tests.helpers.live import DOMAIN, Json, connected, live
 from tests.helpers.processes import environment, free_port, queued, serve
 from tests.helpers.publishers import Camera, Tone, person
+from tests.helpers.wait import until
 from tests.helpers.wire import wire
 
 pytestmark = [pytest.mark.system]

@@ -19,10 +19,10 @@ from tests.helpers.calls import (
     report,
     reported,
     told,
-    until,
 )
 from tests.helpers.live import Json, connected, live
 from tests.helpers.processes import environment, free_port, queued, serve
+from tests.helpers.wait import until
 
 SEGMENTS = 3
 

@@ -17,8 +17,8 @@ from tests.helpers.calls import (
     report,
     still_written,
     told,
-    until,
 )
+from tests.helpers.wait import until
 
 
 @pytest.mark.parametrize("way", ["refuse", "hang"])

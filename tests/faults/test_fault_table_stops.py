@@ -18,9 +18,9 @@ from tests.helpers.calls import (
     reported,
     still_written,
     told,
-    until,
 )
 from tests.helpers.live import Json
+from tests.helpers.wait import until
 
 
 async def test_a_stop_not_confirmed_in_time(tmp_path: Path) -> None:

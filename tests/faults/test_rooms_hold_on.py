@@ -15,9 +15,11 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.store import Commit
 from tests.helpers import stores
-from tests.helpers.calls import Ahead, Call, call, is_away, noticing, until
+from tests.helpers.calls import Call, call, is_away
+from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.held_store import HeldStore
 from tests.helpers.live import connected, live
+from tests.helpers.wait import until
 
 ROOM = {"room": "call"}
 

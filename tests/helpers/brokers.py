@@ -15,6 +15,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery, Heard, Message, QueueSpec
+from tests.helpers.wait import until
 
 WORK, COPY, DEAD = "work", "copy", "dead"
 PROBE = "probe"
@@ -70,9 +71,7 @@ class BrokerBench:
 
     async def eventually(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Wait until it holds."""
-        async with asyncio.timeout(self.deadline_s):
-            while not await condition():  # noqa: ASYNC110 a broker tells nobody of its depth
-                await asyncio.sleep(0.02)
+        await until(condition, within_s=self.deadline_s, pause_s=0.02)
 
 
 class Listener:

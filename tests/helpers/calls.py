@@ -7,61 +7,31 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
-from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.service.rooms.actor import RoomActor
+from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live
 from tests.helpers.planes import simulated
 from tests.helpers.processes import freeze
+from tests.helpers.wait import until
 
 ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
 BOTH = {"audio": True, "video": True}
 WAIT_S = 20.0  # a deadline, not a measurement
 LOOK_S = 0.02
 ANSWER_S = 10.0  # within which a media plane must have answered
-
-
-class Ahead(SystemClock):
-    """The real clocks, which a test may put forward (``noticing``)."""
-
-    def __init__(self) -> None:
-        self.by_ms = 0
-
-    def forward(self, seconds: float) -> None:
-        """So much time has passed."""
-        self.by_ms += round(seconds * 1000)
-
-    def now(self) -> Moment:
-        """Read both."""
-        real = super().now()
-        return Moment(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
-
-
-@contextmanager
-def noticing() -> Iterator[Ahead]:
-    """A clock whose being put forward is noticed at once by every room."""
-    timer_at = RoomActor._timer_at
-
-    def soon(actor: RoomActor, delay_s: float) -> None:
-        timer_at(actor, min(delay_s, LOOK_S))
-
-    with patch.object(RoomActor, "_timer_at", soon):
-        yield Ahead()
 
 
 @dataclass(slots=True)
@@ -186,13 +156,6 @@ async def back_off(controller: Live) -> None:
     await wanted.owner.event("roomRecordingFailed")
     await wanted.owner.event("roomRecordingStarted")
     await wanted.service.ok("endRoom", {"room": wanted.room})
-
-
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again until it is so, at most ``WAIT_S``."""
-    async with asyncio.timeout(WAIT_S):
-        while not await look():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(LOOK_S)
 
 
 def told(peer: Peer, name: str, room: str = "call") -> list[Json]:

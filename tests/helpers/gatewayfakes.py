@@ -10,13 +10,12 @@ from sfu_wrapper.gateway.session import Gate
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.rooms.sessions import Client, RoomsApi
 from sfu_wrapper.wire.signaling import EndRoom, Request, StopRoomRecording, ok_response
+from tests.helpers.clocks import NOW_S
 
 SECRET = "a secret of more than thirty-two bytes"
-NOW_S = 1_590_392_548  # 2020-05-25T07:42:28Z
 
 # The product text's own example, byte for byte.
 PRODUCT_FRAME = (
@@ -30,21 +29,6 @@ PRODUCT_REQUEST = "yyl8SNpGnS8uUzHh-rKr5"
 
 GATEWAY = Identity(DomainId("example"), UserId("gw"), frozenset({Role.GATEWAY}))
 """A gateway whose token does not expire."""
-
-
-class StandingClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self, wall_s: float = NOW_S) -> None:
-        self.wall_ms = round(wall_s * 1000)
-        self.mono_ms = 0
-
-    def now(self) -> Moment:
-        return Moment(self.wall_ms, self.mono_ms)
-
-    def pass_s(self, seconds: float) -> None:
-        self.wall_ms += round(seconds * 1000)
-        self.mono_ms += round(seconds * 1000)
 
 
 class FakeRooms:

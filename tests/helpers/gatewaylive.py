@@ -1,9 +1,7 @@
 """A gateway server over fake rooms, and connections to it."""
 
-import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,9 +9,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.ports.clock import Clock
 from tests.helpers.gatewayfakes import FakeRooms, authenticator, token
 
@@ -21,16 +19,11 @@ FAR = 4_000_000_000  # epoch seconds: tokens of these tests do not run out
 SETTINGS = GatewaySettings(port=0)
 
 
-class RealClock:
-    def now(self) -> Moment:
-        return Moment(round(time.time() * 1000), round(time.monotonic() * 1000))
-
-
 @asynccontextmanager
 async def running(
     rooms: FakeRooms, settings: GatewaySettings = SETTINGS, clock: Clock | None = None
 ) -> AsyncIterator[GatewayServer]:
-    clock = clock or RealClock()
+    clock = clock or SystemClock()
     async with serve(settings, rooms, authenticator(clock), clock) as server:
         yield server
 
@@ -74,10 +67,3 @@ async def close_code(connection: ClientConnection) -> int | None:
         while True:
             await connection.recv()
     return connection.close_code
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that the server does when it comes to it."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0.01)

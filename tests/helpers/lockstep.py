@@ -10,15 +10,12 @@ Meanwhile things go on in another room of the same owner, which must make no dif
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
@@ -30,20 +27,13 @@ from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Rep
 from sfu_wrapper.core.events import (
     ControllerReady,
     ControllerStopping,
-    EndRequested,
     Event,
-    JoinRequested,
-    LeaveRequested,
-    MediaRequested,
     PlaneReported,
     Requester,
-    StartRequested,
-    StopRequested,
     TimePassed,
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.requests import (
     PlaneRequest,
     ResumeCapture,
@@ -65,16 +55,23 @@ from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.room_state import decode_room
 from sfu_wrapper.wire.signaling import event as event_message
 from tests.helpers.histories import Histories
-from tests.helpers.live import SECRET, Json, token
-from tests.helpers.rooms import ADMIN, ALICE, BOB, CAROL, HOME, SERVICE, STRANGER, Call
+from tests.helpers.live import SECRET, Json
+from tests.helpers.lockstep_people import (
+    OTHER_ROOM,
+    ROLES,
+    SOON_S,
+    Asked,
+    Asking,
+    Person,
+    code_of,
+    request_of,
+    settings_of,
+)
+from tests.helpers.rooms import ALICE, BOB, CAROL, HOME, SERVICE, STRANGER, Call
+from tests.helpers.wait import until
 
-OTHER_ROOM = "elsewhere"
 SETTLE_S = 10.0  # a deadline, not a measurement
 USERS = (ALICE, BOB, CAROL, STRANGER)
-ROLES = {SERVICE.key: "service", ADMIN.key: "domain-admin"}
-Asking = (
-    JoinRequested | MediaRequested | LeaveRequested | EndRequested | StartRequested | StopRequested
-)
 
 
 class Killed(Exception):
@@ -86,62 +83,6 @@ class Silent(MemoryPlane):
 
     def tell(self, request: PlaneRequest) -> None:
         self.asked.append(request)
-
-
-@dataclass
-class Person:
-    """A user with at most one connection. events, answers: all that were ever heard over it."""
-
-    key: UserKey
-    connection: ClientConnection | None = None
-    pump: "asyncio.Task[None] | None" = None
-    events: list[Json] = field(default_factory=list)  # about other rooms left out
-    answers: dict[str, Json] = field(default_factory=dict)
-    times_asked: Counter[str] = field(default_factory=Counter)
-    times_answered: Counter[str] = field(default_factory=Counter)
-
-    async def come(self, url: str) -> None:
-        role = ROLES.get(self.key, "user")
-        bearer = token(self.key.user, role, domain=self.key.domain)
-        header = {"Authorization": f"Bearer {bearer}"}
-        self.connection = await connect(f"{url}/client", additional_headers=header, proxy=None)
-        self.pump = asyncio.create_task(self._listen(self.connection))
-        await self.ask("hello", "ping", {})
-        await _until(lambda: self.times_answered["hello"] == self.times_asked["hello"])
-
-    async def ask(self, request_id: str, endpoint: str, payload: Json) -> None:
-        assert self.connection is not None
-        self.times_asked[request_id] += 1
-        body = {"endpoint": endpoint, "payload": payload, "id": request_id}
-        await self.connection.send(json.dumps({"type": "request", "payload": body}))
-
-    async def go(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is not None and self.pump is not None:
-            await connection.close()
-            await self.pump
-
-    async def _listen(self, connection: ClientConnection) -> None:
-        with suppress(ConnectionClosed):
-            async for message in connection:
-                frame = json.loads(message)
-                body = frame["payload"]
-                if frame["type"] == "response":
-                    assert self.answers.setdefault(body["id"], body) == body, "a repeat differs"
-                    self.times_answered[body["id"]] += 1
-                elif body["payload"]["room"] != OTHER_ROOM:
-                    self.events.append(body)
-
-
-@dataclass
-class Asked:
-    """A request that was sent, over which connection, and whether its answer was looked at."""
-
-    by: UserKey
-    endpoint: str
-    payload: Json
-    over: ClientConnection | None
-    seen: bool = False
 
 
 class LiveRoom:
@@ -243,7 +184,7 @@ class LiveRoom:
             "websocket.requestsBurst=1000000",  # the clock stands still: nothing flows back
             "websocket.idempotencySeconds=1e9",
             "quotas.segmentsPerMinute=0",
-            *_policy(self._call.policy),
+            *settings_of(self._call.policy),
         )
         parts = Parts(self._store, self._broker, self._plane, self._call)
         with suppress(Killed):
@@ -282,13 +223,13 @@ class LiveRoom:
                 await self._leave(user)
             case PlaneReported(fact=fact):
                 self._plane.say(fact)
-                await _until(lambda: not self._plane._facts.waiting)
+                await until(lambda: not self._plane._facts.waiting, pause_s=SOON_S)
             case TimePassed():
                 self._ring()
             case _:
                 assert isinstance(event, Asking)
                 await self._permit()
-                await self._ask(event.ref, event.by.key, *_request(event, self._call.room.id))
+                await self._ask(event.ref, event.by.key, *request_of(event, self._call.room.id))
                 if code is not None:
                     self._codes[event.ref] = code
         self._note(effects)
@@ -304,7 +245,7 @@ class LiveRoom:
             return  # not answered yet, or to be tried anew
         before = person.times_answered[ref]
         await person.ask(ref, asked.endpoint, asked.payload)
-        await _until(lambda: person.times_answered[ref] > before)
+        await until(lambda: person.times_answered[ref] > before, pause_s=SOON_S)
         await self._settle()
 
     async def _ask(self, ref: str, by: UserKey, endpoint: str, payload: Json) -> None:
@@ -317,7 +258,7 @@ class LiveRoom:
     async def _leave(self, user: UserKey) -> None:
         await self._people[user].go()
         sessions = self._running.rooms._sessions
-        await _until(lambda: not sessions.is_connected(user))
+        await until(lambda: not sessions.is_connected(user), pause_s=SOON_S)
 
     def _ring(self) -> None:
         """The timers of the loop know nothing of our clock."""
@@ -358,9 +299,12 @@ class LiveRoom:
         await self._ask_again()
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                await _until(lambda: all(here == there for _, here, there in self._both()))
+                await until(self._agree, pause_s=SOON_S)
         for what, here, there in self._both():
             assert here == there, f"{what}: {_difference(here, there)}"
+
+    def _agree(self) -> bool:
+        return all(here == there for _, here, there in self._both())
 
     def _both(self) -> Iterator[tuple[str, object, object]]:
         """What the live room came to, and the pure one."""
@@ -389,7 +333,7 @@ class LiveRoom:
             if ref not in self._codes:
                 yield f"no answer to {ref}", answer, None
             elif answer is not None or self._reaches(asked, self._codes[ref]):
-                yield f"answer to {ref}", _code(answer), self._codes[ref] or "ok"
+                yield f"answer to {ref}", code_of(answer), self._codes[ref] or "ok"
 
     def _reaches(self, asked: Asked, code: str | None) -> bool:
         """Whether the answer must have come; one that is not kept is gone with its connection."""
@@ -484,42 +428,6 @@ class LiveHistories(Histories):
                 call.live.finish()
 
 
-def _policy(policy: PolicySettings) -> tuple[str, ...]:
-    return (
-        f"rooms.record={policy.system}",
-        f"recordRecordingAtStart={str(policy.record_at_start).lower()}",
-        f"trunk.recordIncomingPSTN={str(policy.record_incoming_pstn).lower()}",
-        f"trunk.conflict={policy.pstn_conflict}",
-        f"policy.optionalAllowsManual={str(policy.optional_allows_manual).lower()}",
-    )
-
-
-def _request(event: Asking, room: str) -> tuple[str, Json]:
-    """Endpoint and payload with which somebody would ask for that."""
-    payload: Json = {"room": room}
-    if event.by.key.domain != HOME:
-        payload["domain"] = HOME
-    user: UserKey | None = getattr(event, "user", None)
-    if user is not None and user != event.by.key:
-        payload["user"] = user.user
-    media: Media | None = getattr(event, "media", None)
-    if media is not None:
-        payload["media"] = {"audio": media.audio, "video": media.video, "screen": media.screen}
-    match event:
-        case JoinRequested():
-            return "joinRoom", payload
-        case MediaRequested():
-            return "updateMedia", payload
-        case LeaveRequested():
-            return "leaveRoom", payload
-        case EndRequested():
-            return "endRoom", payload
-        case StartRequested():
-            return "startRoomRecording", payload
-        case StopRequested():
-            return "stopRoomRecording", payload
-
-
 def _plain(room: Room) -> Room:
     """Without what a reference says beside the id of its request."""
     ids = (replace(each, ref=each.ref.split("\n")[-2:][0]) for each in room.waiting)
@@ -538,14 +446,3 @@ def _difference(here: object, there: object) -> str:
         odd = [name for name in names if getattr(here, name) != getattr(there, name)]
         here, there = ({name: getattr(room, name) for name in odd} for room in (here, there))
     return f"live {here}, pure {there}"
-
-
-def _code(answer: Json | None) -> str | None:
-    if answer is None:
-        return None
-    return str(answer["error"]["code"]) if answer["status"] == "error" else "ok"
-
-
-async def _until(look: Callable[[], bool]) -> None:
-    while not look():  # noqa: ASYNC110  # bounded by whoever waits for this
-        await asyncio.sleep(0.0005)

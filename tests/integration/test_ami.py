@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.asterisk.ami import (
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Malformed, Unavailable
 from tests.helpers.ami import FakeAsterisk, asterisk
-from tests.helpers.gatewaylive import until
+from tests.helpers.wait import until
 
 DEADLINE_S = 30.0
 

@@ -44,13 +44,13 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.contract import test_plane as contract
 from tests.helpers.asterisk import SECRET, AsteriskServer
-from tests.helpers.gatewaylive import until
 from tests.helpers.live import DOMAIN, Live, Peer, live
 from tests.helpers.live import SECRET as TOKEN_SECRET
 from tests.helpers.live import connected as connected_client
 from tests.helpers.planes import AUDIO, BRIDGE, ROOM, Bench, asterisk_plane, running, start, voice
 from tests.helpers.processes import environment, free_port, queued, serve
 from tests.helpers.sip import calling
+from tests.helpers.wait import until
 
 pytestmark = pytest.mark.system
 

@@ -4,8 +4,9 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.model.media import Medium
-from tests.helpers.calls import ALWAYS, Call, call, told, until
+from tests.helpers.calls import ALWAYS, Call, call, told
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live
+from tests.helpers.wait import until
 
 ROOM = {"room": "call"}
 WHOLE_CALL = [

@@ -13,12 +13,12 @@ from sfu_wrapper.gateway.server import GatewayServer
 from sfu_wrapper.gateway.settings import MIB
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.service.rooms.sessions import Client
+from tests.helpers.clocks import StandingClock
 from tests.helpers.gatewayfakes import (
     PRODUCT_FRAME,
     PRODUCT_REQUEST,
     PRODUCT_SOCKET,
     FakeRooms,
-    StandingClock,
     frame,
     request,
     token,
@@ -33,8 +33,8 @@ from tests.helpers.gatewaylive import (
     gateway,
     read,
     running,
-    until,
 )
+from tests.helpers.wait import until
 
 
 async def test_the_products_own_frame_starts_a_recording() -> None:

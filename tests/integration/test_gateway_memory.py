@@ -15,8 +15,9 @@ from sfu_wrapper.gateway.outgoing import Buffer
 from sfu_wrapper.gateway.sendqueue import SendQueue
 from sfu_wrapper.gateway.session import Member, Session
 from tests.helpers.gatewayfakes import FakeRooms
-from tests.helpers.gatewaylive import SETTINGS, bearer, running, until
+from tests.helpers.gatewaylive import SETTINGS, bearer, running
 from tests.helpers.hostile import Target, asking
+from tests.helpers.wait import until
 
 OURS = (
     Connection, ServerProtocol, ClientLink, GatewayLink, Buffer, SendQueue, Session, Member,

@@ -9,7 +9,8 @@ from websockets.exceptions import ConnectionClosed
 
 from sfu_wrapper.gateway.settings import GatewaySettings
 from tests.helpers.gatewayfakes import FakeRooms, request
-from tests.helpers.gatewaylive import bearer, client, close_code, gateway, read, running, until
+from tests.helpers.gatewaylive import bearer, client, close_code, gateway, read, running
+from tests.helpers.wait import until
 
 SLOW = GatewaySettings(port=0, requests_per_second=100, requests_burst=1)
 PINGS = 600  # six seconds of what one connection may send

@@ -29,13 +29,14 @@ from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCaptur
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
-from tests.helpers.calls import mixes, report, told, until
+from tests.helpers.calls import mixes, report, told
 from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
 from tests.helpers.januscalls import is_recording, is_written, real_call
 from tests.helpers.live import DOMAIN
 from tests.helpers.peopled import janus_plane, janus_settings
 from tests.helpers.planes import Bench, running
 from tests.helpers.publishers import Camera, Person, Tone, person
+from tests.helpers.wait import until
 
 pytestmark = pytest.mark.system
 SHARED = ConfbridgeId("one-for-both")

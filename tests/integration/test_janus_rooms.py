@@ -38,12 +38,12 @@ from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, Stream
-from tests.helpers.calls import until
 from tests.helpers.janus import ADMIN_KEY, WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import is_written, plane_at
 from tests.helpers.peopled import janus_settings
 from tests.helpers.planes import Bench, camera, running, screen, users, voice
 from tests.helpers.publishers import Camera, Person, Tone, person
+from tests.helpers.wait import until
 from tests.helpers.wire import wire
 
 pytestmark = pytest.mark.system

@@ -37,8 +37,8 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 from tests.helpers.fakejanus import FakeJanus, Json, fake_janus
-from tests.helpers.gatewaylive import until
 from tests.helpers.planes import running
+from tests.helpers.wait import until
 
 SOON_S = 20.0
 ROOM = RoomUuid("room-1")

@@ -19,8 +19,9 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.errors import Unavailable
-from tests.helpers.calls import is_away, is_there, page, until
+from tests.helpers.calls import is_away, is_there, page
 from tests.helpers.provider import Provider, key_set, provider, signed
+from tests.helpers.wait import until
 
 KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from tests.helpers.calls import Ahead, metric, noticing, until
+from tests.helpers.calls import metric
+from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.held_store import HeldStore
 from tests.helpers.live import DOMAIN, Json, Live, Peer, connected, live
+from tests.helpers.wait import until
 
 ROOM = {"room": "call"}
 KINDS = ["direct", "meeting", "public"]

@@ -16,8 +16,9 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.ids import RoomUuid
-from tests.helpers.calls import Ahead, until
+from tests.helpers.clocks import Ahead
 from tests.helpers.live import Live, Peer, live
+from tests.helpers.wait import until
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "store-0.1.0.db"
 MEETING, OVER, RINGING = {"room": "meeting"}, {"room": "over"}, {"room": "ringing"}

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -21,20 +20,14 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo
-from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.rooms.relay import Relay
 from sfu_wrapper.wire.announcements import encode_announcement
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
+from tests.helpers.rabbitmq_rows import DEADLINE_S, QUEUES, WORK, plain, published
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-WORK = "processing_queue"
-QUEUES = (
-    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=8),
-    QueueSpec("failure_queue", ("failed",)),
-)
-DEADLINE_S = 40.0
 ROOMS, SEGMENTS = 8, 25
 
 
@@ -79,10 +72,6 @@ def row(room: int, number: int) -> OutboxRow:
         created_ms=info.completed_ms,
         mandatory=announced.mandatory,
     )
-
-
-def plain(n: int, key: str = "recordingInfo") -> Message:
-    return Message(key, f"uuid:{n}", b"{}", "room", 1_590_392_548_633, mandatory=True)
 
 
 class Outsider:
@@ -225,15 +214,6 @@ async def test_a_connection_is_closed_even_where_closing_it_is_cancelled(
 
     assert closing.cancelled()
     assert connection.is_closed
-
-
-async def published(broker: RabbitBroker, message: Message, within_s: float = DEADLINE_S) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await broker.publish(message)
-    except (Unavailable, TimeoutError):
-        return False
-    return True
 
 
 async def test_a_consumer_goes_on_by_itself_after_a_crash_of_the_broker(
@@ -420,122 +400,3 @@ async def opened(broker: RabbitBroker) -> None:
                 await asyncio.sleep(0.1)
             else:
                 return
-
-
-async def test_more_queues_can_be_asked_for_later(broker: RabbitBroker) -> None:
-    await broker.open((QueueSpec("other", ("processed",)),))
-    await broker.publish(plain(1, "processed"))
-
-    assert await broker.depth("other") == 1
-
-
-async def test_a_wrong_password_is_unavailable_and_told_to_nobody(
-    rabbitmq: RabbitServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING)
-    broker = RabbitBroker(rabbitmq.url.replace("guest:guest", "guest:s3cr3t-w0rd"))
-    with pytest.raises(Unavailable) as caught:
-        await broker.open(QUEUES)
-
-    assert "s3cr3t" not in str(caught.value) + repr(caught.value.__cause__) + caplog.text
-    with pytest.raises(Unavailable):
-        await broker.publish(plain(1))
-
-
-async def test_nobody_there_is_unavailable_within_the_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.link.CONNECT_S", 0.3)
-    with pytest.raises(Unavailable):
-        await RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/").open(QUEUES)
-    silent.close()
-    with pytest.raises(Unavailable):
-        await RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/").open(QUEUES)
-
-
-async def test_a_broker_that_stays_away_is_asked_with_growing_pauses(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = 0
-    pauses_s: list[float] = []
-    enough = asyncio.Event()
-
-    async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
-        asked += 1
-        writer.close()
-
-    def noted(seconds: float) -> float:
-        pauses_s.append(seconds)
-        if len(pauses_s) == 5:
-            enough.set()
-        return seconds / 10
-
-    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.broker._jittered", noted)
-    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.broker.BACK_OFF_S", (0.05, 0.2))
-    door = await asyncio.start_server(turn_away, "127.0.0.1", 0)
-    port = door.sockets[0].getsockname()[1]
-    broker = RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/")
-    trying = asyncio.create_task(broker._reconnect())
-    async with asyncio.timeout(DEADLINE_S):
-        await enough.wait()
-    trying.cancel()
-    await asyncio.wait([trying])
-    door.close()
-
-    assert pauses_s[:5] == [0.05, 0.1, 0.2, 0.2, 0.2]
-    assert asked >= 5
-
-
-async def test_a_queue_that_is_full_refuses_and_nothing_is_taken_for_sent(
-    rabbitmq: RabbitServer, names: Names
-) -> None:
-    async with await aio_pika.connect(rabbitmq.url) as connection:
-        channel = await connection.channel()
-        await channel.declare_queue(
-            names.name(WORK),
-            durable=True,
-            arguments={"x-max-length": 1, "x-overflow": "reject-publish"},
-        )
-    broker = ApartBroker(rabbitmq.url, names)
-    await broker.open(QUEUES)
-    outcomes = [await published(broker, plain(n)) for n in range(4)]
-    await broker.close()
-
-    assert outcomes[0]
-    assert not outcomes[-1]
-
-
-async def test_an_exchange_of_another_kind_is_told_and_leaves_no_connection(
-    rabbitmq: RabbitServer, names: Names
-) -> None:
-    async with await aio_pika.connect(rabbitmq.url) as connection:
-        channel = await connection.channel()
-        await channel.declare_exchange(names.exchange, "direct", durable=True)
-    with pytest.raises(Unavailable, match=names.exchange):
-        await ApartBroker(rabbitmq.url, names).open(QUEUES)
-
-
-async def test_a_user_who_may_declare_nothing_uses_what_is_there(
-    rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
-) -> None:
-    def limit() -> None:
-        rabbitmq.ctl("add_user", "worker", "pass-word")
-        rabbitmq.ctl("set_permissions", "worker", "^$", ".*events.*", "processing.*")
-
-    await asyncio.to_thread(limit)
-    limited = ApartBroker(rabbitmq.url.replace("guest:guest", "worker:pass-word"), names)
-    await limited.open(QUEUES)
-    await limited.publish(plain(1))
-    async with aclosing(limited.consume(WORK, 1)) as deliveries:
-        delivery = await anext(deliveries)
-        await delivery.ack()
-    await limited.close()
-
-    assert delivery.message_id == "uuid:1"

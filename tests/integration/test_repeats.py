@@ -9,8 +9,10 @@ from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.media import Medium
-from tests.helpers.calls import ALWAYS, Ahead, call, told, until
+from tests.helpers.calls import ALWAYS, call, told
+from tests.helpers.clocks import Ahead
 from tests.helpers.live import Json, Peer, connected, live, token
+from tests.helpers.wait import until
 
 ROOM = {"room": "call"}
 CHANGES: dict[str, Json] = {

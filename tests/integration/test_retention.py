@@ -4,9 +4,10 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.store import AnswerRow, Commit
-from tests.helpers.calls import ALWAYS, call, until
+from tests.helpers.calls import ALWAYS, call
 from tests.helpers.live import Peer, live
 from tests.helpers.stores import EPOCH, part, room
+from tests.helpers.wait import until
 
 DAY_MS = 86_400_000
 ROOM = {"room": "call"}

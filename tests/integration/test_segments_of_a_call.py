@@ -9,8 +9,9 @@ from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
-from tests.helpers.calls import Call, back_off, call, faulty, files, mixes, report, told, until
+from tests.helpers.calls import Call, back_off, call, faulty, files, mixes, report, told
 from tests.helpers.live import Json, live
+from tests.helpers.wait import until
 
 ROOM = {"room": "call"}
 

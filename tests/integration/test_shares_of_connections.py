@@ -18,16 +18,8 @@ from sfu_wrapper.gateway.server import GatewayServer
 from sfu_wrapper.gateway.shares import Shares
 from sfu_wrapper.model.errors import Unavailable
 from tests.helpers.gatewayfakes import FakeRooms, request
-from tests.helpers.gatewaylive import (
-    SETTINGS,
-    bearer,
-    client,
-    close_code,
-    gateway,
-    read,
-    running,
-    until,
-)
+from tests.helpers.gatewaylive import SETTINGS, bearer, client, close_code, gateway, read, running
+from tests.helpers.wait import until
 
 PATIENT = replace(SETTINGS, auth_timeout_s=600, head_s=600)
 LOOPBACK = Proxies([read_network("127.0.0.0/8")])

@@ -22,7 +22,6 @@ from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture, 
 from sfu_wrapper.formats import mjr
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
-from tests.helpers.gatewaylive import until
 from tests.helpers.planes import (
     AUDIO,
     ROOM,
@@ -39,6 +38,7 @@ from tests.helpers.planes import (
     voice,
 )
 from tests.helpers.rawmedia import pictures, samples, tones
+from tests.helpers.wait import until
 
 REPOSITORY = Path(__file__).parents[2]
 A_WHILE_S = 0.8  # of media; nothing is asserted about how long it took

@@ -8,7 +8,8 @@ from websockets.asyncio.client import ClientConnection
 
 from sfu_wrapper.gateway import expiry
 from tests.helpers.gatewayfakes import FakeRooms, frame, request, token
-from tests.helpers.gatewaylive import bearer, client, close_code, read, running, until
+from tests.helpers.gatewaylive import bearer, client, close_code, read, running
+from tests.helpers.wait import until
 
 LASTS_S = 0.5
 

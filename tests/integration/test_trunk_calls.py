@@ -20,8 +20,8 @@ from sfu_wrapper.ports.trunk import (
 )
 from sfu_wrapper.service.rooms import trunk
 from sfu_wrapper.service.rooms.trunk import room_uuid, user_of
-from tests.helpers.gatewaylive import until
 from tests.helpers.live import DOMAIN, Live, Peer, live
+from tests.helpers.wait import until
 
 RECORDED = "trunk.recordIncomingPSTN=true"
 CALL = TrunkCall("1795484911.95", ConfbridgeId("pstn-1"), "+34 600-111")

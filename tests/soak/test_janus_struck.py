@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.formats.mjr import Reader
-from tests.helpers.calls import files, mixes, report, until
+from tests.helpers.calls import files, mixes, report
 from tests.helpers.janus import WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import RealCall, is_recording, real_call
+from tests.helpers.wait import until
 from tests.helpers.wire import Wire, wire
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]

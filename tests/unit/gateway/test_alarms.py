@@ -4,7 +4,7 @@ import asyncio
 
 from sfu_wrapper.gateway.alarms import Alarms
 from sfu_wrapper.gateway.outgoing import Outgoing
-from tests.helpers.gatewayfakes import StandingClock
+from tests.helpers.clocks import StandingClock
 
 
 class Link:

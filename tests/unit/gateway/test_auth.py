@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, public_key, secret_key
 from sfu_wrapper.model.errors import Misconfigured, Refused
 from sfu_wrapper.model.identity import Role
-from tests.helpers.gatewayfakes import NOW_S, SECRET, StandingClock, authenticator, token
+from tests.helpers.clocks import NOW_S, StandingClock
+from tests.helpers.gatewayfakes import SECRET, authenticator, token
 
 ALL = ("RS256", "ES256", "EdDSA")
 RSA_KEY = rsa.generate_private_key(65537, 2048)

@@ -13,14 +13,8 @@ from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.signaling import Request, event
-from tests.helpers.gatewayfakes import (
-    NOW_S,
-    FakeRooms,
-    StandingClock,
-    gate,
-    request,
-    token,
-)
+from tests.helpers.clocks import NOW_S, StandingClock
+from tests.helpers.gatewayfakes import FakeRooms, gate, request, token
 
 ALICE = Identity(DomainId("example"), UserId("alice"), frozenset({Role.USER}))
 

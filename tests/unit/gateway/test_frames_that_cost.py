@@ -17,18 +17,9 @@ from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.service.rooms.media_sessions import Seats
+from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.costlyframes import REFUSED
-from tests.helpers.gatewayfakes import (
-    GATEWAY,
-    NOW_S,
-    FakeRooms,
-    StandingClock,
-    frame,
-    gate,
-    request,
-    token,
-    vouched,
-)
+from tests.helpers.gatewayfakes import GATEWAY, FakeRooms, frame, gate, request, token, vouched
 
 ALICE = Identity(DomainId("example"), UserId("alice"), frozenset({Role.USER}))
 LIMIT = 9_216

@@ -7,7 +7,8 @@ import pytest
 from sfu_wrapper.gateway.outgoing import Close
 from sfu_wrapper.model.ids import DomainId
 from sfu_wrapper.wire.signaling import event
-from tests.helpers.gatewayfakes import GATEWAY, NOW_S, frame, token, vouched
+from tests.helpers.clocks import NOW_S
+from tests.helpers.gatewayfakes import GATEWAY, frame, token, vouched
 from tests.unit.gateway.test_gatewaylink import World, codes, connect, message, readable
 
 SHORT = replace(GATEWAY, expires_ms=(NOW_S + 10) * 1000)

@@ -11,13 +11,13 @@ from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.service.rooms.sessions import Client
+from tests.helpers.clocks import StandingClock
 from tests.helpers.gatewayfakes import (
     GATEWAY,
     PRODUCT_FRAME,
     PRODUCT_REQUEST,
     PRODUCT_SOCKET,
     FakeRooms,
-    StandingClock,
     frame,
     gate,
     request,

@@ -5,7 +5,8 @@ from websockets.datastructures import Headers
 
 from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.settings import GatewaySettings
-from tests.helpers.gatewayfakes import NOW_S, StandingClock, authenticator, token
+from tests.helpers.clocks import NOW_S, StandingClock
+from tests.helpers.gatewayfakes import authenticator, token
 
 APP = "https://app.example.com"
 GATEWAY = token(sub="gw", roles=["gateway"])

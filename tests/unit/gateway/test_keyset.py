@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sfu_wrapper.gateway.auth import TokenAuthenticator
 from sfu_wrapper.gateway.keyset import MAX_KEYS, MAX_LISTED, MAX_TRIED, KeySet, read_key_set
 from sfu_wrapper.model.errors import Refused, Unavailable
-from tests.helpers.gatewayfakes import NOW_S, StandingClock
+from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.provider import PrivateKey, jwk, key_set, signed
 
 ALL = ("RS256", "ES256", "EdDSA")

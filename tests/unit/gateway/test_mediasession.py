@@ -21,7 +21,8 @@ from sfu_wrapper.model.ids import DomainId, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import Ask, LineLost, Mix, Outcome, Publish
 from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, Seats
-from tests.helpers.gatewayfakes import NOW_S, FakeRooms, StandingClock, gate, request, token
+from tests.helpers.clocks import NOW_S, StandingClock
+from tests.helpers.gatewayfakes import FakeRooms, gate, request, token
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call
 from tests.helpers.sdp import PICTURES, SOUND
 

@@ -10,12 +10,12 @@ import pytest
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.outcome import JobProgress
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Heard, Message
 from sfu_wrapper.service.worker.progress import reporting
 from sfu_wrapper.wire.progress import parse_progress
+from tests.helpers.clocks import StandingClock
 
 DEADLINE_S = 20
 INFO = SegmentInfo(
@@ -28,16 +28,6 @@ INFO = SegmentInfo(
 )
 
 
-class Clock:
-    """Moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.ms = 0
-
-    def now(self) -> Moment:
-        return Moment(1_590_392_600_000 + self.ms, self.ms)
-
-
 async def following(heard: AsyncGenerator[Heard, None]) -> JobProgress:
     async with asyncio.timeout(DEADLINE_S):
         return parse_progress((await anext(heard)).body)
@@ -48,7 +38,7 @@ def at(stage: str, percent: float, eta_s: float = 60) -> Standing:
 
 
 async def test_the_latest_is_told_and_when_all_will_be_done() -> None:
-    broker, clock = MemoryBroker(), Clock()
+    broker, clock = MemoryBroker(), StandingClock()
     await broker.open(())
     async with (
         aclosing(broker.listen(("progress",), 100)) as heard,
@@ -60,10 +50,10 @@ async def test_the_latest_is_told_and_when_all_will_be_done() -> None:
         first = await waiting
         progress(at("compose", 25, 7))
         progress(at("compose", 40.06, 5))
-        clock.ms += 3000  # before it can be told
+        clock.pass_s(3)  # before it can be told
         second = await following(heard)
         progress(at("compose", 5, 1))  # another attempt
-        clock.ms += 3000
+        clock.pass_s(3)
         third = await following(heard)
 
     one = SegmentNo(1)
@@ -80,7 +70,7 @@ async def test_the_latest_is_told_and_when_all_will_be_done() -> None:
 async def test_no_more_than_one_is_told_in_each_span_of_time() -> None:
     broker = MemoryBroker()
     await broker.open(())
-    async with reporting(broker, Clock(), INFO, 3600) as progress:
+    async with reporting(broker, StandingClock(), INFO, 3600) as progress:
         progress(at("compose", 1))
         async with asyncio.timeout(DEADLINE_S):
             while not broker.published:  # noqa: ASYNC110 nothing else to wait on
@@ -96,7 +86,10 @@ async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
     broker = MemoryBroker()
     await broker.open(())
     broker.away = True
-    async with asyncio.timeout(DEADLINE_S), reporting(broker, Clock(), INFO, 0.0) as progress:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        reporting(broker, StandingClock(), INFO, 0.0) as progress,
+    ):
         for percent in range(20):
             progress(at("compose", percent))
             await asyncio.sleep(0.001)
@@ -116,7 +109,7 @@ async def test_a_broker_that_hangs_is_not_waited_for() -> None:
 
     tried = asyncio.Event()
     async with asyncio.timeout(DEADLINE_S):
-        async with reporting(Hanging(), Clock(), INFO, 0.0) as progress:
+        async with reporting(Hanging(), StandingClock(), INFO, 0.0) as progress:
             progress(at("compose", 1))
             await tried.wait()
 
@@ -130,7 +123,7 @@ async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> Non
             raise ValueError("a bug")
 
     with caplog.at_level(logging.ERROR):
-        async with reporting(Buggy(), Clock(), INFO, 0.0) as progress:
+        async with reporting(Buggy(), StandingClock(), INFO, 0.0) as progress:
             progress(at("compose", 1))
             await asyncio.wait_for(tried.wait(), DEADLINE_S)
             progress(at("compose", 2))
@@ -140,5 +133,5 @@ async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> Non
 
 async def test_what_fails_within_is_raised_as_it_is() -> None:
     with pytest.raises(ValueError, match="of the job"):
-        async with reporting(MemoryBroker(), Clock(), INFO, 0.0):
+        async with reporting(MemoryBroker(), StandingClock(), INFO, 0.0):
             raise ValueError("of the job")

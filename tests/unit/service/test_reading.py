@@ -35,7 +35,7 @@ from sfu_wrapper.service.rooms.room_queries import Page, RoomReader
 from sfu_wrapper.service.rooms.subscriptions import Watchers
 from sfu_wrapper.wire import answers
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS
-from tests.helpers.gatewayfakes import StandingClock
+from tests.helpers.clocks import StandingClock
 from tests.helpers.rooms import ADMIN, ALICE, BOB, HOME, SERVICE, T0, Call
 
 OTHER = DomainId("other")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.rooms import relay
 from sfu_wrapper.service.rooms.relay import Relay
 from tests.helpers.stores import EPOCH, message
+from tests.helpers.wait import until
 
 QUEUES = (QueueSpec("processing_queue", ("recordingInfo",)),)
 DEADLINE_S = 15.0
@@ -41,13 +42,6 @@ async def running(relay: Relay) -> AsyncIterator[Relay]:
 async def flushed(relay: Relay) -> None:
     async with asyncio.timeout(DEADLINE_S):
         await relay.flushed()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds; the relay tells nobody but its status."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 nothing to wait on but the status itself
-            await asyncio.sleep(0.002)
 
 
 async def commit(store: MemoryStore, *rows: OutboxRow) -> tuple[OutboxRow, ...]:

@@ -1,0 +1,194 @@
+"""A worker over a broker in memory, and processing that does as a test says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.core.estimate import Standing
+from sfu_wrapper.core.job import Retry
+from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.service.worker.processor import Done, job_of
+from sfu_wrapper.service.worker.progress import Progress
+from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
+from sfu_wrapper.wire.processed import encode_processed
+from sfu_wrapper.wire.recording_info import encode_event
+from tests.helpers.clocks import Ahead
+from tests.helpers.wait import until
+
+WORK, PROCESSED, FAILED = "processing_queue", "processed_queue", "failure_queue"
+
+LIMIT = 4
+
+QUEUES = (
+    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=LIMIT),
+    QueueSpec(PROCESSED, ("processed",)),
+    QueueSpec(FAILED, ("failed",)),
+)
+
+DEADLINE_S = 30.0
+
+QUICK = Retry(attempts=3, first_s=0.001, factor=1)
+
+PASSING = JobFailed("compose", "MUX_FAILED", "it broke", permanent=False)
+
+FULL = JobFailed("compose", "NO_SPACE", "no space left", permanent=False)
+
+LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True, file="a.mjr")
+
+
+def segment(number: int = 1, uuid: str = "uuid-1", length_s: float = 15.193) -> SegmentInfo:
+    return SegmentInfo(
+        room=RoomId("room"),
+        uuid=RoomUuid(uuid),
+        confbridge_id=ConfbridgeId("bridge"),
+        segment=SegmentNo(number),
+        started_ms=1_590_392_548_633,
+        completed_ms=1_590_392_548_633 + int(length_s * 1000),
+    )
+
+
+def event(info: SegmentInfo) -> Message:
+    return Message("recordingInfo", job_of(info), encode_event(info), info.room, mandatory=True)
+
+
+class Bench:
+    """A worker's surroundings: a broker, and processing that does as it is told.
+
+    tried: (job, attempt) in order. side_by_side: most jobs at once, and most of one job.
+    """
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.leases = MemoryLeases()
+        self.tried: list[tuple[str, int]] = []
+        self.cleaned: list[tuple[str, bool]] = []
+        self.uncleaned: list[SegmentInfo] | JobFailed = []
+        self.outcomes: dict[str, list[Exception]] = {}
+        self.percents: tuple[float, ...] = ()
+        self.repeats: set[str] = set()  # jobs that were processed before
+        self.gate: asyncio.Event | None = None
+        self.clock = Ahead()
+        self.space: bool | None = True
+        self.looks = 0
+        self.running: list[str] = []
+        self.most_at_once = 0
+        self.most_of_one = 0
+
+    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+        """See ``Processing``."""
+        for percent in self.percents:
+            progress(Standing("compose", percent, 0))
+        job = job_of(info)
+        self.tried.append((job, attempts))
+        self.running.append(job)
+        self.most_at_once = max(self.most_at_once, len(self.running))
+        self.most_of_one = max(self.most_of_one, self.running.count(job))
+        try:
+            await (self.gate.wait() if self.gate is not None else asyncio.sleep(0.001))
+            if self.outcomes.get(job):
+                raise self.outcomes[job].pop(0)
+        finally:
+            self.running.remove(job)
+        return self._done(info, attempts)
+
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+        """See ``Processing``."""
+        job = job_of(info)
+        if job in self.repeats:
+            return self._done(info, 1), None
+        begun = any(job == tried for tried, _ in self.tried)
+        return None, await self.failure(info, error, 0) if begun else None
+
+    def _done(self, info: SegmentInfo, attempts: int) -> Done:
+        result = Processed(
+            room=info.room,
+            uuid=info.uuid,
+            segment=info.segment or SegmentNo(1),
+            output="none",
+            started_ms=info.started_ms,
+            completed_ms=info.completed_ms,
+            encrypted=False,
+            files=(),
+            processing_started_ms=info.started_ms,
+            processing_completed_ms=info.completed_ms,
+            attempts=attempts,
+            warnings=(),
+            sync=(),
+        )
+        repeated = Path("manifest") if job_of(info) in self.repeats else None
+        return Done(result, encode_processed(result), repeated)
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """See ``Processing``."""
+        self.cleaned.append((job_of(info), raw))
+
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """See ``Processing``."""
+        if isinstance(self.uncleaned, JobFailed):
+            raise self.uncleaned
+        return tuple(self.uncleaned)
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """See ``Processing``."""
+        return Failed(
+            room=info.room,
+            uuid=info.uuid,
+            segment=info.segment or SegmentNo(1),
+            stage=error.stage,
+            code=error.code,
+            detail=error.detail,
+            file=error.file,
+            attempts=attempts,
+            kept=(),
+        )
+
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """See ``Processing``."""
+        self.looks += 1
+        if self.space is None:
+            raise JobFailed("preprocess", "IO_ERROR", "the folder is away", permanent=False)
+        return self.space
+
+    def worker(self, **changes: Any) -> Worker:  # noqa: ANN401 fields of the settings
+        given = WorkerSettings(
+            queue=WORK, concurrency=2, retry=QUICK, drain_s=30, lease_s=10, space_s=0.01
+        )
+        settings = replace(given, **changes)
+        return Worker(self.broker, self.leases, self, self.clock, QUEUES, settings)
+
+    async def ask(self, *infos: SegmentInfo) -> None:
+        await self.broker.open(QUEUES)
+        for info in infos:
+            await self.broker.publish(event(info))
+
+    async def once(self, **changes: Any) -> None:  # noqa: ANN401 fields of the settings
+        async with asyncio.timeout(DEADLINE_S):
+            await self.worker(**changes).run_once()
+
+    def holds(self, *, running: int, unsettled: int) -> bool:
+        """Return whether all places are in use, so that the next segments wait for one."""
+        return len(self.running) == running and self.broker.unsettled(WORK) == unsettled
+
+    def told(self, key: str) -> list[Message]:
+        return [message for message in self.broker.published if message.routing_key == key]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        await until(condition, within_s=DEADLINE_S, pause_s=0.002)
+
+
+@asynccontextmanager
+async def running(worker: Worker) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(worker.run())
+    yield task
+    worker.stop()
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.wait([task])

@@ -1,0 +1,103 @@
+"""Calls of the trunk, as the plane reports them and hangs them up."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sfu_wrapper.adapters.asterisk import folder
+from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.ports.trunk import CallArrived, CallEntered, CallLeft, CallsPresent, TrunkCall
+from tests.helpers.ami import Leg, asterisk
+from tests.helpers.asterisk_world import World, connected
+from tests.helpers.wait import until
+
+PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456", "34600111222")
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten limits: this server writes 40 times as often as a real one."""
+    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
+
+
+@pytest.fixture
+async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    async with asterisk(tmp_path) as server:
+        server.answer_s = getattr(request, "param", server.answer_s)
+        async with connected(server, tmp_path, delay_ms=120) as world:
+            yield world
+
+
+async def test_a_trunk_call_is_reported_from_its_announcement_to_its_end(here: World) -> None:
+    calls = here.plane.calls()
+    assert await anext(calls) == CallsPresent(())
+    here.server.announce("pstn-1", PHONE, CallerNum="+34 600", Did="34900", RoomId="sales")
+    here.server.enter("pstn-1", PHONE)
+    here.server.enter("pstn-1")
+    here.server.leave("pstn-1", PHONE)
+
+    call = TrunkCall(PHONE.unique_id, ConfbridgeId("pstn-1"), "+34 600", "34900", "sales")
+    assert [await anext(calls) for _ in range(3)] == [
+        CallArrived(call),
+        CallEntered(call.id),
+        CallLeft(call.id),
+    ]
+
+
+async def test_an_announcement_may_name_who_is_invited(here: World) -> None:
+    calls = here.plane.calls()
+    await anext(calls)
+    here.server.announce("pstn-1", PHONE, Invite="alice, bob carol")
+    arrived = await anext(calls)
+
+    assert isinstance(arrived, CallArrived)
+    assert arrived.call.invited == ("alice", "bob", "carol")
+    assert arrived.call.caller == PHONE.number
+
+
+async def test_a_call_with_an_invalid_conference_is_ignored(
+    here: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.server.announce("../x", PHONE)
+    await until(lambda: any(r.message == "asterisk.callInvalid" for r in caplog.records))
+
+
+async def test_calls_that_arrived_without_a_link_are_found(tmp_path: Path) -> None:
+    async with asterisk(tmp_path) as server:
+        server.enter("pstn-1", PHONE)
+        server.enter("pstn-1")
+        async with connected(server, tmp_path) as world:
+            present = await anext(world.plane.calls())
+
+    call = TrunkCall(PHONE.unique_id, ConfbridgeId("pstn-1"), PHONE.number, PHONE.exten)
+    assert present == CallsPresent((call,))
+
+
+async def test_without_the_right_to_list_conferences_no_calls_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asterisk(tmp_path) as server:
+        server.denied = {"ConfbridgeListRooms"}
+        async with connected(server, tmp_path):
+            await until(lambda: any(r.message == "asterisk.listFailed" for r in caplog.records))
+
+
+async def test_a_call_can_be_hung_up(here: World) -> None:
+    calls = here.plane.calls()
+    here.server.announce("pstn-1", PHONE)
+    here.server.enter("pstn-1", PHONE)
+    while not isinstance(await anext(calls), CallEntered):
+        pass
+    here.plane.hang_up("unheard.of")
+    here.plane.hang_up(PHONE.unique_id)
+    await until(lambda: here.server.hung_up == [PHONE.channel])
+
+
+async def test_a_call_can_be_hung_up_before_it_has_entered_its_conference(here: World) -> None:
+    calls = here.plane.calls()
+    await anext(calls)
+    here.server.announce("pstn-1", PHONE)
+    assert isinstance(await anext(calls), CallArrived)
+    here.plane.hang_up(PHONE.unique_id)
+    await until(lambda: here.server.hung_up == [PHONE.channel])

@@ -1,0 +1,190 @@
+"""A broker, a store or a disk that is unavailable: when a worker waits, and when it gives up."""
+
+import asyncio
+
+import pytest
+
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
+from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.model.errors import JobFailed, Unavailable
+from sfu_wrapper.model.outcome import Failed
+from sfu_wrapper.model.recording import SegmentInfo
+from tests.helpers.worker_bench import (
+    DEADLINE_S,
+    FULL,
+    LASTING,
+    WORK,
+    Bench,
+    event,
+    running,
+    segment,
+)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_broker_that_is_away_is_waited_for(bench: Bench) -> None:
+    await bench.ask(segment())
+    bench.broker.away = True
+    async with running(bench.worker()):
+        await asyncio.sleep(0.02)
+        bench.broker.away = False
+        bench.broker.stir()
+        await bench.until(lambda: bench.cleaned != [])
+
+
+async def test_stopping_ends_the_waiting_for_a_broker(bench: Bench) -> None:
+    bench.broker.away = True
+    async with running(bench.worker()) as task:
+        await asyncio.sleep(0.01)
+    assert task.done()
+    worker = bench.worker()
+    worker.stop()
+    await worker.run_once()
+
+
+async def test_once_ends_when_the_broker_goes_away_and_it_is_told_to_stop(bench: Bench) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    worker = bench.worker(drain_s=0)
+    task = asyncio.create_task(worker.run_once())
+    await bench.until(lambda: bench.running != [])
+    bench.broker.away = True
+    bench.gate.set()
+    await asyncio.sleep(0.3)
+    worker.stop()
+    async with asyncio.timeout(DEADLINE_S):
+        await task
+
+
+async def test_files_that_cannot_be_cleaned_do_not_undo_the_result(bench: Bench) -> None:
+    async def broken(info: SegmentInfo, *, raw: bool) -> None:
+        raise Unavailable("the folder is away")
+
+    bench.clean = broken  # type: ignore[method-assign]  # one that fails
+    await bench.ask(segment())
+    await bench.once()
+
+    assert len(bench.told("processed")) == 1
+    assert await bench.broker.depth(WORK) == 0
+
+
+async def test_a_segment_whose_failure_cannot_be_told_ends_in_the_dead_letters(
+    bench: Bench,
+) -> None:
+    async def broken(info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        raise OSError("I/O error")
+
+    bench.failure = broken  # type: ignore[method-assign]  # one that fails
+    bench.outcomes["uuid-1:1"] = [LASTING] * 99
+    await bench.ask(segment(1), segment(2))
+    await bench.once()
+
+    (dead,) = bench.told("failed")
+    assert dead.body == event(segment(1)).body
+    assert [one.message_id for one in bench.told("processed")] == ["uuid-1:2:processed"]
+
+
+async def test_once_waits_for_a_broker_that_is_away_for_a_moment(bench: Bench) -> None:
+    class Fickle(MemoryBroker):
+        refusals = 2
+
+        async def depth(self, queue: str) -> int:
+            self.refusals -= 1
+            if self.refusals >= 0:
+                raise Unavailable("away for a moment")
+            return await super().depth(queue)
+
+    bench.broker = Fickle()
+    await bench.ask(segment())
+    await bench.once()
+
+    assert len(bench.told("processed")) == 1
+
+
+async def test_a_message_that_cannot_be_acknowledged_is_cleaned_by_whoever_repeats_it(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    async with running(bench.worker(concurrency=1)) as task:
+        await bench.until(lambda: bench.running != [])
+        bench.broker.cut()
+        bench.gate.set()
+        await bench.until(lambda: len(bench.told("processed")) == 2 and bench.cleaned != [])
+        assert not task.done()
+
+    assert bench.cleaned == [("uuid-1:1", True)]
+
+
+async def test_once_does_not_wait_for_a_broker_for_ever(bench: Bench) -> None:
+    bench.broker.away = True
+
+    with pytest.raises(Unavailable, match=r"^no broker for 0\.05 s: "):
+        await bench.once(patience_s=0.05)
+
+
+async def test_once_gives_up_on_a_broker_that_goes_away_and_its_result_stands(
+    bench: Bench,
+) -> None:
+    bench.gate = asyncio.Event()
+    await bench.ask(segment())
+    task = asyncio.create_task(bench.once(patience_s=0.05))
+    await bench.until(lambda: bench.running != [])
+    bench.broker.away = True
+    bench.gate.set()
+
+    with pytest.raises(Unavailable, match="no broker"):
+        await task
+    assert bench.cleaned == []
+    bench.broker.away = False
+    bench.broker.cut()  # the link of the worker that has ended
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_once_does_not_wait_for_space_for_ever(bench: Bench) -> None:
+    bench.outcomes["uuid-1:1"] = [FULL] * 9
+    bench.space = False
+    await bench.ask(segment(1), segment(2))
+
+    with pytest.raises(Unavailable, match="no space on a disk"):
+        await bench.once(concurrency=1, patience_s=0.05)
+
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_once_does_not_wait_for_the_store_for_ever(bench: Bench) -> None:
+    class Away(MemoryLeases):
+        async def acquire(self, job: str, holder: str, ttl_s: float) -> bool:
+            raise Unavailable("disk I/O error")
+
+    bench.leases = Away()
+    await bench.ask(segment())
+
+    with pytest.raises(Unavailable, match=r"no store for .*: disk I/O error"):
+        await bench.once(patience_s=0.05)
+
+    assert bench.tried == []
+
+
+async def test_what_comes_back_in_time_is_waited_for_anew(bench: Bench) -> None:
+    class Fickle(MemoryBroker):
+        """Away every other time, altogether for longer than anybody has patience for once."""
+
+        asked = 0
+
+        async def depth(self, queue: str) -> int:
+            self.asked += 1
+            bench.clock.forward(20)
+            if self.asked % 2:
+                raise Unavailable("away for a moment")
+            return await super().depth(queue)
+
+    bench.broker = Fickle()
+    await bench.ask(*(segment(n) for n in range(1, 6)))
+    await bench.once(concurrency=1, patience_s=30)
+
+    assert len(bench.told("processed")) == 5
