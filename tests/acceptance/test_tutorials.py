@@ -150,3 +150,19 @@ async def test_the_token_of_the_tutorial_is_accepted() -> None:
         await client.send(json.dumps({"type": "request", "payload": ping}))
         answer = json.loads(await client.recv())
     assert answer["payload"]["status"] == "ok"
+
+
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    clone(tmp_path)
+    (tmp_path / "tests").symlink_to(TOP / "tests")
+    explain, process = blocks("../README.md", "Start here")
+    for script, wanted in ((explain, "NO_PERMISSION"), (process, "61408347 segment 1: merged")):
+        run = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert wanted in run.stdout

@@ -56,9 +56,9 @@ def check_message(folder: Path, message: str) -> subprocess.CompletedProcess[str
 
 
 def test_mypy_reads_every_python_script_of_ours() -> None:
-    assert {"sfu_wrapper", "tests", "scripts", *scripts_without_suffix()} == set(
-        CONFIG["tool"]["mypy"]["files"]
-    )
+    folders = {"sfu_wrapper", "tests", "scripts", "docs/examples"}
+
+    assert folders | {*scripts_without_suffix()} == set(CONFIG["tool"]["mypy"]["files"])
 
 
 def test_ruff_reads_every_python_script_of_ours() -> None:
