@@ -8,6 +8,7 @@ down, nobody else. Knows nothing of messages.
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -153,6 +154,13 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
             await self.intake.turns.take()
         elif self._messages % _TRUSTED_MESSAGES_A_TURN == 0:
             await self.intake.turns.take(_TRUSTED_MESSAGES_A_TURN)
+
+    async def send_together(self, messages: Sequence[bytes]) -> None:
+        """Send text messages, UTF-8, with one write to the socket. Raises ConnectionClosed."""
+        async with self.send_context():
+            for message in messages:
+                self.protocol.send_text(message)
+            self.protocol.writes = [b"".join(self.protocol.writes)]
 
     def _make_room(self) -> None:
         """End at once in favour of another: with a reason where it leaves without waiting."""

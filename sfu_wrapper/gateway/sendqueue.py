@@ -1,6 +1,7 @@
 """What waits to be sent over one WebSocket: bounded, in order, one writer.
 
-A peer that does not read is given up here, so that it holds up nobody else.
+Short frames that wait together leave together: each write to a socket costs more than most answers
+do. A peer that does not read is given up here, so that it holds up nobody else.
 """
 
 import asyncio
@@ -8,15 +9,17 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from sfu_wrapper.gateway.connection import Connection
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.settings import KIB
 
 log = logging.getLogger(__name__)
 
 _FAREWELL_S = 5.0  # how long a peer gets to agree to the end; then its socket is cut
 _SLOW = Close(1013, "too slow")
+_TOGETHER_BYTES = 16 * KIB  # of frames that leave together; a longer one leaves alone
 
 
 class SendQueue:
@@ -24,10 +27,10 @@ class SendQueue:
 
     limit_bytes: once more than that waits, the peer is given up. From a quarter of it on, its
         requests are left unread.
-    slow_s: how long one frame may take to leave.
+    slow_s: how long what is sent together may take to leave.
     """
 
-    def __init__(self, connection: ServerConnection, limit_bytes: int, slow_s: float) -> None:
+    def __init__(self, connection: Connection, limit_bytes: int, slow_s: float) -> None:
         self._connection = connection
         self._limit_bytes = limit_bytes
         self._slow_s = slow_s
@@ -71,7 +74,7 @@ class SendQueue:
                 if isinstance(frame, Close):
                     await self._farewell(frame)
                     return
-                await self._send(frame)
+                await self._send(self._with_next(frame))
         except ConnectionClosed:
             pass  # the reading side ends it
         finally:
@@ -94,16 +97,28 @@ class SendQueue:
             await self._news.wait()
         return self._frames.popleft()
 
-    async def _send(self, frame: bytes) -> None:
+    def _with_next(self, frame: bytes) -> list[bytes]:
+        """Return a frame and those after it that leave together with it."""
+        together, size = [frame], len(frame)
+        while self._frames:
+            following = self._frames[0]
+            if isinstance(following, Close) or size + len(following) > _TOGETHER_BYTES:
+                break
+            together.append(following)
+            size += len(following)
+            self._frames.popleft()
+        return together
+
+    async def _send(self, frames: list[bytes]) -> None:
         try:
             async with asyncio.timeout(self._slow_s):
-                await self._connection.send(frame, text=True)
+                await self._connection.send_together(frames)
         except TimeoutError:
             log.info("gateway.peer.slow", extra={"seconds": self._slow_s})
             self._frames.clear()
             self._ending = True
             await self._farewell(_SLOW)
-        self._bytes -= len(frame)
+        self._bytes -= sum(map(len, frames))
         if self._bytes <= self._limit_bytes // 8:
             self._room.set()
 
