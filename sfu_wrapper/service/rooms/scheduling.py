@@ -17,8 +17,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-ROUND_S: Final = 0.001
-TURN_S: Final = 0.0005
+ROUND_S: Final = 0.0005
+TURN_S: Final = 0.0003
 COMMITS: Final = 8  # under way at a time
 SLOW_S: Final = 0.005  # without room for another one, after which so many more are let in
 HALF_LIFE_S: Final = 1.0  # of what an owner has used
