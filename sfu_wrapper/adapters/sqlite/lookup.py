@@ -13,14 +13,17 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.ids import DomainId, UserId, UserKey
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
 
-_OF_USER = "SELECT type, profile FROM user_permissions WHERE domain = ? AND user = ?"
-_OF_DOMAIN = "SELECT type, profile FROM domain_permissions WHERE domain = ?"
+_STORED = """
+    SELECT 'user', type, profile FROM user_permissions WHERE domain = ?1 AND user = ?2
+    UNION ALL SELECT 'domain', type, profile FROM domain_permissions WHERE domain = ?1
+"""
 
 
 def permissions(connection: sqlite3.Connection, owner: UserKey) -> OwnerPermissions:
     """What is stored for a user and for its domain."""
-    own = connection.execute(_OF_USER, (owner.domain, owner.user)).fetchall()
-    domain = connection.execute(_OF_DOMAIN, (owner.domain,)).fetchall()
+    found = connection.execute(_STORED, (owner.domain, owner.user)).fetchall()
+    own = [stored for whose, *stored in found if whose == "user"]
+    domain = [stored for whose, *stored in found if whose == "domain"]
     return OwnerPermissions(rows.permission(own), rows.permission(domain))
 
 

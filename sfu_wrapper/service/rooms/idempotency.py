@@ -85,6 +85,11 @@ class KeptAnswers:
         self._limit_bytes = limit_bytes
         self._shares: dict[str, _Share] = {}
         self._all: deque[_Kept] = deque()  # oldest first, which is the order of expiry as well
+        self._by_key: dict[str, _Kept] = {}
+
+    def may_hold(self, key: str) -> bool:
+        """Return False where the store certainly has no answer of that key."""
+        return not self._limit_bytes or key in self._by_key
 
     def add(self, key: str, size: int, expires_ms: int, now_ms: int) -> list[str]:
         """Count one more answer.
@@ -106,6 +111,7 @@ class KeptAnswers:
         share.answers.append(kept)
         share.bytes += kept.bytes
         self._all.append(kept)
+        self._by_key[key] = kept
         gone = []
         while share.bytes > self._limit_bytes:
             gone.append(self._drop_oldest(share))
@@ -121,10 +127,11 @@ class KeptAnswers:
             if not share.answers:
                 del self._shares[expired.user]
 
-    @staticmethod
-    def _drop_oldest(share: _Share) -> str:
+    def _drop_oldest(self, share: _Share) -> str:
         oldest = share.answers.popleft()
         share.bytes -= oldest.bytes
+        if self._by_key.get(oldest.key) is oldest:
+            del self._by_key[oldest.key]
         return oldest.key
 
 
@@ -168,7 +175,8 @@ class Repeats:
             _require_same(under_way.digest, ref)
             under_way.clients.append(client)
             return False
-        kept = self._store.answer(ref.key, now_ms)
+        may_hold = self._kept.may_hold(ref.key)  # most requests are new: nothing is read for them
+        kept = self._store.answer(ref.key, now_ms) if may_hold else None
         if kept is not None:
             _require_same(kept.digest, ref)
             client.deliver(kept.answer)

@@ -74,3 +74,28 @@ def test_counting_one_more_costs_the_same_however_many_are_kept() -> None:
     assert calls_of(lambda: many.add(key(9_999), 100, 1_000, 0)) == calls_of(
         lambda: few.add(key(9_999), 100, 1_000, 0)
     )
+
+
+def test_what_is_kept_no_longer_is_not_looked_for() -> None:
+    kept = filled(10)
+    assert kept.may_hold(key(0))
+    assert not kept.may_hold(key(10))
+
+    kept.add(key(10), 100, 1_000, 0)
+    assert not kept.may_hold(key(0))
+    kept.add(key(11), 100, 2_000, now_ms=1_000)
+    assert [number for number in range(12) if kept.may_hold(key(number))] == [11]
+
+
+def test_an_answer_that_is_counted_twice_is_looked_for_until_both_are_gone() -> None:
+    kept = KeptAnswers(LIMIT)
+    kept.add(key(0), 100, 500, 0)  # it could not be stored
+    kept.add(key(0), 100, 1_000, 100)
+    kept.add(key(1), 100, 1_500, now_ms=600)
+    assert kept.may_hold(key(0))
+    kept.add(key(2), 100, 1_500, now_ms=1_100)
+    assert not kept.may_hold(key(0))
+
+
+def test_without_a_limit_every_answer_is_looked_for() -> None:
+    assert KeptAnswers(0).may_hold(key(0))
