@@ -95,6 +95,12 @@ class RabbitServer:
             _end(self._epmd)
             self._epmd = None
 
+    @property
+    def tools(self) -> dict[str, str]:
+        """Variables with which ``rabbitmqctl`` of a shell speaks to this node."""
+        environment = self._environment()
+        return environment | {"PATH": f"{self._sbin}:{environment['PATH']}"}
+
     def ctl(self, *command: str) -> str:
         """Run ``rabbitmqctl``. Takes seconds."""
         argv = [str(self._sbin / "rabbitmqctl"), "-q", *command]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -10,8 +11,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
@@ -35,7 +38,9 @@ START_S = 40.0
 pytestmark = pytest.mark.system
 
 
-def shell(script: str, folder: Path, *, cwd: Path = TOP, **variables: str) -> str:
+def shell(
+    script: str, folder: Path, variables: Mapping[str, str] = MappingProxyType({}), cwd: Path = TOP
+) -> str:
     """Run a block with everything that it would write to the system kept in ``folder``."""
     for path in ("/etc/", "/opt/", "/sippo-recording"):
         script = script.replace(path, f"{folder}{path}")
@@ -44,7 +49,7 @@ def shell(script: str, folder: Path, *, cwd: Path = TOP, **variables: str) -> st
     run = subprocess.run(
         ["bash", "-euc", script],
         cwd=cwd,
-        env=os.environ | variables,
+        env=os.environ | dict(variables),
         capture_output=True,
         text=True,
         timeout=120,
@@ -52,6 +57,11 @@ def shell(script: str, folder: Path, *, cwd: Path = TOP, **variables: str) -> st
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def without_services(script: str) -> str:
+    """Return a block without what only a running systemd can do."""
+    return "\n".join(line for line in script.splitlines() if not line.startswith("systemctl "))
 
 
 @pytest.fixture
@@ -83,11 +93,11 @@ def test_the_configuration_is_valid_with_the_variables_of_the_check(
     assert len(address) > len("amqp://sfu-wrapper:@127.0.0.1/") + 60
 
 
-async def _use(url: str) -> None:
+async def _use(address: str) -> None:
     """Declare, publish and read as the users of the page do, the controller first."""
     specs = queues(load(None, {}))
-    ours = RabbitBroker(url.format("sfu-wrapper", "pw"))
-    consumer = RabbitBroker(url.format("my-consumer", "another-password"))
+    ours = RabbitBroker(address)
+    consumer = RabbitBroker(re.sub("//.*@", "//my-consumer:another-password@", address))
     try:
         await ours.open(specs)
         await ours.publish(Message("recordingInfo", "a:1", b"{}", "r", 0, mandatory=True))
@@ -105,21 +115,35 @@ async def _use(url: str) -> None:
         await consumer.close()
 
 
-@pytest.mark.timeout(180)
-def test_the_rights_at_rabbitmq_suffice_and_are_no_more(tmp_path: Path) -> None:
-    server = RabbitServer(tmp_path / "rabbitmq")
+@pytest.mark.timeout(240)
+def test_the_rights_at_rabbitmq_suffice_and_are_no_more(host: Path) -> None:
+    server = RabbitServer(host / "rabbitmq")
     server.start()
     try:
-        commands = blocks(PAGE, "RabbitMQ", "sh")[0].replace("\\\n", " ").splitlines()
-        for line in commands:
-            program, *arguments = shlex.split(line)
-            assert program == "rabbitmqctl"
-            server.ctl(*("pw" if each.startswith("$(cat") else each for each in arguments))
-        url = server.url.replace("guest:guest", "{}:{}")
-        asyncio.run(asyncio.wait_for(_use(url), 60))
+        users, address = blocks(PAGE, "RabbitMQ", "sh")
+        shell(users, host, server.tools)
+        shell(address, host)
         assert "guest" not in server.ctl("list_users")
+        asyncio.run(asyncio.wait_for(_use(_address(host, server)), 60))
+
+        rotate = block("how-to/rotate-keys.md", "The password of RabbitMQ", "sh")
+        before = _address(host, server)
+        shell(without_services(rotate), host, server.tools)
+        assert _address(host, server) != before
+        asyncio.run(asyncio.wait_for(_use(_address(host, server)), 60))
+
+        limit = block("how-to/empty-the-queues.md", "Limit them without a program", "sh")
+        shell(limit, host, server.tools)
+        queues_limited = server.ctl("list_queues", "name", "policy").splitlines()
+        assert "processed_queue\tresults" in queues_limited
     finally:
         server.stop()
+
+
+def _address(host: Path, server: RabbitServer) -> str:
+    """Return the address of our user at this server."""
+    text = (host / "etc/sfu-wrapper/secrets/rabbitmq-address").read_text()
+    return text.replace("@127.0.0.1/", f"@127.0.0.1:{server.port}/")
 
 
 def test_the_units_are_valid(tmp_path: Path) -> None:
@@ -153,7 +177,7 @@ def test_the_key_is_made_exported_and_encrypts_a_recording(
     ring.mkdir(mode=0o700)
     make, decrypt = blocks(PAGE, "Encryption of finished files", "sh")
     try:
-        shell(make, tmp_path, cwd=tmp_path, GNUPGHOME=str(ring))
+        shell(make, tmp_path, {"GNUPGHOME": str(ring)}, tmp_path)
         keys = "should_encrypt=true", "encryption_mail=recordings@example.com"
         monkeypatch.setenv("SFU_WRAPPER__ENCRYPTION_KEY", str(tmp_path / "key.asc"))
         monkeypatch.chdir(tmp_path)
@@ -164,7 +188,7 @@ def test_the_key_is_made_exported_and_encrypts_a_recording(
         assert main(arguments) == 0, capsys.readouterr().err
         (encrypted,) = (tmp_path / "out").glob("*.webm.gpg")
         encrypted.rename(tmp_path / "recording.webm.gpg")
-        shell(decrypt, tmp_path, cwd=tmp_path, GNUPGHOME=str(ring))
+        shell(decrypt, tmp_path, {"GNUPGHOME": str(ring)}, tmp_path)
     finally:
         subprocess.run(
             ["gpgconf", "--homedir", str(ring), "--kill", "all"], timeout=30, check=False
