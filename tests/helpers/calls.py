@@ -172,7 +172,8 @@ async def page(url: str) -> tuple[int, str]:
         try:
             answer: HTTPResponse = urlopen(url, timeout=WAIT_S)
         except HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                return error.code, error.read().decode()
         with answer:
             return answer.status, answer.read().decode()
 
