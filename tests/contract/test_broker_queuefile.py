@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +19,13 @@ from sfu_wrapper.adapters.queue_file import listeners
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.queue_file.presence import is_alive
 from sfu_wrapper.model.errors import Unavailable
+from tests.helpers import queue_file
 from tests.helpers.brokers import COPY, QUEUES, WORK, BrokerBench, message, numbers
 from tests.helpers.wait import logged
+
+bench = queue_file.bench
+path = queue_file.path
+
 
 HELD = """
 import asyncio, sys
@@ -66,18 +71,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "queue.db"
-
-
-@pytest.fixture
-async def bench(path: Path) -> AsyncIterator[BrokerBench]:
-    bench = BrokerBench(lambda: QueueFile(path))
-    yield bench
-    await bench.close()
 
 
 @contextmanager

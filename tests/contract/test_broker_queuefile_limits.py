@@ -5,7 +5,7 @@ import os
 import resource
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -17,20 +17,12 @@ from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.queue_file.presence import Presence, is_alive, sweep
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers import queue_file
 from tests.helpers.brokers import COPY, QUEUES, WORK, BrokerBench, message, numbers
 from tests.helpers.wait import logged
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "queue.db"
-
-
-@pytest.fixture
-async def bench(path: Path) -> AsyncIterator[BrokerBench]:
-    bench = BrokerBench(lambda: QueueFile(path))
-    yield bench
-    await bench.close()
+bench = queue_file.bench
+path = queue_file.path
 
 
 def size(path: Path) -> int:

@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane
 from sfu_wrapper.core.facts import (
     CaptureRef,
@@ -12,7 +15,7 @@ from sfu_wrapper.core.facts import (
 )
 from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
-from tests.helpers.ami import FakeAsterisk
+from tests.helpers.ami import FakeAsterisk, asterisk
 from tests.helpers.planes import (
     ROOM,
     Bench,
@@ -48,3 +51,17 @@ async def connected(
 
 def _asked(server: FakeAsterisk, action: str) -> int:
     return sum(asked["Action"] == action for asked in server.asked)
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten limits: this server writes 40 times as often as a real one."""
+    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
+
+
+@pytest.fixture
+async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    async with asterisk(tmp_path) as server:
+        server.answer_s = getattr(request, "param", server.answer_s)
+        async with connected(server, tmp_path, delay_ms=120) as world:
+            yield world

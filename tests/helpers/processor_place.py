@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
@@ -141,3 +143,8 @@ INFO = SegmentInfo(
     video=(camera("a.mjr", ALICE), camera("b.mjr", BOB, Stream.SCREEN)),
     audio=(RawFile("mix.wav", Stream.AUDIO, START_MS, mixer="audiobridge", delay_ms=122),),
 )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)

@@ -1,10 +1,14 @@
 """Messages and relays for tests at a real RabbitMQ."""
 
 import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
 
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
+from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
 WORK = "processing_queue"
 
@@ -27,3 +31,16 @@ async def published(broker: RabbitBroker, message: Message, within_s: float = DE
     except (Unavailable, TimeoutError):
         return False
     return True
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names()
+
+
+@pytest.fixture
+async def broker(rabbitmq: RabbitServer, names: Names) -> AsyncIterator[RabbitBroker]:
+    broker = ApartBroker(rabbitmq.url, names)
+    await broker.open(QUEUES)
+    yield broker
+    await broker.close()

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.core.estimate import Standing
@@ -192,3 +194,8 @@ async def running(worker: Worker) -> AsyncIterator["asyncio.Task[None]"]:
     worker.stop()
     async with asyncio.timeout(DEADLINE_S):
         await asyncio.wait([task])
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from sfu_wrapper.core.requests import (
     StopCapture,
 )
 from sfu_wrapper.model.media import RawFile, Stream
+from tests.helpers import asterisk_world
 from tests.helpers.ami import asterisk
 from tests.helpers.asterisk_world import SECOND, World, _asked, connected
 from tests.helpers.planes import (
@@ -37,21 +38,11 @@ from tests.helpers.planes import (
 )
 from tests.helpers.wait import until
 
+here = asterisk_world.here
+in_a_hurry = asterisk_world.in_a_hurry
+
+
 T = TypeVar("T")
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten limits: this server writes 40 times as often as a real one."""
-    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
-
-
-@pytest.fixture
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with asterisk(tmp_path) as server:
-        server.answer_s = getattr(request, "param", server.answer_s)
-        async with connected(server, tmp_path, delay_ms=120) as world:
-            yield world
 
 
 async def test_a_file_that_asterisk_never_finishes_delays_no_other_segment(here: World) -> None:

@@ -1,12 +1,10 @@
 """Recordings at Asterisk: files, members who come and go, conferences of others."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import conference, folder, watch
+from sfu_wrapper.adapters.asterisk import conference, watch
 from sfu_wrapper.adapters.asterisk.conference import (
     ALREADY_RECORDED,
     CUT,
@@ -31,8 +29,8 @@ from sfu_wrapper.core.requests import (
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
-from tests.helpers.ami import asterisk
-from tests.helpers.asterisk_world import SECOND, World, _asked, connected
+from tests.helpers import asterisk_world
+from tests.helpers.asterisk_world import SECOND, World, _asked
 from tests.helpers.planes import (
     AUDIO,
     BRIDGE,
@@ -42,21 +40,11 @@ from tests.helpers.planes import (
 )
 from tests.helpers.wait import until
 
+here = asterisk_world.here
+in_a_hurry = asterisk_world.in_a_hurry
+
+
 OTHER = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten limits: this server writes 40 times as often as a real one."""
-    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
-
-
-@pytest.fixture
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with asterisk(tmp_path) as server:
-        server.answer_s = getattr(request, "param", server.answer_s)
-        async with connected(server, tmp_path, delay_ms=120) as world:
-            yield world
 
 
 async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:

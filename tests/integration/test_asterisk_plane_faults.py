@@ -1,12 +1,10 @@
 """Requests that Asterisk refuses, answers late or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.adapters.asterisk.conference import (
     BUSY,
     NOT_WRITTEN,
@@ -28,8 +26,9 @@ from sfu_wrapper.core.requests import (
 )
 from sfu_wrapper.model.ids import ConfbridgeId
 from sfu_wrapper.model.media import Medium
+from tests.helpers import asterisk_world
 from tests.helpers.ami import asterisk
-from tests.helpers.asterisk_world import SECOND, World, _asked, connected
+from tests.helpers.asterisk_world import SECOND, World, _asked
 from tests.helpers.planes import (
     AUDIO,
     BRIDGE,
@@ -41,19 +40,8 @@ from tests.helpers.planes import (
 )
 from tests.helpers.wait import until
 
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten limits: this server writes 40 times as often as a real one."""
-    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
-
-
-@pytest.fixture
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with asterisk(tmp_path) as server:
-        server.answer_s = getattr(request, "param", server.answer_s)
-        async with connected(server, tmp_path, delay_ms=120) as world:
-            yield world
+here = asterisk_world.here
+in_a_hurry = asterisk_world.in_a_hurry
 
 
 impatient = pytest.mark.parametrize("here", [1.0], indirect=True, ids=["impatient"])

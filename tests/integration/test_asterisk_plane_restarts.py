@@ -1,12 +1,10 @@
 """Asterisk or the controller ends and comes back while a conference is recorded."""
 
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.adapters.asterisk.conference import (
     NOT_WRITTEN,
     UNREACHABLE,
@@ -28,6 +26,7 @@ from sfu_wrapper.core.requests import (
 )
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium, RawFile, Stream
+from tests.helpers import asterisk_world
 from tests.helpers.ami import FakeAsterisk, asterisk
 from tests.helpers.asterisk_world import World, connected
 from tests.helpers.planes import (
@@ -38,19 +37,8 @@ from tests.helpers.planes import (
 )
 from tests.helpers.wait import until
 
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten limits: this server writes 40 times as often as a real one."""
-    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
-
-
-@pytest.fixture
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with asterisk(tmp_path) as server:
-        server.answer_s = getattr(request, "param", server.answer_s)
-        async with connected(server, tmp_path, delay_ms=120) as world:
-            yield world
+here = asterisk_world.here
+in_a_hurry = asterisk_world.in_a_hurry
 
 
 async def test_a_killed_asterisk_loses_its_recordings(here: World) -> None:

@@ -1,32 +1,21 @@
 """Calls of the trunk, as the plane reports them and hangs them up."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.model.ids import ConfbridgeId
 from sfu_wrapper.ports.trunk import CallArrived, CallEntered, CallLeft, CallsPresent, TrunkCall
+from tests.helpers import asterisk_world
 from tests.helpers.ami import Leg, asterisk
 from tests.helpers.asterisk_world import World, connected
 from tests.helpers.wait import until
 
+here = asterisk_world.here
+in_a_hurry = asterisk_world.in_a_hurry
+
+
 PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456", "34600111222")
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten limits: this server writes 40 times as often as a real one."""
-    monkeypatch.setattr(folder, "GROWS_WITHIN_S", 2.0)
-
-
-@pytest.fixture
-async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with asterisk(tmp_path) as server:
-        server.answer_s = getattr(request, "param", server.answer_s)
-        async with connected(server, tmp_path, delay_ms=120) as world:
-            yield world
 
 
 async def test_a_trunk_call_is_reported_from_its_announcement_to_its_end(here: World) -> None:

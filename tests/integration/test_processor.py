@@ -5,7 +5,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -15,18 +14,16 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.service.worker.processor import announce
 from sfu_wrapper.wire.processed import parse_outcome
+from tests.helpers import processor_place
 from tests.helpers.processor_place import INFO, MERGED, RULES, START_MS, Place
+
+place = processor_place.place
 
 
 def assert_it_comes_nearer(heard: Sequence[Standing]) -> None:
     """Step by step, though no time passes at all."""
     assert all(0 < after.eta_s < before.eta_s for before, after in pairwise(heard))
     assert [now.percent for now in heard] == [0] * len(heard)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
 
 
 async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -> None:

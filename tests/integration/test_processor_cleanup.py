@@ -1,7 +1,6 @@
 """Raw and temporary files after a segment: which are removed, and which stay."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -9,12 +8,10 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.service.worker.processor import job_of
+from tests.helpers import processor_place
 from tests.helpers.processor_place import INFO, MERGED, RULES, Place, camera
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+place = processor_place.place
 
 
 @pytest.mark.parametrize(("raw", "left"), [(False, {"a.mjr", "b.mjr", "mix.wav"}), (True, set())])

@@ -12,12 +12,10 @@ from sfu_wrapper.adapters.os import files
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.wire.processed import encode_failed
 from sfu_wrapper.wire.recording_info import encode_event
+from tests.helpers import processor_place
 from tests.helpers.processor_place import INFO, MERGED, RULES, Place
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+place = processor_place.place
 
 
 @pytest.mark.parametrize("stage", ["preprocess", "compose"])

@@ -23,25 +23,17 @@ from sfu_wrapper.model.recording import Presence, SegmentInfo
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.rooms.relay import Relay
 from sfu_wrapper.wire.announcements import encode_announcement
+from tests.helpers import rabbitmq_rows
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 from tests.helpers.rabbitmq_rows import DEADLINE_S, QUEUES, WORK, plain, published
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
+broker = rabbitmq_rows.broker
+names = rabbitmq_rows.names
+
+
 ROOMS, SEGMENTS = 8, 25
-
-
-@pytest.fixture
-def names() -> Names:
-    return Names()
-
-
-@pytest.fixture
-async def broker(rabbitmq: RabbitServer, names: Names) -> AsyncIterator[RabbitBroker]:
-    broker = ApartBroker(rabbitmq.url, names)
-    await broker.open(QUEUES)
-    yield broker
-    await broker.close()
 
 
 def segment(room: int, number: int) -> SegmentInfo:

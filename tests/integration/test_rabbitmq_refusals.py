@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import aio_pika
@@ -11,23 +10,14 @@ import pytest
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers import rabbitmq_rows
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 from tests.helpers.rabbitmq_rows import DEADLINE_S, QUEUES, WORK, plain, published
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-
-@pytest.fixture
-def names() -> Names:
-    return Names()
-
-
-@pytest.fixture
-async def broker(rabbitmq: RabbitServer, names: Names) -> AsyncIterator[RabbitBroker]:
-    broker = ApartBroker(rabbitmq.url, names)
-    await broker.open(QUEUES)
-    yield broker
-    await broker.close()
+broker = rabbitmq_rows.broker
+names = rabbitmq_rows.names
 
 
 async def test_more_queues_can_be_asked_for_later(broker: RabbitBroker) -> None:

@@ -10,7 +10,11 @@ from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.permission import RecordingType
+from tests.helpers import config_files
 from tests.helpers.config_files import Write, problems
+
+write = config_files.write
+
 
 SHIPPED = Path(__file__).parents[3] / "config"
 
@@ -39,24 +43,6 @@ A_TEXT = "must be a non-empty text"
 A_TIMEOUT = "must be a number above 0 to 30"
 
 A_NAME = "must make a file name: no slash, no stray braces, no leading dot or hyphen"
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write configuration files: ``write(recording="quality = 'high'")``."""
-    names = {
-        "config": "config.json",
-        "wrapper": "sfu-wrapper.toml",
-        "recording": "recording.toml",
-        "default": "default.toml",
-    }
-
-    def inner(**files: str) -> Path:
-        for short, text in files.items():
-            (tmp_path / names[short]).write_text(text, encoding="utf-8")
-        return tmp_path
-
-    return inner
 
 
 def test_an_empty_folder_gives_the_defaults_of_the_specification(tmp_path: Path) -> None:

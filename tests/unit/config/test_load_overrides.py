@@ -9,25 +9,10 @@ from sfu_wrapper.config.load import DEFAULT, load, read
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.model.permission import RecordingType
+from tests.helpers import config_files
 from tests.helpers.config_files import Write, problems
 
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write configuration files: ``write(recording="quality = 'high'")``."""
-    names = {
-        "config": "config.json",
-        "wrapper": "sfu-wrapper.toml",
-        "recording": "recording.toml",
-        "default": "default.toml",
-    }
-
-    def inner(**files: str) -> Path:
-        for short, text in files.items():
-            (tmp_path / names[short]).write_text(text, encoding="utf-8")
-        return tmp_path
-
-    return inner
+write = config_files.write
 
 
 def test_variables_override_files(write: Write) -> None:

@@ -9,12 +9,10 @@ import pytest
 
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message
+from tests.helpers import worker_bench
 from tests.helpers.worker_bench import LASTING, PASSING, QUEUES, WORK, Bench, running, segment
 
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+bench = worker_bench.bench
 
 
 async def test_a_segment_is_processed_told_settled_and_cleaned(bench: Bench) -> None:

@@ -7,12 +7,10 @@ import pytest
 
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
+from tests.helpers import worker_bench
 from tests.helpers.worker_bench import DEADLINE_S, WORK, Bench, running, segment
 
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+bench = worker_bench.bench
 
 
 async def test_the_same_segment_is_never_worked_on_twice_at_once(bench: Bench) -> None:

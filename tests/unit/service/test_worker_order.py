@@ -13,6 +13,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Message
+from tests.helpers import worker_bench
 from tests.helpers.worker_bench import (
     FULL,
     LIMIT,
@@ -26,10 +27,7 @@ from tests.helpers.worker_bench import (
     segment,
 )
 
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+bench = worker_bench.bench
 
 
 async def test_as_many_segments_run_side_by_side_as_configured(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.model.errors import JobFailed, Unavailable
 from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.model.recording import SegmentInfo
+from tests.helpers import worker_bench
 from tests.helpers.worker_bench import (
     DEADLINE_S,
     FULL,
@@ -20,10 +21,7 @@ from tests.helpers.worker_bench import (
     segment,
 )
 
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+bench = worker_bench.bench
 
 
 async def test_a_broker_that_is_away_is_waited_for(bench: Bench) -> None:

@@ -7,12 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers import worker_bench
 from tests.helpers.worker_bench import LIMIT, PASSING, QUICK, WORK, Bench, running, segment
 
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+bench = worker_bench.bench
 
 
 async def test_stopping_lets_what_runs_finish(
