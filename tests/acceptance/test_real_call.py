@@ -19,7 +19,7 @@ from sfu_wrapper.core.layout import Tile, grid
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.callpage import opened
 from tests.helpers.chromium import browser
-from tests.helpers.janus import ADMIN_KEY, API_SECRET, JanusServer, running_janus
+from tests.helpers.janus import JanusServer, environment_at_janus, running_janus
 from tests.helpers.januscalls import (
     first_frame_us,
     key_frame_us,
@@ -28,7 +28,7 @@ from tests.helpers.januscalls import (
 )
 from tests.helpers.live import DOMAIN, Peer, connected
 from tests.helpers.merged import HEIGHT, WIDTH, loudness, sound
-from tests.helpers.processes import environment, free_port, serve, start
+from tests.helpers.processes import free_port, serve, start
 from tests.helpers.publishers import Camera, Tone, person
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
@@ -173,18 +173,12 @@ async def scenario(janus: JanusServer, told: Told) -> Told:
 
 
 def installation(janus: JanusServer, folder: Path, port: int, http_port: int) -> dict[str, str]:
-    return environment(
+    return environment_at_janus(
         folder,
+        janus,
         WEBSOCKET__PORT=str(port),
         HTTP__PORT=str(http_port),
-        ROOMS__RECORD="all",
         RECORD_RECORDING_AT_START="false",
-        MEDIA__SFU="janus",
-        MEDIA__MIXER="audiobridge",
-        JANUS__URL=janus.url,
-        JANUS__API_SECRET=API_SECRET,
-        JANUS__ADMIN_KEY=ADMIN_KEY,
-        JANUS__ROOM_SECRET="secret-of-these-rooms",
     )
 
 

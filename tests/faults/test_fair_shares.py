@@ -12,16 +12,15 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.core.job import Retry
-from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
-from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
-from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recording_info import encode_event
+from tests.helpers.builders import segment_info
+from tests.helpers.processing import NothingElse, done_without_files
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 from tests.helpers.wait import until
 
@@ -36,7 +35,7 @@ DEADLINE_S = 45.0
 SETTINGS = WorkerSettings(WORK, 2, Retry(), drain_s=0, progress_s=30)
 
 
-class Shop:
+class Shop(NothingElse):
     """Processing that ends when it may; begun: owners, in the order in which work began."""
 
     def __init__(self) -> None:
@@ -47,43 +46,12 @@ class Shop:
         """See ``service.worker.cleanup.Processing``."""
         self.begun.append(info.owner or "")
         await self.go.wait()
-        ms = info.started_ms
-        result = Processed(
-            info.room, info.uuid, SegmentNo(1), "none", ms, ms, False, (), ms, ms, attempts
-        )
-        return Done(result, encode_processed(result))
-
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
-        """See ``service.worker.cleanup.Processing``."""
-        return None, None
-
-    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """See ``service.worker.cleanup.Processing``."""
-
-    async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """See ``service.worker.cleanup.Processing``."""
-        return ()
-
-    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """See ``service.worker.cleanup.Processing``."""
-        raise AssertionError(error)
-
-    async def has_space(self, info: SegmentInfo) -> bool:
-        """See ``service.worker.cleanup.Processing``."""
-        return True
+        return done_without_files(info, attempts)
 
 
 async def ask(broker: Broker, owner: str, count: int) -> None:
     for n in range(count):
-        info = SegmentInfo(
-            RoomId("room"),
-            RoomUuid(f"{owner}-{n}"),
-            ConfbridgeId("bridge"),
-            SegmentNo(1),
-            1_590_392_548_633,
-            1_590_392_608_633,
-            owner=UserId(owner),
-        )
+        info = segment_info(f"{owner}-{n}", length_ms=60_000, owner=UserId(owner))
         message = Message("recordingInfo", f"{info.uuid}:1", encode_event(info), info.room)
         await broker.publish(message)
 

@@ -16,7 +16,7 @@ from sfu_wrapper.core.requests import CloseMediaRoom, PlaneRequest
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported
 from tests.helpers.clocks import Ahead, noticing
-from tests.helpers.janus import ADMIN_KEY, API_SECRET, WS_PORT, JanusServer, running_janus
+from tests.helpers.janus import ADMIN_KEY, WS_PORT, JanusServer, environment_at_janus, running_janus
 from tests.helpers.januscalls import (
     COLOURS,
     SFU,
@@ -30,7 +30,7 @@ from tests.helpers.januscalls import (
     real_call,
 )
 from tests.helpers.live import DOMAIN, Json, connected, live
-from tests.helpers.processes import environment, free_port, queued, serve
+from tests.helpers.processes import free_port, queued, serve
 from tests.helpers.publishers import Camera, Tone, person
 from tests.helpers.wait import until
 from tests.helpers.wire import wire
@@ -238,18 +238,7 @@ async def test_janus_keeps_recording_when_the_controller_is_killed(
     janus: JanusServer, tmp_path: Path
 ) -> None:
     url = f"ws://127.0.0.1:{(port := free_port())}"
-    env = environment(
-        tmp_path,
-        WEBSOCKET__PORT=str(port),
-        HTTP__PORT="0",
-        ROOMS__RECORD="all",
-        MEDIA__SFU="janus",
-        MEDIA__MIXER="audiobridge",
-        JANUS__URL=janus.url,
-        JANUS__API_SECRET=API_SECRET,
-        JANUS__ADMIN_KEY=ADMIN_KEY,
-        JANUS__ROOM_SECRET="secret-of-these-rooms",
-    )
+    env = environment_at_janus(tmp_path, janus, WEBSOCKET__PORT=str(port), HTTP__PORT="0")
     room = {"id": "killed", "uuid": "killed", "confbridgeId": "killed", "record": False}
     killed = await serve(env)
     async with (

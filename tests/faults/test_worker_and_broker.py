@@ -10,15 +10,15 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.outcome import Failed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
-from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recording_info import encode_event
+from tests.helpers.builders import segment_info
+from tests.helpers.processing import NothingElse, done_without_files
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -30,17 +30,10 @@ QUEUES = (
     QueueSpec("failure_queue", ("failed",)),
 )
 DEADLINE_S = 60.0
-INFO = SegmentInfo(
-    room=RoomId("room"),
-    uuid=RoomUuid("uuid"),
-    confbridge_id=ConfbridgeId("bridge"),
-    segment=SegmentNo(1),
-    started_ms=1_590_392_548_633,
-    completed_ms=1_590_392_563_826,
-)
+INFO = segment_info()
 
 
-class Slow:
+class Slow(NothingElse):
     """Processing that ends when it is let go, and knows a segment that it has finished before."""
 
     def __init__(self) -> None:
@@ -61,11 +54,7 @@ class Slow:
             await self.go.wait()
         finally:
             self.running -= 1
-        ms = info.started_ms
-        result = Processed(
-            info.room, info.uuid, SegmentNo(1), "none", ms, ms, False, (), ms, ms, attempts
-        )
-        self.done = Done(result, encode_processed(result))
+        self.done = done_without_files(info, attempts)
         return self.done
 
     async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
@@ -75,18 +64,6 @@ class Slow:
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """See ``service.worker.worker.Processing``."""
         self.cleaned += 1
-
-    async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """See ``service.worker.worker.Processing``."""
-        return ()
-
-    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """See ``service.worker.worker.Processing``."""
-        raise AssertionError(error)
-
-    async def has_space(self, info: SegmentInfo) -> bool:
-        """See ``service.worker.worker.Processing``."""
-        return True
 
 
 class Watched(MemoryLeases):

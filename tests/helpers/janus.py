@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.janus.session import JanusAddress
-from tests.helpers.processes import freeze
+from tests.helpers.processes import environment, freeze
 
 START_S = 40.0
 HOST = "127.0.0.2"
@@ -165,3 +165,18 @@ def running_janus(folder: Path) -> Iterator[JanusServer]:
             yield server
         finally:
             server.stop()
+
+
+def environment_at_janus(folder: Path, janus: JanusServer, **settings: str) -> dict[str, str]:
+    """Return the variables of an installation whose SFU and mixer are a real Janus."""
+    return environment(
+        folder,
+        ROOMS__RECORD="all",
+        MEDIA__SFU="janus",
+        MEDIA__MIXER="audiobridge",
+        JANUS__URL=janus.url,
+        JANUS__API_SECRET=API_SECRET,
+        JANUS__ADMIN_KEY=ADMIN_KEY,
+        JANUS__ROOM_SECRET="secret-of-these-rooms",
+        **settings,
+    )

@@ -14,7 +14,7 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.outcome import Failed, Processed
 from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
@@ -23,6 +23,7 @@ from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.processed import encode_processed
 from sfu_wrapper.wire.recording_info import encode_event
+from tests.helpers.builders import segment_info
 from tests.helpers.clocks import Ahead
 from tests.helpers.wait import until
 
@@ -48,14 +49,7 @@ LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True, 
 
 
 def segment(number: int = 1, uuid: str = "uuid-1", length_s: float = 15.193) -> SegmentInfo:
-    return SegmentInfo(
-        room=RoomId("room"),
-        uuid=RoomUuid(uuid),
-        confbridge_id=ConfbridgeId("bridge"),
-        segment=SegmentNo(number),
-        started_ms=1_590_392_548_633,
-        completed_ms=1_590_392_548_633 + int(length_s * 1000),
-    )
+    return segment_info(uuid, number, length_ms=int(length_s * 1000))
 
 
 def event(info: SegmentInfo) -> Message:

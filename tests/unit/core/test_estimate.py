@@ -17,19 +17,15 @@ from sfu_wrapper.core.estimate import (
     reading_s,
 )
 from sfu_wrapper.core.plan import OutputRules
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import SegmentInfo
+from tests.helpers.builders import segment_info
 
 MINUTE_MS = 60_000
 RULES = OutputRules("vp8", "low", "{{uuid}}", split=False, mix_limit=9)
-INFO = SegmentInfo(
-    room=RoomId("room"),
-    uuid=RoomUuid("uuid"),
-    confbridge_id=ConfbridgeId("bridge"),
-    segment=SegmentNo(1),
+INFO = segment_info(
     started_ms=0,
-    completed_ms=MINUTE_MS,
+    length_ms=MINUTE_MS,
     video=(
         RawFile("a.mjr", Stream.CAMERA, 0, MINUTE_MS, user=UserId("a")),
         RawFile("b.mjr", Stream.CAMERA, MINUTE_MS // 2, user=UserId("b")),

@@ -17,8 +17,9 @@ from sfu_wrapper.core.extent import (
     notes,
 )
 from sfu_wrapper.core.intervals import FREEZE_US, Span
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.recording import Presence
+from tests.helpers.builders import segment_info
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
@@ -79,13 +80,9 @@ def test_a_track_that_seems_to_be_open_until_the_end_stays_where_it_began() -> N
 def test_the_segment_and_the_stays_in_it_become_shorter() -> None:
     start_ms = 1_590_392_548_633
     late_ms = start_ms + 36_015_000
-    info = SegmentInfo(
-        RoomId("room"),
-        RoomUuid("uuid"),
-        ConfbridgeId("bridge"),
-        SegmentNo(1),
-        start_ms,
-        late_ms,
+    info = segment_info(
+        started_ms=start_ms,
+        length_ms=late_ms - start_ms,
         presences=(
             Presence(UserId("alice"), start_ms, late_ms),
             Presence(UserId("bob"), start_ms + 1_000, start_ms + 9_000),

@@ -19,8 +19,9 @@ from sfu_wrapper.core.fairness import (
     owner_of,
 )
 from sfu_wrapper.core.job import rank_ms
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import DomainId, UserId
 from sfu_wrapper.model.recording import SegmentInfo
+from tests.helpers.builders import segment_info
 
 ALICE, BOB = Owner("example", "alice@example"), Owner("example", "bob@example")
 CARL = Owner("other", "carl@other")
@@ -75,15 +76,7 @@ class Worker:
 
 
 def segment(owner: str | None) -> SegmentInfo:
-    return SegmentInfo(
-        RoomId("room"),
-        RoomUuid("uuid"),
-        ConfbridgeId("bridge"),
-        SegmentNo(1),
-        0,
-        1,
-        owner=UserId(owner) if owner is not None else None,
-    )
+    return segment_info(owner=UserId(owner) if owner is not None else None)
 
 
 @pytest.mark.parametrize(

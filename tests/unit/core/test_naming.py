@@ -20,22 +20,17 @@ from sfu_wrapper.core.naming import (
     video_stems,
 )
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import SegmentInfo
+from tests.helpers.builders import segment_info
 
 DEFAULT = "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
 
 
 def info(uuid: str = "61408347", bridge: str = "c48eb251", segment: int | None = 1) -> SegmentInfo:
-    return SegmentInfo(
-        room=RoomId("room"),
-        uuid=RoomUuid(uuid),
-        confbridge_id=ConfbridgeId(bridge),
-        segment=None if segment is None else SegmentNo(segment),
-        started_ms=1_590_392_548_933,  # 2020-05-25T07:42:28.933Z
-        completed_ms=1_590_392_563_826,
-    )
+    started_ms = 1_590_392_548_933  # 2020-05-25T07:42:28.933Z
+    return segment_info(uuid, segment, bridge=bridge, started_ms=started_ms)
 
 
 def camera(user: str) -> VideoName:

@@ -3,17 +3,14 @@
 import pytest
 
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.outcome import TrackSync
-from sfu_wrapper.model.recording import SegmentInfo
+from tests.helpers.builders import segment_info
 
 HOUR_MS = 3_600_000
 OWN_TIME = "than the event says: its own time was taken"
-INFO = SegmentInfo(
-    RoomId("room"), RoomUuid("uuid"), ConfbridgeId("bridge"), SegmentNo(1),
-    started_ms=1_000, completed_ms=1_000 + HOUR_MS,
-)  # fmt: skip
+INFO = segment_info(started_ms=1_000, length_ms=HOUR_MS)
 
 
 def camera(

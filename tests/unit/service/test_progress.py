@@ -9,23 +9,16 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.core.estimate import Standing
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.outcome import JobProgress
-from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.ports.broker import Heard, Message
 from sfu_wrapper.service.worker.progress import reporting
 from sfu_wrapper.wire.progress import parse_progress
+from tests.helpers.builders import segment_info
 from tests.helpers.clocks import StandingClock
 
 DEADLINE_S = 20
-INFO = SegmentInfo(
-    room=RoomId("room"),
-    uuid=RoomUuid("uuid-1"),
-    confbridge_id=ConfbridgeId("bridge"),
-    segment=None,
-    started_ms=1_590_392_548_633,
-    completed_ms=1_590_392_563_826,
-)
+INFO = segment_info("uuid-1", None)
 
 
 async def following(heard: AsyncGenerator[Heard, None]) -> JobProgress:

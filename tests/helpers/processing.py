@@ -1,0 +1,39 @@
+"""Processing of a worker that has little to do."""
+
+from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.outcome import Failed, Processed
+from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.wire.processed import encode_processed
+
+
+def done_without_files(info: SegmentInfo, attempts: int) -> Done:
+    """Return the result of a segment in which nothing was recorded."""
+    ms = info.started_ms
+    number = info.segment or SegmentNo(1)
+    result = Processed(info.room, info.uuid, number, "none", ms, ms, False, (), ms, ms, attempts)
+    return Done(result, encode_processed(result))
+
+
+class NothingElse:
+    """What processing does beside ``process`` where a test is not about it: nothing, or a fault."""
+
+    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+        """See ``service.worker.cleanup.Processing``."""
+        return None, None
+
+    async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
+        """See ``service.worker.cleanup.Processing``."""
+
+    async def left_over(self) -> tuple[SegmentInfo, ...]:
+        """See ``service.worker.cleanup.Processing``."""
+        return ()
+
+    async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
+        """See ``service.worker.cleanup.Processing``."""
+        raise AssertionError(error)
+
+    async def has_space(self, info: SegmentInfo) -> bool:
+        """See ``service.worker.cleanup.Processing``."""
+        return True
