@@ -26,6 +26,13 @@ KINDS = ("tutorials", "how-to", "reference", "explanation")
 COLUMNS = 120
 # A page, and after it headings; citations in the code are looked at by test_house_rules.py.
 CITATION = re.compile(r"([\w-]+\.md)((?:(?:\)?,| and)\s+\"[^\"]+\")*)")
+# Words of an earlier style; the glossary has those that no identifier has.
+UNWANTED = re.compile(
+    r"\b(whoever|whomever|anew|amiss|seldom|mend(?:s|ed)?|believed|comes to|let go|"
+    r"(?:some|any|every|no)body|pictures?|sounds?|films?|stands)\b",
+    re.IGNORECASE,
+)
+INLINE = re.compile(r"`[^`]*`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
@@ -292,3 +299,12 @@ def test_a_page_cites_headings_that_exist(path: Path) -> None:
     for page, rest in CITATION.findall(text):
         for heading in re.findall(r'"([^"]+)"', rest):
             assert heading in known[page], f'{page}, "{heading}"'
+
+
+@pytest.mark.parametrize(
+    "path", [page for page in PAGES if page.name not in ("CHANGELOG.md", "glossary.md")], ids=named
+)
+def test_a_page_is_written_in_plain_technical_english(path: Path) -> None:
+    prose = INLINE.sub("", without_code(path))
+
+    assert not UNWANTED.findall(prose)
