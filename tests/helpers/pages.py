@@ -9,12 +9,13 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def section(page: str, title: str) -> str:
-    """Return the text below a heading of any level, up to the next of that level."""
+    """Return the text below a heading, up to the next of its level; the first part of a page."""
     text = (DOCS / page).read_text(encoding="utf-8")
     found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert found is not None, f"{page} has no heading {title!r}"
     rest = text[found.end() :]
-    end = re.search(rf"^#{{1,{len(found[1])}}} ", _without_code(rest), re.MULTILINE)
+    deepest = max(2, len(found[1]))
+    end = re.search(rf"^#{{1,{deepest}}} ", _without_code(rest), re.MULTILINE)
     return rest if end is None else rest[: end.start()]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.cli.main import main
-from tests.helpers.pages import blocks
+from tests.helpers.pages import DOCS, blocks
 from tests.helpers.processes import Command, environment, serve
 
 STORE = "/var/lib/sfu-wrapper"
@@ -98,7 +98,7 @@ async def test_a_backup_of_a_running_controller_is_restored(
 async def test_a_store_is_moved_with_its_queue(
     installation: Installation,
 ) -> None:
-    text = (Path("docs") / "how-to" / "move-the-store.md").read_text(encoding="utf-8")
+    text = (DOCS / "how-to" / "move-the-store.md").read_text(encoding="utf-8")
     move = re.findall(r"^   ```sh\n(.*?)^   ```", text, re.MULTILINE | re.DOTALL)[0]
     (url,) = re.findall(r'^   url = "(.*)"$', text, re.MULTILINE)
     async with installation.running():

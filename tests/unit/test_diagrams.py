@@ -47,8 +47,13 @@ def test_a_capture_that_runs_is_closed_only_after_a_stop_or_its_end() -> None:
     assert not [arrow for arrow in arrows if arrow[0] == "stop" and arrow[2] == "running"]
 
 
-def functions() -> Iterator[str]:
-    """Yield ``Class.method`` and ``function`` of everything that we have written."""
+@cache
+def functions() -> frozenset[str]:
+    """Return ``Class.method`` and ``function`` of everything that we have written."""
+    return frozenset(_functions())
+
+
+def _functions() -> Iterator[str]:
     for path in (TOP / "sfu_wrapper").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             match node:
@@ -65,4 +70,4 @@ def functions() -> Iterator[str]:
     re.findall(r"[\w.]+(?=\(\))", ARCHITECTURE.read_text(encoding="utf-8").split("```mermaid")[1]),
 )
 def test_each_call_in_the_sequence_of_a_toggle_exists(name: str) -> None:
-    assert name in set(functions())
+    assert name in functions()
