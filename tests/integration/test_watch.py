@@ -93,6 +93,21 @@ async def test_the_answer_is_the_present_state() -> None:
     assert rooms == {"topics": ["rooms"], "rooms": [room]}
 
 
+async def test_a_room_that_has_ended_is_in_no_answer_and_its_results_still_come() -> None:
+    async with live() as controller:
+        made = await recorded(controller)
+        await made.service.ok("watch", {"topics": ["rooms"]})
+        await made.service.ok("endRoom", {"room": "call"})
+        await ended(made.service, "call")
+        late = await controller.client("alice")
+        answer = await late.ok("watch", EVERYTHING)
+        await publish(controller.broker, "processed", DONE)
+        change = await late.event("recordingChanged")
+
+    assert (answer["rooms"], answer["recordings"]) == ([], [])
+    assert (change["room"], change["processing"]) == ("call", {"state": "processed"})
+
+
 async def test_a_recording_is_followed_until_its_files_are_there() -> None:
     async with live() as controller:
         made = await recorded(controller)
