@@ -326,3 +326,26 @@ def test_a_seat_that_was_left_is_free_again(world: World) -> None:
     world.call.leave(ALICE)
     world.changed()
     assert (cut, newer) == ([], [LEFT])
+
+
+def test_a_seat_that_is_given_up_takes_no_other_one_of_its_room_along(world: World) -> None:
+    cut: list[str] = []
+    alice = world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), lambda _: None)
+    world.seats.take(BOB, BOB.domain, RoomId(ROOM), cut.append)
+    world.seats.leave(alice)
+
+    world.call.leave(BOB)
+    world.changed()
+    assert cut == [LEFT]
+
+
+def test_a_seat_is_lost_once_and_nothing_of_it_is_kept(world: World) -> None:
+    cut: list[str] = []
+    for user in (ALICE, BOB):
+        world.seats.take(user, user.domain, RoomId(ROOM), cut.append)
+    world.call.leave(ALICE)  # which ends the direct call
+    world.changed()
+    world.changed()
+
+    assert cut == [LEFT, LEFT]
+    assert world.seats._taken == {}
