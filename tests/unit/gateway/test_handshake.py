@@ -97,3 +97,23 @@ def test_a_wrong_authorization_header_is_not_taken_for_none(
     headers: list[tuple[str, str]],
 ) -> None:
     assert status("/client", *headers) == 401
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "vital"),
+    [
+        ("/client", (), False),
+        ("/client", (bearer(token()),), False),
+        ("/client", (bearer(token(sub="rooms", roles=["service"])),), True),
+        ("/client", (bearer(GATEWAY),), False),
+        ("/gateway", (bearer(GATEWAY),), True),
+    ],
+    ids=["unknown", "user", "room service", "gateway's token on /client", "gateway"],
+)
+def test_the_reserve_of_places_is_for_gateways_and_the_room_service(
+    target: str, headers: tuple[tuple[str, str], ...], vital: bool
+) -> None:
+    answer = verdict(target, *headers)
+
+    assert isinstance(answer, Admitted)
+    assert answer.is_vital is vital
