@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 from sfu_wrapper.adapters.sqlite.lookup import PermissionFile
 from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.core.authority import Subject
+from sfu_wrapper.core.access import Subject
 from sfu_wrapper.model.errors import Malformed, Misconfigured
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import DomainId, UserId

@@ -1,14 +1,22 @@
 """Who may do what with a room; raises ``Refused``, changes nothing.
 
 The checks stand in the order of policy.md, "Decision table": the first failure wins.
+
+Who may read and write stored permissions (http.md, "Permissions"); changes nothing.
+
+Whoever has not the role is told so, whatever is asked about. Whoever has it for another domain gets
+the same answer as where nothing is stored.
 """
+
+from dataclasses import dataclass
 
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import RoomId, UserKey
+from sfu_wrapper.model.identity import Identity, Role
+from sfu_wrapper.model.ids import DomainId, RoomId, UserId, UserKey
 from sfu_wrapper.model.room import Kind, Origin
 
 NOT_FOUND = "room not found"
@@ -134,3 +142,48 @@ def _require_recordable(room: Room) -> None:
     if room.origin is Origin.PSTN:
         message = "recording of calls from the telephone network is up to the system"
         raise Refused(Code.PSTN_ROOM, message, room=room.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose permission: a user's, or (user None) a domain's."""
+
+    domain: DomainId
+    user: UserId | None = None
+
+
+def nothing_there() -> Refused:
+    """The one answer to all that is not stored, or not for the requester."""
+    return Refused(Code.NOT_FOUND, "there is no such permission for you")
+
+
+def require_may_read(by: Identity, subject: Subject) -> None:
+    """The domain's administrator, and the room service."""
+    if not by.is_service:
+        _require_admin(by, subject.domain)
+
+
+def require_may_write(by: Identity, subject: Subject) -> None:
+    """The domain's administrator alone."""
+    _require_admin(by, subject.domain)
+
+
+def require_may_write_own(by: Identity, user_may_write: bool) -> None:
+    """A user, where the operator lets users write (``permissions.userMayWrite``)."""
+    if not by.roles & {Role.USER, Role.DOMAIN_ADMIN}:
+        raise Refused(Code.FORBIDDEN, "only users have permissions of their own")
+    if not user_may_write:
+        raise Refused(Code.FORBIDDEN, "users may not change permissions here; ask an administrator")
+
+
+def require_may_ask(by: Identity, user: UserKey) -> None:
+    """Whoever asks about itself; about others as ``require_may_read``."""
+    if user != by.key:
+        require_may_read(by, Subject(user.domain, user.user))
+
+
+def _require_admin(by: Identity, domain: DomainId) -> None:
+    if Role.DOMAIN_ADMIN not in by.roles:
+        raise Refused(Code.FORBIDDEN, "the token has not the role domain-admin")
+    if by.domain != domain:
+        raise nothing_there()

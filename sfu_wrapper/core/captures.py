@@ -9,7 +9,8 @@ from heapq import nlargest
 from typing import Final, assert_never
 
 from sfu_wrapper.core.effects import RecordingChanged
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFact,
     CaptureFailed,
@@ -18,7 +19,6 @@ from sfu_wrapper.core.facts import (
     CaptureStopped,
     PlaneBack,
 )
-from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
 from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
 from sfu_wrapper.core.transition import Turn

@@ -5,8 +5,8 @@ Answers go to the one who asked, notes to clients, announcements to the broker.
 
 from dataclasses import dataclass
 
+from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.core.publisher_ids import MediaPlace
-from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import ContextValue
 from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId, UserKey

@@ -6,7 +6,7 @@ be answered; ``permissions`` is what is stored for the room's owner at that mome
 
 from dataclasses import dataclass
 
-from sfu_wrapper.core.facts import RoomFact
+from sfu_wrapper.core.media_plane import RoomFact
 from sfu_wrapper.model.ids import UserId, UserKey
 from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Media

@@ -27,20 +27,20 @@ from sfu_wrapper.core.events import (
     LeaveRequested,
     MediaRequested,
 )
-from sfu_wrapper.core.facts import TracksCarried
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.media_plane import (
+    CloseMediaRoom,
+    OpenMediaRoom,
+    PublishTrack,
+    TracksCarried,
+    UnpublishTrack,
+)
 from sfu_wrapper.core.people import Participant, Participants, Publishing
 from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publisher_ids import media_place
 from sfu_wrapper.core.quotas import require_invited, require_participants
-from sfu_wrapper.core.report import stay_in
-from sfu_wrapper.core.requests import (
-    CloseMediaRoom,
-    OpenMediaRoom,
-    PublishTrack,
-    UnpublishTrack,
-)
 from sfu_wrapper.core.room import Want, Wanted
+from sfu_wrapper.core.segment_report import stay_in
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code

@@ -11,8 +11,8 @@ the segments of a room; those who must (an answer that lists them, a notice to a
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sfu_wrapper.core.facts import CaptureRef
 from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.people import Carried, Participant, Participants
 from sfu_wrapper.core.policy import Decision, PolicySettings
 from sfu_wrapper.core.quotas import Quotas

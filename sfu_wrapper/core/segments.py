@@ -18,9 +18,8 @@ from sfu_wrapper.core.effects import (
     Stopped,
 )
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
-from sfu_wrapper.core.report import segment_info, stays_of
-from sfu_wrapper.core.requests import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.room import (
     Capture,
     CaptureState,
@@ -32,7 +31,8 @@ from sfu_wrapper.core.room import (
     Want,
     Wanted,
 )
-from sfu_wrapper.core.timeline import Timeline
+from sfu_wrapper.core.segment_report import segment_info, stays_of
+from sfu_wrapper.core.sync import Timeline
 from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.ids import SegmentNo, UserId

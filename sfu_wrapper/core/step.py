@@ -30,8 +30,8 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.facts import RoomFact, TracksCarried
 from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.media_plane import RoomFact, TracksCarried
 from sfu_wrapper.core.membership import (
     carry,
     end_by_request,

@@ -10,9 +10,9 @@ from dataclasses import replace
 from sfu_wrapper.core.captures import not_answered
 from sfu_wrapper.core.effects import Refusal
 from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.media_plane import OpenMediaRoom, ResumeCapture
 from sfu_wrapper.core.membership import depart, end
 from sfu_wrapper.core.people import Participants
-from sfu_wrapper.core.requests import OpenMediaRoom, ResumeCapture
 from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
 from sfu_wrapper.core.segments import (
     ask_start,

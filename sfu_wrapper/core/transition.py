@@ -16,7 +16,7 @@ from sfu_wrapper.core.effects import (
     Reply,
     Warn,
 )
-from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.core.room import Capture, Room, Rules, Segment
 from sfu_wrapper.model.ids import UserKey
 from sfu_wrapper.model.instant import Moment

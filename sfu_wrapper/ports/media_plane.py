@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from sfu_wrapper.core.facts import PlaneFact
-from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.media_plane import PlaneFact, PlaneRequest
 from sfu_wrapper.model.media import Medium
 
 

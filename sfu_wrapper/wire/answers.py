@@ -31,7 +31,7 @@ from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
-from sfu_wrapper.core.view import recording_view
+from sfu_wrapper.core.segment_report import recording_view
 from sfu_wrapper.model.ids import SegmentNo, UserId, shown_user
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.outcome import News

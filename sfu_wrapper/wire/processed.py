@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from sfu_wrapper.core.fault import fault_of
+from sfu_wrapper.core.job import fault_of
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream

@@ -14,17 +14,15 @@ from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
     PublishTrack,
     ResumeCapture,
     StartCapture,

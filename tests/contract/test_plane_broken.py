@@ -7,15 +7,13 @@ from dataclasses import replace
 import pytest
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-    PlaneFact,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,

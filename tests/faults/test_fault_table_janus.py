@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.janus import room_queue
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
-from sfu_wrapper.core.requests import CloseMediaRoom, PlaneRequest
+from sfu_wrapper.core.media_plane import CloseMediaRoom, PlaneRequest
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported
 from tests.helpers.clocks import Ahead, noticing

@@ -7,8 +7,14 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.core.facts import CaptureChanged, CaptureRef, CaptureStarted, RoomFound
-from sfu_wrapper.core.requests import CloseMediaRoom, StopCapture
+from sfu_wrapper.core.media_plane import (
+    CaptureChanged,
+    CaptureRef,
+    CaptureStarted,
+    CloseMediaRoom,
+    RoomFound,
+    StopCapture,
+)
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium

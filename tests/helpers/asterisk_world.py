@@ -9,7 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureRef,
     PlaneBack,
 )

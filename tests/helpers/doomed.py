@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.main import main
-from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.ports.store import Commit
 

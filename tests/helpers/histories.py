@@ -27,17 +27,19 @@ from sfu_wrapper.core.effects import (
     Started,
 )
 from sfu_wrapper.core.events import ControllerReady
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
 )
-from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.core.requests import ResumeCapture, StartCapture, StopCapture
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms

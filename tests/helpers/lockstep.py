@@ -34,7 +34,7 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
     PlaneRequest,
     ResumeCapture,
     StartCapture,

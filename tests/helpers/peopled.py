@@ -14,16 +14,17 @@ from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_se
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
-from sfu_wrapper.core.facts import PlaneFact, TracksCarried
-from sfu_wrapper.core.publisher_ids import publisher_id
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     StartCapture,
+    TracksCarried,
     UnpublishTrack,
 )
+from sfu_wrapper.core.publisher_ids import publisher_id
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import Medium, Stream, Track
 from tests.helpers.janus import ADMIN_KEY, JanusServer

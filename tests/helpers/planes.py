@@ -12,13 +12,14 @@ from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureRef,
     CaptureStarted,
     PlaneBack,
     PlaneFact,
+    PlaneRequest,
+    StartCapture,
 )
-from sfu_wrapper.core.requests import PlaneRequest, StartCapture
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
 from sfu_wrapper.ports.media_plane import MediaPlane

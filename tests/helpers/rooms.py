@@ -24,7 +24,7 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
@@ -32,10 +32,10 @@ from sfu_wrapper.core.facts import (
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
+    PlaneRequest,
     RoomFact,
 )
 from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.core.requests import PlaneRequest
 from sfu_wrapper.core.room import CaptureState, Rules, Segment
 from sfu_wrapper.core.step import RoomSpec, create, step
 from sfu_wrapper.core.timers import next_due_ms

@@ -23,18 +23,16 @@ from sfu_wrapper.app.planes import media_plane, trunk_of
 from sfu_wrapper.cli.checks.asterisk import look
 from sfu_wrapper.cli.checks.finding import Status
 from sfu_wrapper.config.load import load
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
     ResumeCapture,
     StartCapture,
     StopCapture,

@@ -14,12 +14,10 @@ from sfu_wrapper.adapters.asterisk.conference import (
     NOT_WRITTEN,
 )
 from sfu_wrapper.adapters.os.beneath import open_plain
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
     ResumeCapture,

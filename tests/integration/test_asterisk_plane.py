@@ -12,15 +12,13 @@ from sfu_wrapper.adapters.asterisk.conference import (
     STOPPED_ELSEWHERE,
     TAKEN,
 )
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
     StartCapture,

@@ -12,15 +12,13 @@ from sfu_wrapper.adapters.asterisk.conference import (
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
+    PlaneBack,
     StartCapture,
     StopCapture,
 )

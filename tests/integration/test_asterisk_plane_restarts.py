@@ -10,17 +10,15 @@ from sfu_wrapper.adapters.asterisk.conference import (
     UNREACHABLE,
 )
 from sfu_wrapper.adapters.asterisk.folder import Folder
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
     ResumeCapture,
     StopCapture,
 )

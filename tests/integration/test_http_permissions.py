@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.core.authority import Subject
+from sfu_wrapper.core.access import Subject
 from sfu_wrapper.core.policy import Source
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Code, Refused, Unavailable

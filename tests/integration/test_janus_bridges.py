@@ -16,16 +16,19 @@ from sfu_wrapper.adapters.janus.ownership import tag
 from sfu_wrapper.adapters.janus.room import JanusRoom
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, Handle, Json, open_session
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
+    CloseMediaRoom,
+    OpenMediaRoom,
     RoomFound,
+    StartCapture,
+    StopCapture,
     TracksCarried,
 )
-from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile

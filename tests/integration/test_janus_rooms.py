@@ -17,22 +17,20 @@ from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.plane import video_plane
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-    RoomFound,
-    TracksCarried,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
     ResumeCapture,
+    RoomFound,
     StartCapture,
     StopCapture,
+    TracksCarried,
 )
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.errors import Unavailable

@@ -24,15 +24,18 @@ from sfu_wrapper.adapters.janus.session import (
     open_session,
 )
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
+    CloseMediaRoom,
+    OpenMediaRoom,
     PlaneBack,
+    StartCapture,
+    StopCapture,
     TracksCarried,
 )
-from sfu_wrapper.core.requests import CloseMediaRoom, OpenMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium

@@ -9,8 +9,7 @@ from sfu_wrapper.app.planes import media_plane
 from sfu_wrapper.config.controller import MediaPlane as Media
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.core.facts import CaptureStopped
-from sfu_wrapper.core.requests import StopCapture
+from sfu_wrapper.core.media_plane import CaptureStopped, StopCapture
 from tests.helpers.planes import AUDIO, VIDEO, camera, running, voice
 
 

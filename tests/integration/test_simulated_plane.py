@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
@@ -17,8 +17,11 @@ from sfu_wrapper.core.facts import (
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
+    PublishTrack,
+    ResumeCapture,
+    StopCapture,
+    UnpublishTrack,
 )
-from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture, UnpublishTrack
 from sfu_wrapper.formats import mjr
 from sfu_wrapper.model.ids import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
@@ -241,7 +244,7 @@ async def test_a_plane_that_says_nothing_any_more_is_replaced(tmp_path: Path) ->
 CONTROLLER = """
 import asyncio, sys
 from pathlib import Path
-from sfu_wrapper.core.facts import CaptureStarted
+from sfu_wrapper.core.media_plane import CaptureStarted
 from tests.helpers.planes import AUDIO, VIDEO, camera, running, simulated, voice
 
 async def main():

@@ -7,14 +7,16 @@ import signal
 from pathlib import Path
 
 from sfu_wrapper.adapters.simulated.faults import Faults
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
+    PublishTrack,
+    ResumeCapture,
+    StopCapture,
 )
-from sfu_wrapper.core.requests import PublishTrack, ResumeCapture, StopCapture
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from tests.helpers.planes import (

@@ -118,7 +118,7 @@ STILL_SHORT: set[str] = {
     "cli/checks/values.py",
     "config/schema.py",
     "config/show.py",
-    "core/poster.py",
+    "core/plan.py",
     "formats/codecs.py",
     "model/instant.py",
     "model/room.py",

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from sfu_wrapper.core.captures import LOST, TOO_MANY_FILES
-from sfu_wrapper.core.fault import FAULTS
+from sfu_wrapper.core.job import FAULTS
 from sfu_wrapper.core.policy import Reason
 from sfu_wrapper.core.segments import GIVEN_UP
 from sfu_wrapper.core.timers import NOT_CONFIRMED

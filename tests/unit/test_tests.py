@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.core.fault import FAULTS
+from sfu_wrapper.core.job import FAULTS
 from sfu_wrapper.model.errors import Code
 
 TESTS = Path(__file__).parents[1]

@@ -29,16 +29,19 @@ from sfu_wrapper.adapters.asterisk.conference_files import ConferenceFiles, last
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.recording_file import ConferenceRecorder, Outcome, RecordingFile
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
+    CloseMediaRoom,
     PlaneFact,
+    ResumeCapture,
+    StartCapture,
+    StopCapture,
 )
-from sfu_wrapper.core.requests import CloseMediaRoom, ResumeCapture, StartCapture, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import RawFile, Stream

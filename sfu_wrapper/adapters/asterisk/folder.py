@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.adapters.os.threads import BoundedThreadPool
-from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.formats.wav import HEADER_BYTES
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.model.ids import ConfbridgeId

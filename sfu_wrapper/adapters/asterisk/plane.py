@@ -26,16 +26,14 @@ from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.trunk import TrunkLine
 from sfu_wrapper.adapters.asterisk.watch import FileWatch
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureStopped,
-    PlaneBack,
-    PlaneFact,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,

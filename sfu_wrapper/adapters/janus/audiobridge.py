@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.janus.audiobridge_files import (
 )
 from sfu_wrapper.adapters.janus.room import JanusRoom, NotWritten, RoomChange
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, Handle, Json
-from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.publisher_ids import track_of
 from sfu_wrapper.model.media import Medium, RawFile, Track
 

@@ -29,13 +29,15 @@ from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.janus.watch import RecordingWatch
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
-from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,
+    RoomFound,
     StartCapture,
     StopCapture,
     UnpublishTrack,

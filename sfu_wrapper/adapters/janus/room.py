@@ -13,7 +13,7 @@ from sfu_wrapper.adapters.janus.errors import ForeignRoom, JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.ownership import tag
 from sfu_wrapper.adapters.janus.session import Handle, Json
 from sfu_wrapper.adapters.janus.settings import JanusSettings
-from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track

@@ -31,7 +31,7 @@ from sfu_wrapper.adapters.janus.room import (
     last_written_ms,
 )
 from sfu_wrapper.adapters.janus.session import Handle, Json
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,

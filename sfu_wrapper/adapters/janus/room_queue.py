@@ -28,8 +28,10 @@ from sfu_wrapper.adapters.janus.room import JanusRoom
 from sfu_wrapper.adapters.janus.room_capture import UNREACHABLE, Emit, RoomCapture
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession, Json
 from sfu_wrapper.adapters.janus.waiting import LIMIT, QueuedRequest, RoomRequest
-from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
+    CaptureFailed,
+    CaptureRef,
+    CaptureStarted,
     CloseMediaRoom,
     OpenMediaRoom,
     ResumeCapture,

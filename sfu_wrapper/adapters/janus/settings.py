@@ -8,7 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.os.threads import BoundedThreadPool
-from sfu_wrapper.core.facts import CaptureRef
+from sfu_wrapper.core.media_plane import CaptureRef
 
 WORK_WITHIN_S: Final = 3.0
 _AT_ONCE: Final = 32  # file operations

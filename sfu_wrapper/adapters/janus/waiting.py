@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from sfu_wrapper.core.facts import CaptureRef
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
+    CaptureRef,
     CloseMediaRoom,
     OpenMediaRoom,
     ResumeCapture,

@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.janus.errors import JanusRefused
 from sfu_wrapper.adapters.janus.ownership import LIST_BYTES
 from sfu_wrapper.adapters.janus.session import Handle, Json, open_session
 from sfu_wrapper.adapters.janus.settings import JanusSettings
-from sfu_wrapper.core.facts import CaptureRef, CaptureStarted
+from sfu_wrapper.core.media_plane import CaptureRef, CaptureStarted
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 

@@ -12,19 +12,17 @@ from enum import StrEnum
 from typing import Final, Literal, assert_never
 
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-    PlaneFact,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,

@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator
 from typing import assert_never
 
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
-from sfu_wrapper.core.facts import PlaneBack, PlaneFact, RoomFound, TracksCarried
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,
+    RoomFound,
     StartCapture,
     StopCapture,
+    TracksCarried,
     UnpublishTrack,
 )
 from sfu_wrapper.model.media import Medium

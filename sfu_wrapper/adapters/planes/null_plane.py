@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
-from sfu_wrapper.core.facts import CaptureRef, CaptureStarted, CaptureStopped, PlaneFact
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,

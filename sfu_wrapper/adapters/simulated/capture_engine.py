@@ -31,7 +31,7 @@ from sfu_wrapper.adapters.simulated.messages import (
     StartWriting,
     StopWriting,
 )
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,

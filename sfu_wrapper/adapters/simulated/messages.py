@@ -1,4 +1,4 @@
-"""Messages between the plane and its child process, in addition to ``core.facts``.
+"""Messages between the plane and its child process, in addition to ``core.media_plane``.
 
 The plane sends ``Settings`` and then orders; the child answers with reports. Orders of one room and
 medium are carried out one after another; rooms do not wait for each other.
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sfu_wrapper.adapters.simulated.faults import InjectedFault
 from sfu_wrapper.adapters.simulated.json_lines import Lines
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,

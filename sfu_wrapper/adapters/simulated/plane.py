@@ -22,8 +22,7 @@ from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.json_lines import LIMIT_BYTES, dump
 from sfu_wrapper.adapters.simulated.messages import REPORTS, Freeze, Order, Report, Settings
 from sfu_wrapper.adapters.simulated.request_tracker import RequestTracker
-from sfu_wrapper.core.facts import PlaneFact
-from sfu_wrapper.core.requests import PlaneRequest
+from sfu_wrapper.core.media_plane import PlaneFact, PlaneRequest
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.media import Medium
 

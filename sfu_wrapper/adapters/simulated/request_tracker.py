@@ -22,19 +22,17 @@ from sfu_wrapper.adapters.simulated.messages import (
     StartWriting,
     StopWriting,
 )
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
     CaptureLost,
     CaptureRef,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-    PlaneFact,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
+    PlaneFact,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,

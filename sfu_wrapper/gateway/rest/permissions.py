@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from sfu_wrapper.core.authority import Subject
+from sfu_wrapper.core.access import Subject
 from sfu_wrapper.gateway.rest.asking import Asking
 from sfu_wrapper.gateway.rest.body import JsonBodies
 from sfu_wrapper.gateway.rest.conditions import require_match, tag, unchanged

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
-from sfu_wrapper.core.timeline import Timeline
+from sfu_wrapper.core.sync import Timeline
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health

@@ -1,4 +1,4 @@
-"""Stored permissions: read, set, delete, and what they come to. Who may is ``core.authority``.
+"""Stored permissions: read, set, delete, and what they come to. Who may is ``core.access``.
 
 Writes are done one after another, each with its look at what was there before, so that of two
 changes made upon the same reading only one goes through. What is written counts at once.
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from sfu_wrapper.core.authority import (
+from sfu_wrapper.core.access import (
     Subject,
     nothing_there,
     require_may_ask,

@@ -9,17 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from sfu_wrapper.core.events import PlaneReported
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureStarted,
+    CloseMediaRoom,
     PlaneBack,
     PlaneFact,
     RoomFact,
     RoomFound,
+    StopCapture,
     TracksCarried,
 )
-from sfu_wrapper.core.lifecycle import Life, Phase
-from sfu_wrapper.core.requests import CloseMediaRoom, StopCapture
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.ids import RoomUuid
 from sfu_wrapper.ports.media_plane import MediaPlane

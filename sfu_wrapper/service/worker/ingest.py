@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from sfu_wrapper.core import extent
+from sfu_wrapper.core import intervals
 from sfu_wrapper.core.estimate import reading_s
 from sfu_wrapper.core.intervals import Held, Span, spans
 from sfu_wrapper.core.plan import Sound, Source, sound_start_us, zero_us
@@ -139,24 +139,24 @@ def without_empty_hours(info: SegmentInfo, material: Material) -> tuple[SegmentI
     """Return the segment and its material without long periods in which nothing was recorded."""
     duration_us = (info.completed_ms - info.started_ms) * 1000
     held = [(one.start_ms * 1000, (one.start_ms + one.length_ms) * 1000) for one in material.sync]
-    left_out = extent.cuts(duration_us, held)
+    left_out = intervals.cuts(duration_us, held)
     if not left_out:
         return info, material
 
     def moved_ms(start_ms: int) -> int:
-        return extent.moved_us(left_out, start_ms * 1000) // 1000
+        return intervals.moved_us(left_out, start_ms * 1000) // 1000
 
     material = replace(
         material,
-        shown=tuple(extent.moved_span(left_out, span) for span in material.shown),
+        shown=tuple(intervals.moved_span(left_out, span) for span in material.shown),
         sounds=tuple(
-            replace(sound, start_us=extent.moved_us(left_out, sound.start_us))
+            replace(sound, start_us=intervals.moved_us(left_out, sound.start_us))
             for sound in material.sounds
         ),
         sync=tuple(replace(one, start_ms=moved_ms(one.start_ms)) for one in material.sync),
-        warnings=(*material.warnings, *extent.notes(left_out)),
+        warnings=(*material.warnings, *intervals.notes(left_out)),
     )
-    return extent.moved_info(left_out, info), material
+    return intervals.moved_info(left_out, info), material
 
 
 def _warnings(read: Iterable[Video | AudioPiece | str]) -> Iterator[str]:

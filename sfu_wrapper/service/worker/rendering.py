@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from sfu_wrapper.core import naming
-from sfu_wrapper.core.chapters import chapters
 from sfu_wrapper.core.estimate import copying_s, encrypting_s, merged_bytes, merging_s, mix_bytes
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.naming import VideoName
-from sfu_wrapper.core.plan import OutputRules, compose
+from sfu_wrapper.core.plan import OutputRules, chapters, compose
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.outcome import FileKind, FinishedFile, TrackSync
 from sfu_wrapper.model.recording import SegmentInfo

@@ -4,10 +4,11 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
-from sfu_wrapper.core.facts import CaptureStopped, PlaneBack
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
+    CaptureStopped,
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
     PlaneRequest,
     PublishTrack,
     ResumeCapture,

@@ -5,14 +5,16 @@ import pytest
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
     CaptureStopped,
     PlaneBack,
+    ResumeCapture,
+    StopCapture,
+    UnpublishTrack,
 )
-from sfu_wrapper.core.requests import ResumeCapture, StopCapture, UnpublishTrack
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from tests.helpers.planes import (

@@ -14,17 +14,15 @@ from sfu_wrapper.adapters.simulated.messages import (
 )
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.adapters.simulated.request_tracker import RequestTracker
-from sfu_wrapper.core.facts import (
+from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
     CaptureStarted,
     CaptureStopped,
-    PlaneBack,
-    PlaneFact,
-)
-from sfu_wrapper.core.requests import (
     CloseMediaRoom,
     OpenMediaRoom,
+    PlaneBack,
+    PlaneFact,
     PublishTrack,
     ResumeCapture,
     StopCapture,

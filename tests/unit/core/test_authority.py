@@ -2,7 +2,7 @@
 
 import pytest
 
-from sfu_wrapper.core.authority import (
+from sfu_wrapper.core.access import (
     Subject,
     require_may_ask,
     require_may_read,

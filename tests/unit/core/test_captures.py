@@ -4,8 +4,14 @@ import pytest
 
 from sfu_wrapper.core.captures import LOST, MAX_FILES, TOO_MANY_FILES
 from sfu_wrapper.core.effects import RecordingChanged
-from sfu_wrapper.core.facts import CaptureFailed, CaptureRef, CaptureStarted, CaptureStopped
-from sfu_wrapper.core.requests import StartCapture, StopCapture
+from sfu_wrapper.core.media_plane import (
+    CaptureFailed,
+    CaptureRef,
+    CaptureStarted,
+    CaptureStopped,
+    StartCapture,
+    StopCapture,
+)
 from sfu_wrapper.core.room import CaptureState
 from sfu_wrapper.model.ids import SegmentNo
 from sfu_wrapper.model.media import RawFile

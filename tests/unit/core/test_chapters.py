@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from sfu_wrapper.core.chapters import chapters
 from sfu_wrapper.core.intervals import Interval
-from sfu_wrapper.core.plan import Chapter
+from sfu_wrapper.core.plan import Chapter, chapters
 from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.recording import Presence, SegmentInfo

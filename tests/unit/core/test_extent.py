@@ -6,17 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.extent import (
+from sfu_wrapper.core.intervals import (
     EMPTY_LIMIT_US,
+    FREEZE_US,
     KEPT_US,
     Cut,
+    Span,
     cuts,
     moved_info,
     moved_span,
     moved_us,
     notes,
 )
-from sfu_wrapper.core.intervals import FREEZE_US, Span
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.recording import Presence
 from tests.helpers.builders import segment_info

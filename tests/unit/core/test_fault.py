@@ -1,6 +1,6 @@
 """Whose fault a failure is; ``tests/unit/test_docs.py`` holds the table to its page."""
 
-from sfu_wrapper.core.fault import Fault, fault_of
+from sfu_wrapper.core.job import Fault, fault_of
 
 
 def test_a_full_disk_is_the_machines_and_a_broken_file_the_recordings() -> None:

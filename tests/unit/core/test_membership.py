@@ -17,12 +17,12 @@ from sfu_wrapper.core.effects import (
     RoomEnded,
     RoomEstablished,
 )
-from sfu_wrapper.core.facts import TracksCarried
 from sfu_wrapper.core.lifecycle import Life
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
     PublishTrack,
     StartCapture,
+    TracksCarried,
     UnpublishTrack,
 )
 from sfu_wrapper.core.room import Rules

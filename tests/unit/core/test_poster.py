@@ -1,7 +1,7 @@
 """Which moments may stand for a segment."""
 
 from sfu_wrapper.core.intervals import Interval
-from sfu_wrapper.core.poster import moments
+from sfu_wrapper.core.plan import moments
 
 S = 1_000_000
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.report import segment_info
 from sfu_wrapper.core.room import Outcome, Stay, Stays
-from sfu_wrapper.core.timeline import LEAD_LIMIT_MS
+from sfu_wrapper.core.segment_report import segment_info
+from sfu_wrapper.core.sync import LEAD_LIMIT_MS
 from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.recording import Presence

@@ -6,7 +6,7 @@ from sfu_wrapper.core.effects import (
     Stopped,
 )
 from sfu_wrapper.core.lifecycle import Life
-from sfu_wrapper.core.requests import CloseMediaRoom, StartCapture
+from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture
 from sfu_wrapper.core.room import Outcome
 from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.room import StopReason

@@ -11,7 +11,7 @@ from sfu_wrapper.core.effects import (
     Started,
 )
 from sfu_wrapper.core.lifecycle import Phase
-from sfu_wrapper.core.requests import StartCapture, StopCapture
+from sfu_wrapper.core.media_plane import StartCapture, StopCapture
 from sfu_wrapper.core.room import CaptureState, Outcome
 from sfu_wrapper.model.media import Medium
 from tests.helpers.rooms import (

@@ -11,9 +11,8 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
-from sfu_wrapper.core.facts import CaptureStarted
 from sfu_wrapper.core.lifecycle import Phase
-from sfu_wrapper.core.requests import ResumeCapture, StopCapture
+from sfu_wrapper.core.media_plane import CaptureStarted, ResumeCapture, StopCapture
 from sfu_wrapper.core.room import Outcome
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.room import StopReason

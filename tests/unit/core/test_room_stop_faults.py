@@ -5,7 +5,7 @@ from sfu_wrapper.core.effects import (
     Started,
 )
 from sfu_wrapper.core.lifecycle import Phase
-from sfu_wrapper.core.requests import StopCapture
+from sfu_wrapper.core.media_plane import StopCapture
 from sfu_wrapper.model.room import StopReason
 from tests.helpers.rooms import (
     AUDIO,

@@ -6,14 +6,14 @@ import pytest
 
 from sfu_wrapper.core.effects import Ask, Created, Reply
 from sfu_wrapper.core.lifecycle import Life, Phase
-from sfu_wrapper.core.policy import PolicySettings, PstnConflict
-from sfu_wrapper.core.requests import (
+from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
     OpenMediaRoom,
     PlaneRequest,
     PublishTrack,
     StartCapture,
 )
+from sfu_wrapper.core.policy import PolicySettings, PstnConflict
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.media import Media, Stream, Track
 from sfu_wrapper.model.room import Kind, Origin

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.timeline import LEAD_LIMIT_MS, TOLERANCE_MS, Timeline
+from sfu_wrapper.core.sync import LEAD_LIMIT_MS, TOLERANCE_MS, Timeline
 from sfu_wrapper.model.instant import Moment
 
 BEGAN = Moment(1_600_000_000_000, 50_000)

@@ -5,7 +5,7 @@ import pytest
 from sfu_wrapper.core.effects import Hangup, RoomEnded
 from sfu_wrapper.core.events import TimePassed
 from sfu_wrapper.core.lifecycle import Life, Phase
-from sfu_wrapper.core.requests import OpenMediaRoom, StartCapture
+from sfu_wrapper.core.media_plane import OpenMediaRoom, StartCapture
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.room import EndReason, Kind

@@ -11,9 +11,8 @@ from sfu_wrapper.core.effects import (
     RecordingStopped,
 )
 from sfu_wrapper.core.events import Requester
-from sfu_wrapper.core.facts import TracksCarried
+from sfu_wrapper.core.media_plane import PublishTrack, TracksCarried, UnpublishTrack
 from sfu_wrapper.core.publisher_ids import publisher_id, track_of
-from sfu_wrapper.core.requests import PublishTrack, UnpublishTrack
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.ids import DomainId, UserId, UserKey, shown_user
 from sfu_wrapper.model.media import Media, Medium, Stream, Track

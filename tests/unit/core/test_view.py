@@ -1,7 +1,7 @@
 """The ``recording`` object (protocol.md)."""
 
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source
-from sfu_wrapper.core.view import RecordingView, recording_view
+from sfu_wrapper.core.segment_report import RecordingView, recording_view
 from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.model.room import Kind
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call, automatic, established, recording

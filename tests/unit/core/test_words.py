@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sfu_wrapper.core.authority import (
+from sfu_wrapper.core.access import (
     Subject,
     nothing_there,
     require_may_ask,
@@ -21,7 +21,7 @@ from sfu_wrapper.core.effects import (
     Stopped,
 )
 from sfu_wrapper.core.job import as_failure, no_result
-from sfu_wrapper.core.requests import CloseMediaRoom, PublishTrack, UnpublishTrack
+from sfu_wrapper.core.media_plane import CloseMediaRoom, PublishTrack, UnpublishTrack
 from sfu_wrapper.model.errors import JobFailed, Refused, Unavailable
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.ids import UserKey

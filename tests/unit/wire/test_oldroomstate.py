@@ -7,8 +7,8 @@ import pytest
 
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.people import Publishing
-from sfu_wrapper.core.report import stays_of
 from sfu_wrapper.core.room import Room, Stay
+from sfu_wrapper.core.segment_report import stays_of
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.ids import UserId
 from sfu_wrapper.model.media import Stream

@@ -1,14 +1,20 @@
-"""What a stopped segment is reported as: its files and stays, clamped to its own times."""
+"""What a stopped segment is reported as: its files and stays, clamped to its own times.
+
+What the ``recording`` object of the protocol says of a room (protocol.md, "Endpoints").
+"""
 
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.people import Participant
+from sfu_wrapper.core.policy import PolicySettings, Reason, Source, decide
 from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
-from sfu_wrapper.core.timeline import LEAD_LIMIT_MS, Timeline
-from sfu_wrapper.model.ids import shown_user
+from sfu_wrapper.core.sync import LEAD_LIMIT_MS, Timeline
+from sfu_wrapper.model.ids import SegmentNo, shown_user
 from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium, RawFile, Stream
+from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.model.recording import Presence, SegmentInfo
 
 
@@ -132,3 +138,36 @@ def _presences(room: Room, segment: Segment, span: _Span) -> tuple[Presence, ...
 
 def _presence(stay: Stay, span: _Span) -> Presence:
     return Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingView:
+    """allowed and automatic as in ``core.policy.Decision``; the running segment beside them."""
+
+    allowed: bool
+    automatic: bool
+    type: RecordingType
+    source: Source | None
+    reason: Reason | None
+    active: bool
+    segment: SegmentNo | None = None
+    started_ms: int | None = None
+
+
+def recording_view(
+    room: Room, permissions: OwnerPermissions, settings: PolicySettings
+) -> RecordingView:
+    """Allowed as of now; automatic as decided at establishment, before that as forecast."""
+    now = decide(room.kind, room.origin, room.flag, permissions, settings)
+    start = room.decision or now
+    running = room.segments[-1] if room.capture is Phase.RECORDING else None
+    return RecordingView(
+        allowed=now.allowed,
+        automatic=start.automatic,
+        type=now.type,
+        source=now.source,
+        reason=start.reason,
+        active=running is not None,
+        segment=running.number if running is not None else None,
+        started_ms=running.started.wall_ms if running is not None and running.started else None,
+    )
