@@ -29,8 +29,7 @@ from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.observe.health import KEYS, Health
 from sfu_wrapper.observe.metrics import Metrics, count_errors
 from sfu_wrapper.ports.broker import Broker

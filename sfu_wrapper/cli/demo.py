@@ -25,8 +25,13 @@ from sfu_wrapper.cli.worker import working
 from sfu_wrapper.config.load import load
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    UserId,
+)
 from sfu_wrapper.observe import logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.wire.claims import Claims, encode

@@ -11,8 +11,13 @@ from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import Decision, Reason, Source, asks, decide
 from sfu_wrapper.model.errors import Malformed, Misconfigured
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RecordingPermissions,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.model.room import Kind, Origin
 
 _REASONS = {

@@ -15,9 +15,15 @@ from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.access import Subject
 from sfu_wrapper.model.errors import Malformed, Misconfigured
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    Identity,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    Role,
+    UserId,
+)
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN, permission_json
 

@@ -27,8 +27,7 @@ from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
-from sfu_wrapper.model.outcome import FinishedFile
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import FinishedFile, SegmentInfo
 from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.service.worker.processor import Done, Processor, announce, job_of

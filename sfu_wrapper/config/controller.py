@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from sfu_wrapper.config.section import Count, Limit, Place, Seconds, Section, Text, Whole
 from sfu_wrapper.core.policy import PstnConflict
-from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.identity import RecordingType
 
 _SQLITE = "sqlite:"
 

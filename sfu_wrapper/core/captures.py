@@ -22,8 +22,8 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
 from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
 from sfu_wrapper.core.transition import Turn
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium, RawFile
+from sfu_wrapper.model.segment import Moment
 
 WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"

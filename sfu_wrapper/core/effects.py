@@ -9,11 +9,17 @@ from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import ContextValue
-from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId, UserKey
+from sfu_wrapper.model.identity import (
+    OwnerPermissions,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.model.media import Media, Medium
-from sfu_wrapper.model.permission import OwnerPermissions
-from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.model.room import EndReason
+from sfu_wrapper.model.segment import SegmentInfo
 
 # Answers
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.core.plan import PICTURE_BITS_PER_S, SOUND_BITS_PER_S, OutputRules, why_split
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo
 
 STAGES: Final = ("preprocess", "compose", "split", "encrypt")
 """In the order in which a segment goes through them."""

@@ -7,10 +7,9 @@ be answered; ``permissions`` is what is stored for the room's owner at that mome
 from dataclasses import dataclass
 
 from sfu_wrapper.core.media_plane import RoomFact
-from sfu_wrapper.model.ids import UserId, UserKey
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import OwnerPermissions, UserId, UserKey
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.segment import Moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import exp2
 from typing import Final, Protocol, TypeVar
 
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo
 
 HALF_LIFE_MS: Final = 300_000
 LEAST_CHARGE_MS: Final = 100  # a turn costs that much however short it was

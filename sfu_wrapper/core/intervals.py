@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 
 FREEZE_US = 5_000_000  # how long the last picture of a frozen track stays
 FROZEN_AFTER_US = 1_000_000  # pictures may end this much before their track and still be its end

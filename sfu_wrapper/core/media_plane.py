@@ -8,7 +8,7 @@ What the controller asks of the media plane. Outcomes come back as ``core.media_
 
 from dataclasses import dataclass
 
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 

@@ -44,9 +44,8 @@ from sfu_wrapper.core.segment_report import stay_in
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.ids import UserId, UserKey, shown_user
+from sfu_wrapper.model.identity import OwnerPermissions, UserId, UserKey, shown_user
 from sfu_wrapper.model.media import Media, Stream, Track
-from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, StopReason
 

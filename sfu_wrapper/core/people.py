@@ -5,7 +5,7 @@ Frozen values and the maps that a room keeps them in. Decides nothing.
 
 from dataclasses import dataclass
 
-from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.identity import UserId, UserKey
 from sfu_wrapper.model.media import Media, Stream
 from sfu_wrapper.model.persistent import PersistentMap
 

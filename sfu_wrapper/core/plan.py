@@ -22,7 +22,7 @@ from typing import Literal
 from sfu_wrapper.core.intervals import Interval, Span
 from sfu_wrapper.core.layout import MAX_TILES, Tile, grid
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo
 
 _MOST = 5
 _LONG_ENOUGH_US = 500_000

@@ -7,7 +7,7 @@ Source: policy.md, "The grant", "Kinds of rooms", "Why a room does not start aut
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from sfu_wrapper.core.room import Room, Rules
-from sfu_wrapper.model.ids import RoomUuid, UserId
+from sfu_wrapper.model.identity import RoomUuid, UserId
 from sfu_wrapper.model.media import Medium, Stream, Track
 
 _PREFIX = {Stream.CAMERA: "p-", Stream.AUDIO: "p-", Stream.SCREEN: "s-"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import RoomId, UserKey
+from sfu_wrapper.model.identity import RoomId, UserKey
 
 MINUTE_MS: Final = 60_000
 

@@ -16,9 +16,10 @@ from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.people import Carried, Participant, Participants
 from sfu_wrapper.core.policy import Decision, PolicySettings
 from sfu_wrapper.core.quotas import Quotas
-from sfu_wrapper.model.ids import (
+from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    RecordingType,
     RoomId,
     RoomUuid,
     SegmentNo,
@@ -26,11 +27,10 @@ from sfu_wrapper.model.ids import (
     UserKey,
     shown_user,
 )
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import Medium, RawFile, Track
-from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason
+from sfu_wrapper.model.segment import Moment
 
 WAITING_LIMIT = 16  # start and stop requests that one room lets wait
 

@@ -11,11 +11,9 @@ from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source, decide
 from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, Timeline
-from sfu_wrapper.model.ids import SegmentNo, shown_user
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import OwnerPermissions, RecordingType, SegmentNo, shown_user
 from sfu_wrapper.model.media import Medium, RawFile, Stream
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Moment, Presence, SegmentInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,10 @@ from sfu_wrapper.core.segment_report import segment_info, stays_of
 from sfu_wrapper.core.sync import Timeline
 from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.ids import SegmentNo, UserId
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import RecordingType, SegmentNo, UserId
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.room import StopReason
+from sfu_wrapper.model.segment import Moment
 
 STOP_GIVEN_UP_MS = 30_000  # policy.md: no waiting phase outlasts this
 BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)

@@ -48,19 +48,19 @@ from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
 from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import (
+from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    OwnerPermissions,
     RoomId,
     RoomUuid,
     UserId,
     UserKey,
     shown_user,
 )
-from sfu_wrapper.model.instant import Moment
-from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind, Origin, StopReason
+from sfu_wrapper.model.segment import Moment
 
 
 @dataclass(frozen=True, slots=True)

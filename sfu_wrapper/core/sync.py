@@ -15,10 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.outcome import TrackSync
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import Moment, SegmentInfo, TrackSync
 
 OFFSET_LIMIT_MS = 40
 DRIFT_LIMIT_PPM = 100.0

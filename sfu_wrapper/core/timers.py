@@ -25,8 +25,8 @@ from sfu_wrapper.core.segments import (
 )
 from sfu_wrapper.core.transition import Turn
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.room import EndReason, Kind
+from sfu_wrapper.model.segment import Moment
 
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"
 

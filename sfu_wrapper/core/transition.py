@@ -18,8 +18,8 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.core.room import Capture, Room, Rules, Segment
-from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import UserKey
+from sfu_wrapper.model.segment import Moment
 
 
 class Turn:

@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 
 GRACE_MS = 60_000  # from the end of a token to that of its connection (protocol.md)
 _SLACK = 64  # entries of clients that are gone, beside as many as there are clients

@@ -20,7 +20,7 @@ from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
 from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.gateway_frames import (
     Carry,

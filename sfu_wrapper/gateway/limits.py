@@ -1,8 +1,7 @@
 """How often somebody may ask (protocol.md, "Limits"). Knows no clock: the time is given to it."""
 
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.identity import Identity, UserKey
 
 ANSWER_BYTES = 4096  # of an answer that counts as one request; a longer one counts as several
 NOTICES = 50  # people told of a change, that count as one more request of whoever made it

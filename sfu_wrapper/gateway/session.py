@@ -21,7 +21,7 @@ from sfu_wrapper.model.errors import (
     Refused,
 )
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.rooms.media_sessions import Seats

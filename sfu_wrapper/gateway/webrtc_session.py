@@ -19,9 +19,8 @@ from sfu_wrapper.model.errors import (
     Refused,
     Unavailable,
 )
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, RoomId
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import DomainId, Identity, RoomId
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.model.webrtc import MediaLost, MediaNews, Outcome
 from sfu_wrapper.ports.browsermedia import Line
 from sfu_wrapper.service.rooms.media_sessions import Seat

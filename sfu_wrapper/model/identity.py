@@ -1,9 +1,37 @@
-"""Identity of a requester, as asserted by a token or by a trusted gateway."""
+"""Identity of a requester, as asserted by a token or by a trusted gateway.
+
+Identifiers. Distinct types, so mypy catches a user id passed as a room id.
+
+Permissions that decide on recording, as stored (policy.md, "Permissions").
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NewType
 
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+RoomId = NewType("RoomId", str)  # chosen by clients; can be reused once the room has ended
+RoomUuid = NewType("RoomUuid", str)  # never reused; part of file names and media requests
+ConfbridgeId = NewType("ConfbridgeId", str)  # the room's name at the audio mixer
+UserId = NewType("UserId", str)  # unique within a domain
+DomainId = NewType("DomainId", str)
+SegmentNo = NewType("SegmentNo", int)  # 1-based, per room, never reused
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UserKey:
+    """User of the platform; a user id alone is unique only within its domain."""
+
+    domain: DomainId
+    user: UserId
+
+
+def shown_user(user: UserKey, home: DomainId) -> UserId:
+    """Return the name of a user in a room of the domain ``home``, also used at the media plane.
+
+    The plain id at home, ``DOMAIN/USER`` elsewhere. No id holds a slash, so two users never share
+    a name.
+    """
+    return user.user if user.domain == home else UserId(f"{user.domain}/{user.user}")
 
 
 class Role(StrEnum):
@@ -46,3 +74,41 @@ class Identity:
     def is_service(self) -> bool:
         """True for the room service, which may act for any user."""
         return Role.SERVICE in self.roles
+
+
+class RecordingType(StrEnum):
+    """Media streams that may be recorded."""
+
+    ALL = "all"
+    AUDIO = "audio"
+    VIDEO = "video"
+    NONE = "none"
+
+
+class RecordingProfile(StrEnum):
+    """Policy of a permission; only ALWAYS lets a call be recorded."""
+
+    ALWAYS = "always"
+    OPTIONAL = "optional"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPermissions:
+    """Stored permission of a user or of a domain; both fields are always set."""
+
+    recording_type: RecordingType
+    recording_profile: RecordingProfile
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerPermissions:
+    """Permissions stored for the owner of a room.
+
+    Attributes:
+        user: the owner's own permission; None: not set.
+        domain: the permission of the owner's domain; None: not set.
+    """
+
+    user: RecordingPermissions | None = None
+    domain: RecordingPermissions | None = None

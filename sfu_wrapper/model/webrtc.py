@@ -6,7 +6,7 @@ A request is answered exactly once, with an ``Outcome``; news arrive at any time
 from dataclasses import dataclass
 
 from sfu_wrapper.model.errors import RecordingError
-from sfu_wrapper.model.ids import RoomUuid, UserId, UserKey
+from sfu_wrapper.model.identity import RoomUuid, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
 
 

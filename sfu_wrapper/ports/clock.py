@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 
 
 class Clock(Protocol):

@@ -9,8 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RecordingPermissions,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sfu_wrapper.core.effects import (
     RecordingStopped,
     RoomEnded,
 )
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.wire.answers import note_payload
 from sfu_wrapper.wire.recording_info import encode_event
 from sfu_wrapper.wire.strict_json import dump

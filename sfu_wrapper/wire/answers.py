@@ -32,10 +32,9 @@ from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.segment_report import recording_view
-from sfu_wrapper.model.ids import SegmentNo, UserId, shown_user
+from sfu_wrapper.model.identity import OwnerPermissions, SegmentNo, UserId, shown_user
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.outcome import News
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.segment import News
 from sfu_wrapper.wire.notices import processing_json, result_json
 from sfu_wrapper.wire.times import iso
 

@@ -10,8 +10,7 @@ import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.wire.bounds import MAX_CLAIMED
 from sfu_wrapper.wire.validation import at_most, first_error
 

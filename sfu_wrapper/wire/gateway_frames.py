@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from sfu_wrapper.model.errors import Code, Malformed
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, UserId
 from sfu_wrapper.wire.bounds import MAX_ROLES
 from sfu_wrapper.wire.strict_json import Ambiguous, dump, parse_strict
 from sfu_wrapper.wire.times import iso

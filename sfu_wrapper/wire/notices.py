@@ -3,8 +3,8 @@
 from pathlib import PurePosixPath
 from typing import assert_never
 
-from sfu_wrapper.model.ids import RoomId
-from sfu_wrapper.model.outcome import Failed, FinishedFile, JobProgress, News, Processed
+from sfu_wrapper.model.identity import RoomId
+from sfu_wrapper.model.segment import Failed, FinishedFile, JobProgress, News, Processed
 
 Json = dict[str, object]
 

@@ -12,9 +12,9 @@ from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.core.job import fault_of
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
-from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed, TrackSync
 from sfu_wrapper.wire.bounds import MAX_FILES, MAX_NAME, MAX_TEXT, OUTCOME
 from sfu_wrapper.wire.strict_json import dump, parse_strict
 from sfu_wrapper.wire.times import iso, parse_iso

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import JobProgress
+from sfu_wrapper.model.identity import RoomUuid, SegmentNo
+from sfu_wrapper.model.segment import JobProgress
 from sfu_wrapper.wire import bounds
 from sfu_wrapper.wire.bounds import MAX_NAME
 from sfu_wrapper.wire.strict_json import dump, parse_strict

@@ -16,10 +16,17 @@ from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.core.captures import TOO_MANY_FILES
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    DomainId,
+    RecordingType,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserId,
+)
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.permission import RecordingType
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_NAME, MAX_STAYS, MAX_TEXT
 from sfu_wrapper.wire.strict_json import dump, parse_strict
 from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso

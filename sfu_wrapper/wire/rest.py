@@ -15,14 +15,14 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import Decision, Grant, PolicySettings, Reason, Source, asks, decide
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Malformed
-from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    UserKey,
 )
+from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.room import Kind, Origin, StopReason
 from sfu_wrapper.wire.bounds import REQUEST
 from sfu_wrapper.wire.strict_json import parse_strict

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from sfu_wrapper.core.people import Carried, Participant, Participants, Publishing
 from sfu_wrapper.core.room import Room, Segment, Segments, Stay, Stays
 from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.ids import UserId, UserKey
+from sfu_wrapper.model.identity import UserId, UserKey
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.wire.old_room_state import OLD_VERSION, split
 

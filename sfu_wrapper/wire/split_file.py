@@ -6,10 +6,8 @@ from typing import Any
 
 import orjson
 
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.outcome import TrackSync
-from sfu_wrapper.model.permission import RecordingType
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import RecordingType, UserId
+from sfu_wrapper.model.segment import SegmentInfo, TrackSync
 from sfu_wrapper.wire.processed import size_text, sync_object
 from sfu_wrapper.wire.times import iso
 

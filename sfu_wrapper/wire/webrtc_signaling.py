@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from sfu_wrapper.formats.sdp import plain_candidate, plain_description
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import (
     Accept,

@@ -7,8 +7,8 @@ import pytest_asyncio
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.callpage import NO_DEVICES, CallPage, opened
 from tests.helpers.chromium import Browser, browser
 from tests.helpers.live import Live, live, token

@@ -21,7 +21,7 @@ import pytest_asyncio
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.app.parts import queues
 from sfu_wrapper.config.load import load
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.broker import Message
 from tests.helpers.chromium import Browser, Page, browser, site
 from tests.helpers.live import Live, Peer, live, token

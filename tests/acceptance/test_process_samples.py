@@ -17,7 +17,7 @@ import pytest
 
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.core.layout import fit, grid
-from sfu_wrapper.model.track import TrackFile
+from sfu_wrapper.model.media import TrackFile
 from sfu_wrapper.wire.times import parse_iso
 from tests.helpers.pictures import (
     TONES_HZ,

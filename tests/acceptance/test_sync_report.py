@@ -13,8 +13,8 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import OutputRules
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.outcome import TrackSync
+from sfu_wrapper.model.identity import UserId
+from sfu_wrapper.model.segment import TrackSync
 from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.wire.processed import sync_object
 from sfu_wrapper.wire.times import parse_iso

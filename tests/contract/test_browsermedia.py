@@ -13,7 +13,7 @@ import pytest
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.adapters.memory.webrtc import MemoryBrowserMedia
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import (
     Accept,

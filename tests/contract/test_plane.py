@@ -29,7 +29,7 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
     UnpublishTrack,
 )
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.ports.media_plane import MediaPlane
 from tests.helpers.ami import asterisk

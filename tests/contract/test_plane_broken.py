@@ -21,7 +21,7 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
     UnpublishTrack,
 )
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Track
 from tests.contract import test_plane as suite
 from tests.helpers.planes import AUDIO, BRIDGE, ROOM, Bench, running

@@ -9,7 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid
+from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid
 from sfu_wrapper.ports.store import AnswerRow, AnswerSize, Commit, OutboxRow, PartRow, RoomRow
 from tests.helpers import stores
 from tests.helpers.stores import PROMISES, Promise, StoreBench, memory_bench, sqlite_bench

@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.model.errors import Misconfigured, RecordingError, Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.store import AnswerRow, Commit, PartRow
 from tests.helpers.stores import EPOCH, message, room
 

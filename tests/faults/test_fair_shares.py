@@ -12,8 +12,8 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.core.job import Retry
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import UserId
+from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.service.worker.progress import Progress

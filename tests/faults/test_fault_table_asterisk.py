@@ -14,8 +14,8 @@ from sfu_wrapper.adapters.asterisk import folder
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.planes import media_plane
 from sfu_wrapper.config.load import load
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
 from tests.helpers.calls import told
 from tests.helpers.clocks import Ahead, noticing

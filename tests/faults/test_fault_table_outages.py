@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from tests.helpers.calls import (
     BOTH,
     Call,

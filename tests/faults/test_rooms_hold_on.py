@@ -16,9 +16,8 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserKey
+from sfu_wrapper.model.identity import OwnerPermissions, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import OwnerPermissions
 from sfu_wrapper.ports.store import Commit
 from tests.helpers import stores
 from tests.helpers.calls import Call, call, is_away

@@ -10,8 +10,7 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.outcome import Failed
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.service.worker.progress import Progress

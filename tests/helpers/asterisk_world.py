@@ -13,7 +13,7 @@ from sfu_wrapper.core.media_plane import (
     CaptureRef,
     PlaneBack,
 )
-from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
 from tests.helpers.ami import FakeAsterisk, asterisk
 from tests.helpers.planes import (

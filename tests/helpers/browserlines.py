@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.webrtc import Ask, MediaNews, Outcome, Place
 from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.segment import SegmentInfo
 
 START_MS = 1_590_392_548_633  # 2020-05-25T07:42:28.633Z
 LENGTH_MS = 15_193

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.store import Store
 from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live

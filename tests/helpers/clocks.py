@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.service.rooms.actor import RoomActor
 
 NOW_S = 1_590_392_548  # 2020-05-25T07:42:28Z

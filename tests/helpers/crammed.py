@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.worker import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.outcome import Failed
+from sfu_wrapper.model.segment import Failed
 from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.wire.recording_info import parse_event
 

@@ -8,8 +8,7 @@ from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, secret_key
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.session import Gate
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.rooms.sessions import Client, RoomsApi
 from sfu_wrapper.wire.signaling import EndRoom, Request, StopRoomRecording, ok_response

@@ -44,12 +44,10 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
-from sfu_wrapper.model.ids import SegmentNo
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import OwnerPermissions, RecordingProfile, RecordingType, SegmentNo
 from sfu_wrapper.model.media import Media, Medium, RawFile
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingProfile, RecordingType
-from sfu_wrapper.model.recording import SegmentInfo
 from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.segment import Moment, SegmentInfo
 from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.recording_info import parse_event
 from sfu_wrapper.wire.room_state import decode_room, encode_room

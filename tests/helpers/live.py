@@ -19,8 +19,7 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.controller import Parts, controller
 from sfu_wrapper.config.load import load
-from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.model.identity import DomainId, RecordingPermissions, UserId
 from sfu_wrapper.ports.browsermedia import BrowserMedia
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.media_plane import MediaPlane

@@ -18,7 +18,7 @@ from sfu_wrapper.core.events import (
     StopRequested,
 )
 from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.identity import UserKey
 from sfu_wrapper.model.media import Media
 from tests.helpers.live import Json, token
 from tests.helpers.rooms import ADMIN, HOME, SERVICE

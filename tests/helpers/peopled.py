@@ -25,7 +25,7 @@ from sfu_wrapper.core.media_plane import (
     UnpublishTrack,
 )
 from sfu_wrapper.core.publisher_ids import publisher_id
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import Medium, Stream, Track
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.publishers import Camera, Person, Tone, person

@@ -20,7 +20,7 @@ from sfu_wrapper.core.media_plane import (
     PlaneRequest,
     StartCapture,
 )
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
 from sfu_wrapper.ports.media_plane import MediaPlane
 

@@ -1,9 +1,8 @@
 """Processing of a worker that has little to do."""
 
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import SegmentNo
-from sfu_wrapper.model.outcome import Failed, Processed
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import SegmentNo
+from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Done
 from sfu_wrapper.wire.processed import encode_processed
 

@@ -9,9 +9,9 @@ from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 from sfu_wrapper.service.worker.processor import Processor
 

@@ -40,18 +40,22 @@ from sfu_wrapper.core.room import CaptureState, Rules, Segment
 from sfu_wrapper.core.step import RoomSpec, create, step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, SegmentNo, UserId
-from sfu_wrapper.model.ids import UserKey as Key
-from sfu_wrapper.model.instant import Moment
-from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    DomainId,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserId,
 )
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import UserKey as Key
+from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
 from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.segment import Moment, SegmentInfo
 
 HOME = DomainId("example")
 ALICE, BOB, CAROL = (Key(HOME, UserId(name)) for name in ("alice", "bob", "carol"))

@@ -22,10 +22,9 @@ from sfu_wrapper.adapters.simulated.pattern import PALETTE, Pattern, StripData
 from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import Codec, OutputRules
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9, wav
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.outcome import Processed
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Processor
 
 START_MS = 1_795_484_878_000

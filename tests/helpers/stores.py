@@ -14,12 +14,16 @@ import pytest
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
+    DomainId,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
 )
 from sfu_wrapper.ports.store import (
     AnswerRow,

@@ -14,9 +14,8 @@ from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import SegmentNo
-from sfu_wrapper.model.outcome import Failed, Processed
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import SegmentNo
+from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.service.worker.processor import Done, job_of
 from sfu_wrapper.service.worker.progress import Progress

@@ -37,9 +37,15 @@ from sfu_wrapper.core.media_plane import (
     StartCapture,
     StopCapture,
 )
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    RoomUuid,
+    SegmentNo,
+)
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.contract import test_plane as contract
 from tests.helpers.asterisk import SECRET, AsteriskServer
 from tests.helpers.live import DOMAIN, Live, Peer, live

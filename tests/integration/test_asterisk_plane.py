@@ -25,7 +25,7 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
 )
 from sfu_wrapper.formats.wav import parse
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 from tests.helpers import asterisk_world
 from tests.helpers.asterisk_world import SECOND, World, _asked

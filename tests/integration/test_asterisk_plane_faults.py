@@ -22,7 +22,7 @@ from sfu_wrapper.core.media_plane import (
     StartCapture,
     StopCapture,
 )
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.model.media import Medium
 from tests.helpers import asterisk_world
 from tests.helpers.ami import asterisk

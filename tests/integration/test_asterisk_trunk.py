@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.ports.trunk import CallArrived, CallEntered, CallLeft, CallsPresent, TrunkCall
 from tests.helpers import asterisk_world
 from tests.helpers.ami import Leg, asterisk

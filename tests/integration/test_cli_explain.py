@@ -10,8 +10,13 @@ import pytest
 
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.main import main
-from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    UserId,
+)
 
 EXAMPLE = DomainId("example")
 ALWAYS_ALL = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)

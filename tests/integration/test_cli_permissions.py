@@ -10,12 +10,14 @@ import pytest
 
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.main import main
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
+    DomainId,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    UserId,
+    UserKey,
 )
 
 ALICE = UserKey(DomainId("example"), UserId("alice"))

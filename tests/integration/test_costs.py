@@ -21,10 +21,16 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room, Rules, Segments
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo, UserId, UserKey
+from sfu_wrapper.model.identity import (
+    Identity,
+    RecordingType,
+    Role,
+    RoomUuid,
+    SegmentNo,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.permission import RecordingType
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.live import DOMAIN, Live, Peer, live
 
 ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)

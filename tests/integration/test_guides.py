@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.live import SECRET, Live, live, token
 from tests.helpers.pages import block, blocks
 

@@ -20,7 +20,7 @@ from sfu_wrapper.app.worker import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.formats import rtp, wav
 from sfu_wrapper.model.errors import JobFailed, Malformed
-from sfu_wrapper.model.outcome import Processed
+from sfu_wrapper.model.segment import Processed
 from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.deathpoints import record
 from tests.helpers.samples import ALICE, Received, received, recorded

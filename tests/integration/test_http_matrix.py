@@ -6,9 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sfu_wrapper.model.identity import Role
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    Role,
+    UserId,
+    UserKey,
+)
 from tests.helpers.http import ALWAYS, World, pass_for, world
 
 PERMISSION = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.OPTIONAL)

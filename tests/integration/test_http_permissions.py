@@ -14,13 +14,16 @@ from sfu_wrapper.core.access import Subject
 from sfu_wrapper.core.policy import Source
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
+    DomainId,
+    Identity,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    Role,
+    UserId,
+    UserKey,
 )
 from sfu_wrapper.service.rooms import permissions as service
 from sfu_wrapper.service.rooms.permissions import Permissions

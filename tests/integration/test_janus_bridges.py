@@ -30,7 +30,7 @@ from sfu_wrapper.core.media_plane import (
     TracksCarried,
 )
 from sfu_wrapper.formats.wav import parse
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
 from tests.helpers.calls import mixes, report, told
 from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus

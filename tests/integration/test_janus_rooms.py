@@ -34,7 +34,7 @@ from sfu_wrapper.core.media_plane import (
 )
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, Stream
 from tests.helpers.janus import ADMIN_KEY, WS_PORT, JanusServer, running_janus
 from tests.helpers.januscalls import is_written, plane_at

@@ -37,7 +37,7 @@ from sfu_wrapper.core.media_plane import (
     TracksCarried,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 from tests.helpers.fakejanus import FakeJanus, Json, fake_janus
 from tests.helpers.planes import running

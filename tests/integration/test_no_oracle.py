@@ -15,9 +15,16 @@ import pytest
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.identity import Role
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RecordingType,
+    Role,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms import registry
 from sfu_wrapper.wire.room_state import StoredRoom, decode_room

@@ -6,7 +6,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.ports.store import PartRow, RoomRow
 from tests.helpers.calls import Call

@@ -15,7 +15,7 @@ from typing import Any
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from tests.helpers.clocks import Ahead
 from tests.helpers.live import Live, Peer, live
 from tests.helpers.wait import until

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sfu_wrapper.adapters.media.preprocess import convert, preprocess
 from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.track import EmptyTrack, Gap, TrackFile, TrackKind
+from sfu_wrapper.model.media import EmptyTrack, Gap, TrackFile, TrackKind
 from tests.helpers.samples import (
     ALICE,
     ALICE_SOUND,

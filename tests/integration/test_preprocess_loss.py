@@ -13,7 +13,7 @@ import pytest
 
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9
-from sfu_wrapper.model.track import EmptyTrack, Gap, TrackFile
+from sfu_wrapper.model.media import EmptyTrack, Gap, TrackFile
 from tests.helpers.samples import Received, draw_counter, recorded, watch
 
 FRAMES, FPS, GOP = 120, 30, 30

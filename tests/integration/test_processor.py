@@ -11,7 +11,7 @@ import pytest
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.plan import Sound, Turn
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.service.worker.processor import announce
 from sfu_wrapper.wire.processed import parse_outcome
 from tests.helpers import processor_place

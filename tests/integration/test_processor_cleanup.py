@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.service.worker.processor import job_of
 from tests.helpers import processor_place

@@ -17,9 +17,9 @@ from sfu_wrapper.adapters.rabbitmq.link import drop
 from sfu_wrapper.adapters.rabbitmq.subscription import Subscription
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.rooms.relay import Relay
 from sfu_wrapper.wire.announcements import encode_announcement

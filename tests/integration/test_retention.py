@@ -2,7 +2,7 @@
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.store import AnswerRow, Commit
 from tests.helpers.calls import ALWAYS, call
 from tests.helpers.live import Peer, live

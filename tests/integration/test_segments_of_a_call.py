@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
-from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.identity import (
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    SegmentNo,
+)
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.calls import Call, back_off, call, faulty, files, mixes, report, told
 from tests.helpers.live import Json, live
 from tests.helpers.wait import until

@@ -23,7 +23,7 @@ from sfu_wrapper.core.media_plane import (
     UnpublishTrack,
 )
 from sfu_wrapper.formats import mjr
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
 from tests.helpers.planes import (
     AUDIO,

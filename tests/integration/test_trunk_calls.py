@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.ports.trunk import (
     CallArrived,

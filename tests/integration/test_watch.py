@@ -8,9 +8,7 @@ import pytest
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.identity import Role
-from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
+from sfu_wrapper.model.identity import OwnerPermissions, RecordingType, Role, UserKey
 from sfu_wrapper.service.rooms import subscriptions
 from tests.helpers.calls import BOTH, call
 from tests.helpers.http import Peer as Wired

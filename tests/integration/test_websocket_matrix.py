@@ -8,8 +8,13 @@ from typing import get_args
 
 import pytest
 
-from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.permission import RecordingPermissions, RecordingProfile, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    UserId,
+)
 from sfu_wrapper.wire.signaling import Payload
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live
 

@@ -16,7 +16,7 @@ import pytest
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.formats.sdp import plain_description
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import Accept, Ask, FeedPublished, Mix, Publish, Subscribe
 from sfu_wrapper.wire.envelope import Unanswerable

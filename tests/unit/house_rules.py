@@ -51,7 +51,7 @@ SHORT = {
     "formats/g711.py": "one format a module",
     "formats/opus.py": "one format a module",
     "gateway/rest/settings.py": "settings without the imports of the server",
-    "model/ids.py": "identifiers that everything imports",
+    "model/identity.py": "identifiers that everything imports",
     "wire/manifest.py": "one message a module",
     "wire/times.py": "notation of times that all messages share",
 }
@@ -120,7 +120,7 @@ STILL_SHORT: set[str] = {
     "config/show.py",
     "core/plan.py",
     "formats/codecs.py",
-    "model/instant.py",
+    "model/segment.py",
     "model/room.py",
     "ports/clock.py",
     "ports/encryption.py",

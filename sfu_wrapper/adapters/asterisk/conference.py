@@ -43,7 +43,7 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import RawFile, Stream
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Final
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
 from sfu_wrapper.adapters.asterisk.recording_file import RecordingFile
 from sfu_wrapper.core.media_plane import CaptureRef
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.model.media import RawFile, Stream
 
 CUT_MS: Final = 1_000  # a whole file differs by 20 ms

@@ -28,7 +28,7 @@ from sfu_wrapper.adapters.os.threads import BoundedThreadPool
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.formats.wav import HEADER_BYTES
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 
 BYTES_PER_S: Final = 16_000  # mono, 16 bit, 8000 Hz
 GROWS_WITHIN_S: Final = 3.0

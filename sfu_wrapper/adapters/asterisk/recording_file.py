@@ -16,7 +16,7 @@ from sfu_wrapper.adapters.asterisk.ami import Ami, Declined
 from sfu_wrapper.adapters.asterisk.folder import Folder
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 
 log = logging.getLogger(__name__)
 

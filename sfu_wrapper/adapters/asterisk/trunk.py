@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.asterisk.ami import Ami, Declined
 from sfu_wrapper.adapters.asterisk.folder import is_safe
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId
+from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.ports.trunk import (
     CallArrived,
     CallEntered,

@@ -11,7 +11,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.janus.session import Json, open_session
 from sfu_wrapper.adapters.janus.settings import JanusSettings
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 
 _MARK: Final = "sfu-wrapper "
 LIST_BYTES: Final = 67_108_864  # of 100,000 rooms

@@ -43,7 +43,7 @@ from sfu_wrapper.core.media_plane import (
     UnpublishTrack,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium
 
 log = logging.getLogger(__name__)

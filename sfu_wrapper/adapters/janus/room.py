@@ -15,7 +15,7 @@ from sfu_wrapper.adapters.janus.session import Handle, Json
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.model.errors import RecordingError
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 WARM_UP_S: Final = 2.5

@@ -42,7 +42,7 @@ from sfu_wrapper.core.media_plane import (
     TracksCarried,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import RawFile, Track
 
 log = logging.getLogger(__name__)

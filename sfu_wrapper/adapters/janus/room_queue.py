@@ -39,7 +39,7 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
 )
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 
 log = logging.getLogger(__name__)
 

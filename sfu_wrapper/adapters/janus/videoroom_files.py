@@ -20,7 +20,7 @@ from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.core.publisher_ids import track_of
 from sfu_wrapper.formats.mjr import Reader, last_offset_ms
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.janus.session import Handle, Json, open_session
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.media_plane import CaptureRef, CaptureStarted
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 
 log = logging.getLogger(__name__)
 

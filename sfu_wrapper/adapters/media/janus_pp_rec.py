@@ -33,7 +33,7 @@ from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.track import TrackKind
+from sfu_wrapper.model.media import TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
 
 PROGRAM = "janus-pp-rec"

@@ -36,7 +36,7 @@ from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.mjr import Header, Kind, Reader
 from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.errors import JobFailed, Malformed
-from sfu_wrapper.model.track import EmptyTrack, TrackFile, TrackKind
+from sfu_wrapper.model.media import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
 
 MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame

@@ -9,7 +9,7 @@ from pathlib import Path
 from sfu_wrapper.formats.assemble import Assembler
 from sfu_wrapper.formats.mjr import Header, Reader
 from sfu_wrapper.formats.stream import MediaStream
-from sfu_wrapper.model.track import Gap, Resolution, Rotation, TrackFile, TrackKind
+from sfu_wrapper.model.media import Gap, Resolution, Rotation, TrackFile, TrackKind
 
 GAP_MS = 1_000
 LAST_FRAME_MS = 100

@@ -11,8 +11,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RecordingPermissions,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.ports.store import (
     AnswerRow,
     AnswerSize,

@@ -2,7 +2,7 @@
 
 import time
 
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 
 
 class SystemClock:

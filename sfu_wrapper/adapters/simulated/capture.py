@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.simulated.messages import PositionedTrack, Settings, S
 from sfu_wrapper.adapters.simulated.pattern import Pattern, StripData
 from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
 
 FAILURES: Final = (OSError, FFmpegError, Unavailable)

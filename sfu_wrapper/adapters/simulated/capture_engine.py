@@ -40,7 +40,7 @@ from sfu_wrapper.core.media_plane import (
     CaptureStopped,
     PlaneBack,
 )
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, Track
 
 _LONGEST_NAP_S: Final = 0.05

@@ -17,7 +17,7 @@ from sfu_wrapper.core.media_plane import (
     CaptureStopped,
     PlaneBack,
 )
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import RawFile, Track
 
 

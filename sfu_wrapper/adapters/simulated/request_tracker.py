@@ -40,7 +40,7 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
     UnpublishTrack,
 )
-from sfu_wrapper.model.ids import RoomUuid, UserId
+from sfu_wrapper.model.identity import RoomUuid, UserId
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 

@@ -10,8 +10,13 @@ from sfu_wrapper.adapters.sqlite import rows
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.model.errors import RecordingError
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RecordingPermissions,
+    UserId,
+    UserKey,
+)
 
 _STORED = """
     SELECT 'user', type, profile FROM user_permissions WHERE domain = ?1 AND user = ?2

@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from sfu_wrapper.adapters.sqlite.many import found_by, run_many
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
+    DomainId,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    RoomId,
+    RoomUuid,
+    UserId,
 )
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
 

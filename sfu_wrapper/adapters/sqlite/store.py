@@ -16,8 +16,15 @@ from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, tra
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RecordingPermissions,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.ports.store import (
     AnswerRow,
     AnswerSize,

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from sfu_wrapper.gateway.rest.problems import HttpRefused
 from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.identity import UserKey
 
 _AT_ONCE = 8  # bodies of one user
 _MAX_DIGITS = 15  # of a content-length; the server has let digits through alone

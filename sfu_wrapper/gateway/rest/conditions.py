@@ -9,7 +9,7 @@ from http import HTTPStatus
 from fastapi import Request
 
 from sfu_wrapper.gateway.rest.problems import HttpRefused
-from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.model.identity import RecordingPermissions
 
 
 def tag(permission: RecordingPermissions) -> str:

@@ -14,9 +14,7 @@ from sfu_wrapper.gateway.rest.body import JsonBodies
 from sfu_wrapper.gateway.rest.conditions import require_match, tag, unchanged
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.gateway.rest.settings import HttpSettings
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import RecordingPermissions
+from sfu_wrapper.model.identity import DomainId, Identity, RecordingPermissions, UserId, UserKey
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.wire.rest import (
     ID_LENGTH,

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.gateway.rest.asking import Asking
 from sfu_wrapper.gateway.rest.problems import documented
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, RoomId
+from sfu_wrapper.model.identity import DomainId, Identity, RoomId
 from sfu_wrapper.service.rooms.listing import SLICE
 from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.service.rooms.room_queries import RoomReader

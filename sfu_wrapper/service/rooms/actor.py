@@ -17,8 +17,8 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.model.ids import RoomUuid, UserKey
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import RoomUuid, UserKey
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.service.rooms.commit import Draft, encode

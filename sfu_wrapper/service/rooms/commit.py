@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sfu_wrapper.core.effects import Announce, Effect, Refusal, Reply
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.ids import UserKey
+from sfu_wrapper.model.identity import UserKey
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.mailbox import Item

@@ -16,7 +16,7 @@ from typing import Final
 from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Reply, Warn
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.service.rooms.maintenance import Signals
 from sfu_wrapper.service.rooms.sessions import Sessions

@@ -14,8 +14,8 @@ from typing import Final
 from sfu_wrapper.core.job import no_result
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Malformed, RecordingError
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import Failed, JobProgress, News
+from sfu_wrapper.model.identity import RoomUuid, SegmentNo
+from sfu_wrapper.model.segment import Failed, JobProgress, News
 from sfu_wrapper.ports.broker import Broker, Heard
 from sfu_wrapper.service.rooms.job_results import Outcomes
 from sfu_wrapper.service.rooms.sessions import Sessions

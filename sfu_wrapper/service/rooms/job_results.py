@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Final
 
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.ids import RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import Failed, JobProgress, News, Processed
+from sfu_wrapper.model.identity import RoomUuid, SegmentNo
+from sfu_wrapper.model.segment import Failed, JobProgress, News, Processed
 
 LIMIT: Final = 5_000
 FILES_LIMIT: Final = 100_000  # of all segments together

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import UserKey
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 
 MAILBOX_LIMIT = 1_000  # requests that one room lets wait

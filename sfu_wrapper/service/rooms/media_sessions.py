@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, UserKey, shown_user
+from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, UserKey, shown_user
 from sfu_wrapper.model.webrtc import Place
 
 LEFT = "you do not take part in this room any more"

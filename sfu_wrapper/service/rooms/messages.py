@@ -22,11 +22,9 @@ from sfu_wrapper.core.events import (
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import RoomUuid, UserId, UserKey
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import Identity, OwnerPermissions, Role, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.wire.announcements import encode_announcement

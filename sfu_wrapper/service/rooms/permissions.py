@@ -21,9 +21,15 @@ from sfu_wrapper.core.access import (
 )
 from sfu_wrapper.core.policy import Grant, grant
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingPermissions, RecordingType
+from sfu_wrapper.model.identity import (
+    DomainId,
+    Identity,
+    OwnerPermissions,
+    RecordingPermissions,
+    RecordingType,
+    UserId,
+    UserKey,
+)
 
 WRITE_S = 10.0  # within which a change is on disk, those before it included
 

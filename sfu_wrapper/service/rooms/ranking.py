@@ -8,7 +8,7 @@ costs what it returns.
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 
 Rank = tuple[int, RoomUuid]  # epoch ms of the creation, then the uuid
 

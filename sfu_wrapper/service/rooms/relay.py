@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.model.errors import RecordingError, Unavailable
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
 from sfu_wrapper.ports.store import OutboxRow, Store
 

@@ -9,8 +9,15 @@ import uuid
 from sfu_wrapper.core.quotas import Quotas, RecentRooms, require_invited, require_rooms
 from sfu_wrapper.core.step import RoomSpec
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    DomainId,
+    Identity,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import Store

@@ -16,9 +16,15 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import DomainId, RoomId, RoomUuid, SegmentNo, UserKey
-from sfu_wrapper.model.outcome import News
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.identity import (
+    DomainId,
+    OwnerPermissions,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserKey,
+)
+from sfu_wrapper.model.segment import News
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.service.rooms.ranking import Rank
 from sfu_wrapper.service.rooms.registry import Directory, Finder, rank_of

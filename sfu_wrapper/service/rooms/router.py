@@ -23,10 +23,8 @@ from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, RoomId, UserKey
-from sfu_wrapper.model.instant import Moment
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.identity import DomainId, Identity, OwnerPermissions, RoomId, UserKey
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.media_plane import MediaPlane

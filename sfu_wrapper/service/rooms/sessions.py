@@ -6,8 +6,7 @@ What the gateway gives the service for each client, and what it may call.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.model.ids import DomainId, RoomUuid, UserKey
+from sfu_wrapper.model.identity import DomainId, Identity, RoomUuid, UserKey
 from sfu_wrapper.wire.signaling import Request, event
 
 

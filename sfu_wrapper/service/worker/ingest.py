@@ -19,8 +19,7 @@ from sfu_wrapper.core.plan import Sound, Source, sound_start_us, zero_us
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.media import RawFile
-from sfu_wrapper.model.outcome import TrackSync
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo, TrackSync
 from sfu_wrapper.ports.media_tools import MediaTools, PreparedVideo
 from sfu_wrapper.ports.storage import RecordingStorage
 from sfu_wrapper.service.worker.progress import ProgressTracker, Work

@@ -19,10 +19,9 @@ from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.naming import require_names
 from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
 from sfu_wrapper.model.errors import JobFailed, Malformed
-from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.outcome import Failed, Processed, TrackSync
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo, TrackSync
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media_tools import MediaTools

@@ -14,9 +14,8 @@ from typing import TypeVar
 
 from sfu_wrapper.core.estimate import Estimate, Pace, Standing, side_by_side_s
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.ids import SegmentNo
-from sfu_wrapper.model.outcome import JobProgress
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import SegmentNo
+from sfu_wrapper.model.segment import JobProgress, SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
 from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.wire.progress import PROGRESS, encode_progress

@@ -16,9 +16,8 @@ from sfu_wrapper.core.estimate import copying_s, encrypting_s, merged_bytes, mer
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.naming import VideoName
 from sfu_wrapper.core.plan import OutputRules, chapters, compose
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.outcome import FileKind, FinishedFile, TrackSync
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import UserId
+from sfu_wrapper.model.segment import FileKind, FinishedFile, SegmentInfo, TrackSync
 from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media_tools import MediaTools
 from sfu_wrapper.ports.storage import Measured, RecordingStorage, Workspace

@@ -24,8 +24,7 @@ from sfu_wrapper.core.job import (
     rank_ms,
 )
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
-from sfu_wrapper.model.outcome import Failed
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.observe.recordinglogs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.clock import Clock

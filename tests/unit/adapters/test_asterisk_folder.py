@@ -9,7 +9,7 @@ import pytest
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder, _names
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.formats import wav
-from sfu_wrapper.model.ids import ConfbridgeId, RoomUuid, SegmentNo
+from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium
 
 CONFERENCE = ConfbridgeId("conf")

@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.janus.audiobridge_files import is_closed, mix_files, r
 from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_audio, video_files
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.mjr import Header, Kind, encode_frame, encode_header
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import RawFile, Stream
 
 ROOM = RoomUuid("room-user-1")

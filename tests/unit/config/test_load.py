@@ -9,7 +9,7 @@ from sfu_wrapper.config.load import load, read
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.errors import Misconfigured
-from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.identity import RecordingType
 from tests.helpers import config_files
 from tests.helpers.config_files import Write, problems
 

@@ -7,8 +7,7 @@ import pytest
 
 from sfu_wrapper.config.load import DEFAULT, load, read
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict
-from sfu_wrapper.model.identity import Role
-from sfu_wrapper.model.permission import RecordingType
+from sfu_wrapper.model.identity import RecordingType, Role
 from tests.helpers import config_files
 from tests.helpers.config_files import Write, problems
 

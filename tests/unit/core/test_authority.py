@@ -10,8 +10,7 @@ from sfu_wrapper.core.access import (
     require_may_write_own,
 )
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId, UserKey
 
 EXAMPLE = DomainId("example")
 OTHER = DomainId("other")

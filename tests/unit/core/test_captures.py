@@ -13,9 +13,8 @@ from sfu_wrapper.core.media_plane import (
     StopCapture,
 )
 from sfu_wrapper.core.room import CaptureState
-from sfu_wrapper.model.ids import SegmentNo
+from sfu_wrapper.model.identity import RecordingType, SegmentNo
 from sfu_wrapper.model.media import RawFile
-from sfu_wrapper.model.permission import RecordingType
 from tests.helpers.rooms import (
     AUDIO,
     VIDEO,

@@ -6,9 +6,9 @@ import pytest
 
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.plan import Chapter, chapters
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 from tests.helpers.work import lines_run
 
 S = 1_000_000

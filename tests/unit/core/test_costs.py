@@ -7,7 +7,7 @@ import pytest
 
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.room import Segments
-from sfu_wrapper.model.ids import SegmentNo, UserId, UserKey
+from sfu_wrapper.model.identity import SegmentNo, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind

@@ -17,7 +17,7 @@ from sfu_wrapper.core.estimate import (
     reading_s,
 )
 from sfu_wrapper.core.plan import OutputRules
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from tests.helpers.builders import segment_info
 

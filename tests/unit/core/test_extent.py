@@ -18,8 +18,8 @@ from sfu_wrapper.core.intervals import (
     moved_us,
     notes,
 )
-from sfu_wrapper.model.ids import UserId
-from sfu_wrapper.model.recording import Presence
+from sfu_wrapper.model.identity import UserId
+from sfu_wrapper.model.segment import Presence
 from tests.helpers.builders import segment_info
 
 SECOND_US = 1_000_000

@@ -19,8 +19,8 @@ from sfu_wrapper.core.fairness import (
     owner_of,
 )
 from sfu_wrapper.core.job import rank_ms
-from sfu_wrapper.model.ids import DomainId, UserId
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.identity import DomainId, UserId
+from sfu_wrapper.model.segment import SegmentInfo
 from tests.helpers.builders import segment_info
 
 ALICE, BOB = Owner("example", "alice@example"), Owner("example", "bob@example")

@@ -15,9 +15,9 @@ from sfu_wrapper.core.intervals import (
     most_on_screen,
     spans,
 )
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 from tests.helpers.work import lines_run
 
 START_MS, STOP_MS = 100_000, 110_000

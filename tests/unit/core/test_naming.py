@@ -20,9 +20,9 @@ from sfu_wrapper.core.naming import (
     video_stems,
 )
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import SegmentInfo
 from tests.helpers.builders import segment_info
 
 DEFAULT = "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"

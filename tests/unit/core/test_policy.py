@@ -14,7 +14,7 @@ from sfu_wrapper.core.policy import (
     decide,
     grant,
 )
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,

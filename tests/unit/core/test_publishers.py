@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.core.publisher_ids import MediaPlace, media_place, publisher_id, track_of
 from sfu_wrapper.core.room import Rules
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Medium, Stream, Track
 from tests.helpers.rooms import ALICE, Call
 

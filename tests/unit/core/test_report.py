@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from sfu_wrapper.core.room import Outcome, Stay, Stays
 from sfu_wrapper.core.segment_report import segment_info
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS
-from sfu_wrapper.model.instant import Moment
 from sfu_wrapper.model.media import RawFile
-from sfu_wrapper.model.recording import Presence
+from sfu_wrapper.model.segment import Moment, Presence
 from tests.helpers.rooms import ALICE, AUDIO, VIDEO, Call, film, mix, recording
 
 START, STOP = 1_000_000, 1_060_000

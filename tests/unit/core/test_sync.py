@@ -3,9 +3,9 @@
 import pytest
 
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.outcome import TrackSync
+from sfu_wrapper.model.segment import TrackSync
 from tests.helpers.builders import segment_info
 
 HOUR_MS = 3_600_000

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, TOLERANCE_MS, Timeline
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 
 BEGAN = Moment(1_600_000_000_000, 50_000)
 YEARS_MS = 10 * 365 * 86_400_000

@@ -2,7 +2,7 @@
 
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source
 from sfu_wrapper.core.segment_report import RecordingView, recording_view
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
+from sfu_wrapper.model.identity import OwnerPermissions, RecordingType
 from sfu_wrapper.model.room import Kind
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call, automatic, established, recording
 

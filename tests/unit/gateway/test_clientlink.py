@@ -9,8 +9,7 @@ from sfu_wrapper.gateway.limits import ANSWER_BYTES, NOTICES
 from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.signaling import Request, event
 from tests.helpers.clocks import NOW_S, StandingClock

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sfu_wrapper.gateway.expiry import GRACE_MS, Expiring, Expiry
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.segment import Moment
 
 WALL_MS = 1_590_392_548_000
 

@@ -14,8 +14,7 @@ from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.gateway.webrtc_session import MediaSession
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.service.rooms.media_sessions import Seats
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.costlyframes import REFUSED

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sfu_wrapper.gateway.outgoing import Close
-from sfu_wrapper.model.ids import DomainId
+from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.wire.signaling import event
 from tests.helpers.clocks import NOW_S
 from tests.helpers.gatewayfakes import GATEWAY, frame, token, vouched

@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from sfu_wrapper.gateway import limits as module
 from sfu_wrapper.gateway.limits import Limits, Refusals, TokenBucket
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 
 
 def who(user: str, role: Role = Role.USER) -> Identity:

@@ -16,8 +16,7 @@ from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, RoomId, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, Identity, Role, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import Ask, LineLost, Mix, Outcome, Publish
 from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, Seats

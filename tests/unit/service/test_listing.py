@@ -10,9 +10,7 @@ import pytest
 
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Refused, Unavailable
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import UserKey
-from sfu_wrapper.model.permission import OwnerPermissions
+from sfu_wrapper.model.identity import Identity, OwnerPermissions, Role, UserKey
 from sfu_wrapper.service.rooms import listing
 from sfu_wrapper.service.rooms.listing import LIMIT, LOOKS_LIMIT, SLICE, Lister
 from sfu_wrapper.wire.signaling import ListRooms, Request, parse_request

@@ -4,8 +4,8 @@ import pytest
 
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.ids import DomainId, UserId, UserKey
-from sfu_wrapper.model.instant import Moment
+from sfu_wrapper.model.identity import DomainId, UserId, UserKey
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.service.rooms.mailbox import Item, Look, Mailbox
 

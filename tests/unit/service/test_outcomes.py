@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import (
+from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.segment import (
     Failed,
     FileKind,
     FinishedFile,

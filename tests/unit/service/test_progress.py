@@ -9,8 +9,8 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.core.estimate import Standing
-from sfu_wrapper.model.ids import SegmentNo
-from sfu_wrapper.model.outcome import JobProgress
+from sfu_wrapper.model.identity import SegmentNo
+from sfu_wrapper.model.segment import JobProgress
 from sfu_wrapper.ports.broker import Heard, Message
 from sfu_wrapper.service.worker.progress import reporting
 from sfu_wrapper.wire.progress import parse_progress

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.model.ids import RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.service.rooms.ranking import BUCKET, Rank, Ranking
 
 RANKS = st.tuples(st.integers(0, 30), st.sampled_from("abc").map(RoomUuid))

@@ -14,10 +14,13 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Outcome, Room, Segment, Segments
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import (
+from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    Identity,
+    OwnerPermissions,
+    RecordingType,
+    Role,
     RoomId,
     RoomUuid,
     SegmentNo,
@@ -25,7 +28,6 @@ from sfu_wrapper.model.ids import (
     UserKey,
 )
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.permission import OwnerPermissions, RecordingType
 from sfu_wrapper.service.rooms import subscriptions
 from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.job_results import Outcomes

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.core.effects import Effect, Notify, ParticipantLeft
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import RoomId, UserId, UserKey
+from sfu_wrapper.model.identity import Identity, Role, RoomId, UserId, UserKey
 from sfu_wrapper.service.rooms.effects import Telling, notices_of
 from sfu_wrapper.service.rooms.maintenance import Unheard
 from sfu_wrapper.service.rooms.sessions import Sessions

@@ -7,8 +7,7 @@ import pytest
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.model.errors import JobFailed, Unavailable
-from sfu_wrapper.model.outcome import Failed
-from sfu_wrapper.model.recording import SegmentInfo
+from sfu_wrapper.model.segment import Failed, SegmentInfo
 from tests.helpers import worker_bench
 from tests.helpers.worker_bench import (
     DEADLINE_S,

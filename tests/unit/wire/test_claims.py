@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.ids import DomainId, UserId
+from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.wire.claims import REQUIRED, Claims, encode, read_claims
 
 SECRET = "0123456789abcdef0123456789abcdef"

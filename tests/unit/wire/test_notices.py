@@ -1,5 +1,5 @@
-from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo
-from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, JobProgress, Processed
+from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo
+from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, JobProgress, Processed
 from sfu_wrapper.wire.notices import processing_json, result_json, result_note
 
 ROOM, UUID, TWO = RoomId("r"), RoomUuid("u"), SegmentNo(2)

@@ -10,7 +10,7 @@ from sfu_wrapper.core.people import Publishing
 from sfu_wrapper.core.room import Room, Stay
 from sfu_wrapper.core.segment_report import stays_of
 from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.ids import UserId
+from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.wire.room_state import StoredRoom, decode_room
 from tests.helpers.rooms import ALICE, BOB, CAROL, HOME

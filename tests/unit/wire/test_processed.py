@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
-from sfu_wrapper.model.outcome import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed, TrackSync
 from sfu_wrapper.wire.bounds import OUTCOME
 from sfu_wrapper.wire.processed import (
     MAX_RAW_BYTES,

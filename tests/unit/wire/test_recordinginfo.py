@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.core.captures import TOO_MANY_FILES
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    RecordingType,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserId,
+)
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.permission import RecordingType
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_STAYS
 from sfu_wrapper.wire.recording_info import encode_event, parse_event
 from sfu_wrapper.wire.times import parse_iso

@@ -11,15 +11,20 @@ from pydantic import ValidationError
 from sfu_wrapper.core.policy import Grant, PolicySettings, Source, decide
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.model.ids import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.instant import Moment
-from sfu_wrapper.model.permission import (
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    DomainId,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
 )
 from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.wire.rest import (
     DecisionModel,
     Effective,

@@ -3,10 +3,16 @@
 import json
 from dataclasses import replace
 
-from sfu_wrapper.model.ids import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    RecordingType,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    UserId,
+)
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.permission import RecordingType
-from sfu_wrapper.model.recording import Presence, SegmentInfo
+from sfu_wrapper.model.segment import Presence, SegmentInfo
 from sfu_wrapper.wire.split_file import SplitPart, encode_split
 from sfu_wrapper.wire.times import parse_iso
 
