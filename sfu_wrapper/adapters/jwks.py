@@ -1,4 +1,4 @@
-"""``ports.keyset.KeySetSource`` over HTTP, with the standard library in a thread.
+"""``ports.system.KeySetSource`` over HTTP, with the standard library in a thread.
 
 Only the configured address is asked: no redirect is followed, and no other scheme than HTTP.
 """

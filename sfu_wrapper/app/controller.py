@@ -33,11 +33,9 @@ from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.observe.health import KEYS, Health
 from sfu_wrapper.observe.metrics import Metrics, count_errors
 from sfu_wrapper.ports.broker import Broker
-from sfu_wrapper.ports.browsermedia import BrowserMedia
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.media_plane import MediaPlane
+from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.ports.trunk import Trunk
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.maintenance import Housekeeper, Monitor
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.relay import Relay

@@ -25,7 +25,7 @@ from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 
 # A delivery also counts when the worker or its connection dies, or when a worker that stops
 # requeues it: a series of restarts must not use up the attempts of an untried segment.

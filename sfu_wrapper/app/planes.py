@@ -20,10 +20,8 @@ from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.config.section import reveal
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
-from sfu_wrapper.ports.browsermedia import BrowserMedia
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.media_plane import MediaPlane
-from sfu_wrapper.ports.trunk import Trunk
+from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
+from sfu_wrapper.ports.system import Clock
 
 
 def media_plane(settings: Settings, clock: Clock) -> MediaPlane:

@@ -16,8 +16,8 @@ from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.encryption import Encryptor
+from sfu_wrapper.ports.storage import Encryptor
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.processor import Processor
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from sfu_wrapper.core.job import Retry
 from sfu_wrapper.observe import logs
 from sfu_wrapper.observe.recordinglogs import recording_logs
 from sfu_wrapper.ports.broker import Broker
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.processor import announce
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sfu_wrapper.gateway.outgoing import Outgoing
 from sfu_wrapper.gateway.turns import Errands
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 
 _RINGS_A_TURN = 16
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.bounds import MAX_TOKEN, MAX_TOKEN_HEADER
 from sfu_wrapper.wire.claims import REQUIRED, read_claims
 

@@ -18,7 +18,7 @@ import jwt
 
 from sfu_wrapper.gateway.auth import VerifyingKey, fitting_algorithm
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.keyset import KeySetSource
+from sfu_wrapper.ports.system import KeySetSource
 
 REFRESH_S: Final = 300.0  # so often it is fetched anyway: a key that was taken back is dropped
 AGAIN_S: Final = 10.0  # no unknown key makes it fetched sooner

@@ -27,7 +27,7 @@ from sfu_wrapper.gateway.session import Gate, MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.sessions import RoomsApi
 
 log = logging.getLogger(__name__)

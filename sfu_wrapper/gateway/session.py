@@ -22,8 +22,8 @@ from sfu_wrapper.model.errors import (
 )
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.segment import Moment
-from sfu_wrapper.ports.browsermedia import BrowserMedia
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.media_plane import BrowserMedia
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.media_sessions import Seats
 from sfu_wrapper.service.rooms.sessions import RoomsApi
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES

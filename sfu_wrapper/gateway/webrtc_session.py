@@ -22,7 +22,7 @@ from sfu_wrapper.model.errors import (
 from sfu_wrapper.model.identity import DomainId, Identity, RoomId
 from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.model.webrtc import MediaLost, MediaNews, Outcome
-from sfu_wrapper.ports.browsermedia import Line
+from sfu_wrapper.ports.media_plane import Line
 from sfu_wrapper.service.rooms.media_sessions import Seat
 from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first

@@ -1,4 +1,7 @@
-"""The folders of the recording service: raw files in, finished files out, each of them whole."""
+"""The folders of the recording service: raw files in, finished files out, each of them whole.
+
+Encryption of finished files. Fails closed: after an error nothing readable was delivered.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -127,4 +130,20 @@ class RecordingStorage(Protocol):
 
         The operator's folders stay, and so does every folder that is not empty.
         """
+        ...
+
+
+class Encryptor(Protocol):
+    """Encryption to one configured public key.
+
+    Raises, in both methods:
+        JobFailed: stage ``encrypt``; the key or the program cannot be used, or it took too long.
+    """
+
+    async def check(self) -> None:
+        """Check that the key can be used now; called before any work is done."""
+        ...
+
+    async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
+        """Write ``source`` encrypted to ``target``, which appears whole or not at all."""
         ...

@@ -12,7 +12,7 @@ import pytest
 from sfu_wrapper.adapters.memory.leases import MemoryLeases
 from sfu_wrapper.adapters.sqlite import leases as adapter
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
-from sfu_wrapper.ports.jobs import JobLeases
+from sfu_wrapper.ports.system import JobLeases
 
 JOB, OTHER_JOB = "uuid:1", "uuid:2"
 TTL_S = 30.0

@@ -8,7 +8,7 @@ from typing import Any
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.webrtc import Ask, MediaNews, Outcome, Place
-from sfu_wrapper.ports.browsermedia import BrowserMedia, Line
+from sfu_wrapper.ports.media_plane import BrowserMedia, Line
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 SOON_S = 20.0

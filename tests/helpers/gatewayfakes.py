@@ -9,7 +9,7 @@ from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.session import Gate
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.sessions import Client, RoomsApi
 from sfu_wrapper.wire.signaling import EndRoom, Request, StopRoomRecording, ok_response
 from tests.helpers.clocks import NOW_S

@@ -12,7 +12,7 @@ from websockets.typing import Origin
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from tests.helpers.gatewayfakes import FakeRooms, authenticator, token
 
 FAR = 4_000_000_000  # epoch seconds: tokens of these tests do not run out

@@ -22,7 +22,7 @@ from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.formats.mjr import Reader
 from sfu_wrapper.formats.rtp import payload_span
 from sfu_wrapper.formats.vp8 import Vp8
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from tests.helpers.calls import Call, call, files, mixes
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Json, Live, live

@@ -20,11 +20,9 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.controller import Parts, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.identity import DomainId, RecordingPermissions, UserId
-from sfu_wrapper.ports.browsermedia import BrowserMedia
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.media_plane import MediaPlane
+from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.ports.trunk import Trunk
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.claims import Claims, encode
 
 SECRET = "a secret of thirty-two bytes or more"

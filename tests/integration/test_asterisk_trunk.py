@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.model.identity import ConfbridgeId
-from sfu_wrapper.ports.trunk import CallArrived, CallEntered, CallLeft, CallsPresent, TrunkCall
+from sfu_wrapper.ports.media_plane import (
+    CallArrived,
+    CallEntered,
+    CallLeft,
+    CallsPresent,
+    TrunkCall,
+)
 from tests.helpers import asterisk_world
 from tests.helpers.ami import Leg, asterisk
 from tests.helpers.asterisk_world import World, connected

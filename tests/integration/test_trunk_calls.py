@@ -9,8 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.identity import ConfbridgeId
-from sfu_wrapper.ports.store import Commit, OutboxRow
-from sfu_wrapper.ports.trunk import (
+from sfu_wrapper.ports.media_plane import (
     CallArrived,
     CallEntered,
     CallLeft,
@@ -18,6 +17,7 @@ from sfu_wrapper.ports.trunk import (
     CallsPresent,
     TrunkCall,
 )
+from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.rooms import trunk
 from sfu_wrapper.service.rooms.trunk import room_uuid, user_of
 from tests.helpers.live import DOMAIN, Live, Peer, live

@@ -122,10 +122,10 @@ STILL_SHORT: set[str] = {
     "formats/codecs.py",
     "model/segment.py",
     "model/room.py",
-    "ports/clock.py",
-    "ports/encryption.py",
-    "ports/jobs.py",
-    "ports/keyset.py",
+    "ports/system.py",
+    "ports/storage.py",
+    "ports/system.py",
+    "ports/system.py",
 }
 
 # Identifiers that others gave us, although the glossary has another word.

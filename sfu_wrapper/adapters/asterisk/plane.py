@@ -44,8 +44,8 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.trunk import CallNews
+from sfu_wrapper.ports.media_plane import CallNews
+from sfu_wrapper.ports.system import Clock
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from sfu_wrapper.adapters.asterisk.folder import is_safe
 from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import ConfbridgeId
-from sfu_wrapper.ports.trunk import (
+from sfu_wrapper.ports.media_plane import (
     CallArrived,
     CallEntered,
     CallLeft,

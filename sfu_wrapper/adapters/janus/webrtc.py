@@ -1,4 +1,4 @@
-"""Browser media over VideoRoom and AudioBridge (``ports.browsermedia``).
+"""Browser media over VideoRoom and AudioBridge (``ports.media_plane``).
 
 Browsers have their own session at Janus, apart from that of the media plane, so that they never
 delay a recording. This module keeps the session and opens one line per browser; ``webrtc_session``

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class MemoryLeases:
-    """``ports.jobs.JobLeases`` for one process."""
+    """``ports.system.JobLeases`` for one process."""
 
     def __init__(self, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = monotonic_s

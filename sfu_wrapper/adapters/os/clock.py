@@ -6,7 +6,7 @@ from sfu_wrapper.model.segment import Moment
 
 
 class SystemClock:
-    """The operating system's wall and monotonic clocks (``ports.clock.Clock``)."""
+    """The operating system's wall and monotonic clocks (``ports.system.Clock``)."""
 
     def now(self) -> Moment:
         """Return the time of both clocks."""

@@ -23,7 +23,7 @@ from sfu_wrapper.core.media_plane import (
     UnpublishTrack,
 )
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 
 _LIMIT: Final = 100_000
 

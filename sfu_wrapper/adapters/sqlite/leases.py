@@ -1,4 +1,4 @@
-"""``ports.jobs.JobLeases`` in the store's own file, shared by every worker of this machine.
+"""``ports.system.JobLeases`` in the store's own file, shared by every worker of this machine.
 
 Time is the machine's monotonic clock together with its boot id: no jump of the wall clock ends a
 lease, and none outlives a reboot. What is lost with the power is lost with its holder.

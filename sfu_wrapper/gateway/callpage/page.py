@@ -15,7 +15,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN
 
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".html": "text/html"}

@@ -23,7 +23,7 @@ from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.health import Health
 from sfu_wrapper.observe.metrics import Metrics
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomReader
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN, problem_schema

@@ -16,7 +16,7 @@ from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.problems import HttpRefused
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 
 _MAX_PARAMETERS = 16  # of one query; no route has more than 3
 _JSON = ("application/json", "application/*", "*/*")

@@ -6,7 +6,7 @@ from fastapi.responses import PlainTextResponse
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.observe.health import Health, Readiness, Status
 from sfu_wrapper.observe.metrics import Metrics
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.rest import HealthModel, Json, LiveModel
 from sfu_wrapper.wire.strict_json import dump
 from sfu_wrapper.wire.times import iso

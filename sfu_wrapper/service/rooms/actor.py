@@ -19,8 +19,8 @@ from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.identity import RoomUuid, UserKey
 from sfu_wrapper.model.segment import Moment
-from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import OutboxRow, Store
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.commit import Draft, encode
 from sfu_wrapper.service.rooms.effects import Telling, notices_of
 from sfu_wrapper.service.rooms.idempotency import Repeats, RequestRef, parse_ref

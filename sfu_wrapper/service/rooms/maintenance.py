@@ -12,9 +12,9 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health
 from sfu_wrapper.observe.metrics import Metrics
-from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.relay import Relay
 
 LOOK_S: Final = 0.5

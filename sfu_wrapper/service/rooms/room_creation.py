@@ -19,8 +19,8 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.room import Kind, Origin
-from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.store import Store
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.registry import Directory
 from sfu_wrapper.wire.signaling import CreateRoom
 

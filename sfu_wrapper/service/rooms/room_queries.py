@@ -25,7 +25,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.segment import News
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.ranking import Rank
 from sfu_wrapper.service.rooms.registry import Directory, Finder, rank_of
 

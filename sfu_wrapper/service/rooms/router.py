@@ -26,9 +26,9 @@ from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unav
 from sfu_wrapper.model.identity import DomainId, Identity, OwnerPermissions, RoomId, UserKey
 from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.ports.broker import Broker
-from sfu_wrapper.ports.clock import Clock
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.actor import RoomActor, Surroundings
 from sfu_wrapper.service.rooms.effects import Telling
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref, ref_of

@@ -19,7 +19,7 @@ from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.identity import DomainId, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.persistent import PersistentSet
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.job_results import Outcomes
 from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.service.rooms.room_queries import Page, RoomReader

@@ -17,7 +17,7 @@ from typing import Final, cast
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import Identity, RoomUuid, UserKey
-from sfu_wrapper.ports.trunk import (
+from sfu_wrapper.ports.media_plane import (
     CallArrived,
     CallEntered,
     CallLeft,

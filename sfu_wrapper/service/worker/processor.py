@@ -22,10 +22,9 @@ from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo, TrackSync
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media_tools import MediaTools
-from sfu_wrapper.ports.storage import RecordingStorage, Workspace
+from sfu_wrapper.ports.storage import Encryptor, RecordingStorage, Workspace
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.ingest import Material, ingest, without_empty_hours
 from sfu_wrapper.service.worker.progress import Progress, ProgressTracker
 from sfu_wrapper.service.worker.rendering import Renderer, RenderResult

@@ -17,7 +17,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress, SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
-from sfu_wrapper.ports.clock import Clock
+from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.progress import PROGRESS, encode_progress
 
 Progress = Callable[[Standing], None]

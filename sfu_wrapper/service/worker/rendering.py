@@ -18,9 +18,8 @@ from sfu_wrapper.core.naming import VideoName
 from sfu_wrapper.core.plan import OutputRules, chapters, compose
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.segment import FileKind, FinishedFile, SegmentInfo, TrackSync
-from sfu_wrapper.ports.encryption import Encryptor
 from sfu_wrapper.ports.media_tools import MediaTools
-from sfu_wrapper.ports.storage import Measured, RecordingStorage, Workspace
+from sfu_wrapper.ports.storage import Encryptor, Measured, RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, Video
 from sfu_wrapper.service.worker.progress import ProgressTracker, Work
 from sfu_wrapper.wire.split_file import SplitPart, encode_split

@@ -21,8 +21,7 @@ from typing import Final
 
 from sfu_wrapper.core.fairness import Claim, Usage, next_of
 from sfu_wrapper.model.errors import Misconfigured, RecordingError, Unavailable
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.jobs import JobLeases
+from sfu_wrapper.ports.system import Clock, JobLeases
 
 
 class Closed(Unavailable):

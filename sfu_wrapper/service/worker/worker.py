@@ -27,8 +27,7 @@ from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unava
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.observe.recordinglogs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
-from sfu_wrapper.ports.clock import Clock
-from sfu_wrapper.ports.jobs import JobLeases
+from sfu_wrapper.ports.system import Clock, JobLeases
 from sfu_wrapper.service.worker.cleanup import Cleaner, Processing
 from sfu_wrapper.service.worker.intake import LOOK_AHEAD, Intake, IntakeSettings
 from sfu_wrapper.service.worker.processor import Done, job_of, log_done, log_failed, log_name
