@@ -5,9 +5,7 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from sfu_wrapper.cli import common
-from sfu_wrapper.config.load import Loaded, inspect
-from sfu_wrapper.config.schema import schema
-from sfu_wrapper.config.show import rows
+from sfu_wrapper.config.load import Loaded, inspect, rows, schema
 
 
 def add_arguments(parser: ArgumentParser) -> None:

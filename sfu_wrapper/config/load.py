@@ -1,11 +1,15 @@
 """Load the configuration: files, variables and a command line become one ``Settings``.
 
 Order: built-in defaults < files < environment < command line. All problems are reported at once.
+
+Effective value and source of every key; secrets masked.
+
+Configuration as JSON Schema, by key: one name space over all four files.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +17,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sfu_wrapper.config import rules
-from sfu_wrapper.config.catalogue import LIFTED, allowed, known_keys
+from sfu_wrapper.config.catalogue import LIFTED, JsonSchema, Key, allowed, known_keys
 from sfu_wrapper.config.catalogue import Path as KeyPath
 from sfu_wrapper.config.environment import read_environment, read_overrides
 from sfu_wrapper.config.files import directory, read_files
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.config.sources import Findings, Given, Problem, shown
+from sfu_wrapper.config.sources import Findings, Given, Problem, masked, shown
 from sfu_wrapper.model.errors import Misconfigured
 
 DEFAULT = "default"
@@ -139,3 +143,47 @@ def _conflict(conflict: rules.Conflict, givens: Mapping[KeyPath, Given]) -> Prob
     paths = [tuple(name.split(".")) for name in conflict.keys]
     sources = dict.fromkeys(givens[path].source for path in paths if path in givens)
     return Problem(", ".join(sources), f"{conflict.keys[0]}: {conflict.text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Effective value of one key.
+
+    Attributes:
+        key: the key.
+        value: as in JSON, masked.
+        source: a file, ``$VARIABLE``, ``--set`` or ``default``.
+    """
+
+    key: Key
+    value: object
+    source: str
+
+
+def rows(loaded: Loaded) -> Iterator[Row]:
+    """Yield all keys, in the order of the catalogue."""
+    tree = loaded.settings.model_dump(mode="json", by_alias=True)
+    top = {**tree, **tree[LIFTED]}
+    for path, key in known_keys().items():
+        value = top[path[0]] if len(path) == 1 else top[path[0]][path[1]]
+        yield Row(key, masked(key, value), loaded.sources.get(path, DEFAULT))
+
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> JsonSchema:
+    """Return the JSON Schema of all keys, with defaults and descriptions; for editors and tools."""
+    whole = Settings.model_json_schema()
+    definitions = dict(whole["$defs"])
+    lifted = definitions.pop(whole["properties"][LIFTED]["$ref"].rpartition("/")[2])
+    properties = {name: part for name, part in whole["properties"].items() if name != LIFTED}
+    return {
+        "$schema": _DRAFT,
+        "title": "sfu-wrapper",
+        "description": "config.json, sfu-wrapper.toml, recording.toml and default.toml together",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**properties, **lifted["properties"]},
+        "$defs": definitions,
+    }

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.config.catalogue import Key, allowed, known_keys
-from sfu_wrapper.config.load import read
-from sfu_wrapper.config.schema import schema
-from sfu_wrapper.config.show import rows
+from sfu_wrapper.config.load import read, rows, schema
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 
