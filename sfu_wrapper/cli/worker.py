@@ -22,7 +22,7 @@ from sfu_wrapper.cli.signals import stop_requested
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.observe import logs
-from sfu_wrapper.observe.recordinglogs import recording_logs
+from sfu_wrapper.observe.logs import recording_logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.processor import announce

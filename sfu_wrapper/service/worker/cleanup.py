@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from sfu_wrapper.model.errors import JobFailed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
-from sfu_wrapper.observe.recordinglogs import of_recording
+from sfu_wrapper.observe.logs import of_recording
 from sfu_wrapper.service.worker.processor import Done, job_of, log_name
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.scheduling import Holder, LeaseLost

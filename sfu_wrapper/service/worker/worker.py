@@ -25,7 +25,7 @@ from sfu_wrapper.core.job import (
 )
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
-from sfu_wrapper.observe.recordinglogs import of_recording
+from sfu_wrapper.observe.logs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.system import Clock, JobLeases
 from sfu_wrapper.service.worker.cleanup import Cleaner, Processing

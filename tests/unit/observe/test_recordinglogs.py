@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.observe.recordinglogs import RecordingLogs, of_recording, recording_logs
+from sfu_wrapper.observe.logs import RecordingLogs, of_recording, recording_logs
 
 PLAIN = logging.Formatter("%(levelname)s %(message)s")
 log = logging.getLogger("sfu_wrapper.test")

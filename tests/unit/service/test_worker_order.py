@@ -11,7 +11,7 @@ import pytest
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import UserId
-from sfu_wrapper.observe.recordinglogs import recording_logs
+from sfu_wrapper.observe.logs import recording_logs
 from sfu_wrapper.ports.broker import Message
 from tests.helpers import worker_bench
 from tests.helpers.worker_bench import (
