@@ -10,14 +10,19 @@ A receiver that misses a frame requests a key frame and gets it within about a s
 arrives within ``PATIENCE_S``, then no receiver missed the lost packets (a droppable layer, padding)
 or no receiver was connected. The frames since the loss are kept in that case: a temporary smear
 shows more than a hole that lasts until the next key frame, possibly minutes later.
+
+Table of the video depacketizers, by the codec name in a recording's header.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import Picture, VideoCodec
+from sfu_wrapper.formats.h264 import H264
 from sfu_wrapper.formats.stream import Place
+from sfu_wrapper.formats.vp8 import Vp8
+from sfu_wrapper.formats.vp9 import Vp9
 
 CLOCK_HZ = 90_000
 PATIENCE_S = 3
@@ -129,3 +134,16 @@ class Assembler:
     def _turn(self, time: int, degrees: int) -> None:
         if degrees != (self.turns[-1][1] if self.turns else 0):
             self.turns.append((time, degrees))
+
+
+_VIDEO: dict[str, Callable[[str | None], VideoCodec]] = {
+    "vp8": lambda _fmtp: Vp8(),
+    "vp9": lambda _fmtp: Vp9(),
+    "h264": H264,
+}
+
+
+def video_codec(name: str, fmtp: str | None = None) -> VideoCodec | None:
+    """Return a new depacketizer; None for an unknown codec."""
+    make = _VIDEO.get(name)
+    return make(fmtp) if make else None

@@ -1,4 +1,11 @@
-"""Reader of single bits and Exp-Golomb codes in H.264 and VP9 headers."""
+"""Reader of single bits and Exp-Golomb codes in H.264 and VP9 headers.
+
+Input of the readers of this folder: bytes in memory or a mapped file.
+
+Readers return positions instead of copies, so that an hour of video needs no memory of its size.
+"""
+
+from mmap import mmap
 
 from sfu_wrapper.model.errors import Malformed
 
@@ -36,3 +43,7 @@ class BitReader:
         """Read se(v): a signed Exp-Golomb code (H.264, 9.1.1)."""
         code = self.unsigned()
         return (code + 1) // 2 if code & 1 else -(code // 2)
+
+
+Buffer = bytes | mmap
+"""Both can be searched and indexed; slices of both are copies, of a memoryview over them not."""

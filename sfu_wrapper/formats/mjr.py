@@ -17,7 +17,7 @@ from enum import StrEnum
 from struct import Struct
 from struct import error as struct_error
 
-from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.model.errors import Malformed
 
 MAGIC = b"MJR00002"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from struct import error as struct_error
 
-from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.model.errors import Malformed
 
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"

@@ -11,8 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from sfu_wrapper.formats import rtp
-from sfu_wrapper.formats.drift import Drift, DriftMeter
-from sfu_wrapper.formats.media_clock import MediaClock
+from sfu_wrapper.formats.media_clock import Drift, DriftMeter, MediaClock
 from sfu_wrapper.formats.mjr import Head, Reader
 from sfu_wrapper.formats.reorder import RUN, Raw, Sorter
 

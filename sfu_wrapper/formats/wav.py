@@ -8,7 +8,7 @@ Reading is total, and reads only the header and the chunk heads, never the sampl
 from dataclasses import dataclass
 from struct import Struct
 
-from sfu_wrapper.formats.buffer import Buffer
+from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.model.errors import Malformed
 
 HEADER_BYTES = 44

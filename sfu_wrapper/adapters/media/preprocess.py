@@ -29,9 +29,8 @@ from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.os_errors import refused
 from sfu_wrapper.core.plan import Turn
 from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot
-from sfu_wrapper.formats.buffer import Buffer
-from sfu_wrapper.formats.codecs import video_codec
+from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot, video_codec
+from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.mjr import Header, Kind, Reader
 from sfu_wrapper.formats.stream import MediaStream

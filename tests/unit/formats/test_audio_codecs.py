@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.codecs import video_codec
+from sfu_wrapper.formats.assemble import video_codec
 from sfu_wrapper.formats.h264 import H264
 
 

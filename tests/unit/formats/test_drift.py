@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.formats.drift import Drift, DriftMeter, fitted
+from sfu_wrapper.formats.media_clock import Drift, DriftMeter, fitted
 
 HZ = 90_000
 FPS = 15
