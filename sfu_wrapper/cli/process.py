@@ -32,7 +32,7 @@ from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.service.worker.processor import Done, Processor, announce, job_of
 from sfu_wrapper.service.worker.scheduling import LEASE_S, Holder
-from sfu_wrapper.wire.processed import encode_failed, size_text
+from sfu_wrapper.wire.job_messages import encode_failed, size_text
 from sfu_wrapper.wire.recording_info import parse_event
 
 

@@ -14,7 +14,7 @@ from sfu_wrapper.config.controller import Algorithm, Auth
 from sfu_wrapper.model.errors import Malformed, Misconfigured
 from sfu_wrapper.model.identity import Role
 from sfu_wrapper.wire.claims import Claims, encode, read_claims
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.strict_json import iso
 
 _DEFAULT_TTL_S = 3600
 _ID_ALLOWED = "1 to 128 characters of A-Z a-z 0-9 . _ @ + : -"

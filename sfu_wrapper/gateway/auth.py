@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.wire.bounds import MAX_TOKEN, MAX_TOKEN_HEADER
 from sfu_wrapper.wire.claims import REQUIRED, read_claims
+from sfu_wrapper.wire.validation import MAX_TOKEN, MAX_TOKEN_HEADER
 
 _MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 

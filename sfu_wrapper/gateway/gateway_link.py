@@ -21,7 +21,6 @@ from sfu_wrapper.gateway.session import Gate, Session
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.segment import Moment
-from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.gateway_frames import (
     Carry,
     Connect,
@@ -39,6 +38,7 @@ from sfu_wrapper.wire.gateway_frames import (
 )
 from sfu_wrapper.wire.signaling import is_event
 from sfu_wrapper.wire.strict_json import NotJson
+from sfu_wrapper.wire.validation import UNAUTHENTICATED_BYTES
 
 _ESCAPED = 6  # characters of one byte, at most: \\u0061
 _AROUND = 1024  # characters of a frame around its data

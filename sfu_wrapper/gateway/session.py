@@ -26,7 +26,6 @@ from sfu_wrapper.ports.media_plane import BrowserMedia
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.media_sessions import Seats
 from sfu_wrapper.service.rooms.sessions import RoomsApi
-from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first, peek
 from sfu_wrapper.wire.signaling import (
     Authenticate,
@@ -38,7 +37,8 @@ from sfu_wrapper.wire.signaling import (
     read_request,
     require_endpoint,
 )
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.strict_json import iso
+from sfu_wrapper.wire.validation import UNAUTHENTICATED_BYTES
 
 _CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
 

@@ -24,9 +24,9 @@ from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.model.webrtc import MediaLost, MediaNews, Outcome
 from sfu_wrapper.ports.media_plane import Line
 from sfu_wrapper.service.rooms.media_sessions import Seat
-from sfu_wrapper.wire.bounds import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first
 from sfu_wrapper.wire.signaling import error_response, ok_response
+from sfu_wrapper.wire.validation import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.webrtc_signaling import (
     ENTER,
     AuthenticateMedia,

@@ -4,7 +4,7 @@ The domain form of events.md, "recordingInfo"; ``wire`` maps it to and from the 
 
 Results of processing one segment (events.md, "processed").
 
-Messages of the domain; ``wire.processed`` maps them to JSON.
+Messages of the domain; ``wire.job_messages`` maps them to JSON.
 
 Time as it enters the core: read once by the shell, carried by events.
 """

@@ -1,6 +1,10 @@
-"""How answers and notes of the core look on the wire (protocol.md, "Endpoints", "Events")."""
+"""How answers and notes of the core look on the wire (protocol.md, "Endpoints", "Events").
+
+How clients are told of the recording service's work on a segment (protocol.md).
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import assert_never
 
@@ -32,13 +36,51 @@ from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.segment_report import recording_view
-from sfu_wrapper.model.identity import OwnerPermissions, SegmentNo, UserId, shown_user
+from sfu_wrapper.model.identity import OwnerPermissions, RoomId, SegmentNo, UserId, shown_user
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.segment import News
-from sfu_wrapper.wire.notices import processing_json, result_json
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.model.segment import Failed, FinishedFile, JobProgress, News, Processed
+from sfu_wrapper.wire.strict_json import iso
 
 Json = dict[str, object]
+
+
+def processing_json(news: News) -> Json:
+    """How far it is, for whoever sees the room: no file and no fault is named."""
+    match news:
+        case JobProgress(stage=stage, percent=percent, eta_s=eta_s):
+            shown: Json = {"state": "processing", "stage": stage, "percent": percent}
+            return shown if eta_s is None else shown | {"etaSeconds": eta_s}
+        case Processed():
+            return {"state": "processed"}
+        case Failed():
+            return {"state": "failed"}
+    assert_never(news)
+
+
+def result_json(news: News) -> Json:
+    """What came of it: files or error; nothing as long as it goes on."""
+    match news:
+        case JobProgress():
+            return {}
+        case Processed(files=files):
+            return {"files": [_file_json(file) for file in files]}
+        case Failed(stage=stage, code=code, detail=detail):
+            return {"error": {"stage": stage, "code": code, "message": detail}}
+    assert_never(news)
+
+
+def result_note(room: RoomId, news: Processed | Failed) -> tuple[str, Json]:
+    """The name and the payload of the event."""
+    done = isinstance(news, Processed)
+    name = "roomRecordingProcessed" if done else "roomRecordingProcessingFailed"
+    return name, {"room": room, "segment": news.segment} | result_json(news)
+
+
+def _file_json(file: FinishedFile) -> Json:
+    """Without its folder, which is the recording service's own business."""
+    name = PurePosixPath(file.filename).name
+    return {"name": name, "kind": file.kind.value, "bytes": file.size_bytes}
+
 
 SYSTEM = "system"
 SHOWN_SEGMENTS = 20  # of a room in a list: its latest

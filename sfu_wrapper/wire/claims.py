@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.wire.bounds import MAX_CLAIMED
-from sfu_wrapper.wire.validation import at_most, first_error
+from sfu_wrapper.wire.validation import MAX_CLAIMED, at_most, first_error
 
 REQUIRED = ("sub", "domain", "exp")
 

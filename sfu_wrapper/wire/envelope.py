@@ -19,9 +19,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sfu_wrapper.model.errors import Code, RecordingError
-from sfu_wrapper.wire.bounds import BEFORE_AUTHENTICATION, REQUEST
 from sfu_wrapper.wire.strict_json import Ambiguous, TooMuch, parse_strict
-from sfu_wrapper.wire.validation import first_error
+from sfu_wrapper.wire.validation import BEFORE_AUTHENTICATION, REQUEST, first_error
 
 AUTHENTICATE = "authenticate"
 NAME_PATTERN = r"\A[A-Za-z0-9._@+:-]{1,128}\z"

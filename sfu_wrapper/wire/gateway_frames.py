@@ -9,9 +9,8 @@ from typing import TypeGuard
 
 from sfu_wrapper.model.errors import Code, Malformed
 from sfu_wrapper.model.identity import DomainId, Identity, UserId
-from sfu_wrapper.wire.bounds import MAX_ROLES
-from sfu_wrapper.wire.strict_json import Ambiguous, dump, parse_strict
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.strict_json import Ambiguous, dump, iso, parse_strict
+from sfu_wrapper.wire.validation import MAX_ROLES
 
 _SOCKET_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _MESSAGE = re.compile(

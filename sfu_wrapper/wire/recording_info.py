@@ -3,18 +3,27 @@
 Reading is generous with what is missing, since older senders know nothing of our added fields, and
 strict with what is there: a value of the wrong kind makes the whole message Malformed. File names
 pass through as they are; whoever opens them resolves them below their folder.
+
+What the controller publishes: routing key, message id and body (events.md).
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import nlargest
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, assert_never
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.core.captures import TOO_MANY_FILES
+from sfu_wrapper.core.effects import (
+    Announcement,
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStopped,
+    RoomEnded,
+)
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import (
     ConfbridgeId,
@@ -27,10 +36,18 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, SegmentInfo
-from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_NAME, MAX_STAYS, MAX_TEXT
-from sfu_wrapper.wire.strict_json import dump, parse_strict
-from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
-from sfu_wrapper.wire.validation import at_most, first_error, leaves_at_most
+from sfu_wrapper.wire.answers import note_payload
+from sfu_wrapper.wire.strict_json import LAST_MS, dump, iso, parse_iso, parse_strict
+from sfu_wrapper.wire.validation import (
+    EVENT,
+    MAX_FILES,
+    MAX_NAME,
+    MAX_STAYS,
+    MAX_TEXT,
+    at_most,
+    first_error,
+    leaves_at_most,
+)
 
 # The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
@@ -305,3 +322,39 @@ def _participants_object(info: SegmentInfo) -> dict[str, Any]:
             shown = written[times] = {"joined": iso(stay.joined_ms), "left": iso(stay.left_ms)}
         users.setdefault(stay.user, []).append(shown)
     return users
+
+
+RECORDING_INFO = "recordingInfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """One message to be published. mandatory: somebody must be there to take it."""
+
+    routing_key: str
+    message_id: str
+    correlation_id: str
+    body: bytes
+    mandatory: bool
+
+
+def encode_announcement(announcement: Announcement) -> Announced:
+    """The message that says so; its id is the same whenever it is said again."""
+    match announcement:
+        case SegmentInfo(room=room, uuid=uuid, segment=segment):
+            message_id = f"{uuid}:{segment}"
+            return Announced(RECORDING_INFO, message_id, room, encode_event(announcement), True)
+        case RoomEnded(uuid=uuid):
+            return _note(announcement, f"{uuid}:roomEnded")
+        case RecordingStarted() | RecordingStopped() | RecordingFailed():
+            name, _ = note_payload(announcement)
+            return _note(announcement, f"{announcement.uuid}:{announcement.segment.number}:{name}")
+    assert_never(announcement)
+
+
+def _note(
+    note: RecordingStarted | RecordingStopped | RecordingFailed | RoomEnded, message_id: str
+) -> Announced:
+    """Clients and the broker are told the same; the broker also which room it was, ever."""
+    name, payload = note_payload(note)
+    return Announced(name, message_id, note.room, dump({"uuid": note.uuid} | payload), False)

@@ -24,9 +24,8 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.room import Kind, Origin, StopReason
-from sfu_wrapper.wire.bounds import REQUEST
 from sfu_wrapper.wire.strict_json import parse_strict
-from sfu_wrapper.wire.validation import OneUnknownField, first_error
+from sfu_wrapper.wire.validation import REQUEST, OneUnknownField, first_error
 
 Json = dict[str, object]
 

@@ -20,7 +20,6 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from sfu_wrapper.model.room import Kind, Origin
-from sfu_wrapper.wire.bounds import MAX_ITEMS, MAX_TOPICS
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     FILE_NAME_PATTERN,
@@ -31,7 +30,7 @@ from sfu_wrapper.wire.envelope import (
     read_payload,
 )
 from sfu_wrapper.wire.strict_json import canonical, dump
-from sfu_wrapper.wire.validation import at_most
+from sfu_wrapper.wire.validation import MAX_ITEMS, MAX_TOPICS, at_most
 
 
 def _given(value: object) -> object:

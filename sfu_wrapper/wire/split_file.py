@@ -8,8 +8,8 @@ import orjson
 
 from sfu_wrapper.model.identity import RecordingType, UserId
 from sfu_wrapper.model.segment import SegmentInfo, TrackSync
-from sfu_wrapper.wire.processed import size_text, sync_object
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.job_messages import size_text, sync_object
+from sfu_wrapper.wire.strict_json import iso
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,20 @@ the values should be.
 
 The checks run in C over whole lists and texts, never once a value or a character in Python: reading
 a text costs little more than parsing it, whatever is in it.
+
+Times on the wire: ISO 8601 in UTC with milliseconds and Z, epoch milliseconds inside.
 """
 
 import json
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import orjson
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.wire.bounds import Structure
+from sfu_wrapper.wire.validation import Structure
 
 MAX_DEPTH: Final = 64  # arrays and objects within each other
 _FLOAT_LIMIT = 2.0**63  # the reader turns integers of more than 64 bits into floats
@@ -184,3 +188,32 @@ def _count_escaped_colons(text: str) -> int:
         return 0
     plain = text.replace("\\\\", "")  # of two backslashes the first escapes the second
     return plain.count("\\u003a") + plain.count("\\u003A")
+
+
+LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999; what is later cannot be written."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@lru_cache(maxsize=4096)  # whoever lists people or segments writes the same times again and again
+def iso(ms: int) -> str:
+    """Write epoch milliseconds as ``2020-05-25T07:42:28.633Z``."""
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def parse_iso(text: str) -> int:
+    """Read an ISO 8601 time with a zone as epoch milliseconds; finer digits are cut off.
+
+    Raises:
+        ValueError: it is no such time, names no zone, or lies before 1970 or after 9999.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"the time {text!r} names no zone; end it in Z")
+    ms = (moment - _EPOCH) // _MILLISECOND
+    if not 0 <= ms <= LAST_MS:
+        raise ValueError(f"the time {text!r} lies before 1970 or after 9999")
+    return ms

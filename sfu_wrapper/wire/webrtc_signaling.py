@@ -35,7 +35,6 @@ from sfu_wrapper.model.webrtc import (
     Unpublish,
     Unsubscribe,
 )
-from sfu_wrapper.wire.bounds import MAX_DESCRIPTION
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     NAME_PATTERN,
@@ -46,7 +45,7 @@ from sfu_wrapper.wire.envelope import (
     read_payload,
 )
 from sfu_wrapper.wire.signaling import event
-from sfu_wrapper.wire.validation import OneUnknownField
+from sfu_wrapper.wire.validation import MAX_DESCRIPTION, OneUnknownField
 
 _STREAMS = {"camera": Stream.CAMERA, "screen": Stream.SCREEN, "audio": Stream.AUDIO}
 _NAMES = {stream: name for name, stream in _STREAMS.items()}

@@ -18,7 +18,7 @@ import pytest
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.core.layout import fit, grid
 from sfu_wrapper.model.media import TrackFile
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.pictures import (
     TONES_HZ,
     counter,

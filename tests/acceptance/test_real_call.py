@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sfu_wrapper.core.layout import Tile, grid
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.callpage import opened
 from tests.helpers.chromium import browser
 from tests.helpers.janus import JanusServer, environment_at_janus, running_janus

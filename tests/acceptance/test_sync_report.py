@@ -16,8 +16,8 @@ from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.segment import TrackSync
 from sfu_wrapper.service.worker.processor import Processor
-from sfu_wrapper.wire.processed import sync_object
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.job_messages import sync_object
+from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.staged import MixRole, Role, Staged, stage
 
 SECONDS = 48.0

@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.strict_json import iso
 from tests.helpers.calls import BOTH, Call, call, closings, report, reported, told
 from tests.helpers.live import DOMAIN, Json, Peer, connected, live
 from tests.helpers.processes import environment, free_port, is_there, queued, serve

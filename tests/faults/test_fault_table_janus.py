@@ -13,7 +13,7 @@ from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_se
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.core.media_plane import CloseMediaRoom, PlaneRequest
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported
 from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.janus import ADMIN_KEY, WS_PORT, JanusServer, environment_at_janus, running_janus

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.calls import (
     Call,
     Faulty,

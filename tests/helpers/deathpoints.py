@@ -24,7 +24,7 @@ import av
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.formats import wav
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.strict_json import iso
 from tests.helpers.owners import Owner
 from tests.helpers.processes import environment
 from tests.helpers.samples import ALICE, SAMPLES, received, recorded

@@ -48,8 +48,7 @@ from sfu_wrapper.model.identity import OwnerPermissions, RecordingProfile, Recor
 from sfu_wrapper.model.media import Media, Medium, RawFile
 from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.model.segment import Moment, SegmentInfo
-from sfu_wrapper.wire.announcements import encode_announcement
-from sfu_wrapper.wire.recording_info import parse_event
+from sfu_wrapper.wire.recording_info import encode_announcement, parse_event
 from sfu_wrapper.wire.room_state import decode_room, encode_room
 from tests.helpers.rooms import (
     ADMIN,

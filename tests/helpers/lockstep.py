@@ -49,8 +49,8 @@ from sfu_wrapper.model.room import Origin
 from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT
 from sfu_wrapper.service.rooms.messages import stored_room
-from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import note_payload
+from sfu_wrapper.wire.recording_info import encode_announcement
 from sfu_wrapper.wire.room_state import decode_room
 from sfu_wrapper.wire.signaling import event as event_message
 from tests.helpers.histories import Histories

@@ -4,7 +4,7 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Done
-from sfu_wrapper.wire.processed import encode_processed
+from sfu_wrapper.wire.job_messages import encode_processed
 
 
 def done_without_files(info: SegmentInfo, attempts: int) -> Done:

@@ -20,7 +20,7 @@ from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.service.worker.processor import Done, job_of
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
-from sfu_wrapper.wire.processed import encode_processed
+from sfu_wrapper.wire.job_messages import encode_processed
 from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers.builders import segment_info
 from tests.helpers.clocks import Ahead

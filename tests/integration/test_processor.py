@@ -13,7 +13,7 @@ from sfu_wrapper.core.plan import Sound, Turn
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.service.worker.processor import announce
-from sfu_wrapper.wire.processed import parse_outcome
+from sfu_wrapper.wire.job_messages import parse_outcome
 from tests.helpers import processor_place
 from tests.helpers.processor_place import INFO, MERGED, RULES, START_MS, Place
 

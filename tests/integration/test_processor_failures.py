@@ -10,7 +10,7 @@ import pytest
 
 from sfu_wrapper.adapters.os import files
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.wire.processed import encode_failed
+from sfu_wrapper.wire.job_messages import encode_failed
 from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers import processor_place
 from tests.helpers.processor_place import INFO, MERGED, RULES, Place

@@ -22,7 +22,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, SegmentInfo
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.rooms.relay import Relay
-from sfu_wrapper.wire.announcements import encode_announcement
+from sfu_wrapper.wire.recording_info import encode_announcement
 from tests.helpers import rabbitmq_rows
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 from tests.helpers.rabbitmq_rows import DEADLINE_S, QUEUES, WORK, plain, published

@@ -52,8 +52,8 @@ SHORT = {
     "formats/opus.py": "one format a module",
     "gateway/rest/settings.py": "settings without the imports of the server",
     "model/identity.py": "identifiers that everything imports",
-    "wire/manifest.py": "one message a module",
-    "wire/times.py": "notation of times that all messages share",
+    "wire/job_messages.py": "one message a module",
+    "wire/strict_json.py": "notation of times that all messages share",
 }
 
 # Folders whose language is still being worked on, by rule. An entry that is no longer needed fails.

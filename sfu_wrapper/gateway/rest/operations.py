@@ -8,8 +8,7 @@ from sfu_wrapper.observe.health import Health, Readiness, Status
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.rest import HealthModel, Json, LiveModel
-from sfu_wrapper.wire.strict_json import dump
-from sfu_wrapper.wire.times import iso
+from sfu_wrapper.wire.strict_json import dump, iso
 
 _UNREADY: dict[int | str, dict[str, object]] = {
     503: {"description": "Send nobody here: the store is lost, or it drains", "model": HealthModel}

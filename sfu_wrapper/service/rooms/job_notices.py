@@ -20,9 +20,8 @@ from sfu_wrapper.ports.broker import Broker, Heard
 from sfu_wrapper.service.rooms.job_results import Outcomes
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.service.rooms.subscriptions import Watchers
-from sfu_wrapper.wire.notices import result_note
-from sfu_wrapper.wire.processed import parse_outcome
-from sfu_wrapper.wire.progress import PROGRESS, parse_progress
+from sfu_wrapper.wire.answers import result_note
+from sfu_wrapper.wire.job_messages import PROGRESS, parse_outcome, parse_progress
 from sfu_wrapper.wire.recording_info import parse_event
 
 KEYS: Final = ("processed", "failed", PROGRESS)

@@ -27,8 +27,8 @@ from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.segment import Moment
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
 from sfu_wrapper.service.rooms.idempotency import RequestRef
-from sfu_wrapper.wire.announcements import encode_announcement
 from sfu_wrapper.wire.answers import answer_payload
+from sfu_wrapper.wire.recording_info import encode_announcement
 from sfu_wrapper.wire.room_state import StoredRoom
 from sfu_wrapper.wire.signaling import (
     EndRoom,

@@ -28,8 +28,13 @@ from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.ingest import Material, ingest, without_empty_hours
 from sfu_wrapper.service.worker.progress import Progress, ProgressTracker
 from sfu_wrapper.service.worker.rendering import Renderer, RenderResult
-from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
-from sfu_wrapper.wire.processed import encode_processed, parse_outcome
+from sfu_wrapper.wire.job_messages import (
+    Manifest,
+    encode_manifest,
+    encode_processed,
+    parse_manifest,
+    parse_outcome,
+)
 from sfu_wrapper.wire.recording_info import encode_event, parse_event
 
 EVENT_FILE: Final = "recordingInfo.json"

@@ -18,7 +18,7 @@ from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress, SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.wire.progress import PROGRESS, encode_progress
+from sfu_wrapper.wire.job_messages import PROGRESS, encode_progress
 
 Progress = Callable[[Standing], None]
 Piece = TypeVar("Piece")

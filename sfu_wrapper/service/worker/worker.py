@@ -42,7 +42,7 @@ from sfu_wrapper.service.worker.scheduling import (
     Place,
     Turns,
 )
-from sfu_wrapper.wire.processed import encode_failed, encode_poison
+from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
 
 _FIRST_PAUSE_S: Final = 0.2

@@ -3,7 +3,7 @@
 import json
 
 from sfu_wrapper.core.effects import Announce
-from sfu_wrapper.wire.announcements import Announced, encode_announcement
+from sfu_wrapper.wire.recording_info import Announced, encode_announcement
 from tests.helpers.rooms import Call, automatic, recording
 
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from sfu_wrapper.wire.bounds import BEFORE_AUTHENTICATION, MAX_ITEMS, REQUEST
 from sfu_wrapper.wire.envelope import (
     Unanswerable,
     open_envelope,
@@ -19,6 +18,7 @@ from sfu_wrapper.wire.envelope import (
 )
 from sfu_wrapper.wire.signaling import CreateRoom, InviteToRoom, Watch, parse_request
 from sfu_wrapper.wire.strict_json import NotJson
+from sfu_wrapper.wire.validation import BEFORE_AUTHENTICATION, MAX_ITEMS, REQUEST
 from sfu_wrapper.wire.webrtc_signaling import ENDPOINTS, parse_media_request
 from tests.helpers.costlyframes import MEDIA, REFUSED
 from tests.helpers.gatewayfakes import request

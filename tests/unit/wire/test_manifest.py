@@ -3,7 +3,7 @@
 import pytest
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.wire.manifest import Manifest, encode_manifest, parse_manifest
+from sfu_wrapper.wire.job_messages import Manifest, encode_manifest, parse_manifest
 
 
 def test_the_message_comes_back_byte_for_byte() -> None:

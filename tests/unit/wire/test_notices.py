@@ -1,6 +1,6 @@
 from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, JobProgress, Processed
-from sfu_wrapper.wire.notices import processing_json, result_json, result_note
+from sfu_wrapper.wire.answers import processing_json, result_json, result_note
 
 ROOM, UUID, TWO = RoomId("r"), RoomUuid("u"), SegmentNo(2)
 DONE = Processed(

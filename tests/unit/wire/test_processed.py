@@ -12,8 +12,7 @@ from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed, TrackSync
-from sfu_wrapper.wire.bounds import OUTCOME
-from sfu_wrapper.wire.processed import (
+from sfu_wrapper.wire.job_messages import (
     MAX_RAW_BYTES,
     encode_failed,
     encode_poison,
@@ -21,6 +20,7 @@ from sfu_wrapper.wire.processed import (
     parse_outcome,
     size_text,
 )
+from sfu_wrapper.wire.validation import OUTCOME
 
 PROCESSED = Processed(
     room=RoomId("room"),

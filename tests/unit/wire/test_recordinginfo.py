@@ -21,9 +21,9 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, SegmentInfo
-from sfu_wrapper.wire.bounds import EVENT, MAX_FILES, MAX_STAYS
 from sfu_wrapper.wire.recording_info import encode_event, parse_event
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.strict_json import parse_iso
+from sfu_wrapper.wire.validation import EVENT, MAX_FILES, MAX_STAYS
 from tests.helpers.work import lines_run
 
 # The product text's example, with the closing brace that it lacks.

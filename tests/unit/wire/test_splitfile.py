@@ -14,7 +14,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, SegmentInfo
 from sfu_wrapper.wire.split_file import SplitPart, encode_split
-from sfu_wrapper.wire.times import parse_iso
+from sfu_wrapper.wire.strict_json import parse_iso
 
 START, STOP = parse_iso("2020-05-25T07:42:28.633Z"), parse_iso("2020-05-25T07:42:43.826Z")
 ALICE = UserId("5dde2b2fbd53a5c690")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.wire.times import LAST_MS, iso, parse_iso
+from sfu_wrapper.wire.strict_json import LAST_MS, iso, parse_iso
 
 
 def test_a_time_is_written_in_utc_with_milliseconds() -> None:

@@ -2,9 +2,17 @@
 
 Writes both, and reads them back for whoever lists recordings. Fields that we do not know are
 ignored on reading.
+
+The recording service's ``progress`` message (events.md): transient, for whoever is watching.
+
+The manifest of one finished segment: proof that its files stand, and the message that says so.
+
+It is written after the files and before anything is told. Whoever finds it emits the message again
+and processes nothing.
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -14,11 +22,17 @@ from sfu_wrapper.core.job import fault_of
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
-from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed, TrackSync
-from sfu_wrapper.wire.bounds import MAX_FILES, MAX_NAME, MAX_TEXT, OUTCOME
-from sfu_wrapper.wire.strict_json import dump, parse_strict
-from sfu_wrapper.wire.times import iso, parse_iso
-from sfu_wrapper.wire.validation import at_most, first_error
+from sfu_wrapper.model.segment import (
+    Failed,
+    FileKind,
+    FinishedFile,
+    JobProgress,
+    Processed,
+    TrackSync,
+)
+from sfu_wrapper.wire import validation
+from sfu_wrapper.wire.strict_json import dump, iso, parse_iso, parse_strict
+from sfu_wrapper.wire.validation import MAX_FILES, MAX_NAME, MAX_TEXT, OUTCOME, at_most, first_error
 
 MAX_RAW_BYTES = 64 * 1024
 
@@ -240,3 +254,67 @@ def parse_outcome(body: bytes) -> Processed | Failed:
 
 def _track(one: _Sync) -> dict[str, Any]:
     return dict(one) | {"user": None if one.user is None else UserId(one.user)}
+
+
+PROGRESS = "progress"
+_MAX_STAGE = 32  # characters
+
+
+def encode_progress(progress: JobProgress) -> bytes:
+    """One message."""
+    eta_s = progress.eta_s
+    return dump(
+        {
+            "type": PROGRESS,
+            "uuid": progress.uuid,
+            "segment": progress.segment,
+            "stage": progress.stage,
+            "percent": round(progress.percent, 1),
+            "etaSeconds": None if eta_s is None else round(eta_s, 1),
+        }
+    )
+
+
+class _Progress(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+    type: Literal["progress"]
+    uuid: Annotated[str, Field(max_length=MAX_NAME)]
+    segment: Annotated[int, Field(ge=1)]
+    stage: Annotated[str, Field(max_length=_MAX_STAGE)]
+    percent: Annotated[float, Field(ge=0, le=100)]
+    eta_seconds: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+
+
+def parse_progress(body: bytes) -> JobProgress:
+    """Read one. Raises Malformed."""
+    try:
+        read = _Progress.model_validate(parse_strict(body, validation.PROGRESS))
+    except ValidationError as exc:
+        path, first = first_error(exc)
+        raise Malformed(f"no progress: {path}: {first['msg']}", path=path) from exc
+    uuid, segment = RoomUuid(read.uuid), SegmentNo(read.segment)
+    return JobProgress(uuid, segment, read.stage, read.percent, read.eta_seconds)
+
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One finished segment. message: its ``processed`` message, byte for byte."""
+
+    message: bytes
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The file's content."""
+    return dump({"version": _VERSION, "message": manifest.message.decode()})
+
+
+def parse_manifest(body: bytes) -> Manifest:
+    """Raises Malformed where it is none of ours."""
+    match parse_strict(body):
+        case {"version": 1, "message": str(message)}:
+            return Manifest(message.encode())
+    raise Malformed("no manifest of a finished segment")
