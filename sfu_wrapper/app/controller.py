@@ -25,10 +25,9 @@ from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
-from sfu_wrapper.gateway.rest.settings import HttpSettings
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaDoor
-from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.observe.health import KEYS, Health
 from sfu_wrapper.observe.metrics import Metrics, count_errors

@@ -11,7 +11,6 @@ from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.room import Rules
-from sfu_wrapper.gateway.addresses import Proxies, read_network
 from sfu_wrapper.gateway.auth import (
     FixedKey,
     KeySource,
@@ -20,8 +19,8 @@ from sfu_wrapper.gateway.auth import (
     secret_key,
 )
 from sfu_wrapper.gateway.keyset import KeySet
-from sfu_wrapper.gateway.rest.settings import HttpSettings
-from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
+from sfu_wrapper.gateway.shares import Proxies, read_network
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from sfu_wrapper.gateway.answering import is_longer
 from sfu_wrapper.gateway.expiry import Expiry
-from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
-from sfu_wrapper.gateway.session import Gate, Session
+from sfu_wrapper.gateway.send_queue import Buffer, Close, Outgoing
+from sfu_wrapper.gateway.session import Gate, Session, is_longer
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.wire.strict_json import NotJson
 

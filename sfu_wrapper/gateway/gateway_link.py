@@ -13,11 +13,10 @@ from itertools import islice
 from typing import assert_never
 from uuid import uuid4
 
-from sfu_wrapper.gateway.answering import is_longer, too_many
 from sfu_wrapper.gateway.expiry import Expiring, Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
-from sfu_wrapper.gateway.outgoing import Buffer, Close, Outgoing
-from sfu_wrapper.gateway.session import Gate, Session
+from sfu_wrapper.gateway.send_queue import Buffer, Close, Outgoing
+from sfu_wrapper.gateway.session import Gate, Session, is_longer, too_many
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.model.segment import Moment

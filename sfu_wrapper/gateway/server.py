@@ -13,18 +13,15 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
-from sfu_wrapper.gateway.alarms import Alarms
-from sfu_wrapper.gateway.auth import Authenticator
+from sfu_wrapper.gateway.auth import Admitted, Authenticator, Path, Rejected, judge
 from sfu_wrapper.gateway.client_link import ClientLink
-from sfu_wrapper.gateway.connection import Connection, Intake
+from sfu_wrapper.gateway.expiry import Alarms
 from sfu_wrapper.gateway.gateway_link import GatewayLink
-from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.limits import Limits
-from sfu_wrapper.gateway.listen import Listening, listen
-from sfu_wrapper.gateway.outgoing import Outgoing
-from sfu_wrapper.gateway.sendqueue import SendQueue
+from sfu_wrapper.gateway.send_queue import Outgoing, SendQueue
 from sfu_wrapper.gateway.session import Gate, MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.transport import Connection, Intake, Listening, listen
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.system import Clock

@@ -7,11 +7,10 @@ the closed vocabulary of ``wire.webrtc_signaling``. Knows nothing of any SFU. Ne
 import logging
 from collections.abc import Callable
 
-from sfu_wrapper.gateway.answering import answer, too_many
 from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
-from sfu_wrapper.gateway.outgoing import Close, Outgoing
-from sfu_wrapper.gateway.session import Gate
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
+from sfu_wrapper.gateway.session import Gate, answer, too_many
 from sfu_wrapper.model.errors import (
     Broken,
     Code,

@@ -10,10 +10,9 @@ from kosoku import FailureError, run_fuzzingclient
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
-from sfu_wrapper.gateway.connection import Connection, Intake
-from sfu_wrapper.gateway.handshake import Admitted, Path
-from sfu_wrapper.gateway.listen import listen
+from sfu_wrapper.gateway.auth import Admitted, Path
 from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.transport import Connection, Intake, listen
 
 _PIECES = "more than the 4096 fragments that the library joins: closed with 1009, as is meant"
 _NO_COMPRESSION = "permessage-deflate, which we never offer"

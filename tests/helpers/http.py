@@ -20,8 +20,7 @@ from sfu_wrapper.core.room import Rules
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import HttpServer, serve_http
-from sfu_wrapper.gateway.rest.settings import HttpSettings
-from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.observe.health import Health
 from sfu_wrapper.observe.metrics import Metrics

@@ -9,11 +9,10 @@ import pytest
 from websockets.server import ServerProtocol
 
 from sfu_wrapper.gateway.client_link import ClientLink
-from sfu_wrapper.gateway.connection import Connection
 from sfu_wrapper.gateway.gateway_link import GatewayLink
-from sfu_wrapper.gateway.outgoing import Buffer
-from sfu_wrapper.gateway.sendqueue import SendQueue
+from sfu_wrapper.gateway.send_queue import Buffer, SendQueue
 from sfu_wrapper.gateway.session import Member, Session
+from sfu_wrapper.gateway.transport import Connection
 from tests.helpers.gatewayfakes import FakeRooms
 from tests.helpers.gatewaylive import SETTINGS, bearer, running
 from tests.helpers.hostile import Target, asking

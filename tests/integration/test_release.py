@@ -88,7 +88,7 @@ def test_a_release_is_dated_built_and_tried(copy: Path) -> None:
             'the installed command says "sfu-wrapper 1.0"',
         ),
         (
-            "sfu_wrapper/gateway/rest/operations.py",
+            "sfu_wrapper/gateway/rest/app.py",
             '"/health/live"',
             '"/health/alive"',
             "the installed controller does not answer",

@@ -12,10 +12,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sfu_wrapper.gateway import lobby
-from sfu_wrapper.gateway.addresses import Proxies, read_network
 from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings, bind
 from sfu_wrapper.gateway.server import GatewayServer
-from sfu_wrapper.gateway.shares import Shares
+from sfu_wrapper.gateway.shares import Proxies, Shares, read_network
 from sfu_wrapper.model.errors import Unavailable
 from tests.helpers.gatewayfakes import FakeRooms, request
 from tests.helpers.gatewaylive import SETTINGS, bearer, client, close_code, gateway, read, running

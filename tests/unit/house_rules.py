@@ -50,7 +50,7 @@ SHORT = {
     "formats/bits.py": "type that all formats share, without importing each other",
     "formats/g711.py": "one format a module",
     "formats/opus.py": "one format a module",
-    "gateway/rest/settings.py": "settings without the imports of the server",
+    "gateway/settings.py": "settings without the imports of the server",
     "model/identity.py": "identifiers that everything imports",
     "wire/job_messages.py": "one message a module",
     "wire/strict_json.py": "notation of times that all messages share",

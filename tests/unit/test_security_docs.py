@@ -9,8 +9,7 @@ import pytest
 
 from scripts.attacks.catalogue import ATTACKS
 from sfu_wrapper.config.catalogue import known_keys
-from sfu_wrapper.gateway.rest.settings import HttpSettings
-from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 
 TOP = Path(__file__).parents[2]
 SECURITY = (TOP / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")

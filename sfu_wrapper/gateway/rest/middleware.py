@@ -9,8 +9,8 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sfu_wrapper.gateway.limits import Turns
 from sfu_wrapper.gateway.rest.problems import internal, respond
-from sfu_wrapper.gateway.turns import Turns
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.observe.metrics import Metrics
 

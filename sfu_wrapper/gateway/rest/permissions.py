@@ -1,19 +1,22 @@
 """``/permissions``: one's own, those of a domain and its users, and what they come to.
 
 Reads the request, asks ``service.rooms.permissions``, writes the answer; it makes no decision.
+
+``If-Match`` and ``If-None-Match`` (RFC 9110, 13): whether a request is about what is there.
+
+A permission has two fields of four and three values, so that its tag is these two.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from sfu_wrapper.core.access import Subject
-from sfu_wrapper.gateway.rest.asking import Asking
-from sfu_wrapper.gateway.rest.body import JsonBodies
-from sfu_wrapper.gateway.rest.conditions import require_match, tag, unchanged
-from sfu_wrapper.gateway.rest.problems import documented
-from sfu_wrapper.gateway.rest.settings import HttpSettings
+from sfu_wrapper.gateway.rest.dependencies import Asking, JsonBodies
+from sfu_wrapper.gateway.rest.problems import HttpRefused, documented
+from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, RecordingPermissions, UserId, UserKey
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.wire.rest import (
@@ -26,6 +29,44 @@ from sfu_wrapper.wire.rest import (
     permission_json,
 )
 from sfu_wrapper.wire.strict_json import dump
+
+
+def tag(permission: RecordingPermissions) -> str:
+    """The ``ETag`` of a stored permission."""
+    return f'"{permission.recording_type}.{permission.recording_profile}"'
+
+
+def unchanged(request: Request, permission: RecordingPermissions) -> bool:
+    """Whether the reader has it already (304)."""
+    return _names(request.headers.getlist("if-none-match"), permission, weakly=True) is True
+
+
+def require_match(request: Request, stored: RecordingPermissions | None) -> None:
+    """A writer's condition holds.
+
+    Raises:
+        HttpRefused: 412.
+    """
+    wanted = _names(request.headers.getlist("if-match"), stored, weakly=False)
+    unwanted = _names(request.headers.getlist("if-none-match"), stored, weakly=True)
+    if wanted is False or unwanted is True:
+        detail = "what is stored is not what the condition says; read it again"
+        raise HttpRefused(HTTPStatus.PRECONDITION_FAILED, detail)
+
+
+def _names(
+    headers: Sequence[str], stored: RecordingPermissions | None, *, weakly: bool
+) -> bool | None:
+    """Whether the tags of a condition name what is stored; None: there is no condition."""
+    if not headers:
+        return None
+    if stored is None:
+        return False
+    tags = {part.strip() for part in ",".join(headers).split(",")}
+    if weakly:
+        tags = {each.removeprefix("W/") for each in tags}
+    return "*" in tags or tag(stored) in tags
+
 
 _ANY = (400, 401, 403, 404, 406, 429, 500, 503)
 _WRITTEN = documented(*_ANY, 408, 412, 413, 415) | {

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from sfu_wrapper.core.lifecycle import Life
-from sfu_wrapper.gateway.rest.asking import Asking
+from sfu_wrapper.gateway.rest.dependencies import Asking
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import DomainId, Identity, RoomId
 from sfu_wrapper.service.rooms.listing import SLICE

@@ -21,7 +21,7 @@ from sfu_wrapper.gateway.limits import Refusals
 from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
 from sfu_wrapper.gateway.rest.app import RestApp, RestParts
 from sfu_wrapper.gateway.rest.middleware import STATUS, Edge
-from sfu_wrapper.gateway.rest.settings import HttpSettings
+from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.gateway.shares import Shares
 
 _MAX_HEAD_BYTES = 16_384

@@ -3,8 +3,7 @@
 import pytest
 
 from sfu_wrapper.app.parts import fitted
-from sfu_wrapper.gateway.rest.settings import HttpSettings
-from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 
 WANTED = GatewaySettings(), HttpSettings()
 

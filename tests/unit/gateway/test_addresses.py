@@ -2,7 +2,7 @@
 
 import pytest
 
-from sfu_wrapper.gateway.addresses import Proxies, counted_as, read_network
+from sfu_wrapper.gateway.shares import Proxies, counted_as, read_network
 
 OURS = Proxies([read_network(text) for text in ("127.0.0.0/8", "::1", "10.0.0.0/8")])
 

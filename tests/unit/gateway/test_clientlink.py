@@ -6,7 +6,7 @@ import pytest
 
 from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.limits import ANSWER_BYTES, NOTICES
-from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId

@@ -10,7 +10,7 @@ import pytest
 from sfu_wrapper.adapters.memory.webrtc import MemoryBrowserMedia
 from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.gateway_link import GatewayLink
-from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.gateway.webrtc_session import MediaSession

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sfu_wrapper.gateway.outgoing import Close
+from sfu_wrapper.gateway.send_queue import Close
 from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.wire.signaling import event
 from tests.helpers.clocks import NOW_S

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.gateway.gateway_link import GatewayLink
-from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, Role
 from sfu_wrapper.service.rooms.sessions import Client

@@ -3,7 +3,7 @@ from http import HTTPStatus
 import pytest
 from websockets.datastructures import Headers
 
-from sfu_wrapper.gateway.handshake import Admitted, Path, Rejected, judge
+from sfu_wrapper.gateway.auth import Admitted, Path, Rejected, judge
 from sfu_wrapper.gateway.settings import GatewaySettings
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.gatewayfakes import authenticator, token

@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.memory.webrtc import SDP, MemoryBrowserMedia, MemoryLi
 from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.gateway.client_link import ClientLink
-from sfu_wrapper.gateway.outgoing import Close, Outgoing
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaDoor
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.errors import Broken

@@ -1,4 +1,4 @@
-from sfu_wrapper.gateway.outgoing import Buffer, Close
+from sfu_wrapper.gateway.send_queue import Buffer, Close
 
 BYE = Close(1000, "bye")
 

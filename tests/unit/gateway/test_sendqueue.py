@@ -5,8 +5,7 @@ from typing import Any, cast
 
 from websockets.exceptions import ConnectionClosedError
 
-from sfu_wrapper.gateway.outgoing import Close
-from sfu_wrapper.gateway.sendqueue import SendQueue
+from sfu_wrapper.gateway.send_queue import Close, SendQueue
 
 
 class Gone:

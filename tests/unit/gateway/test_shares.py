@@ -5,8 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.gateway.addresses import Proxies, read_network
-from sfu_wrapper.gateway.shares import Shares, Ticket
+from sfu_wrapper.gateway.shares import Proxies, Shares, Ticket, read_network
 
 PROXIES = Proxies([read_network("127.0.0.0/8")])
 

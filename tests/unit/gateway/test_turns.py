@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sfu_wrapper.gateway.turns import Errands, Turns
+from sfu_wrapper.gateway.limits import Errands, Turns
 
 
 async def rounds_of(turns: Turns, peers: int, messages: int) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sfu_wrapper.gateway.rest.asking import accepts_json
+from sfu_wrapper.gateway.rest.dependencies import accepts_json
 
 
 @pytest.mark.parametrize(

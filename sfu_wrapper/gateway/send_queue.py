@@ -1,4 +1,6 @@
-"""What waits to be sent over one WebSocket: bounded, in order, one writer.
+"""What a link has to send: in order, whether it came about in answer to something or later.
+
+What waits to be sent over one WebSocket: bounded, in order, one writer.
 
 Short frames that wait together leave together: each write to a socket costs more than most answers
 do. A peer that does not read is given up here, so that it holds up nobody else.
@@ -7,13 +9,80 @@ do. A peer that does not read is given up here, so that it holds up nobody else.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from websockets.exceptions import ConnectionClosed
 
-from sfu_wrapper.gateway.connection import Connection
-from sfu_wrapper.gateway.outgoing import Close, Outgoing
 from sfu_wrapper.gateway.settings import KIB
+from sfu_wrapper.gateway.transport import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the WebSocket, after all that stands before it."""
+
+    code: int
+    reason: str
+
+
+Outgoing = bytes | Close  # bytes: one text message, UTF-8
+
+
+class Buffer:
+    """Frames that wait to be taken.
+
+    During a turn they are only collected, since whoever takes the turn takes them at its end; at
+    other times ``on_ready`` is told of each.
+    """
+
+    __slots__ = ("_closed", "_frames", "_in_turn", "_on_ready")
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._frames: list[Outgoing] = []
+        self._on_ready = on_ready
+        self._in_turn = False
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self._closed
+
+    def put(self, frame: Outgoing) -> None:
+        """Add a frame; after a ``Close`` it is dropped."""
+        if self._closed:
+            return
+        self._closed = isinstance(frame, Close)
+        self._frames.append(frame)
+        if not self._in_turn:
+            self._on_ready()
+
+    def take(self) -> list[Outgoing]:
+        """All that waits; it is the caller's from now on."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def drop(self) -> None:
+        """The peer is gone: nothing is sent any more."""
+        self._closed = True
+        self._frames = []
+        self._on_ready = _nobody  # which leads back here
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Collect without telling anybody."""
+        self._in_turn = True
+        try:
+            yield
+        finally:
+            self._in_turn = False
+
+
+def _nobody() -> None:
+    """Be told for nobody."""
+
 
 log = logging.getLogger(__name__)
 
