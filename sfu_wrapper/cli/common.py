@@ -1,18 +1,28 @@
-"""Flags, settings and output common to all commands."""
+"""Flags, settings and output common to all commands.
 
+Progress bar on the last line of a terminal; log lines appear above it.
+
+Signals that request a stop.
+"""
+
+import asyncio
 import json
 import logging
 import os
+import signal
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.config.catalogue import known_keys
 from sfu_wrapper.config.load import Loaded, read
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.observe import logs
+from sfu_wrapper.observe.logs import Stream
 
 DONE: Final = 0
 FAILED: Final = 1  # refused or failed
@@ -100,3 +110,83 @@ def emit(args: Namespace, text: str, /, **fields: object) -> None:
     """Print one item on standard output: ``text``, or ``fields`` as JSON with ``--json``."""
     line = json.dumps(fields, default=str) if wants_json(args) else text
     print(line, flush=True)
+
+
+_WIDTH: Final = 30
+_CLEAR: Final = "\r\033[K"  # back to the beginning of the line, and erase it
+
+
+class Bar:
+    """Progress bar, and a stream for log lines meanwhile."""
+
+    def __init__(self, terminal: Stream) -> None:
+        self._terminal = terminal
+        self._line = ""
+
+    def show(self, standing: Standing) -> None:
+        """Draw the bar for this progress."""
+        filled = int(_WIDTH * standing.percent / 100)
+        bar = "#" * filled + "." * (_WIDTH - filled)
+        done = f"{standing.stage:<10} [{bar}] {standing.percent:3.0f} %"
+        self._draw(f"{done}, {clock(standing.eta_s)} left")
+
+    def clear(self) -> None:
+        """Erase the bar."""
+        self._draw("")
+
+    def write(self, text: str, /) -> object:
+        """Write whole lines above the bar."""
+        return self._terminal.write(f"{_CLEAR}{text}{self._line}" if self._line else text)
+
+    def flush(self) -> object:
+        """Flush the terminal."""
+        return self._terminal.flush()
+
+    def _draw(self, line: str) -> None:
+        if line != self._line:
+            self._terminal.write(f"{_CLEAR}{line}")
+            self._terminal.flush()
+        self._line = line
+
+
+def clock(seconds: float) -> str:
+    """Format seconds as ``5:09`` or ``1:05:09``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Yield an event that SIGTERM or SIGINT sets; a second one ends the process at once.
+
+    Enter it before anything reports that it is ready: until then a signal ends the process as it
+    would by default, without draining.
+    """
+    loop = asyncio.get_running_loop()
+    requested = asyncio.Event()
+
+    def request() -> None:
+        requested.set()
+        restore()
+
+    def restore() -> None:
+        for number in _SIGNALS:
+            with suppress(ValueError):
+                loop.remove_signal_handler(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, request)
+    try:
+        yield requested
+    finally:
+        restore()
+
+
+async def stop_requested() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    with stop_signals() as requested:
+        await requested.wait()

@@ -22,7 +22,7 @@ from sfu_wrapper.app.worker import (
     require_preprocessor,
 )
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.bar import Bar
+from sfu_wrapper.cli.common import Bar
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.estimate import Standing

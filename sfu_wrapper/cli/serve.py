@@ -6,12 +6,11 @@ from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.app.collector import Collector
-from sfu_wrapper.app.controller import Parts, controller
+from sfu_wrapper.app.controller import Collector, Parts, controller
 from sfu_wrapper.app.parts import open_broker, open_store
 from sfu_wrapper.app.planes import browser_media, media_plane, trunk_of
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.signals import stop_signals
+from sfu_wrapper.cli.common import stop_signals
 from sfu_wrapper.config.settings import Settings
 
 

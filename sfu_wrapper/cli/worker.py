@@ -18,7 +18,7 @@ from sfu_wrapper.app.worker import (
     vault,
 )
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.signals import stop_requested
+from sfu_wrapper.cli.common import stop_requested
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.observe import logs

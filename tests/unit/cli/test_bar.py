@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from sfu_wrapper.cli.bar import Bar, clock
+from sfu_wrapper.cli.common import Bar, clock
 from sfu_wrapper.core.estimate import Standing
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.app.collector import Collector
+from sfu_wrapper.app.controller import Collector
 
 
 class Node:
