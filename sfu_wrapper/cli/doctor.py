@@ -9,8 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.checks.catalogue import CHECKS
-from sfu_wrapper.cli.checks.examine import examine
-from sfu_wrapper.cli.checks.finding import Finding, Status, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, Status, examine, good, odd, wrong
 from sfu_wrapper.config.load import Loaded, inspect
 from sfu_wrapper.config.settings import Settings
 

@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.asterisk.conference import TAKEN
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.planes import media_plane, trunk_of
 from sfu_wrapper.cli.checks.asterisk import look
-from sfu_wrapper.cli.checks.finding import Status
+from sfu_wrapper.cli.checks.report import Status
 from sfu_wrapper.config.load import load
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,

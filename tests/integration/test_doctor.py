@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.storage.disks import Disk
 from sfu_wrapper.cli.checks import database, folders, tools
-from sfu_wrapper.cli.checks.finding import good, wrong
+from sfu_wrapper.cli.checks.report import good, wrong
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.processes import free_port

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.cli.checks.asterisk import look
-from sfu_wrapper.cli.checks.finding import Finding, Status
+from sfu_wrapper.cli.checks.report import Finding, Status
 from sfu_wrapper.config.load import load
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
 

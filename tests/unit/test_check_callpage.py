@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.cli.checks.callpage import look
-from sfu_wrapper.cli.checks.finding import Status
+from sfu_wrapper.cli.checks.report import Status
 from sfu_wrapper.config.load import load
 
 JANUS = ("media.sfu=janus", "janus.roomSecret=sixteen characters")

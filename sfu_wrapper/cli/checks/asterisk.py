@@ -6,7 +6,7 @@ from typing import Final
 from sfu_wrapper.adapters.asterisk.ami import Declined
 from sfu_wrapper.adapters.asterisk.inspect import inspect
 from sfu_wrapper.app.planes import asterisk_settings
-from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
 

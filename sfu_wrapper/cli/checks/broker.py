@@ -6,7 +6,7 @@ from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.queue_file.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
 from sfu_wrapper.app.parts import queue_file, queues
-from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
 

@@ -6,7 +6,7 @@ Applies where the SFU is a real one.
 from collections.abc import AsyncIterator
 from typing import Final
 
-from sfu_wrapper.cli.checks.finding import Finding, good, odd
+from sfu_wrapper.cli.checks.report import Finding, good, odd
 from sfu_wrapper.config.settings import Settings
 
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})

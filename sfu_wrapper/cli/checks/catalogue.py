@@ -16,7 +16,7 @@ from sfu_wrapper.cli.checks import (
     tools,
     values,
 )
-from sfu_wrapper.cli.checks.finding import Check
+from sfu_wrapper.cli.checks.report import Check
 
 CHECKS: Final = (
     Check("tools", tools.look),

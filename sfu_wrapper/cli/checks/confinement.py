@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from sfu_wrapper.adapters.os.confinement import Confinement, Policy, probe
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 
 _WITHOUT = {

@@ -7,8 +7,8 @@ from sfu_wrapper.adapters.sqlite.inspect import inspect
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.storage.disks import disk, nearest, try_writing
 from sfu_wrapper.app.parts import store_file
-from sfu_wrapper.cli.checks.finding import Finding, odd, wrong
 from sfu_wrapper.cli.checks.folders import room
+from sfu_wrapper.cli.checks.report import Finding, odd, wrong
 from sfu_wrapper.config.settings import Settings
 
 

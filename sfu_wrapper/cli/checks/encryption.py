@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from sfu_wrapper.app.worker import vault
-from sfu_wrapper.cli.checks.finding import Finding, good, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import JobFailed
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.storage.disks import Disk, disk, nearest, try_writing
-from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 
 TOO_LITTLE_BYTES: Final = 500_000_000

@@ -8,7 +8,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.planes import media_plane
-from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
 

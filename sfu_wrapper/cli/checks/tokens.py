@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from sfu_wrapper.adapters.jwks import HttpKeySet
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.parts import authenticator
-from sfu_wrapper.cli.checks.finding import Finding, good, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.keyset import read_key_set
 from sfu_wrapper.model.errors import Misconfigured, Unavailable

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Final
 
 from sfu_wrapper import __version__
-from sfu_wrapper.cli.checks.finding import Finding, good, odd, wrong
+from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong
 from sfu_wrapper.config.settings import Settings
 
 LIBRARIES: Final = ("websockets", "aio-pika", "pydantic", "fastapi", "pyjwt", "cryptography", "av")

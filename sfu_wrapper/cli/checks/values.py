@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from sfu_wrapper.cli.checks.finding import Finding, good, odd
+from sfu_wrapper.cli.checks.report import Finding, good, odd
 from sfu_wrapper.config import rules
 from sfu_wrapper.config.settings import Settings
 

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sfu_wrapper.cli.checks.examine import examine
-from sfu_wrapper.cli.checks.finding import Check, Finding, Look, good, wrong
+from sfu_wrapper.cli.checks.report import Check, Finding, Look, examine, good, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
 
