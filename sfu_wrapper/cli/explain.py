@@ -6,7 +6,7 @@ Reads the stored permissions, evaluates the policy of the core, prints the decis
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 
-from sfu_wrapper.adapters.sqlite.lookup import stored_permissions
+from sfu_wrapper.adapters.sqlite.rows import stored_permissions
 from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.policy import Decision, Reason, Source, asks, decide

@@ -10,7 +10,7 @@ import asyncio
 import re
 from argparse import ArgumentParser, Namespace
 
-from sfu_wrapper.adapters.sqlite.lookup import PermissionFile
+from sfu_wrapper.adapters.sqlite.rows import PermissionFile
 from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.access import Subject

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.adapters.sqlite import leases as adapter
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.ports.system import JobLeases

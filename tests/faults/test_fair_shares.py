@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.core.job import Retry

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
-from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.core.estimate import Standing
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed

@@ -15,7 +15,7 @@ from sfu_wrapper.adapters.media.inputs import opened
 from sfu_wrapper.adapters.media.resource_limits import limits_of
 from sfu_wrapper.adapters.media.tasks import MeasureAudio, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
-from sfu_wrapper.adapters.os.os_errors import refused
+from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.forks import server_of

@@ -43,7 +43,7 @@ LISTED = re.compile(
 
 # Modules below 40 lines, with the reason why they are on their own; __init__.py is left out.
 SHORT = {
-    "adapters/memory/leases.py": "one adapter a module, as in the folder of each real one",
+    "adapters/memory/store.py": "one adapter a module, as in the folder of each real one",
     "adapters/os/clock.py": "adapter of ports/clock, used by everything that is composed",
     "cli/__main__.py": "python -m sfu_wrapper.cli needs it",
     "formats/bits.py": "bit reader of two formats",

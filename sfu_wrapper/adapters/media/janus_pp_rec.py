@@ -27,7 +27,7 @@ from sfu_wrapper.adapters.media.preprocess import (
 )
 from sfu_wrapper.adapters.media.track_stats import TrackStats, stream_warnings
 from sfu_wrapper.adapters.media.verify import Expected, verify
-from sfu_wrapper.adapters.os.os_errors import is_full, no_space
+from sfu_wrapper.adapters.os.files import is_full, no_space
 from sfu_wrapper.adapters.os.rlimits import end_with
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler
 from sfu_wrapper.formats.frame import VideoCodec

@@ -26,7 +26,7 @@ from sfu_wrapper.adapters.media.mux import (
 )
 from sfu_wrapper.adapters.media.track_stats import TrackStats, frame_warnings, stream_warnings
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
-from sfu_wrapper.adapters.os.os_errors import refused
+from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.core.plan import Turn
 from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot, video_codec

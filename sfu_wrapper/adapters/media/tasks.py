@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.media.poster import write_poster
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.split import copy_video, write_audio
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
-from sfu_wrapper.adapters.os.os_errors import is_full, no_space, over_limit, refused
+from sfu_wrapper.adapters.os.files import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
 from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed

@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.media.media_process import LENGTH_BYTES
 from sfu_wrapper.adapters.media.resource_limits import limits_of
 from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.adapters.os.confinement import Policy
-from sfu_wrapper.adapters.os.os_errors import over_limit, refused
+from sfu_wrapper.adapters.os.files import over_limit, refused
 from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.plan import Composition, Sound

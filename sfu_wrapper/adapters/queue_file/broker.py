@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from sfu_wrapper.adapters.queue_file import rows
 from sfu_wrapper.adapters.queue_file.listeners import Ear
 from sfu_wrapper.adapters.queue_file.presence import BEAT_S, Presence, is_alive, sweep
-from sfu_wrapper.adapters.queue_file.schema import MIGRATIONS
+from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.model.errors import RecordingError, Unavailable

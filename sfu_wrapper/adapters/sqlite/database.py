@@ -2,6 +2,8 @@
 
 Knows nothing of rooms or messages: the schema is handed in as numbered migrations. Every foreign
 error ends here, as ``Unavailable`` (try again) or ``Misconfigured`` (a person must act).
+
+The tables of the store, as numbered migrations: append, never change what has been released.
 """
 
 import os
@@ -9,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 
@@ -123,3 +126,79 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Migrations)
 def _require_known(version: int, path: Path, migrations: Migrations) -> None:
     if version > len(migrations):
         raise Misconfigured(f"{path.name} was written by a newer release (schema {version})")
+
+
+# rooms keep their rowid: it tells apart two rooms of one id that were made in the same millisecond.
+# outbox numbers are never used again (AUTOINCREMENT), so a reader can page by them.
+_FIRST = (
+    """
+    CREATE TABLE rooms (
+        uuid TEXT NOT NULL UNIQUE, id TEXT NOT NULL, domain TEXT NOT NULL, owner TEXT NOT NULL,
+        life TEXT NOT NULL, settled INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        ended_ms INTEGER, state BLOB NOT NULL, epoch INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX rooms_by_id ON rooms (id, created_ms)",
+    "CREATE INDEX rooms_unsettled ON rooms (created_ms) WHERE settled = 0",
+    """
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, room TEXT NOT NULL, routing_key TEXT NOT NULL,
+        message_id TEXT NOT NULL, correlation_id TEXT NOT NULL, body BLOB NOT NULL,
+        created_ms INTEGER NOT NULL, mandatory INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE answers (
+        key TEXT PRIMARY KEY, digest BLOB NOT NULL, answer BLOB NOT NULL,
+        expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX answers_by_expiry ON answers (expires_ms)",
+    """
+    CREATE TABLE user_permissions (
+        domain TEXT NOT NULL, user TEXT NOT NULL, type TEXT NOT NULL, profile TEXT NOT NULL,
+        PRIMARY KEY (domain, user)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE domain_permissions (
+        domain TEXT PRIMARY KEY, type TEXT NOT NULL, profile TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE leases (
+        job TEXT PRIMARY KEY, holder TEXT NOT NULL, boot TEXT NOT NULL, expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
+
+# Room ids are unique among the living rooms of one domain. What a room has many of is in rows of
+# its own; rooms of the first schema hold all in their state until they are written again. Those who
+# took part are looked up in rows of their own (``member/DOMAIN/USER``), for the old rooms as well;
+# a damaged one is left for its reader to refuse. Uuids (ASCII, here in lower case) are kept when
+# their rooms are removed, for ever: none is used for two rooms.
+_MEMBERS_OF_OLD_ROOMS = """
+    INSERT OR IGNORE INTO parts (room, name, state)
+    SELECT uuid,
+        'member/' || json_extract(member.value, '$.domain')
+            || '/' || json_extract(member.value, '$.user'),
+        CAST(member.value AS BLOB)
+    FROM (SELECT uuid, CAST(substr(state, 3) AS TEXT) AS document FROM rooms) AS old,
+        json_each(CASE WHEN json_valid(document) THEN document ELSE '{}' END, '$.members') AS member
+    WHERE member.type = 'object'
+"""
+_SECOND = (
+    """
+    CREATE TABLE parts (
+        room TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (room, name)
+    ) WITHOUT ROWID
+    """,
+    _MEMBERS_OF_OLD_ROOMS,
+    "CREATE TABLE used_uuids (uuid TEXT PRIMARY KEY) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO used_uuids (uuid) SELECT lower(uuid) FROM rooms",
+    "CREATE INDEX rooms_by_end ON rooms (ended_ms) WHERE settled = 1",
+    "DROP INDEX rooms_by_id",
+    "CREATE INDEX rooms_by_id ON rooms (domain, id, created_ms)",
+)
+
+MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sfu_wrapper.adapters.sqlite import lookup, rows
-from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
-from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.adapters.sqlite import rows
+from sfu_wrapper.adapters.sqlite.database import MIGRATIONS, open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import (
@@ -134,7 +133,7 @@ class SqliteStore:
     def permissions(self, owner: UserKey) -> OwnerPermissions:
         """See ``Store``."""
         with translated(self._path):
-            return lookup.permissions(self._reader, owner)
+            return rows.permissions(self._reader, owner)
 
     def set_permission(
         self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None

@@ -22,8 +22,8 @@ from typing import ParamSpec
 
 from sfu_wrapper.adapters.os.beneath import open_plain
 from sfu_wrapper.adapters.os.confinement import SYSTEM, Fence, Policy
+from sfu_wrapper.adapters.os.files import no_space, refused
 from sfu_wrapper.adapters.os.landlock import RUN, WORK
-from sfu_wrapper.adapters.os.os_errors import no_space, refused
 from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.model.errors import JobFailed

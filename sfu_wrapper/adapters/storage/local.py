@@ -29,7 +29,7 @@ from sfu_wrapper.adapters.os.beneath import (
     parts_of,
     size_of,
 )
-from sfu_wrapper.adapters.os.os_errors import refused
+from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.naming import safe_user
 from sfu_wrapper.model.errors import JobFailed

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.adapters.queue_file.schema import MIGRATIONS
+from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
 from sfu_wrapper.app.parts import queue_file, queues
 from sfu_wrapper.cli.checks.report import Finding, good, odd, wrong

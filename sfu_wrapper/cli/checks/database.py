@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
+from sfu_wrapper.adapters.sqlite.database import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.inspect import inspect
-from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.storage.disks import disk, nearest, try_writing
 from sfu_wrapper.app.parts import store_file
 from sfu_wrapper.cli.checks.folders import room

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
 from tests.helpers import worker_bench
 from tests.helpers.worker_bench import DEADLINE_S, WORK, Bench, running, segment

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
-from sfu_wrapper.adapters.memory.leases import MemoryLeases
+from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.model.errors import JobFailed, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from tests.helpers import worker_bench
