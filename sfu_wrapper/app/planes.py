@@ -7,8 +7,8 @@ from sfu_wrapper.adapters.asterisk.ami import AmiSettings
 from sfu_wrapper.adapters.asterisk.folder import Folder as AsteriskFolder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
-from sfu_wrapper.adapters.janus.inspect import MakeRoom
 from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
+from sfu_wrapper.adapters.janus.room import MakeRoom
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom

@@ -12,8 +12,7 @@ import pytest
 
 from sfu_wrapper.adapters.janus import watch
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
-from sfu_wrapper.adapters.janus.ownership import tag
-from sfu_wrapper.adapters.janus.room import JanusRoom
+from sfu_wrapper.adapters.janus.room import JanusRoom, tag
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, Handle, Json, open_session
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.core.media_plane import (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import room_capture, videoroom, waiting
+from sfu_wrapper.adapters.janus import room_capture, room_queue, videoroom
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.plane import video_plane
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
@@ -386,7 +386,7 @@ async def test_a_late_start_is_refused_and_its_recording_is_stopped(
     async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
         await studio.people.film(studio.room, "p-alice", Camera(RED))
         await studio.bench.until(TracksCarried)
-        monkeypatch.setattr(waiting, "START_WAITS_S", 0.5)
+        monkeypatch.setattr(room_queue, "START_WAITS_S", 0.5)
         capture = studio.capture(Medium.VIDEO)
         janus.freeze()
         studio.bench.tell(StartCapture(capture, studio.bridge, ()))
@@ -445,7 +445,7 @@ async def test_running_captures_are_stopped_when_the_plane_is_closed(
 
 
 async def test_the_queue_of_a_room_is_bounded(studio: Studio) -> None:
-    stops = [StopCapture(studio.capture(Medium.VIDEO, n)) for n in range(waiting.LIMIT + 1)]
+    stops = [StopCapture(studio.capture(Medium.VIDEO, n)) for n in range(room_queue.LIMIT + 1)]
     with pytest.raises(Unavailable):
         studio.bench.tell(*stops)
 
@@ -468,7 +468,7 @@ async def test_a_resume_while_janus_is_unavailable_reports_the_files_on_disk(
         await studio.people.film(studio.room, "p-alice", Camera(RED))
         capture = await studio.start(Medium.VIDEO)
         await written(studio, 1)
-    monkeypatch.setattr(waiting, "START_WAITS_S", 0.3)
+    monkeypatch.setattr(room_queue, "START_WAITS_S", 0.3)
     plane = plane_at(janus, replace(janus.address, url="ws://127.0.0.1:9"), tmp_path)
     async with running(plane) as bench:
         bench.tell(OpenMediaRoom(studio.room, studio.bridge), ResumeCapture(capture, ()))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.adapters.janus.audiobridge_files import (
+from sfu_wrapper.adapters.janus.files import (
     is_closed,
     mix_files,
     newest_bytes,

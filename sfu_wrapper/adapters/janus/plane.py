@@ -16,9 +16,8 @@ from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.errors import JanusRefused
-from sfu_wrapper.adapters.janus.ownership import Marked, marked_rooms
 from sfu_wrapper.adapters.janus.reconnect import keep_connected
-from sfu_wrapper.adapters.janus.room import JanusRoom
+from sfu_wrapper.adapters.janus.room import JanusRoom, Marked, marked_rooms
 from sfu_wrapper.adapters.janus.room_queue import RoomQueue
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,

@@ -3,20 +3,68 @@
 Common interface of the two plugins for ``room_capture``. Nothing here queues, retries or outlives
 a connection. Every method that takes a handle may raise Unavailable (the connection is lost) and
 JanusRefused, besides the exceptions in its own docstring.
+
+Ownership tags: we store our room's uuid in the Janus room description.
+
+A controller that is killed between the end of a call and the destruction of its Janus room leaves
+that room behind; the tag lets the next controller find it. Rooms without a tag are never touched,
+and a tagged room is destroyed only with the secret that it was created with.
+
+Checks of a running Janus for ``doctor``: read its version, create and destroy a room.
 """
 
+import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import Enum, auto
 from typing import ClassVar, Final
 
 from sfu_wrapper.adapters.janus.errors import ForeignRoom, JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.ownership import tag
-from sfu_wrapper.adapters.janus.session import Handle, Json
+from sfu_wrapper.adapters.janus.session import Handle, JanusAddress, Json, open_session
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
+
+_MARK: Final = "sfu-wrapper "
+LIST_BYTES: Final = 67_108_864  # of 100,000 rooms
+
+
+def tag(uuid: RoomUuid) -> Json:
+    """Return the ``create`` fields that mark a Janus room as belonging to our room."""
+    return {"description": f"{_MARK}{uuid}"}
+
+
+Marked = dict[RoomUuid, tuple[str, ...]]
+"""Our rooms, each with the ids of the plugin rooms that carry its tag."""
+
+
+async def marked_rooms(settings: JanusSettings, plugin: str) -> Marked:
+    """Return the rooms of a plugin that carry one of our tags.
+
+    The list has its own connection, because the answer may be large and must not delay other
+    requests. Our rooms are private: Janus lists them only for clients with the admin key.
+
+    Raises:
+        Unavailable, JanusRefused: The rooms cannot be listed.
+    """
+    async with open_session(replace(settings.address, max_bytes=LIST_BYTES)) as session:
+        handle = await session.attach(plugin)
+        answer = await handle.request({"request": "list"} | settings.admin_fields)
+    found: Marked = {}
+    for uuid, name in _marked(answer.get("list")):
+        found[uuid] = (*found.get(uuid, ()), name)
+    return found
+
+
+def _marked(rooms: object) -> Iterator[tuple[RoomUuid, str]]:
+    for room in rooms if isinstance(rooms, list) else ():
+        match room:
+            case {"room": str(name), "description": str(text)} if text.startswith(_MARK):
+                yield RoomUuid(text.removeprefix(_MARK)), name
+
 
 WARM_UP_S: Final = 2.5
 _WRONG_SECRET: Final = "none of ours"  # noqa: S105  (a probe, no password)
@@ -185,3 +233,25 @@ class JanusRoom(ABC):
 def last_written_ms(files: tuple[RawFile, ...]) -> int:
     """Return the end of the last file with media, epoch ms; 0 if no file has any."""
     return max((file.stopped_ms or 0 for file in files if file.holds_media), default=0)
+
+
+MakeRoom = Callable[[str], JanusRoom]
+
+
+async def version(address: JanusAddress) -> str:
+    """Return the version of Janus. Raises Unavailable, JanusRefused."""
+    async with open_session(address) as session:
+        answer = await session.server_info()
+    return str(answer.get("version_string", ""))
+
+
+async def try_room(address: JanusAddress, make_room: MakeRoom) -> None:
+    """Create a room as for a call, enter it and destroy it. Raises Unavailable, JanusRefused."""
+    room = make_room(f"doctor-{secrets.token_hex(8)}")
+    async with open_session(address) as session:
+        handle = await session.attach(room.plugin)
+        await room.make(handle)
+        try:
+            await room.watch(handle)
+        finally:
+            await room.destroy(handle)

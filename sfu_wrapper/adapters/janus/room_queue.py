@@ -13,6 +13,8 @@ Rules of this file
        next connection.
     3. While Janus is unavailable, a start fails after ``START_WAITS_S``, a stop waits, and the
        running capture is lost after ``LOST_AFTER_S``.
+
+Queued requests of one room, and their deadlines.
 """
 
 import asyncio
@@ -21,13 +23,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
 from sfu_wrapper.adapters.janus.room import JanusRoom
 from sfu_wrapper.adapters.janus.room_capture import UNREACHABLE, Emit, RoomCapture
 from sfu_wrapper.adapters.janus.session import Handle, JanusEvent, JanusSession, Json
-from sfu_wrapper.adapters.janus.waiting import LIMIT, QueuedRequest, RoomRequest
 from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureRef,
@@ -40,6 +42,43 @@ from sfu_wrapper.core.media_plane import (
 )
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid
+
+RoomRequest = OpenMediaRoom | CloseMediaRoom | StartCapture | StopCapture | ResumeCapture
+
+LIMIT: Final = 64  # requests of one room
+START_WAITS_S: Final = 3.0  # for Janus to become available
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRequest:
+    """Request in the queue of a room.
+
+    Attributes:
+        request: The request.
+        queued_s: Time of queueing, monotonic.
+    """
+
+    request: RoomRequest
+    queued_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Deadline for Janus to become available, monotonic; None for requests that just wait."""
+        soon = isinstance(self.request, StartCapture | ResumeCapture)
+        return self.queued_s + START_WAITS_S if soon else None
+
+    @property
+    def is_late(self) -> bool:
+        """True once the deadline has passed."""
+        return self.deadline_s is not None and self.deadline_s <= time.monotonic()
+
+    def starts(self, capture: CaptureRef) -> bool:
+        """Return True if this is a start of the capture whose deadline has not passed."""
+        match self.request:
+            case StartCapture(capture=started):
+                return started == capture and not self.is_late
+        return False
+
 
 log = logging.getLogger(__name__)
 

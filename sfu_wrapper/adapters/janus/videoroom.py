@@ -11,9 +11,9 @@ import time
 from contextlib import suppress
 from typing import Final
 
+from sfu_wrapper.adapters.janus.files import publishers_in, remove_audio, video_files
 from sfu_wrapper.adapters.janus.room import JanusRoom, NotWritten, RoomChange
 from sfu_wrapper.adapters.janus.session import VIDEO_ROOM, Handle, Json
-from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_audio, video_files
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.publisher_ids import track_of
 from sfu_wrapper.model.media import Medium, RawFile, Track

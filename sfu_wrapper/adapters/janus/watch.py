@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused
-from sfu_wrapper.adapters.janus.ownership import LIST_BYTES
+from sfu_wrapper.adapters.janus.room import LIST_BYTES
 from sfu_wrapper.adapters.janus.session import Handle, Json, open_session
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.media_plane import CaptureRef, CaptureStarted

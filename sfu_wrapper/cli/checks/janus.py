@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.inspect import MakeRoom, try_room, version
+from sfu_wrapper.adapters.janus.room import MakeRoom, try_room, version
 from sfu_wrapper.app.planes import janus_address, janus_room_makers
 from sfu_wrapper.cli.checks.report import Finding, good, wrong
 from sfu_wrapper.config.settings import Settings

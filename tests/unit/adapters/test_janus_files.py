@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.adapters.janus import videoroom_files as module
-from sfu_wrapper.adapters.janus.audiobridge_files import is_closed, mix_files, repair_headers
-from sfu_wrapper.adapters.janus.videoroom_files import publishers_in, remove_audio, video_files
+from sfu_wrapper.adapters.janus import files as module
+from sfu_wrapper.adapters.janus.files import (
+    is_closed,
+    mix_files,
+    publishers_in,
+    remove_audio,
+    repair_headers,
+    video_files,
+)
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.mjr import Header, Kind, encode_frame, encode_header
 from sfu_wrapper.model.identity import RoomUuid
