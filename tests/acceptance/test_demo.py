@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.adapters.simulated.audio import tone_hz
+from sfu_wrapper.adapters.simulated.writers import tone_hz
 from tests.helpers.merged import Frame, frames, loudness, sound
 
 SECONDS = 5.0

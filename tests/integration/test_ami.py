@@ -15,8 +15,8 @@ from sfu_wrapper.adapters.asterisk.ami import (
     Declined,
     LinkDown,
     LinkUp,
+    Message,
 )
-from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Malformed, Unavailable
 from tests.helpers.ami import FakeAsterisk, asterisk
 from tests.helpers.wait import until

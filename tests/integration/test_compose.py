@@ -10,8 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from sfu_wrapper.adapters.media.mux import write_video
-from sfu_wrapper.adapters.media.split import copy_video, write_audio
+from sfu_wrapper.adapters.media.mux import copy_video, write_audio, write_video
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.intervals import Interval

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.media import tasks, tools
-from sfu_wrapper.adapters.media.inputs import opened
+from sfu_wrapper.adapters.media.demux import opened
 from sfu_wrapper.adapters.media.resource_limits import limits_of
 from sfu_wrapper.adapters.media.tasks import MeasureAudio, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses

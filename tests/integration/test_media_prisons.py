@@ -90,7 +90,7 @@ async def test_it_reads_a_raw_file_through_its_descriptor_and_has_no_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work = f"""
-from sfu_wrapper.adapters.media.inputs import opened
+from sfu_wrapper.adapters.media.demux import opened
 import os
 with opened(task.source) as number:
     found["head"] = os.pread(number, 4, 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfu_wrapper.adapters.media.poster import write_poster
+from sfu_wrapper.adapters.media.frames import write_poster
 from sfu_wrapper.model.errors import JobFailed
 
 BLACK, DIM, RED, BLUE = (0, 0, 0), (12, 12, 12), (200, 30, 30), (30, 30, 200)

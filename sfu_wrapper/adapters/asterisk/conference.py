@@ -24,10 +24,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, assert_never
 
-from sfu_wrapper.adapters.asterisk.ami import Ami
+from sfu_wrapper.adapters.asterisk.ami import Ami, Message
 from sfu_wrapper.adapters.asterisk.conference_files import ConferenceFiles, last_ms
 from sfu_wrapper.adapters.asterisk.folder import Fate, Folder
-from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.recording_file import ConferenceRecorder, Outcome, RecordingFile
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, assert_never
 
-from sfu_wrapper.adapters.asterisk.ami import Ami, AmiSettings, Declined, LinkUp
+from sfu_wrapper.adapters.asterisk.ami import Ami, AmiSettings, Declined, LinkUp, Message
 from sfu_wrapper.adapters.asterisk.conference import (
     NOT_WRITTEN,
     Conference,
@@ -22,7 +22,6 @@ from sfu_wrapper.adapters.asterisk.conference import (
     Nudge,
 )
 from sfu_wrapper.adapters.asterisk.folder import Folder
-from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.adapters.asterisk.trunk import TrunkLine
 from sfu_wrapper.adapters.asterisk.watch import FileWatch
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue

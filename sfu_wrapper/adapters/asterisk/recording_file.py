@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sfu_wrapper.adapters.asterisk.ami import Ami, Declined
+from sfu_wrapper.adapters.asterisk.ami import Ami, Declined, Message
 from sfu_wrapper.adapters.asterisk.folder import Folder
-from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import ConfbridgeId
 

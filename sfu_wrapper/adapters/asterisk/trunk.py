@@ -8,9 +8,8 @@ conferences: a leg from the trunk's context counts as a call even if it was neve
 import logging
 from typing import Final
 
-from sfu_wrapper.adapters.asterisk.ami import Ami, Declined
+from sfu_wrapper.adapters.asterisk.ami import Ami, Declined, Message
 from sfu_wrapper.adapters.asterisk.folder import is_safe
-from sfu_wrapper.adapters.asterisk.messages import Message
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.ports.media_plane import (

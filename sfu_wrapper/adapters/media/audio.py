@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from sfu_wrapper.adapters.media.inputs import opened
+from sfu_wrapper.adapters.media.demux import opened
 from sfu_wrapper.core.plan import Sound
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Malformed

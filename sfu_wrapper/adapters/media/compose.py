@@ -16,9 +16,9 @@ from pathlib import Path
 import av
 
 from sfu_wrapper.adapters.media.audio import timeline
+from sfu_wrapper.adapters.media.demux import prefetch
 from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, FRAME_TIME_BASE, MergedWriter
 from sfu_wrapper.adapters.media.frames import Canvas, FrameReader, ScaledFrame, Scaler, TimedFrame
-from sfu_wrapper.adapters.media.prefetch import prefetch
 from sfu_wrapper.core.layout import Tile
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,

@@ -2,12 +2,30 @@
 
 By default libavformat detects the format from the content: a file named as a video may be a
 playlist that makes the library read other files, or connect to other machines.
+
+Prefetching of items in a pool of threads, a bounded number ahead of their use.
+
+The waits here have no deadline of their own: the process that runs them has one.
+
+Raw files in a media process, read through the descriptors passed with its task.
+
+A process does one task, so the table of descriptors is global to the process. A path without a
+descriptor is opened here: by tools that call the readers directly.
 """
 
+import os
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Final, TypeVar
 
 import av
 from av.container import InputContainer
+
+from sfu_wrapper.adapters.os.beneath import open_plain
 
 _DEMUXERS = {".webm": "matroska", ".mp4": "mov", ".wav": "wav", ".opus": "ogg"}
 
@@ -39,3 +57,83 @@ def decoded(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:
         raise
     except av.FFmpegError:
         return []
+
+
+Item = TypeVar("Item")
+
+
+def prefetch(
+    items: Iterator[Item], pool: Executor, batch: int, first: int | None = None
+) -> Iterator[Item]:
+    """Return an iterator over ``items`` that computes the first batch at once.
+
+    While one batch is consumed the next one is computed in one go, which keeps a decoder's memory
+    in the cache. An error of ``items`` is raised in place of its batch.
+
+    Args:
+        items: the items.
+        pool: threads to compute them in.
+        batch: size of a batch.
+        first: size of the first batch; different sizes spread the load of several iterators.
+    """
+    return _handed_out(items, pool, batch, pool.submit(_take, items, first or batch))
+
+
+def _handed_out(
+    items: Iterator[Item], pool: Executor, batch: int, made: Future[list[Item]]
+) -> Iterator[Item]:
+    # Consumed items are dropped at once: the consumer may keep the iterator without using it.
+    while ready := made.result():
+        made = pool.submit(_take, items, batch)
+        ready.reverse()
+        while ready:
+            yield ready.pop()
+
+
+def _take(items: Iterator[Item], count: int) -> list[Item]:
+    return list(islice(items, count))
+
+
+_BATCH: Final = 200  # the kernel passes 253 at a time
+_MORE, _NO_MORE = b"+", b"."
+
+_handed: dict[Path, int] = {}
+
+
+def send(talk: socket.socket, descriptors: Sequence[int]) -> None:
+    """Send descriptors, before any other data; the caller may close its own afterwards."""
+    for first in range(0, len(descriptors), _BATCH):
+        socket.send_fds(talk, [_MORE], list(descriptors[first : first + _BATCH]))
+    talk.sendall(_NO_MORE)
+
+
+def receive(talk: int) -> list[int]:
+    """Receive the descriptors of ``send``. Raises EOFError where the sender ends too early."""
+    found: list[int] = []
+    with socket.socket(fileno=os.dup(talk)) as line:
+        while True:
+            mark, descriptors, _, _ = socket.recv_fds(line, 1, _BATCH)
+            found += descriptors
+            if mark == _NO_MORE:
+                return found
+            if not mark:
+                raise EOFError("the parent process ended before the task was complete")
+
+
+def hand_over(named: Iterable[tuple[Path, int]]) -> None:
+    """Register the descriptors to read these files through."""
+    _handed.update(named)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Provide a descriptor of a raw file; read it by position, as its offset may be shared.
+
+    Raises:
+        OSError: the file does not exist, or is not a plain file.
+    """
+    number = os.dup(_handed[path]) if path in _handed else open_plain(path)
+    try:
+        yield number
+    finally:
+        os.close(number)

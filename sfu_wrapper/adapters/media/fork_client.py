@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from sfu_wrapper.adapters.media import inputs
+from sfu_wrapper.adapters.media import demux
 from sfu_wrapper.adapters.media.fork_server import SOCKETS
 from sfu_wrapper.adapters.os.rlimits import Limits
 
@@ -85,7 +85,7 @@ class ForkClient:
             with ExitStack() as theirs:
                 ours = [stack.enter_context(here) for here, _ in pairs]
                 given = [theirs.enter_context(there) for _, there in pairs]
-                inputs.send(ours[0], descriptors)
+                demux.send(ours[0], descriptors)
                 talk, complaints, status = [
                     await stack.enter_async_context(_stream(here, max_line_bytes)) for here in ours
                 ]

@@ -2,12 +2,15 @@
 
 A ``FrameReader`` returns the frame to show at rising times; a ``Scaler`` fits it into its tile; a
 ``Canvas`` paints tiles in place and touches only those that change. None of them knows scenes.
+
+Poster of a merged file: one of its frames, as JPEG.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Self, cast
 
 import av
@@ -15,11 +18,13 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
+from PIL import Image
 
 from sfu_wrapper.adapters.media.demux import decoded, reading
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.layout import Tile, fit
 from sfu_wrapper.core.plan import Source
+from sfu_wrapper.model.errors import JobFailed
 
 Plane = NDArray[np.uint8]
 
@@ -187,3 +192,63 @@ class Canvas:
                 for plane, step in zip(self._planes, (1, 2, 2), strict=True)
             )
         return known
+
+
+_QUALITY = 85
+_BLACK = 24.0  # mean luma; nothing but black has 16
+_MICROSECOND = Fraction(1, 1_000_000)
+
+
+def write_poster(source: Path, moments_us: Sequence[int], target: Path) -> None:
+    """Write the first frame at these moments that is not black; if all are, the brightest.
+
+    Raises:
+        JobFailed: the result cannot be read back.
+        av.FFmpegError, OSError: a file cannot be read or written.
+    """
+    with reading(source) as container:
+        best = _best(_frame(container, moment_us) for moment_us in moments_us or (0,))
+        image = Image.fromarray(best.to_ndarray(format="rgb24"))
+        image.save(target, "JPEG", quality=_QUALITY)
+        size = best.width, best.height
+    _verify(target, size)
+
+
+def _best(frames: Iterable[av.VideoFrame]) -> av.VideoFrame:
+    seen: list[tuple[float, av.VideoFrame]] = []
+    for frame in frames:
+        seen.append((float(np.asarray(frame.reformat(format="gray").to_ndarray()).mean()), frame))
+        if seen[-1][0] > _BLACK:
+            break
+    return max(seen, key=lambda one: one[0])[1]
+
+
+def _frame(container: av.container.InputContainer, moment_us: int) -> av.VideoFrame:
+    """Return the frame displayed at that time, or the last one where the file ends before."""
+    stream = container.streams.video[0]
+    container.seek(moment_us, backward=True)
+    shown: av.VideoFrame | None = None
+    for frame in container.decode(stream):
+        if shown is not None and _time_us(frame) > moment_us:
+            break
+        shown = frame
+    if shown is None:
+        raise JobFailed("compose", "BAD_RESULT", "no frame for the poster", permanent=False)
+    return shown
+
+
+def _time_us(frame: av.VideoFrame) -> Fraction:
+    return (frame.pts or 0) * Fraction(frame.time_base or 0) / _MICROSECOND
+
+
+def _verify(target: Path, size: tuple[int, int]) -> None:
+    try:
+        with Image.open(target) as image:
+            image.load()
+            found = image.size
+    except OSError as exc:
+        detail = f"{target.name} cannot be read back: {exc}"
+        raise JobFailed("compose", "BAD_RESULT", detail, permanent=False) from exc
+    if found != size:
+        detail = f"{target.name} is {found} instead of {size}"
+        raise JobFailed("compose", "BAD_RESULT", detail, permanent=False)

@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO, cast
 
 import av.logging
 
-from sfu_wrapper.adapters.media import fences, inputs
+from sfu_wrapper.adapters.media import demux, resource_limits
 from sfu_wrapper.adapters.media.fork_server import serve
 from sfu_wrapper.adapters.media.tasks import Task, carry_out, raw_files, result_to_json
 from sfu_wrapper.adapters.os.confinement import Confinement, Policy, demand, enter, restrict
@@ -29,7 +29,7 @@ def main() -> NoReturn:
     """Serve forks. Our arguments are the policy of confinement and our parent's process id."""
     policy = cast("Policy", sys.argv[1])
     entered = Confinement() if policy == "off" else enter()
-    fences.code()
+    resource_limits.code()
     serve(partial(work, policy, entered))
 
 
@@ -38,11 +38,11 @@ def work(policy: Policy, entered: Confinement, limits: str) -> None:
     impose(limits)
     av.logging.set_level(av.logging.PANIC)
     answers = _answers()
-    descriptors = inputs.receive(0)
+    descriptors = demux.receive(0)
     task = _read_task()
-    inputs.hand_over(zip(raw_files(task), descriptors, strict=True))
+    demux.hand_over(zip(raw_files(task), descriptors, strict=True))
     if policy != "off":
-        demand(policy, entered + restrict(fences.rules_of(task)))
+        demand(policy, entered + restrict(resource_limits.rules_of(task)))
     try:
         result = carry_out(task, lambda percent: _write(answers, progress=percent))
     except JobFailed as exc:

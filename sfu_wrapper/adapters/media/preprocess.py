@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.inputs import opened
+from sfu_wrapper.adapters.media.demux import opened
 from sfu_wrapper.adapters.media.mux import (
     VIDEO_SUFFIX,
     base_name,

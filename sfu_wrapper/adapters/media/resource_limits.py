@@ -1,7 +1,14 @@
-"""Resource limits of a media process: proportional to its input, and well above normal use."""
+"""Resource limits of a media process: proportional to its input, and well above normal use.
+
+Files and folders that stay accessible to the process of one task.
+"""
 
 import os
+import shutil
+import sys
+import sysconfig
 from collections.abc import Sequence
+from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Final, assert_never
@@ -14,6 +21,8 @@ from sfu_wrapper.adapters.media.tasks import (
     Task,
     WriteAudio,
 )
+from sfu_wrapper.adapters.os.confinement import SYSTEM, Rule
+from sfu_wrapper.adapters.os.landlock import READ, RUN, WORK
 from sfu_wrapper.adapters.os.rlimits import Limits
 
 MAX_MEMORY_BYTES: Final = 2 << 30  # nine streams take a quarter of it
@@ -60,3 +69,55 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+_LIBRARIES: Final = ("stdlib", "platstdlib")
+_OF_PREFIX: Final = ("bin", "lib", "lib64", "libexec")
+
+
+def rules_of(task: Task) -> tuple[Rule, ...]:
+    """Return the rules for a task: its work folder, its converted inputs, and code.
+
+    Raw files need no rule, as the process gets them as open descriptors. The folder of results is
+    made where it is missing.
+    """
+    match task:
+        case Preprocess(target_dir=target_dir, program=program):
+            target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return (*code(), (str(target_dir), WORK), *_program(program))
+        case MeasureAudio():
+            return code()
+        case Compose(plan=plan, target=target, poster=poster):
+            folders = {target.parent} if poster is None else {target.parent, poster.parent}
+            read = ((source.path, READ) for source in plan.sources)
+            return (*code(), *read, *((str(folder), WORK) for folder in folders))
+        case CopyVideo(source=source, target=target):
+            return (*code(), (str(source.path), READ), (str(target.parent), WORK))
+        case WriteAudio(target=target):
+            return (*code(), (str(target.parent), WORK))
+    assert_never(task)
+
+
+@cache
+def code() -> tuple[Rule, ...]:
+    """Return rules for Python's own modules and for the packages loaded so far.
+
+    Packages load some of their modules on first use. The search takes longer than a fork, so the
+    result is cached and inherited by forks.
+    """
+    folders = {sysconfig.get_path(name) for name in _LIBRARIES}
+    for name, module in tuple(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and "." not in name and hasattr(module, "__path__"):
+            folders.add(str(Path(file).parent))
+    return tuple((folder, READ) for folder in sorted(folders))
+
+
+def _program(name: str | None) -> tuple[Rule, ...]:
+    """Return rules for another program, wherever it is installed."""
+    if name is None:
+        return ()
+    found = Path(shutil.which(name) or name).resolve()
+    prefix = found.parent.parent
+    own = [prefix / kind for kind in _OF_PREFIX] if found.parent.name == "bin" else [found]
+    return (*SYSTEM, *((str(path), RUN) for path in own))

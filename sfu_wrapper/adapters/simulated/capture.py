@@ -15,11 +15,10 @@ from typing import Final
 
 from av.error import FFmpegError
 
-from sfu_wrapper.adapters.simulated.audio import Mix
 from sfu_wrapper.adapters.simulated.journal import Folders, Journal
 from sfu_wrapper.adapters.simulated.messages import PositionedTrack, Settings, StartWriting
 from sfu_wrapper.adapters.simulated.pattern import Pattern, StripData
-from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
+from sfu_wrapper.adapters.simulated.writers import Mix, VideoWriter
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Stream, Track

@@ -15,8 +15,15 @@ from contextlib import suppress
 from typing import BinaryIO, Final
 
 from sfu_wrapper.adapters.simulated.capture_engine import CaptureEngine, Say
-from sfu_wrapper.adapters.simulated.json_lines import LIMIT_BYTES, dump
-from sfu_wrapper.adapters.simulated.messages import ORDERS, SETTINGS, Heartbeat, Order, Report
+from sfu_wrapper.adapters.simulated.messages import (
+    LIMIT_BYTES,
+    ORDERS,
+    SETTINGS,
+    Heartbeat,
+    Order,
+    Report,
+    dump,
+)
 
 _ALIVE_EVERY_S: Final = 1.0
 _SWEEP_EVERY_S: Final = 600.0

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sfu_wrapper.adapters.simulated.audio import repair_lengths
-from sfu_wrapper.adapters.simulated.json_lines import Lines, dump
+from sfu_wrapper.adapters.simulated.messages import Lines, dump
+from sfu_wrapper.adapters.simulated.writers import repair_lengths
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.model.errors import Broken, Unavailable
 from sfu_wrapper.model.media import RawFile, Stream

@@ -19,8 +19,15 @@ from typing import Final
 import sfu_wrapper
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.adapters.simulated.faults import Faults
-from sfu_wrapper.adapters.simulated.json_lines import LIMIT_BYTES, dump
-from sfu_wrapper.adapters.simulated.messages import REPORTS, Freeze, Order, Report, Settings
+from sfu_wrapper.adapters.simulated.messages import (
+    LIMIT_BYTES,
+    REPORTS,
+    Freeze,
+    Order,
+    Report,
+    Settings,
+    dump,
+)
 from sfu_wrapper.adapters.simulated.request_tracker import RequestTracker
 from sfu_wrapper.core.media_plane import PlaneFact, PlaneRequest
 from sfu_wrapper.model.errors import Unavailable

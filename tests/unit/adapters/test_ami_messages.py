@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.adapters.asterisk.messages import Message, decode, encode
+from sfu_wrapper.adapters.asterisk.ami import Message, decode, encode
 from sfu_wrapper.model.errors import Malformed
 
 

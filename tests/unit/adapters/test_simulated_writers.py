@@ -8,12 +8,24 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.simulated import journal as journals
-from sfu_wrapper.adapters.simulated.audio import RATE_HZ, TONES_HZ, Mix, repair_lengths, tone_hz
 from sfu_wrapper.adapters.simulated.journal import Folders, Journal, salvage, sweep
-from sfu_wrapper.adapters.simulated.json_lines import Lines, dump
-from sfu_wrapper.adapters.simulated.messages import ORDERS, Add, PositionedTrack, StartWriting
+from sfu_wrapper.adapters.simulated.messages import (
+    ORDERS,
+    Add,
+    Lines,
+    PositionedTrack,
+    StartWriting,
+    dump,
+)
 from sfu_wrapper.adapters.simulated.pattern import Pattern, StripData
-from sfu_wrapper.adapters.simulated.video_writer import VideoWriter
+from sfu_wrapper.adapters.simulated.writers import (
+    RATE_HZ,
+    TONES_HZ,
+    Mix,
+    VideoWriter,
+    repair_lengths,
+    tone_hz,
+)
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Broken, Unavailable
 from sfu_wrapper.model.media import RawFile, Stream
