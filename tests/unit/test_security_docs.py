@@ -63,7 +63,7 @@ def test_every_number_of_the_limiting_sections_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "module"),
-    [(GatewaySettings, "gateway.settings"), (HttpSettings, "gateway.rest.settings")],
+    [(GatewaySettings, "gateway.settings"), (HttpSettings, "gateway.settings")],
 )
 def test_every_bound_of_a_listener_is_in_the_table(settings: type, module: str) -> None:
     assert is_dataclass(settings)
