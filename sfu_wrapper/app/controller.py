@@ -36,7 +36,7 @@ from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import serve_http
 from sfu_wrapper.gateway.server import GatewayServer, serve
-from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.gateway.session import MediaContext
 from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.observe.health import KEYS, Health
@@ -45,11 +45,11 @@ from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.maintenance import Housekeeper, Monitor
+from sfu_wrapper.service.rooms.maintenance import HealthMonitor, Maintenance
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.relay import Relay
 from sfu_wrapper.service.rooms.router import Rooms
-from sfu_wrapper.service.rooms.trunk import TrunkDesk
+from sfu_wrapper.service.rooms.trunk import TrunkGateway
 
 DRAIN_S = 10.0  # for the media plane to close the files of running segments
 FLUSH_S = 5.0  # for the broker to confirm; unconfirmed messages stay in the outbox
@@ -112,9 +112,9 @@ class _Inside:
             keep_answers_ms=int(settings.websocket.idempotency_seconds * 1000),
             kept_answer_bytes=settings.websocket.kept_answer_bytes,
             offer=self.relay.offer,
-            signals=Monitor(self.health, self.metrics),
+            signals=HealthMonitor(self.health, self.metrics),
         )
-        self.keeper = Housekeeper(
+        self.keeper = Maintenance(
             parts.store,
             parts.plane,
             self.relay,
@@ -185,14 +185,14 @@ async def _running(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIt
             await parts.plane.close()
 
 
-def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkDesk | None:
+def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkGateway | None:
     """Return the creator of rooms for incoming calls, acting as the configured room service."""
     domain = settings.asterisk.trunk_domain
     if parts.trunk is None or domain is None:
         return None
     user = UserId(settings.asterisk.trunk_service)
     identity = Identity(DomainId(domain), user, frozenset({Role.SERVICE}))
-    return TrunkDesk(parts.trunk, rooms, rooms.reader.created_by, identity)
+    return TrunkGateway(parts.trunk, rooms, rooms.reader.created_by, identity)
 
 
 @asynccontextmanager
@@ -205,7 +205,7 @@ async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIter
             inside.rooms,
             inside.keys,
             parts.clock,
-            None if parts.browsers is None else MediaDoor(parts.browsers, inside.rooms.seats),
+            None if parts.browsers is None else MediaContext(parts.browsers, inside.rooms.seats),
         ) as server,
         serve_http(http_limits, inside.rest(settings, parts, server.port)) as http,
     ):

@@ -19,7 +19,7 @@ from typing import Final
 from sfu_wrapper.config.catalogue import known_keys
 from sfu_wrapper.config.load import Loaded, read
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.core.estimate import Standing
+from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.observe import logs
 from sfu_wrapper.observe.logs import Stream
@@ -116,14 +116,14 @@ _WIDTH: Final = 30
 _CLEAR: Final = "\r\033[K"  # back to the beginning of the line, and erase it
 
 
-class Bar:
+class ProgressBar:
     """Progress bar, and a stream for log lines meanwhile."""
 
     def __init__(self, terminal: Stream) -> None:
         self._terminal = terminal
         self._line = ""
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: ProgressSnapshot) -> None:
         """Draw the bar for this progress."""
         filled = int(_WIDTH * standing.percent / 100)
         bar = "#" * filled + "." * (_WIDTH - filled)

@@ -50,7 +50,7 @@ Tell = Callable[[str, str], None]
 
 
 @dataclass(slots=True)
-class Story:
+class DemoCall:
     """Demo call: ``names[0]`` is the caller, the last one joins late, the second leaves early.
 
     Attributes:
@@ -231,7 +231,7 @@ async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
             ):
                 group.create_task(worker.run())
                 say("controller", f"listens on {running.url}")
-                story = Story(
+                story = DemoCall(
                     running.url,
                     lambda user, roles: _token(settings, user, roles),
                     say,

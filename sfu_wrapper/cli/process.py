@@ -22,15 +22,15 @@ from sfu_wrapper.app.worker import (
     require_preprocessor,
 )
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.common import Bar
+from sfu_wrapper.cli.common import ProgressBar
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.core.estimate import Standing
+from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import FinishedFile, SegmentInfo
 from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
-from sfu_wrapper.service.worker.processor import Done, Processor, announce, job_of
+from sfu_wrapper.service.worker.processor import ProcessedSegment, Processor, announce, job_of
 from sfu_wrapper.service.worker.scheduling import LEASE_S, Holder
 from sfu_wrapper.wire.job_messages import encode_failed, size_text
 from sfu_wrapper.wire.recording_info import parse_event
@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
         Misconfigured: the configuration does not allow it.
         Unavailable: a worker has the segment, or a folder, the store or the queue cannot be used.
     """
-    bar = Bar(sys.stderr) if sys.stderr.isatty() else None
+    bar = ProgressBar(sys.stderr) if sys.stderr.isatty() else None
     settings = common.start(args, bar)
     if args.queue:
         return asyncio.run(_hand_over(args, settings))
@@ -109,8 +109,13 @@ async def _hand_over(args: Namespace, settings: Settings) -> int:
 
 
 async def _process_alone(
-    settings: Settings, worker: Processor, info: SegmentInfo, bar: Bar | None, *, clean: bool
-) -> Done:
+    settings: Settings,
+    worker: Processor,
+    info: SegmentInfo,
+    bar: ProgressBar | None,
+    *,
+    clean: bool,
+) -> ProcessedSegment:
     async with _alone(settings, job_of(info)):
         return await run_process(worker, info, bar, clean=clean)
 
@@ -147,8 +152,8 @@ async def _alone(settings: Settings, job: str) -> AsyncIterator[None]:
 
 
 async def run_process(
-    worker: Processor, info: SegmentInfo, bar: Bar | None, *, clean: bool
-) -> Done:
+    worker: Processor, info: SegmentInfo, bar: ProgressBar | None, *, clean: bool
+) -> ProcessedSegment:
     """Process one segment, with a progress bar where there is one. Raises JobFailed."""
     try:
         done = await worker.process(info, progress=_quiet if bar is None else bar.show)
@@ -178,7 +183,7 @@ def _read(file: Path) -> bytes:
         raise Malformed(f"{file}: cannot be read: {exc.strerror}") from exc
 
 
-def _story(done: Done) -> str:
+def _story(done: ProcessedSegment) -> str:
     result = done.result
     again = ", as before" if done.repeated else ""
     lines = [f"{result.uuid} segment {result.segment}: {result.output}{again}"]
@@ -193,5 +198,5 @@ def _as_it_stands(file: FinishedFile) -> str:
     return size_text(file.size_bytes) if Path(file.filename).exists() else "is not there any more"
 
 
-def _quiet(standing: Standing) -> None:
+def _quiet(standing: ProgressSnapshot) -> None:
     del standing

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from sfu_wrapper.config.section import Count, Limit, Place, Seconds, Section, Text, Whole
+from sfu_wrapper.config.section import Count, FolderPath, Limit, Seconds, Section, Text, Whole
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.identity import RecordingType
 
@@ -126,7 +126,7 @@ class Auth(Section):
     secret: Secret | None = Field(
         None, description="shared secret of HS256 tokens, 32 bytes or more"
     )
-    public_key_file: Place | None = Field(
+    public_key_file: FolderPath | None = Field(
         None, description="PEM file with the public key of RS256, ES256 or EdDSA tokens"
     )
     jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = Field(
@@ -203,10 +203,10 @@ class Janus(Section):
     room_secret: Annotated[SecretStr, Field(min_length=16)] | None = Field(
         None, description="secret from which each room's is derived, 16 characters or more"
     )
-    recordings_path: Place | None = Field(
+    recordings_path: FolderPath | None = Field(
         None, description="recordings_path as Janus sees it; unset: the same path"
     )
-    audio_path: Place | None = Field(
+    audio_path: FolderPath | None = Field(
         None, description="audio_path as Janus sees it; unset: the same path"
     )
     video_codecs: tuple[Literal["vp8", "vp9", "h264"], ...] = Field(

@@ -22,7 +22,7 @@ from sfu_wrapper.config.catalogue import Path as KeyPath
 from sfu_wrapper.config.environment import read_environment, read_overrides
 from sfu_wrapper.config.files import directory, read_files
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.config.sources import Findings, Given, Problem, masked, shown
+from sfu_wrapper.config.sources import Findings, Problem, Source, masked, shown
 from sfu_wrapper.model.errors import Misconfigured
 
 DEFAULT = "default"
@@ -95,12 +95,12 @@ def inspect(
     return Loaded(settings, folder, sources, notes)
 
 
-def _disagreements(in_files: Sequence[Given]) -> list[Problem]:
+def _disagreements(in_files: Sequence[Source]) -> list[Problem]:
     """Return a problem for each key with different values in two files.
 
     Files form one name space: a key may appear in two of them only with the same value.
     """
-    first: dict[KeyPath, Given] = {}
+    first: dict[KeyPath, Source] = {}
     problems = []
     for given in in_files:
         other = first.setdefault(given.key.path, given)
@@ -110,7 +110,7 @@ def _disagreements(in_files: Sequence[Given]) -> list[Problem]:
     return problems
 
 
-def _settings(givens: Mapping[KeyPath, Given]) -> tuple[Settings | None, list[Problem]]:
+def _settings(givens: Mapping[KeyPath, Source]) -> tuple[Settings | None, list[Problem]]:
     groups: defaultdict[str, dict[str, object]] = defaultdict(dict)
     for given in givens.values():
         *group, name = given.key.path
@@ -129,7 +129,7 @@ def _group(name: str) -> str:
     return "" if name in {field.alias for field in Settings.model_fields.values()} else LIFTED
 
 
-def _wrong(error: ErrorDetails, givens: Mapping[KeyPath, Given]) -> Problem:
+def _wrong(error: ErrorDetails, givens: Mapping[KeyPath, Source]) -> Problem:
     location = tuple(str(part) for part in error["loc"])
     location = location[1:] if location[0] == LIFTED else location
     path = next(path for path in known_keys() if path == location[: len(path)])
@@ -139,7 +139,7 @@ def _wrong(error: ErrorDetails, givens: Mapping[KeyPath, Given]) -> Problem:
     return Problem(given.source, f"{given.key.name} = {shown(given.key, given.value)}: {text}")
 
 
-def _conflict(conflict: rules.Conflict, givens: Mapping[KeyPath, Given]) -> Problem:
+def _conflict(conflict: rules.Conflict, givens: Mapping[KeyPath, Source]) -> Problem:
     paths = [tuple(name.split(".")) for name in conflict.keys]
     sources = dict.fromkeys(givens[path].source for path in paths if path in givens)
     return Problem(", ".join(sources), f"{conflict.keys[0]}: {conflict.text}")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from sfu_wrapper.config.section import Count, Place, Section, Text
+from sfu_wrapper.config.section import Count, FolderPath, Section, Text
 from sfu_wrapper.core.naming import format_fault
 
 DEFAULT_FILEFORMAT = (
@@ -59,16 +59,16 @@ class Recording(Section):
 
     model_config = ConfigDict(alias_generator=None)
 
-    recordings_path: Place = Field(
+    recordings_path: FolderPath = Field(
         Path("/sippo-recording/raw_files/"), description="folder of the raw video (.mjr)"
     )
-    audio_path: Place = Field(
+    audio_path: FolderPath = Field(
         Path("/sippo-recording/raw_audio/"), description="folder of the raw mixed audio (.wav)"
     )
-    destination_path: Place = Field(
+    destination_path: FolderPath = Field(
         Path("/sippo-recording/postprocessed/"), description="folder of the finished recordings"
     )
-    logs_path: Place = Field(
+    logs_path: FolderPath = Field(
         Path("/sippo-recording/logs/"), description="folder of one log a recording"
     )
     processing_queue: QueueName = Field(
@@ -91,7 +91,7 @@ class Recording(Section):
         DEFAULT_FILEFORMAT, description="name of the files; times are the segment's start in UTC"
     )
     should_encrypt: bool = Field(False, description="whether finished files are encrypted with GPG")
-    encryption_key: Place = Field(
+    encryption_key: FolderPath = Field(
         Path("/sippo-recording/encryption/key.asc"), description="file of the public GPG key"
     )
     encryption_mail: Text | None = Field(

@@ -32,7 +32,7 @@ def _named(value: object) -> object:
     return value
 
 
-Place = Annotated[Path, BeforeValidator(_named)]
+FolderPath = Annotated[Path, BeforeValidator(_named)]
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Limit = Annotated[int, Field(ge=0)]

@@ -14,7 +14,7 @@ MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Source:
     """Key with the value that a source has set.
 
     Attributes:
@@ -49,7 +49,7 @@ class Findings:
         notes: remarks that do not prevent a start.
     """
 
-    givens: list[Given]
+    givens: list[Source]
     problems: list[Problem]
     notes: list[str]
 
@@ -62,7 +62,7 @@ class Findings:
         elif not _is_unicode(value):
             self.problems.append(Problem(source, f"{name}: must be valid Unicode"))
         else:
-            self.givens.append(Given(key, value, source))
+            self.givens.append(Source(key, value, source))
 
 
 def _instead(path: Path) -> str:

@@ -21,9 +21,9 @@ from sfu_wrapper.core.media_plane import (
 )
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
 from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
-from sfu_wrapper.core.transition import Turn
+from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.media import Medium, RawFile
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"
@@ -32,7 +32,7 @@ MAX_FILES: Final = 2_000
 """Of one medium in a segment; someone who publishes in a loop makes one each time."""
 
 
-def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
+def on_fact(turn: Transition, fact: CaptureFact | PlaneBack) -> None:
     """Apply one fact to the room."""
     if isinstance(fact, PlaneBack):
         _retry_now(turn, fact.medium)
@@ -63,7 +63,7 @@ def on_fact(turn: Turn, fact: CaptureFact | PlaneBack) -> None:
         late_report(turn, reported)
 
 
-def _tell_missing(turn: Turn, before: Segment) -> None:
+def _tell_missing(turn: Transition, before: Segment) -> None:
     """Notify everybody where a segment that goes on has lost a capture, or has it again."""
     after = turn.room.open_segment
     goes_on = after is not None and after.number == before.number and before.ran
@@ -73,13 +73,13 @@ def _tell_missing(turn: Turn, before: Segment) -> None:
         turn.notify(RecordingChanged(turn.room.id, after.number, after.not_running))
 
 
-def not_answered(turn: Turn, segment: Segment, capture: Capture) -> None:
+def not_answered(turn: Transition, segment: Segment, capture: Capture) -> None:
     """A start was not answered in time; it may yet be carried out."""
     message = "no answer in time"
     _put_failed(turn, segment, replace(capture, unanswered=True, message=message))
 
 
-def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarted) -> None:
+def _started(turn: Transition, segment: Segment, capture: Capture, fact: CaptureStarted) -> None:
     known = _with_files(capture, fact.files)
     if segment.outcome is not None or turn.room.capture is Phase.STOPPING:
         # Given up or being stopped since: whatever was opened is to be closed.
@@ -92,7 +92,7 @@ def _started(turn: Turn, segment: Segment, capture: Capture, fact: CaptureStarte
     turn.put_capture(replace(segment, started=started), running)
 
 
-def _began(turn: Turn, segment: Segment, written_ms: int) -> Moment:
+def _began(turn: Transition, segment: Segment, written_ms: int) -> Instant:
     """When a segment began whose first capture runs: now, when that is confirmed.
 
     Where an earlier controller died before it was, it began when its files did: a film that is
@@ -101,24 +101,24 @@ def _began(turn: Turn, segment: Segment, written_ms: int) -> Moment:
     if not segment.resumed:
         return turn.at
     wall_ms = min(max(written_ms, segment.asked.wall_ms), turn.at.wall_ms)
-    return Moment(wall_ms, turn.at.mono_ms - (turn.at.wall_ms - wall_ms))
+    return Instant(wall_ms, turn.at.mono_ms - (turn.at.wall_ms - wall_ms))
 
 
-def _changed(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _changed(turn: Transition, segment: Segment, capture: Capture) -> None:
     if capture.state is CaptureState.CLOSED:  # it writes, unwanted
         stop_capture(turn, segment, capture)
     else:
         turn.put_capture(segment, capture)
 
 
-def _failed(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _failed(turn: Transition, segment: Segment, capture: Capture) -> None:
     if segment.outcome is None and capture.state in (CaptureState.ASKED, CaptureState.FAILED):
         _put_failed(turn, segment, replace(capture, unanswered=False))
     elif capture.state is CaptureState.STOPPING:
         _closed(turn, segment, capture)
 
 
-def _stopped(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _stopped(turn: Transition, segment: Segment, capture: Capture) -> None:
     if segment.outcome is None and capture.state in WRITING:
         # Nobody asked: as good as lost.
         _lost(turn, segment, replace(capture, message="the capture stopped by itself"))
@@ -126,7 +126,7 @@ def _stopped(turn: Turn, segment: Segment, capture: Capture) -> None:
     _closed(turn, segment, capture)
 
 
-def _lost(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _lost(turn: Transition, segment: Segment, capture: Capture) -> None:
     if segment.outcome is None:
         if capture.holds_media or capture.state is CaptureState.RUNNING:
             segment = replace(segment, incomplete=segment.incomplete or LOST)
@@ -136,21 +136,21 @@ def _lost(turn: Turn, segment: Segment, capture: Capture) -> None:
     _closed(turn, segment, capture)
 
 
-def _put_failed(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _put_failed(turn: Transition, segment: Segment, capture: Capture) -> None:
     failures = capture.failures + 1
     due_ms = turn.at.mono_ms + back_off_ms(failures)
     failed = replace(capture, state=CaptureState.FAILED, failures=failures, due_ms=due_ms)
     turn.put_capture(segment, failed)
 
 
-def _closed(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _closed(turn: Transition, segment: Segment, capture: Capture) -> None:
     closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
     if segment.told:
         closed = replace(closed, files=())
     turn.put_capture(segment, closed)
 
 
-def _counted(turn: Turn, segment: Segment, capture: Capture, fact: CaptureFact) -> Segment:
+def _counted(turn: Transition, segment: Segment, capture: Capture, fact: CaptureFact) -> Segment:
     """Mark a segment that has more files than are kept of it."""
     if isinstance(fact, CaptureFailed) or segment.told or segment.incomplete is not None:
         return segment
@@ -190,7 +190,7 @@ def _sealed(capture: Capture, fact: CaptureLost) -> Capture:
     return replace(known, files=files, written_ms=written_ms)
 
 
-def _retry_now(turn: Turn, medium: Medium) -> None:
+def _retry_now(turn: Transition, medium: Medium) -> None:
     """The plane is back: no need to wait out the back-off."""
     room = turn.room
     for segment in room.segments.marked_values():

@@ -90,7 +90,7 @@ def foreseen(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProgressSnapshot:
     """How far the work on one segment is.
 
     stage: what is being done. percent: of the whole. eta_s: until all of it is done.
@@ -101,7 +101,7 @@ class Standing:
     eta_s: float
 
 
-class Pace:
+class ThroughputModel:
     """How long this machine takes for what should take a second, by stage; it learns."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Pace:
 class Estimate:
     """One try of one segment, from ``began_ms`` of a steady clock on. should_s: ``foreseen``."""
 
-    def __init__(self, pace: Pace, began_ms: int, should_s: Mapping[str, float]) -> None:
+    def __init__(self, pace: ThroughputModel, began_ms: int, should_s: Mapping[str, float]) -> None:
         self._pace = pace
         self._began_ms = self._since_ms = began_ms
         self._should_s = dict(should_s)
@@ -137,7 +137,7 @@ class Estimate:
         """What a stage should take, as far as is known by now; 0 where there is none."""
         self._should_s[stage] = seconds
 
-    def reached(self, stage: str, share: float, now_ms: int) -> Standing:
+    def reached(self, stage: str, share: float, now_ms: int) -> ProgressSnapshot:
         """So much of that stage is done; the percent of the whole never falls."""
         if stage != self._stage:
             self.stage_done(now_ms)
@@ -149,7 +149,7 @@ class Estimate:
         passed_s = (now_ms - self._began_ms) / 1000
         if passed_s > 0:
             self._percent = max(self._percent, 100 * passed_s / (passed_s + eta_s))
-        return Standing(stage, self._percent, eta_s)
+        return ProgressSnapshot(stage, self._percent, eta_s)
 
     def stage_done(self, now_ms: int) -> None:
         """The stage that was reached last is over."""

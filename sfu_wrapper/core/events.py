@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sfu_wrapper.core.media_plane import RoomFact
 from sfu_wrapper.model.identity import OwnerPermissions, UserId, UserKey
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Requester:
 class JoinRequested:
     """``user`` wants in, or the service puts it there. media None: nothing, or what it was."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
     user: UserKey
@@ -37,7 +37,7 @@ class JoinRequested:
 class MediaRequested:
     """What ``user`` publishes from now on."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
     user: UserKey
@@ -48,7 +48,7 @@ class MediaRequested:
 class InviteRequested:
     """More users may join."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
     users: tuple[UserId, ...]
@@ -58,7 +58,7 @@ class InviteRequested:
 class LeaveRequested:
     """``user`` leaves."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
     user: UserKey
@@ -68,7 +68,7 @@ class LeaveRequested:
 class EndRequested:
     """The room is to end."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
 
@@ -77,7 +77,7 @@ class EndRequested:
 class StartRequested:
     """startRoomRecording."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
     permissions: OwnerPermissions
@@ -87,7 +87,7 @@ class StartRequested:
 class StopRequested:
     """stopRoomRecording."""
 
-    at: Moment
+    at: Instant
     ref: str
     by: Requester
 
@@ -96,7 +96,7 @@ class StopRequested:
 class UserGone:
     """The user's last connection was lost."""
 
-    at: Moment
+    at: Instant
     user: UserKey
 
 
@@ -104,7 +104,7 @@ class UserGone:
 class UserBack:
     """The user has a connection again."""
 
-    at: Moment
+    at: Instant
     user: UserKey
 
 
@@ -112,7 +112,7 @@ class UserBack:
 class PlaneReported:
     """A fact from the media plane."""
 
-    at: Moment
+    at: Instant
     fact: RoomFact
 
 
@@ -120,21 +120,21 @@ class PlaneReported:
 class TimePassed:
     """A deadline may have been reached."""
 
-    at: Moment
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerStopping:
     """SIGTERM: running segments are stopped, nothing is started any more."""
 
-    at: Moment
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerReady:
     """A controller has taken the room up again after a restart."""
 
-    at: Moment
+    at: Instant
 
 
 Request = (

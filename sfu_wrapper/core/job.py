@@ -77,7 +77,7 @@ def no_result(deliveries: int) -> JobFailed:
     return JobFailed("event", "NO_RESULT", detail, permanent=True)
 
 
-class Fault(StrEnum):
+class FailureOwner(StrEnum):
     """Who has to mend it.
 
     sender: of the event. recording: the raw files are what they are. setup: configuration, keys,
@@ -91,37 +91,37 @@ class Fault(StrEnum):
     OURS = "ours"
 
 
-FAULTS: Mapping[str, Fault] = {
-    "NOT_A_RECORDING_INFO": Fault.SENDER,
-    "UNSAFE_NAME": Fault.SENDER,
-    "MISSING_FILE": Fault.RECORDING,
-    "UNREADABLE_MJR": Fault.RECORDING,
-    "UNSUPPORTED_CODEC": Fault.RECORDING,
-    "ENCRYPTED_MJR": Fault.RECORDING,
-    "PICTURE_TOO_LARGE": Fault.RECORDING,
-    "UNREADABLE_INPUT": Fault.RECORDING,
-    "MEDIA_ERROR": Fault.RECORDING,
-    "LIMIT_EXCEEDED": Fault.RECORDING,
-    "NO_PREPROCESSOR": Fault.SETUP,
-    "PREPROCESSOR_FAILED": Fault.SETUP,
-    "NAME_TAKEN": Fault.SETUP,
-    "NO_ENCRYPTION": Fault.SETUP,
-    "KEY_UNUSABLE": Fault.SETUP,
-    "NO_GPG": Fault.SETUP,
-    "GPG_FAILED": Fault.SETUP,
-    "MUX_FAILED": Fault.MACHINE,
-    "MEDIA_CRASH": Fault.MACHINE,
-    "BAD_RESULT": Fault.MACHINE,
-    "TIMEOUT": Fault.MACHINE,
-    "NO_SPACE": Fault.MACHINE,
-    "IO_ERROR": Fault.MACHINE,
-    "BAD_MANIFEST": Fault.MACHINE,
-    "UNAVAILABLE": Fault.MACHINE,
-    "NO_RESULT": Fault.OURS,
-    "INTERNAL": Fault.OURS,
+FAULTS: Mapping[str, FailureOwner] = {
+    "NOT_A_RECORDING_INFO": FailureOwner.SENDER,
+    "UNSAFE_NAME": FailureOwner.SENDER,
+    "MISSING_FILE": FailureOwner.RECORDING,
+    "UNREADABLE_MJR": FailureOwner.RECORDING,
+    "UNSUPPORTED_CODEC": FailureOwner.RECORDING,
+    "ENCRYPTED_MJR": FailureOwner.RECORDING,
+    "PICTURE_TOO_LARGE": FailureOwner.RECORDING,
+    "UNREADABLE_INPUT": FailureOwner.RECORDING,
+    "MEDIA_ERROR": FailureOwner.RECORDING,
+    "LIMIT_EXCEEDED": FailureOwner.RECORDING,
+    "NO_PREPROCESSOR": FailureOwner.SETUP,
+    "PREPROCESSOR_FAILED": FailureOwner.SETUP,
+    "NAME_TAKEN": FailureOwner.SETUP,
+    "NO_ENCRYPTION": FailureOwner.SETUP,
+    "KEY_UNUSABLE": FailureOwner.SETUP,
+    "NO_GPG": FailureOwner.SETUP,
+    "GPG_FAILED": FailureOwner.SETUP,
+    "MUX_FAILED": FailureOwner.MACHINE,
+    "MEDIA_CRASH": FailureOwner.MACHINE,
+    "BAD_RESULT": FailureOwner.MACHINE,
+    "TIMEOUT": FailureOwner.MACHINE,
+    "NO_SPACE": FailureOwner.MACHINE,
+    "IO_ERROR": FailureOwner.MACHINE,
+    "BAD_MANIFEST": FailureOwner.MACHINE,
+    "UNAVAILABLE": FailureOwner.MACHINE,
+    "NO_RESULT": FailureOwner.OURS,
+    "INTERNAL": FailureOwner.OURS,
 }
 
 
-def fault_of(code: str) -> Fault:
+def fault_of(code: str) -> FailureOwner:
     """Whose fault a code of a failed segment stands for; one that nobody has named is ours."""
-    return FAULTS.get(code, Fault.OURS)
+    return FAULTS.get(code, FailureOwner.OURS)

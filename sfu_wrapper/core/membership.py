@@ -39,10 +39,10 @@ from sfu_wrapper.core.people import Participant, Participants, Publishing
 from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publisher_ids import media_place
 from sfu_wrapper.core.quotas import require_invited, require_participants
-from sfu_wrapper.core.room import Want, Wanted
+from sfu_wrapper.core.room import PendingKind, RecordingIntent
 from sfu_wrapper.core.segment_report import stay_in
 from sfu_wrapper.core.segments import start_wanted, stop
-from sfu_wrapper.core.transition import Turn
+from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import OwnerPermissions, UserId, UserKey, shown_user
 from sfu_wrapper.model.media import Media, Stream, Track
@@ -50,7 +50,7 @@ from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, StopReason
 
 
-def join(turn: Turn, event: JoinRequested) -> None:
+def join(turn: Transition, event: JoinRequested) -> None:
     """Let a user in; by somebody who is in already it is a reconnection."""
     require_may_join(turn.room, event.by, event.user)
     present = turn.room.participant(event.user)
@@ -69,7 +69,7 @@ def join(turn: Turn, event: JoinRequested) -> None:
     turn.reply(event.ref, Joined(turn.room, event.permissions, place))
 
 
-def update_media(turn: Turn, event: MediaRequested) -> None:
+def update_media(turn: Transition, event: MediaRequested) -> None:
     """What a participant publishes from now on."""
     require_member(turn.room, event.by, event.user)
     media = _counted(turn, event.user, event.media)
@@ -77,7 +77,7 @@ def update_media(turn: Turn, event: MediaRequested) -> None:
     turn.reply(event.ref, MediaUpdated(turn.room.id, media))
 
 
-def carry(turn: Turn, fact: TracksCarried) -> None:
+def carry(turn: Transition, fact: TracksCarried) -> None:
     """The media plane says who publishes what, and is believed."""
     said: dict[UserId, list[Stream]] = {}
     for track in fact.tracks:
@@ -97,7 +97,7 @@ def carry(turn: Turn, fact: TracksCarried) -> None:
         set_media(turn, participant.key, _counted(turn, participant.key, participant.media))
 
 
-def invite(turn: Turn, event: InviteRequested) -> None:
+def invite(turn: Transition, event: InviteRequested) -> None:
     """More users may join; a room without a list stays open to its whole domain."""
     require_owner(turn.room, event.by, "invite others")
     invited = turn.room.invited or PersistentSet()
@@ -109,21 +109,21 @@ def invite(turn: Turn, event: InviteRequested) -> None:
     turn.reply(event.ref, Invited(turn.room.id, tuple(invited)))
 
 
-def leave(turn: Turn, event: LeaveRequested) -> None:
+def leave(turn: Transition, event: LeaveRequested) -> None:
     """A participant goes."""
     require_member(turn.room, event.by, event.user)
     depart(turn, event.user)
     turn.reply(event.ref, Left(turn.room.id))
 
 
-def end_by_request(turn: Turn, event: EndRequested) -> None:
+def end_by_request(turn: Transition, event: EndRequested) -> None:
     """The owner or the service ends the room."""
     require_owner(turn.room, event.by, "end this room")
     end(turn, EndReason.ENDED)
     turn.reply(event.ref, Ended(turn.room))
 
 
-def set_media(turn: Turn, user: UserKey, media: Media) -> None:
+def set_media(turn: Transition, user: UserKey, media: Media) -> None:
     """Note what ``user`` publishes; tell the plane and the others what changed."""
     participant = turn.room.participant(user)
     if participant is None or participant.media == media:
@@ -139,7 +139,7 @@ def set_media(turn: Turn, user: UserKey, media: Media) -> None:
     turn.notify(ParticipantMedia(turn.room.id, _shown(turn, user), media))
 
 
-def depart(turn: Turn, user: UserKey) -> None:
+def depart(turn: Transition, user: UserKey) -> None:
     """Take a participant out, and end the room where policy.md says so."""
     room = turn.room
     participant = room.participant(user)
@@ -155,7 +155,7 @@ def depart(turn: Turn, user: UserKey) -> None:
         end(turn, reason)
 
 
-def end(turn: Turn, reason: EndReason) -> None:
+def end(turn: Transition, reason: EndReason) -> None:
     """The room is ended at once for everybody; its segment is closed by and by."""
     room = turn.room
     for participant in room.participants if reason is EndReason.HANGUP else ():
@@ -181,20 +181,20 @@ def end(turn: Turn, reason: EndReason) -> None:
         turn.ask(CloseMediaRoom(room.uuid))
 
 
-def refuse_starts(turn: Turn, code: Code, detail: str) -> None:
+def refuse_starts(turn: Transition, code: Code, detail: str) -> None:
     """Answer the starts that wait; those that wait for a stop still get it."""
     for waiting in turn.room.waiting:
-        if waiting.want is Want.START:
+        if waiting.want is PendingKind.START:
             turn.reply(waiting.ref, Refusal(code, detail, (("room", turn.room.id),)))
-    kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not Want.START)
+    kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not PendingKind.START)
     turn.room = replace(turn.room, waiting=kept)
 
 
-def _shown(turn: Turn, user: UserKey) -> UserId:
+def _shown(turn: Transition, user: UserKey) -> UserId:
     return shown_user(user, turn.room.domain)
 
 
-def _enter(turn: Turn, key: UserKey, media: Media, *, by_service: bool) -> None:
+def _enter(turn: Transition, key: UserKey, media: Media, *, by_service: bool) -> None:
     room = turn.room
     if not room.opened:
         turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
@@ -211,7 +211,7 @@ def _enter(turn: Turn, key: UserKey, media: Media, *, by_service: bool) -> None:
     turn.notify(ParticipantJoined(room.id, _shown(turn, key), participant.media))
 
 
-def _counted(turn: Turn, user: UserKey, claimed: Media) -> Media:
+def _counted(turn: Transition, user: UserKey, claimed: Media) -> Media:
     """What counts: the media plane's word where it knows by itself, the client's elsewhere."""
     known = turn.room.carried.get(_shown(turn, user))
     carried = known.streams if known is not None else ()
@@ -226,17 +226,17 @@ def _counted(turn: Turn, user: UserKey, claimed: Media) -> Media:
     )
 
 
-def _tell_plane(turn: Turn, request: PublishTrack | UnpublishTrack) -> None:
+def _tell_plane(turn: Transition, request: PublishTrack | UnpublishTrack) -> None:
     """Unless it knows by itself."""
     if request.track.stream.medium not in turn.rules.carries:
         turn.ask(request)
 
 
-def _put(turn: Turn, participant: Participant) -> None:
+def _put(turn: Transition, participant: Participant) -> None:
     turn.room = replace(turn.room, participants=turn.room.participants.put(participant))
 
 
-def _note_stays(turn: Turn, *left: Participant) -> None:
+def _note_stays(turn: Transition, *left: Participant) -> None:
     """Keep, for the open segment, how long those who leave now were there."""
     segment = turn.room.open_segment
     if segment is None:
@@ -247,7 +247,7 @@ def _note_stays(turn: Turn, *left: Participant) -> None:
     turn.put_segment(replace(segment, stays=stays))
 
 
-def _establish_if_due(turn: Turn, permissions: OwnerPermissions) -> None:
+def _establish_if_due(turn: Transition, permissions: OwnerPermissions) -> None:
     """The first participant of a meeting, the owner and one other of a direct call."""
     room = turn.room
     if room.life is not Life.WAITING:
@@ -266,11 +266,13 @@ def _establish_if_due(turn: Turn, permissions: OwnerPermissions) -> None:
     )
     turn.notify(RoomEstablished(room.id, turn.at.wall_ms))
     if decision.automatic:
-        turn.room = replace(turn.room, wanted=Wanted(decision.type, due_ms=turn.at.mono_ms))
+        turn.room = replace(
+            turn.room, wanted=RecordingIntent(decision.type, due_ms=turn.at.mono_ms)
+        )
         start_wanted(turn)
 
 
-def _reason_to_end(turn: Turn, gone: UserKey) -> EndReason | None:
+def _reason_to_end(turn: Transition, gone: UserKey) -> EndReason | None:
     room = turn.room
     if room.kind is not Kind.DIRECT:
         return None if room.participants else EndReason.LAST_LEFT

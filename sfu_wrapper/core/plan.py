@@ -73,7 +73,7 @@ class OutputRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Rotation:
     """By how many degrees clockwise pictures have to be turned from then on: 0, 90, 180, 270."""
 
     at_us: int
@@ -89,7 +89,7 @@ class Source:
 
     path: str
     zero_us: int
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[Rotation, ...] = ()
     pace: float = 1.0
 
 

@@ -30,7 +30,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.media import Medium, RawFile, Track
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 WAITING_LIMIT = 16  # start and stop requests that one room lets wait
 
@@ -145,11 +145,11 @@ class Segment:
     number: SegmentNo
     by: UserId | None
     type: RecordingType
-    asked: Moment
+    asked: Instant
     captures: tuple[Capture, ...]
     entries: int = 0
     stays: Stays = Stays()  # noqa: RUF009 immutable
-    started: Moment | None = None
+    started: Instant | None = None
     ran: bool = False
     stopped_ms: int | None = None
     duration_ms: int | None = None
@@ -247,7 +247,7 @@ class Segments(PersistentMap[SegmentNo, Segment]):
         return segment
 
 
-class Want(StrEnum):
+class PendingKind(StrEnum):
     """What a waiting request wants."""
 
     START = "start"
@@ -255,18 +255,18 @@ class Want(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingRequest:
     """A request that is answered later. ``due_ms``: monotonic; MEDIA_FAILED then."""
 
     ref: str
     by: UserId
-    want: Want
+    want: PendingKind
     type: RecordingType = RecordingType.NONE
     due_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecordingIntent:
     """Recording is wanted (policy.md): the next segment starts by itself at ``due_ms``."""
 
     type: RecordingType
@@ -295,7 +295,7 @@ class Room:
     domain: DomainId
     owner: UserId
     flag: bool | None
-    created: Moment
+    created: Instant
     creator: UserKey | None = None
     invited: PersistentSet[UserId] | None = None
     life: Life = Life.WAITING
@@ -305,8 +305,8 @@ class Room:
     members: PersistentSet[UserKey] = PersistentSet()  # noqa: RUF009 immutable
     farewell: tuple[UserKey, ...] = ()
     segments: Segments = Segments()  # noqa: RUF009 immutable
-    waiting: tuple[Waiting, ...] = ()
-    wanted: Wanted | None = None
+    waiting: tuple[PendingRequest, ...] = ()
+    wanted: RecordingIntent | None = None
     decision: Decision | None = None
     open_by_ms: int | None = None
     established_ms: int | None = None

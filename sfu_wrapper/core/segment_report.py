@@ -13,7 +13,7 @@ from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, Timeline
 from sfu_wrapper.model.identity import OwnerPermissions, RecordingType, SegmentNo, shown_user
 from sfu_wrapper.model.media import Medium, RawFile, Stream
-from sfu_wrapper.model.segment import Moment, Presence, SegmentInfo
+from sfu_wrapper.model.segment import Instant, Presence, SegmentInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Span:
         return min(max(lead_ms, 0), LEAD_LIMIT_MS)
 
 
-def segment_info(room: Room, segment: Segment, now: Moment) -> SegmentInfo:
+def segment_info(room: Room, segment: Segment, now: Instant) -> SegmentInfo:
     """The one ``SegmentInfo`` of a segment that is over (events.md, "recordingInfo").
 
     Args:

@@ -24,21 +24,21 @@ from sfu_wrapper.core.room import (
     Capture,
     CaptureState,
     Outcome,
+    PendingKind,
+    PendingRequest,
+    RecordingIntent,
     Room,
     Segment,
     Stays,
-    Waiting,
-    Want,
-    Wanted,
 )
 from sfu_wrapper.core.segment_report import segment_info, stays_of
 from sfu_wrapper.core.sync import Timeline
-from sfu_wrapper.core.transition import Turn
+from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import RecordingType, SegmentNo, UserId
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.room import StopReason
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 STOP_GIVEN_UP_MS = 30_000  # policy.md: no waiting phase outlasts this
 BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)
@@ -63,7 +63,7 @@ def back_off_ms(failures: int) -> int:
     return BACK_OFF_MS[min(failures, len(BACK_OFF_MS)) - 1]
 
 
-def begin(turn: Turn, by: UserId | None, recorded: RecordingType) -> None:
+def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
     """Open the next segment and ask the plane for its captures."""
     room = turn.room
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
@@ -85,7 +85,7 @@ def begin(turn: Turn, by: UserId | None, recorded: RecordingType) -> None:
         turn.ask(StartCapture(ref, room.confbridge_id, tracks))
 
 
-def start_wanted(turn: Turn) -> None:
+def start_wanted(turn: Transition) -> None:
     """The next segment starts by itself once it is time."""
     wanted = turn.room.wanted
     if wanted is None or wanted.due_ms is None or not turn.room.may_start:
@@ -101,7 +101,7 @@ def start_wanted(turn: Turn) -> None:
     begin(turn, None, wanted.type)
 
 
-def quota_wait_ms(room: Room, quotas: Quotas, at: Moment) -> int:
+def quota_wait_ms(room: Room, quotas: Quotas, at: Instant) -> int:
     """Return for how long the room may begin no segment by hand; 0: it may now."""
     limit = quotas.segments_per_minute
     earlier = room.segment(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
@@ -109,25 +109,25 @@ def quota_wait_ms(room: Room, quotas: Quotas, at: Moment) -> int:
     return segment_wait_ms(limit, asked_ms, at.wall_ms)
 
 
-def _quota_spacing_ms(turn: Turn) -> int:
+def _quota_spacing_ms(turn: Transition) -> int:
     room, quotas = turn.room, turn.rules.quotas
     wait_ms = quota_wait_ms(room, quotas, turn.at)
     last_ms = room.segments[-1].asked.wall_ms if room.segments else 0
     return segment_spacing_ms(quotas.segments_per_minute, wait_ms, last_ms, turn.at.wall_ms)
 
 
-def ask_start(turn: Turn, segment: Segment, medium: Medium) -> None:
+def ask_start(turn: Transition, segment: Segment, medium: Medium) -> None:
     """Ask the plane for one capture, with what is published now."""
     room = turn.room
     turn.ask(StartCapture(room.ref(segment, medium), room.confbridge_id, room.tracks))
 
 
-def ask_stop(turn: Turn, segment: Segment, medium: Medium) -> None:
+def ask_stop(turn: Transition, segment: Segment, medium: Medium) -> None:
     """Ask the plane to end one capture."""
     turn.ask(StopCapture(turn.room.ref(segment, medium)))
 
 
-def settle(turn: Turn) -> None:
+def settle(turn: Transition) -> None:
     """Draw the conclusion from the captures of the open segment, if there is one to draw."""
     segment = turn.room.open_segment
     if segment is None or turn.room.undecided:
@@ -147,7 +147,7 @@ def settle(turn: Turn) -> None:
             pass
 
 
-def stop(turn: Turn, reason: StopReason, by: UserId | None = None) -> None:
+def stop(turn: Transition, reason: StopReason, by: UserId | None = None) -> None:
     """Ask the plane to end every capture of the open segment that may run."""
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "stop"))
@@ -165,7 +165,7 @@ def stop(turn: Turn, reason: StopReason, by: UserId | None = None) -> None:
     settle(turn)
 
 
-def release(turn: Turn, segment: Segment) -> Segment:
+def release(turn: Transition, segment: Segment) -> Segment:
     """Close the captures that surely write nothing, ask the others to stop."""
     for capture in segment.captures:
         if capture.state is CaptureState.FAILED and not capture.unanswered:
@@ -176,7 +176,7 @@ def release(turn: Turn, segment: Segment) -> Segment:
     return segment
 
 
-def stop_capture(turn: Turn, segment: Segment, capture: Capture) -> Segment:
+def stop_capture(turn: Transition, segment: Segment, capture: Capture) -> Segment:
     """Ask for its stop, and ask again until it is confirmed."""
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     asked = replace(capture, state=CaptureState.STOPPING, due_ms=due_ms, failures=0)
@@ -185,7 +185,7 @@ def stop_capture(turn: Turn, segment: Segment, capture: Capture) -> Segment:
     return segment
 
 
-def close(turn: Turn, segment: Segment) -> None:
+def close(turn: Transition, segment: Segment) -> None:
     """Every file is closed, or waited for long enough: the segment is over."""
     if not segment.ran and not segment.holds_media:
         code, message = _NEVER_RAN[segment.reason is StopReason.RESTART]
@@ -204,7 +204,7 @@ def close(turn: Turn, segment: Segment) -> None:
     _next(turn)
 
 
-def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
+def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
     """The segment never ran; its number is spent."""
     room = turn.room
     trigger = "failed" if room.capture is Phase.STARTING else "stopped"
@@ -217,7 +217,7 @@ def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
         segment = release(turn, segment)
     late_report(turn, segment)
     if trigger == "failed":  # in a stop, those that wait want the segment after this one
-        for waiting in _take(turn, Want.START):
+        for waiting in _take(turn, PendingKind.START):
             context = (("room", room.id), ("segment", segment.number))
             turn.reply(waiting.ref, Refusal(code, message, context))
     for waiting in _take_stops(turn):
@@ -230,7 +230,7 @@ def fail(turn: Turn, segment: Segment, code: Code, message: str) -> None:
     _next(turn)
 
 
-def late_report(turn: Turn, segment: Segment) -> None:
+def late_report(turn: Transition, segment: Segment) -> None:
     """Files of a segment that failed have turned up: report them once all are closed."""
     if segment.told or not segment.holds_media:
         return
@@ -240,43 +240,43 @@ def late_report(turn: Turn, segment: Segment) -> None:
         turn.put_segment(replace(segment, stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS))
 
 
-def tell_late(turn: Turn, segment: Segment) -> None:
+def tell_late(turn: Transition, segment: Segment) -> None:
     """Report what is known of a segment that failed and wrote something all the same."""
     late = replace(segment, incomplete=GIVEN_UP, missing=segment.never_written)
     tell(turn, _stamped(turn, late))
 
 
-def tell(turn: Turn, segment: Segment) -> None:
+def tell(turn: Transition, segment: Segment) -> None:
     """Store its one ``SegmentInfo`` for delivery, and keep of it only what is still needed."""
     turn.announce(segment_info(turn.room, segment, turn.at))
     slim = tuple(replace(capture, files=()) for capture in segment.captures)
     turn.put_segment(replace(segment, told=True, captures=slim, stays=Stays()))
 
 
-def _confirm(turn: Turn, segment: Segment) -> None:
+def _confirm(turn: Transition, segment: Segment) -> None:
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "started"))
     segment = turn.put_segment(replace(segment, ran=True, resumed=False))
-    starts = _take(turn, Want.START)
+    starts = _take(turn, PendingKind.START)
     for waiting in starts:
         turn.reply(waiting.ref, Started(room.id, segment))
     if starts or room.wanted is not None:
-        turn.room = replace(turn.room, wanted=Wanted(segment.type))
+        turn.room = replace(turn.room, wanted=RecordingIntent(segment.type))
     note = RecordingStarted(room.id, room.uuid, segment)
     turn.notify(note)
     turn.announce(note)
-    stops = [waiting for waiting in turn.room.waiting if waiting.want is Want.STOP]
+    stops = [waiting for waiting in turn.room.waiting if waiting.want is PendingKind.STOP]
     if stops:
         turn.room = replace(turn.room, wanted=None)
         stop(turn, StopReason.REQUESTED, stops[0].by)
 
 
-def _lose(turn: Turn, segment: Segment) -> None:
+def _lose(turn: Transition, segment: Segment) -> None:
     """Nothing is captured any more; whatever might be after all is waited for as in a stop."""
     stop(turn, StopReason.RESTART if segment.resumed else StopReason.FAILED)
 
 
-def _stamped(turn: Turn, segment: Segment) -> Segment:
+def _stamped(turn: Transition, segment: Segment) -> Segment:
     """Give it its times: the wall clock says when it began, the monotonic clock how long it was."""
     started = segment.started or _first_written(segment, turn.at)
     line = Timeline(started, turn.at)
@@ -296,11 +296,11 @@ def _stamped(turn: Turn, segment: Segment) -> Segment:
     )
 
 
-def _first_written(segment: Segment, now: Moment) -> Moment:
+def _first_written(segment: Segment, now: Instant) -> Instant:
     line = Timeline(segment.asked, now)
     first_ms = line.place(min(file.started_ms for file in segment.media_files))
     after_ms = max(0, first_ms - segment.asked.wall_ms)
-    return Moment(first_ms, segment.asked.mono_ms + after_ms)
+    return Instant(first_ms, segment.asked.mono_ms + after_ms)
 
 
 def _last_written(segment: Segment, line: Timeline) -> int:
@@ -313,7 +313,7 @@ def _last_written(segment: Segment, line: Timeline) -> int:
     return max([*map(line.place, lost), *closed], default=line.end_ms)
 
 
-def _take(turn: Turn, want: Want) -> list[Waiting]:
+def _take(turn: Transition, want: PendingKind) -> list[PendingRequest]:
     """Take those that wait for this out of the room."""
     taken = [waiting for waiting in turn.room.waiting if waiting.want is want]
     kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not want)
@@ -321,26 +321,26 @@ def _take(turn: Turn, want: Want) -> list[Waiting]:
     return taken
 
 
-def _take_stops(turn: Turn) -> list[Waiting]:
+def _take_stops(turn: Transition) -> list[PendingRequest]:
     """The stops that mean the open segment: those that came before any start that waits."""
     waiting = turn.room.waiting
-    starts = [index for index, each in enumerate(waiting) if each.want is Want.START]
+    starts = [index for index, each in enumerate(waiting) if each.want is PendingKind.START]
     upto = min(starts, default=len(waiting))
     turn.room = replace(turn.room, waiting=waiting[upto:])
     return list(waiting[:upto])
 
 
-def _start_stop_deadlines(turn: Turn) -> None:
+def _start_stop_deadlines(turn: Transition) -> None:
     """From now on the media plane is what the waiting stops wait for."""
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     waiting = tuple(
-        replace(each, due_ms=due_ms) if each.want is Want.STOP else each
+        replace(each, due_ms=due_ms) if each.want is PendingKind.STOP else each
         for each in turn.room.waiting
     )
     turn.room = replace(turn.room, waiting=waiting)
 
 
-def _count_failure(turn: Turn) -> None:
+def _count_failure(turn: Transition) -> None:
     wanted = turn.room.wanted
     if wanted is None:
         return
@@ -351,13 +351,13 @@ def _count_failure(turn: Turn) -> None:
         turn.warn("recording.missed", alarm=True)
 
 
-def _next(turn: Turn) -> None:
+def _next(turn: Transition) -> None:
     """What follows a segment that is over: a start that waited, one that is wanted, the end."""
     room = turn.room
     if room.life is Life.ENDED:
         turn.ask(CloseMediaRoom(room.uuid))
         return
-    starts = _take(turn, Want.START)
+    starts = _take(turn, PendingKind.START)
     if starts:
         first, *others = starts
         begin(turn, first.by, first.type)

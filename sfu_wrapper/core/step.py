@@ -43,10 +43,10 @@ from sfu_wrapper.core.membership import (
 )
 from sfu_wrapper.core.policy import Reason, decide
 from sfu_wrapper.core.quotas import require_segment
-from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Waiting, Want
+from sfu_wrapper.core.room import WAITING_LIMIT, PendingKind, PendingRequest, Room, Rules
 from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
-from sfu_wrapper.core.transition import Turn
+from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import (
     ConfbridgeId,
@@ -60,7 +60,7 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind, Origin, StopReason
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class RoomSpec:
 
 
 def create(
-    spec: RoomSpec, at: Moment, ref: str, permissions: OwnerPermissions, rules: Rules
+    spec: RoomSpec, at: Instant, ref: str, permissions: OwnerPermissions, rules: Rules
 ) -> tuple[Room, tuple[Effect, ...]]:
     """A new room, in which nobody is yet."""
     limit_ms = open_limit_ms(spec.kind, rules.answer_timeout_ms, rules.unused_timeout_ms)
@@ -103,7 +103,7 @@ def create(
         invited=None if spec.invited is None else PersistentSet(spec.invited),
         open_by_ms=at.mono_ms + limit_ms,
     )
-    turn = Turn(room, rules, at)
+    turn = Transition(room, rules, at)
     _warn_of_pstn(turn, permissions)
     turn.reply(ref, Created(room, permissions))
     return turn.room, turn.effects
@@ -115,12 +115,12 @@ def step(room: Room, event: Event, rules: Rules) -> tuple[Room, tuple[Effect, ..
     Raises:
         Refused: people may not do this now; nothing has changed.
     """
-    turn = Turn(room, rules, event.at)
+    turn = Transition(room, rules, event.at)
     _apply(turn, event)
     return turn.room, turn.effects
 
 
-def _apply(turn: Turn, event: Event) -> None:  # one line an event: the table of this machine
+def _apply(turn: Transition, event: Event) -> None:  # one line an event: the table of this machine
     match event:
         case JoinRequested():
             join(turn, event)
@@ -152,14 +152,14 @@ def _apply(turn: Turn, event: Event) -> None:  # one line an event: the table of
             assert_never(event)
 
 
-def _report(turn: Turn, fact: RoomFact) -> None:
+def _report(turn: Transition, fact: RoomFact) -> None:
     if isinstance(fact, TracksCarried):
         carry(turn, fact)
     else:
         on_fact(turn, fact)
 
 
-def _start(turn: Turn, event: StartRequested) -> None:
+def _start(turn: Transition, event: StartRequested) -> None:
     room = turn.room
     policy = turn.rules.policy
     decision = decide(room.kind, room.origin, room.flag, event.permissions, policy)
@@ -171,13 +171,15 @@ def _start(turn: Turn, event: StartRequested) -> None:
     _require_no_halt(room)
     quotas = turn.rules.quotas
     require_segment(quotas, quota_wait_ms(room, quotas, turn.at), room.id)
-    waiting = Waiting(event.ref, shown_user(event.by.key, room.domain), Want.START, decision.type)
+    waiting = PendingRequest(
+        event.ref, shown_user(event.by.key, room.domain), PendingKind.START, decision.type
+    )
     _wait(turn, waiting)
     if room.capture is Phase.IDLE:
         begin(turn, waiting.by, waiting.type)
 
 
-def _stop(turn: Turn, event: StopRequested) -> None:
+def _stop(turn: Transition, event: StopRequested) -> None:
     room = turn.room
     require_may_stop(room, event.by)
     if room.capture is Phase.IDLE:
@@ -185,16 +187,18 @@ def _stop(turn: Turn, event: StopRequested) -> None:
         return
     by = shown_user(event.by.key, room.domain)
     due_ms = None
-    if room.capture is Phase.STOPPING and not any(each.want is Want.START for each in room.waiting):
+    if room.capture is Phase.STOPPING and not any(
+        each.want is PendingKind.START for each in room.waiting
+    ):
         due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     # Otherwise a start comes first; its decision sets the deadline.
-    _wait(turn, Waiting(event.ref, by, Want.STOP, due_ms=due_ms))
+    _wait(turn, PendingRequest(event.ref, by, PendingKind.STOP, due_ms=due_ms))
     turn.room = replace(turn.room, wanted=None)
     if room.capture is Phase.RECORDING:
         stop(turn, StopReason.REQUESTED, by)
 
 
-def _stop_wanting(turn: Turn, event: StopRequested) -> None:
+def _stop_wanting(turn: Transition, event: StopRequested) -> None:
     """Nothing runs; but what was to start again by itself does not, since somebody said stop."""
     if turn.room.wanted is None:
         raise Refused(Code.NOT_RECORDING, "nothing is being recorded", room=turn.room.id)
@@ -203,7 +207,7 @@ def _stop_wanting(turn: Turn, event: StopRequested) -> None:
     turn.reply(event.ref, Refusal(Code.NOT_RECORDING, message, (("room", turn.room.id),)))
 
 
-def _wait(turn: Turn, waiting: Waiting) -> None:
+def _wait(turn: Transition, waiting: PendingRequest) -> None:
     if len(turn.room.waiting) >= WAITING_LIMIT:
         raise Refused(Code.OVERLOADED, "too many requests wait for this room", room=turn.room.id)
     turn.room = replace(turn.room, waiting=(*turn.room.waiting, waiting))
@@ -214,7 +218,7 @@ def _require_no_halt(room: Room) -> None:
         raise Refused(Code.OVERLOADED, "the controller restarts; ask again", room=room.id)
 
 
-def _note_connection(turn: Turn, user: UserKey, gone_by_ms: int | None) -> None:
+def _note_connection(turn: Transition, user: UserKey, gone_by_ms: int | None) -> None:
     participant = turn.room.participant(user)
     if participant is None or participant.by_service:
         return
@@ -222,14 +226,14 @@ def _note_connection(turn: Turn, user: UserKey, gone_by_ms: int | None) -> None:
     turn.room = replace(turn.room, participants=turn.room.participants.put(changed))
 
 
-def _halt(turn: Turn) -> None:
+def _halt(turn: Transition) -> None:
     turn.room = replace(turn.room, halted=True)
     refuse_starts(turn, Code.OVERLOADED, "the controller restarts; ask again")
     if turn.room.capture in (Phase.STARTING, Phase.RECORDING):
         stop(turn, StopReason.RESTART)
 
 
-def _warn_of_pstn(turn: Turn, permissions: OwnerPermissions) -> None:
+def _warn_of_pstn(turn: Transition, permissions: OwnerPermissions) -> None:
     """One warning a room (policy.md, "Kinds of rooms")."""
     room = turn.room
     decision = decide(room.kind, room.origin, room.flag, permissions, turn.rules.policy)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.segment import Moment, SegmentInfo, TrackSync
+from sfu_wrapper.model.segment import Instant, SegmentInfo, TrackSync
 
 OFFSET_LIMIT_MS = 40
 DRIFT_LIMIT_PPM = 100.0
@@ -113,8 +113,8 @@ LEAD_LIMIT_MS: Final = 30_000  # no start takes longer: what seems to was told b
 class Timeline:
     """The stretch from ``began`` to ``now``, on the wall clock as it was at ``began``."""
 
-    began: Moment
-    now: Moment
+    began: Instant
+    now: Instant
 
     @property
     def leap_ms(self) -> int:

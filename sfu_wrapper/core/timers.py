@@ -23,10 +23,10 @@ from sfu_wrapper.core.segments import (
     start_wanted,
     tell_late,
 )
-from sfu_wrapper.core.transition import Turn
+from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.room import EndReason, Kind
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"
 
@@ -36,7 +36,7 @@ def next_due_ms(room: Room) -> int | None:
     return min(_deadlines(room), default=None)
 
 
-def pass_time(turn: Turn) -> None:
+def pass_time(turn: Transition) -> None:
     """Do what is due. Nothing happens where nothing is."""
     _unused(turn)
     _grace(turn)
@@ -48,7 +48,7 @@ def pass_time(turn: Turn) -> None:
     start_wanted(turn)
 
 
-def resume(turn: Turn) -> None:
+def resume(turn: Transition) -> None:
     """A restarted controller takes the room up: set deadlines anew, ask what still runs."""
     room = turn.room
     over = room.life is Life.ENDED and room.capture is Phase.IDLE
@@ -78,7 +78,7 @@ def resume(turn: Turn) -> None:
             _resume_segment(turn, segment, due_ms)
 
 
-def _open_by_ms(turn: Turn) -> int:
+def _open_by_ms(turn: Transition) -> int:
     """Counted from the creation, by the wall clock: the monotonic one may have begun anew."""
     limit_ms = open_limit_ms(
         turn.room.kind, turn.rules.answer_timeout_ms, turn.rules.unused_timeout_ms
@@ -92,7 +92,7 @@ def open_limit_ms(kind: Kind, answer_ms: int, unused_ms: int) -> int:
     return answer_ms if kind is Kind.DIRECT else unused_ms
 
 
-def _resume_segment(turn: Turn, segment: Segment, due_ms: int) -> None:
+def _resume_segment(turn: Transition, segment: Segment, due_ms: int) -> None:
     segment = turn.put_segment(
         replace(
             segment,
@@ -111,7 +111,7 @@ def _resume_segment(turn: Turn, segment: Segment, due_ms: int) -> None:
             segment = turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
 
 
-def _rebased(turn: Turn, moment: Moment) -> Moment:
+def _rebased(turn: Transition, moment: Instant) -> Instant:
     """The same moment by the monotonic clock of now, as far as the wall clock knows."""
     elapsed_ms = max(0, turn.at.wall_ms - moment.wall_ms)
     return replace(moment, mono_ms=turn.at.mono_ms - elapsed_ms)
@@ -139,23 +139,23 @@ def _put_off(room: Room, capture: Capture) -> bool:
     return room.undecided and capture.state is CaptureState.FAILED
 
 
-def _passed(turn: Turn, due_ms: int | None) -> bool:
+def _passed(turn: Transition, due_ms: int | None) -> bool:
     return due_ms is not None and due_ms <= turn.at.mono_ms
 
 
-def _unused(turn: Turn) -> None:
+def _unused(turn: Transition) -> None:
     if _passed(turn, turn.room.open_by_ms):
         direct = turn.room.kind is Kind.DIRECT
         end(turn, EndReason.NO_ANSWER if direct else EndReason.IDLE)
 
 
-def _grace(turn: Turn) -> None:
+def _grace(turn: Transition) -> None:
     for participant in turn.room.participants.marked_values():
         if _passed(turn, participant.gone_by_ms):
             depart(turn, participant.key)
 
 
-def _captures_due(turn: Turn, segment: Segment) -> None:
+def _captures_due(turn: Transition, segment: Segment) -> None:
     for index in range(len(segment.captures)):
         current = turn.room.segments[segment.number - 1]
         capture = current.captures[index]
@@ -165,7 +165,7 @@ def _captures_due(turn: Turn, segment: Segment) -> None:
             _capture_due(turn, current, capture)
 
 
-def _capture_due(turn: Turn, segment: Segment, capture: Capture) -> None:
+def _capture_due(turn: Transition, segment: Segment, capture: Capture) -> None:
     again_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     match capture.state:
         case CaptureState.ASKED:
@@ -180,7 +180,7 @@ def _capture_due(turn: Turn, segment: Segment, capture: Capture) -> None:
             ask_stop(turn, turn.put_capture(segment, asked), capture.medium)
 
 
-def _unconfirmed_stops(turn: Turn) -> None:
+def _unconfirmed_stops(turn: Transition) -> None:
     """The client has waited long enough; the stop itself goes on."""
     message = "the media plane has not confirmed the stop yet; it is asked again"
     for waiting in turn.room.waiting:
@@ -190,7 +190,7 @@ def _unconfirmed_stops(turn: Turn) -> None:
     turn.room = replace(turn.room, waiting=kept)
 
 
-def _given_up(turn: Turn) -> None:
+def _given_up(turn: Transition) -> None:
     """Stops were not confirmed in time: what is known is reported, the asking goes on."""
     for segment in turn.room.segments.marked_values():
         if not _passed(turn, segment.stop_by_ms):

@@ -19,15 +19,15 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.core.room import Capture, Room, Rules, Segment
 from sfu_wrapper.model.identity import UserKey
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 
-class Turn:
+class Transition:
     """A draft of the next room. ``at`` and ``rules`` hold for the whole step."""
 
     __slots__ = ("_others", "_replies", "at", "room", "rules")
 
-    def __init__(self, room: Room, rules: Rules, at: Moment) -> None:
+    def __init__(self, room: Room, rules: Rules, at: Instant) -> None:
         self.room = room
         self.rules = rules
         self.at = at

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import Picture, VideoCodec
 from sfu_wrapper.formats.h264 import H264
-from sfu_wrapper.formats.stream import Place
+from sfu_wrapper.formats.stream import PacketRef
 from sfu_wrapper.formats.vp8 import Vp8
 from sfu_wrapper.formats.vp9 import Vp9
 
@@ -49,7 +49,7 @@ class Assembler:
         turns: (time, degrees clockwise) at each change of the orientation; upright before.
     """
 
-    def __init__(self, packets: Iterable[Place], buffer: Buffer, codec: VideoCodec) -> None:
+    def __init__(self, packets: Iterable[PacketRef], buffer: Buffer, codec: VideoCodec) -> None:
         self._packets = packets
         self._buffer = memoryview(buffer)
         self._codec = codec

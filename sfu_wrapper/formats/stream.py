@@ -46,7 +46,7 @@ class MediaPacket(NamedTuple):
     rotation: int | None
 
 
-Place = tuple[int, int, int, bool, bool, int | None]
+PacketRef = tuple[int, int, int, bool, bool, int | None]
 """Fields of a MediaPacket, as a plain tuple."""
 
 
@@ -101,7 +101,7 @@ class MediaStream:
         """Yield the packets in order of sending."""
         return map(MediaPacket._make, self.places())
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[PacketRef]:
         """Yield the packets as plain tuples, for speed.
 
         Nearly every packet has a common shape, the stream's SSRC and the expected number. Those
@@ -151,7 +151,7 @@ class MediaStream:
         self._own, self._rivals = ssrc, []  # the sender has changed its SSRC
         return (None, *rivals)
 
-    def _placed(self, ordered: Iterable[tuple[Raw, bool]]) -> Iterator[Place]:
+    def _placed(self, ordered: Iterable[tuple[Raw, bool]]) -> Iterator[PacketRef]:
         """Yield ordered packets with their time."""
         for (_, raw, received_ms, start, end, head, _, _), gap in ordered:
             first, stop = rtp.payload_span(self._reader.buffer, start, end)

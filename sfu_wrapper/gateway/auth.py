@@ -254,7 +254,7 @@ class Rejected:
     reason: str
 
 
-def judge(
+def check_handshake(
     target: str, headers: Headers, settings: GatewaySettings, authenticator: Authenticator
 ) -> Admitted | Rejected:
     """Decide about one handshake. target: the request target, with its query if it has one."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.send_queue import Buffer, Close, Outgoing
-from sfu_wrapper.gateway.session import Gate, Session, is_longer
+from sfu_wrapper.gateway.session import GatewayContext, Session, is_longer
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.wire.strict_json import NotJson
 
@@ -35,10 +35,10 @@ class ClientLink:
 
     def __init__(
         self,
-        gate: Gate,
+        gate: GatewayContext,
         identity: Identity | None,
         on_ready: Callable[[], None],
-        session: Callable[[Gate, Callable[[Outgoing], None]], _Session] = Session,
+        session: Callable[[GatewayContext, Callable[[Outgoing], None]], _Session] = Session,
     ) -> None:
         self._gate = gate
         self._identity = identity

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from sfu_wrapper.gateway.limits import Errands
 from sfu_wrapper.gateway.send_queue import Outgoing
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.system import Clock
 
 GRACE_MS = 60_000  # from the end of a token to that of its connection (protocol.md)
@@ -42,18 +42,18 @@ class Expiry:
         """When to look, monotonic; None: never."""
         return self._due_ms
 
-    def renew(self, expires_ms: int | None, now: Moment) -> None:
+    def renew(self, expires_ms: int | None, now: Instant) -> None:
         """Begin with another token. expires_ms: epoch ms; None: it never expires."""
         self._expires_ms = expires_ms
         self._due_ms = None
         if expires_ms is not None:
             self._due_ms = now.mono_ms + expires_ms + self._after_ms - now.wall_ms
 
-    def has_expired(self, now: Moment) -> bool:
+    def has_expired(self, now: Instant) -> bool:
         """Return True once the token counts no more."""
         return self._expires_ms is not None and self._expires_ms <= now.wall_ms
 
-    def is_due(self, now: Moment) -> bool:
+    def is_due(self, now: Instant) -> bool:
         """Return True when the time has come; look again at ``due_ms`` where it has not."""
         if self._due_ms is None or self._expires_ms is None or now.mono_ms < self._due_ms:
             return False
@@ -104,7 +104,7 @@ class Expiring:
         if len(self._heap) > 2 * len(self._clients) + _SLACK:
             self._forget_the_gone()
 
-    def take(self, now: Moment, most: int) -> Iterator[str]:
+    def take(self, now: Instant, most: int) -> Iterator[str]:
         """Yield clients whose time has come; look at ``most`` entries."""
         for _ in range(most):
             if not self._heap or self._heap[0][0] > now.mono_ms:

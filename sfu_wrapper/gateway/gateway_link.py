@@ -16,10 +16,10 @@ from uuid import uuid4
 from sfu_wrapper.gateway.expiry import Expiring, Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.send_queue import Buffer, Close, Outgoing
-from sfu_wrapper.gateway.session import Gate, Session, is_longer, too_many
+from sfu_wrapper.gateway.session import GatewayContext, Session, is_longer, too_many
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.wire.gateway_frames import (
     Carry,
     Connect,
@@ -61,7 +61,9 @@ class GatewayLink:
         identity: the gateway, by the token of its handshake.
     """
 
-    def __init__(self, gate: Gate, identity: Identity, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, gate: GatewayContext, identity: Identity, on_ready: Callable[[], None]
+    ) -> None:
         self._gate = gate
         self._buffer = Buffer(on_ready)
         self._identity = identity
@@ -263,7 +265,7 @@ class GatewayLink:
     def _has_expired(self) -> bool:
         return self._asks.has_expired(self._gate.clock.now())
 
-    def _look_at_token(self, now: Moment) -> None:
+    def _look_at_token(self, now: Instant) -> None:
         """Ask for another token once this one has expired; end the link where none comes."""
         if not self._asked and self._asks.is_due(now):
             self._asked = True

@@ -13,15 +13,15 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
-from sfu_wrapper.gateway.auth import Admitted, Authenticator, Path, Rejected, judge
+from sfu_wrapper.gateway.auth import Admitted, Authenticator, Path, Rejected, check_handshake
 from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.expiry import Alarms
 from sfu_wrapper.gateway.gateway_link import GatewayLink
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.send_queue import Outgoing, SendQueue
-from sfu_wrapper.gateway.session import Gate, MediaDoor
+from sfu_wrapper.gateway.session import GatewayContext, MediaContext
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.gateway.transport import Connection, Intake, Listening, listen
+from sfu_wrapper.gateway.transport import Connection, Listening, ReadLimits, listen
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.ports.system import Clock
@@ -57,10 +57,10 @@ class GatewayServer:
     host, port: where it listens, the port that it was given where the settings say 0.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: GatewayContext) -> None:
         self._gate = gate
         self._open: set[Connection] = set()
-        self._intake = Intake(gate.settings)
+        self._intake = ReadLimits(gate.settings)
         self._alarms = Alarms(gate.clock)
         self.host = gate.settings.host
         self.port = gate.settings.port
@@ -97,7 +97,7 @@ class GatewayServer:
         forwarded = request.headers.get_all("X-Forwarded-For")
         if not connection.come_from(settings.proxies.client(connection.peer, forwarded)):
             return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections of this address")
-        verdict = judge(request.path, request.headers, settings, self._gate.authenticator)
+        verdict = check_handshake(request.path, request.headers, settings, self._gate.authenticator)
         if not isinstance(verdict, Admitted):
             return verdict
         if verdict.path is Path.MEDIA and self._gate.media is None:
@@ -169,7 +169,7 @@ class GatewayServer:
 
 def _identified(admitted: Admitted) -> Identity:
     """Return the bearer of the handshake's token; a gateway has to bring one."""
-    assert admitted.identity is not None  # noqa: S101  # ``judge`` let it in for its role
+    assert admitted.identity is not None  # noqa: S101  # ``check_handshake`` let it in for its role
     return admitted.identity
 
 
@@ -187,7 +187,7 @@ async def serve(
     rooms: RoomsApi,
     authenticator: Authenticator,
     clock: Clock,
-    media: MediaDoor | None = None,
+    media: MediaContext | None = None,
 ) -> AsyncIterator[GatewayServer]:
     """Listen while the context lasts; at its end all connections are closed with 1001.
 
@@ -196,7 +196,7 @@ async def serve(
     Raises:
         Unavailable: the address cannot be had.
     """
-    gate = Gate(settings, rooms, authenticator, clock, Limits(settings), media)
+    gate = GatewayContext(settings, rooms, authenticator, clock, Limits(settings), media)
     server = GatewayServer(gate)
     listening = await server.start()
     try:

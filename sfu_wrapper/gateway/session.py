@@ -36,10 +36,10 @@ from sfu_wrapper.model.errors import (
     Unavailable,
 )
 from sfu_wrapper.model.identity import Identity, Role
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.media_plane import BrowserMedia
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.media_sessions import Seats
+from sfu_wrapper.service.rooms.media_sessions import MediaSessions
 from sfu_wrapper.service.rooms.sessions import RoomsApi
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
@@ -140,15 +140,15 @@ _CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
 
 
 @dataclass(frozen=True, slots=True)
-class MediaDoor:
+class MediaContext:
     """What connections to ``/media`` work with."""
 
     media: BrowserMedia
-    seats: Seats
+    seats: MediaSessions
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GatewayContext:
     """What all clients of one server share. media: None where nobody's media are carried."""
 
     settings: GatewaySettings
@@ -156,7 +156,7 @@ class Gate:
     authenticator: Authenticator
     clock: Clock
     limits: Limits
-    media: MediaDoor | None = None
+    media: MediaContext | None = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def next_key(self) -> str:
@@ -164,7 +164,7 @@ class Gate:
         return f"client-{next(self._numbers)}"
 
 
-class Member:
+class AuthenticatedClient:
     """One identity on one connection, as the rooms see it (``service.rooms.sessions.Client``)."""
 
     __slots__ = ("_charge", "_send", "identity", "key")
@@ -200,10 +200,10 @@ class Session:
 
     __slots__ = ("_bucket", "_closed", "_expiry", "_gate", "_member", "_send")
 
-    def __init__(self, gate: Gate, send: Callable[[bytes], None]) -> None:
+    def __init__(self, gate: GatewayContext, send: Callable[[bytes], None]) -> None:
         self._gate = gate
         self._send = send
-        self._member: Member | None = None
+        self._member: AuthenticatedClient | None = None
         self._bucket = gate.limits.fresh()
         self._expiry = Expiry()
         self._closed = False
@@ -251,7 +251,9 @@ class Session:
         if member is not None:
             self._gate.rooms.disconnected(member)
         self._bucket = self._gate.limits.fresh(service=identity.is_service)
-        self._member = Member(self._gate.next_key(), identity, self._deliver, self._charge)
+        self._member = AuthenticatedClient(
+            self._gate.next_key(), identity, self._deliver, self._charge
+        )
         self._gate.rooms.connected(self._member)
 
     def receive(self, message: str) -> None:
@@ -317,16 +319,16 @@ class Session:
         answer = error_response(endpoint, request_id, error.code, error.detail, error.context)
         self._deliver(answer)
 
-    def _limited(self, now: Moment) -> RecordingError | None:
+    def _limited(self, now: Instant) -> RecordingError | None:
         """Count one message against this connection and its user."""
         return too_many(self._buckets(now), now.mono_ms)
 
-    def _buckets(self, now: Moment) -> list[TokenBucket]:
+    def _buckets(self, now: Instant) -> list[TokenBucket]:
         if self._member is None:
             return [self._bucket]
         return [self._bucket, self._gate.limits.of(self._member.identity, now.mono_ms)]
 
-    def _carry_out(self, envelope: Envelope, now: Moment) -> None:
+    def _carry_out(self, envelope: Envelope, now: Instant) -> None:
         """Check who asks before the payload is looked at."""
         if envelope.endpoint == AUTHENTICATE:
             self._authenticate(read_request(envelope))
@@ -339,7 +341,7 @@ class Session:
         else:
             self._gate.rooms.handle(member, request)
 
-    def _entitled(self, now: Moment) -> Member:
+    def _entitled(self, now: Instant) -> AuthenticatedClient:
         """Whoever asks. Raises Refused where that is nobody, or nobody any more."""
         member = self._member
         if member is None:
@@ -364,7 +366,7 @@ class Session:
         self.admit(identity)
 
 
-def _charge_user(gate: Gate, identity: Identity, tokens: float) -> None:
+def _charge_user(gate: GatewayContext, identity: Identity, tokens: float) -> None:
     """Charge a user whose connection is gone, and who may come again."""
     gate.limits.of(identity, gate.clock.now().mono_ms).charge(tokens)
 

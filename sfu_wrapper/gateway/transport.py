@@ -44,7 +44,7 @@ _TRY_AGAIN_LATER = 1013
 
 
 @dataclass(slots=True)
-class Intake:
+class ReadLimits:
     """What all connections of one server share.
 
     Attributes:
@@ -81,7 +81,7 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
     """
 
     admitted: Admitted
-    intake: Intake
+    intake: ReadLimits
     arrival: Arrival
     trusted = False
 
@@ -223,7 +223,7 @@ class Listening:
     To the library's connections it is the ``Server`` that they ask who handles them.
     """
 
-    def __init__(self, intake: Intake, handler: Handler, judge: Judge) -> None:
+    def __init__(self, intake: ReadLimits, handler: Handler, judge: Judge) -> None:
         settings = intake.settings
         self._intake = intake
         self._handler = handler
@@ -321,7 +321,7 @@ class Listening:
         return None
 
 
-async def listen(intake: Intake, handler: Handler, judge: Judge) -> Listening:
+async def listen(intake: ReadLimits, handler: Handler, judge: Judge) -> Listening:
     """Listen where the settings say.
 
     Args:

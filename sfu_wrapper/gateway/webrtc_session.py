@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.send_queue import Close, Outgoing
-from sfu_wrapper.gateway.session import Gate, answer, too_many
+from sfu_wrapper.gateway.session import GatewayContext, answer, too_many
 from sfu_wrapper.model.errors import (
     Broken,
     Code,
@@ -19,10 +19,10 @@ from sfu_wrapper.model.errors import (
     Unavailable,
 )
 from sfu_wrapper.model.identity import DomainId, Identity, RoomId
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.model.webrtc import MediaLost, MediaNews, Outcome
 from sfu_wrapper.ports.media_plane import Line
-from sfu_wrapper.service.rooms.media_sessions import Seat
+from sfu_wrapper.service.rooms.media_sessions import MediaSessionSlot
 from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first
 from sfu_wrapper.wire.signaling import error_response, ok_response
 from sfu_wrapper.wire.validation import UNAUTHENTICATED_BYTES
@@ -48,7 +48,7 @@ _COME_BACK = 1012
 class MediaSession:
     """One connection to ``/media`` from its first message to its loss."""
 
-    def __init__(self, gate: Gate, send: Callable[[Outgoing], None]) -> None:
+    def __init__(self, gate: GatewayContext, send: Callable[[Outgoing], None]) -> None:
         if gate.media is None:
             raise Broken("there is no media to be had here")
         self._gate = gate
@@ -57,7 +57,7 @@ class MediaSession:
         self._bucket = TokenBucket(_PER_SECOND, _BURST)
         self._identity: Identity | None = None
         self._expiry = Expiry()
-        self._seat: Seat | None = None
+        self._seat: MediaSessionSlot | None = None
         self._line: Line | None = None
         self._closed = False
 
@@ -113,7 +113,7 @@ class MediaSession:
             self._line.close()
             self._line = None
 
-    def _carry_out(self, envelope: Envelope, now: Moment) -> None:
+    def _carry_out(self, envelope: Envelope, now: Instant) -> None:
         """Check who asks, and from where, before the payload is looked at."""
         require_media_endpoint(envelope)
         if envelope.endpoint == AUTHENTICATE:
@@ -134,7 +134,7 @@ class MediaSession:
         self.admit(self._gate.authenticator.identify(request.payload.token))
         self._answer(request, None)
 
-    def _identified(self, now: Moment) -> Identity:
+    def _identified(self, now: Instant) -> Identity:
         """Whoever this is. Raises Refused where that is nobody, or nobody any more."""
         identity = self._identity
         if identity is None:

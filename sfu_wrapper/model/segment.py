@@ -226,7 +226,7 @@ News = JobProgress | Processed | Failed
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Instant:
     """Reading of both clocks at one instant.
 
     Attributes:

@@ -11,7 +11,7 @@ from sfu_wrapper.model.media import Stream, Track
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MediaPlace:
     """Position of one browser: its room and its user, both looked up by the server.
 
     Attributes:

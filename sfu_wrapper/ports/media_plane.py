@@ -18,7 +18,7 @@ from typing import Protocol
 from sfu_wrapper.core.media_plane import PlaneFact, PlaneRequest
 from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.webrtc import Ask, MediaNews, Outcome, Place
+from sfu_wrapper.model.webrtc import Ask, MediaNews, MediaPlace, Outcome
 
 
 class MediaPlane(Protocol):
@@ -146,7 +146,7 @@ class BrowserMedia(Protocol):
         """Execute requests until cancelled; raises only on our own bugs."""
         ...
 
-    def open(self, place: Place, tell: Callable[[MediaNews], None]) -> Line:
+    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> Line:
         """Open a media session of this user in this room; existing feeds arrive first as news.
 
         An earlier session of the same place is lost. News arrive through ``tell``, which is never

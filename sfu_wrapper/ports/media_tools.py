@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sfu_wrapper.core.plan import Composition, Sound, Turn
+from sfu_wrapper.core.plan import Composition, Rotation, Sound
 
 Progress = Callable[[float], None]
 
@@ -39,7 +39,7 @@ class PreparedVideo:
     packets_lost: int = 0
     gaps: int = 0
     notes: tuple[str, ...] = ()
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[Rotation, ...] = ()
 
 
 class MediaTools(Protocol):

@@ -7,13 +7,13 @@ Leases on jobs, so that a second delivery of a segment waits instead of working 
 
 from typing import Protocol
 
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 
 class Clock(Protocol):
     """Source of time of the shell; tests use a fixed one."""
 
-    def now(self) -> Moment:
+    def now(self) -> Instant:
         """Read the wall clock and the monotonic clock."""
         ...
 

@@ -8,7 +8,7 @@ import pytest
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.webrtc import Ask, MediaNews, Mix, Mute, Outcome, Place
+from sfu_wrapper.model.webrtc import Ask, MediaNews, MediaPlace, Mix, Mute, Outcome
 from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser
 from tests.helpers.janus import JanusServer, running_janus
@@ -41,7 +41,7 @@ class Unwilling(JanusBrowsers):
 
     refused = made_anew = False
 
-    def open(self, place: Place, tell: Callable[[MediaNews], None]) -> BrowserLine:
+    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> BrowserLine:
         """See ``BrowserMedia``."""
         line = super().open(place, tell)
         through = line.ask

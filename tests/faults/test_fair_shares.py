@@ -15,7 +15,7 @@ from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
-from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.service.worker.processor import ProcessedSegment
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.recording_info import encode_event
@@ -42,7 +42,9 @@ class Shop(NothingElse):
         self.begun: list[str] = []
         self.go = asyncio.Event()
 
-    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+    async def process(
+        self, info: SegmentInfo, *, attempts: int, progress: Progress
+    ) -> ProcessedSegment:
         """See ``service.worker.cleanup.Processing``."""
         self.begun.append(info.owner or "")
         await self.go.wait()

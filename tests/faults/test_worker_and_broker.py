@@ -12,7 +12,7 @@ from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.service.worker.processor import ProcessedSegment
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.recording_info import encode_event
@@ -40,9 +40,11 @@ class Slow(NothingElse):
         self.running = self.most_at_once = 0
         self.cleaned = 0
         self.go = asyncio.Event()
-        self.done: Done | None = None
+        self.done: ProcessedSegment | None = None
 
-    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+    async def process(
+        self, info: SegmentInfo, *, attempts: int, progress: Progress
+    ) -> ProcessedSegment:
         """See ``service.worker.worker.Processing``."""
         if self.done is not None:
             return self.done
@@ -56,7 +58,9 @@ class Slow(NothingElse):
         self.done = done_without_files(info, attempts)
         return self.done
 
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+    async def known(
+        self, info: SegmentInfo, error: JobFailed
+    ) -> tuple[ProcessedSegment | None, Failed | None]:
         """See ``service.worker.worker.Processing``."""
         return self.done, None
 

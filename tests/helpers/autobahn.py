@@ -12,7 +12,7 @@ from websockets.http11 import Request
 
 from sfu_wrapper.gateway.auth import Admitted, Path
 from sfu_wrapper.gateway.settings import GatewaySettings
-from sfu_wrapper.gateway.transport import Connection, Intake, listen
+from sfu_wrapper.gateway.transport import Connection, ReadLimits, listen
 
 _PIECES = "more than the 4096 fragments that the library joins: closed with 1009, as is meant"
 _NO_COMPRESSION = "permessage-deflate, which we never offer"
@@ -54,7 +54,7 @@ async def echo(settings: GatewaySettings) -> AsyncIterator[str]:
     def judge(_: Connection, __: Request) -> Admitted:
         return Admitted(Path.CLIENT, None)
 
-    async with await listen(Intake(settings), handle, judge) as server:
+    async with await listen(ReadLimits(settings), handle, judge) as server:
         host, port = next(iter(server.sockets)).getsockname()[:2]
         yield f"ws://{host}:{port}"
 

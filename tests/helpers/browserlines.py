@@ -7,7 +7,7 @@ from typing import Any
 
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.webrtc import Ask, MediaNews, Outcome, Place
+from sfu_wrapper.model.webrtc import Ask, MediaNews, MediaPlace, Outcome
 from sfu_wrapper.ports.media_plane import BrowserMedia, Line
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -45,7 +45,7 @@ class Bench:
 
     async def line(self, user: UserId, room: str = "room-1") -> Heard:
         """A line of its own, once it can be had."""
-        place = Place(RoomUuid(room), UserKey(DomainId("example"), user), user)
+        place = MediaPlace(RoomUuid(room), UserKey(DomainId("example"), user), user)
         news: list[MediaNews] = []
         async with asyncio.timeout(SOON_S):
             while True:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.actor import RoomActor
 
 NOW_S = 1_590_392_548  # 2020-05-25T07:42:28Z
@@ -19,9 +19,9 @@ class StandingClock:
         self.wall_ms = round(wall_s * 1000)
         self.mono_ms = 0
 
-    def now(self) -> Moment:
+    def now(self) -> Instant:
         """See ``Clock``."""
-        return Moment(self.wall_ms, self.mono_ms)
+        return Instant(self.wall_ms, self.mono_ms)
 
     def pass_s(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -39,10 +39,10 @@ class Ahead(SystemClock):
         """Put both forward."""
         self.by_ms += round(seconds * 1000)
 
-    def now(self) -> Moment:
+    def now(self) -> Instant:
         """See ``Clock``."""
         real = super().now()
-        return Moment(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
+        return Instant(real.wall_ms + self.by_ms, real.mono_ms + self.by_ms)
 
 
 @contextmanager

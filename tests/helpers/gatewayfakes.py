@@ -6,7 +6,7 @@ import jwt
 
 from sfu_wrapper.gateway.auth import FixedKey, TokenAuthenticator, secret_key
 from sfu_wrapper.gateway.limits import Limits
-from sfu_wrapper.gateway.session import Gate
+from sfu_wrapper.gateway.session import GatewayContext
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.ports.system import Clock
@@ -101,10 +101,10 @@ def authenticator(clock: Clock) -> TokenAuthenticator:
     return TokenAuthenticator(FixedKey(secret_key(SECRET, ("HS256",))), clock)
 
 
-def gate(rooms: RoomsApi, clock: Clock, settings: GatewaySettings | None = None) -> Gate:
+def gate(rooms: RoomsApi, clock: Clock, settings: GatewaySettings | None = None) -> GatewayContext:
     """A gate with all that it needs."""
     settings = settings or GatewaySettings()
-    return Gate(settings, rooms, authenticator(clock), clock, Limits(settings))
+    return GatewayContext(settings, rooms, authenticator(clock), clock, Limits(settings))
 
 
 def request(endpoint: str, request_id: str = "r1", **payload: object) -> str:

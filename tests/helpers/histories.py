@@ -47,7 +47,7 @@ from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.identity import OwnerPermissions, RecordingProfile, RecordingType, SegmentNo
 from sfu_wrapper.model.media import Media, Medium, RawFile
 from sfu_wrapper.model.room import Kind, Origin
-from sfu_wrapper.model.segment import Moment, SegmentInfo
+from sfu_wrapper.model.segment import Instant, SegmentInfo
 from sfu_wrapper.wire.recording_info import encode_announcement, parse_event
 from sfu_wrapper.wire.room_state import decode_room, encode_room
 from tests.helpers.rooms import (
@@ -260,7 +260,7 @@ class Histories(RuleBasedStateMachine):
             self.call.terminate()
             self.look()
         self.call.room = decode_room(encode_room(self.call.room))
-        ready = ControllerReady(Moment(self.call.wall_ms + after_ms, 0))
+        ready = ControllerReady(Instant(self.call.wall_ms + after_ms, 0))
         once, _ = step(self.call.room, ready, self.call.rules)
         assert step(once, ready, self.call.rules)[0] == once  # twice is no more than once
         self.call.restart(after_ms=after_ms, mono_ms=0, reconnected=reconnected)

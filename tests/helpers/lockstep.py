@@ -46,7 +46,7 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import OwnerPermissions, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.room import Origin
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT
 from sfu_wrapper.service.rooms.messages import stored_room
 from sfu_wrapper.wire.answers import note_payload
@@ -361,7 +361,7 @@ class Mirrored(Call):
 
     live: LiveRoom | None = None
 
-    def now(self) -> Moment:
+    def now(self) -> Instant:
         """See ``Clock``."""
         return self.at
 

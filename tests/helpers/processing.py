@@ -3,22 +3,24 @@
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
-from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.service.worker.processor import ProcessedSegment
 from sfu_wrapper.wire.job_messages import encode_processed
 
 
-def done_without_files(info: SegmentInfo, attempts: int) -> Done:
+def done_without_files(info: SegmentInfo, attempts: int) -> ProcessedSegment:
     """Return the result of a segment in which nothing was recorded."""
     ms = info.started_ms
     number = info.segment or SegmentNo(1)
     result = Processed(info.room, info.uuid, number, "none", ms, ms, False, (), ms, ms, attempts)
-    return Done(result, encode_processed(result))
+    return ProcessedSegment(result, encode_processed(result))
 
 
 class NothingElse:
     """What processing does beside ``process`` where a test is not about it: nothing, or a fault."""
 
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+    async def known(
+        self, info: SegmentInfo, error: JobFailed
+    ) -> tuple[ProcessedSegment | None, Failed | None]:
         """See ``service.worker.cleanup.Processing``."""
         return None, None
 

@@ -7,7 +7,7 @@ import pytest
 
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
-from sfu_wrapper.core.plan import Composition, OutputRules, Sound, Turn
+from sfu_wrapper.core.plan import Composition, OutputRules, Rotation, Sound
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
@@ -49,7 +49,7 @@ class PretendedTools:
         zero_us += 11_000_000 if source.name == self.late else 0
         return PreparedVideo(
             target_dir / f"{source.name}.webm", "vp8", zero_us, 0, 10_000_000,
-            notes=("it was damaged",), turns=(Turn(0, 90),),
+            notes=("it was damaged",), turns=(Rotation(0, 90),),
         )  # fmt: skip
 
     async def audio_us(self, source: Path, *, timeout_s: float) -> int:

@@ -55,7 +55,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.identity import UserKey as Key
 from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
 from sfu_wrapper.model.room import Kind, Origin
-from sfu_wrapper.model.segment import Moment, SegmentInfo
+from sfu_wrapper.model.segment import Instant, SegmentInfo
 
 HOME = DomainId("example")
 ALICE, BOB, CAROL = (Key(HOME, UserId(name)) for name in ("alice", "bob", "carol"))
@@ -65,7 +65,7 @@ ROOM_SERVICE = Key(HOME, UserId("room-service"))
 SERVICE = Requester(ROOM_SERVICE, service=True)
 ADMIN = Requester(Key(HOME, UserId("admin")), admin=True)
 
-T0 = Moment(wall_ms=1_600_000_000_000, mono_ms=50_000_000)
+T0 = Instant(wall_ms=1_600_000_000_000, mono_ms=50_000_000)
 VIDEO, AUDIO = Medium.VIDEO, Medium.AUDIO
 BOTH = (VIDEO, AUDIO)
 TALKING = Media(audio=True)
@@ -141,9 +141,9 @@ class Call:
         self.effects.extend(effects)
 
     @property
-    def at(self) -> Moment:
+    def at(self) -> Instant:
         """Now."""
-        return Moment(self.wall_ms, self.mono_ms)
+        return Instant(self.wall_ms, self.mono_ms)
 
     def happens(self, event: Event) -> tuple[Effect, ...]:
         """Apply an event; what it caused. Refused is passed on."""

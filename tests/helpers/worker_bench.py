@@ -11,13 +11,13 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryLeases
-from sfu_wrapper.core.estimate import Standing
+from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.core.job import Retry
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
-from sfu_wrapper.service.worker.processor import Done, job_of
+from sfu_wrapper.service.worker.processor import ProcessedSegment, job_of
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
 from sfu_wrapper.wire.job_messages import encode_processed
@@ -78,10 +78,12 @@ class Bench:
         self.most_at_once = 0
         self.most_of_one = 0
 
-    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+    async def process(
+        self, info: SegmentInfo, *, attempts: int, progress: Progress
+    ) -> ProcessedSegment:
         """See ``Processing``."""
         for percent in self.percents:
-            progress(Standing("compose", percent, 0))
+            progress(ProgressSnapshot("compose", percent, 0))
         job = job_of(info)
         self.tried.append((job, attempts))
         self.running.append(job)
@@ -95,7 +97,9 @@ class Bench:
             self.running.remove(job)
         return self._done(info, attempts)
 
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+    async def known(
+        self, info: SegmentInfo, error: JobFailed
+    ) -> tuple[ProcessedSegment | None, Failed | None]:
         """See ``Processing``."""
         job = job_of(info)
         if job in self.repeats:
@@ -103,7 +107,7 @@ class Bench:
         begun = any(job == tried for tried, _ in self.tried)
         return None, await self.failure(info, error, 0) if begun else None
 
-    def _done(self, info: SegmentInfo, attempts: int) -> Done:
+    def _done(self, info: SegmentInfo, attempts: int) -> ProcessedSegment:
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -120,7 +124,7 @@ class Bench:
             sync=(),
         )
         repeated = Path("manifest") if job_of(info) in self.repeats else None
-        return Done(result, encode_processed(result), repeated)
+        return ProcessedSegment(result, encode_processed(result), repeated)
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """See ``Processing``."""

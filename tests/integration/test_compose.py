@@ -20,9 +20,9 @@ from sfu_wrapper.core.plan import (
     Composition,
     OutputRules,
     Quality,
+    Rotation,
     Sound,
     Source,
-    Turn,
     compose,
 )
 from sfu_wrapper.formats.assemble import Shot as Coded
@@ -180,7 +180,7 @@ async def test_a_turned_picture_is_put_upright(
         for packet in encoder.encode(frame):
             packet.stream = stream
             container.mux(packet)
-    source = Source(str(file), 0, (Turn(0, degrees),))
+    source = Source(str(file), 0, (Rotation(0, degrees),))
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [source]), tmp_path)
 

@@ -35,7 +35,7 @@ from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms.effects import A_ROUND
-from sfu_wrapper.service.rooms.registry import RECENT, Directory, Finder
+from sfu_wrapper.service.rooms.registry import RECENT, Finder, RoomRegistry
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.room_state import encode_room
@@ -302,7 +302,7 @@ async def test_a_change_is_charged_to_whoever_asks_by_the_people_who_are_told() 
 
 
 async def test_a_room_that_is_over_is_read_once_for_all_news_of_its_segments() -> None:
-    store, directory, sessions = CountingStore(), Directory(), Sessions()
+    store, directory, sessions = CountingStore(), RoomRegistry(), Sessions()
     finder = Finder(directory, sessions, store, lambda _: pytest.fail("nobody looks at it"))
     over = [
         replace(past(200, 2), uuid=RoomUuid(f"over-{n}"), life=Life.ENDED)

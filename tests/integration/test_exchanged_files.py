@@ -13,7 +13,7 @@ from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.app.worker import processor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.model.errors import JobFailed
-from sfu_wrapper.service.worker.processor import Done
+from sfu_wrapper.service.worker.processor import ProcessedSegment
 from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.samples import SAMPLES
 
@@ -32,7 +32,7 @@ class Place:
     def shelf(self) -> LocalStorage:
         return LocalStorage(Folders(self.raw, self.raw, self.out))
 
-    async def processed(self) -> Done:
+    async def processed(self) -> ProcessedSegment:
         recording = Recording(
             recordings_path=self.raw, audio_path=self.raw, destination_path=self.out
         )

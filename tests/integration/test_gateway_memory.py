@@ -11,7 +11,7 @@ from websockets.server import ServerProtocol
 from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.gateway_link import GatewayLink
 from sfu_wrapper.gateway.send_queue import Buffer, SendQueue
-from sfu_wrapper.gateway.session import Member, Session
+from sfu_wrapper.gateway.session import AuthenticatedClient, Session
 from sfu_wrapper.gateway.transport import Connection
 from tests.helpers.gatewayfakes import FakeRooms
 from tests.helpers.gatewaylive import SETTINGS, bearer, running
@@ -19,7 +19,8 @@ from tests.helpers.hostile import Target, asking
 from tests.helpers.wait import until
 
 OURS = (
-    Connection, ServerProtocol, ClientLink, GatewayLink, Buffer, SendQueue, Session, Member,
+    Connection, ServerProtocol, ClientLink, GatewayLink, Buffer, SendQueue, Session,
+    AuthenticatedClient,
 )  # fmt: skip
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from sfu_wrapper.core.estimate import Standing
-from sfu_wrapper.core.plan import Sound, Turn
+from sfu_wrapper.core.estimate import ProgressSnapshot
+from sfu_wrapper.core.plan import Rotation, Sound
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.service.worker.processor import announce
@@ -20,20 +20,20 @@ from tests.helpers.processor_place import INFO, MERGED, RULES, START_MS, Place
 place = processor_place.place
 
 
-def assert_it_comes_nearer(heard: Sequence[Standing]) -> None:
+def assert_it_comes_nearer(heard: Sequence[ProgressSnapshot]) -> None:
     """Step by step, though no time passes at all."""
     assert all(0 < after.eta_s < before.eta_s for before, after in pairwise(heard))
     assert [now.percent for now in heard] == [0] * len(heard)
 
 
 async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -> None:
-    heard: list[Standing] = []
+    heard: list[ProgressSnapshot] = []
 
     done = await place.processor().process(INFO, progress=heard.append)
 
     (plan,) = place.tools.plans
     assert [len(scene.tiles) for scene in plan.scenes] == [2]
-    assert [source.turns for source in plan.sources] == [(Turn(0, 90),)] * 2
+    assert [source.turns for source in plan.sources] == [(Rotation(0, 90),)] * 2
     assert plan.sounds == (Sound(str(place.raw / "mix.wav"), -122_000),)
     assert plan.chapters[0].title == "alice, bob (screen)"
     assert place.delivered() == MERGED
@@ -46,7 +46,7 @@ async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -
 
 
 async def test_a_split_recording_has_a_file_a_stream_a_mix_and_a_json(place: Place) -> None:
-    heard: list[Standing] = []
+    heard: list[ProgressSnapshot] = []
     done = await place.processor(replace(RULES, split=True)).process(INFO, progress=heard.append)
 
     assert [now.stage for now in heard] == [*["preprocess"] * 3, *["split"] * 3]
@@ -240,7 +240,7 @@ async def test_the_promised_lines_are_logged_in_their_words(
 
 
 async def test_encryption_is_a_stage_of_its_own_in_the_progress(place: Place) -> None:
-    heard: list[Standing] = []
+    heard: list[ProgressSnapshot] = []
     rules = replace(RULES, encrypt=True)
 
     await place.processor(rules, place.vault).process(INFO, progress=heard.append)

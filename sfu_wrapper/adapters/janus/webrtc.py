@@ -15,7 +15,7 @@ from sfu_wrapper.adapters.janus.reconnect import keep_connected
 from sfu_wrapper.adapters.janus.session import JanusAddress, JanusSession
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.webrtc import MediaNews, Place
+from sfu_wrapper.model.webrtc import MediaNews, MediaPlace
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ class JanusBrowsers:
         self._mixes = mixes
         self._session: JanusSession | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._lines: dict[Place, BrowserLine] = {}
+        self._lines: dict[MediaPlace, BrowserLine] = {}
 
     async def run(self) -> None:
         """See ``BrowserMedia``."""
         await keep_connected(self._address, self._serve)
 
-    def open(self, place: Place, tell: Callable[[MediaNews], None]) -> BrowserLine:
+    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> BrowserLine:
         """See ``BrowserMedia``."""
         session, group = self._session, self._group
         if session is None or group is None or session.lost.is_set():

@@ -39,10 +39,10 @@ from sfu_wrapper.model.webrtc import (
     LineLost,
     MediaLost,
     MediaNews,
+    MediaPlace,
     Mix,
     Mute,
     Outcome,
-    Place,
     Publish,
     Subscribe,
     Trickle,
@@ -82,7 +82,7 @@ class BrowserLine:
 
     def __init__(
         self,
-        place: Place,
+        place: MediaPlace,
         tell: Callable[[MediaNews], None],
         session: JanusSession,
         *,

@@ -27,7 +27,7 @@ from sfu_wrapper.adapters.media.mux import (
 from sfu_wrapper.adapters.media.track_stats import TrackStats, frame_warnings, stream_warnings
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.files import refused
-from sfu_wrapper.core.plan import Turn
+from sfu_wrapper.core.plan import Rotation
 from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot, video_codec
 from sfu_wrapper.formats.bits import Buffer
@@ -75,7 +75,7 @@ def prepared(track: TrackFile) -> PreparedVideo:
         packets_lost=track.packets_lost,
         gaps=len(track.gaps),
         notes=track.warnings,
-        turns=tuple(Turn(one.at_ms * 1000, one.degrees) for one in track.rotations),
+        turns=tuple(Rotation(one.at_ms * 1000, one.degrees) for one in track.rotations),
     )
 
 

@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.media.mux import copy_video, write_audio
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space, over_limit, refused
-from sfu_wrapper.core.plan import FRAME_US, Composition, Sound, Turn
+from sfu_wrapper.core.plan import FRAME_US, Composition, Rotation, Sound
 from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
@@ -188,7 +188,7 @@ def result_from_json(task: Task, value: object) -> Result:
             inner = {
                 "path": Path(value["path"]),
                 "notes": tuple(value["notes"]),
-                "turns": tuple(Turn(**turn) for turn in value["turns"]),
+                "turns": tuple(Rotation(**turn) for turn in value["turns"]),
             }
             return PreparedVideo(**value | inner)
         case MeasureAudio(), int():

@@ -17,10 +17,10 @@ from sfu_wrapper.model.webrtc import (
     FeedUnpublished,
     MediaLost,
     MediaNews,
+    MediaPlace,
     Mix,
     Mute,
     Outcome,
-    Place,
     Publish,
     Subscribe,
     Trickle,
@@ -35,7 +35,7 @@ SDP = "v=0\r\ns=nobody\r\n"
 class MemoryLine:
     """One browser's media; ``asked`` is what it has asked so far."""
 
-    place: Place
+    place: MediaPlace
     tell: Callable[[MediaNews], None]
     media: "MemoryBrowserMedia"
     asked: list[Ask] = field(default_factory=list)
@@ -112,7 +112,7 @@ class MemoryBrowserMedia:
         """See ``BrowserMedia``; there is nothing to do."""
         await asyncio.Event().wait()
 
-    def open(self, place: Place, tell: Callable[[MediaNews], None]) -> MemoryLine:
+    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> MemoryLine:
         """See ``BrowserMedia``."""
         if not self.there:
             raise Unavailable("the media server is away; try again")

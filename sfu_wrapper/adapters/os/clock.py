@@ -2,15 +2,15 @@
 
 import time
 
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 
 class SystemClock:
     """The operating system's wall and monotonic clocks (``ports.system.Clock``)."""
 
-    def now(self) -> Moment:
+    def now(self) -> Instant:
         """Return the time of both clocks."""
-        return Moment(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+        return Instant(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
 
 
 class ManualClock:
@@ -22,16 +22,16 @@ class ManualClock:
     """
 
     def __init__(self, wall_ms: int = 1_795_484_878_000, mono_ms: int = 1_000) -> None:
-        self._now = Moment(wall_ms, mono_ms)
+        self._now = Instant(wall_ms, mono_ms)
 
-    def now(self) -> Moment:
+    def now(self) -> Instant:
         """Return the time that was set."""
         return self._now
 
     def pass_ms(self, ms: int) -> None:
         """Advance both clocks."""
-        self._now = Moment(self._now.wall_ms + ms, self._now.mono_ms + ms)
+        self._now = Instant(self._now.wall_ms + ms, self._now.mono_ms + ms)
 
     def jump_ms(self, ms: int) -> None:
         """Change the wall clock alone, as an operator or NTP may do."""
-        self._now = Moment(self._now.wall_ms + ms, self._now.mono_ms)
+        self._now = Instant(self._now.wall_ms + ms, self._now.mono_ms)

@@ -18,7 +18,7 @@ from sfu_wrapper import __version__
 from sfu_wrapper.gateway.auth import Authenticator
 from sfu_wrapper.gateway.callpage.page import CallPageSettings, call_routes
 from sfu_wrapper.gateway.limits import Limits, TokenBucket
-from sfu_wrapper.gateway.rest.dependencies import Asking
+from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
 from sfu_wrapper.gateway.rest.permissions import permission_routes
 from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
 from sfu_wrapper.gateway.rest.rooms import room_routes
@@ -28,7 +28,7 @@ from sfu_wrapper.observe.health import Health, Readiness, Status
 from sfu_wrapper.observe.metrics import Metrics
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.permissions import Permissions
-from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.wire.rest import (
     ID_LENGTH,
     ID_PATTERN,
@@ -110,7 +110,7 @@ class RestParts:
     """What the routes are about, and who may use them."""
 
     permissions: Permissions
-    rooms: RoomReader
+    rooms: RoomQueries
     authenticator: Authenticator
     clock: Clock
     limits: Limits
@@ -135,7 +135,7 @@ class RestApp(FastAPI):
             generate_unique_id_function=lambda route: route.name,
         )
         self._description: bytes | None = None
-        asking = Asking(parts.authenticator, parts.clock, parts.limits)
+        asking = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits)
         self._routers = (
             permission_routes(parts.permissions, asking, settings),
             room_routes(parts.rooms, asking),

@@ -30,7 +30,7 @@ _JSON = ("application/json", "application/*", "*/*")
 _scheme = HTTPBearer(bearerFormat="JWT", auto_error=False)
 
 
-class Asking:
+class AuthenticatedRequest:
     """A FastAPI dependency: who asks.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from sfu_wrapper.core.access import Subject
-from sfu_wrapper.gateway.rest.dependencies import Asking, JsonBodies
+from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest, JsonBodies
 from sfu_wrapper.gateway.rest.problems import HttpRefused, documented
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, RecordingPermissions, UserId, UserKey
@@ -99,11 +99,11 @@ _DomainInQuery = Annotated[
 
 
 def permission_routes(
-    permissions: Permissions, asking: Asking, settings: HttpSettings
+    permissions: Permissions, asking: AuthenticatedRequest, settings: HttpSettings
 ) -> APIRouter:
     """The routes of everything that is stored about who may record."""
     router = APIRouter(tags=["permissions"])
-    door = _Door(permissions, settings)
+    door = PermissionHandlers(permissions, settings)
     _effective_route(router, permissions, asking)
     _own_routes(router, door, asking)
     _domain_routes(router, door, asking)
@@ -111,7 +111,7 @@ def permission_routes(
     return router
 
 
-class _Door:
+class PermissionHandlers:
     """What the three kinds of subjects have in common. about None: whoever asks."""
 
     def __init__(self, permissions: Permissions, settings: HttpSettings) -> None:
@@ -142,7 +142,9 @@ def _shown(permission: RecordingPermissions, status: HTTPStatus) -> Response:
     return Response(body, status, {"ETag": tag(permission)}, "application/json")
 
 
-def _effective_route(router: APIRouter, permissions: Permissions, asking: Asking) -> None:
+def _effective_route(
+    router: APIRouter, permissions: Permissions, asking: AuthenticatedRequest
+) -> None:
     @router.get("/permissions/effective", response_model=Effective, responses=documented(*_ANY))
     async def get_effective_permission(
         by: Annotated[Identity, Depends(asking)],
@@ -155,7 +157,7 @@ def _effective_route(router: APIRouter, permissions: Permissions, asking: Asking
         return Response(body, media_type="application/json")
 
 
-def _own_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
+def _own_routes(router: APIRouter, door: PermissionHandlers, asking: AuthenticatedRequest) -> None:
     @router.get("/permissions", response_model=PermissionBody, responses=_READ)
     async def get_own_permission(
         request: Request, by: Annotated[Identity, Depends(asking)]
@@ -180,7 +182,9 @@ def _own_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
         return await door.delete(request, by, None)
 
 
-def _domain_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
+def _domain_routes(
+    router: APIRouter, door: PermissionHandlers, asking: AuthenticatedRequest
+) -> None:
     path = "/permissions/domain/{id}"
 
     @router.get(path, response_model=PermissionBody, responses=_READ)
@@ -205,7 +209,7 @@ def _domain_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
         return await door.delete(request, by, Subject(DomainId(domain)))
 
 
-def _user_routes(router: APIRouter, door: _Door, asking: Asking) -> None:
+def _user_routes(router: APIRouter, door: PermissionHandlers, asking: AuthenticatedRequest) -> None:
     path = "/permissions/domain/{id}/user/{user}"
 
     @router.get(path, response_model=PermissionBody, responses=_READ)

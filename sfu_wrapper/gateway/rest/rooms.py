@@ -9,12 +9,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from sfu_wrapper.core.lifecycle import Life
-from sfu_wrapper.gateway.rest.dependencies import Asking
+from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import DomainId, Identity, RoomId
 from sfu_wrapper.service.rooms.listing import SLICE
 from sfu_wrapper.service.rooms.messages import requester
-from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.wire.answers import listed_json, whole_json
 from sfu_wrapper.wire.rest import (
     CURSOR_PATTERN,
@@ -51,7 +51,7 @@ _After = Annotated[
 _State = Annotated[Life | None, Query(description="only rooms in this state")]
 
 
-def room_routes(rooms: RoomReader, asking: Asking) -> APIRouter:
+def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
     """The routes of all that is said about rooms."""
     router = APIRouter(tags=["rooms"])
 

@@ -18,14 +18,14 @@ from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.identity import RoomUuid, UserKey
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.commit import Draft, encode
 from sfu_wrapper.service.rooms.effects import Telling, notices_of
-from sfu_wrapper.service.rooms.idempotency import Repeats, RequestRef, parse_ref
-from sfu_wrapper.service.rooms.mailbox import Item, Look, Mailbox
-from sfu_wrapper.service.rooms.maintenance import Signals
+from sfu_wrapper.service.rooms.idempotency import IdempotencyStore, RequestRef, parse_ref
+from sfu_wrapper.service.rooms.mailbox import Command, Mailbox, Query
+from sfu_wrapper.service.rooms.maintenance import Monitor
 from sfu_wrapper.service.rooms.messages import encode_answer, internal_error
 from sfu_wrapper.service.rooms.scheduling import More, Scheduler
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ActorContext:
     """What every actor works with.
 
     changed: called after a commit, with the room before it. rested: called once that commit's
@@ -49,13 +49,13 @@ class Surroundings:
     store: Store
     telling: Telling
     clock: Clock
-    repeats: Repeats
+    repeats: IdempotencyStore
     rules: Rules
     epoch: int
     offer: Callable[[tuple[OutboxRow, ...]], None]
     changed: Callable[["RoomActor", Room | None], None]
     rested: Callable[["RoomActor"], None]
-    signals: Signals
+    signals: Monitor
     scheduler: Scheduler
 
 
@@ -68,7 +68,7 @@ class RoomActor:
 
     def __init__(
         self,
-        around: Surroundings,
+        around: ActorContext,
         uuid: RoomUuid,
         room: Room | None = None,
         *,
@@ -97,7 +97,7 @@ class RoomActor:
         storing = self._committing is not None and user in self._committing.joins
         return storing or self._mailbox.joining(user)
 
-    def post(self, item: Item | Look) -> None:
+    def post(self, item: Command | Query) -> None:
         """Put something into the mailbox.
 
         Raises:
@@ -134,9 +134,9 @@ class RoomActor:
             if draft.items and self._mailbox.looks_next:
                 break  # it shall see what came before it, committed
             match self._mailbox.take():
-                case Look(read=read):
+                case Query(read=read):
                     read(self.room)
-                case Item() as item:
+                case Command() as item:
                     self._apply(draft, item)
             if not more():
                 break
@@ -148,7 +148,7 @@ class RoomActor:
             self._set_timer()
         return self._committing is not None
 
-    def _apply(self, draft: Draft, item: Item) -> None:
+    def _apply(self, draft: Draft, item: Command) -> None:
         room: Room | None = draft.room
         effects: tuple[Effect, ...] = ()
         try:
@@ -166,7 +166,7 @@ class RoomActor:
         if item.charge is not None:
             item.charge(notices_of(effects))
 
-    def _own_up(self, bug: Exception, *items: Item) -> None:
+    def _own_up(self, bug: Exception, *items: Command) -> None:
         """Our fault: it costs these, and no others."""
         log.error("room.eventFailed", extra={"room": self.uuid}, exc_info=bug)
         self._timer_at(RETRY_S)  # what fails at its deadline must not spin
@@ -176,7 +176,7 @@ class RoomActor:
             if item.undo is not None:
                 item.undo()
 
-    def _drop(self, item: Item) -> None:
+    def _drop(self, item: Command) -> None:
         """Nothing of it has happened; whoever asked may ask again."""
         if item.ref is not None:
             self._around.repeats.finish(item.ref, self._overloaded(item.ref))
@@ -186,7 +186,7 @@ class RoomActor:
     def _overloaded(self, ref: RequestRef) -> bytes:
         return encode_answer(ref, NOT_NOW, self._around.rules.policy)
 
-    def _refusal(self, item: Item, refused: Refused) -> tuple[Effect, ...]:
+    def _refusal(self, item: Command, refused: Refused) -> tuple[Effect, ...]:
         if item.ref is None:
             return ()
         context = tuple(refused.context.items())
@@ -260,9 +260,9 @@ class RoomActor:
             self._around.repeats.put_off(ref, self._overloaded(ref))
         for request in self._mailbox.withdraw():
             match request:
-                case Look(read=read):
+                case Query(read=read):
                     read(self.room)
-                case Item() as item:
+                case Command() as item:
                     self._drop(item)
         self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._out_of_patience)
 
@@ -288,9 +288,9 @@ class RoomActor:
 
     def _ring(self) -> None:
         self._timer = None
-        self.post(Item(self._pass_time))
+        self.post(Command(self._pass_time))
 
-    def _pass_time(self, room: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
+    def _pass_time(self, room: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
         if room is None:
             raise Refused(Code.ROOM_NOT_FOUND, "the room was never stored")
         return step(room, TimePassed(at), self._around.rules)

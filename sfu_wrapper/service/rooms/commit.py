@@ -13,8 +13,8 @@ from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.identity import UserKey
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref
-from sfu_wrapper.service.rooms.mailbox import Item
+from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, IdempotencyStore, RequestRef, parse_ref
+from sfu_wrapper.service.rooms.mailbox import Command
 from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
 from sfu_wrapper.wire.room_state import encode_room
 
@@ -45,12 +45,12 @@ class Draft:
     before: Room | None
     room: Room | None
     rewrite: bool
-    items: list[Item] = field(default_factory=list)
+    items: list[Command] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     joins: set[UserKey] = field(default_factory=set)
 
-    def add(self, item: Item, room: Room | None, effects: tuple[Effect, ...]) -> None:
+    def add(self, item: Command, room: Room | None, effects: tuple[Effect, ...]) -> None:
         """Note what an item has come to; where that is nothing, the item is not part of it."""
         if not effects and room == self.room:
             return
@@ -61,7 +61,7 @@ class Draft:
             self.joins.add(item.joins)
 
 
-def encode(draft: Draft, repeats: Repeats, policy: PolicySettings, now_ms: int) -> Commit:
+def encode(draft: Draft, repeats: IdempotencyStore, policy: PolicySettings, now_ms: int) -> Commit:
     """Return the rows to be stored, and fill in the answers.
 
     Args:

@@ -18,7 +18,7 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.media_plane import MediaPlane
-from sfu_wrapper.service.rooms.maintenance import Signals
+from sfu_wrapper.service.rooms.maintenance import Monitor
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import note_payload
 
@@ -40,7 +40,7 @@ class Telling:
     """Carries out the effects of all rooms."""
 
     def __init__(
-        self, sessions: Sessions, plane: MediaPlane, signals: Signals, *, a_round: int = A_ROUND
+        self, sessions: Sessions, plane: MediaPlane, signals: Monitor, *, a_round: int = A_ROUND
     ) -> None:
         self._sessions = sessions
         self._plane = plane

@@ -145,7 +145,7 @@ class _UnderWay:
     clients: list[Client] = field(default_factory=list)
 
 
-class Repeats:
+class IdempotencyStore:
     """Who waits for which answer, and the answers that are kept.
 
     keep_ms: how long an answer is kept. epoch: see ``Store``. keep_bytes: of the answers of one

@@ -17,9 +17,9 @@ from sfu_wrapper.model.errors import Malformed, RecordingError
 from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.segment import Failed, JobProgress, News
 from sfu_wrapper.ports.broker import Broker, Heard
-from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.job_results import JobResults
 from sfu_wrapper.service.rooms.sessions import Sessions
-from sfu_wrapper.service.rooms.subscriptions import Watchers
+from sfu_wrapper.service.rooms.subscriptions import Subscriptions
 from sfu_wrapper.wire.answers import result_note
 from sfu_wrapper.wire.job_messages import PROGRESS, parse_outcome, parse_progress
 from sfu_wrapper.wire.recording_info import parse_event
@@ -32,7 +32,7 @@ AGAIN_S: Final = 0.2  # before it asks again whether the broker is open
 log = logging.getLogger(__name__)
 
 
-class Notices:
+class Notifications:
     """Tells owners, creating services and watchers. find: a room, living or over."""
 
     def __init__(
@@ -40,8 +40,8 @@ class Notices:
         broker: Broker,
         find: Callable[[RoomUuid], Room | None],
         sessions: Sessions,
-        outcomes: Outcomes,
-        watchers: Watchers,
+        outcomes: JobResults,
+        watchers: Subscriptions,
     ) -> None:
         self._broker = broker
         self._find = find

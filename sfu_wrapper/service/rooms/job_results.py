@@ -18,7 +18,7 @@ LIMIT: Final = 5_000
 FILES_LIMIT: Final = 100_000  # of all segments together
 
 
-class Outcomes:
+class JobResults:
     """The latest of each segment.
 
     Args:

@@ -16,7 +16,7 @@ from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.service.rooms.messages import encode_error, internal_error, requester
-from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
@@ -33,7 +33,7 @@ _Json = dict[str, object]
 class Lister:
     """The pages that are being written."""
 
-    def __init__(self, reader: RoomReader) -> None:
+    def __init__(self, reader: RoomQueries) -> None:
         self._reader = reader
         self._works: deque[tuple[Client, Iterator[None]]] = deque()
         self._turn: asyncio.Handle | None = None

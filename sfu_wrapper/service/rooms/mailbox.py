@@ -13,16 +13,16 @@ from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import UserKey
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 
 MAILBOX_LIMIT = 1_000  # requests that one room lets wait
 
-Apply = Callable[[Room | None, Moment], tuple[Room, tuple[Effect, ...]]]
+Apply = Callable[[Room | None, Instant], tuple[Room, tuple[Effect, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Command:
     """Something to apply.
 
     ref: the request that it is; None: a fact. undo: called when it was not applied or not stored.
@@ -37,7 +37,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Query:
     """A request that only reads, in its place among the others. It raises nothing."""
 
     read: Callable[[Room | None], None]
@@ -48,7 +48,7 @@ class Mailbox:
 
     def __init__(self, limit: int = MAILBOX_LIMIT) -> None:
         self._limit = limit
-        self._waiting: deque[Item | Look] = deque()
+        self._waiting: deque[Command | Query] = deque()
         self._requests = 0
         self._joins: Counter[UserKey] = Counter()
 
@@ -58,13 +58,13 @@ class Mailbox:
     @property
     def looks_next(self) -> bool:
         """Tell whether a look is the next to be taken."""
-        return bool(self._waiting) and isinstance(self._waiting[0], Look)
+        return bool(self._waiting) and isinstance(self._waiting[0], Query)
 
     def joining(self, user: UserKey) -> bool:
         """Tell whether a request waits by which the user comes in."""
         return user in self._joins
 
-    def put(self, entry: Item | Look) -> None:
+    def put(self, entry: Command | Query) -> None:
         """Let something wait.
 
         Raises:
@@ -74,21 +74,21 @@ class Mailbox:
             if self._requests >= self._limit:
                 raise Refused(Code.OVERLOADED, "too many requests wait for this room")
             self._requests += 1
-        if isinstance(entry, Item) and entry.joins is not None:
+        if isinstance(entry, Command) and entry.joins is not None:
             self._joins[entry.joins] += 1
         self._waiting.append(entry)
 
-    def take(self) -> Item | Look:
+    def take(self) -> Command | Query:
         """Take out what came first."""
         entry = self._waiting.popleft()
         self._left(entry)
         return entry
 
-    def put_back(self, items: Iterable[Item]) -> None:
+    def put_back(self, items: Iterable[Command]) -> None:
         """Let the facts among them wait again, before everything else."""
         self._waiting.extendleft(reversed([item for item in items if _is_fact(item)]))
 
-    def withdraw(self) -> tuple[Item | Look, ...]:
+    def withdraw(self) -> tuple[Command | Query, ...]:
         """Take out all requests, in their order; facts stay."""
         requests = tuple(entry for entry in self._waiting if not _is_fact(entry))
         self._waiting = deque(entry for entry in self._waiting if _is_fact(entry))
@@ -96,16 +96,16 @@ class Mailbox:
             self._left(entry)
         return requests
 
-    def _left(self, entry: Item | Look) -> None:
+    def _left(self, entry: Command | Query) -> None:
         """Keep the counts true."""
         if not _is_fact(entry):
             self._requests -= 1
-        if isinstance(entry, Item) and entry.joins is not None:
+        if isinstance(entry, Command) and entry.joins is not None:
             self._joins[entry.joins] -= 1
             if not self._joins[entry.joins]:
                 del self._joins[entry.joins]
 
 
-def _is_fact(entry: Item | Look) -> bool:
+def _is_fact(entry: Command | Query) -> bool:
     """Whether it has happened, so that it can be neither refused nor dropped."""
-    return isinstance(entry, Item) and entry.ref is None
+    return isinstance(entry, Command) and entry.ref is None

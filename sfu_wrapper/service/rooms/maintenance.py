@@ -26,7 +26,7 @@ DAY_MS: Final = 86_400_000
 log = logging.getLogger(__name__)
 
 
-class Monitor:
+class HealthMonitor:
     """Carries events of the rooms to health and metrics (``service.rooms.maintenance.Signals``)."""
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
@@ -34,15 +34,15 @@ class Monitor:
         self._metrics = metrics
 
     def stored(self, done: bool) -> None:
-        """See ``Signals``."""
+        """See ``Monitor``."""
         self._health.report(STORE, done)
 
     def recording_missed(self) -> None:
-        """See ``Signals``."""
+        """See ``Monitor``."""
         self._metrics.recording_missed()
 
 
-class Housekeeper:
+class Maintenance:
     """Looks around until it is cancelled.
 
     room_days: days after which a settled room leaves the store; 0: never.
@@ -98,7 +98,7 @@ class Housekeeper:
             pass
 
 
-class Signals(Protocol):
+class Monitor(Protocol):
     """Receiver of these reports."""
 
     def stored(self, done: bool) -> None:
@@ -110,11 +110,11 @@ class Signals(Protocol):
         ...
 
 
-class Unheard:
+class NullMonitor:
     """Receiver that drops them."""
 
     def stored(self, done: bool) -> None:
-        """See ``Signals``."""
+        """See ``Monitor``."""
 
     def recording_missed(self) -> None:
-        """See ``Signals``."""
+        """See ``Monitor``."""

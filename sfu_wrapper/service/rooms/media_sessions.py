@@ -11,30 +11,30 @@ from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, UserKey, shown_user
-from sfu_wrapper.model.webrtc import Place
+from sfu_wrapper.model.webrtc import MediaPlace
 
 LEFT = "you do not take part in this room any more"
 REPLACED = "another window of yours has taken over"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seat:
+class MediaSessionSlot:
     """One that is taken. cut: called once it is lost, with the reason; never after ``leave``."""
 
-    place: Place
+    place: MediaPlace
     cut: Callable[[str], None]
 
 
-class Seats:
+class MediaSessions:
     """All seats of this controller. find: raises Refused where the user sees no such room."""
 
     def __init__(self, find: Callable[[UserKey, DomainId, RoomId], Room | None]) -> None:
         self._find = find
-        self._taken: dict[RoomUuid, dict[UserKey, Seat]] = {}
+        self._taken: dict[RoomUuid, dict[UserKey, MediaSessionSlot]] = {}
 
     def take(
         self, user: UserKey, domain: DomainId, room_id: RoomId, cut: Callable[[str], None]
-    ) -> Seat:
+    ) -> MediaSessionSlot:
         """Sit down in a room of the domain in which the user takes part.
 
         Raises:
@@ -43,7 +43,7 @@ class Seats:
         room = self._find(user, domain, room_id)
         if room is None or not _takes_part(room, user):
             raise not_found(room_id)
-        seat = Seat(Place(room.uuid, user, shown_user(user, room.domain)), cut)
+        seat = MediaSessionSlot(MediaPlace(room.uuid, user, shown_user(user, room.domain)), cut)
         seats = self._taken.setdefault(room.uuid, {})
         older = seats.get(user)
         seats[user] = seat
@@ -51,7 +51,7 @@ class Seats:
             older.cut(REPLACED)
         return seat
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: MediaSessionSlot) -> None:
         """Get up; called again, or after the seat was lost, nothing happens."""
         seats = self._taken.get(seat.place.room, {})
         if seats.get(seat.place.user) is seat:

@@ -24,7 +24,7 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.model.identity import Identity, OwnerPermissions, Role, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.wire.answers import answer_payload
@@ -45,7 +45,7 @@ from sfu_wrapper.wire.signaling import (
     ok_response,
 )
 
-Build = Callable[[Room, Moment], Event]
+Build = Callable[[Room, Instant], Event]
 
 
 def requester(identity: Identity) -> Requester:

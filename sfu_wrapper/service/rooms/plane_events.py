@@ -27,19 +27,19 @@ from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.messages import Build
-from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.registry import RoomRegistry
 
 log = logging.getLogger(__name__)
 
 
-class Reports:
+class PlaneEvents:
     """happened: puts an event into a room's mailbox."""
 
     def __init__(
         self,
         plane: MediaPlane,
         store: Store,
-        directory: Directory,
+        directory: RoomRegistry,
         happened: Callable[[RoomActor, Build], None],
     ) -> None:
         self._plane = plane

@@ -36,7 +36,7 @@ _Index = dict[_Key, dict[RoomUuid, None]]
 Named = Room | RoomSpec  # what is known of a room: from its creation on, before its first commit
 
 
-class Directory:
+class RoomRegistry:
     """Rooms that live or are being created, and rooms that have ended and are not settled yet."""
 
     def __init__(self) -> None:
@@ -253,7 +253,7 @@ class Finder:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: RoomRegistry,
         sessions: Sessions,
         store: Store,
         revive: Callable[[Room], RoomActor],

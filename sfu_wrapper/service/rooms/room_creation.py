@@ -21,7 +21,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.registry import RoomRegistry
 from sfu_wrapper.wire.signaling import CreateRoom
 
 PSTN_PREFIX = "pstn-"  # of the uuids of incoming calls, which can be guessed: not for users
@@ -31,7 +31,7 @@ _UNUSABLE = "this {} cannot be used; take another or leave it out"
 class RoomCreation:
     """Admits new rooms."""
 
-    def __init__(self, directory: Directory, store: Store, clock: Clock, quotas: Quotas) -> None:
+    def __init__(self, directory: RoomRegistry, store: Store, clock: Clock, quotas: Quotas) -> None:
         self._directory = directory
         self._store = store
         self._clock = clock

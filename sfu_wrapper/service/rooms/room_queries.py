@@ -27,7 +27,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.segment import News
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.ranking import Rank
-from sfu_wrapper.service.rooms.registry import Directory, Finder, rank_of
+from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry, rank_of
 
 PAGE = 100  # rooms, where no limit is asked for
 
@@ -60,12 +60,12 @@ class Page:
     next: str | None
 
 
-class RoomReader:
+class RoomQueries:
     """Looks at the rooms of this controller. policy: what their decisions go by."""
 
     def __init__(
         self,
-        directory: Directory,
+        directory: RoomRegistry,
         finder: Finder,
         clock: Clock,
         policy: PolicySettings,

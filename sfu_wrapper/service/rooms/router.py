@@ -24,20 +24,26 @@ from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import DomainId, Identity, OwnerPermissions, RoomId, UserKey
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.actor import RoomActor, Surroundings
+from sfu_wrapper.service.rooms.actor import ActorContext, RoomActor
 from sfu_wrapper.service.rooms.effects import Telling
-from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, Repeats, RequestRef, parse_ref, ref_of
-from sfu_wrapper.service.rooms.job_notices import Notices
-from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.idempotency import (
+    NOT_KEPT,
+    IdempotencyStore,
+    RequestRef,
+    parse_ref,
+    ref_of,
+)
+from sfu_wrapper.service.rooms.job_notices import Notifications
+from sfu_wrapper.service.rooms.job_results import JobResults
 from sfu_wrapper.service.rooms.listing import Lister
-from sfu_wrapper.service.rooms.mailbox import Apply, Item, Look
-from sfu_wrapper.service.rooms.maintenance import Signals, Unheard
-from sfu_wrapper.service.rooms.media_sessions import Seats
+from sfu_wrapper.service.rooms.mailbox import Apply, Command, Query
+from sfu_wrapper.service.rooms.maintenance import Monitor, NullMonitor
+from sfu_wrapper.service.rooms.media_sessions import MediaSessions
 from sfu_wrapper.service.rooms.messages import (
     Build,
     encode_error,
@@ -46,13 +52,13 @@ from sfu_wrapper.service.rooms.messages import (
     requester,
     stored_room,
 )
-from sfu_wrapper.service.rooms.plane_events import Reports
-from sfu_wrapper.service.rooms.registry import Directory, Finder
+from sfu_wrapper.service.rooms.plane_events import PlaneEvents
+from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry
 from sfu_wrapper.service.rooms.room_creation import RoomCreation
-from sfu_wrapper.service.rooms.room_queries import RoomReader
+from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.service.rooms.scheduling import Scheduler
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
-from sfu_wrapper.service.rooms.subscriptions import Watchers
+from sfu_wrapper.service.rooms.subscriptions import Subscriptions
 from sfu_wrapper.wire.answers import room_json
 from sfu_wrapper.wire.room_state import decode_room
 from sfu_wrapper.wire.signaling import (
@@ -87,26 +93,28 @@ class Rooms:
         kept_answer_bytes: int = 0,
         epoch: int = 1,
         offer: Callable[[tuple[OutboxRow, ...]], None] = lambda _: None,
-        signals: Signals | None = None,
+        signals: Monitor | None = None,
     ) -> None:
         self._store = store
         self._plane = plane
         self._clock = clock
         self._rules = rules
         self._sessions = Sessions()
-        self._repeats = Repeats(store, keep_answers_ms, epoch, keep_bytes=kept_answer_bytes)
-        self._directory = Directory()
-        self._reports = Reports(plane, store, self._directory, self._happened)
+        self._repeats = IdempotencyStore(
+            store, keep_answers_ms, epoch, keep_bytes=kept_answer_bytes
+        )
+        self._directory = RoomRegistry()
+        self._reports = PlaneEvents(plane, store, self._directory, self._happened)
         self._stirred = asyncio.Event()
         self._draining = False
-        signals = signals or Unheard()
+        signals = signals or NullMonitor()
         self._telling = Telling(self._sessions, plane, signals)
         self._around = self._surroundings(epoch, offer, signals)
         self._finder = Finder(self._directory, self._sessions, store, self._revived)
         self._creation = RoomCreation(self._directory, store, clock, rules.quotas)
-        self.seats = Seats(self._seen_by)
-        self._outcomes = Outcomes()
-        self.reader = RoomReader(
+        self.seats = MediaSessions(self._seen_by)
+        self._outcomes = JobResults()
+        self.reader = RoomQueries(
             self._directory,
             self._finder,
             clock,
@@ -115,15 +123,15 @@ class Rooms:
             self._outcomes.of_room,
         )
         self._lister = Lister(self.reader)
-        self._watchers = Watchers(self.reader, self._outcomes, clock)
+        self._watchers = Subscriptions(self.reader, self._outcomes, clock)
 
     def _surroundings(
         self,
         epoch: int,
         offer: Callable[[tuple[OutboxRow, ...]], None],
-        signals: Signals,
-    ) -> Surroundings:
-        return Surroundings(
+        signals: Monitor,
+    ) -> ActorContext:
+        return ActorContext(
             store=self._store,
             telling=self._telling,
             clock=self._clock,
@@ -182,9 +190,11 @@ class Rooms:
         for actor in self._directory:
             actor.close()
 
-    def notices(self, broker: Broker) -> Notices:
+    def notices(self, broker: Broker) -> Notifications:
         """Who carries what the recording service tells to these rooms' people."""
-        return Notices(broker, self._finder.known, self._sessions, self._outcomes, self._watchers)
+        return Notifications(
+            broker, self._finder.known, self._sessions, self._outcomes, self._watchers
+        )
 
     def connected(self, client: Client) -> None:
         """See ``RoomsApi``."""
@@ -258,14 +268,14 @@ class Rooms:
             self._sessions.joined(client, actor.uuid)
             joins = by.key
         charge = None if by.service else client.charge
-        actor.post(Item(self._applying(build), ref, joins=joins, charge=charge))
+        actor.post(Command(self._applying(build), ref, joins=joins, charge=charge))
 
     def _create(self, identity: Identity, asked: CreateRoom, ref: RequestRef) -> None:
         if self._draining:
             raise Refused(Code.OVERLOADED, "the controller restarts; ask again")
         spec = self._creation.admit(identity, asked)
 
-        def make(_: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
+        def make(_: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
             permissions = self._store.permissions(owner)
             return create(spec, at, str(ref), permissions, self._rules)
 
@@ -277,7 +287,7 @@ class Rooms:
             self._directory.remove(actor)
             self._creation.take_back(spec)
 
-        actor.post(Item(make, ref, undo))
+        actor.post(Command(make, ref, undo))
 
     def _look(self, client: Client, request: Request, payload: GetRoom) -> None:
         by = requester(client.identity)
@@ -285,7 +295,7 @@ class Rooms:
         def read(room: Room | None) -> None:
             client.deliver(self._looked(request, by, room))
 
-        self._meant(client, payload).post(Look(read))
+        self._meant(client, payload).post(Query(read))
 
     def _looked(self, request: Request, by: Requester, room: Room | None) -> bytes:
         """The response to getRoom, whatever it comes to."""
@@ -328,7 +338,7 @@ class Rooms:
         return self._store.permissions(room.owner_key)
 
     def _applying(self, build: Build) -> Apply:
-        def apply(room: Room | None, at: Moment) -> tuple[Room, tuple[Effect, ...]]:
+        def apply(room: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
             if room is None:
                 raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
             return step(room, build(room, at), self._rules)
@@ -336,7 +346,7 @@ class Rooms:
         return apply
 
     def _happened(self, actor: RoomActor, build: Build) -> None:
-        actor.post(Item(self._applying(build)))
+        actor.post(Command(self._applying(build)))
 
     def _for_rooms_of(self, user: UserKey, build: Build) -> None:
         for room in self._directory.rooms_of(user):

@@ -20,9 +20,9 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.identity import DomainId, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.job_results import JobResults
 from sfu_wrapper.service.rooms.messages import requester
-from sfu_wrapper.service.rooms.room_queries import Page, RoomReader
+from sfu_wrapper.service.rooms.room_queries import Page, RoomQueries
 from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import (
     followed_json,
@@ -62,10 +62,10 @@ class _Change:
     worked_on: set[SegmentNo] = field(default_factory=set)
 
 
-class Watchers:
+class Subscriptions:
     """Everybody who watches."""
 
-    def __init__(self, reader: RoomReader, outcomes: Outcomes, clock: Clock) -> None:
+    def __init__(self, reader: RoomQueries, outcomes: JobResults, clock: Clock) -> None:
         self._reader = reader
         self._outcomes = outcomes
         self._clock = clock

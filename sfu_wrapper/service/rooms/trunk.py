@@ -52,7 +52,7 @@ class _Leg:
     entered: bool = False
 
 
-class TrunkDesk(Client):
+class TrunkGateway(Client):
     """One controller's.
 
     created_by: the rooms of a room service that have not ended.

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from sfu_wrapper.model.errors import JobFailed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.observe.logs import of_recording
-from sfu_wrapper.service.worker.processor import Done, job_of, log_name
+from sfu_wrapper.service.worker.processor import ProcessedSegment, job_of, log_name
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.scheduling import Holder, LeaseLost
 
@@ -32,11 +32,15 @@ class Cleanable(Protocol):
 class Processing(Cleanable, Protocol):
     """What a worker has done with a segment; ``service.worker.processor.Processor`` is it."""
 
-    async def process(self, info: SegmentInfo, *, attempts: int, progress: Progress) -> Done:
+    async def process(
+        self, info: SegmentInfo, *, attempts: int, progress: Progress
+    ) -> ProcessedSegment:
         """Make and deliver everything of one segment. Raises JobFailed."""
         ...
 
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+    async def known(
+        self, info: SegmentInfo, error: JobFailed
+    ) -> tuple[ProcessedSegment | None, Failed | None]:
         """What can be told without a try: that it stands; that each one begun came to ``error``."""
         ...
 

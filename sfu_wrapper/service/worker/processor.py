@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.core.estimate import Pace, Standing, foreseen
+from sfu_wrapper.core.estimate import ProgressSnapshot, ThroughputModel, foreseen
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
 from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.naming import require_names
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ProcessedSegment:
     """One processed segment. message: what to emit. repeated: the manifest of an earlier run."""
 
     result: Processed
@@ -63,7 +63,7 @@ def log_name(info: SegmentInfo) -> str:
     return job_of(info).replace(":", "-")
 
 
-def log_done(done: Done) -> None:
+def log_done(done: ProcessedSegment) -> None:
     """Log what came of a segment, for operators."""
     result = done.result
     took_ms = result.processing_completed_ms - result.processing_started_ms
@@ -101,7 +101,7 @@ def _has_of(result: Processed, track: TrackSync) -> bool:
     return bool(result.files) and track.lies_within(length_ms)
 
 
-def _silent(standing: Standing) -> None:
+def _silent(standing: ProgressSnapshot) -> None:
     del standing
 
 
@@ -131,11 +131,11 @@ class Processor:
         self._vault = vault
         self._files_at_once = files_at_once
         self._keeps_events = keeps_events
-        self._pace = Pace()
+        self._pace = ThroughputModel()
 
     async def process(
         self, info: SegmentInfo, *, attempts: int = 1, progress: Progress = _silent
-    ) -> Done:
+    ) -> ProcessedSegment:
         """Make and deliver everything of one segment. Raises JobFailed; then nothing is told."""
         event = json.loads(encode_event(info))["recordingInfo"]
         log.debug("Recording started")
@@ -150,7 +150,9 @@ class Processor:
         log.debug("Recording with ID %s processed correctly", info.uuid)
         return done
 
-    async def known(self, info: SegmentInfo, error: JobFailed) -> tuple[Done | None, Failed | None]:
+    async def known(
+        self, info: SegmentInfo, error: JobFailed
+    ) -> tuple[ProcessedSegment | None, Failed | None]:
         """What can be told without a try: that it stands, or that each one begun came to ``error``.
 
         Neither where none was begun: it was only held by workers that something else ended.
@@ -164,7 +166,7 @@ class Processor:
         begun = done is None and await self._shelf.leftovers(job_of(info))
         return done, await self.failure(info, error, 0) if begun else None
 
-    async def _finished_before(self, info: SegmentInfo) -> Done | None:
+    async def _finished_before(self, info: SegmentInfo) -> ProcessedSegment | None:
         stored = await self._shelf.manifest(job_of(info))
         if stored is None:
             return None
@@ -175,7 +177,7 @@ class Processor:
             raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
         if not isinstance(result, Processed):
             return None
-        return Done(result, message, repeated=self._shelf.manifest_file(job_of(info)))
+        return ProcessedSegment(result, message, repeated=self._shelf.manifest_file(job_of(info)))
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files, and raw ones where asked; only after all has been told.
@@ -220,7 +222,7 @@ class Processor:
             return await self._shelf.raw_audio(file.filename)
         return await self._shelf.raw_video(file.filename)
 
-    async def _is_unused(self, file: RawFile, path: Path, done: Done | None) -> bool:
+    async def _is_unused(self, file: RawFile, path: Path, done: ProcessedSegment | None) -> bool:
         """Whether it holds media that the result has nothing of. Raises JobFailed."""
         if done is not None:
             for track in done.result.sync:
@@ -274,7 +276,9 @@ class Processor:
         needed = needed_bytes(raw_bytes, info.completed_ms - info.started_ms)
         return await self._shelf.free_bytes() >= needed
 
-    async def _process(self, info: SegmentInfo, attempts: int, progress: Progress) -> Done:
+    async def _process(
+        self, info: SegmentInfo, attempts: int, progress: Progress
+    ) -> ProcessedSegment:
         started_ms = self._clock.now().wall_ms
         rules = self._rules
         split = rules.split or why_split(rules, 0) is not None
@@ -310,7 +314,7 @@ class Processor:
         staged = [(product.staged, product.name) for product in made.products]
         await self._shelf.deliver(job, staged, encode_manifest(Manifest(message)))
         course.over()
-        return Done(result, message)
+        return ProcessedSegment(result, message)
 
     def _decide(
         self, info: SegmentInfo, material: Material

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from sfu_wrapper.core.estimate import Estimate, Pace, Standing, side_by_side_s
+from sfu_wrapper.core.estimate import Estimate, ProgressSnapshot, ThroughputModel, side_by_side_s
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress, SegmentInfo
@@ -20,7 +20,7 @@ from sfu_wrapper.ports.broker import Broker, Message
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.job_messages import PROGRESS, encode_progress
 
-Progress = Callable[[Standing], None]
+Progress = Callable[[ProgressSnapshot], None]
 Piece = TypeVar("Piece")
 Work = Callable[[], Awaitable[Piece]]
 
@@ -39,7 +39,7 @@ class ProgressTracker:
     def __init__(
         self,
         clock: Clock,
-        pace: Pace,
+        pace: ThroughputModel,
         foreseen: Mapping[str, float],
         progress: Progress,
         at_once: int = 1,
@@ -141,10 +141,10 @@ class _Reporter:
         self._every_s = every_s
         self._changed = asyncio.Event()
         self._published = 0
-        self._latest = Standing("", 0.0, 0.0)
+        self._latest = ProgressSnapshot("", 0.0, 0.0)
         self._latest_ms = 0
 
-    def report(self, standing: Standing) -> None:
+    def report(self, standing: ProgressSnapshot) -> None:
         """Record the latest step of the job."""
         self._latest, self._latest_ms = standing, self._clock.now().mono_ms
         self._changed.set()

@@ -40,7 +40,7 @@ class _Ticket:
     ready: "asyncio.Future[None]"
 
 
-class Turns:
+class PrioritySemaphore:
     """The places of one worker. The number of tasks that wait is bounded by the caller."""
 
     def __init__(self, places: int, clock: Clock) -> None:
@@ -134,13 +134,13 @@ class Turns:
 class Place:
     """A place for one segment, which it may take and leave more than once."""
 
-    def __init__(self, turns: Turns, claim: Claim) -> None:
+    def __init__(self, turns: PrioritySemaphore, claim: Claim) -> None:
         self._turns = turns
         self._claim = claim
         self._since_ms: int | None = None
 
     async def take(self) -> None:
-        """Have a place: at once where it has one already. Raises as ``Turns.enter``."""
+        """Have a place: at once where it has one already. Raises as ``PrioritySemaphore.enter``."""
         if self._since_ms is None:
             self._since_ms = await self._turns.enter(self._claim)
             self._claim = replace(self._claim, returnable=False)  # work on it has begun
@@ -247,7 +247,7 @@ class Holder:
             body.cancel()
 
 
-class Patience:
+class OutageLimit:
     """limit_s: None waits as long as it takes. ended: what was away for longer, once that is so."""
 
     def __init__(self, clock: Clock, limit_s: float | None = None) -> None:

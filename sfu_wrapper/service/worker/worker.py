@@ -30,7 +30,13 @@ from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.system import Clock, JobLeases
 from sfu_wrapper.service.worker.cleanup import Cleaner, Processing
 from sfu_wrapper.service.worker.intake import LOOK_AHEAD, Intake, IntakeSettings
-from sfu_wrapper.service.worker.processor import Done, job_of, log_done, log_failed, log_name
+from sfu_wrapper.service.worker.processor import (
+    ProcessedSegment,
+    job_of,
+    log_done,
+    log_failed,
+    log_name,
+)
 from sfu_wrapper.service.worker.progress import Progress, reporting
 from sfu_wrapper.service.worker.scheduling import (
     LEASE_S,
@@ -38,9 +44,9 @@ from sfu_wrapper.service.worker.scheduling import (
     Dismissed,
     Holder,
     LeaseLost,
-    Patience,
+    OutageLimit,
     Place,
-    Turns,
+    PrioritySemaphore,
 )
 from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
@@ -121,10 +127,10 @@ class Worker:
         self._limit = next((q.delivery_limit for q in queues if q.name == settings.queue), None)
         self._stopping = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
-        self._turns = Turns(settings.concurrency, clock)
+        self._turns = PrioritySemaphore(settings.concurrency, clock)
         self._poison = asyncio.Lock()
         self._is_crammed = False
-        self._patience = Patience(clock)
+        self._patience = OutageLimit(clock)
 
     def stop(self) -> None:
         """Take no more; ``run`` returns once what runs is finished or handed back."""
@@ -147,7 +153,7 @@ class Worker:
             Misconfigured: as ``run``.
             Unavailable: something was away for too long; what was held went back.
         """
-        self._patience = Patience(self._clock, self._settings.patience_s)
+        self._patience = OutageLimit(self._clock, self._settings.patience_s)
         if await self._open():
             await self._cleaner.catch_up()
             while not self._stopping.is_set() and await self._depth() > 0:
@@ -219,7 +225,7 @@ class Worker:
 
     async def _session(self, over: Callable[[], Awaitable[object]]) -> None:
         """Take segments until ``over``, then see what runs to its end."""
-        self._turns = Turns(self._settings.concurrency, self._clock)
+        self._turns = PrioritySemaphore(self._settings.concurrency, self._clock)
         async with asyncio.TaskGroup() as group:
             intake = group.create_task(self._intake(group).run())
             await over()
@@ -311,7 +317,7 @@ class Worker:
 
     async def _attempts(
         self, info: SegmentInfo, deliveries: int, place: Place, progress: Progress
-    ) -> tuple[Done | None, Failed | None]:
+    ) -> tuple[ProcessedSegment | None, Failed | None]:
         """One of both: what came of it, or why nothing did."""
         is_last = self._limit is not None and deliveries >= self._limit
         # Where each earlier try ended with its worker it is not tried once more.
@@ -327,7 +333,7 @@ class Worker:
                 case None:
                     self._missed(_SPACE, "free some and start it again")
                     await self._pause_job(self._settings.space_s)
-                case Done():
+                case ProcessedSegment():
                     return outcome, None
                 case JobFailed():
                     pause_s = pause_before_next(self._settings.retry, attempt, outcome)
@@ -338,7 +344,7 @@ class Worker:
 
     async def _attempt(
         self, info: SegmentInfo, attempt: int, progress: Progress
-    ) -> Done | JobFailed:
+    ) -> ProcessedSegment | JobFailed:
         try:
             return await self._processing.process(info, attempts=attempt, progress=progress)
         except Exception as error:

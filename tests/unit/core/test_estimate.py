@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sfu_wrapper.core.estimate import (
     STAGES,
     Estimate,
-    Pace,
+    ThroughputModel,
     copying_s,
     encrypting_s,
     foreseen,
@@ -95,7 +95,7 @@ def test_merging_is_foreseen_as_it_was_measured(people: int, measured_s: float) 
 
 
 def test_at_the_pace_that_was_measured_the_estimate_is_right_from_the_beginning() -> None:
-    estimate = Estimate(Pace(), 0, FORESEEN)
+    estimate = Estimate(ThroughputModel(), 0, FORESEEN)
 
     told = [
         estimate.reached("preprocess", 0, 0),
@@ -113,7 +113,7 @@ def test_at_the_pace_that_was_measured_the_estimate_is_right_from_the_beginning(
 
 def test_on_a_slow_machine_the_estimate_follows_the_pace_that_is_seen() -> None:
     """Everything takes four times as long: forty seconds in all."""
-    estimate = Estimate(Pace(), 0, FORESEEN)
+    estimate = Estimate(ThroughputModel(), 0, FORESEEN)
 
     first = estimate.reached("preprocess", 0, 0)
     after_preprocess = estimate.reached("compose", 0, 4000)
@@ -127,7 +127,7 @@ def test_on_a_slow_machine_the_estimate_follows_the_pace_that_is_seen() -> None:
 
 
 def test_the_next_segment_profits_from_the_one_before() -> None:
-    pace = Pace()
+    pace = ThroughputModel()
     first = Estimate(pace, 0, FORESEEN)
     for stage, at_ms in (("preprocess", 0), ("compose", 4000), ("encrypt", 36_000)):
         first.reached(stage, 0, at_ms)
@@ -139,7 +139,7 @@ def test_the_next_segment_profits_from_the_one_before() -> None:
 
 
 def test_the_latest_segment_counts_most() -> None:
-    pace = Pace()
+    pace = ThroughputModel()
     for took_s in (800, 100, 100, 100):
         pace.learn("compose", 100, took_s)
 
@@ -147,7 +147,7 @@ def test_the_latest_segment_counts_most() -> None:
 
 
 def test_one_stage_says_little_of_another_that_was_seen_itself() -> None:
-    pace = Pace()
+    pace = ThroughputModel()
     pace.learn("preprocess", 10, 1000)
     pace.learn("compose", 1000, 1000)
 
@@ -156,7 +156,7 @@ def test_one_stage_says_little_of_another_that_was_seen_itself() -> None:
 
 
 def test_what_turns_out_otherwise_than_foreseen_is_estimated_anew() -> None:
-    estimate = Estimate(Pace(), 0, FORESEEN)
+    estimate = Estimate(ThroughputModel(), 0, FORESEEN)
     before = estimate.reached("preprocess", 1, 1000)
     estimate.expect("compose", 0)
     estimate.expect("split", 2)
@@ -169,7 +169,7 @@ def test_what_turns_out_otherwise_than_foreseen_is_estimated_anew() -> None:
 def test_the_percent_never_falls_and_nothing_is_below_zero(
     steps: list[tuple[float, int]],
 ) -> None:
-    estimate, now_ms, told = Estimate(Pace(), 0, FORESEEN), 0, []
+    estimate, now_ms, told = Estimate(ThroughputModel(), 0, FORESEEN), 0, []
     for share, pause_ms in steps:
         now_ms += pause_ms
         told.append(estimate.reached("compose", share, now_ms))

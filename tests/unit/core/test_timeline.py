@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, TOLERANCE_MS, Timeline
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
-BEGAN = Moment(1_600_000_000_000, 50_000)
+BEGAN = Instant(1_600_000_000_000, 50_000)
 YEARS_MS = 10 * 365 * 86_400_000
 
 
 def line(passed_ms: int, leap_ms: int = 0) -> Timeline:
-    now = Moment(BEGAN.wall_ms + passed_ms + leap_ms, BEGAN.mono_ms + passed_ms)
+    now = Instant(BEGAN.wall_ms + passed_ms + leap_ms, BEGAN.mono_ms + passed_ms)
     return Timeline(BEGAN, now)
 
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from sfu_wrapper.gateway.expiry import GRACE_MS, Expiring, Expiry
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 
 WALL_MS = 1_590_392_548_000
 
 
-def at(seconds: float, set_by_s: float = 0) -> Moment:
+def at(seconds: float, set_by_s: float = 0) -> Instant:
     """So long after the beginning. set_by_s: by which the wall clock was set meanwhile."""
-    return Moment(round(WALL_MS + (seconds + set_by_s) * 1000), round(seconds * 1000))
+    return Instant(round(WALL_MS + (seconds + set_by_s) * 1000), round(seconds * 1000))
 
 
-def token(ttl_s: float, now: Moment | None = None) -> Expiry:
+def token(ttl_s: float, now: Instant | None = None) -> Expiry:
     expiry = Expiry()
     expiry.renew(round(WALL_MS + ttl_s * 1000), now or at(0))
     return expiry

@@ -11,11 +11,11 @@ from sfu_wrapper.adapters.memory.webrtc import MemoryBrowserMedia
 from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.gateway_link import GatewayLink
 from sfu_wrapper.gateway.send_queue import Close, Outgoing
-from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.gateway.session import MediaContext
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.service.rooms.media_sessions import Seats
+from sfu_wrapper.service.rooms.media_sessions import MediaSessions
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.costlyframes import REFUSED
 from tests.helpers.gatewayfakes import GATEWAY, FakeRooms, frame, gate, request, token, vouched
@@ -37,8 +37,8 @@ class Client:
         self.clock = StandingClock()
         shared = gate(FakeRooms(), self.clock, settings)
         if media:
-            nowhere = Seats(lambda *room: pytest.fail(f"{room} was looked for"))
-            shared = replace(shared, media=MediaDoor(MemoryBrowserMedia(), nowhere))
+            nowhere = MediaSessions(lambda *room: pytest.fail(f"{room} was looked for"))
+            shared = replace(shared, media=MediaContext(MemoryBrowserMedia(), nowhere))
             self.link = ClientLink(shared, identity, lambda: None, MediaSession)
         else:
             self.link = ClientLink(shared, identity, lambda: None)

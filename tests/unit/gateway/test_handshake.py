@@ -3,7 +3,7 @@ from http import HTTPStatus
 import pytest
 from websockets.datastructures import Headers
 
-from sfu_wrapper.gateway.auth import Admitted, Path, Rejected, judge
+from sfu_wrapper.gateway.auth import Admitted, Path, Rejected, check_handshake
 from sfu_wrapper.gateway.settings import GatewaySettings
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.gatewayfakes import authenticator, token
@@ -14,7 +14,7 @@ GATEWAY = token(sub="gw", roles=["gateway"])
 
 def verdict(target: str, *headers: tuple[str, str]) -> Admitted | Rejected:
     settings = GatewaySettings(allowed_origins=frozenset({APP, "http://localhost:3000"}))
-    return judge(target, Headers(headers), settings, authenticator(StandingClock()))
+    return check_handshake(target, Headers(headers), settings, authenticator(StandingClock()))
 
 
 def status(target: str, *headers: tuple[str, str]) -> HTTPStatus:
@@ -80,7 +80,9 @@ def test_without_a_list_every_origin_passes() -> None:
     checks = authenticator(StandingClock())
     headers = Headers({"Origin": "https://evil.tld"})
 
-    assert judge("/client", headers, GatewaySettings(), checks) == Admitted(Path.CLIENT, None)
+    assert check_handshake("/client", headers, GatewaySettings(), checks) == Admitted(
+        Path.CLIENT, None
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from sfu_wrapper.core.access import not_found
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.gateway.client_link import ClientLink
 from sfu_wrapper.gateway.send_queue import Close, Outgoing
-from sfu_wrapper.gateway.session import MediaDoor
+from sfu_wrapper.gateway.session import MediaContext
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import DomainId, Identity, Role, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import Ask, LineLost, Mix, Outcome, Publish
-from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, Seats
+from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, MediaSessions
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.gatewayfakes import FakeRooms, gate, request, token
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call
@@ -36,9 +36,9 @@ class World:
         self.call.join(ALICE)
         self.call.join(BOB)
         self.media = MemoryBrowserMedia()
-        self.seats = Seats(self.find)
+        self.seats = MediaSessions(self.find)
         self.clock = StandingClock()
-        door = MediaDoor(self.media, self.seats)
+        door = MediaContext(self.media, self.seats)
         self.gate = replace(gate(FakeRooms(), self.clock), media=door)
 
     def find(self, _: UserKey, domain: DomainId, room_id: RoomId) -> Room:

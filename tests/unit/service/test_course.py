@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sfu_wrapper.adapters.os.clock import ManualClock
-from sfu_wrapper.core.estimate import STAGES, Pace, Standing
+from sfu_wrapper.core.estimate import STAGES, ProgressSnapshot, ThroughputModel
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.service.worker.progress import ProgressTracker
 
@@ -38,8 +38,10 @@ class Bench:
         return number
 
 
-def course(at_once: int, heard: list[Standing]) -> ProgressTracker:
-    return ProgressTracker(ManualClock(), Pace(), dict.fromkeys(STAGES, 1.0), heard.append, at_once)
+def course(at_once: int, heard: list[ProgressSnapshot]) -> ProgressTracker:
+    return ProgressTracker(
+        ManualClock(), ThroughputModel(), dict.fromkeys(STAGES, 1.0), heard.append, at_once
+    )
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -79,7 +81,7 @@ async def test_nothing_is_begun_after_a_failure() -> None:
 
 
 async def test_a_stage_without_pieces_is_over_at_once() -> None:
-    heard: list[Standing] = []
+    heard: list[ProgressSnapshot] = []
 
     assert await course(2, heard).side_by_side("preprocess", []) == []
     assert heard == []

@@ -12,7 +12,7 @@ from sfu_wrapper.model.identity import ConfbridgeId, DomainId, RoomId, RoomUuid,
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.room import EndReason, Origin
 from sfu_wrapper.service.rooms.actor import RoomActor
-from sfu_wrapper.service.rooms.registry import Directory
+from sfu_wrapper.service.rooms.registry import RoomRegistry
 from tests.helpers.rooms import ALICE, BOB, CAROL, Call
 
 OTHER = DomainId("other")
@@ -33,7 +33,7 @@ class Rooms:
     """A directory, and rooms that are put into it."""
 
     def __init__(self) -> None:
-        self.directory = Directory()
+        self.directory = RoomRegistry()
         self.template = Call().room
 
     def room(self, name: str, **fields: object) -> Room:

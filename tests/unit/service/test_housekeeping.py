@@ -10,7 +10,7 @@ from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.observe.health import Health
 from sfu_wrapper.service.rooms import maintenance
-from sfu_wrapper.service.rooms.maintenance import DAY_MS, Housekeeper
+from sfu_wrapper.service.rooms.maintenance import DAY_MS, Maintenance
 
 YEARS_MS = 10 * 365 * DAY_MS
 DAYS = 30
@@ -50,7 +50,7 @@ async def removed_after(passed_ms: int, leap_ms: int) -> tuple[int, int]:
     """How old a room is by now that is removed; and by the clock at the beginning."""
     clock, store = ManualClock(), Removed()
     parts: Any = (store, MemoryPlane(), Relaying(), clock, Health(lambda: clock.now().wall_ms))
-    keeper = Housekeeper(*parts, room_days=DAYS)
+    keeper = Maintenance(*parts, room_days=DAYS)
     began_ms = clock.now().wall_ms
     clock.pass_ms(passed_ms)
     clock.jump_ms(leap_ms)

@@ -5,27 +5,27 @@ import pytest
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import DomainId, UserId, UserKey
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.idempotency import RequestRef
-from sfu_wrapper.service.rooms.mailbox import Item, Look, Mailbox
+from sfu_wrapper.service.rooms.mailbox import Command, Mailbox, Query
 
 ALICE = UserKey(DomainId("example"), UserId("alice"))
 
 
-def apply(room: Room | None, at: Moment) -> tuple[Room, tuple[()]]:
+def apply(room: Room | None, at: Instant) -> tuple[Room, tuple[()]]:
     raise AssertionError("a mailbox applies nothing")
 
 
-def fact() -> Item:
-    return Item(apply)
+def fact() -> Command:
+    return Command(apply)
 
 
-def request(number: int = 1, joins: UserKey | None = None) -> Item:
-    return Item(apply, RequestRef(f"alice {number}", "joinRoom", str(number), b""), joins=joins)
+def request(number: int = 1, joins: UserKey | None = None) -> Command:
+    return Command(apply, RequestRef(f"alice {number}", "joinRoom", str(number), b""), joins=joins)
 
 
-def look() -> Look:
-    return Look(lambda _: None)
+def look() -> Query:
+    return Query(lambda _: None)
 
 
 def is_full(mailbox: Mailbox) -> bool:
@@ -43,14 +43,14 @@ def test_facts_take_no_place_of_a_request_and_are_taken_when_it_is_full() -> Non
     assert is_full(mailbox)
     mailbox.put(fact())
 
-    assert [type(mailbox.take()) for _ in range(12)] == [Item] * 11 + [Look]
-    assert isinstance(mailbox.take(), Item)
+    assert [type(mailbox.take()) for _ in range(12)] == [Command] * 11 + [Query]
+    assert isinstance(mailbox.take(), Command)
     assert not mailbox
 
 
 def test_a_place_is_free_again_once_its_request_is_taken() -> None:
     mailbox = Mailbox(limit=1)
-    entries: list[Item | Look] = [look(), request(), look()]
+    entries: list[Command | Query] = [look(), request(), look()]
     for entry in entries:
         mailbox.put(entry)
         assert is_full(mailbox)
@@ -59,7 +59,7 @@ def test_a_place_is_free_again_once_its_request_is_taken() -> None:
 
 def test_what_is_withdrawn_leaves_its_places_and_the_facts_in_order() -> None:
     mailbox = Mailbox(limit=2)
-    entries: list[Item | Look] = [fact(), request(joins=ALICE), fact(), look()]
+    entries: list[Command | Query] = [fact(), request(joins=ALICE), fact(), look()]
     for entry in entries:
         mailbox.put(entry)
     assert mailbox.joining(ALICE)

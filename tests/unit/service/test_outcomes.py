@@ -11,7 +11,7 @@ from sfu_wrapper.model.segment import (
     News,
     Processed,
 )
-from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.job_results import JobResults
 
 UUID, ONE = RoomUuid("u"), SegmentNo(1)
 UNDER_WAY = JobProgress(UUID, ONE, "compose", 10, None)
@@ -43,13 +43,13 @@ DONE = Processed(
     ],
 )
 def test_only_what_is_new_counts(heard: tuple[News, ...], news: tuple[bool, ...]) -> None:
-    outcomes = Outcomes()
+    outcomes = JobResults()
 
     assert tuple(outcomes.note(each) for each in heard) == news
 
 
 def test_what_clients_are_never_told_is_not_kept() -> None:
-    outcomes = Outcomes()
+    outcomes = JobResults()
     outcomes.note(FAILED)
     failed = outcomes.of(UUID, ONE)
     outcomes.note(DONE)
@@ -59,7 +59,7 @@ def test_what_clients_are_never_told_is_not_kept() -> None:
 
 
 def test_what_was_heard_of_least_lately_is_forgotten() -> None:
-    outcomes = Outcomes(limit=3)
+    outcomes = JobResults(limit=3)
     rooms = [RoomUuid(name) for name in "abcd"]
     for uuid in (*rooms[:3], rooms[0], rooms[3]):
         outcomes.note(replace(UNDER_WAY, uuid=uuid))
@@ -69,7 +69,7 @@ def test_what_was_heard_of_least_lately_is_forgotten() -> None:
 
 
 def test_of_one_room_with_very_many_segments_the_oldest_are_forgotten() -> None:
-    outcomes = Outcomes(limit=3)
+    outcomes = JobResults(limit=3)
     for number in range(1, 6):
         outcomes.note(replace(UNDER_WAY, segment=SegmentNo(number)))
 
@@ -78,7 +78,7 @@ def test_of_one_room_with_very_many_segments_the_oldest_are_forgotten() -> None:
 
 
 def test_many_files_of_many_segments_do_not_pile_up() -> None:
-    outcomes = Outcomes(files_limit=10)
+    outcomes = JobResults(files_limit=10)
     file = FinishedFile("f", FileKind.MERGED, 1, "00")
     rooms = [RoomUuid(f"room-{number}") for number in range(8)]
     for uuid in rooms:
@@ -90,7 +90,7 @@ def test_many_files_of_many_segments_do_not_pile_up() -> None:
 
 
 def test_the_news_heard_last_are_kept_however_many_files_they_name() -> None:
-    outcomes = Outcomes(files_limit=10)
+    outcomes = JobResults(files_limit=10)
     outcomes.note(replace(DONE, segment=SegmentNo(2)))
     huge = replace(DONE, files=(FinishedFile("f", FileKind.MERGED, 1, "00"),) * 50)
     outcomes.note(huge)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
-from sfu_wrapper.core.estimate import Standing
+from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress
 from sfu_wrapper.ports.broker import Heard, Message
@@ -26,8 +26,8 @@ async def following(heard: AsyncGenerator[Heard, None]) -> JobProgress:
         return parse_progress((await anext(heard)).body)
 
 
-def at(stage: str, percent: float, eta_s: float = 60) -> Standing:
-    return Standing(stage, percent, eta_s)
+def at(stage: str, percent: float, eta_s: float = 60) -> ProgressSnapshot:
+    return ProgressSnapshot(stage, percent, eta_s)
 
 
 async def test_the_latest_is_told_and_when_all_will_be_done() -> None:

@@ -30,11 +30,11 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.service.rooms import subscriptions
 from sfu_wrapper.service.rooms.actor import RoomActor
-from sfu_wrapper.service.rooms.job_results import Outcomes
+from sfu_wrapper.service.rooms.job_results import JobResults
 from sfu_wrapper.service.rooms.ranking import Rank
-from sfu_wrapper.service.rooms.registry import Directory, Finder
-from sfu_wrapper.service.rooms.room_queries import Page, RoomReader
-from sfu_wrapper.service.rooms.subscriptions import Watchers
+from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry
+from sfu_wrapper.service.rooms.room_queries import Page, RoomQueries
+from sfu_wrapper.service.rooms.subscriptions import Subscriptions
 from sfu_wrapper.wire import answers
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS
 from tests.helpers.clocks import StandingClock
@@ -45,7 +45,7 @@ MEMBER = Requester(BOB)
 NO_FINDER = cast("Finder", None)  # pages need none
 
 
-class CountingDirectory(Directory):
+class CountingDirectory(RoomRegistry):
     """Counts the rooms that are looked at."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Rooms:
     def __init__(self, count: int) -> None:
         self.directory = CountingDirectory()
         self.looked_up: list[UserKey] = []
-        self.reader = RoomReader(
+        self.reader = RoomQueries(
             self.directory,
             NO_FINDER,
             StandingClock(),
@@ -262,7 +262,7 @@ async def told(room: Room, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(f"{subscriptions.__name__}.sees", seen)
     rooms = Rooms(0)
     clock = StandingClock()
-    watchers = Watchers(rooms.reader, Outcomes(), clock)
+    watchers = Subscriptions(rooms.reader, JobResults(), clock)
     watchers.watch(watcher, [ROOMS, RECORDINGS])
     first = next(iter(room.participants))
     after = replace(
@@ -316,7 +316,7 @@ async def test_people_who_do_not_watch_cost_a_change_nothing(
 
 async def test_whoever_watches_hears_of_a_room_that_it_is_in_or_was_in() -> None:
     rooms = Rooms(0)
-    watchers = Watchers(rooms.reader, Outcomes(), StandingClock())
+    watchers = Subscriptions(rooms.reader, JobResults(), StandingClock())
     inside, left, stranger = (
         Watcher(UserKey(HOME, UserId(name))) for name in ("user-0", "user-1", "nobody")
     )

@@ -8,7 +8,7 @@ from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.core.effects import Effect, Notify, ParticipantLeft
 from sfu_wrapper.model.identity import Identity, Role, RoomId, UserId, UserKey
 from sfu_wrapper.service.rooms.effects import Telling, notices_of
-from sfu_wrapper.service.rooms.maintenance import Unheard
+from sfu_wrapper.service.rooms.maintenance import NullMonitor
 from sfu_wrapper.service.rooms.sessions import Sessions
 from tests.helpers.rooms import HOME, Call
 
@@ -45,7 +45,7 @@ class World:
         for client in self.clients.values():
             sessions.add(client)
         plane = NoPlane(SystemClock())
-        self.telling = Telling(sessions, plane, Unheard(), a_round=A_ROUND)
+        self.telling = Telling(sessions, plane, NullMonitor(), a_round=A_ROUND)
 
     def begin(self, name: str, *effects: Effect) -> None:
         """Carry these out; the story says when they are."""

@@ -6,7 +6,7 @@ import pytest
 
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.fairness import Claim, Owner
-from sfu_wrapper.service.worker.scheduling import Closed, Dismissed, Turns
+from sfu_wrapper.service.worker.scheduling import Closed, Dismissed, PrioritySemaphore
 
 
 class Crowd:
@@ -14,7 +14,7 @@ class Crowd:
 
     def __init__(self, places: int) -> None:
         self.clock = ManualClock()
-        self.turns = Turns(places, self.clock)
+        self.turns = PrioritySemaphore(places, self.clock)
         self.came: list[float] = []
         self.owners: list[str] = []
         self.go = asyncio.Event()

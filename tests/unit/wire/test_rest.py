@@ -24,7 +24,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.room import Kind, Origin
-from sfu_wrapper.model.segment import Moment
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.wire.rest import (
     DecisionModel,
     Effective,
@@ -54,7 +54,7 @@ ROOM = Room(
     domain=DomainId("example"),
     owner=UserId("alice"),
     flag=None,
-    created=Moment(1_590_392_548_633, 0),
+    created=Instant(1_590_392_548_633, 0),
 )
 
 
