@@ -125,3 +125,16 @@ def test_what_is_taken_is_bounded_however_many_are_due() -> None:
     assert max(taken) == 32
     assert sum(taken) == 1000
     assert list(itertools.dropwhile(bool, taken)) == [0] * 8
+
+
+def test_clients_end_in_order_also_after_those_that_are_gone_were_forgotten() -> None:
+    clients: dict[str, Client] = {}
+    expiring = Expiring(clients)
+    for seconds in (number * 185 % 501 for number in range(1, 501)):  # in no order
+        clients[str(seconds)] = Client(token(seconds))
+        expiring.add(str(seconds))
+        if seconds % 10:
+            del clients[str(seconds)]
+
+    assert len(expiring) < 500  # some were forgotten
+    assert list(expiring.take(at(1000), 1000)) == [str(seconds) for seconds in range(10, 501, 10)]
