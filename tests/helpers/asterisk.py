@@ -7,8 +7,10 @@ only ports, the secret and folders are other ones.
 import socket
 import subprocess
 import time
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
@@ -152,3 +154,19 @@ def _says(port: int, greeting: bytes) -> bool:
             return peer.recv(100).startswith(greeting)
     except OSError:
         return False
+
+
+def seconds_of(mix: Path) -> float:
+    with wave.open(str(mix)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
+        frames: int = file.getnframes()
+        return frames / 8000
+
+
+def loudness_of(mix: Path, hz: float) -> float:
+    """Return the level of one tone in a mix."""
+    with wave.open(str(mix)) as file:
+        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    turns = np.exp(-2j * np.pi * hz * np.arange(len(sound)) / 8000)
+    strength: float = 2 * abs((turns * sound).mean())
+    return strength

@@ -6,14 +6,12 @@ Left out where Asterisk could not be fetched (``scripts/fetch-asterisk``, ``test
 import asyncio
 import json
 import time
-import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, LinkUp
@@ -47,7 +45,7 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.media import Medium
 from tests.contract import test_plane as contract
-from tests.helpers.asterisk import SECRET, AsteriskServer
+from tests.helpers.asterisk import SECRET, AsteriskServer, loudness_of, seconds_of
 from tests.helpers.live import DOMAIN, Live, Peer, live
 from tests.helpers.live import SECRET as TOKEN_SECRET
 from tests.helpers.live import connected as connected_client
@@ -201,9 +199,9 @@ async def test_a_call_through_the_trunk_is_recorded_from_the_answer(
     assert codes == ["PSTN_ROOM", "PSTN_ROOM"]
     assert mix.name == f"recording-{info['confbridgeId']}-1.wav"
     assert not info["incomplete"]
-    assert loudness(mix, PHONE_HZ) > AUDIBLE
-    assert loudness(mix, 660.0) < AUDIBLE / 10
-    assert 0.7 < seconds(mix) < call_s + 0.3
+    assert loudness_of(mix, PHONE_HZ) > AUDIBLE
+    assert loudness_of(mix, 660.0) < AUDIBLE / 10
+    assert 0.7 < seconds_of(mix) < call_s + 0.3
     assert 0.7 < stopped["duration"] < call_s + 0.3
 
 
@@ -273,7 +271,7 @@ async def test_a_restarted_controller_finds_its_call_and_its_recording(
     info = event["recordingInfo"]
     (file,) = info["audio"]["asterisk"]["sipcall"].values()
     assert not info["incomplete"]
-    assert seconds(server.recordings / file["filename"]) > kept_s - 0.3, "one file, all the time"
+    assert seconds_of(server.recordings / file["filename"]) > kept_s - 0.3, "one file, all the time"
     assert stopped["duration"] > kept_s - 0.3
 
 
@@ -310,8 +308,8 @@ async def test_two_segments_of_a_call_are_two_files_with_all_members(
 
     for number, span_s in enumerate(spans_s, start=1):
         mix = server.recordings / room / f"recording-two-segments-{number}.wav"
-        assert min(loudness(mix, ALICE_HZ), loudness(mix, BOB_HZ)) > AUDIBLE
-        assert 0.3 < seconds(mix) < span_s + 0.3
+        assert min(loudness_of(mix, ALICE_HZ), loudness_of(mix, BOB_HZ)) > AUDIBLE
+        assert 0.3 < seconds_of(mix) < span_s + 0.3
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
@@ -344,7 +342,7 @@ async def test_the_file_lasts_from_the_first_member_to_enter_to_the_last_to_leav
     (file,) = ended.files
     assert file.stopped_ms is not None
     length_s = (file.stopped_ms - file.started_ms) / 1000
-    assert abs(seconds(tmp_path / file.filename) - length_s) < 0.5
+    assert abs(seconds_of(tmp_path / file.filename) - length_s) < 0.5
 
 
 async def test_a_file_that_cannot_be_written_is_reported_despite_success(
@@ -440,7 +438,7 @@ async def test_a_second_room_neither_hears_nor_stops_the_conference_of_the_first
         on_s = time.monotonic() - asked_s
 
     assert (failed.message, stopped.files) == (TAKEN, ())
-    assert seconds(tmp_path / mix.filename) > on_s - 0.3, "it went on"
+    assert seconds_of(tmp_path / mix.filename) > on_s - 0.3, "it went on"
 
 
 async def created(service: Peer, wish: dict[str, str]) -> str:
@@ -478,7 +476,7 @@ async def test_reusing_a_confbridge_id_at_once_loses_no_audio(
     mixes = [mix for info in infos for mix in world.mixes(info)]
     assert len({str(mix) for mix in mixes}) == len(mixes) == 12
     for mix in mixes:
-        assert loudness(mix, ALICE_HZ) > AUDIBLE
+        assert loudness_of(mix, ALICE_HZ) > AUDIBLE
 
 
 @asynccontextmanager
@@ -486,19 +484,3 @@ async def connected(server: AsteriskServer, folder: Path) -> AsyncIterator[Bench
     async with running(asterisk_plane(server.settings, folder)) as bench:
         await bench.until(PlaneBack)
         yield bench
-
-
-def seconds(mix: Path) -> float:
-    with wave.open(str(mix)) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)
-        frames: int = file.getnframes()
-        return frames / 8000
-
-
-def loudness(mix: Path, hz: float) -> float:
-    """Return the level of one tone in a mix."""
-    with wave.open(str(mix)) as file:
-        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    turns = np.exp(-2j * np.pi * hz * np.arange(len(sound)) / 8000)
-    strength: float = 2 * abs((turns * sound).mean())
-    return strength
