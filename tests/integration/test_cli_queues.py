@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.app.parts import queues
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.config.load import load
+from sfu_wrapper.observe.logs import ROOT
 from sfu_wrapper.ports.broker import Broker, Message
 from tests.helpers.rabbitmq import RabbitServer
 
@@ -19,11 +22,15 @@ EMPTY = "processing_queue 0\nprocessed_queue 0\nfailure_queue 0\n"
 
 
 @pytest.fixture(autouse=True)
-def clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A folder of its own, with the built-in defaults and a log of errors alone."""
+    logger = logging.getLogger(ROOT)
+    level = logger.level
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SFU_WRAPPER__LOG__LEVEL", "error")
     (tmp_path / "config").mkdir()
+    yield
+    logger.setLevel(level)  # or later tests of this process would miss warnings
 
 
 async def publish(broker: Broker, *messages: Message) -> None:
