@@ -65,7 +65,7 @@ class Delivery(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedMessage:
     """Message received by a listener; there is nothing to settle.
 
     Attributes:
@@ -127,7 +127,9 @@ class Broker(Protocol):
         """
         ...
 
-    def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
+    def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         """Yield messages published under these keys from now on, bypassing the queues.
 
         Delivery is at most once: a listener that is disconnected misses messages, and of more than
@@ -137,7 +139,7 @@ class Broker(Protocol):
         """
         ...
 
-    def is_there(self) -> bool:
+    def is_available(self) -> bool:
         """Return True while the broker is reachable, from the last known state, without I/O."""
         ...
 

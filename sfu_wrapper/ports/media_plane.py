@@ -28,7 +28,7 @@ class MediaPlane(Protocol):
     executes the requests of one room in order; rooms do not wait for each other.
     """
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """Return True while the server that writes this medium is reachable, as last known."""
         ...
 
@@ -36,7 +36,7 @@ class MediaPlane(Protocol):
         """Keep the plane connected until cancelled; raises only on our own bugs."""
         ...
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """Queue a request; never blocks.
 
         Raises:
@@ -146,10 +146,10 @@ class BrowserMedia(Protocol):
         """Execute requests until cancelled; raises only on our own bugs."""
         ...
 
-    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> Line:
+    def open(self, place: MediaPlace, report: Callable[[MediaNews], None]) -> Line:
         """Open a media session of this user in this room; existing feeds arrive first as news.
 
-        An earlier session of the same place is lost. News arrive through ``tell``, which is never
+        An earlier session of the same place is lost. News arrive through ``report``, which is never
         called before this method returns.
 
         Raises:

@@ -9,7 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker, MemoryDelivery
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
+from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 from tests.helpers import brokers
 from tests.helpers.brokers import PROMISES, BrokerBench, Promise, memory_bench, queuefile_bench
 
@@ -122,7 +122,7 @@ class CountsWhatIsOut(MemoryBroker):
 class AlwaysThere(MemoryBroker):
     """Says that it can be reached, whatever happens."""
 
-    def is_there(self) -> bool:
+    def is_available(self) -> bool:
         return True
 
 
@@ -136,14 +136,18 @@ class PublishesWhenClosed(MemoryBroker):
 class HearsEverything(MemoryBroker):
     """A listener is told of other keys too."""
 
-    def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
+    def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         return super().listen((*routing_keys, "recordingInfo"), limit)
 
 
 class NeverForgetsForListeners(MemoryBroker):
     """Keeps everything for one who hears too slowly."""
 
-    def listen(self, routing_keys: tuple[str, ...], limit: int) -> AsyncGenerator[Heard, None]:
+    def listen(
+        self, routing_keys: tuple[str, ...], limit: int
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         return super().listen(routing_keys, limit * 1_000)
 
 
@@ -161,10 +165,10 @@ class ListensToThePast(MemoryBroker):
 
     async def listen(
         self, routing_keys: tuple[str, ...], limit: int
-    ) -> AsyncGenerator[Heard, None]:
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         for old in self.published:
             if old.routing_key in routing_keys:
-                yield Heard(old.routing_key, old.message_id, old.body)
+                yield ReceivedMessage(old.routing_key, old.message_id, old.body)
         async for heard in super().listen(routing_keys, limit):
             yield heard
 

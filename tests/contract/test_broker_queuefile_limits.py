@@ -140,7 +140,7 @@ async def test_nothing_is_taken_for_sent_that_went_to_a_file_of_the_past(
     await broker.open(QUEUES)
     spoil(path)
 
-    assert not broker.is_there()
+    assert not broker.is_available()
     with pytest.raises(Unavailable, match="removed or replaced"):
         await broker.publish(message(1))
     await broker.close()

@@ -108,9 +108,9 @@ writing_planes = pytest.mark.parametrize("bench", WRITERS, indirect=True)
 
 @every_plane
 async def test_a_start_and_a_stop_are_confirmed(bench: Bench) -> None:
-    bench.tell(OpenMediaRoom(ROOM, BRIDGE))
+    bench.send(OpenMediaRoom(ROOM, BRIDGE))
     started = await bench.start(VIDEO, camera("alice"), voice("alice"))
-    bench.tell(StopCapture(VIDEO))
+    bench.send(StopCapture(VIDEO))
     stopped = await bench.until(CaptureStopped)
 
     assert started.capture == stopped.capture == VIDEO
@@ -128,7 +128,7 @@ async def test_a_repeated_start_is_confirmed_again(bench: Bench) -> None:
 @every_plane
 async def test_a_repeated_stop_is_answered_again_with_the_same_files(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(StopCapture(VIDEO), StopCapture(VIDEO))
+    bench.send(StopCapture(VIDEO), StopCapture(VIDEO))
     first = await bench.until(CaptureStopped)
     second = await bench.until(CaptureStopped)
 
@@ -137,7 +137,7 @@ async def test_a_repeated_stop_is_answered_again_with_the_same_files(bench: Benc
 
 @every_plane
 async def test_a_stop_of_what_never_ran_names_no_files(bench: Bench) -> None:
-    bench.tell(StopCapture(VIDEO))
+    bench.send(StopCapture(VIDEO))
     stopped = await bench.until(CaptureStopped)
 
     assert stopped.capture == VIDEO
@@ -148,7 +148,7 @@ async def test_a_stop_of_what_never_ran_names_no_files(bench: Bench) -> None:
 async def test_a_closed_room_has_its_captures_stopped(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
     await bench.start(AUDIO, voice("alice"))
-    bench.tell(CloseMediaRoom(ROOM))
+    bench.send(CloseMediaRoom(ROOM))
     stopped = [await bench.until(CaptureStopped), await bench.until(CaptureStopped)]
 
     assert {fact.capture for fact in stopped} == {VIDEO, AUDIO}
@@ -157,8 +157,8 @@ async def test_a_closed_room_has_its_captures_stopped(bench: Bench) -> None:
 @every_plane
 async def test_a_room_of_which_nothing_is_known_can_be_closed(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(CloseMediaRoom(RoomUuid("left-by-a-dead-controller")))
-    bench.tell(StopCapture(VIDEO))
+    bench.send(CloseMediaRoom(RoomUuid("left-by-a-dead-controller")))
+    bench.send(StopCapture(VIDEO))
 
     assert (await bench.until(CaptureStopped)).capture == VIDEO
 
@@ -168,7 +168,7 @@ async def test_a_closed_room_leaves_the_others_alone(bench: Bench) -> None:
     elsewhere = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
     first = await bench.start(elsewhere)
     await bench.start(AUDIO)
-    bench.tell(CloseMediaRoom(ROOM))
+    bench.send(CloseMediaRoom(ROOM))
     stopped = await bench.until(CaptureStopped)
     again = await bench.start(elsewhere)
 
@@ -179,7 +179,7 @@ async def test_a_closed_room_leaves_the_others_alone(bench: Bench) -> None:
 @every_plane
 async def test_a_running_capture_is_resumed(bench: Bench) -> None:
     started = await bench.start(AUDIO, voice("alice"))
-    bench.tell(ResumeCapture(AUDIO, started.files))
+    bench.send(ResumeCapture(AUDIO, started.files))
 
     assert await bench.next() == started
 
@@ -218,7 +218,7 @@ async def test_a_confirmed_audio_capture_has_one_mix(bench: Bench) -> None:
 @writing_planes
 async def test_a_stop_closes_every_file(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"), camera("bob"))
-    bench.tell(StopCapture(VIDEO))
+    bench.send(StopCapture(VIDEO))
     stopped = await bench.until(CaptureStopped)
 
     assert set(users(stopped.files)) == {"alice", "bob"}
@@ -230,7 +230,7 @@ async def test_a_stop_closes_every_file(bench: Bench) -> None:
 @writing_planes
 async def test_a_track_published_during_the_capture_gets_a_file(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(PublishTrack(ROOM, camera("bob")))
+    bench.send(PublishTrack(ROOM, camera("bob")))
     changed = await bench.until(CaptureChanged)
 
     assert users(changed.files) == ["alice", "bob"]
@@ -239,7 +239,7 @@ async def test_a_track_published_during_the_capture_gets_a_file(bench: Bench) ->
 @writing_planes
 async def test_a_track_published_twice_gets_one_file(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(PublishTrack(ROOM, camera("alice")), StopCapture(VIDEO))
+    bench.send(PublishTrack(ROOM, camera("alice")), StopCapture(VIDEO))
     stopped = await bench.until(CaptureStopped)
 
     assert users(stopped.files) == ["alice"]
@@ -248,7 +248,7 @@ async def test_a_track_published_twice_gets_one_file(bench: Bench) -> None:
 @writing_planes
 async def test_an_unpublished_track_has_its_file_closed(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"), camera("bob"))
-    bench.tell(UnpublishTrack(ROOM, camera("bob")))
+    bench.send(UnpublishTrack(ROOM, camera("bob")))
     changed = await bench.until(CaptureChanged)
 
     assert {file.user: file.stopped_ms is None for file in changed.files} == {
@@ -260,7 +260,7 @@ async def test_an_unpublished_track_has_its_file_closed(bench: Bench) -> None:
 @writing_planes
 async def test_who_publishes_again_gets_a_second_file(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(UnpublishTrack(ROOM, camera("alice")), PublishTrack(ROOM, camera("alice")))
+    bench.send(UnpublishTrack(ROOM, camera("alice")), PublishTrack(ROOM, camera("alice")))
     await bench.until(CaptureChanged)
     changed = await bench.until(CaptureChanged)
 
@@ -271,7 +271,7 @@ async def test_who_publishes_again_gets_a_second_file(bench: Bench) -> None:
 @writing_planes
 async def test_a_track_of_another_room_changes_nothing(bench: Bench) -> None:
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(PublishTrack(RoomUuid("room-2"), camera("bob")), StopCapture(VIDEO))
+    bench.send(PublishTrack(RoomUuid("room-2"), camera("bob")), StopCapture(VIDEO))
 
     assert isinstance(await bench.next(), CaptureStopped)
 
@@ -279,7 +279,7 @@ async def test_a_track_of_another_room_changes_nothing(bench: Bench) -> None:
 @writing_planes
 async def test_two_segments_share_no_file(bench: Bench) -> None:
     second = CaptureRef(ROOM, SegmentNo(2), Medium.AUDIO)
-    bench.tell(start(AUDIO), StopCapture(AUDIO), start(second), StopCapture(second))
+    bench.send(start(AUDIO), StopCapture(AUDIO), start(second), StopCapture(second))
     stopped = [await bench.until(CaptureStopped), await bench.until(CaptureStopped)]
 
     names = [file.filename for fact in stopped for file in fact.files]
@@ -291,10 +291,10 @@ async def test_a_confbridge_id_that_is_used_again_has_files_of_its_own(
     bench: Bench,
 ) -> None:
     second = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
-    bench.tell(OpenMediaRoom(ROOM, BRIDGE), start(AUDIO), StopCapture(AUDIO), CloseMediaRoom(ROOM))
-    bench.tell(OpenMediaRoom(second.room, BRIDGE), StartCapture(second, BRIDGE, ()))
+    bench.send(OpenMediaRoom(ROOM, BRIDGE), start(AUDIO), StopCapture(AUDIO), CloseMediaRoom(ROOM))
+    bench.send(OpenMediaRoom(second.room, BRIDGE), StartCapture(second, BRIDGE, ()))
     before = await bench.until(CaptureStopped, AUDIO)
-    bench.tell(StopCapture(second))
+    bench.send(StopCapture(second))
     after = await bench.until(CaptureStopped, second)
 
     names = [file.filename for fact in (before, after) for file in fact.files]
@@ -303,16 +303,16 @@ async def test_a_confbridge_id_that_is_used_again_has_files_of_its_own(
 
 @writing_planes
 async def test_the_end_of_a_room_that_was_never_opened_leaves_nothing(bench: Bench) -> None:
-    bench.tell(CloseMediaRoom(ROOM), ResumeCapture(AUDIO, ()))
+    bench.send(CloseMediaRoom(ROOM), ResumeCapture(AUDIO, ()))
     lost = await bench.until(CaptureLost)
-    bench.tell(StopCapture(AUDIO))
+    bench.send(StopCapture(AUDIO))
 
     assert lost.files == (await bench.until(CaptureStopped)).files == ()
 
 
 @writing_planes
 async def test_a_capture_that_is_not_written_is_not_resumed(bench: Bench) -> None:
-    bench.tell(ResumeCapture(VIDEO, ()))
+    bench.send(ResumeCapture(VIDEO, ()))
     lost = await bench.until(CaptureLost)
 
     assert (lost.capture, lost.files) == (VIDEO, ())
@@ -321,7 +321,7 @@ async def test_a_capture_that_is_not_written_is_not_resumed(bench: Bench) -> Non
 @pytest.mark.parametrize("bench", ["none"], indirect=True)
 async def test_the_plane_none_names_no_files_and_resumes_whatever_is_asked(bench: Bench) -> None:
     known = RawFile("/room-1/elsewhere.mjr", Stream.CAMERA, started_ms=1)
-    bench.tell(ResumeCapture(VIDEO, (known,)))
+    bench.send(ResumeCapture(VIDEO, (known,)))
     resumed = await bench.until(CaptureStarted)
 
     assert resumed.files == ()

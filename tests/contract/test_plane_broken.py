@@ -39,9 +39,9 @@ class NeverAnswers(MemoryPlane):
 class ConfirmsOnce(MemoryPlane):
     """Takes a repeat for noise."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if not (isinstance(request, StartCapture) and request.capture in self.running):
-            super().tell(request)
+            super().send(request)
 
 
 class ForgetsWhatItStopped(MemoryPlane):
@@ -57,27 +57,27 @@ class ForgetsWhatItStopped(MemoryPlane):
 class KnowsOnlyWhatRuns(MemoryPlane):
     """Leaves a stop of what never ran unanswered."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if not (isinstance(request, StopCapture) and request.capture not in self.running):
-            super().tell(request)
+            super().send(request)
 
 
 class RecordsOn(MemoryPlane):
     """Goes on when the room is closed."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if not isinstance(request, CloseMediaRoom):
-            super().tell(request)
+            super().send(request)
 
 
 class ClosesEveryRoom(MemoryPlane):
     """Takes the end of one room for the end of all."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if isinstance(request, CloseMediaRoom):
             for capture in reversed(self.running):
                 self._stop(capture)
-        super().tell(request)
+        super().send(request)
 
 
 class StartsAgain(MemoryPlane):
@@ -116,9 +116,9 @@ class LeavesFilesOpen(MemoryPlane):
 class IgnoresWhoComesLate(MemoryPlane):
     """Writes those alone who were there at the start."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if not isinstance(request, PublishTrack):
-            super().tell(request)
+            super().send(request)
 
 
 class OpensAFileEachTime(MemoryPlane):
@@ -135,9 +135,9 @@ class OpensAFileEachTime(MemoryPlane):
 class WritesOnAfterwards(MemoryPlane):
     """Does not close the file of a track that is gone."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if not isinstance(request, UnpublishTrack):
-            super().tell(request)
+            super().send(request)
 
 
 class Appends(MemoryPlane):
@@ -181,11 +181,11 @@ class NamesFilesByNumber(MemoryPlane):
 class OpensWhatItCloses(MemoryPlane):
     """Makes a room in order to close it, and records it."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         if isinstance(request, CloseMediaRoom) and not self.running:
             self._start(StartCapture(AUDIO, BRIDGE, ()), mute=True)
             return
-        super().tell(request)
+        super().send(request)
 
 
 class ClaimsToWrite(MemoryPlane):

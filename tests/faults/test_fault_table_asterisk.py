@@ -74,7 +74,7 @@ async def call(tmp_path: Path, clock: Ahead | None = None) -> AsyncIterator[Call
         settings = load(Path("config"), {}, (f"auth.secret={TOKEN_SECRET}", *chosen))
         plane = media_plane(settings, SystemClock())
         async with live(*chosen, plane=plane, clock=clock) as controller:
-            await until(lambda: plane.is_there(Medium.AUDIO))
+            await until(lambda: plane.is_available(Medium.AUDIO))
             permission = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.ALWAYS)
             await controller.permit("alice", permission)
             alice, bob = await controller.client("alice"), await controller.client("bob")

@@ -280,7 +280,7 @@ async def test_the_controller_dies_between_the_end_of_a_call_and_that_of_its_roo
 ) -> None:
     store, at_janus = MemoryStore(), (janus, janus.address, tmp_path)
     with monkeypatch.context() as dying:
-        dying.setattr(PairedPlane, "tell", all_but_the_end(PairedPlane.tell))
+        dying.setattr(PairedPlane, "send", all_but_the_end(PairedPlane.send))
         async with live(*SFU, store=store, plane=plane_at(*at_janus)) as dead:
             for room in ("left", "living"):
                 await call(dead, room, media={})
@@ -294,13 +294,13 @@ async def test_the_controller_dies_between_the_end_of_a_call_and_that_of_its_roo
 
 
 def all_but_the_end(
-    tell: Callable[[PairedPlane, PlaneRequest], None],
+    send: Callable[[PairedPlane, PlaneRequest], None],
 ) -> Callable[[PairedPlane, PlaneRequest], None]:
-    """Wrap ``tell`` so that rooms are never closed, as if the controller had died before."""
+    """Wrap ``send`` so that rooms are never closed, as if the controller had died before."""
 
     def told(plane: PairedPlane, request: PlaneRequest) -> None:
         if not isinstance(request, CloseMediaRoom):
-            tell(plane, request)
+            send(plane, request)
 
     return told
 

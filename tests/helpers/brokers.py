@@ -14,7 +14,7 @@ import pytest
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Broker, Delivery, Heard, Message, QueueSpec
+from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec, ReceivedMessage
 from tests.helpers.wait import until
 
 WORK, COPY, DEAD = "work", "copy", "dead"
@@ -77,7 +77,7 @@ class BrokerBench:
 class Listener:
     """What is heard, but for the probes by which it is known to listen."""
 
-    def __init__(self, heard: AsyncGenerator[Heard, None], deadline_s: float) -> None:
+    def __init__(self, heard: AsyncGenerator[ReceivedMessage, None], deadline_s: float) -> None:
         self._heard = heard
         self._deadline_s = deadline_s
 
@@ -94,7 +94,7 @@ class Listener:
             first.cancel()
             await asyncio.wait([first])
 
-    async def next(self) -> Heard:
+    async def next(self) -> ReceivedMessage:
         """The next that is no probe."""
         async with asyncio.timeout(self._deadline_s):
             while (heard := await anext(self._heard)).message_id == PROBE:
@@ -350,9 +350,9 @@ async def _depth_is(broker: Broker, count: int) -> bool:
 
 async def it_is_there_while_it_is_open(bench: BrokerBench) -> None:
     broker = await bench.connect()
-    assert broker.is_there()
+    assert broker.is_available()
     await broker.close()
-    assert not broker.is_there()
+    assert not broker.is_available()
 
 
 async def a_closed_connection_publishes_nothing(bench: BrokerBench) -> None:
@@ -392,7 +392,7 @@ async def a_listener_hears_what_others_publish(bench: BrokerBench) -> None:
         await publisher.publish(message(2, "recordingInfo"))
         await publisher.publish(message(3, "progress", mandatory=False))
 
-        assert await listener.next() == Heard("processed", "uuid:1", message(1).body)
+        assert await listener.next() == ReceivedMessage("processed", "uuid:1", message(1).body)
         assert (await listener.next()).message_id == "uuid:3"
 
 

@@ -73,7 +73,7 @@ def _publish(at: Callable[[str], bool]) -> None:
 
 
 def _plane(at: Callable[[str], bool]) -> None:
-    real = SimulatedPlane.tell
+    real = SimulatedPlane.send
 
     def dying(plane: SimulatedPlane, request: PlaneRequest) -> None:
         if at("before"):
@@ -82,7 +82,7 @@ def _plane(at: Callable[[str], bool]) -> None:
         if at("after"):
             die()
 
-    pytest.MonkeyPatch().setattr(SimulatedPlane, "tell", dying)
+    pytest.MonkeyPatch().setattr(SimulatedPlane, "send", dying)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class Killed(Exception):
 class Silent(MemoryPlane):
     """A media plane that does nothing by itself: what it says, the test says."""
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         self.asked.append(request)
 
 

@@ -61,11 +61,11 @@ class Peopled:
         self._published: set[tuple[RoomUuid, Track]] = set()
         self._closing = asyncio.Event()
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
-        return self._plane.is_there(medium)
+        return self._plane.is_available(medium)
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         self._requests.put_nowait(request)
 
@@ -117,12 +117,12 @@ class Peopled:
                     self._rooms.discard(room)
                 case OpenMediaRoom(room=room):
                     self._rooms.add(room)
-            self._plane.tell(request)
+            self._plane.send(request)
 
     async def _open(self, room: RoomUuid, bridge: ConfbridgeId) -> None:
         if room not in self._rooms:
             self._rooms.add(room)
-            self._plane.tell(OpenMediaRoom(room, bridge))
+            self._plane.send(OpenMediaRoom(room, bridge))
 
     async def _publish(self, people: Person, room: RoomUuid, track: Track) -> None:
         if (room, track) in self._published:

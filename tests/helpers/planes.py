@@ -62,7 +62,7 @@ def bridge_of(room: RoomUuid) -> ConfbridgeId:
 def tell_often(plane: MediaPlane, request: PlaneRequest) -> None:
     """More often than any bounded queue can take."""
     for _ in range(200_000):
-        plane.tell(request)
+        plane.send(request)
 
 
 class Bench:
@@ -74,10 +74,10 @@ class Bench:
         self.heard: list[PlaneFact] = []
         self._facts = plane.facts()
 
-    def tell(self, *requests: PlaneRequest) -> None:
+    def send(self, *requests: PlaneRequest) -> None:
         """Hand over requests."""
         for request in requests:
-            self.plane.tell(request)
+            self.plane.send(request)
 
     async def next(self) -> PlaneFact:
         """The next fact; TimeoutError where none comes."""
@@ -95,7 +95,7 @@ class Bench:
 
     async def start(self, capture: CaptureRef, *tracks: Track) -> CaptureStarted:
         """Begin a capture and wait for the confirmation."""
-        self.tell(start(capture, *tracks))
+        self.send(start(capture, *tracks))
         return await self.until(CaptureStarted, capture)
 
     async def start_when_there(self, capture: CaptureRef, *tracks: Track) -> CaptureStarted:

@@ -138,7 +138,7 @@ async def here(server: AsteriskServer, *overrides: str) -> AsyncIterator[Here]:
         )
         callers = await stack.enter_async_context(manager(server))
         service = await controller.client("trunk", "service")
-        await until(lambda: plane.is_there(Medium.AUDIO))
+        await until(lambda: plane.is_available(Medium.AUDIO))
         yield Here(server, controller, service, callers)
 
 
@@ -320,7 +320,7 @@ async def test_asterisk_meets_the_contract_of_mixers(
         await put_in(callers, BRIDGE, ALICE_HZ)
         before = CaptureRef(ROOM, SegmentNo(9), Medium.AUDIO)
         await bench.start(before, voice("alice"))  # confirmed as soon as somebody is there
-        bench.tell(StopCapture(before))
+        bench.send(StopCapture(before))
         await bench.until(CaptureStopped)
         await promise(bench)
 
@@ -329,7 +329,7 @@ async def test_the_file_lasts_from_the_first_member_to_enter_to_the_last_to_leav
     server: AsteriskServer, tmp_path: Path
 ) -> None:
     async with connected(server, tmp_path) as bench:
-        bench.tell(OpenMediaRoom(ROOM, BRIDGE))
+        bench.send(OpenMediaRoom(ROOM, BRIDGE))
         accepted = await bench.start(AUDIO)
         async with manager(server) as callers:
             await put_in(callers, BRIDGE, ALICE_HZ)
@@ -352,7 +352,7 @@ async def test_a_file_that_cannot_be_written_is_reported_despite_success(
     async with manager(server) as callers:
         await put_in(callers, BRIDGE, ALICE_HZ)
         async with connected(server, tmp_path / "file") as bench:
-            bench.tell(start(AUDIO, voice("alice")))
+            bench.send(start(AUDIO, voice("alice")))
             failed = await bench.until(CaptureFailed)
 
     assert "does not exist" in failed.message
@@ -369,7 +369,7 @@ async def test_a_restarted_controller_continues_and_a_killed_asterisk_is_detecte
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         async with connected(server, tmp_path) as bench:
-            bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, started.files))
+            bench.send(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, started.files))
             resumed = await bench.until(CaptureStarted)
             server.kill()
             lost = await bench.until(CaptureLost)
@@ -409,7 +409,7 @@ async def test_a_recording_ended_by_an_operator_is_detected_and_restarted(
         async with asyncio.timeout(5):
             lost = await bench.until(CaptureLost)
         again = await bench.start(AUDIO, voice("alice"))
-        bench.tell(StopCapture(AUDIO))
+        bench.send(StopCapture(AUDIO))
         await bench.until(CaptureStopped)
 
     (first,), (_, second) = started.files, again.files
@@ -426,14 +426,14 @@ async def test_a_second_room_neither_hears_nor_stops_the_conference_of_the_first
     async with manager(server) as callers, connected(server, tmp_path) as bench:
         await put_in(callers, BRIDGE, ALICE_HZ)
         await bench.start(AUDIO, voice("alice"))
-        bench.tell(OpenMediaRoom(second.room, name), StartCapture(second, name, ()))
+        bench.send(OpenMediaRoom(second.room, name), StartCapture(second, name, ()))
         failed = await bench.until(CaptureFailed, second)
-        bench.tell(StopCapture(second))
+        bench.send(StopCapture(second))
         stopped = await bench.until(CaptureStopped, second)
-        bench.tell(CloseMediaRoom(second.room))
+        bench.send(CloseMediaRoom(second.room))
         asked_s = time.monotonic()
         await asyncio.sleep(0.5)
-        bench.tell(StopCapture(AUDIO))
+        bench.send(StopCapture(AUDIO))
         (mix,) = (await bench.until(CaptureStopped, AUDIO)).files
         on_s = time.monotonic() - asked_s
 

@@ -47,7 +47,7 @@ async def test_a_file_that_asterisk_never_finishes_delays_no_other_segment(here:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.finishes = False
-    here.bench.tell(StopCapture(AUDIO), start(SECOND))
+    here.bench.send(StopCapture(AUDIO), start(SECOND))
     lost = await here.bench.until(CaptureLost, AUDIO)
     started = await here.bench.until(CaptureStarted, SECOND)
 
@@ -62,11 +62,11 @@ async def test_an_unreadable_folder_fails_one_recording_and_no_other(
     async with asterisk(tmp_path) as server, connected(server, tmp_path / ("x" * 300)) as world:
         server.writable = False
         server.enter(BRIDGE)
-        world.bench.tell(start(AUDIO))
+        world.bench.send(start(AUDIO))
         failed = await world.bench.until(CaptureFailed)
         assert "does not exist" in failed.message
         known = RawFile("room-1/recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
-        world.bench.tell(ResumeCapture(AUDIO, (known,)))
+        world.bench.send(ResumeCapture(AUDIO, (known,)))
         lost = await world.bench.until(CaptureLost)
 
     assert [file.filename for file in lost.files] == [known.filename]
@@ -77,7 +77,7 @@ async def test_a_hanging_folder_fails_a_start_and_delays_no_other_room(
 ) -> None:
     here.server.enter(BRIDGE)
     hung()
-    here.bench.tell(start(AUDIO, voice("alice")))
+    here.bench.send(start(AUDIO, voice("alice")))
     failed = await here.bench.until(CaptureFailed)
 
     assert failed.message == f"{here.folder} does not answer: check its file server"
@@ -90,7 +90,7 @@ async def test_a_folder_that_hangs_before_the_end_of_a_call_fails_its_recording(
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     hung()
-    here.bench.tell(StopCapture(AUDIO), CloseMediaRoom(ROOM))
+    here.bench.send(StopCapture(AUDIO), CloseMediaRoom(ROOM))
     lost = await here.bench.until(CaptureLost)
     await until(lambda: not here.plane._rooms)
 
@@ -103,7 +103,7 @@ async def test_a_capture_of_an_earlier_controller_in_a_hanging_folder_is_lost(
 ) -> None:
     known = RawFile("room-1/recording-bridge-1-1.wav", Stream.AUDIO, 1_000, mixer="asterisk")
     hung()
-    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+    here.bench.send(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
     lost = await here.bench.until(CaptureLost)
 
     assert (lost.message, [file.filename for file in lost.files]) == (NOT_WRITTEN, [known.filename])

@@ -48,7 +48,7 @@ OTHER = CaptureRef(RoomUuid("room-2"), SegmentNo(1), Medium.AUDIO)
 async def test_a_segment_has_a_file_of_its_own_name(here: World) -> None:
     here.server.enter(BRIDGE)
     started = await here.bench.start(AUDIO, voice("alice"))
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     stopped = await here.bench.until(CaptureStopped)
 
     (file,) = stopped.files
@@ -83,7 +83,7 @@ async def test_a_start_is_accepted_for_an_empty_conference_without_speakers(here
 async def test_a_start_with_a_published_track_waits_for_the_first_member(
     here: World,
 ) -> None:
-    here.bench.tell(start(AUDIO, voice("alice")))
+    here.bench.send(start(AUDIO, voice("alice")))
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
     here.server.enter("another")
     here.server.enter(BRIDGE)
@@ -96,10 +96,10 @@ async def test_a_start_with_a_published_track_waits_for_the_first_member(
 async def test_a_start_given_up_in_an_empty_conference_records_nothing(
     here: World,
 ) -> None:
-    here.bench.tell(start(AUDIO, voice("alice")), StopCapture(AUDIO))
+    here.bench.send(start(AUDIO, voice("alice")), StopCapture(AUDIO))
     stopped = await here.bench.until(CaptureStopped)
     here.server.enter(BRIDGE)
-    here.bench.tell(StopCapture(SECOND))
+    here.bench.send(StopCapture(SECOND))
     await here.bench.until(CaptureStopped, SECOND)
 
     assert stopped.files == ()
@@ -115,7 +115,7 @@ async def test_the_last_member_to_leave_ends_a_file_and_the_next_begins_another(
     ended = await here.bench.until(CaptureChanged)
     here.server.enter(BRIDGE)
     again = await here.bench.until(CaptureChanged)
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     stopped = await here.bench.until(CaptureStopped)
 
     assert [file.stopped_ms is None for file in ended.files] == [False]
@@ -143,9 +143,9 @@ async def test_a_recording_with_a_gap_is_reported_as_lost(here: World) -> None:
     await here.bench.start(AUDIO)
     here.server.stall()
     await asyncio.sleep(1.2)
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     lost = await here.bench.until(CaptureLost)
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     stopped = await here.bench.until(CaptureStopped)
 
     assert lost.message == CUT
@@ -155,7 +155,7 @@ async def test_a_recording_with_a_gap_is_reported_as_lost(here: World) -> None:
 async def test_a_conference_recorded_by_another_client_is_not_touched(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.record_elsewhere(BRIDGE)
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
 
     assert failed.message == ALREADY_RECORDED
@@ -215,7 +215,7 @@ async def test_a_hanging_asterisk_does_not_count_as_a_stopped_recording(
     monkeypatch.setattr(watch.FileWatch, "_is_awake", noted)
     for _ in range(20):
         await looks.acquire()
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     fact = await here.bench.next()
 
     assert isinstance(fact, CaptureStopped | CaptureLost)
@@ -240,7 +240,7 @@ async def test_no_requests_are_sent_while_nothing_is_recorded(
     monkeypatch.setattr(watch.FileWatch, "_check", noted)
     monkeypatch.setattr(watch.FileWatch, "_is_awake", awake)
     here.server.enter(BRIDGE)
-    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE))
+    here.bench.send(OpenMediaRoom(ROOM, BRIDGE))
     for _ in range(10):
         await looks.acquire()
 
@@ -253,9 +253,9 @@ async def test_a_conference_of_another_room_is_neither_recorded_nor_stopped(
     monkeypatch.setattr(conference, "TURN_WITHIN_S", 0.1)
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
-    here.bench.tell(StartCapture(OTHER, ConfbridgeId(BRIDGE.upper()), ()))
+    here.bench.send(StartCapture(OTHER, ConfbridgeId(BRIDGE.upper()), ()))
     failed = await here.bench.until(CaptureFailed, OTHER)
-    here.bench.tell(StopCapture(OTHER), CloseMediaRoom(OTHER.room))
+    here.bench.send(StopCapture(OTHER), CloseMediaRoom(OTHER.room))
     await here.bench.until(CaptureStopped, OTHER)
 
     assert failed.message == TAKEN
@@ -268,10 +268,10 @@ async def test_a_room_gets_the_conference_of_an_earlier_room_once_that_releases_
 ) -> None:
     here.server.enter(BRIDGE)
     (first,) = (await here.bench.start(AUDIO)).files
-    here.bench.tell(StartCapture(OTHER, BRIDGE, ()))
-    here.bench.tell(StopCapture(AUDIO), CloseMediaRoom(ROOM))
+    here.bench.send(StartCapture(OTHER, BRIDGE, ()))
+    here.bench.send(StopCapture(AUDIO), CloseMediaRoom(ROOM))
     started = await here.bench.until(CaptureStarted, OTHER)
-    here.bench.tell(StopCapture(OTHER))
+    here.bench.send(StopCapture(OTHER))
     (second,) = (await here.bench.until(CaptureStopped, OTHER)).files
 
     assert [file.filename for file in started.files] == [second.filename]
@@ -285,7 +285,7 @@ async def test_the_end_of_an_earlier_conference_of_the_same_name_is_ignored(
     await here.bench.start(AUDIO)
     late = f"Event: ConfbridgeStopRecord\r\nConference: {BRIDGE}\r\nBridgeUniqueid: earlier\r\n\r\n"
     here.server.send(late.encode())
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     fact = await here.bench.next()
 
     assert isinstance(fact, CaptureStopped)

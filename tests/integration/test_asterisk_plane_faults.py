@@ -49,7 +49,7 @@ impatient = pytest.mark.parametrize("here", [1.0], indirect=True, ids=["impatien
 async def test_success_without_a_file_is_a_failure(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.writable = False
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
 
     assert "room-1/recording-bridge-1-1.wav does not exist" in failed.message
@@ -58,7 +58,7 @@ async def test_success_without_a_file_is_a_failure(here: World) -> None:
 async def test_success_without_an_event_is_a_failure(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.mute = True
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
 
     assert "manager.conf" in failed.message
@@ -68,20 +68,20 @@ async def test_success_without_an_event_is_a_failure(here: World) -> None:
 async def test_a_user_without_the_right_to_record_is_refused_with_the_reason(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.denied = {"ConfbridgeStartRecord"}
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
 
     assert (await here.bench.until(CaptureFailed)).message == "Asterisk refused: Permission denied"
 
 
 async def test_a_name_that_could_leave_the_folder_is_refused(here: World) -> None:
-    here.bench.tell(StartCapture(AUDIO, ConfbridgeId("../x,,touch y"), ()))
+    here.bench.send(StartCapture(AUDIO, ConfbridgeId("../x,,touch y"), ()))
 
     assert "cannot be part of a file name" in (await here.bench.until(CaptureFailed)).message
     assert _asked(here.server, "ConfbridgeStartRecord") == 0
 
 
 async def test_a_capture_of_video_is_refused(here: World) -> None:
-    here.bench.tell(start(VIDEO))
+    here.bench.send(start(VIDEO))
 
     assert (await here.bench.until(CaptureFailed)).capture == VIDEO
 
@@ -98,11 +98,11 @@ async def test_a_stop_that_is_not_answered_is_not_confirmed(here: World) -> None
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.silent = {"ConfbridgeStopRecord"}
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     await until(lambda: _asked(here.server, "ConfbridgeStopRecord") == 1)
     await asyncio.sleep(0)
     here.server.silent = set()
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     stopped = await here.bench.next()
 
     assert isinstance(stopped, CaptureStopped)
@@ -114,7 +114,7 @@ async def test_a_recording_whose_end_was_missed_can_be_stopped(here: World) -> N
     await here.bench.start(AUDIO)
     here.server.mute = True
     here.server.stop_elsewhere(BRIDGE)
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     stopped = await here.bench.until(CaptureStopped)
 
     assert stopped.files[0].stopped_ms is not None
@@ -125,7 +125,7 @@ async def test_a_lost_link_alone_does_not_end_a_recording(here: World) -> None:
     await here.bench.start(AUDIO)
     here.server.drop()
     await here.bench.until(PlaneBack)
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     fact = await here.bench.next()
 
     assert isinstance(fact, CaptureStopped)
@@ -135,7 +135,7 @@ async def test_a_lost_link_alone_does_not_end_a_recording(here: World) -> None:
 async def test_a_start_whose_answer_was_lost_is_recognized(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.silent = {"ConfbridgeStartRecord"}
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
     here.server.begin_in_silence(BRIDGE, here.folder / "room-1/recording-bridge-1-1.wav")
     here.server.silent = set()
@@ -149,7 +149,7 @@ async def test_a_start_whose_answer_was_lost_is_recognized(here: World) -> None:
 async def test_a_start_that_is_carried_out_late_is_confirmed_late(here: World) -> None:
     here.server.enter(BRIDGE)
     here.server.silent = {"ConfbridgeStartRecord"}
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
     await asyncio.sleep(here.server.settings.timeout_s)  # until it is given up
     here.server.silent = set()
@@ -165,13 +165,13 @@ async def test_a_start_with_unknown_outcome_is_not_refused_while_asterisk_is_una
 ) -> None:
     here.server.enter(BRIDGE)
     here.server.silent = {"ConfbridgeStartRecord"}
-    here.bench.tell(start(AUDIO))
+    here.bench.send(start(AUDIO))
     await until(lambda: _asked(here.server, "ConfbridgeStartRecord") == 1)
     here.server.begin_in_silence(BRIDGE, here.folder / "room-1/recording-bridge-1-1.wav")
     here.server.silent = {"Login"}
     here.server.drop()
-    await until(lambda: not here.plane.is_there(Medium.AUDIO))
-    here.bench.tell(start(AUDIO))
+    await until(lambda: not here.plane.is_available(Medium.AUDIO))
+    here.bench.send(start(AUDIO))
     here.server.silent = set()
     fact = await here.bench.next()
     while isinstance(fact, PlaneBack):
@@ -188,10 +188,10 @@ async def test_a_room_that_is_closed_before_its_stop_is_confirmed_is_forgotten_a
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.silent = {"ConfbridgeStopRecord"}
-    here.bench.tell(CloseMediaRoom(ROOM))
+    here.bench.send(CloseMediaRoom(ROOM))
     await until(lambda: _asked(here.server, "ConfbridgeStopRecord") == 1)
     here.server.silent = set()
-    here.bench.tell(StopCapture(AUDIO))
+    here.bench.send(StopCapture(AUDIO))
     await here.bench.until(CaptureStopped)
     await until(lambda: not here.plane._rooms)
 
@@ -201,10 +201,10 @@ async def test_a_segment_waits_until_the_previous_one_has_ended(here: World) -> 
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
     here.server.silent = {"ConfbridgeStopRecord"}
-    here.bench.tell(start(SECOND))
+    here.bench.send(start(SECOND))
     failed = await here.bench.until(CaptureFailed)
     here.server.silent = set()
-    here.bench.tell(start(SECOND))
+    here.bench.send(start(SECOND))
     stopped = await here.bench.until(CaptureStopped)
     started = await here.bench.until(CaptureStarted)
 
@@ -236,7 +236,7 @@ async def test_a_stray_recording_is_stopped_even_if_its_room_is_closed(
     await here.bench.start(AUDIO)
     here.server.freeze()
     await here.bench.until(CaptureLost)
-    here.bench.tell(CloseMediaRoom(ROOM))
+    here.bench.send(CloseMediaRoom(ROOM))
     here.server.thaw()
     await until(lambda: not here.server.recording)
 
@@ -250,7 +250,7 @@ async def test_without_a_shared_folder_the_events_suffice_for_a_user_that_may_on
         async with running(AsteriskPlane(settings, SystemClock())) as bench:
             await bench.until(PlaneBack)
             server.silent = {"ConfbridgeStartRecord"}
-            bench.tell(start(AUDIO))
+            bench.send(start(AUDIO))
             await until(lambda: _asked(server, "ConfbridgeStartRecord") == 1)
             server.begin_in_silence(BRIDGE, tmp_path / "room-1/recording-bridge-1-1.wav")
             server.silent = set()
@@ -258,7 +258,7 @@ async def test_without_a_shared_folder_the_events_suffice_for_a_user_that_may_on
             started = await bench.until(CaptureStarted)
             server.mute = True
             server.stop_elsewhere(BRIDGE)
-            bench.tell(StopCapture(AUDIO))
+            bench.send(StopCapture(AUDIO))
             stopped = await bench.until(CaptureStopped)
 
     assert started.started_ms <= stopped.stopped_ms == stopped.files[0].stopped_ms

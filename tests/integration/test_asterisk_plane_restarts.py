@@ -48,15 +48,15 @@ async def test_a_killed_asterisk_loses_its_recordings(here: World) -> None:
     assert lost.message == NOT_WRITTEN
     assert lost.files[0].filename == "room-1/recording-bridge-1-1.wav"
     assert lost.stopped_ms == lost.files[0].stopped_ms
-    assert not here.plane.is_there(Medium.AUDIO)
+    assert not here.plane.is_available(Medium.AUDIO)
 
 
 async def test_a_start_is_refused_while_asterisk_is_unavailable_and_its_recovery_is_reported(
     here: World,
 ) -> None:
     await here.server.kill()
-    await until(lambda: not here.plane.is_there(Medium.AUDIO))
-    here.bench.tell(start(AUDIO))
+    await until(lambda: not here.plane.is_available(Medium.AUDIO))
+    here.bench.send(start(AUDIO))
     failed = await here.bench.until(CaptureFailed)
     await here.server.start()
 
@@ -69,9 +69,9 @@ async def test_a_restarted_controller_continues_a_running_recording(tmp_path: Pa
         server.enter(BRIDGE)
         known = _growing(server, tmp_path)
         async with connected(server, tmp_path) as after:
-            after.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+            after.bench.send(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
             resumed = await after.bench.until(CaptureStarted)
-            after.bench.tell(StopCapture(AUDIO))
+            after.bench.send(StopCapture(AUDIO))
             stopped = await after.bench.until(CaptureStopped)
 
     assert resumed.files == (known,)
@@ -83,7 +83,7 @@ async def test_a_file_started_just_before_a_crash_is_found(tmp_path: Path) -> No
         server.enter(BRIDGE)
         known = _growing(server, tmp_path)
         async with connected(server, tmp_path) as after:
-            after.bench.tell(OpenMediaRoom(ROOM, BRIDGE), StopCapture(AUDIO))
+            after.bench.send(OpenMediaRoom(ROOM, BRIDGE), StopCapture(AUDIO))
             stopped = await after.bench.until(CaptureStopped)
 
     assert [file.filename for file in stopped.files] == [known.filename]
@@ -94,7 +94,7 @@ async def test_a_file_closed_in_the_meantime_ends_with_its_audio(here: World) ->
     known = _growing(here.server, here.folder)
     here.server.leave(BRIDGE, leg)
     here.server.enter(BRIDGE)  # and might have been heard since
-    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+    here.bench.send(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
     lost = await here.bench.until(CaptureLost)
 
     (file,) = lost.files
@@ -107,7 +107,7 @@ async def test_a_file_ended_by_the_last_member_in_the_meantime_is_complete(
     leg = here.server.enter(BRIDGE)
     known = _growing(here.server, here.folder)
     here.server.leave(BRIDGE, leg)
-    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
+    here.bench.send(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, (known,)))
     resumed = await here.bench.until(CaptureStarted)
     here.server.enter(BRIDGE)
     changed = await here.bench.until(CaptureChanged)
@@ -132,7 +132,7 @@ async def test_an_old_recording_of_the_same_conference_is_ignored(
 ) -> None:
     (here.folder / "room-1").mkdir()
     (here.folder / "room-1/recording-bridge-1-1.wav").write_bytes(b"an earlier try's")
-    here.bench.tell(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, ()))
+    here.bench.send(OpenMediaRoom(ROOM, BRIDGE), ResumeCapture(AUDIO, ()))
 
     assert (await here.bench.until(CaptureLost)).files == ()
 
@@ -140,7 +140,7 @@ async def test_an_old_recording_of_the_same_conference_is_ignored(
 async def test_a_room_that_is_closed_is_forgotten_once_it_has_stopped(here: World) -> None:
     here.server.enter(BRIDGE)
     await here.bench.start(AUDIO)
-    here.bench.tell(CloseMediaRoom(ROOM), StopCapture(AUDIO))
+    here.bench.send(CloseMediaRoom(ROOM), StopCapture(AUDIO))
     stopped = [await here.bench.until(CaptureStopped), await here.bench.until(CaptureStopped)]
     await until(lambda: not here.plane._rooms)
 

@@ -67,18 +67,18 @@ class Rooms:
         """Create a room at Janus."""
         room = self.new()
         self.opened.append(room)
-        self.bench.tell(OpenMediaRoom(room, SHARED))
+        self.bench.send(OpenMediaRoom(room, SHARED))
         assert {(await self.bench.until(TracksCarried)).room for _ in Medium} == {room}
         return room
 
     async def start(self, room: RoomUuid, medium: Medium = Medium.AUDIO) -> CaptureRef:
         capture = CaptureRef(room, SegmentNo(1), medium)
-        self.bench.tell(StartCapture(capture, SHARED, ()))
+        self.bench.send(StartCapture(capture, SHARED, ()))
         await self.bench.until(CaptureStarted, capture)
         return capture
 
     async def stop(self, capture: CaptureRef) -> tuple[RawFile, ...]:
-        self.bench.tell(StopCapture(capture))
+        self.bench.send(StopCapture(capture))
         return (await self.bench.until(CaptureStopped, capture)).files
 
     def path(self, file: RawFile) -> Path:
@@ -98,7 +98,7 @@ async def rooms(janus: JanusServer, tmp_path: Path) -> AsyncIterator[Rooms]:
         found = Rooms(janus, tmp_path, bench, people)
         yield found
         for room in found.opened:
-            bench.tell(CloseMediaRoom(room))
+            bench.send(CloseMediaRoom(room))
             await until(partial(_is_gone, janus, room))
 
 
@@ -119,7 +119,7 @@ async def test_two_rooms_of_one_confbridge_id_have_bridges_of_their_own(rooms: R
     kept = await rooms.start(first)
     other = await rooms.start(second)
     (others,) = await rooms.stop(other)
-    rooms.bench.tell(CloseMediaRoom(second))
+    rooms.bench.send(CloseMediaRoom(second))
     await until(lambda: _is_gone(rooms.janus, second))
     said_ms = time.time() * 1000
     await asyncio.sleep(0.3)
@@ -216,9 +216,9 @@ async def test_a_foreign_room_under_our_name_is_neither_entered_nor_destroyed(
         made: Json = {"request": "create", "room": room, "admin_key": ADMIN_KEY}
         await handle.request(made | tag(room) | secret)
         capture = CaptureRef(room, SegmentNo(1), medium)
-        rooms.bench.tell(OpenMediaRoom(room, SHARED), StartCapture(capture, SHARED, ()))
+        rooms.bench.send(OpenMediaRoom(room, SHARED), StartCapture(capture, SHARED, ()))
         failed = await rooms.bench.until(CaptureFailed, capture)
-        rooms.bench.tell(CloseMediaRoom(room), StopCapture(capture))
+        rooms.bench.send(CloseMediaRoom(room), StopCapture(capture))
         await rooms.bench.until(CaptureStopped, capture)
         there = await handle.request({"request": "listparticipants", "room": room})
         destroy: Json = {"request": "destroy", "room": room}
@@ -234,9 +234,9 @@ async def test_reusing_a_confbridge_id_at_once_loses_no_audio(rooms: Rooms) -> N
     found = []
     for number in range(12):
         room = rooms.new()
-        rooms.bench.tell(OpenMediaRoom(room, SHARED))
+        rooms.bench.send(OpenMediaRoom(room, SHARED))
         found.append(await _spoken_in(rooms, room, f"alice{number}"))
-        rooms.bench.tell(CloseMediaRoom(room))
+        rooms.bench.send(CloseMediaRoom(room))
 
     assert len(set(found)) == 12
     for mix in found:
@@ -262,7 +262,7 @@ async def test_a_bridge_of_the_previous_version_is_destroyed_with_its_call(rooms
         await older.make(handle)
     async with running(janus_plane(rooms.janus, rooms.folder)) as restarted:
         found = {(await restarted.until(RoomFound)).room for _ in Medium}
-        restarted.tell(CloseMediaRoom(room))
+        restarted.send(CloseMediaRoom(room))
         await until(lambda: _is_gone(rooms.janus, older.room))
 
     assert found == {room}
@@ -363,11 +363,11 @@ async def test_no_requests_are_sent_while_nothing_is_recorded(
     monkeypatch.setattr(watch, "open_session", noted)
     async with running(janus_plane(janus, tmp_path)) as bench:
         room = RoomUuid(f"idle-{next(_numbers)}")
-        bench.tell(OpenMediaRoom(room, SHARED))
+        bench.send(OpenMediaRoom(room, SHARED))
         await bench.until(TracksCarried)
         for _ in range(20):
             await looks.acquire()
-        bench.tell(CloseMediaRoom(room))
+        bench.send(CloseMediaRoom(room))
         await until(lambda: _is_gone(janus, room))
 
     assert listed == []

@@ -67,18 +67,18 @@ class Studio:
         return CaptureRef(self.room, SegmentNo(segment), medium)
 
     async def opened(self) -> None:
-        self.bench.tell(OpenMediaRoom(self.room, self.bridge))
+        self.bench.send(OpenMediaRoom(self.room, self.bridge))
         heard = {(await self.bench.until(TracksCarried)).medium for _ in Medium}
         assert heard == set(Medium)
 
     async def start(self, medium: Medium, segment: int = 1) -> CaptureRef:
         capture = self.capture(medium, segment)
-        self.bench.tell(StartCapture(capture, self.bridge, ()))
+        self.bench.send(StartCapture(capture, self.bridge, ()))
         await self.bench.until(CaptureStarted, capture)
         return capture
 
     async def stop(self, capture: CaptureRef) -> CaptureStopped:
-        self.bench.tell(StopCapture(capture))
+        self.bench.send(StopCapture(capture))
         return await self.bench.until(CaptureStopped, capture)
 
 
@@ -265,7 +265,7 @@ async def test_key_frames_are_requested_often_at_first(
 
 
 async def test_a_room_is_destroyed_with_the_call(studio: Studio) -> None:
-    studio.bench.tell(CloseMediaRoom(studio.room))
+    studio.bench.send(CloseMediaRoom(studio.room))
     settings = janus_settings(studio.server, studio.folder)
     async with open_session(studio.server.address) as session:
         video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
@@ -283,7 +283,7 @@ async def test_rooms_that_an_earlier_controller_left_are_found_and_can_be_closed
         while len(found) < len(Medium):
             fact = await after.bench.until(RoomFound)
             found |= {fact.medium} if fact.room == room else set()
-        after.bench.tell(CloseMediaRoom(room))
+        after.bench.send(CloseMediaRoom(room))
         settings = janus_settings(janus, tmp_path)
         async with open_session(janus.address) as session:
             video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
@@ -305,7 +305,7 @@ async def test_a_room_created_by_another_client_is_not_recorded(studio: Studio) 
         secret = {"secret": "of somebody else", "admin_key": ADMIN_KEY}
         await handle.request({"request": "create", "room": "foreign", **secret})
         capture = CaptureRef(RoomUuid("foreign"), SegmentNo(1), Medium.VIDEO)
-        studio.bench.tell(StartCapture(capture, ConfbridgeId("foreign"), ()))
+        studio.bench.send(StartCapture(capture, ConfbridgeId("foreign"), ()))
         failed = await studio.bench.until(CaptureFailed, capture)
 
     assert "wrong secret" in failed.message
@@ -317,11 +317,11 @@ async def test_without_the_admin_key_every_request_fails_with_the_reason(
     settings = replace(janus_settings(janus, tmp_path), admin_key="guessed")
     capture = CaptureRef(RoomUuid("keyless"), SegmentNo(1), Medium.VIDEO)
     async with running(video_plane(settings)) as bench:
-        bench.tell(OpenMediaRoom(capture.room, ConfbridgeId("keyless")))
-        bench.tell(StartCapture(capture, ConfbridgeId("keyless"), ()), ResumeCapture(capture, ()))
+        bench.send(OpenMediaRoom(capture.room, ConfbridgeId("keyless")))
+        bench.send(StartCapture(capture, ConfbridgeId("keyless"), ()), ResumeCapture(capture, ()))
         failed = await bench.until(CaptureFailed)
         lost = await bench.until(CaptureLost)
-        bench.tell(StopCapture(capture))
+        bench.send(StopCapture(capture))
         stopped = await bench.until(CaptureStopped)
 
     assert "Unauthorized" in failed.message
@@ -352,7 +352,7 @@ async def test_a_start_with_a_lost_connection_is_repeated_over_the_next_one(
         await studio.bench.until(TracksCarried)
         capture = studio.capture(Medium.VIDEO)
         janus.freeze()
-        studio.bench.tell(StartCapture(capture, studio.bridge, ()))
+        studio.bench.send(StartCapture(capture, studio.bridge, ()))
         await asyncio.sleep(0.2)
         between.cut()
         janus.thaw()
@@ -370,7 +370,7 @@ async def test_a_stop_is_repeated_once_a_hung_janus_answers(
         capture = await studio.start(Medium.VIDEO)
         await written(studio, 1)
         janus.freeze()
-        studio.bench.tell(StopCapture(capture))
+        studio.bench.send(StopCapture(capture))
         await until(lambda: has_logged(caplog, "janus.connectionDropped"))
         janus.thaw()
         stopped = await studio.bench.until(CaptureStopped, capture)
@@ -389,7 +389,7 @@ async def test_a_late_start_is_refused_and_its_recording_is_stopped(
         monkeypatch.setattr(room_queue, "START_WAITS_S", 0.5)
         capture = studio.capture(Medium.VIDEO)
         janus.freeze()
-        studio.bench.tell(StartCapture(capture, studio.bridge, ()))
+        studio.bench.send(StartCapture(capture, studio.bridge, ()))
         await asyncio.sleep(0.2)
         between.closed = True
         between.cut()
@@ -409,7 +409,7 @@ async def test_files_that_cannot_be_read_at_the_stop_are_reported_as_last_known(
     await studio.people.film(studio.room, "p-alice", Camera(RED))
     capture = await studio.start(Medium.VIDEO)
     monkeypatch.setattr(videoroom, "video_files", unreadable)
-    studio.bench.tell(StopCapture(capture))
+    studio.bench.send(StopCapture(capture))
     lost = await studio.bench.until(CaptureLost, capture)
 
     assert users(lost.files) == ["alice"]
@@ -425,7 +425,7 @@ async def test_a_bug_in_one_room_is_logged_and_the_room_continues(
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(VideoRoom, "record", None)
-        studio.bench.tell(StartCapture(studio.capture(Medium.VIDEO), studio.bridge, ()))
+        studio.bench.send(StartCapture(studio.capture(Medium.VIDEO), studio.bridge, ()))
         await until(lambda: has_logged(caplog, "janus.roomFailed"))
     await studio.bench.until(CaptureStarted)
 
@@ -447,14 +447,14 @@ async def test_running_captures_are_stopped_when_the_plane_is_closed(
 async def test_the_queue_of_a_room_is_bounded(studio: Studio) -> None:
     stops = [StopCapture(studio.capture(Medium.VIDEO, n)) for n in range(room_queue.LIMIT + 1)]
     with pytest.raises(Unavailable):
-        studio.bench.tell(*stops)
+        studio.bench.send(*stops)
 
 
 async def test_a_capture_has_no_files_before_its_room_is_created(
     studio: Studio,
 ) -> None:
     capture = CaptureRef(RoomUuid("never-heard-of"), SegmentNo(1), Medium.AUDIO)
-    studio.bench.tell(ResumeCapture(capture, ()), StopCapture(capture))
+    studio.bench.send(ResumeCapture(capture, ()), StopCapture(capture))
     lost = await studio.bench.until(CaptureLost, capture)
     stopped = await studio.bench.until(CaptureStopped, capture)
 
@@ -471,8 +471,8 @@ async def test_a_resume_while_janus_is_unavailable_reports_the_files_on_disk(
     monkeypatch.setattr(room_queue, "START_WAITS_S", 0.3)
     plane = plane_at(janus, replace(janus.address, url="ws://127.0.0.1:9"), tmp_path)
     async with running(plane) as bench:
-        bench.tell(OpenMediaRoom(studio.room, studio.bridge), ResumeCapture(capture, ()))
-        bench.tell(ResumeCapture(capture, ()))  # one of them is enough
+        bench.send(OpenMediaRoom(studio.room, studio.bridge), ResumeCapture(capture, ()))
+        bench.send(ResumeCapture(capture, ()))  # one of them is enough
         lost = await bench.until(CaptureLost, capture)
 
     assert (users(lost.files), lost.message) == (["alice"], room_capture.UNREACHABLE)

@@ -354,7 +354,7 @@ async def test_rooms_are_checked_over_the_next_session_if_one_is_lost_before_the
 ) -> None:
     settings = replace(_settings(janus, Path("/nowhere")), address=janus.impatient)
     async with running(video_plane(settings)) as bench:
-        bench.tell(OpenMediaRoom(ROOM, ConfbridgeId("bridge-1")))
+        bench.send(OpenMediaRoom(ROOM, ConfbridgeId("bridge-1")))
         await bench.until(TracksCarried)
         answers = iter([None])  # as a plugin that hangs, once
         janus.replies["create"] = lambda _: next(answers, {"videoroom": "created"})
@@ -383,7 +383,7 @@ async def test_a_bridge_of_0_1_0_found_while_its_close_waits_is_destroyed(
 
     monkeypatch.setattr(RoomQueue, "_attached", late)
     async with running(plane) as bench:
-        bench.tell(CloseMediaRoom(ROOM))
+        bench.send(CloseMediaRoom(ROOM))
         await janus.until(lambda: bool(janus.asked("destroy")))
 
     assert [each["room"] for each in janus.asked("destroy")] == ["bridge-9"]
@@ -397,7 +397,7 @@ async def test_a_refused_handle_is_detached_before_another_is_attached(
     refusals = iter([{"error_code": 426, "error": "No such room"}] * 3)
     janus.replies["edit"] = lambda _: next(refusals, {"videoroom": "edited"})
     async with running(video_plane(_settings(janus, tmp_path))) as bench:
-        bench.tell(OpenMediaRoom(ROOM, bridge), StartCapture(capture, bridge, ()))
+        bench.send(OpenMediaRoom(ROOM, bridge), StartCapture(capture, bridge, ()))
         await bench.until(CaptureStarted)
 
     joined = [each["handle_id"] for each in janus.heard if _asks(each, "join")]
@@ -413,15 +413,15 @@ async def test_a_hanging_folder_fails_one_recording_and_no_other(
     capture, bridge = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO), ConfbridgeId("bridge-1")
     answers = threading.Event()
     async with running(video_plane(_settings(janus, tmp_path))) as bench:
-        bench.tell(OpenMediaRoom(ROOM, bridge), StartCapture(capture, bridge, ()))
+        bench.send(OpenMediaRoom(ROOM, bridge), StartCapture(capture, bridge, ()))
         await bench.until(CaptureStarted)
         with monkeypatch.context() as hung:
             hung.setattr(settings, "WORK_WITHIN_S", 0.1)
             hung.setattr(videoroom, "remove_audio", lambda *_: answers.wait(30))
-            bench.tell(StopCapture(capture))
+            bench.send(StopCapture(capture))
             lost = await bench.until(CaptureLost)
         answers.set()
-        bench.tell(StopCapture(capture))
+        bench.send(StopCapture(capture))
         stopped = await bench.until(CaptureStopped)
 
     assert lost.message == "cannot read the recordings: the folder did not answer in time"
@@ -435,7 +435,7 @@ async def test_audio_sent_to_the_videoroom_is_removed_after_a_lost_recording(
     sound = tmp_path / "room-1" / "1" / "videoroom-room-1-user-p-alice-1590392549126000-audio-0.mjr"
     async with running(video_plane(_settings(janus, tmp_path))) as bench:
         bridge = ConfbridgeId("bridge-1")
-        bench.tell(OpenMediaRoom(capture.room, bridge), StartCapture(capture, bridge, ()))
+        bench.send(OpenMediaRoom(capture.room, bridge), StartCapture(capture, bridge, ()))
         await bench.until(CaptureStarted)
         sound.parent.mkdir(parents=True)
         sound.write_bytes(b"MJR00002")

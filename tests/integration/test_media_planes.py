@@ -35,7 +35,7 @@ async def test_only_what_is_not_none_writes(
     async with running(plane) as bench:
         for capture in (VIDEO, AUDIO):
             await bench.start(capture, camera("alice"), voice("alice"))
-            bench.tell(StopCapture(capture))
+            bench.send(StopCapture(capture))
             stopped = await bench.until(CaptureStopped, capture)
             files[capture] = [file.user for file in stopped.files]
 

@@ -284,13 +284,13 @@ async def test_a_missing_queue_is_noticed_and_mended_by_its_return(
 async def test_a_crash_is_noticed_though_nothing_is_published(
     rabbitmq: RabbitServer, broker: RabbitBroker
 ) -> None:
-    assert broker.is_there()
+    assert broker.is_available()
     rabbitmq.kill()
     async with asyncio.timeout(DEADLINE_S):
-        while broker.is_there():  # noqa: ASYNC110  # the broker tells nobody
+        while broker.is_available():  # noqa: ASYNC110  # the broker tells nobody
             await asyncio.sleep(0.02)
         await asyncio.to_thread(rabbitmq.start)
-        while not broker.is_there():  # noqa: ASYNC110
+        while not broker.is_available():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

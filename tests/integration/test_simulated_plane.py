@@ -55,7 +55,7 @@ def permissions(folder: Path) -> dict[Path, int]:
 async def recorded(bench: Bench) -> tuple[CaptureStopped, CaptureStopped]:
     """Let it run for a while, then stop both captures."""
     await asyncio.sleep(A_WHILE_S)
-    bench.tell(StopCapture(VIDEO), StopCapture(AUDIO))
+    bench.send(StopCapture(VIDEO), StopCapture(AUDIO))
     stopped = [await bench.until(CaptureStopped), await bench.until(CaptureStopped)]
     by_medium = {fact.capture.medium: fact for fact in stopped}
     return by_medium[Medium.VIDEO], by_medium[Medium.AUDIO]
@@ -141,9 +141,9 @@ async def test_each_voice_is_heard_while_it_is_published(tmp_path: Path) -> None
     async with running(simulated(tmp_path)) as bench:
         started = await bench.start(AUDIO, voice("alice"))
         await asyncio.sleep(A_WHILE_S)
-        bench.tell(PublishTrack(ROOM, voice("bob")))
+        bench.send(PublishTrack(ROOM, voice("bob")))
         await asyncio.sleep(A_WHILE_S)
-        bench.tell(UnpublishTrack(ROOM, voice("alice")), UnpublishTrack(ROOM, voice("bob")))
+        bench.send(UnpublishTrack(ROOM, voice("alice")), UnpublishTrack(ROOM, voice("bob")))
         _, audio = await recorded(bench)
 
     sound = samples(on_disk(tmp_path, started.files[0]))
@@ -157,7 +157,7 @@ async def test_a_folder_that_cannot_be_written_fails_the_start(tmp_path: Path) -
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / ROOM).write_text("in the way")
     async with running(simulated(tmp_path)) as bench:
-        bench.tell(start(VIDEO, camera("alice")))
+        bench.send(start(VIDEO, camera("alice")))
         failed = await bench.until(CaptureFailed)
         await bench.start(AUDIO, voice("alice"))
 
@@ -167,7 +167,7 @@ async def test_a_folder_that_cannot_be_written_fails_the_start(tmp_path: Path) -
 async def test_a_second_try_within_a_segment_overwrites_nothing(tmp_path: Path) -> None:
     async with running(simulated(tmp_path)) as bench:
         first = await bench.start(AUDIO, voice("alice"))
-        bench.tell(StopCapture(AUDIO), start(AUDIO, voice("alice")))
+        bench.send(StopCapture(AUDIO), start(AUDIO, voice("alice")))
         second = await bench.until(CaptureStarted)
 
     assert [file.filename for file in second.files] == [
@@ -179,7 +179,7 @@ async def test_a_second_try_within_a_segment_overwrites_nothing(tmp_path: Path) 
 async def test_rooms_of_one_bridge_share_no_mix(tmp_path: Path) -> None:
     captures = [CaptureRef(RoomUuid(f"r{n}"), SegmentNo(1), Medium.AUDIO) for n in range(8)]
     async with running(simulated(tmp_path)) as bench:
-        bench.tell(*(start(capture) for capture in captures))
+        bench.send(*(start(capture) for capture in captures))
         started = [await bench.until(CaptureStarted) for _ in captures]
 
     assert len({fact.files[0].filename for fact in started}) == len(captures)
@@ -212,7 +212,7 @@ async def test_a_stop_is_answered_after_the_plane_died(tmp_path: Path) -> None:
         assert plane.child_pid is not None
         os.kill(plane.child_pid, signal.SIGKILL)
         lost = await bench.until(CaptureLost)
-        bench.tell(StopCapture(VIDEO))
+        bench.send(StopCapture(VIDEO))
         stopped = await bench.until(CaptureStopped)
 
     assert stopped.files == lost.files
@@ -274,7 +274,7 @@ async def test_a_killed_controller_finds_the_files_of_its_segment(tmp_path: Path
     await controller.wait()
 
     async with running(simulated(tmp_path)) as bench:
-        bench.tell(ResumeCapture(VIDEO, ()), ResumeCapture(AUDIO, ()))
+        bench.send(ResumeCapture(VIDEO, ()), ResumeCapture(AUDIO, ()))
         lost = [await bench.until(CaptureLost), await bench.until(CaptureLost)]
 
     files = {fact.capture: fact.files for fact in lost}
@@ -292,7 +292,7 @@ async def test_what_was_lost_is_told_the_same_again(tmp_path: Path) -> None:
         assert plane.child_pid is not None
         os.kill(plane.child_pid, signal.SIGKILL)
         first = await bench.until(CaptureLost)
-        bench.tell(ResumeCapture(AUDIO, started.files))
+        bench.send(ResumeCapture(AUDIO, started.files))
         second = await bench.until(CaptureLost)
 
     assert (second.stopped_ms, second.files) == (first.stopped_ms, first.files)
@@ -302,7 +302,7 @@ async def test_a_track_published_in_mid_segment_survives_the_death(tmp_path: Pat
     plane = simulated(tmp_path)
     async with running(plane) as bench:
         await bench.start(VIDEO, camera("alice"))
-        bench.tell(PublishTrack(ROOM, camera("bob")))
+        bench.send(PublishTrack(ROOM, camera("bob")))
         await bench.until(CaptureChanged)
         assert plane.child_pid is not None
         os.kill(plane.child_pid, signal.SIGKILL)

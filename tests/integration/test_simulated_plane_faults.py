@@ -52,9 +52,9 @@ def block(path: Path, *, folder: bool = False) -> None:
 
 async def test_a_refused_start_writes_nothing(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.start=refuse")) as bench:
-        bench.tell(start(VIDEO, camera("alice")))
+        bench.send(start(VIDEO, camera("alice")))
         await bench.until(CaptureFailed, VIDEO)
-        bench.tell(StopCapture(VIDEO))
+        bench.send(StopCapture(VIDEO))
         stopped = await bench.until(CaptureStopped)
 
     assert stopped.files == ()
@@ -63,14 +63,14 @@ async def test_a_refused_start_writes_nothing(tmp_path: Path) -> None:
 
 async def test_one_medium_can_be_refused_alone(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.start=refuse")) as bench:
-        bench.tell(start(VIDEO, camera("alice")), start(AUDIO, voice("alice")))
+        bench.send(start(VIDEO, camera("alice")), start(AUDIO, voice("alice")))
         await bench.until(CaptureStarted, AUDIO)
 
 
 async def test_a_fault_that_is_counted_runs_out(tmp_path: Path) -> None:
     plane = simulated(tmp_path, "video.start=refuse*1")
     async with running(plane) as bench:
-        bench.tell(start(VIDEO), start(VIDEO))
+        bench.send(start(VIDEO), start(VIDEO))
         await bench.until(CaptureFailed)
         await bench.until(CaptureStarted)
 
@@ -79,7 +79,7 @@ async def test_a_fault_that_is_counted_runs_out(tmp_path: Path) -> None:
 
 async def test_a_start_that_hangs_is_never_answered(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.start=hang*1")) as bench:
-        bench.tell(start(VIDEO, camera("alice")), ResumeCapture(VIDEO, ()))
+        bench.send(start(VIDEO, camera("alice")), ResumeCapture(VIDEO, ()))
         await bench.until(CaptureFailed)  # asked what became of it, it was never running
 
     assert not [fact for fact in bench.heard if isinstance(fact, CaptureStarted)]
@@ -87,7 +87,7 @@ async def test_a_start_that_hangs_is_never_answered(tmp_path: Path) -> None:
 
 async def test_a_mute_start_writes_all_the_same(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.start=mute")) as bench:
-        bench.tell(start(VIDEO, camera("alice")), StopCapture(VIDEO))
+        bench.send(start(VIDEO, camera("alice")), StopCapture(VIDEO))
         stopped = await bench.until(CaptureStopped)
 
     assert users(stopped.files) == ["alice"]
@@ -96,8 +96,8 @@ async def test_a_mute_start_writes_all_the_same(tmp_path: Path) -> None:
 
 async def test_a_late_start_holds_up_its_own_medium_alone(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.start=late:2")) as bench:
-        bench.tell(start(VIDEO, camera("alice")), StopCapture(VIDEO))
-        bench.tell(start(AUDIO, voice("alice")))
+        bench.send(start(VIDEO, camera("alice")), StopCapture(VIDEO))
+        bench.send(start(AUDIO, voice("alice")))
         facts = [await bench.next() for _ in range(3)]
 
     assert [(type(fact), getattr(fact, "capture", None)) for fact in facts] == [
@@ -110,7 +110,7 @@ async def test_a_late_start_holds_up_its_own_medium_alone(tmp_path: Path) -> Non
 async def test_a_refused_stop_goes_on_writing(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.stop=refuse*1")) as bench:
         await bench.start(VIDEO, camera("alice"))
-        bench.tell(StopCapture(VIDEO), PublishTrack(ROOM, camera("bob")), StopCapture(VIDEO))
+        bench.send(StopCapture(VIDEO), PublishTrack(ROOM, camera("bob")), StopCapture(VIDEO))
         stopped = await bench.until(CaptureStopped)
 
     assert users(stopped.files) == ["alice", "bob"]
@@ -120,7 +120,7 @@ async def test_a_late_stop_comes_late(tmp_path: Path) -> None:
     async with running(simulated(tmp_path, "video.stop=late:2")) as bench:
         await bench.start(VIDEO, camera("alice"))
         await bench.start(AUDIO)
-        bench.tell(StopCapture(VIDEO), StopCapture(AUDIO))
+        bench.send(StopCapture(VIDEO), StopCapture(AUDIO))
         order = [(await bench.until(CaptureStopped)).capture for _ in range(2)]
 
     assert order == [AUDIO, VIDEO]
@@ -133,7 +133,7 @@ async def test_one_medium_can_be_lost_alone_and_comes_back(tmp_path: Path) -> No
         lost = await bench.until(CaptureLost)
         back = await bench.until(PlaneBack)
         again = await bench.start(AUDIO, voice("alice"))
-        bench.tell(StopCapture(VIDEO))
+        bench.send(StopCapture(VIDEO))
         stopped = await bench.until(CaptureStopped)
 
     assert (lost.capture, back.medium) == (AUDIO, Medium.AUDIO)
@@ -159,7 +159,7 @@ async def test_a_frozen_plane_answers_after_it_has_thawed(tmp_path: Path) -> Non
         await bench.start(AUDIO)
         plane.set_faults(Faults.parse("freeze=0.6"))
         before = asyncio.get_running_loop().time()
-        bench.tell(StopCapture(AUDIO))
+        bench.send(StopCapture(AUDIO))
         stopped = await bench.until(CaptureStopped)
         took_s = asyncio.get_running_loop().time() - before
 
@@ -190,7 +190,7 @@ async def test_a_disk_that_takes_no_more_loses_the_capture_and_not_the_plane(
         assert plane.child_pid is not None
         resource.prlimit(plane.child_pid, resource.RLIMIT_FSIZE, (1500, 1500))
         lost = [await bench.until(CaptureLost), await bench.until(CaptureLost)]
-        bench.tell(StopCapture(VIDEO), start(VIDEO))
+        bench.send(StopCapture(VIDEO), start(VIDEO))
         await bench.until(CaptureStopped)
         await bench.until(CaptureStarted)
 
@@ -208,7 +208,7 @@ async def test_a_file_that_cannot_be_opened_in_mid_segment_loses_the_capture(
     async with running(simulated(tmp_path)) as bench:
         await bench.start(VIDEO, camera("alice"))
         block(tmp_path / "raw" / ROOM)
-        bench.tell(PublishTrack(ROOM, camera("bob")))
+        bench.send(PublishTrack(ROOM, camera("bob")))
         lost = await bench.until(CaptureLost)
 
     assert "room-1" in lost.message
@@ -217,7 +217,7 @@ async def test_a_file_that_cannot_be_opened_in_mid_segment_loses_the_capture(
 async def test_of_a_start_that_fails_half_way_nothing_is_left(tmp_path: Path) -> None:
     async with running(simulated(tmp_path)) as bench:
         too_long = camera("x" * 256)
-        bench.tell(start(VIDEO, camera("alice"), too_long))
+        bench.send(start(VIDEO, camera("alice"), too_long))
         await bench.until(CaptureFailed)
 
     assert films_in(tmp_path) == []
@@ -229,7 +229,7 @@ async def test_a_journal_that_cannot_be_read_names_the_files_that_were_known(
     known = RawFile("/room-1/a.mjr", Stream.CAMERA, 1)
     block(tmp_path / "raw" / ".simulated" / "room-1-1-video.jsonl", folder=True)
     async with running(simulated(tmp_path)) as bench:
-        bench.tell(ResumeCapture(VIDEO, (known,)), StopCapture(VIDEO))
+        bench.send(ResumeCapture(VIDEO, (known,)), StopCapture(VIDEO))
         lost = [await bench.until(CaptureLost), await bench.until(CaptureLost)]
 
     assert lost[0].files == (known,)

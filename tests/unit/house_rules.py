@@ -81,7 +81,6 @@ STILL_FORBIDDEN: set[str] = {
     "adapters/janus",
     "adapters/media",
     "adapters/memory",
-    "adapters/planes",
     "adapters/queue_file",
     "adapters/rabbitmq",
     "adapters/simulated",

@@ -94,7 +94,7 @@ class AsteriskPlane:
         self._to_hang_up: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
         return self._ami.up
 
@@ -112,7 +112,7 @@ class AsteriskPlane:
             for task in work:
                 task.cancel()
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         match request:
             case OpenMediaRoom(room=room, confbridge_id=name):

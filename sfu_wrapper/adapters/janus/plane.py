@@ -1,6 +1,6 @@
 """Janus as the media plane for one medium: video from VideoRooms, or audio from AudioBridges.
 
-``tell`` puts a request into the queue of its room (``room_queue``), which carries it out over the
+``send`` puts a request into the queue of its room (``room_queue``), which carries it out over the
 current connection and reports facts. The plane keeps that connection (``reconnect``), hands it to
 every queue, and after each connection reports two more kinds of facts: ``PlaneBack`` once every
 queue has checked its room, and ``RoomFound`` for rooms that an earlier controller left at Janus.
@@ -87,18 +87,18 @@ class JanusPlane:
         self._ended = asyncio.Event()
         self._ended.set()
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
         session = self._session
         return session is not None and session.overdue_s < _OVERDUE_S and medium is self._medium
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         match request:
             case OpenMediaRoom(room=room) | CloseMediaRoom(room=room):
-                self._queue(room).tell(request)
+                self._queue(room).send(request)
             case StartCapture(capture=ref) | StopCapture(capture=ref) | ResumeCapture(capture=ref):
-                self._queue(ref.room).tell(request)
+                self._queue(ref.room).send(request)
             case PublishTrack() | UnpublishTrack():
                 pass  # Janus itself reports who publishes
             case _:

@@ -1,6 +1,6 @@
 """Request queue of one room at Janus: one request at a time, over the current connection.
 
-Enters: requests (``tell``), connections (``connected``, ``disconnected``), events of the room's
+Enters: requests (``send``), connections (``connected``, ``disconnected``), events of the room's
 handle, and suspicions of ``watch``. Each sets ``_wake``. Leaves: facts, reported by
 ``RoomCapture``, which carries the requests out. ``run`` waits until it is woken or a deadline is
 due and then takes one turn: attach a handle, find out the state of the room, resolve doubts, carry
@@ -145,7 +145,7 @@ class RoomQueue:
         self._capture.mark_gone()
         self._wake.set()
 
-    def tell(self, request: RoomRequest) -> None:
+    def send(self, request: RoomRequest) -> None:
         """Append a request. Raises Unavailable if the queue is full."""
         if self._session is None and any(each.request == request for each in self._queue):
             return  # a repeat of a request that still waits: one is enough

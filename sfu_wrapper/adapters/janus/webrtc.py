@@ -41,7 +41,7 @@ class JanusBrowsers:
         """See ``BrowserMedia``."""
         await keep_connected(self._address, self._serve)
 
-    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> BrowserLine:
+    def open(self, place: MediaPlace, report: Callable[[MediaNews], None]) -> BrowserLine:
         """See ``BrowserMedia``."""
         session, group = self._session, self._group
         if session is None or group is None or session.lost.is_set():
@@ -49,7 +49,7 @@ class JanusBrowsers:
         older = self._lines.get(place)
         if older is not None:
             older.lose()
-        line = BrowserLine(place, tell, session, mixes=self._mixes)
+        line = BrowserLine(place, report, session, mixes=self._mixes)
         self._lines[place] = line
         group.create_task(self._run(line))
         return line

@@ -1,7 +1,7 @@
 """Media of one browser at Janus: one handle for each track that it sends or receives.
 
 Requests of the gateway enter by ``ask``; ``run`` carries them out in order and calls ``done`` with
-the outcome. Events of Janus leave as news by ``tell``. ``lose`` ends the line from our side,
+the outcome. Events of Janus leave as news by ``report``. ``lose`` ends the line from our side,
 ``close`` from the browser's.
 
 Rules of this file
@@ -75,7 +75,7 @@ class BrowserLine:
 
     Args:
         place: Room and user.
-        tell: Called with news for the browser.
+        report: Called with news for the browser.
         session: Session at Janus.
         mixes: True if the AudioBridge is the mixer.
     """
@@ -83,13 +83,13 @@ class BrowserLine:
     def __init__(
         self,
         place: MediaPlace,
-        tell: Callable[[MediaNews], None],
+        report: Callable[[MediaNews], None],
         session: JanusSession,
         *,
         mixes: bool,
     ) -> None:
         self.place = place
-        self._tell: Callable[[MediaNews], None] | None = tell
+        self._report: Callable[[MediaNews], None] | None = report
         self._session = session
         self._mixes = mixes
         self._asks: asyncio.Queue[tuple[Ask, Callable[[Outcome], None]] | None]
@@ -108,7 +108,7 @@ class BrowserLine:
 
     def close(self) -> None:
         """See ``Line``."""
-        self._tell = None
+        self._report = None
         if not self._closing:
             self._closing = True
             self._asks.put_nowait(None)
@@ -303,8 +303,8 @@ class BrowserLine:
                 self._emit(FeedPublished(feed))
 
     def _emit(self, news: MediaNews) -> None:
-        if self._tell is not None:
-            self._tell(news)
+        if self._report is not None:
+            self._report(news)
 
     def _own(self, stream: Stream) -> Track:
         return Track(self.place.shown, stream)

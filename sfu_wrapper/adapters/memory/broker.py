@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
+from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 MAX_DEPTH = 1_000_000
 
@@ -37,7 +37,7 @@ class _Ear:
     """Whoever listens. heard: bounded; the oldest go first."""
 
     routing_keys: tuple[str, ...]
-    heard: deque[Heard]
+    heard: deque[ReceivedMessage]
 
 
 class MemoryBroker:
@@ -104,7 +104,7 @@ class MemoryBroker:
 
     async def listen(
         self, routing_keys: tuple[str, ...], limit: int
-    ) -> AsyncGenerator[Heard, None]:
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
         ear = _Ear(routing_keys, deque(maxlen=limit))
         self._ears.append(ear)
@@ -122,7 +122,7 @@ class MemoryBroker:
         """How many messages are with whoever consumes."""
         return len(self._queues[queue].unsettled)
 
-    def is_there(self) -> bool:
+    def is_available(self) -> bool:
         """See ``Broker``."""
         return self._open and not self.away
 
@@ -144,9 +144,9 @@ class MemoryBroker:
                 self.put_back(queue, stored)
         for ear in self._ears:
             ear.heard.clear()
-        self.stir()
+        self.notify()
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Have every consumer look again; for use after a change of ``away``."""
         self._stirred.set()
 
@@ -156,7 +156,7 @@ class MemoryBroker:
         if generation != self._generation:
             raise Unavailable("the link that this delivery came over was lost")
         del queue.unsettled[stored.seq]
-        self.stir()
+        self.notify()
 
     def put_back(self, queue: _Queue, stored: _Stored) -> None:
         """It waits again, or is given up on."""
@@ -169,7 +169,7 @@ class MemoryBroker:
             self._put(Message(key, dead.message_id, dead.body, dead.correlation_id), bound)
         else:
             insort(queue.waiting, stored)
-        self.stir()
+        self.notify()
 
     def _put(self, message: Message, queues: list[_Queue]) -> None:
         self.published.append(message)
@@ -177,8 +177,10 @@ class MemoryBroker:
             queue.waiting.append(_Stored(next(self._seq), message))
         for ear in self._ears:
             if message.routing_key in ear.routing_keys:
-                ear.heard.append(Heard(message.routing_key, message.message_id, message.body))
-        self.stir()
+                ear.heard.append(
+                    ReceivedMessage(message.routing_key, message.message_id, message.body)
+                )
+        self.notify()
 
     def _require_open(self) -> None:
         if self.away or not self._open:

@@ -1,6 +1,6 @@
 """A media plane in memory: writes nothing, waits for nothing, does what a test tells it to.
 
-By default every request is carried out and confirmed within ``tell``. ``behave`` changes that for
+By default every request is carried out and confirmed within ``send``. ``behave`` changes that for
 one medium; held requests are carried out by ``release``. Times come from a counter that a test
 may set, names from what is published, so that two runs are the same.
 """
@@ -53,7 +53,7 @@ class MemoryPlane:
     """A ``MediaPlane`` for tests.
 
     now_ms: the plane's clock, epoch ms; each reading moves it on by one.
-    asked: every request in order. full: ``tell`` raises Unavailable while it is set.
+    asked: every request in order. full: ``send`` raises Unavailable while it is set.
     away: the media that are said to be out of reach.
     """
 
@@ -101,7 +101,7 @@ class MemoryPlane:
         """Report anything at all."""
         self._facts.put_at_once(fact)
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
         return medium not in self.away
 
@@ -109,7 +109,7 @@ class MemoryPlane:
         """See ``MediaPlane``; returns once the plane is closed."""
         await self._closed.wait()
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         if self.full:
             raise Unavailable("the queue to the media plane is full")

@@ -36,7 +36,7 @@ class MemoryLine:
     """One browser's media; ``asked`` is what it has asked so far."""
 
     place: MediaPlace
-    tell: Callable[[MediaNews], None]
+    report: Callable[[MediaNews], None]
     media: "MemoryBrowserMedia"
     asked: list[Ask] = field(default_factory=list)
     own: set[Stream] = field(default_factory=set)
@@ -62,11 +62,11 @@ class MemoryLine:
     def say(self, news: MediaNews) -> None:
         """Tell news, soon."""
 
-        def tell() -> None:
+        def deliver() -> None:
             if self.open:
-                self.tell(news)
+                self.report(news)
 
-        asyncio.get_running_loop().call_soon(tell)
+        asyncio.get_running_loop().call_soon(deliver)
 
     def _outcome(self, ask: Ask) -> Outcome:
         match ask:
@@ -112,7 +112,7 @@ class MemoryBrowserMedia:
         """See ``BrowserMedia``; there is nothing to do."""
         await asyncio.Event().wait()
 
-    def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> MemoryLine:
+    def open(self, place: MediaPlace, report: Callable[[MediaNews], None]) -> MemoryLine:
         """See ``BrowserMedia``."""
         if not self.there:
             raise Unavailable("the media server is away; try again")
@@ -120,7 +120,7 @@ class MemoryBrowserMedia:
             older.say(MediaLost())
             asyncio.get_running_loop().call_soon(older.close)
             self.gone(older)
-        line = MemoryLine(place, tell, self)
+        line = MemoryLine(place, report, self)
         self.lines.append(line)
         for feed in self.feeds(line):
             line.say(FeedPublished(feed))
@@ -131,7 +131,7 @@ class MemoryBrowserMedia:
         self.there = False
         lines, self.lines = self.lines, []
         for line in lines:
-            line.tell(MediaLost())
+            line.report(MediaLost())
             line.open = False
 
     def feeds(self, line: MemoryLine) -> list[Track]:

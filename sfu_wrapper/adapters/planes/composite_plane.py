@@ -45,9 +45,9 @@ class PairedPlane:
         """The plane that captures audio: the mixer."""
         return self._planes[Medium.AUDIO]
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
-        return self._planes[medium].is_there(medium)
+        return self._planes[medium].is_available(medium)
 
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""
@@ -56,15 +56,15 @@ class PairedPlane:
                 tasks.create_task(plane.run())
             tasks.create_task(self._carry())
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         match request:
             case StartCapture(capture=capture) | StopCapture(capture=capture):
-                self._planes[capture.medium].tell(request)
+                self._planes[capture.medium].send(request)
             case ResumeCapture(capture=capture):
-                self._planes[capture.medium].tell(request)
+                self._planes[capture.medium].send(request)
             case OpenMediaRoom() | CloseMediaRoom() | PublishTrack() | UnpublishTrack():
-                self._tell_both(request)
+                self._send_to_both(request)
             case _:
                 assert_never(request)
 
@@ -78,12 +78,12 @@ class PairedPlane:
             for plane in self._planes.values():
                 tasks.create_task(plane.close())
 
-    def _tell_both(self, request: PlaneRequest) -> None:
+    def _send_to_both(self, request: PlaneRequest) -> None:
         """Send a request to both planes; an error of the first does not skip the second."""
         try:
-            self._planes[Medium.VIDEO].tell(request)
+            self._planes[Medium.VIDEO].send(request)
         finally:
-            self._planes[Medium.AUDIO].tell(request)
+            self._planes[Medium.AUDIO].send(request)
 
     async def _carry(self) -> None:
         """Forward the facts of both planes until both have ended."""

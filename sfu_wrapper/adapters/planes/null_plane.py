@@ -37,7 +37,7 @@ class NoPlane:
         self._facts: FactQueue[PlaneFact] = FactQueue(_LIMIT)
         self._closed = asyncio.Event()
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``; always available."""
         return True
 
@@ -45,7 +45,7 @@ class NoPlane:
         """See ``MediaPlane``; returns once the plane is closed."""
         await self._closed.wait()
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         match request:
             case StartCapture(capture=capture) | ResumeCapture(capture=capture):

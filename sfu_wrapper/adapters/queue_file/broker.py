@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.model.errors import RecordingError, Unavailable
-from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
+from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 MAX_DEPTH: Final = 1_000_000
 DEADLINE_S: Final = 10.0  # longer than the database waits for another process
@@ -123,7 +123,7 @@ class QueueFile:
 
     async def listen(
         self, routing_keys: tuple[str, ...], limit: int
-    ) -> AsyncGenerator[Heard, None]:
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
         ear = Ear(self, routing_keys, limit)
         self._ears.add(ear)
@@ -135,7 +135,7 @@ class QueueFile:
             self._ears.discard(ear)
             ear.close()
 
-    def is_there(self) -> bool:
+    def is_available(self) -> bool:
         """See ``Broker``."""
         return self._link is not None and self._link.is_whole()
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 from sfu_wrapper.adapters.sqlite.many import run_many
 from sfu_wrapper.model.errors import RecordingError, Unavailable
-from sfu_wrapper.ports.broker import Heard, Message
+from sfu_wrapper.ports.broker import Message, ReceivedMessage
 
 _PAUSE_MIN_S: Final = 0.01
 _PAUSE_MAX_S: Final = 0.1
@@ -68,7 +68,7 @@ class Ear:
         """Tell whether it listens to what is published under that key."""
         return routing_key in self._routing_keys
 
-    async def next(self) -> list[Heard]:
+    async def next(self) -> list[ReceivedMessage]:
         """What there is to hear; nothing after a pause in which nothing came."""
         self.stirred.clear()
         try:
@@ -135,7 +135,7 @@ def is_anything_to_hear(connection: sqlite3.Connection, listener: str) -> bool:
     return connection.execute(sql, (listener,)).fetchone() is not None
 
 
-def hear(connection: sqlite3.Connection, listener: str) -> list[Heard]:
+def hear(connection: sqlite3.Connection, listener: str) -> list[ReceivedMessage]:
     """Take the oldest that wait, up to a hundred."""
     found = connection.execute(
         "SELECT seq, routing_key, message_id, body FROM notices WHERE listener = ?"
@@ -143,7 +143,7 @@ def hear(connection: sqlite3.Connection, listener: str) -> list[Heard]:
         (listener, _AT_ONCE),
     ).fetchall()
     connection.executemany("DELETE FROM notices WHERE seq = ?", [(row[0],) for row in found])
-    return [Heard(*rest) for _, *rest in found]
+    return [ReceivedMessage(*rest) for _, *rest in found]
 
 
 def leave(connection: sqlite3.Connection, listener: str) -> None:

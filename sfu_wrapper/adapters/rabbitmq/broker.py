@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.rabbitmq.subscription import (
 )
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Heard, Message, QueueSpec
+from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 PUBLISH_S: Final = 5.0
 BACK_OFF_S: Final = (0.2, 5.0)  # first, longest; doubled each time, with jitter
@@ -87,7 +87,7 @@ class RabbitBroker:
 
     async def listen(
         self, routing_keys: tuple[str, ...], limit: int
-    ) -> AsyncGenerator[Heard, None]:
+    ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
         first_s, longest_s = _LISTEN_AGAIN_S
         pause_s = first_s
@@ -106,12 +106,12 @@ class RabbitBroker:
                 while (delivery := await subscription.next()) is not None:
                     with suppress(Unavailable):  # its queue went with the link
                         await delivery.ack()
-                    yield Heard(delivery.routing_key, delivery.message_id, delivery.body)
+                    yield ReceivedMessage(delivery.routing_key, delivery.message_id, delivery.body)
             finally:
                 self._subscriptions.discard(subscription)
                 await subscription.close()
 
-    def is_there(self) -> bool:
+    def is_available(self) -> bool:
         """See ``Broker``."""
         return self._up
 

@@ -1,6 +1,6 @@
 """The simulated media plane: real encoded media of simulated participants, without an SFU.
 
-Requests enter through ``tell``, become orders (``request_tracker``) and go over a queue to a child
+Requests enter through ``send``, become orders (``request_tracker``) and go over a queue to a child
 process that writes the media (``child``); its reports come back as facts. This module starts the
 child, watches its heartbeats and replaces it after a crash. A new child is first asked to resume
 the captures that were running, so that each of them is reported as lost or confirmed.
@@ -101,7 +101,7 @@ class SimulatedPlane:
         """The injected faults that are left."""
         return self._requests.faults
 
-    def is_there(self, medium: Medium) -> bool:
+    def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``; one process writes both."""
         return self._process is not None
 
@@ -116,7 +116,7 @@ class SimulatedPlane:
         if faults.freeze_s:
             self._put(Freeze(faults.freeze_s))
 
-    def tell(self, request: PlaneRequest) -> None:
+    def send(self, request: PlaneRequest) -> None:
         """See ``MediaPlane``."""
         self._check_room()
         order = self._requests.order(request)

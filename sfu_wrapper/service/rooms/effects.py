@@ -119,7 +119,7 @@ class Telling:
         match effect:
             case Ask(request=request):
                 try:
-                    self._plane.tell(request)
+                    self._plane.send(request)
                 except Unavailable:
                     # As good as a lost request: the room's own deadline notices.
                     log.warning("plane.requestLost", extra={"request": type(request).__name__})

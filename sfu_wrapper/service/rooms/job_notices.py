@@ -16,7 +16,7 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Malformed, RecordingError
 from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.segment import Failed, JobProgress, News
-from sfu_wrapper.ports.broker import Broker, Heard
+from sfu_wrapper.ports.broker import Broker, ReceivedMessage
 from sfu_wrapper.service.rooms.job_results import JobResults
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.service.rooms.subscriptions import Subscriptions
@@ -59,7 +59,7 @@ class Notifications:
                     await asyncio.sleep(0)  # a thousand at once must not hold up the clients
             await asyncio.sleep(AGAIN_S)
 
-    def _take(self, heard: Heard) -> None:
+    def _take(self, heard: ReceivedMessage) -> None:
         try:
             news = _read(heard)
             room = self._room(news.uuid)
@@ -93,7 +93,7 @@ class Notifications:
         self._watchers.worked_on(room, news.segment)
 
 
-def _read(heard: Heard) -> News:
+def _read(heard: ReceivedMessage) -> News:
     """Raises Malformed."""
     if heard.routing_key == PROGRESS:
         return parse_progress(heard.body)

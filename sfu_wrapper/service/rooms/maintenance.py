@@ -72,8 +72,8 @@ class Maintenance:
         forget_at_s = loop.time()
         while True:
             self._health.report(BROKER, self._relay.status.failing is None)
-            self._health.report(SFU, self._plane.is_there(Medium.VIDEO))
-            self._health.report(MIXER, self._plane.is_there(Medium.AUDIO))
+            self._health.report(SFU, self._plane.is_available(Medium.VIDEO))
+            self._health.report(MIXER, self._plane.is_available(Medium.AUDIO))
             if loop.time() >= forget_at_s:
                 forget_at_s = loop.time() + FORGET_S
                 await self._forget()

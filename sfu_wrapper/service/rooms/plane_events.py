@@ -73,7 +73,7 @@ class PlaneEvents:
             # Nobody holds that room any more, so nobody else would ever stop it.
             log.warning("capture.orphan", extra={"room": room})
             with suppress(Unavailable):  # its next change is heard of, too
-                self._plane.tell(StopCapture(fact.capture))
+                self._plane.send(StopCapture(fact.capture))
 
     def _tell(self, actor: RoomActor, fact: RoomFact) -> None:
         self._happened(actor, lambda _, at: PlaneReported(at, fact))
@@ -82,7 +82,7 @@ class PlaneEvents:
         """Close it where our own store says that it is over: what it does not know is not ours."""
         if self._is_over(room):
             log.warning("mediaRoom.orphan", extra={"room": room})
-            self._plane.tell(CloseMediaRoom(room))
+            self._plane.send(CloseMediaRoom(room))
 
     def _is_over(self, uuid: RoomUuid) -> bool:
         """Whether it ended, and nothing of it is recorded any more. Raises Unavailable."""

@@ -181,7 +181,7 @@ class Relay:
     def status(self) -> RelayStatus:
         """For health and metrics."""
         backlog, error = self._backlog, self._error
-        if self._opened and error is None and not self._broker.is_there():
+        if self._opened and error is None and not self._broker.is_available():
             error = "the broker cannot be reached"  # though nothing waits to be sent
         return RelayStatus(backlog.waiting, backlog.behind, backlog.oldest_ms, error)
 

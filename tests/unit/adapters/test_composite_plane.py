@@ -38,7 +38,7 @@ def test_captures_go_to_whoever_writes_their_medium(pair: Pair) -> None:
     of_video: list[PlaneRequest] = [start(VIDEO), ResumeCapture(VIDEO, ()), StopCapture(VIDEO)]
     of_audio: list[PlaneRequest] = [start(AUDIO), ResumeCapture(AUDIO, ()), StopCapture(AUDIO)]
     for request in [*of_video, *of_audio]:
-        pair.plane.tell(request)
+        pair.plane.send(request)
 
     assert pair.sfu.asked == of_video
     assert pair.mixer.asked == of_audio
@@ -52,7 +52,7 @@ def test_rooms_and_tracks_are_told_to_both(pair: Pair) -> None:
         CloseMediaRoom(ROOM),
     ]
     for request in told:
-        pair.plane.tell(request)
+        pair.plane.send(request)
 
     assert pair.sfu.asked == pair.mixer.asked == told
 
@@ -60,7 +60,7 @@ def test_rooms_and_tracks_are_told_to_both(pair: Pair) -> None:
 def test_one_that_can_take_no_more_keeps_nothing_from_the_other(pair: Pair) -> None:
     pair.sfu.full = True
     with pytest.raises(Unavailable):
-        pair.plane.tell(OpenMediaRoom(ROOM, BRIDGE))
+        pair.plane.send(OpenMediaRoom(ROOM, BRIDGE))
 
     assert pair.mixer.asked == [OpenMediaRoom(ROOM, BRIDGE)]
 
@@ -68,8 +68,8 @@ def test_one_that_can_take_no_more_keeps_nothing_from_the_other(pair: Pair) -> N
 def test_one_that_is_away_is_named(pair: Pair) -> None:
     pair.mixer.away = {Medium.AUDIO}
 
-    assert pair.plane.is_there(Medium.VIDEO)
-    assert not pair.plane.is_there(Medium.AUDIO)
+    assert pair.plane.is_available(Medium.VIDEO)
+    assert not pair.plane.is_available(Medium.AUDIO)
 
 
 async def test_neither_is_heard_about_the_medium_of_the_other(pair: Pair) -> None:

@@ -40,7 +40,7 @@ async def facts_of(plane: MemoryPlane) -> list[object]:
 async def test_a_held_start_is_confirmed_on_demand() -> None:
     plane = MemoryPlane()
     plane.behave(Medium.VIDEO, "start", Behaviour.HOLD)
-    plane.tell(start(VIDEO, camera("alice")))
+    plane.send(start(VIDEO, camera("alice")))
     before = plane.running
     plane.release()
 
@@ -53,7 +53,7 @@ async def test_a_refused_start_is_answered_and_a_refused_stop_is_not() -> None:
     plane.behave(Medium.VIDEO, "start", Behaviour.REFUSE)
     plane.behave(Medium.AUDIO, "stop", Behaviour.REFUSE)
     for request in (start(VIDEO), start(AUDIO), StopCapture(AUDIO)):
-        plane.tell(request)
+        plane.send(request)
 
     assert plane.running == (AUDIO,)
     assert [type(fact) for fact in await facts_of(plane)] == [CaptureFailed, CaptureStarted]
@@ -63,7 +63,7 @@ async def test_a_refused_start_is_answered_and_a_refused_stop_is_not() -> None:
 async def test_a_start_without_an_answer(way: Behaviour, runs: bool) -> None:
     plane = MemoryPlane()
     plane.behave(Medium.VIDEO, "start", way)
-    plane.tell(start(VIDEO))
+    plane.send(start(VIDEO))
 
     assert (plane.running == (VIDEO,)) is runs
     assert await facts_of(plane) == []
@@ -72,8 +72,8 @@ async def test_a_start_without_an_answer(way: Behaviour, runs: bool) -> None:
 async def test_a_mute_stop_is_carried_out() -> None:
     plane = MemoryPlane()
     plane.behave(Medium.VIDEO, "stop", Behaviour.MUTE)
-    plane.tell(start(VIDEO))
-    plane.tell(StopCapture(VIDEO))
+    plane.send(start(VIDEO))
+    plane.send(StopCapture(VIDEO))
 
     assert plane.running == ()
 
@@ -96,7 +96,7 @@ async def test_a_death_loses_every_capture() -> None:
 async def test_what_is_resumed_after_a_restart_is_lost_with_the_files_that_were_known() -> None:
     known = RawFile("/room-1/a.mjr", Stream.CAMERA, 1)
     bench = Bench(MemoryPlane(now_ms=5))
-    bench.tell(ResumeCapture(VIDEO, (known,)))
+    bench.send(ResumeCapture(VIDEO, (known,)))
     lost = await bench.until(CaptureLost)
 
     assert [(file.filename, file.stopped_ms) for file in lost.files] == [(known.filename, 6)]
@@ -105,18 +105,18 @@ async def test_what_is_resumed_after_a_restart_is_lost_with_the_files_that_were_
 async def test_a_track_that_was_never_published_cannot_end() -> None:
     bench = Bench(MemoryPlane())
     await bench.start(VIDEO, camera("alice"))
-    bench.tell(UnpublishTrack(ROOM, camera("bob")), StopCapture(VIDEO))
+    bench.send(UnpublishTrack(ROOM, camera("bob")), StopCapture(VIDEO))
 
     assert isinstance(await bench.next(), CaptureStopped)
 
 
 async def test_it_keeps_what_it_was_asked_and_can_be_full() -> None:
     plane = MemoryPlane()
-    plane.tell(start(VIDEO))
+    plane.send(start(VIDEO))
     plane.full = True
 
     with pytest.raises(Unavailable):
-        plane.tell(StopCapture(VIDEO))
+        plane.send(StopCapture(VIDEO))
     assert plane.asked == [start(VIDEO)]
 
 

@@ -258,7 +258,7 @@ async def test_others_are_told_of_and_an_own_connection_that_is_lost(world: Worl
     alice, bob = world.inside("alice"), world.inside("bob")
     await alice.ask("publish", stream="camera", sdp=PICTURES)
     await alice.ask("unpublish", stream="camera")
-    world.media.lines[1].tell(LineLost(Track(UserId("bob"), Stream.AUDIO)))
+    world.media.lines[1].report(LineLost(Track(UserId("bob"), Stream.AUDIO)))
     await asyncio.sleep(0)
 
     feed = {"user": "alice", "stream": "camera"}

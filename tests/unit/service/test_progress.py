@@ -11,7 +11,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress
-from sfu_wrapper.ports.broker import Heard, Message
+from sfu_wrapper.ports.broker import Message, ReceivedMessage
 from sfu_wrapper.service.worker.progress import reporting
 from sfu_wrapper.wire.job_messages import parse_progress
 from tests.helpers.builders import segment_info
@@ -21,7 +21,7 @@ DEADLINE_S = 20
 INFO = segment_info("uuid-1", None)
 
 
-async def following(heard: AsyncGenerator[Heard, None]) -> JobProgress:
+async def following(heard: AsyncGenerator[ReceivedMessage, None]) -> JobProgress:
     async with asyncio.timeout(DEADLINE_S):
         return parse_progress((await anext(heard)).body)
 

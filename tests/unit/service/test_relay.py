@@ -144,7 +144,7 @@ async def test_a_queue_that_somebody_deletes_is_made_again() -> None:
 async def test_a_broker_that_goes_is_noticed_though_nothing_waits() -> None:
     broker = MemoryBroker()
     async with running(Relay(MemoryStore(), broker, QUEUES)) as relay:
-        await until(broker.is_there)
+        await until(broker.is_available)
         await flushed(relay)
         for away in (False, True, False):
             broker.away = away

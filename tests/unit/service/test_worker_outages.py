@@ -29,7 +29,7 @@ async def test_a_broker_that_is_away_is_waited_for(bench: Bench) -> None:
     async with running(bench.worker()):
         await asyncio.sleep(0.02)
         bench.broker.away = False
-        bench.broker.stir()
+        bench.broker.notify()
         await bench.until(lambda: bench.cleaned != [])
 
 
