@@ -18,8 +18,9 @@ from sfu_wrapper.adapters.rabbitmq import topology
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.storage.disks import Disk
-from sfu_wrapper.cli.checks import database, folders, tools
-from sfu_wrapper.cli.checks.report import good, wrong
+from sfu_wrapper.cli.doctor import services
+from sfu_wrapper.cli.doctor.report import ok, wrong
+from sfu_wrapper.cli.doctor.settings import check_program
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.processes import free_port
@@ -271,7 +272,9 @@ def test_folders_that_are_there_are_said_to_be_writable(doctor: Doctor, folder: 
     ],
 )
 def test_a_disk_that_fills_is_warned_of_in_time(free_bytes: int, status: str, words: str) -> None:
-    found = folders.room("x", Disk(Path("/mnt"), "ext4", "/dev/sdb", free_bytes, 2 * 10**12), "")
+    found = services.free_space(
+        "x", Disk(Path("/mnt"), "ext4", "/dev/sdb", free_bytes, 2 * 10**12), ""
+    )
 
     assert found.status == status
     assert f"{words} on /mnt (ext4)" in found.text
@@ -281,7 +284,7 @@ def test_a_store_on_a_network_disk_is_warned_of(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = Disk(Path("/mnt"), "nfs4", "nas:/export", 10**12, 10**12)
-    monkeypatch.setattr(database, "disk", lambda _: far)
+    monkeypatch.setattr(services, "disk", lambda _: far)
 
     code, report = doctor()
     assert code == 0
@@ -300,12 +303,12 @@ def test_encryption_is_tried_before_a_worker_needs_it(doctor: Doctor, folder: Pa
 
 
 def test_a_program_that_is_missing_is_named_with_its_package() -> None:
-    found = tools.program("no-such-program", "its-package", "this_key")
+    found = check_program("no-such-program", "its-package", "this_key")
 
     assert found == wrong(
         "no-such-program is not installed, and this_key needs it", "install its-package"
     )
-    assert tools.program("sh", "dash", "this_key") == good(f"sh: {shutil.which('sh')}")
+    assert check_program("sh", "dash", "this_key") == ok(f"sh: {shutil.which('sh')}")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.cli.checks.asterisk import look
-from sfu_wrapper.cli.checks.report import Finding, Status
+from sfu_wrapper.cli.doctor.media import check_asterisk
+from sfu_wrapper.cli.doctor.report import Finding, Status
 from sfu_wrapper.config.load import load
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
 
@@ -27,7 +27,7 @@ async def report(server: FakeAsterisk, *overrides: str) -> list[Finding]:
         f"audio_path={server.folder}",
         *overrides,
     )
-    return [finding async for finding in look(load(Path("config"), {}, chosen))]
+    return [finding async for finding in check_asterisk(load(Path("config"), {}, chosen))]
 
 
 async def test_an_asterisk_set_up_like_the_examples_is_ok(server: FakeAsterisk) -> None:

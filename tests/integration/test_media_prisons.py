@@ -10,7 +10,7 @@ from sfu_wrapper.adapters.media import tools
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os import confinement
 from sfu_wrapper.adapters.os.confinement import Confinement, Fence, Policy, fence_of, probe
-from sfu_wrapper.cli.checks import confinement as check
+from sfu_wrapper.cli.doctor.media import judge_confinement
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.prisoners import found_by, prisoners
@@ -259,8 +259,8 @@ def test_doctor_says_by_what_media_processes_are_kept(
 def test_doctor_says_what_is_missing_and_only_a_requirement_makes_it_wrong() -> None:
     found = Confinement(network=("system call filter",), refused=("Landlock: not implemented",))
 
-    wished = list(check.judge("prefer", found))
-    required = list(check.judge("require", found))
+    wished = list(judge_confinement("prefer", found))
+    required = list(judge_confinement("require", found))
 
     assert [one.status for one in wished] == ["warning", "ok", "warning"]
     assert [one.status for one in required] == ["wrong", "ok", "wrong"]

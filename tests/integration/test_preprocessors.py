@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.app.worker import require_preprocessor
-from sfu_wrapper.cli.checks import tools
+from sfu_wrapper.cli.doctor.settings import check_runtime
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.formats import mjr, rtp
@@ -352,6 +352,6 @@ def test_nothing_begins_without_the_program_that_is_configured(
 async def test_doctor_looks_for_the_program_that_is_configured() -> None:
     settings = Settings(recording=Recording(preprocessor="janus-pp-rec"))
 
-    said = [finding.text async for finding in tools.look(settings)]
+    said = [finding.text async for finding in check_runtime(settings)]
 
     assert f"janus-pp-rec: {shutil.which('janus-pp-rec')}" in said

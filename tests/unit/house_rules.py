@@ -99,14 +99,6 @@ STILL_FORBIDDEN: set[str] = {
     "wire",
 }
 STILL_SHORT: set[str] = {
-    "cli/checks/callpage.py",
-    "cli/checks/catalogue.py",
-    "cli/checks/confinement.py",
-    "cli/checks/database.py",
-    "cli/checks/encryption.py",
-    "cli/checks/media.py",
-    "cli/checks/tokens.py",
-    "cli/checks/values.py",
     "model/room.py",
 }
 

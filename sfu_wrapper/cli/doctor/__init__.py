@@ -1,17 +1,35 @@
 """``sfu-wrapper doctor``: check an installation and print the actions to take, line by line.
 
-``checks.catalogue`` lists the checks.
+``CHECKS`` lists the checks in the order of the report. To add one, write
+``async def check_subject(settings) -> AsyncIterator[Finding]`` in the module of its topic and
+append it here. No check changes the state of a peer.
 """
 
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
+from typing import Final
 
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.checks.catalogue import CHECKS
-from sfu_wrapper.cli.checks.report import Finding, Status, examine, good, odd, wrong
+from sfu_wrapper.cli.doctor import media, services, settings
+from sfu_wrapper.cli.doctor.report import Check, Finding, Status, ok, run_checks, warning, wrong
 from sfu_wrapper.config.load import Loaded, inspect
 from sfu_wrapper.config.settings import Settings
+
+CHECKS: Final = (
+    Check("tools", settings.check_runtime),
+    Check("configuration", settings.check_combinations),
+    Check("tokens", settings.check_token_keys),
+    Check("database", services.check_database),
+    Check("broker", services.check_broker),
+    Check("media", media.check_planes),
+    Check("janus", media.check_janus),
+    Check("asterisk", media.check_asterisk),
+    Check("callpage", settings.check_browser_access),
+    Check("folders", services.check_folders),
+    Check("encryption", settings.check_encryption),
+    Check("confinement", media.check_confinement),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,15 +45,15 @@ def run(args: Namespace) -> int:
         return common.FAILED
     if result.folder is None:
         advice = "built-in defaults apply; set --config to change that"
-        _report(args, "configuration", odd("no folder found", advice))
+        _report(args, "configuration", warning("no folder found", advice))
     else:
-        _report(args, "configuration", good(f"read from {result.folder}"))
-    return asyncio.run(_check(args, result.settings))
+        _report(args, "configuration", ok(f"read from {result.folder}"))
+    return asyncio.run(_run(args, result.settings))
 
 
-async def _check(args: Namespace, settings: Settings) -> int:
+async def _run(args: Namespace, configured: Settings) -> int:
     code = common.DONE
-    async for name, finding in examine(settings, CHECKS):
+    async for name, finding in run_checks(configured, CHECKS):
         _report(args, name, finding)
         if finding.status is Status.WRONG:
             code = common.FAILED

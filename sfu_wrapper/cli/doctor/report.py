@@ -1,6 +1,7 @@
-"""Findings of the checks: one line for the operator, with the action to take.
+"""Findings of the checks of ``doctor``, and the loop that runs the checks.
 
-Runner of the checks: in sequence, each with a deadline, isolated from each other's errors.
+Checks run in sequence, each with a deadline. An exception or a timeout becomes the last finding of
+its check; the checks after it run all the same.
 """
 
 import asyncio
@@ -36,12 +37,12 @@ class Finding:
     advice: str = ""
 
 
-def good(text: str) -> Finding:
+def ok(text: str) -> Finding:
     """Return a finding of status ``ok``."""
     return Finding(Status.OK, text)
 
 
-def odd(text: str, advice: str) -> Finding:
+def warning(text: str, advice: str) -> Finding:
     """Return a finding of status ``warning``."""
     return Finding(Status.WARNING, text, advice)
 
@@ -51,7 +52,7 @@ def wrong(text: str, advice: str) -> Finding:
     return Finding(Status.WRONG, text, advice)
 
 
-Look = Callable[[Settings], AsyncIterator[Finding]]
+Run = Callable[[Settings], AsyncIterator[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +61,32 @@ class Check:
 
     Attributes:
         name: one word, printed after the status.
-        look: yields the findings.
+        run: yields the findings; nothing where the subject is not configured.
     """
 
     name: str
-    look: Look
+    run: Run
 
 
 DEADLINE_S: Final = 30.0  # of one check; findings until then are reported
 
 
-async def examine(
+async def run_checks(
     settings: Settings, checks: Sequence[Check], *, deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[tuple[str, Finding]]:
     """Yield each finding, as it arrives, with the name of its check."""
     for check in checks:
         deadline = asyncio.get_running_loop().time() + deadline_s
-        looking = aiter(check.look(settings))
-        while (finding := await _next(looking, deadline)) is not None:
+        findings = aiter(check.run(settings))
+        while (finding := await _next(findings, deadline)) is not None:
             yield check.name, finding
 
 
-async def _next(looking: AsyncIterator[Finding], deadline: float) -> Finding | None:
+async def _next(findings: AsyncIterator[Finding], deadline: float) -> Finding | None:
     """Return the next finding; None at the end. An error is the last finding of its check."""
     try:
         async with asyncio.timeout_at(deadline):
-            return await anext(looking)
+            return await anext(findings)
     except StopAsyncIteration:
         return None
     except TimeoutError:

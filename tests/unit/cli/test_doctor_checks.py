@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sfu_wrapper.cli.checks.report import Check, Finding, Look, examine, good, wrong
+from sfu_wrapper.cli.doctor.report import Check, Finding, Run, ok, run_checks, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
 
 
-def failing(error: Exception) -> Look:
-    async def look(_: Settings) -> AsyncIterator[Finding]:
-        yield good("half of it is well")
+def failing(error: Exception) -> Run:
+    async def check(_: Settings) -> AsyncIterator[Finding]:
+        yield ok("half of it is well")
         raise error
 
-    return look
+    return check
 
 
 async def hanging(_: Settings) -> AsyncIterator[Finding]:
-    yield good("half of it is well")
+    yield ok("half of it is well")
     await asyncio.Event().wait()
 
 
@@ -30,12 +30,12 @@ async def silent(_: Settings) -> AsyncIterator[Finding]:
 
 
 async def sound(_: Settings) -> AsyncIterator[Finding]:
-    yield good("all is well")
+    yield ok("all is well")
 
 
-async def report(*looks: Look, deadline_s: float = 30) -> list[tuple[str, Finding]]:
-    checks = [Check(look.__name__, look) for look in looks]
-    return [row async for row in examine(Settings(), checks, deadline_s=deadline_s)]
+async def report(*runs: Run, deadline_s: float = 30) -> list[tuple[str, Finding]]:
+    checks = [Check(run.__name__, run) for run in runs]
+    return [row async for row in run_checks(Settings(), checks, deadline_s=deadline_s)]
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ async def report(*looks: Look, deadline_s: float = 30) -> list[tuple[str, Findin
 async def test_what_a_check_raises_is_its_last_finding(error: Exception, text: str) -> None:
     first, second, third = await report(failing(error), sound)
 
-    assert first == ("look", good("half of it is well"))
+    assert first == ("check", ok("half of it is well"))
     assert second[1] == wrong(text, second[1].advice)
     assert second[1].advice
-    assert third == ("sound", good("all is well"))
+    assert third == ("sound", ok("all is well"))
 
 
 async def test_a_check_that_hangs_is_given_up() -> None:
     found = await report(hanging, sound, deadline_s=0.05)
 
     assert found[1] == ("hanging", wrong("no answer in time", found[1][1].advice))
-    assert found[2] == ("sound", good("all is well"))
+    assert found[2] == ("sound", ok("all is well"))
 
 
 async def test_a_check_that_is_not_asked_for_says_nothing() -> None:

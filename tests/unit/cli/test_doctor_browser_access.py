@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.cli.checks.callpage import look
-from sfu_wrapper.cli.checks.report import Status
+from sfu_wrapper.cli.doctor.report import Status
+from sfu_wrapper.cli.doctor.settings import check_browser_access
 from sfu_wrapper.config.load import load
 
 JANUS = ("media.sfu=janus", "janus.roomSecret=sixteen characters")
@@ -26,7 +26,7 @@ ORIGIN = "websocket.allowedOrigins=https://calls.test"
 async def test_the_way_in_for_browsers_is_looked_at(
     chosen: list[str], found: list[str], tmp_path: Path
 ) -> None:
-    findings = [each async for each in look(load(tmp_path, {}, chosen))]
+    findings = [each async for each in check_browser_access(load(tmp_path, {}, chosen))]
 
     assert [str(each.status) for each in findings] == [each.partition(": ")[0] for each in found]
     for finding, words in zip(findings, found, strict=True):

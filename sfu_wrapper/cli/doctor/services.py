@@ -1,0 +1,128 @@
+"""Checks of the store, the broker and the media folders.
+
+No check declares, publishes, consumes or migrates anything; each works with or without a running
+controller.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
+from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS as QUEUE_MIGRATIONS
+from sfu_wrapper.adapters.sqlite.database import MIGRATIONS as STORE_MIGRATIONS
+from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
+from sfu_wrapper.adapters.storage.disks import Disk, disk, nearest, try_writing
+from sfu_wrapper.app.parts import queue_file, queues, store_file
+from sfu_wrapper.cli.doctor.report import Finding, ok, warning, wrong
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Unavailable
+
+TOO_LITTLE_BYTES: Final = 500_000_000
+LITTLE_BYTES: Final = 5_000_000_000
+_UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
+
+
+async def check_database(settings: Settings) -> AsyncIterator[Finding]:
+    """Check the file and its disk, with or without a running controller."""
+    file = store_file(settings)
+    found = await run_in_daemon_thread(inspect_file, file, STORE_MIGRATIONS)
+    folder = nearest(file.parent)
+    try:
+        await run_in_daemon_thread(try_writing, folder)
+    except OSError as error:
+        advice = "let this user write there, or change store.url"
+        yield wrong(f"{file.parent}: cannot be written: {error.strerror}", advice)
+        return
+    on = await run_in_daemon_thread(disk, folder)
+    if found is None:
+        yield free_space(str(file), on, "created at the first start")
+    else:
+        use = ", in use by a controller" if found.in_use else ""
+        yield free_space(str(file), on, f"intact, schema {found.version}{use}")
+    if on.remote:
+        yield warning(
+            f"{file} is on a network file system ({on.kind}): locks and syncs may fail",
+            "move it to a local disk (store.url)",
+        )
+
+
+async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
+    """Inspect the broker without declaring, publishing or consuming anything."""
+    check = _embedded if settings.rabbitmq.embedded else _rabbitmq
+    async for finding in check(settings):
+        yield finding
+
+
+async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
+    file = queue_file(settings)
+    found = await run_in_daemon_thread(inspect_file, file, QUEUE_MIGRATIONS)
+    state = "created at the first start" if found is None else f"intact, schema {found.version}"
+    yield ok(f"embedded, {file}: {state}")
+
+
+async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
+    # Only here, since its library takes longer to load than everything else together.
+    from sfu_wrapper.adapters.rabbitmq.inspect import inspect
+    from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+
+    try:
+        found = await inspect(settings.rabbitmq.address, EXCHANGE, queues(settings))
+    except Unavailable as error:
+        yield wrong(error.detail, "start it, or correct rabbitmq.address")
+        return
+    yield ok(f"{found.product} answers")
+    for queue in found.queues:
+        if queue.differs:
+            advice = "it is used unchanged; to change it, stop all processes, empty and delete it"
+            yield warning(f"queue {queue.name}: {queue.differs}", advice)
+        elif queue.waiting is None:
+            yield ok(f"queue {queue.name} is created at the first start")
+        else:
+            yield ok(f"queue {queue.name}: {queue.waiting} messages ready")
+
+
+async def check_folders(settings: Settings) -> AsyncIterator[Finding]:
+    """Check each folder as this user, on this machine."""
+    recording = settings.recording
+    for key, folder in (
+        ("recordings_path", recording.recordings_path),
+        ("audio_path", recording.audio_path),
+        ("destination_path", recording.destination_path),
+        ("logs_path", recording.logs_path),
+    ):
+        yield await run_in_daemon_thread(check_folder, key, folder)
+
+
+def check_folder(key: str, folder: Path) -> Finding:
+    """Return a finding: the folder is writable, with so much free space."""
+    there = nearest(folder)
+    if not there.is_dir():
+        return wrong(f"{key} {folder}: {there} is no folder", f"change {key}")
+    try:
+        try_writing(there)
+    except OSError as error:
+        advice = f"let this user write there, or change {key}"
+        return wrong(f"{key} {folder}: cannot be written: {error.strerror}", advice)
+    note = "" if folder.exists() else "created when needed"
+    return free_space(f"{key} {folder}", disk(there), note)
+
+
+def free_space(what: str, on: Disk, note: str) -> Finding:
+    """Return a finding about the free space of a disk."""
+    free, total = format_size(on.free_bytes), format_size(on.total_bytes)
+    text = f"{what}: {note or 'writable'}, {free} of {total} free"
+    text += f" on {on.mount}" + (f" ({on.kind})" if on.kind else "")
+    if on.free_bytes < TOO_LITTLE_BYTES:
+        return wrong(text, "free space: a minute of a call takes some MB")
+    if on.free_bytes < LITTLE_BYTES:
+        return warning(text, "free space soon")
+    return ok(text)
+
+
+def format_size(number: int) -> str:
+    """Format a number of bytes."""
+    for unit, name in _UNITS:
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number} bytes"
