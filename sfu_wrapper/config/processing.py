@@ -45,7 +45,15 @@ def _fileformat(value: str) -> str:
     return value
 
 
+# The AMQP library (pamqp) sends no other characters, although RabbitMQ takes any text.
+_QUEUE = re.compile(r"[a-zA-Z0-9\-_.:@#,/+ ]+")
+
+
 def _queue(value: str) -> str:
+    if not _QUEUE.fullmatch(value):
+        raise ValueError(
+            "must be a queue name of ASCII letters, digits, spaces and - _ . : @ # , / +"
+        )
     if value.startswith("amq.") or len(value.encode()) > 255:
         raise ValueError("must be a queue name of at most 255 bytes that does not begin with amq.")
     return value

@@ -266,6 +266,12 @@ def test_where_no_key_is_near_none_is_suggested(
             "must be a queue name of at most 255 bytes that does not begin with amq.",
         ),
         (
+            "recording",
+            "failure_queue = 'aufnahmen(neu)'",
+            'failure_queue = "aufnahmen(neu)": '
+            "must be a queue name of ASCII letters, digits, spaces and - _ . : @ # , / +",
+        ),
+        (
             "default",
             "rabbitmq.address = 'http://u:hush@h'",
             'rabbitmq.address = "http://u:********@h": '
