@@ -1,1 +1,1 @@
-"""The outside for real, and its shipped fakes. Adapters decide nothing."""
+"""Implementations of the ports on real software, and their in-memory fakes; no decisions."""

@@ -1,1 +1,1 @@
-"""Everything that crosses the process border, as pydantic models: camelCase lives here alone."""
+"""Data that crosses the process border, as pydantic models; camelCase exists only here."""

@@ -1,6 +1,9 @@
-"""How answers and notes of the core look on the wire (protocol.md, "Endpoints", "Events").
+"""JSON of responses and events: pure functions from core values to payloads.
 
-How clients are told of the recording service's work on a segment (protocol.md).
+Enters: answers and notes of the room machine, and news of the recording service about a segment.
+Leaves: the payload that ``signaling.ok_response`` and ``signaling.event`` put into an envelope
+(protocol.md, "Endpoints", "Events"). Members of a room see neither file names nor faults
+(``processing_json``); those who watch recordings see both (``result_json``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +48,7 @@ Json = dict[str, object]
 
 
 def processing_json(news: News) -> Json:
-    """How far it is, for whoever sees the room: no file and no fault is named."""
+    """Return the progress of a segment for members of its room, without files and faults."""
     match news:
         case JobProgress(stage=stage, percent=percent, eta_s=eta_s):
             shown: Json = {"state": "processing", "stage": stage, "percent": percent}
@@ -58,7 +61,7 @@ def processing_json(news: News) -> Json:
 
 
 def result_json(news: News) -> Json:
-    """What came of it: files or error; nothing as long as it goes on."""
+    """Return the files or the error of a segment; empty while processing continues."""
     match news:
         case JobProgress():
             return {}
@@ -70,14 +73,14 @@ def result_json(news: News) -> Json:
 
 
 def result_note(room: RoomId, news: Processed | Failed) -> tuple[str, Json]:
-    """The name and the payload of the event."""
+    """Return the name and the payload of the event about a finished job."""
     done = isinstance(news, Processed)
     name = "roomRecordingProcessed" if done else "roomRecordingProcessingFailed"
     return name, {"room": room, "segment": news.segment} | result_json(news)
 
 
 def _file_json(file: FinishedFile) -> Json:
-    """Without its folder, which is the recording service's own business."""
+    """Return a file without its folder, which is internal to the recording service."""
     name = PurePosixPath(file.filename).name
     return {"name": name, "kind": file.kind.value, "bytes": file.size_bytes}
 
@@ -88,7 +91,7 @@ NO_NEWS: Mapping[SegmentNo, News] = MappingProxyType({})
 
 
 def answer_payload(answer: Answer, policy: PolicySettings) -> Json:
-    """The payload of an ``ok`` response.
+    """Return the payload of an ``ok`` response.
 
     Raises:
         ValueError: a refusal has no payload.
@@ -120,7 +123,7 @@ def answer_payload(answer: Answer, policy: PolicySettings) -> Json:
 
 
 def note_payload(note: Note) -> tuple[str, Json]:
-    """The name and the payload of an event."""
+    """Return the name and the payload of an event."""
     match note:
         case RecordingStarted(room=room, segment=segment):
             by = {"by": segment.by or SYSTEM, "type": segment.type}
@@ -158,7 +161,7 @@ def note_payload(note: Note) -> tuple[str, Json]:
 
 
 def created(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
-    """The answer to createRoom, with the forecast."""
+    """Return the payload of createRoom, with the recording decision as of now."""
     return {
         "room": room.id,
         "uuid": room.uuid,
@@ -171,7 +174,7 @@ def created(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -
 
 
 def joined(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
-    """The answer to joinRoom: a late joiner is told that it is being recorded."""
+    """Return the payload of joinRoom; it includes a recording that is already running."""
     return {
         "room": room.id,
         "participants": [participant_json(room, each) for each in room.participants],
@@ -188,14 +191,14 @@ def room_json(
     *,
     segments: Sequence[Segment] | None = None,
 ) -> Json:
-    """Return the answer to getRoom.
+    """Return the payload of getRoom.
 
     Args:
         room: the room.
-        permissions: what is stored for its owner.
-        policy: the configuration that decides.
-        news: of the recording service's work on its segments.
-        segments: those to show; None: all.
+        permissions: the stored permissions of its owner.
+        policy: the configuration of the recording policy.
+        news: latest news of the recording service, by segment.
+        segments: segments to include; None: all.
     """
     shown = room.segments if segments is None else segments
     return {
@@ -217,7 +220,7 @@ def whole_json(
     policy: PolicySettings,
     news: Mapping[SegmentNo, News] = NO_NEWS,
 ) -> Json:
-    """Return a room as getRoom does, with its domain."""
+    """Return the payload of getRoom with the room's domain."""
     return room_json(room, permissions, policy, news) | {"domain": room.domain}
 
 
@@ -227,9 +230,9 @@ def listed_json(
     policy: PolicySettings,
     news: Mapping[SegmentNo, News] = NO_NEWS,
 ) -> Json:
-    """Return a room as one of a list: as ``whole_json``, with its latest segments alone.
+    """Return a room as an item of a list: ``whole_json`` with the latest segments only.
 
-    ``earlierSegments`` is the number of the others, where there are any.
+    ``earlierSegments`` is the number of segments left out; absent if there are none.
     """
     latest = latest_segments(room, SHOWN_SEGMENTS)
     shown = room_json(room, permissions, policy, news, segments=latest) | {"domain": room.domain}
@@ -238,7 +241,7 @@ def listed_json(
 
 
 def latest_segments(room: Room, count: int) -> list[Segment]:
-    """Return so many of the room's segments, or all, in order; the others are not looked at."""
+    """Return the last ``count`` segments in order, without reading the earlier ones."""
     last = len(room.segments)
     numbers = range(max(0, last - count) + 1, last + 1)
     found = (room.segment(SegmentNo(number)) for number in numbers)
@@ -246,19 +249,19 @@ def latest_segments(room: Room, count: int) -> list[Segment]:
 
 
 def followed_json(room: Room, segment: Segment, news: News | None) -> Json:
-    """A segment for whoever follows recordings: whose it is, how it is, what came of it."""
-    whose: Json = {
+    """Return a segment for clients that watch recordings: room, owner, state and result."""
+    room_head: Json = {
         "room": room.id,
         "uuid": room.uuid,
         "owner": room.owner,
         "domain": room.domain,
     }
     result = {} if news is None else result_json(news)
-    return whose | segment_json(room, segment, news) | result
+    return room_head | segment_json(room, segment, news) | result
 
 
 def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
-    """The ``recording`` object."""
+    """Return the ``recording`` object."""
     view = recording_view(room, permissions, policy)
     shown: Json = {
         "allowed": view.allowed,
@@ -277,7 +280,7 @@ def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySett
 
 
 def participant_json(room: Room, participant: Participant) -> Json:
-    """One of ``participants``."""
+    """Return one item of ``participants``."""
     return {
         "user": shown_user(participant.key, room.domain),
         "joinedAt": iso(participant.joined_ms),
@@ -286,7 +289,7 @@ def participant_json(room: Room, participant: Participant) -> Json:
 
 
 def place_json(place: MediaPlace) -> Json:
-    """Where a participant publishes."""
+    """Return the SFU and mixer rooms in which a participant publishes."""
     shown: Json = {"publisherId": place.publisher_id}
     if place.video_room is not None:
         shown |= {"videoRoom": place.video_room, "screenPublisherId": place.screen_publisher_id}
@@ -296,12 +299,12 @@ def place_json(place: MediaPlace) -> Json:
 
 
 def media_json(media: Media) -> Json:
-    """What somebody publishes."""
+    """Return the media that a participant publishes."""
     return {"audio": media.audio, "video": media.video, "screen": media.screen}
 
 
 def segment_json(room: Room, segment: Segment, news: News | None = None) -> Json:
-    """One of ``segments``."""
+    """Return one item of ``segments``."""
     by: UserId | str = segment.by or SYSTEM
     state = segment.outcome if segment.outcome is not None else room.capture
     shown: Json = {"segment": segment.number, "state": state, "by": by}

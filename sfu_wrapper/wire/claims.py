@@ -1,6 +1,6 @@
-"""The claims of our tokens: their names, their meaning, how one is made (protocol.md).
+"""Claims of access tokens: names, types, and signing (protocol.md).
 
-Verifying a signature belongs to the gateway; what a verified payload says is read here.
+The gateway verifies signature and times; ``read_claims`` then checks the verified payload.
 """
 
 from collections.abc import Mapping
@@ -17,16 +17,22 @@ REQUIRED = ("sub", "domain", "exp")
 
 _Id = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._@+:-]{1,128}\z")]
 
-_LAST_SECOND = 253_402_300_799  # of the year 9999: what times can be written as
+_LAST_SECOND = 253_402_300_799  # of the year 9999: the latest time that ISO 8601 can write
 _NumericDate = Annotated[int | float, Field(ge=0, le=_LAST_SECOND)]
 
 
 class Claims(BaseModel):
-    """What a token says. Claims beyond these are other services' business and ignored.
+    """Claims of one token. Further claims belong to other services and are ignored.
 
-    exp, iat: epoch seconds; a fraction is allowed (RFC 7519, NumericDate).
-    roles: a role that we do not know gives no right here. A token without the claim is a user's.
-    domains: those that a gateway vouches for; without the claim its own alone.
+    Attributes:
+        sub: user id, or the name of the service.
+        domain: domain of the bearer.
+        exp: expiry in epoch seconds; a fraction is allowed (RFC 7519, NumericDate).
+        roles: granted roles; unknown roles grant nothing. Default: the role of a user.
+        domains: domains for which a gateway vouches; None: its own only.
+        iat: time of issue in epoch seconds.
+        aud: audience, or a list of them.
+        iss: issuer.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
@@ -41,7 +47,7 @@ class Claims(BaseModel):
     iss: str | None = None
 
     def identity(self) -> Identity:
-        """Who bears the token."""
+        """Return the identity of the bearer."""
         known = frozenset(role for role in Role if role in self.roles)
         vouches = None if self.domains is None else frozenset(map(DomainId, self.domains))
         expires_ms = int(self.exp * 1000)
@@ -49,10 +55,10 @@ class Claims(BaseModel):
 
 
 def read_claims(payload: Mapping[str, object]) -> Claims:
-    """The claims of a payload whose signature and times are verified.
+    """Return the claims of a payload whose signature and times are verified.
 
     Raises:
-        Malformed: a claim is missing or of the wrong kind; ``path`` names the first such.
+        Malformed: a claim is missing or has the wrong type; ``path`` names the first one.
     """
     try:
         return Claims.model_validate(dict(payload))
@@ -64,7 +70,10 @@ def read_claims(payload: Mapping[str, object]) -> Claims:
 def encode(claims: Claims, key: str | bytes, algorithm: str) -> str:
     """Sign a token.
 
-    key: the shared secret, or a private key as PEM.
+    Args:
+        claims: the claims to sign.
+        key: the shared secret, or a private key as PEM.
+        algorithm: JWS algorithm, such as ``HS256``.
 
     Raises:
         jwt.PyJWTError, ValueError, TypeError: the key does not fit the algorithm.

@@ -1,12 +1,13 @@
 """The envelope of requests: type, endpoint and id around a payload (protocol.md, "Messages").
 
-Three ways to read one, from cheap to dear:
+Three functions read a message, from cheap to expensive:
 
 ``peek``           endpoint and id alone, in microseconds; for refusals that must cost nothing
-``open_envelope``  parses the JSON within limits on its structure; the payload is not looked at
-``read_payload``   validates the payload as its endpoint declares it
+``open_envelope``  parses the JSON within limits on its structure; does not validate the payload
+``read_payload``   validates the payload against the model of its endpoint
 
-Whoever receives a message counts it first, then opens it, then checks who asks, then reads it.
+The gateway counts a message against the rate limit, opens it, checks the sender's authentication,
+and validates the payload last.
 """
 
 import re
@@ -32,8 +33,8 @@ _MAX_ECHO = 256  # characters of an id or endpoint that an error repeats to its 
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,128}")
 _Model = TypeVar("_Model", bound=BaseModel)
 
-# What a person is told where the library's own words would not help.
-_SAID = {
+# Messages for errors whose pydantic text would not help a client developer.
+_MESSAGES = {
     "missing": "is missing",
     "tuple_type": "must be a list",
     "model_type": "must be an object",
@@ -47,12 +48,14 @@ _PLAIN = frozenset({"too_many"})  # errors whose message is a sentence of ours
 
 
 class Unanswerable(RecordingError):
-    """A message that is no request, with what can be said about it to its sender.
+    """A message that is not a valid request, with the fields of the error response.
 
-    code: BAD_REQUEST, UNKNOWN_ENDPOINT, or UNAUTHENTICATED where it was not even parsed.
-    endpoint, id: as sent, None where they could not be read.
-    path (in ``context``): the first wrong field, counted from the request itself, such as
-        ``payload.media.audio`` or ``id``.
+    Attributes:
+        code: BAD_REQUEST, UNKNOWN_ENDPOINT, or UNAUTHENTICATED for a message that was not parsed.
+        endpoint: as sent; None if it could not be read.
+        id: as sent; None if it could not be read.
+        context: ``path`` is the first wrong field, relative to the request, such as
+            ``payload.media.audio`` or ``id``.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Unanswerable(RecordingError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A request whose payload has not been looked at."""
+    """A request whose payload has not been validated."""
 
     endpoint: str
     id: str
@@ -77,8 +80,8 @@ def open_first(message: str) -> Envelope:
     """Open a message of a client that has not authenticated yet.
 
     Raises:
-        NotJson, Unanswerable: as ``open_envelope``; UNAUTHENTICATED where the message has more
-            structure than ``authenticate`` needs. Such a message is not parsed.
+        NotJson, Unanswerable: as ``open_envelope``; UNAUTHENTICATED, without parsing, if the
+            message has more structure than ``authenticate`` needs.
     """
     if not BEFORE_AUTHENTICATION.admits(message):
         detail = "authenticate first, in a message of few fields"
@@ -87,11 +90,11 @@ def open_first(message: str) -> Envelope:
 
 
 def open_envelope(message: str) -> Envelope:
-    """Read what is around a payload.
+    """Parse a message and return its envelope.
 
     Raises:
-        NotJson: it is no JSON.
-        Unanswerable: it is no request, or has more structure than any request needs.
+        NotJson: the message is not JSON.
+        Unanswerable: it is not a request, or has more structure than any request needs.
     """
     try:
         frame = parse_strict(message, REQUEST)
@@ -116,14 +119,16 @@ def model_of(endpoints: Mapping[str, type[_Model]], envelope: Envelope) -> type[
     """Return the payload model of the endpoint. Raises Unanswerable: UNKNOWN_ENDPOINT."""
     model = endpoints.get(envelope.endpoint)
     if model is None:
-        raise _unanswerable(
-            Code.UNKNOWN_ENDPOINT, "there is no such endpoint", "endpoint", envelope
-        )
+        raise _unanswerable(Code.UNKNOWN_ENDPOINT, "unknown endpoint", "endpoint", envelope)
     return model
 
 
 def read_payload(model: type[_Model], envelope: Envelope) -> _Model:
-    """Validate the payload; the first wrong field is named. Raises Unanswerable: BAD_REQUEST."""
+    """Validate the payload.
+
+    Raises:
+        Unanswerable: BAD_REQUEST; detail and ``path`` name the first wrong field.
+    """
     try:
         return model.model_validate(envelope.payload)
     except ValidationError as exc:
@@ -134,7 +139,7 @@ def read_payload(model: type[_Model], envelope: Envelope) -> _Model:
 
 
 # The two usual orders of a request's members, with texts that need no unescaping.
-_PEEKED = 1024  # characters of a message that are looked at from each end
+_PEEKED = 1024  # characters read at each end of a message
 _TEXT = r'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"'
 _MEMBER = rf'"(endpoint|id)"\s*:\s*{_TEXT}\s*'
 _TYPE = r'"type"\s*:\s*"request"\s*'
@@ -146,12 +151,12 @@ _TRAILING = re.compile(rf",\s*(?:{_MEMBER},\s*)?{_MEMBER}\}}\s*(?:,\s*{_TYPE})?\
 def peek(message: str) -> tuple[str | None, str | None]:
     """Find endpoint and id of a message that is not going to be parsed.
 
-    A short message is parsed after all; of a long one only the first and the last characters are
-    looked at, so that the cost is the same whatever the message holds. What is found is repeated
-    to the sender of the message and to nobody else.
+    A short message is parsed after all. Of a long one only the first and the last characters are
+    read, so that the cost does not depend on its content. The result is for the error response to
+    the sender alone: it is not validated.
 
     Returns:
-        Endpoint and id, each None where it is not at hand.
+        Endpoint and id, each None if it was not found.
     """
     if len(message) <= _PEEKED:
         try:
@@ -177,11 +182,11 @@ def _explain(error: ErrorDetails) -> str:
     if error["type"] in _PLAIN:
         return error["msg"]
     pattern = error.get("ctx", {}).get("pattern")
-    return _SAID.get(pattern or error["type"]) or f"is wrong: {error['msg']}"
+    return _MESSAGES.get(pattern or error["type"]) or f"is wrong: {error['msg']}"
 
 
 def _first_wrong(inner: object) -> str:
-    """The first field of a request object that has not the type it must have."""
+    """Return the first field of a request object that is missing or has a wrong type."""
     if not isinstance(inner, dict):
         return "payload"
     kinds = (("endpoint", str), ("id", str), ("payload", dict))
@@ -197,7 +202,7 @@ def _bad_request(detail: str, path: str, frame: object) -> Unanswerable:
 
 
 def _echo(frame: object) -> tuple[str | None, str | None]:
-    """Endpoint and id as far as they can be read and repeated."""
+    """Return endpoint and id, each None if it cannot be read or is too long to repeat."""
     match frame:
         case {"payload": dict(inner)}:
             return _repeatable(inner.get("endpoint")), _repeatable(inner.get("id"))

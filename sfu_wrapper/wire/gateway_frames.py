@@ -1,6 +1,6 @@
-"""The frames between us and a gateway that carries many clients (protocol.md, "Gateway frames").
+"""Frames between the controller and a gateway with many clients (protocol.md, "Gateway frames").
 
-Decides what a readable frame is; the message inside a ``message`` frame is not looked at here.
+Reads and writes frames; the message inside a ``message`` frame is parsed by ``wire.envelope``.
 """
 
 import re
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """Who a client is, by the word of the gateway; ``roles`` are asked for, not granted."""
+    """Identity of a client as stated by the gateway; ``roles`` are requested, not granted."""
 
     user: UserId
     domain: DomainId
@@ -31,7 +31,7 @@ class Vouched:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A client is there; without ``user`` it has to authenticate by itself."""
+    """A client has connected; without ``user`` it has to authenticate itself."""
 
     socket_id: str
     user: Vouched | None
@@ -39,7 +39,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """A client says something: one message as JSON text."""
+    """A message of a client, as JSON text."""
 
     socket_id: str
     data: str
@@ -47,14 +47,14 @@ class Carry:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """A client is gone."""
+    """A client has disconnected."""
 
     socket_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """The gateway itself has a new token."""
+    """The gateway renews its own token."""
 
     token: str
 
@@ -63,7 +63,7 @@ Frame = Connect | Carry | Disconnect | Renew
 
 
 class UnreadableFrame(Malformed):
-    """A frame that could not be read; ``socket_id`` where at least that could."""
+    """A frame that could not be read; ``socket_id`` is set if at least that was readable."""
 
     def __init__(self, detail: str, socket_id: str | None = None) -> None:
         super().__init__(detail)
@@ -71,7 +71,7 @@ class UnreadableFrame(Malformed):
 
 
 def peek_message(text: str) -> str | None:
-    """Return the socketId of a ``message`` frame that need not be parsed, if it stands first."""
+    """Return the socketId of a ``message`` frame that has it first, without parsing; else None."""
     found = _MESSAGE.match(text)
     return found[1] if found else None
 
@@ -133,23 +133,23 @@ def _socket_id(frame: object) -> str | None:
 
 
 def message_frame(socket_id: str, message: bytes) -> bytes:
-    """Write one message (UTF-8 JSON) to one client."""
+    """Return a frame with one message (UTF-8 JSON) for one client."""
     return dump({"type": "message", "socketId": socket_id, "data": message.decode()})
 
 
 def close_frame(socket_id: str, code: int, reason: str) -> bytes:
-    """Write that this client is ended, with a WebSocket close code."""
+    """Return a frame that ends a client, with a WebSocket close code."""
     return dump({"type": "close", "socketId": socket_id, "code": code, "reason": reason})
 
 
 def authenticated_frame(identity: Identity) -> bytes:
-    """Write that the new token of a gateway counts from now on."""
-    told = {"user": identity.user, "domain": identity.domain}
+    """Return a frame that confirms the new token of a gateway."""
+    bearer = {"user": identity.user, "domain": identity.domain}
     until = None if identity.expires_ms is None else iso(identity.expires_ms)
-    return dump({"type": "authenticated", **told, "expiresAt": until})
+    return dump({"type": "authenticated", **bearer, "expiresAt": until})
 
 
 def error_frame(message: str, socket_id: str | None, code: Code = Code.BAD_REQUEST) -> bytes:
-    """Write that a frame could not be read, or not be carried out."""
+    """Return a frame that refuses a frame which could not be read or handled."""
     error = {"type": "error", "code": code, "message": message}
     return dump(error if socket_id is None else error | {"socketId": socket_id})

@@ -1,14 +1,11 @@
-"""The recording service's messages: ``processed`` and ``failed`` (events.md).
+"""Messages of the recording service: ``processed``, ``failed``, ``progress``; the manifest.
 
-Writes both, and reads them back for whoever lists recordings. Fields that we do not know are
-ignored on reading.
+``processed`` and ``failed`` are the results of jobs (events.md). The controller reads them back to
+list recordings; it ignores unknown fields. ``progress`` is transient, for clients that watch.
 
-The recording service's ``progress`` message (events.md): transient, for whoever is watching.
-
-The manifest of one finished segment: proof that its files stand, and the message that says so.
-
-It is written after the files and before anything is told. Whoever finds it emits the message again
-and processes nothing.
+The manifest of a finished segment proves that its files are complete and holds the ``processed``
+message. The worker writes it after the files and before it publishes; a worker that finds one
+publishes that message again and does not process the segment.
 """
 
 import hashlib
@@ -43,12 +40,12 @@ EpochMs = Annotated[int, BeforeValidator(lambda v: parse_iso(v) if isinstance(v,
 
 
 def size_text(size_bytes: int) -> str:
-    """``0.123456MB``: millions of bytes, as the product writes sizes."""
+    """Return a size in millions of bytes, as the product writes it: ``0.123456MB``."""
     return f"{size_bytes / 1_000_000:.6f}MB"
 
 
 def encode_processed(result: Processed) -> bytes:
-    """One message of ``processed_queue``."""
+    """Return a message for ``processed_queue``."""
     message: dict[str, Any] = {
         "conferenceId": result.room,
         "uuid": result.uuid,
@@ -72,7 +69,7 @@ def encode_processed(result: Processed) -> bytes:
 
 
 def encode_failed(failure: Failed) -> bytes:
-    """One message of ``failure_queue``."""
+    """Return a message for ``failure_queue``."""
     message: dict[str, Any] = {
         "conferenceId": failure.room,
         "uuid": failure.uuid,
@@ -94,7 +91,7 @@ def encode_failed(failure: Failed) -> bytes:
 
 
 def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:
-    """The ``message_id`` and the message of ``failure_queue`` for what is no recordingInfo."""
+    """Return message id and message for ``failure_queue`` for a body that is no recordingInfo."""
     message: dict[str, Any] = {
         "conferenceId": None,
         "uuid": None,
@@ -115,7 +112,7 @@ def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:
 
 
 def sync_object(sync: tuple[TrackSync, ...]) -> list[dict[str, Any]]:
-    """How the raw files lie in the segment, as the message and the split file tell it."""
+    """Return the positions of the raw files in the segment, for the message and the split file."""
     return [
         {
             "filename": one.filename,
@@ -244,12 +241,16 @@ _OUTCOME: TypeAdapter[_Processed | _Failed] = TypeAdapter(
 
 
 def parse_outcome(body: bytes) -> Processed | Failed:
-    """Read either message. Raises Malformed, also for a poison message, which is of no segment."""
+    """Read a ``processed`` or ``failed`` message.
+
+    Raises:
+        Malformed: neither of them, or the message about a poison message, which has no segment.
+    """
     try:
         return _OUTCOME.validate_python(parse_strict(body, OUTCOME)).outcome()
     except ValidationError as exc:
         path, first = first_error(exc)
-        raise Malformed(f"no outcome of a segment: {path}: {first['msg']}", path=path) from exc
+        raise Malformed(f"not a job result: {path}: {first['msg']}", path=path) from exc
 
 
 def _track(one: _Sync) -> dict[str, Any]:
@@ -261,7 +262,7 @@ _MAX_STAGE = 32  # characters
 
 
 def encode_progress(progress: JobProgress) -> bytes:
-    """One message."""
+    """Return a ``progress`` message."""
     eta_s = progress.eta_s
     return dump(
         {
@@ -287,12 +288,12 @@ class _Progress(BaseModel):
 
 
 def parse_progress(body: bytes) -> JobProgress:
-    """Read one. Raises Malformed."""
+    """Read a ``progress`` message. Raises Malformed."""
     try:
         read = _Progress.model_validate(parse_strict(body, validation.PROGRESS))
     except ValidationError as exc:
         path, first = first_error(exc)
-        raise Malformed(f"no progress: {path}: {first['msg']}", path=path) from exc
+        raise Malformed(f"not a progress message: {path}: {first['msg']}", path=path) from exc
     uuid, segment = RoomUuid(read.uuid), SegmentNo(read.segment)
     return JobProgress(uuid, segment, read.stage, read.percent, read.eta_seconds)
 
@@ -302,19 +303,23 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One finished segment. message: its ``processed`` message, byte for byte."""
+    """Proof that the files of a segment are complete.
+
+    Attributes:
+        message: the ``processed`` message, byte for byte.
+    """
 
     message: bytes
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The file's content."""
+    """Return the content of the manifest file."""
     return dump({"version": _VERSION, "message": manifest.message.decode()})
 
 
 def parse_manifest(body: bytes) -> Manifest:
-    """Raises Malformed where it is none of ours."""
+    """Read a manifest file. Raises Malformed."""
     match parse_strict(body):
         case {"version": 1, "message": str(message)}:
             return Manifest(message.encode())
-    raise Malformed("no manifest of a finished segment")
+    raise Malformed("not a manifest of a finished segment")

@@ -1,10 +1,12 @@
-"""``recordingInfo`` between JSON and ``SegmentInfo`` (events.md, "recordingInfo").
+"""``recordingInfo`` between JSON and ``SegmentInfo``, and what the controller publishes.
 
-Reading is generous with what is missing, since older senders know nothing of our added fields, and
-strict with what is there: a value of the wrong kind makes the whole message Malformed. File names
-pass through as they are; whoever opens them resolves them below their folder.
+Reading accepts missing fields, since older senders do not know our additions, and is strict about
+present ones: a value of the wrong type makes the whole message Malformed. File names pass through
+unchanged; the code that opens a file resolves the name below its folder.
 
-What the controller publishes: routing key, message id and body (events.md).
+``encode_announcement`` returns routing key, message id and body of each message of the controller
+(events.md, "recordingInfo"). The message id depends on the content alone, so that consumers can
+drop a message that is published again.
 """
 
 from collections import defaultdict
@@ -49,12 +51,12 @@ from sfu_wrapper.wire.validation import (
     leaves_at_most,
 )
 
-# The product's own keys around the mix, whatever wrote it; ``mixer`` inside says what did.
+# Fixed keys of the product's format around the mix; ``mixer`` inside names the actual mixer.
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
 _DAY_MS = 86_400_000
-_LONGEST_MS = 7 * _DAY_MS  # a wrong year would keep a worker busy for ever
-_MAX_ID_BYTES = 200  # a broker takes 255 of a message's id, which has more in it
-_MAX_DELAY_MS = 60_000  # no mixer holds sound back for longer; more is somebody's mistake
+_LONGEST_MS = 7 * _DAY_MS  # a wrong year would keep a worker busy without end
+_MAX_ID_BYTES = 200  # AMQP allows 255 for a message id, which also holds other parts
+_MAX_DELAY_MS = 60_000  # no mixer delays audio for longer: a larger value is a fault of the sender
 
 
 def _time(value: object) -> object:
@@ -125,11 +127,11 @@ class _Event(_Wire):
 def parse_event(body: bytes) -> SegmentInfo:
     """Read one message of ``processing_queue``.
 
-    Accepts the product's own example: no number, no ``confbridgeId`` (the conference's id stands
-    for it), no ``started`` (the earliest start of a file does).
+    Accepts the product's own example: without a number, without ``confbridgeId`` (default: the
+    conference's id), without ``started`` (default: the earliest start of a file).
 
     Raises:
-        Malformed: it is no recordingInfo; the context's ``path`` names the first wrong field.
+        Malformed: not a recordingInfo; the context's ``path`` names the first wrong field.
     """
     try:
         event = _Event.model_validate(parse_strict(body, EVENT))
@@ -147,10 +149,10 @@ def _segment_info(event: _Event) -> SegmentInfo:
     if started is None:
         started = min((file.started_ms for file in video + audio), default=info.completed)
     if info.completed < started:
-        raise Malformed("not a recordingInfo: it completed before it started", path="completed")
+        raise Malformed("not a recordingInfo: completed is before started", path="completed")
     if info.completed - started > _LONGEST_MS:
         days = (info.completed - started) // _DAY_MS
-        text = f"it lasted for {days} days, which is no segment: at most 7 are processed"
+        text = f"it lasts for {days} days, at most 7 are processed"
         raise Malformed(f"not a recordingInfo: {text}", path="started")
     return SegmentInfo(
         room=RoomId(event.conference_id),
@@ -207,11 +209,11 @@ def _audio(info: _Info) -> Iterator[RawFile]:
 
 
 def encode_event(info: SegmentInfo) -> bytes:
-    """Write the message that the controller publishes when a segment has stopped.
+    """Return the message that the controller publishes when a segment has stopped.
 
-    Files that surely hold nothing are left out; a file still open counts until the segment's end.
-    Of more files or stays than a reader accepts the shortest are left out, and the segment is
-    marked as incomplete: without them the rest can be processed.
+    Leaves out files that cannot hold media; a file that is still open ends with the segment. If
+    there are more files or presences than a reader accepts, it leaves out the shortest and marks
+    the segment as incomplete, so that the worker can process the rest.
     """
     return dump({"conferenceId": info.room, "recordingInfo": _info_object(_readable(info))})
 
@@ -238,7 +240,7 @@ def _readable(info: SegmentInfo) -> SegmentInfo:
 
 
 def _longest(items: Sequence[_T], most: int, length_ms: Callable[[_T], int]) -> list[_T]:
-    """Keep so many of the longest, in their order."""
+    """Return the ``most`` longest items, in their order."""
     kept = nlargest(most, range(len(items)), key=lambda number: length_ms(items[number]))
     return [items[number] for number in sorted(kept)]
 
@@ -296,10 +298,10 @@ def _file_object(file: RawFile, info: SegmentInfo) -> dict[str, Any]:
 
 
 def _free_key(taken: dict[int, int], start_ms: int) -> str:
-    """The start as a key; the number only identifies, so a second file of that ms gets the next.
+    """Return the start as a key; a second file that started in the same ms gets the next number.
 
     Args:
-        taken: for each number that is a key, one above it below which none is free. Kept here, so
+        taken: maps each used number to a higher one below which none is free; updated here, so
             that many files of one ms do not cost a walk over all of them for each.
         start_ms: epoch ms.
     """
@@ -314,7 +316,9 @@ def _free_key(taken: dict[int, int], start_ms: int) -> str:
 
 def _participants_object(info: SegmentInfo) -> dict[str, Any]:
     users: dict[str, list[dict[str, str]]] = {}
-    written: dict[tuple[int, int], dict[str, str]] = {}  # most were there all the time
+    written: dict[
+        tuple[int, int], dict[str, str]
+    ] = {}  # most participants stay for the whole segment
     for stay in info.presences:
         times = stay.joined_ms, stay.left_ms
         shown = written.get(times)
@@ -329,7 +333,15 @@ RECORDING_INFO = "recordingInfo"
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """One message to be published. mandatory: somebody must be there to take it."""
+    """A message to be published.
+
+    Attributes:
+        routing_key: name of the message.
+        message_id: the same each time the message is published.
+        correlation_id: the room id.
+        body: UTF-8 JSON.
+        mandatory: the broker must have a queue for it.
+    """
 
     routing_key: str
     message_id: str
@@ -339,7 +351,7 @@ class Announced:
 
 
 def encode_announcement(announcement: Announcement) -> Announced:
-    """The message that says so; its id is the same whenever it is said again."""
+    """Return the message of an announcement; the same announcement gets the same message id."""
     match announcement:
         case SegmentInfo(room=room, uuid=uuid, segment=segment):
             message_id = f"{uuid}:{segment}"
@@ -355,6 +367,6 @@ def encode_announcement(announcement: Announcement) -> Announced:
 def _note(
     note: RecordingStarted | RecordingStopped | RecordingFailed | RoomEnded, message_id: str
 ) -> Announced:
-    """Clients and the broker are told the same; the broker also which room it was, ever."""
+    """Return the event that clients get, with the room's uuid, which is never used again."""
     name, payload = note_payload(note)
     return Announced(name, message_id, note.room, dump({"uuid": note.uuid} | payload), False)

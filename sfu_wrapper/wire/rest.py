@@ -1,7 +1,7 @@
-"""Bodies of the HTTP interface: what is read, what is written, and how both are described.
+"""Bodies of the HTTP interface: parsing, writing, and the models of the OpenAPI description.
 
-Decides what a readable permission is. The models of answers say in the OpenAPI description what the
-functions beside them write; tests hold the two together.
+``parse_permission`` reads the one body that clients send. Functions named ``…_json`` write response
+bodies; the ``…Model`` classes describe the same bodies in OpenAPI. Tests compare the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ from sfu_wrapper.wire.validation import REQUEST, OneUnknownField, first_error
 
 Json = dict[str, object]
 
-# As protocol.md has it, but for "." and "..", which no URL can carry.
+# As in protocol.md, without "." and "..", which a URL path cannot carry.
 ID_PATTERN = r"^(\.*[A-Za-z0-9_@+:-][A-Za-z0-9._@+:-]*|\.{3,})$"
 ID_LENGTH = 128
 CURSOR_PATTERN = r"^[0-9]{1,15}\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 
-_SAID = {
+_MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a field of this body",
     "model_type": "must be an object",
@@ -47,7 +47,7 @@ def _no_default(schema: dict[str, Any]) -> None:
 
 
 _T = TypeVar("_T")
-# A field that may be left out, and is never null.
+# A field that may be absent, and is never null.
 _Maybe = Annotated[_T | SkipJsonSchema[None], Field(default=None, json_schema_extra=_no_default)]
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
@@ -62,22 +62,22 @@ class _Body(OneUnknownField):
 
 
 class Recording(_Body):
-    """Which streams may be recorded, and the policy."""
+    """The media that may be recorded, and when they are."""
 
     recording_type: Annotated[RecordingType, Field(strict=False)]
     recording_profile: Annotated[RecordingProfile, Field(strict=False)]
 
 
 class PermissionBody(_Body):
-    """One stored permission, of a user or of a domain."""
+    """A stored permission of a user or a domain."""
 
     recording: Recording
 
 
 class Effective(_Body):
-    """What counts for calls of this user, and the level that it comes from.
+    """The permission in effect for calls of this user, and the level that it comes from.
 
-    records: whether a call of this user may be recorded at all.
+    ``records`` is true if calls of this user may be recorded at all.
     """
 
     user: _Id
@@ -88,7 +88,7 @@ class Effective(_Body):
 
 
 class MediaFlags(_Body):
-    """What a participant publishes."""
+    """The media that a participant publishes."""
 
     audio: bool
     video: bool
@@ -96,7 +96,7 @@ class MediaFlags(_Body):
 
 
 class ParticipantModel(_Body):
-    """Somebody in the room; of another domain: ``DOMAIN/USER``."""
+    """A participant; a user of another domain than the room's is shown as ``DOMAIN/USER``."""
 
     user: _ShownUser
     joined_at: _Time
@@ -104,7 +104,7 @@ class ParticipantModel(_Body):
 
 
 class RecordingModel(_Body):
-    """Whether the room may be, will be and is being recorded."""
+    """The recording decision for the room, and the recording that is running."""
 
     allowed: bool
     automatic: bool
@@ -117,7 +117,7 @@ class RecordingModel(_Body):
 
 
 class ProcessingModel(_Body):
-    """How far the recording service is with a segment, as far as this controller has heard."""
+    """Progress of the recording service on a segment, as last reported to this controller."""
 
     state: Literal["processing", "processed", "failed"]
     stage: _Maybe[str]
@@ -126,7 +126,7 @@ class ProcessingModel(_Body):
 
 
 class SegmentModel(_Body):
-    """One start-to-stop of recording."""
+    """A segment: one start-to-stop of recording."""
 
     segment: _Number
     state: Literal["starting", "recording", "stopping", "stopped", "failed"]
@@ -140,7 +140,7 @@ class SegmentModel(_Body):
 
 
 class RoomModel(_Body):
-    """One room; in a list with its 20 latest segments, and the number of the earlier ones."""
+    """A room; in a list with its 20 latest segments, and the number of the earlier ones."""
 
     room: _Id
     uuid: _Id
@@ -156,14 +156,14 @@ class RoomModel(_Body):
 
 
 class RoomPage(_Body):
-    """Rooms, the youngest first; ``next`` is the ``after`` of the page that follows."""
+    """A page of rooms, the newest first; pass ``next`` as ``after`` to get the next page."""
 
     rooms: list[RoomModel]
     next: _Maybe[_Cursor]
 
 
 class Decided(_Body):
-    """What the policy says: may it be started by hand, does it start by itself, and why not."""
+    """A policy decision: manual start allowed, automatic start, and the reason if neither."""
 
     allowed: bool
     automatic: bool
@@ -173,9 +173,9 @@ class Decided(_Body):
 
 
 class DecisionModel(_Body):
-    """The decision about one room as of now, and as it was when the call was established.
+    """The decision about a room as of now, and as it was when the call was established.
 
-    record: the record flag as it counts. startBy: who may start by hand.
+    ``record`` is the record flag in effect, ``startBy`` the user who may start a recording.
     """
 
     room: _Id
@@ -190,14 +190,14 @@ class DecisionModel(_Body):
 
 
 class PartModel(_Body):
-    """One thing that the controller needs; ``since`` is when it came to be as it is."""
+    """A dependency of the controller; ``since`` is the time of its last change of state."""
 
     state: Literal["ok", "away"]
     since: _Time
 
 
 class HealthModel(_Body):
-    """``ok``, ``degraded`` (it works, something is away) or ``unavailable``."""
+    """``ok``, ``degraded`` (works, but a dependency is unavailable) or ``unavailable``."""
 
     status: Literal["ok", "degraded", "unavailable"]
     draining: bool
@@ -205,13 +205,13 @@ class HealthModel(_Body):
 
 
 class LiveModel(_Body):
-    """The process turns."""
+    """The process is running."""
 
     status: Literal["ok"]
 
 
 class Problem(_Body):
-    """RFC 9457 problem details; ``code`` is one of protocol.md, details are small facts."""
+    """RFC 9457 problem details; ``code`` is listed in protocol.md, ``details`` are plain values."""
 
     type: Literal["about:blank"]
     title: str
@@ -225,19 +225,19 @@ def parse_permission(body: bytes) -> RecordingPermissions:
     """Read the body of a PUT.
 
     Raises:
-        Malformed: no JSON of one meaning, a field missing, wrong or not known; ``path`` names it.
+        Malformed: no unambiguous JSON, or a field is missing, wrong or unknown; ``path`` names it.
     """
     try:
         given = PermissionBody.model_validate(parse_strict(body, REQUEST)).recording
     except ValidationError as exc:
         path, first = first_error(exc)
-        why = _SAID.get(first["type"]) or f"is wrong: {first['msg']}"
+        why = _MESSAGES.get(first["type"]) or f"is wrong: {first['msg']}"
         raise Malformed(f"{path or 'the body'} {why}", path=path) from None
     return RecordingPermissions(given.recording_type, given.recording_profile)
 
 
 def permission_json(permission: RecordingPermissions) -> Json:
-    """One stored permission."""
+    """Return a stored permission."""
     return {
         "recording": {
             "recordingType": permission.recording_type,
@@ -247,14 +247,14 @@ def permission_json(permission: RecordingPermissions) -> Json:
 
 
 def effective_json(user: UserKey, grant: Grant) -> Json:
-    """What counts for one user."""
+    """Return the permission in effect for a user."""
     stored = permission_json(RecordingPermissions(grant.type, grant.profile))
-    whose = {"user": user.user, "domain": user.domain}
-    return whose | stored | {"source": grant.source, "records": grant.records}
+    key = {"user": user.user, "domain": user.domain}
+    return key | stored | {"source": grant.source, "records": grant.records}
 
 
 def decision_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
-    """Why one room is recorded, or is not."""
+    """Return the reasons for which a room is recorded or not."""
     now = decide(room.kind, room.origin, room.flag, permissions, policy)
     return {
         "room": room.id,
@@ -270,7 +270,7 @@ def decision_json(room: Room, permissions: OwnerPermissions, policy: PolicySetti
 
 
 def page_json(rooms: Sequence[Json], following: str | None) -> Json:
-    """A page of rooms."""
+    """Return a page of rooms."""
     more = {} if following is None else {"next": following}
     return {"rooms": list(rooms), **more}
 
@@ -278,7 +278,7 @@ def page_json(rooms: Sequence[Json], following: str | None) -> Json:
 def problem_json(
     status: int, title: str, code: str, detail: str, details: Mapping[str, object]
 ) -> Json:
-    """Problem details. The type is about:blank: ``code`` says all that a type could."""
+    """Return problem details. The type is about:blank, since ``code`` identifies the problem."""
     return {
         "type": "about:blank",
         "title": title,
@@ -290,7 +290,7 @@ def problem_json(
 
 
 def problem_schema() -> Json:
-    """How problem details are described."""
+    """Return the JSON schema of problem details."""
     return Problem.model_json_schema(ref_template="#/components/schemas/{model}")
 
 

@@ -1,18 +1,17 @@
-"""Rooms as they are stored: a head and named parts, all of it opaque to the store.
+"""Stored form of rooms: a head and named parts, both opaque to the store.
 
-The head holds what a room has one of: a version and a JSON document. Each person, segment and stay
-is a part of its own, a JSON document, so that a change writes what it changed and no more, however
-long the room has lived. ``encode_room`` returns the parts that differ from an earlier version of
-the room; those that it leaves out stay as they are.
+The head holds the single values of a room: a format version and a JSON document. Each participant,
+segment and presence is a part of its own, a JSON document, so that the cost of a change does not
+grow with the age of the room. ``encode_room`` returns the parts that differ from an earlier state
+of the room; the store keeps the other parts.
 
-Names of parts: ``person/DOMAIN/USER`` (takes part), ``member/DOMAIN/USER`` (took part at some
-time), ``carried/USER`` (what it publishes, by the media plane's word), ``segment/N``,
-``stay/N/ENTRY`` (one stay in segment N), ``invited`` and ``farewell`` (lists).
+Names of parts: ``person/DOMAIN/USER`` (is a participant), ``member/DOMAIN/USER`` (was one at some
+time), ``carried/USER`` (its streams as reported by the media plane), ``segment/N``,
+``stay/N/ENTRY`` (one presence in segment N), ``invited`` and ``farewell`` (lists).
 
-Rooms as 0.1.0 stored them: one JSON document, taken apart into head and parts of today.
-
-Of its people it kept the order alone; ``entry`` numbers are given here. A stay of somebody who was
-still there is not kept: the participant says so. Source: upgrade.md, "From 0.1.0".
+``split`` converts a room as 0.1.0 stored it, one JSON document, into head and parts. 0.1.0 stored
+the order of participants only, so ``split`` assigns the ``entry`` numbers. It drops open presences:
+the participant implies them. Source: upgrade.md, "From 0.1.0".
 """
 
 import json
@@ -36,10 +35,10 @@ _Json = dict[str, Any]
 
 
 def split(document: bytes) -> tuple[bytes, dict[str, bytes]]:
-    """Return the head and the parts.
+    """Return head and parts of a room in the format of 0.1.0.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is no such document.
+        ValueError, TypeError, KeyError, AttributeError: the document is not of that format.
     """
     room: _Json = json.loads(document)
     segments: list[_Json] = room.pop("segments", [])
@@ -58,10 +57,10 @@ def split(document: bytes) -> tuple[bytes, dict[str, bytes]]:
 
 
 def _number_entries(people: list[_Json], segments: list[_Json]) -> int:
-    """Number those who are there, and of the open segment keep the stays of those who left.
+    """Number the participants, and keep the closed presences of the open segment.
 
     Returns:
-        How many entries belong to those who left.
+        The number of entries of participants who have left.
     """
     still_open = segments[-1] if segments and "outcome" not in segments[-1] else None
     if still_open is None:
@@ -97,19 +96,24 @@ VERSION: Final = b"2"
 
 @dataclass(frozen=True, slots=True)
 class StoredRoom:
-    """A room in its stored form. parts: by name; None: the part is removed."""
+    """A room in its stored form.
+
+    Attributes:
+        head: format version and the single values of the room.
+        parts: by name; None removes the part.
+    """
 
     head: bytes
     parts: Mapping[str, bytes | None] = field(default_factory=dict)
 
     @property
     def outdated(self) -> bool:
-        """Whether an earlier version wrote it: then all of it is to be written again."""
+        """True if the room has an older format: the store then rewrites all of it."""
         return self.head.partition(b" ")[0] == OLD_VERSION
 
 
 class _Codec:
-    """JSON form of a dataclass, without the fields that are stored apart and without defaults."""
+    """JSON form of a dataclass, without defaults and without fields that are parts of their own."""
 
     def __init__(self, kind: type, *apart: str) -> None:
         hints = get_type_hints(kind)
@@ -127,20 +131,20 @@ class _Codec:
         return self._adapter.dump_json(slim, exclude_defaults=True)
 
     def load(self, document: bytes, **apart: object) -> Any:  # noqa: ANN401 as ``kind``
-        """Read a value, given the fields that are stored apart. Raises ValidationError."""
+        """Read a value; ``apart`` are the fields from other parts. Raises ValidationError."""
         slim = self._adapter.validate_json(document)
         return self._kind(**{name: getattr(slim, name) for name in self._names}, **apart)
 
 
 def _same(declared: "Field[Any]") -> "Field[Any]":
     """Return a field with the same default."""
-    made: Field[Any] = field(default=declared.default)  # MISSING: there is none
+    made: Field[Any] = field(default=declared.default)  # MISSING: no default
     return made
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Parts that hold the values of one map of a room."""
+    """A map of a room whose values are parts."""
 
     prefix: str
     field: str
@@ -159,7 +163,7 @@ _KINDS: Final = (
     _Kind("carried", "carried", lambda it: str(it.user), _Codec(Publishing), Carried),
 )
 _INVITED: Final = TypeAdapter(tuple[UserId, ...])
-_FAREWELL: Final = TypeAdapter(tuple[UserKey, ...])
+_FINAL_AUDIENCE: Final = TypeAdapter(tuple[UserKey, ...])
 _HEAD: Final = _Codec(Room, "segments", "invited", "farewell", *(kind.field for kind in _KINDS))
 _PREFIXES: Final = {"segment", "stay", "invited", "farewell", *(kind.prefix for kind in _KINDS)}
 _SEGMENT: Final = _Codec(Segment, "stays")
@@ -167,7 +171,7 @@ _STAY: Final = _Codec(Stay)
 
 
 def member_part(user: UserKey) -> str:
-    """Return the name of the part which says that a user took part at some time."""
+    """Return the name of the part which records that a user was a participant at some time."""
     return f"member/{_user(user)}"
 
 
@@ -181,7 +185,7 @@ def decode_room(stored: StoredRoom) -> Room:
     """Read a room, given its head and all of its parts.
 
     Raises:
-        Broken: it was written by another version, or is damaged. Nothing is guessed.
+        Broken: the room has an unknown format, or is damaged.
     """
     version, _, head = stored.head.partition(b" ")
     parts = stored.parts
@@ -217,13 +221,15 @@ def _lists(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]
     if room.invited is not None and (before is None or room.invited != before.invited):
         yield "invited", _INVITED.dump_json(tuple(room.invited))
     if room.farewell and (before is None or room.farewell != before.farewell):
-        yield "farewell", _FAREWELL.dump_json(room.farewell)
+        yield "farewell", _FINAL_AUDIENCE.dump_json(room.farewell)
 
 
 def _segments(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
-    """Return rows of segments and stays; a segment in which only stays differ is not one."""
+    """Yield changed segments and presences; a new presence alone does not rewrite its segment."""
     changed = room.segments.changes(None if before is None else before.segments)
-    kept = (_segment(old, new) for old, new in changed if new is not None)  # none is ever removed
+    kept = (
+        _segment(old, new) for old, new in changed if new is not None
+    )  # segments are never removed
     return chain.from_iterable(kept)
 
 
@@ -234,11 +240,11 @@ def _segment(old: Segment | None, new: Segment) -> Iterator[tuple[str, bytes | N
         if stay is not None:
             yield f"stay/{new.number}/{stay.entry}", _STAY.dump(stay)
         else:
-            yield f"stay/{new.number}/{left.entry}", None  # type: ignore[union-attr]  # one of them is there
+            yield f"stay/{new.number}/{left.entry}", None  # type: ignore[union-attr]  # old or new is set
 
 
 def _room(head: bytes, parts: Mapping[str, bytes | None]) -> Room:
-    """Put a room together. Raises ValidationError, Broken."""
+    """Build a room from head and parts. Raises ValidationError, Broken."""
     found: dict[str, dict[str, bytes]] = {}
     for name, document in parts.items():
         prefix, _, rest = name.partition("/")
@@ -256,7 +262,9 @@ def _room(head: bytes, parts: Mapping[str, bytes | None]) -> Room:
         head,
         segments=Segments(_loaded_segments(found.get("segment", {}), found.get("stay", {}))),
         invited=_loaded_invited(found),
-        farewell=_FAREWELL.validate_json(found["farewell"][""]) if "farewell" in found else (),
+        farewell=_FINAL_AUDIENCE.validate_json(found["farewell"][""])
+        if "farewell" in found
+        else (),
         **people,
     )
     return room

@@ -1,7 +1,7 @@
 """The endpoints of the WebSocket protocol and their payloads (protocol.md, "Endpoints").
 
-Decides what a readable payload is. The envelope around it is read by ``wire.envelope``. Whether
-the requester may ask it, and whether its fields go together, is for the rooms to decide.
+Enters: a message whose envelope ``wire.envelope`` has read. Leaves: a typed payload, or
+Unanswerable with the first wrong field. The rooms check permissions and the combination of fields.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ class _Payload(BaseModel):
 
 
 class MediaFlags(_Payload):
-    """What a participant publishes; what is left out it does not."""
+    """The media that a participant publishes; absent fields mean false."""
 
     audio: bool = False
     video: bool = False
@@ -70,13 +70,13 @@ class MediaFlags(_Payload):
 
 
 class Authenticate(_Payload):
-    """Who this connection is from now on."""
+    """Authenticate this connection with a token."""
 
     token: Annotated[str, StringConstraints(min_length=1)]
 
 
 class CreateRoom(_Payload):
-    """A new room. ``owner`` and ``domain`` are for the room service."""
+    """Create a room. Only the room service may set ``owner`` and ``domain``."""
 
     id: _Maybe[_Name] = None
     uuid: _Maybe[_FileName] = None
@@ -90,9 +90,11 @@ class CreateRoom(_Payload):
 
 
 class _InRoom(_Payload):
-    """``room`` left out: the one that the requester is in.
+    """Base of payloads about one room.
 
-    domain: of the room; left out: the requester's own.
+    Attributes:
+        room: room id; default: the room that the requester is in.
+        domain: domain of the room; default: the requester's own.
     """
 
     room: _Maybe[_Name] = None
@@ -100,13 +102,13 @@ class _InRoom(_Payload):
 
 
 class InviteToRoom(_InRoom):
-    """More users who may join."""
+    """Add users who may join."""
 
     users: _Names
 
 
 class JoinRoom(_Payload):
-    """The requester joins, or the room service lets ``user`` join."""
+    """Join a room; the room service joins on behalf of ``user``."""
 
     room: _Name
     domain: _Maybe[_Name] = None
@@ -115,36 +117,36 @@ class JoinRoom(_Payload):
 
 
 class UpdateMedia(_InRoom):
-    """All that the participant publishes from now on."""
+    """Replace the set of media that the participant publishes."""
 
     user: _Maybe[_Name] = None
     media: MediaFlags
 
 
 class LeaveRoom(_InRoom):
-    """The requester leaves, or the room service takes ``user`` out."""
+    """Leave a room; the room service removes ``user``."""
 
     user: _Maybe[_Name] = None
 
 
 class EndRoom(_InRoom):
-    """The call is over for everybody."""
+    """End the call for all participants."""
 
 
 class StartRoomRecording(_InRoom):
-    """The next segment, please."""
+    """Start the next segment."""
 
 
 class StopRoomRecording(_InRoom):
-    """No further recording, please."""
+    """Stop recording."""
 
 
 class GetRoom(_InRoom):
-    """All about one room."""
+    """Get the state of one room."""
 
 
 class ListRooms(_Payload):
-    """A page of rooms; ``after`` is the ``next`` of the page before."""
+    """List rooms; ``after`` is the ``next`` of the previous page."""
 
     limit: _Maybe[Annotated[int, Field(ge=1, le=1000)]] = None
     after: _Maybe[_Cursor] = None
@@ -152,19 +154,19 @@ class ListRooms(_Payload):
 
 
 class Watch(_Payload):
-    """The present state of the topics, then every change."""
+    """Get the current state of the topics, then an event for each change."""
 
     topics: _Topics
 
 
 class Unwatch(_Payload):
-    """No more changes of these topics, or of any."""
+    """End the events about these topics; default: all topics."""
 
     topics: _Maybe[_Topics] = None
 
 
 class Ping(_Payload):
-    """Is anybody there?"""
+    """Check that the controller responds."""
 
 
 Payload = (
@@ -204,10 +206,14 @@ _ENDPOINTS: dict[str, type[Payload]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One readable request.
+    """A valid request.
 
-    digest: of the payload as it was sent, whatever the order of its keys; tells a repeat from
-        another request under the same id.
+    Attributes:
+        endpoint: its name.
+        id: request id, the key of idempotency together with the sender.
+        payload: the validated payload.
+        digest: hash of the payload as sent, independent of the order of its keys; distinguishes a
+            repeat from another request with the same id.
     """
 
     endpoint: str
@@ -220,19 +226,19 @@ def parse_request(message: str) -> Request:
     """Read one message of a client.
 
     Raises:
-        NotJson: it is no JSON; over a socket of its own, the client is to be closed with 1007.
-        Unanswerable: it is no request; to be answered with an error.
+        NotJson: the message is not JSON; the caller closes a client's own socket with 1007.
+        Unanswerable: not a valid request; the caller sends the error response.
     """
     return read_request(open_envelope(message))
 
 
 def require_endpoint(envelope: Envelope) -> None:
-    """Refuse an endpoint that is not served here. Raises Unanswerable: UNKNOWN_ENDPOINT."""
+    """Require a known endpoint. Raises Unanswerable: UNKNOWN_ENDPOINT."""
     model_of(_ENDPOINTS, envelope)
 
 
 def read_request(envelope: Envelope) -> Request:
-    """Read the payload of a request. Raises Unanswerable."""
+    """Validate the payload of a request. Raises Unanswerable."""
     payload = read_payload(model_of(_ENDPOINTS, envelope), envelope)
     return Request(envelope.endpoint, envelope.id, payload, _digest(envelope.payload))
 
@@ -242,7 +248,7 @@ def _digest(payload: dict[str, object]) -> bytes:
 
 
 def ok_response(endpoint: str, request_id: str, payload: Mapping[str, object]) -> bytes:
-    """Write the answer to a request that was carried out."""
+    """Return the response to a request that succeeded."""
     body = {"endpoint": endpoint, "id": request_id, "status": "ok", "payload": payload}
     return dump({"type": "response", "payload": body})
 
@@ -254,17 +260,17 @@ def error_response(
     message: str,
     details: Mapping[str, object],
 ) -> bytes:
-    """Write the answer to a request that was not; None for what could not be read of it."""
+    """Return the response to a request that failed; None for fields that could not be read."""
     error = {"code": code, "message": message, "details": details}
     body = {"endpoint": endpoint, "id": request_id, "status": "error", "error": error}
     return dump({"type": "response", "payload": body})
 
 
 def event(name: str, payload: Mapping[str, object]) -> bytes:
-    """Write an event to clients."""
+    """Return an event for clients."""
     return dump({"type": "event", "payload": {"event": name, "payload": payload}})
 
 
 def is_event(message: bytes) -> bool:
-    """Return True for what ``event`` has written, False for a response."""
+    """Return True for a message that ``event`` made, False for a response."""
     return message.startswith(b'{"type":"event",')

@@ -1,4 +1,4 @@
-"""The JSON file of a split recording: the product's format and our added fields."""
+"""JSON file of a split recording: the product's format with our additional fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,15 @@ from sfu_wrapper.wire.strict_json import iso
 
 @dataclass(frozen=True, slots=True)
 class SplitPart:
-    """One delivered media file. user: whose video it is; the mix is nobody's."""
+    """A delivered media file.
+
+    Attributes:
+        filename: path below the output folder.
+        size_bytes: its size.
+        started_ms: epoch ms of its first frame.
+        stopped_ms: epoch ms of its end.
+        user: publisher of a video; None for the mix.
+    """
 
     filename: str
     size_bytes: int
@@ -29,7 +37,7 @@ def encode_split(
     audio: SplitPart | None,
     sync: tuple[TrackSync, ...],
 ) -> bytes:
-    """The whole file. ``audio`` is null where there is none."""
+    """Return the content of the file; ``audio`` is null if there is no audio."""
     content = {
         "uuid": info.uuid,
         "startTime": iso(info.started_ms),
@@ -47,7 +55,7 @@ def encode_split(
 
 
 def _asked(info: SegmentInfo, medium: RecordingType, *, held: bool) -> bool:
-    """Whether that medium was to be recorded; older senders tell only by what they recorded."""
+    """Return True if the medium was to be recorded; ``held`` decides if the sender has no type."""
     return held if info.type is None else info.type in (RecordingType.ALL, medium)
 
 

@@ -1,13 +1,13 @@
 """Strict JSON: one meaning or none.
 
-JSON leaves open what duplicate keys, numbers beyond the machine's and lone surrogates mean, and two
-readers that choose differently are a hole. What is open here is refused. Says nothing about what
-the values should be.
+JSON does not define the meaning of duplicate keys, of numbers beyond 64 bits and of lone
+surrogates, and two readers that differ there are a security hole. ``parse_strict`` refuses all of
+them. It does not validate the values otherwise.
 
-The checks run in C over whole lists and texts, never once a value or a character in Python: reading
-a text costs little more than parsing it, whatever is in it.
+The checks run in C over whole lists and texts, never per value or per character in Python, so that
+reading costs little more than parsing, for any input.
 
-Times on the wire: ISO 8601 in UTC with milliseconds and Z, epoch milliseconds inside.
+Times are ISO 8601 in UTC with milliseconds and Z on the wire, and epoch milliseconds inside.
 """
 
 import json
@@ -21,21 +21,22 @@ import orjson
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.wire.validation import Structure
 
-MAX_DEPTH: Final = 64  # arrays and objects within each other
+MAX_DEPTH: Final = 64  # levels of nested arrays and objects
 _FLOAT_LIMIT = 2.0**63  # the reader turns integers of more than 64 bits into floats
 
 _Container = dict[str, object] | list[object]
 
 
 class NotJson(Malformed):
-    """It is no JSON text at all."""
+    """A text that is not JSON."""
 
 
 class Ambiguous(Malformed):
-    """JSON by its grammar, but not with one safe meaning.
+    """Valid JSON by its grammar whose meaning is ambiguous.
 
-    value: what a generous reader makes of it, so that an answer can say what it is an answer to;
-        None where nothing can be made of it.
+    Attributes:
+        value: the result of a lenient reader, from which an error response takes endpoint and id;
+            None if there is no result.
     """
 
     def __init__(self, detail: str, value: object = None) -> None:
@@ -44,7 +45,7 @@ class Ambiguous(Malformed):
 
 
 class TooMuch(Malformed):
-    """A text with more structure than is admitted; the reader has not parsed it."""
+    """A text that exceeds the limits on its structure; it was not parsed."""
 
 
 def parse_strict(text: str | bytes, within: Structure | None = None) -> object:
@@ -55,10 +56,10 @@ def parse_strict(text: str | bytes, within: Structure | None = None) -> object:
         within: Limits that are checked before anything is parsed; None for texts of our own.
 
     Raises:
-        NotJson: it is none.
-        TooMuch: it exceeds ``within``; it was not parsed.
-        Ambiguous: duplicate keys, nesting beyond ``MAX_DEPTH``, a number beyond 64 bits or NaN's
-            like, a lone surrogate, a NUL.
+        NotJson: the text is not JSON.
+        TooMuch: the text exceeds ``within``; it was not parsed.
+        Ambiguous: duplicate keys, nesting beyond ``MAX_DEPTH``, a number beyond 64 bits, NaN or
+            Infinity, a lone surrogate, a NUL.
     """
     if within is not None and within.size is not None and len(text) > within.size:
         raise TooMuch(f"the message has more than {within.size} bytes")
@@ -76,7 +77,7 @@ def parse_strict(text: str | bytes, within: Structure | None = None) -> object:
         raise _second_opinion(text, exc) from exc
     keys, texts = _survey(value)
     if _holds_more_keys(text, keys, texts):
-        raise Ambiguous("a key stands twice in one object", value)
+        raise Ambiguous("an object has a duplicate key", value)
     if "\0" in texts:
         raise Ambiguous("a text holds a NUL", value)
     return value
@@ -88,15 +89,15 @@ def dump(value: object) -> bytes:
 
 
 def canonical(value: object) -> bytes:
-    """Write it the same way whatever the order of its keys was."""
+    """Write compact JSON with sorted keys: equal values give equal bytes."""
     return _of_its_own_size(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
 def _of_its_own_size(written: bytes) -> bytes:
-    """Return a copy that takes no more memory than its length says.
+    """Return a copy that takes no more memory than its length.
 
-    The writer shrinks its buffer to the text, and the allocator cannot use what it cut off for the
-    next such buffer: each text that waits in a queue would hold some 4 KiB, whatever its length.
+    The writer shrinks its buffer to the text, and the allocator cannot reuse the rest for the next
+    such buffer: each queued text would hold about 4 KiB, however short it is.
     """
     return bytes(memoryview(written))
 
@@ -106,14 +107,14 @@ class _Constant(Exception):
 
 
 def _second_opinion(text: str, first: orjson.JSONDecodeError) -> Malformed:
-    """Tell what is no JSON from JSON that the fast reader refuses; only bad texts pay for it."""
+    """Distinguish invalid JSON from JSON that the fast reader refuses; runs for bad texts only."""
     try:
         text.encode()
         # Integers as floats: making an integer of many digits costs their square.
         value = json.loads(text, parse_int=float, parse_constant=_refuse_constant)
     except (json.JSONDecodeError, UnicodeEncodeError, _Constant):
         return NotJson(f"not JSON: {first}")
-    except RecursionError:  # how deep that is differs between versions of Python
+    except RecursionError:  # the limit differs between versions of Python
         return Ambiguous(f"nested deeper than {MAX_DEPTH}")
     if _exceeds_depth(value):
         return Ambiguous(f"nested deeper than {MAX_DEPTH}")
@@ -140,7 +141,7 @@ def _refuse_constant(name: str) -> object:
 def _survey(root: object) -> tuple[int, str]:
     """Count the keys that were kept, and join all texts, keys included.
 
-    Goes level by level, refusing depth and huge numbers on the way.
+    Walks the value level by level, and refuses excessive depth and huge numbers.
     """
     keys = depth = 0
     texts: list[str] = []
@@ -172,10 +173,10 @@ def _has_huge(items: Iterable[object]) -> bool:
 
 
 def _holds_more_keys(text: str, keys: int, texts: str) -> bool:
-    """Return True if more keys stand in the JSON text than were kept.
+    """Return True if the JSON text has more keys than the parser kept.
 
-    A colon stands outside of strings for each key, and within strings as itself or as an escape. A
-    key that was dropped has taken at least its own colon with it.
+    The text has one colon outside of strings for each key, and further ones within strings, plain
+    or escaped. The parsed value lacks the colon of each duplicate key that the parser dropped.
     """
     colons = text.count(":")
     if colons == keys:
@@ -191,15 +192,15 @@ def _count_escaped_colons(text: str) -> int:
 
 
 LAST_MS: Final = 253_402_300_799_999
-"""The end of the year 9999; what is later cannot be written."""
+"""The end of the year 9999: the latest time that ISO 8601 can write."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@lru_cache(maxsize=4096)  # whoever lists people or segments writes the same times again and again
+@lru_cache(maxsize=4096)  # lists of participants and segments repeat the same times
 def iso(ms: int) -> str:
-    """Write epoch milliseconds as ``2020-05-25T07:42:28.633Z``."""
+    """Return epoch milliseconds as ``2020-05-25T07:42:28.633Z``."""
     moment = _EPOCH + timedelta(milliseconds=ms)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
@@ -208,12 +209,12 @@ def parse_iso(text: str) -> int:
     """Read an ISO 8601 time with a zone as epoch milliseconds; finer digits are cut off.
 
     Raises:
-        ValueError: it is no such time, names no zone, or lies before 1970 or after 9999.
+        ValueError: not such a time, without a zone, before 1970 or after 9999.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError(f"the time {text!r} names no zone; end it in Z")
+        raise ValueError(f"the time {text!r} has no zone: append Z")
     ms = (moment - _EPOCH) // _MILLISECOND
     if not 0 <= ms <= LAST_MS:
-        raise ValueError(f"the time {text!r} lies before 1970 or after 9999")
+        raise ValueError(f"the time {text!r} is before 1970 or after 9999")
     return ms

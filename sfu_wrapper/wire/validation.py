@@ -1,13 +1,10 @@
-"""The first thing wrong with validated input, in words that stay short.
+"""Limits on all input from outside, and the first error of a validation.
 
-Validation stops early where it can: ``at_most`` refuses a long list before its first item is looked
-at, and lists are declared with ``fail_fast``. Texts and keys of the input come out of here
-cut to a bounded length.
+Limits are in one table (protocol.md, "Limits"). Each is checked before its subject costs anything:
+a text before it is parsed, a list before its items are validated (``at_most``; lists are declared
+with ``fail_fast``). Quotas, which depend on stored data, are elsewhere.
 
-Bounds of everything that is read from outside, in one table (protocol.md, "Limits").
-
-Each bound is checked before the thing that it bounds costs anything: a text before it is parsed, a
-list before its items are validated. Quotas, which depend on what is stored, are not here.
+Error messages repeat keys and texts of the input cut to a bounded length.
 """
 
 from dataclasses import dataclass
@@ -21,8 +18,10 @@ MAX_ITEMS: Final = 4_096  # of a list in a request
 MAX_TOPICS: Final = 16  # of a watch
 MAX_DESCRIPTION: Final = 32_768  # characters of a session description of one stream
 MAX_ROLES: Final = 64  # that a gateway may name for one client
-MAX_TOKEN: Final = 8_192  # characters of a token; longer ones are not even decoded
-MAX_TOKEN_HEADER: Final = 2_048  # of these, of its header, which is parsed before it is verified
+MAX_TOKEN: Final = 8_192  # characters of a token; longer ones are not decoded
+MAX_TOKEN_HEADER: Final = (
+    2_048  # characters of its header, which is parsed before the signature is verified
+)
 MAX_CLAIMED: Final = 256  # roles, or audiences, of one token
 MAX_PATH_PART: Final = 64  # characters of a field's name that an error repeats
 MAX_PATH: Final = 256  # characters of the whole path
@@ -39,9 +38,9 @@ class Structure:
     """Limits on the structure of a JSON text, so that a refusal costs less than parsing it.
 
     Attributes:
-        size: Bytes of an encoded text; None where its sender is limited already.
-        commas: Commas in the whole text, those within strings included: a plain count of
-            characters costs a tenth of a parse.
+        size: Bytes of an encoded text; None if the transport limits it already.
+        commas: Commas in the whole text, including those in strings: counting characters costs a
+            tenth of parsing.
         brackets: Opening brackets and braces, counted in the same way.
     """
 
@@ -68,9 +67,9 @@ PROGRESS: Final = Structure(commas=64, brackets=16, size=4_096)
 
 
 class OneUnknownField(BaseModel):
-    """Base of models that forbid unknown fields: each would be an error of its own.
+    """Base of models that forbid unknown fields.
 
-    All but the first unknown field are left out before validation.
+    Drops all but the first unknown field before validation, since each would be an error object.
     """
 
     @model_validator(mode="before")
@@ -84,13 +83,13 @@ class OneUnknownField(BaseModel):
 
 
 def first_error(exc: ValidationError) -> tuple[str, ErrorDetails]:
-    """Return the path of the first wrong field, parts joined by dots, and what is wrong with it."""
+    """Return the dotted path of the first wrong field, and its error."""
     first = exc.errors(include_url=False, include_input=False)[0]
     return field_path(first["loc"]), first
 
 
 def field_path(parts: tuple[int | str, ...]) -> str:
-    """Join the parts of a path; parts that come from the input may be long, and are cut."""
+    """Join the parts of a path by dots, each cut to a bounded length."""
     return ".".join(_cut(str(part), MAX_PATH_PART) for part in parts[:MAX_PATH])[:MAX_PATH]
 
 
@@ -126,7 +125,7 @@ def leaves_at_most(limit: int, *, depth: int) -> BeforeValidator:
 
 
 def count_leaves(value: object, depth: int) -> int:
-    """Count what stands ``depth`` levels down; what is no list or object has nothing below."""
+    """Count the values ``depth`` levels down; only lists and objects have levels below."""
     if not isinstance(value, list | dict):
         return 0
     if depth == 1:

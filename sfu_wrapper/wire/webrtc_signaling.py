@@ -1,7 +1,8 @@
-"""What a browser may say about its media over ``/media`` (callpage.md).
+"""Requests and events of a browser's media connection, ``/media`` (callpage.md).
 
-A vocabulary of our own and a closed one: an endpoint, a field or a value that does not stand here
-is refused, so that nothing can be passed through to the SFU. Envelopes are those of ``signaling``.
+A closed vocabulary: endpoints, fields and values that are not declared here are refused, so that a
+browser cannot pass anything through to the SFU. Session descriptions and candidates are parsed and
+written again by ``formats.sdp``. Envelopes are those of ``signaling``.
 """
 
 from collections.abc import Callable
@@ -50,13 +51,13 @@ from sfu_wrapper.wire.validation import MAX_DESCRIPTION, OneUnknownField
 _STREAMS = {"camera": Stream.CAMERA, "screen": Stream.SCREEN, "audio": Stream.AUDIO}
 _NAMES = {stream: name for name, stream in _STREAMS.items()}
 
-_Picture = Literal["camera", "screen"]
+_VideoName = Literal["camera", "screen"]
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 _ShownUser = Annotated[str, StringConstraints(pattern=SHOWN_USER_PATTERN)]
 
 
 def _described(medium: str) -> AfterValidator:
-    """Written anew, with one stream of that medium: ``formats.sdp`` says why."""
+    """Return a validator that rewrites a description with one stream of that medium."""
 
     def check(sdp: str) -> str:
         return _or_refuse(lambda: plain_description(sdp, medium))
@@ -76,8 +77,8 @@ def _or_refuse(read: Callable[[], str]) -> str:
 
 
 _Text = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION)]
-_PictureSdp = Annotated[_Text, _described("video")]
-_SoundSdp = Annotated[_Text, _described("audio")]
+_VideoSdp = Annotated[_Text, _described("video")]
+_AudioSdp = Annotated[_Text, _described("audio")]
 _Mid = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{1,16}\z")]
 _CandidateText = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_candidate)]
 
@@ -87,15 +88,17 @@ class _Payload(OneUnknownField):
 
 
 class AuthenticateMedia(_Payload):
-    """Who this connection is; once."""
+    """Authenticate this connection; once."""
 
     token: Annotated[str, StringConstraints(min_length=1)]
 
 
 class Enter(_Payload):
-    """The room in which the requester takes part already; once.
+    """Enter a room in which the requester is a participant already; once.
 
-    domain: of the room; left out: the requester's own.
+    Attributes:
+        room: room id.
+        domain: domain of the room; default: the requester's own.
     """
 
     room: _Name
@@ -103,22 +106,22 @@ class Enter(_Payload):
 
 
 class _PublishPayload(_Payload):
-    stream: _Picture
-    sdp: _PictureSdp
+    stream: _VideoName
+    sdp: _VideoSdp
 
     def ask(self, _: UserId) -> Ask:
         return Publish(_STREAMS[self.stream], self.sdp)
 
 
 class _UnpublishPayload(_Payload):
-    stream: _Picture
+    stream: _VideoName
 
     def ask(self, _: UserId) -> Ask:
         return Unpublish(_STREAMS[self.stream])
 
 
 class _MixPayload(_Payload):
-    sdp: _SoundSdp
+    sdp: _AudioSdp
     muted: bool = False
 
     def ask(self, _: UserId) -> Ask:
@@ -134,7 +137,7 @@ class _MutePayload(_Payload):
 
 class _FeedPayload(_Payload):
     user: _ShownUser
-    stream: _Picture
+    stream: _VideoName
 
     @property
     def feed(self) -> Track:
@@ -147,7 +150,7 @@ class _SubscribePayload(_FeedPayload):
 
 
 class _AcceptPayload(_FeedPayload):
-    sdp: _PictureSdp
+    sdp: _VideoSdp
 
     def ask(self, _: UserId) -> Ask:
         return Accept(self.feed, self.sdp)
@@ -207,7 +210,7 @@ ENDPOINTS: dict[str, type[MediaPayload]] = {
 
 @dataclass(frozen=True, slots=True)
 class MediaRequest:
-    """One readable request."""
+    """A valid request."""
 
     endpoint: str
     id: str
@@ -218,30 +221,30 @@ def parse_media_request(message: str) -> MediaRequest:
     """Read one message of a browser.
 
     Raises:
-        NotJson: it is no JSON.
-        Unanswerable: it is no request of this vocabulary; to be answered with an error.
+        NotJson: the message is not JSON.
+        Unanswerable: not a request of this vocabulary; the caller sends the error response.
     """
     return read_media_request(open_envelope(message))
 
 
 def require_media_endpoint(envelope: Envelope) -> None:
-    """Refuse an endpoint that is not served here. Raises Unanswerable: UNKNOWN_ENDPOINT."""
+    """Require a known endpoint. Raises Unanswerable: UNKNOWN_ENDPOINT."""
     model_of(ENDPOINTS, envelope)
 
 
 def read_media_request(envelope: Envelope) -> MediaRequest:
-    """Read the payload of a request. Raises Unanswerable."""
+    """Validate the payload of a request. Raises Unanswerable."""
     payload = read_payload(model_of(ENDPOINTS, envelope), envelope)
     return MediaRequest(envelope.endpoint, envelope.id, payload)
 
 
 def feed_json(feed: Track) -> dict[str, object]:
-    """Whose camera or screen it is; the sound is ``audio``."""
+    """Return user and stream of a track."""
     return {"user": feed.user, "stream": _NAMES[feed.stream]}
 
 
 def news_event(news: FeedPublished | FeedUnpublished | LineLost, me: UserId) -> bytes:
-    """News as an event. An own line is named without a user, as it is when a browser names it."""
+    """Return news as an event; the browser's own line is named without a user, as in requests."""
     match news:
         case FeedPublished(feed=feed):
             return event("feedPublished", feed_json(feed))
