@@ -112,7 +112,7 @@ class _Inside:
             keep_answers_ms=int(settings.websocket.idempotency_seconds * 1000),
             kept_answer_bytes=settings.websocket.kept_answer_bytes,
             offer=self.relay.offer,
-            signals=HealthMonitor(self.health, self.metrics),
+            monitor=HealthMonitor(self.health, self.metrics),
         )
         self.keeper = Maintenance(
             parts.store,

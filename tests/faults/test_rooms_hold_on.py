@@ -120,7 +120,7 @@ async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outc
     async with live(store=store) as controller:
         talk = await call(controller)
         store.held = True
-        monkeypatch.setattr("sfu_wrapper.service.rooms.actor.PATIENCE_S", 0.2)
+        monkeypatch.setattr("sfu_wrapper.service.rooms.actor.COMMIT_TIMEOUT_S", 0.2)
         first = asyncio.create_task(talk.owner.ask("startRoomRecording", ROOM, request_id="one"))
         await asyncio.sleep(0)  # it is sent
         assert await talk.other.refused("leaveRoom", ROOM) == "OVERLOADED"

@@ -262,7 +262,7 @@ class LiveRoom:
     def _ring(self) -> None:
         """The timers of the loop know nothing of our clock."""
         for actor in list(self._running.rooms._directory):
-            actor._ring()
+            actor._on_timer()
 
     async def _permit(self) -> None:
         """Store what counts for the owner now."""

@@ -34,7 +34,7 @@ from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service.rooms.effects import A_ROUND
+from sfu_wrapper.service.rooms.effects import NOTICES_PER_ROUND
 from sfu_wrapper.service.rooms.registry import RECENT, Finder, RoomRegistry
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.service.rooms.sessions import Sessions
@@ -269,7 +269,7 @@ async def test_a_crowd_is_told_a_few_at_a_time_and_others_are_served_meanwhile()
         await asyncio.wait_for(counting, ANSWER_S)
 
         most = max(later - earlier for earlier, later in pairwise(told))
-        assert most <= A_ROUND + 1, "and an answer"
+        assert most <= NOTICES_PER_ROUND + 1, "and an answer"
 
 
 async def test_whoever_looks_at_a_room_has_heard_what_was_told_of_it_before() -> None:

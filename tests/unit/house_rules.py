@@ -74,7 +74,6 @@ STILL_LISTED: set[str] = {
 }
 STILL_FORBIDDEN: set[str] = {
     "adapters/asterisk",
-    "adapters/janus",
     "adapters/media",
     "adapters/memory",
     "adapters/queue_file",

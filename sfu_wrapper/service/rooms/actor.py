@@ -1,9 +1,26 @@
-"""One room's mailbox: events in order, one commit at a time, effects after the commit.
+"""Room actor: applies the requests and facts of one room in order, one commit at a time.
 
-The shell's order, always: take what has arrived, ``step`` each, store {state, outbox, answers} in
-one transaction, answer, then tell and start effects (``telling``), whose outcomes come back to the
-mailbox. Meanwhile the mailbox collects; what it has collected shares the next commit. Rooms do not
-wait for each other, and nothing here waits: it is called, and it calls back.
+What enters: commands and queries (``post``), and the deadlines of the room, as commands from its
+own timer. What leaves: commits to the store, answers to clients, effects (``EffectRunner``) and
+calls of the callbacks in ``ActorContext``. Nothing here blocks or awaits: callers return at once,
+the store and the effect runner call back.
+
+One cycle, always in this order:
+
+1. ``post`` puts a command into the mailbox and requests a turn from the scheduler.
+2. ``_take_turn`` applies a batch of commands with ``step`` to a draft of the room. A refusal or a
+   bug affects only the command that caused it.
+3. ``_commit`` stores state, outbox rows and answers in one transaction.
+4. ``_committed`` makes the draft the room, sends the answers, hands the rows to the relay and
+   starts the effects.
+5. ``_effects_done`` sets the timer for the next deadline, and requests a turn if commands arrived
+   in the meantime. Outcomes of effects come back to the mailbox as facts.
+
+The mailbox collects during steps 3 to 5, so commands that arrive together share the next commit.
+
+Rules: no client sees a state that is not stored. After a failed commit the room is as before:
+requests are refused and may be repeated, facts are applied again. After a commit that does not end
+in time the outcome is unknown: clients get OVERLOADED, and a repeat gets the real answer.
 """
 
 import asyncio
@@ -22,7 +39,7 @@ from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.commit import Draft, encode
-from sfu_wrapper.service.rooms.effects import Telling, notices_of
+from sfu_wrapper.service.rooms.effects import EffectRunner, notice_count
 from sfu_wrapper.service.rooms.idempotency import IdempotencyStore, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.mailbox import Command, Mailbox, Query
 from sfu_wrapper.service.rooms.maintenance import Monitor
@@ -30,8 +47,8 @@ from sfu_wrapper.service.rooms.messages import encode_answer, internal_error
 from sfu_wrapper.service.rooms.scheduling import More, Scheduler
 
 BATCH_LIMIT = 64  # events that share one commit
-RETRY_S = 1.0  # before facts are applied again that could not be stored
-PATIENCE_S = 10.0  # with a store that says neither yes nor no
+RETRY_S = 1.0  # until facts that could not be stored are applied again
+COMMIT_TIMEOUT_S = 10.0  # until the store counts as hanging
 MIN_TIMER_S = 0.005
 NOT_NOW = Refusal(Code.OVERLOADED, "nothing can be stored right now; try again")
 
@@ -40,99 +57,124 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ActorContext:
-    """What every actor works with.
+    """Dependencies that all actors share.
 
-    changed: called after a commit, with the room before it. rested: called once that commit's
-    effects are carried out.
+    Attributes:
+        store: where rooms are committed.
+        effects: executes effects after the commit.
+        clock: wall and monotonic clock.
+        idempotency: requests under way, and answers kept for their repeats.
+        rules: rules of the room machine.
+        epoch: epoch of this controller; see ``Store``.
+        offer: called with the outbox rows of each commit.
+        committed: called after each commit, with the room before it.
+        became_idle: called once the effects of a commit are executed.
+        monitor: receives the outcome of commits.
+        scheduler: shares the event loop among the rooms.
     """
 
     store: Store
-    telling: Telling
+    effects: EffectRunner
     clock: Clock
-    repeats: IdempotencyStore
+    idempotency: IdempotencyStore
     rules: Rules
     epoch: int
     offer: Callable[[tuple[OutboxRow, ...]], None]
-    changed: Callable[["RoomActor", Room | None], None]
-    rested: Callable[["RoomActor"], None]
-    signals: Monitor
+    committed: Callable[["RoomActor", Room | None], None]
+    became_idle: Callable[["RoomActor"], None]
+    monitor: Monitor
     scheduler: Scheduler
 
 
 class RoomActor:
-    """The one place where a room changes. ``room`` is what was last committed; None before.
+    """The only place where a room changes.
 
-    outdated: the store holds the room in the form of an earlier version. owner: of a room that is
-    not made yet.
+    Attributes:
+        uuid: identity of the room.
+        room: the room as last committed; None before the first commit.
     """
 
     def __init__(
         self,
-        around: ActorContext,
+        context: ActorContext,
         uuid: RoomUuid,
         room: Room | None = None,
         *,
         outdated: bool = False,
         owner: UserKey | None = None,
     ) -> None:
+        """Create the actor.
+
+        Args:
+            context: dependencies that all actors share.
+            uuid: identity of the room.
+            room: the room as stored; None for a room that is being created.
+            outdated: the store holds the room in the format of an earlier version; the next commit
+                rewrites all of it.
+            owner: owner of a room that is being created.
+        """
         self.uuid = uuid
         self.room = room
         self._owner = owner if room is None else room.owner_key
-        self._outdated = outdated  # the store has it in an earlier form: write all of it
-        self._around = around
+        self._outdated = outdated
+        self._context = context
         self._mailbox = Mailbox()
         self._committing: Draft | None = None
-        self._telling = False  # effects of the last commit are being carried out
-        self._asked = False  # for a turn to apply what has arrived
+        self._running_effects = False  # of the last commit
+        self._turn_requested = False
         self._timer: asyncio.TimerHandle | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
 
     @property
-    def idle(self) -> bool:
-        """Nothing waits, nothing is being stored, nobody is still to be told."""
-        return not (self._committing is not None or self._telling or self._mailbox)
+    def is_idle(self) -> bool:
+        """True while no command waits, no commit is under way and no effect is still to execute."""
+        return not (self._committing is not None or self._running_effects or self._mailbox)
 
-    def joining(self, user: UserKey) -> bool:
-        """Whether the user has asked to come in, and that is not stored yet."""
+    def is_joining(self, user: UserKey) -> bool:
+        """Return True if a request of the user to join is waiting or being stored."""
         storing = self._committing is not None and user in self._committing.joins
-        return storing or self._mailbox.joining(user)
+        return storing or self._mailbox.is_joining(user)
 
     def post(self, item: Command | Query) -> None:
-        """Put something into the mailbox.
+        """Add a command or query to the mailbox.
 
         Raises:
-            Refused: OVERLOADED; too many requests wait. Facts are always taken.
+            Refused: OVERLOADED; too many requests wait. Facts are always accepted.
         """
         self._mailbox.put(item)
-        self._go_on()
+        self._request_turn()
 
     def close(self) -> None:
-        """Set no timer any more."""
+        """Cancel all timers."""
         self._stop_timer()
-        self._lose_no_patience()
+        self._cancel_commit_watchdog()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _go_on(self) -> None:
-        """Ask for a turn, where anything waits and nothing is under way."""
-        if self._mailbox and self._committing is None and not (self._telling or self._asked):
-            self._asked = True
-            self._around.scheduler.ask(self._owner, self._turn)
+    def _request_turn(self) -> None:
+        """Request a turn if commands wait and neither a commit nor effects are under way."""
+        if (
+            self._mailbox
+            and self._committing is None
+            and not (self._running_effects or self._turn_requested)
+        ):
+            self._turn_requested = True
+            self._context.scheduler.request_turn(self._owner, self._take_turn)
 
-    def _turn(self, more: More) -> bool:
-        """Apply what has arrived: a commit's worth, or as much as this turn has time for.
+    def _take_turn(self, more: More) -> bool:
+        """Apply waiting commands, up to ``BATCH_LIMIT`` or the time limit of the turn.
 
         Returns:
-            Whether that is being committed.
+            True if a commit has been started.
         """
-        self._asked = False
+        self._turn_requested = False
         draft = Draft(self.room, self.room, self._outdated)
         while self._mailbox and len(draft.items) < BATCH_LIMIT:
-            if draft.items and self._mailbox.looks_next:
-                break  # it shall see what came before it, committed
+            if draft.items and self._mailbox.query_is_next:
+                break  # the query must see the earlier commands committed
             match self._mailbox.take():
                 case Query(read=read):
                     read(self.room)
@@ -143,7 +185,7 @@ class RoomActor:
         if draft.items:
             self._commit(draft)
         elif self._mailbox:
-            self._go_on()
+            self._request_turn()
         elif self._timer is None:
             self._set_timer()
         return self._committing is not None
@@ -152,7 +194,7 @@ class RoomActor:
         room: Room | None = draft.room
         effects: tuple[Effect, ...] = ()
         try:
-            room, effects = item.apply(draft.room, self._around.clock.now())
+            room, effects = item.apply(draft.room, self._context.clock.now())
         except Refused as refused:
             effects = self._refusal(item, refused)
         except Unavailable as error:
@@ -160,114 +202,119 @@ class RoomActor:
             self._drop(item)
             return
         except Exception as bug:
-            self._own_up(bug, item)
+            self._handle_bug(bug, item)
             return
         draft.add(item, room, effects)
         if item.charge is not None:
-            item.charge(notices_of(effects))
+            item.charge(notice_count(effects))
 
-    def _own_up(self, bug: Exception, *items: Command) -> None:
-        """Our fault: it costs these, and no others."""
+    def _handle_bug(self, bug: Exception, *items: Command) -> None:
+        """Handle an unexpected exception: fail only the affected requests."""
         log.error("room.eventFailed", extra={"room": self.uuid}, exc_info=bug)
-        self._timer_at(RETRY_S)  # what fails at its deadline must not spin
+        self._timer_at(RETRY_S)  # a timer that fails at once must not spin
         for item in items:
             if item.ref is not None:
-                self._around.repeats.finish(item.ref, internal_error(item.ref))
+                self._context.idempotency.finish(item.ref, internal_error(item.ref))
             if item.undo is not None:
                 item.undo()
 
     def _drop(self, item: Command) -> None:
-        """Nothing of it has happened; whoever asked may ask again."""
+        """Refuse a command of which nothing was stored; the client may repeat it."""
         if item.ref is not None:
-            self._around.repeats.finish(item.ref, self._overloaded(item.ref))
+            self._context.idempotency.finish(item.ref, self._overloaded(item.ref))
         if item.undo is not None:
             item.undo()
 
     def _overloaded(self, ref: RequestRef) -> bytes:
-        return encode_answer(ref, NOT_NOW, self._around.rules.policy)
+        return encode_answer(ref, NOT_NOW, self._context.rules.policy)
 
     def _refusal(self, item: Command, refused: Refused) -> tuple[Effect, ...]:
         if item.ref is None:
             return ()
-        context = tuple(refused.context.items())
-        return (Reply(str(item.ref), Refusal(refused.code, refused.detail, context)),)
+        details = tuple(refused.context.items())
+        return (Reply(str(item.ref), Refusal(refused.code, refused.detail, details)),)
 
     def _commit(self, draft: Draft) -> None:
-        around = self._around
-        now_ms = around.clock.now().wall_ms
+        context = self._context
+        now_ms = context.clock.now().wall_ms
         try:
-            commit = encode(draft, around.repeats, around.rules.policy, now_ms)
+            commit = encode(draft, context.idempotency, context.rules.policy, now_ms)
         except Exception as bug:
-            self._own_up(bug, *draft.items)
+            self._handle_bug(bug, *draft.items)
             return
         self._committing = draft
-        self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._out_of_patience)
-        future = around.store.commit(commit, around.epoch)
+        self._watchdog = asyncio.get_running_loop().call_later(
+            COMMIT_TIMEOUT_S, self._commit_timed_out
+        )
+        future = context.store.commit(commit, context.epoch)
         future.add_done_callback(lambda done: self._committed(draft, done))
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
         self._committing = None
-        self._around.scheduler.committed()
-        self._lose_no_patience()
+        self._context.scheduler.committed()
+        self._cancel_commit_watchdog()
         error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
         if error is not None:
             self._not_stored(draft, error)
             return
-        self._around.signals.stored(True)
+        self._context.monitor.stored(True)
         before, self.room = self.room, draft.room
         self._outdated = False
         for answer in draft.answers:
-            self._around.repeats.finish(answer.ref, answer.body)
-        self._around.offer(done.result())
-        self._telling = True
+            self._context.idempotency.finish(answer.ref, answer.body)
+        self._context.offer(done.result())
+        self._running_effects = True
         try:
-            self._around.changed(self, before)
+            self._context.committed(self, before)
         except Exception as bug:
-            self._own_up(bug)  # people are told all the same
-        self._around.telling.begin(self.room, draft.effects, self._own_up, self._told)
+            self._handle_bug(bug)  # the effects are executed nevertheless
+        self._context.effects.start(self.room, draft.effects, self._handle_bug, self._effects_done)
 
-    def _told(self) -> None:
-        """All effects of the commit are carried out: go on with what came meanwhile."""
-        self._telling = False
+    def _effects_done(self) -> None:
+        """Continue with the commands that arrived while the effects were executed."""
+        self._running_effects = False
         self._set_timer()
-        self._go_on()
-        self._around.rested(self)
+        self._request_turn()
+        self._context.became_idle(self)
 
     def _not_stored(self, draft: Draft, error: BaseException) -> None:
-        """No state has changed. People are told; facts are applied again later."""
-        self._around.signals.stored(False)
+        """Keep the old state: refuse the requests, and apply the facts again later."""
+        self._context.monitor.stored(False)
         log.error("room.notStored", extra={"room": self.uuid, "error": str(error)})
         for item in draft.items:
             self._drop(item)
-        for answer in draft.answers:  # of requests that had been waiting, and wait on
-            self._around.repeats.put_off(answer.ref, self._overloaded(answer.ref))
+        for answer in draft.answers:  # of requests from earlier commits, still unanswered
+            self._context.idempotency.defer(answer.ref, self._overloaded(answer.ref))
         self._mailbox.put_back(draft.items)
         self._timer_at(RETRY_S)
 
-    def _lose_no_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_commit_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
 
-    def _out_of_patience(self) -> None:
-        """The store hangs: what it has may still be stored, so who asks again gets the outcome.
+    def _commit_timed_out(self) -> None:
+        """Answer all waiting clients with OVERLOADED while the store hangs.
 
-        What has not been tried yet is not done at all; what only reads sees what is stored.
+        The commit under way may still succeed, so its requests stay known: a repeat gets the real
+        answer. Requests in the mailbox are dropped; queries see the last committed room.
         """
-        self._around.signals.stored(False)
+        self._context.monitor.stored(False)
         log.error("room.storeHangs", extra={"room": self.uuid})
-        for ref in self._under_way():
-            self._around.repeats.put_off(ref, self._overloaded(ref))
+        for ref in self._unanswered():
+            self._context.idempotency.defer(ref, self._overloaded(ref))
         for request in self._mailbox.withdraw():
             match request:
                 case Query(read=read):
                     read(self.room)
                 case Command() as item:
                     self._drop(item)
-        self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._out_of_patience)
+        self._watchdog = asyncio.get_running_loop().call_later(
+            COMMIT_TIMEOUT_S, self._commit_timed_out
+        )
 
-    def _under_way(self) -> Iterator[RequestRef]:
-        """Requests whose outcome depends on what the store has."""
+    def _unanswered(self) -> Iterator[RequestRef]:
+        """Yield the requests that the commit under way or the room will answer."""
         if self._committing is not None:
             yield from (item.ref for item in self._committing.items if item.ref is not None)
             yield from (answer.ref for answer in self._committing.answers)
@@ -279,18 +326,18 @@ class RoomActor:
         if due_ms is None:
             self._stop_timer()
         else:
-            self._timer_at((due_ms - self._around.clock.now().mono_ms) / 1000)
+            self._timer_at((due_ms - self._context.clock.now().mono_ms) / 1000)
 
     def _timer_at(self, delay_s: float) -> None:
         self._stop_timer()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(delay_s, MIN_TIMER_S), self._ring)
+        self._timer = loop.call_later(max(delay_s, MIN_TIMER_S), self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self.post(Command(self._pass_time))
 
     def _pass_time(self, room: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
         if room is None:
             raise Refused(Code.ROOM_NOT_FOUND, "the room was never stored")
-        return step(room, TimePassed(at), self._around.rules)
+        return step(room, TimePassed(at), self._context.rules)

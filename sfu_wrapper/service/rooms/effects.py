@@ -1,8 +1,15 @@
-"""What a commit causes, carried out in order: people are told, the media plane is asked.
+"""Effect runner: executes the effects of commits in order, a bounded number per event loop round.
 
-A room may have a thousand people who are told of each change. So only a bounded number of notices
-is handed out in one round of the event loop, over all rooms, which take turns; a room goes on once
-its own are handed out. Whoever is in a small room waits for a round, not for a crowd.
+What enters: the effects of one commit of one room (``start``), after that commit is stored. What
+leaves: events to connected clients, requests to the media plane, log records and alarms. Answers
+and announcements are not executed here: they were stored, and sent, with the commit. Next, the
+runner calls ``on_done``; only then does the room actor start its next commit, so the effects of one
+room never overlap.
+
+Rule: one room may have a thousand participants, each of whom gets every event. At most
+``NOTICES_PER_ROUND`` notifications are sent in one round of the event loop over all rooms, and the
+rooms take turns, ``NOTICES_PER_TURN`` at a time. So a small room waits for one round, not for the
+thousand participants of another room. A failing effect does not stop the ones after it.
 """
 
 import asyncio
@@ -22,98 +29,115 @@ from sfu_wrapper.service.rooms.maintenance import Monitor
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import note_payload
 
-A_ROUND: Final = 32  # notices in one round of the event loop
-A_TURN: Final = 8  # notices of one room before it is another's turn
+NOTICES_PER_ROUND: Final = 32  # notifications in one round of the event loop
+NOTICES_PER_TURN: Final = 8  # notifications of one room until the turn of the next room
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """Effects of one commit. steps: each hands out one notice, or looks for the next effect."""
+class _Job:
+    """Effects of one commit.
+
+    Attributes:
+        steps: yields after each notification.
+        on_done: called after the last step.
+    """
 
     steps: Iterator[None]
-    done: Callable[[], None]
+    on_done: Callable[[], None]
 
 
-class Telling:
-    """Carries out the effects of all rooms."""
+class EffectRunner:
+    """Executor of the effects of all rooms.
+
+    Args:
+        sessions: connections of the users.
+        plane: receives the media requests.
+        monitor: receives alarms.
+        per_round: maximum number of notifications in one round of the event loop.
+    """
 
     def __init__(
-        self, sessions: Sessions, plane: MediaPlane, signals: Monitor, *, a_round: int = A_ROUND
+        self,
+        sessions: Sessions,
+        plane: MediaPlane,
+        monitor: Monitor,
+        *,
+        per_round: int = NOTICES_PER_ROUND,
     ) -> None:
         self._sessions = sessions
         self._plane = plane
-        self._signals = signals
-        self._a_round = a_round
-        self._left = a_round
-        self._waiting: deque[_Work] = deque()
+        self._monitor = monitor
+        self._per_round = per_round
+        self._remaining = per_round
+        self._waiting: deque[_Job] = deque()
         self._next: asyncio.Handle | None = None
 
-    def begin(
+    def start(
         self,
         room: Room | None,
         effects: Sequence[Effect],
-        failed: Callable[[Exception], None],
-        done: Callable[[], None],
+        on_error: Callable[[Exception], None],
+        on_done: Callable[[], None],
     ) -> None:
-        """Carry out effects in their order, at once where this round has room for that.
+        """Execute effects in order, at once if the limit of this round permits.
 
         Args:
-            room: as committed; None: nothing is told.
-            effects: of one commit. A room has no second one carried out before ``done``.
-            failed: called with what an effect raised; the others are carried out all the same.
-            done: called once, at the end.
+            room: the room as committed; None: no notifications are sent.
+            effects: effects of one commit. The caller starts no others before ``on_done``.
+            on_error: called with the exception of a failed effect; the others still execute.
+            on_done: called once, after the last effect.
         """
-        work = _Work(self._steps(room, effects, failed), done)
-        if self._waiting or not self._goes_on(work, self._left):
+        work = _Job(self._steps(room, effects, on_error), on_done)
+        if self._waiting or not self._advance(work, self._remaining):
             self._waiting.append(work)
 
     def close(self) -> None:
-        """Carry out nothing any more."""
+        """Drop all effects that are not executed yet."""
         self._waiting.clear()
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
-    def _goes_on(self, work: _Work, most: int) -> bool:
-        """Take up to so many steps. Returns whether there are no more."""
+    def _advance(self, work: _Job, most: int) -> bool:
+        """Take up to ``most`` steps. Returns True once all are taken."""
         taken = sum(1 for _ in islice(work.steps, most))
-        self._left -= taken
+        self._remaining -= taken
         if self._next is None and taken:
             self._next = asyncio.get_running_loop().call_soon(self._next_round)
         if taken == most:
             return False
-        work.done()
+        work.on_done()
         return True
 
     def _next_round(self) -> None:
         self._next = None
-        self._left = self._a_round
-        while self._waiting and self._left > 0:
+        self._remaining = self._per_round
+        while self._waiting and self._remaining > 0:
             work = self._waiting.popleft()
-            if not self._goes_on(work, min(A_TURN, self._left)):
+            if not self._advance(work, min(NOTICES_PER_TURN, self._remaining)):
                 self._waiting.append(work)
 
     def _steps(
         self,
         room: Room | None,
         effects: Sequence[Effect],
-        failed: Callable[[Exception], None],
+        on_error: Callable[[Exception], None],
     ) -> Iterator[None]:
         for effect in effects:
             try:
                 match effect:
                     case Notify(audience=audience, note=note) if room is not None:
-                        yield from self._sessions.handing_out(
+                        yield from self._sessions.send_stepwise(
                             room.domain, audience, *note_payload(note)
                         )
                     case Ask() | Warn():
                         self._carry_out(effect, None if room is None else room.uuid)
                     case Reply() | Announce() | Notify():
-                        pass  # done with the commit
+                        pass  # executed with the commit
             except Exception as bug:
-                failed(bug)
+                on_error(bug)
 
     def _carry_out(self, effect: Ask | Warn, room: RoomUuid | None) -> None:
         match effect:
@@ -121,15 +145,15 @@ class Telling:
                 try:
                     self._plane.send(request)
                 except Unavailable:
-                    # As good as a lost request: the room's own deadline notices.
+                    # The deadline of the room handles it, as it does a lost request.
                     log.warning("plane.requestLost", extra={"request": type(request).__name__})
             case Warn(action=action, alarm=alarm):
                 level = logging.ERROR if alarm else logging.WARNING
                 log.log(level, action, extra={"room": room})
                 if alarm:
-                    self._signals.recording_missed()
+                    self._monitor.recording_missed()
 
 
-def notices_of(effects: Sequence[Effect]) -> int:
-    """Return how many people are to be told, each as often as that."""
+def notice_count(effects: Sequence[Effect]) -> int:
+    """Return the number of notifications that these effects cause."""
     return sum(len(effect.audience) for effect in effects if isinstance(effect, Notify))

@@ -224,7 +224,7 @@ class IdempotencyStore:
 
         self._store.commit(commit, self._epoch).add_done_callback(stored)
 
-    def put_off(self, ref: RequestRef, answer: bytes) -> None:
+    def defer(self, ref: RequestRef, answer: bytes) -> None:
         """Tell everybody who asked that it takes longer; who asks again gets the outcome."""
         if self.is_under_way(ref):
             under_way = self._under_way[ref.key]

@@ -89,7 +89,7 @@ class Notifications:
     def _tell(self, room: Room, news: News) -> None:
         if not isinstance(news, JobProgress):
             told = [room.owner_key] if room.creator is None else [room.owner_key, room.creator]
-            self._sessions.tell(room.domain, dict.fromkeys(told), *result_note(room.id, news))
+            self._sessions.send_event(room.domain, dict.fromkeys(told), *result_note(room.id, news))
         self._watchers.worked_on(room, news.segment)
 
 

@@ -1,8 +1,13 @@
-"""What waits for one room, in the order in which it came.
+"""Mailbox of a room: a bounded queue of requests and facts, in order of arrival.
 
-Decides what has a place: requests are bounded and may be refused, facts have happened and are
-always taken. Facts are bounded by those whom they are about, so they take no place of a request:
-a thousand people who come back at once must not shut everybody out. Applies nothing.
+What enters: commands and queries from the router, and facts (commands without a ``ref``) from the
+media plane, from connections and from the timer. What leaves: the oldest entry (``take``), called
+by the actor in its turn.
+
+Rule: requests are bounded and may be refused; facts have already happened and are always accepted.
+Facts do not count as requests, so that a thousand users who reconnect at once do not block new
+requests; their number is bounded by the participants and captures that they are about. The mailbox
+applies nothing.
 """
 
 from collections import Counter, deque
@@ -16,17 +21,21 @@ from sfu_wrapper.model.identity import UserKey
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 
-MAILBOX_LIMIT = 1_000  # requests that one room lets wait
+MAILBOX_LIMIT = 1_000  # waiting requests of one room
 
 Apply = Callable[[Room | None, Instant], tuple[Room, tuple[Effect, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something to apply.
+    """Change to apply to a room.
 
-    ref: the request that it is; None: a fact. undo: called when it was not applied or not stored.
-    joins: who comes in by it. charge: called with the number of people to whom it causes notices.
+    Attributes:
+        apply: returns the changed room and the effects.
+        ref: the request behind it; None: a fact.
+        undo: called if the change was not applied or not stored.
+        joins: user who joins by it.
+        charge: called with the number of notifications that it causes.
     """
 
     apply: Apply
@@ -38,13 +47,17 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A request that only reads, in its place among the others. It raises nothing."""
+    """Read of the room, executed in its place among the commands. ``read`` raises nothing."""
 
     read: Callable[[Room | None], None]
 
 
 class Mailbox:
-    """The queue of one room; true while something waits. limit: requests that may wait."""
+    """Queue of one room; true while an entry waits.
+
+    Args:
+        limit: maximum number of waiting requests.
+    """
 
     def __init__(self, limit: int = MAILBOX_LIMIT) -> None:
         self._limit = limit
@@ -56,19 +69,19 @@ class Mailbox:
         return bool(self._waiting)
 
     @property
-    def looks_next(self) -> bool:
-        """Tell whether a look is the next to be taken."""
+    def query_is_next(self) -> bool:
+        """True if the oldest entry is a query."""
         return bool(self._waiting) and isinstance(self._waiting[0], Query)
 
-    def joining(self, user: UserKey) -> bool:
-        """Tell whether a request waits by which the user comes in."""
+    def is_joining(self, user: UserKey) -> bool:
+        """Return True if a request by which the user joins is waiting."""
         return user in self._joins
 
     def put(self, entry: Command | Query) -> None:
-        """Let something wait.
+        """Add an entry.
 
         Raises:
-            Refused: OVERLOADED: too many requests wait. Facts are always taken.
+            Refused: OVERLOADED: too many requests wait. Facts are always accepted.
         """
         if not _is_fact(entry):
             if self._requests >= self._limit:
@@ -79,25 +92,25 @@ class Mailbox:
         self._waiting.append(entry)
 
     def take(self) -> Command | Query:
-        """Take out what came first."""
+        """Remove and return the oldest entry."""
         entry = self._waiting.popleft()
-        self._left(entry)
+        self._uncount(entry)
         return entry
 
     def put_back(self, items: Iterable[Command]) -> None:
-        """Let the facts among them wait again, before everything else."""
+        """Return the facts among these to the front of the queue; requests are ignored."""
         self._waiting.extendleft(reversed([item for item in items if _is_fact(item)]))
 
     def withdraw(self) -> tuple[Command | Query, ...]:
-        """Take out all requests, in their order; facts stay."""
+        """Remove and return all requests, in order of arrival; facts stay."""
         requests = tuple(entry for entry in self._waiting if not _is_fact(entry))
         self._waiting = deque(entry for entry in self._waiting if _is_fact(entry))
         for entry in requests:
-            self._left(entry)
+            self._uncount(entry)
         return requests
 
-    def _left(self, entry: Command | Query) -> None:
-        """Keep the counts true."""
+    def _uncount(self, entry: Command | Query) -> None:
+        """Subtract a removed entry from the counts."""
         if not _is_fact(entry):
             self._requests -= 1
         if isinstance(entry, Command) and entry.joins is not None:
@@ -107,5 +120,5 @@ class Mailbox:
 
 
 def _is_fact(entry: Command | Query) -> bool:
-    """Whether it has happened, so that it can be neither refused nor dropped."""
+    """Return True for a fact, which can be neither refused nor dropped."""
     return isinstance(entry, Command) and entry.ref is None

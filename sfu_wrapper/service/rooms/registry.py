@@ -343,7 +343,7 @@ class Finder:
             return by.service or self._directory.owner_of(actor.uuid) == by.key
         if _forgotten(room, now_ms):
             return False
-        if sees(room, by) or actor.joining(by.key):
+        if sees(room, by) or actor.is_joining(by.key):
             return True
         return joins and room.life is not Life.ENDED and welcomes(room, by.key)
 
@@ -360,7 +360,7 @@ class Finder:
 def _may_be_in(actor: RoomActor, user: UserKey) -> bool:
     """Whether the user takes part, as far as is known: a join may be in the mailbox."""
     takes_part = actor.room is not None and actor.room.participant(user) is not None
-    return takes_part or actor.joining(user)
+    return takes_part or actor.is_joining(user)
 
 
 def _ended_lately(row: RoomRow, now_ms: int) -> bool:

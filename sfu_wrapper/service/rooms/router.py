@@ -30,7 +30,7 @@ from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.actor import ActorContext, RoomActor
-from sfu_wrapper.service.rooms.effects import Telling
+from sfu_wrapper.service.rooms.effects import EffectRunner
 from sfu_wrapper.service.rooms.idempotency import (
     NOT_KEPT,
     IdempotencyStore,
@@ -93,23 +93,23 @@ class Rooms:
         kept_answer_bytes: int = 0,
         epoch: int = 1,
         offer: Callable[[tuple[OutboxRow, ...]], None] = lambda _: None,
-        signals: Monitor | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self._store = store
         self._plane = plane
         self._clock = clock
         self._rules = rules
         self._sessions = Sessions()
-        self._repeats = IdempotencyStore(
+        self._idempotency = IdempotencyStore(
             store, keep_answers_ms, epoch, keep_bytes=kept_answer_bytes
         )
         self._directory = RoomRegistry()
         self._reports = PlaneEvents(plane, store, self._directory, self._happened)
         self._stirred = asyncio.Event()
         self._draining = False
-        signals = signals or NullMonitor()
-        self._telling = Telling(self._sessions, plane, signals)
-        self._around = self._surroundings(epoch, offer, signals)
+        monitor = monitor or NullMonitor()
+        self._effects = EffectRunner(self._sessions, plane, monitor)
+        self._around = self._surroundings(epoch, offer, monitor)
         self._finder = Finder(self._directory, self._sessions, store, self._revived)
         self._creation = RoomCreation(self._directory, store, clock, rules.quotas)
         self.seats = MediaSessions(self._seen_by)
@@ -129,25 +129,25 @@ class Rooms:
         self,
         epoch: int,
         offer: Callable[[tuple[OutboxRow, ...]], None],
-        signals: Monitor,
+        monitor: Monitor,
     ) -> ActorContext:
         return ActorContext(
             store=self._store,
-            telling=self._telling,
+            effects=self._effects,
             clock=self._clock,
-            repeats=self._repeats,
+            idempotency=self._idempotency,
             rules=self._rules,
             epoch=epoch,
             offer=offer,
-            changed=self._changed,
-            rested=self._rested,
-            signals=signals,
+            committed=self._committed,
+            became_idle=self._became_idle,
+            monitor=monitor,
             scheduler=Scheduler(),
         )
 
     def load(self) -> None:
         """Take up the rooms that an earlier controller left; before any client is let in."""
-        self._repeats.load(self._clock.now().wall_ms)
+        self._idempotency.load(self._clock.now().wall_ms)
         for row in self._store.unsettled_rooms():
             try:
                 stored = stored_room(self._store, row)
@@ -157,7 +157,7 @@ class Rooms:
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
                 continue
             for waiting in room.waiting:
-                self._repeats.resume(parse_ref(waiting.ref))
+                self._idempotency.resume(parse_ref(waiting.ref))
             actor = RoomActor(self._around, room.uuid, room, outdated=stored.outdated)
             self._directory.add(room, actor)
             self._directory.changed(None, room)
@@ -185,7 +185,7 @@ class Rooms:
         """Set no timers any more."""
         self._watchers.close()
         self._lister.close()
-        self._telling.close()
+        self._effects.close()
         self._around.scheduler.close()
         for actor in self._directory:
             actor.close()
@@ -217,7 +217,7 @@ class Rooms:
             if self._only_looks(client, request):
                 return
             ref = ref_of(client.identity, request)
-            if self._repeats.begin(client, ref, self._clock.now().wall_ms):
+            if self._idempotency.begin(client, ref, self._clock.now().wall_ms):
                 self._post(client, request, ref)
         except (Refused, Unavailable) as error:
             self._refuse(client, request, ref, error)
@@ -242,7 +242,7 @@ class Rooms:
 
     def _answer(self, client: Client, ref: RequestRef | None, answer: bytes) -> None:
         """Answer before any room was involved; where it was begun, all who asked it."""
-        if ref is None or not self._repeats.finish(ref, answer):
+        if ref is None or not self._idempotency.finish(ref, answer):
             client.deliver(answer)
 
     def _refuse(
@@ -250,8 +250,8 @@ class Rooms:
     ) -> None:
         """A refusal is kept for repeats as every answer is, though it changes no room."""
         answer = encode_error(request, error)
-        if ref is not None and error.code not in NOT_KEPT and self._repeats.is_under_way(ref):
-            self._repeats.keep(ref, answer, self._clock.now().wall_ms)
+        if ref is not None and error.code not in NOT_KEPT and self._idempotency.is_under_way(ref):
+            self._idempotency.keep(ref, answer, self._clock.now().wall_ms)
         else:
             self._answer(client, ref, answer)
 
@@ -354,7 +354,7 @@ class Rooms:
             if member is not None:
                 self._happened(member, build)
 
-    def _changed(self, actor: RoomActor, before: Room | None) -> None:
+    def _committed(self, actor: RoomActor, before: Room | None) -> None:
         room = actor.room
         if room is None:
             return
@@ -366,12 +366,12 @@ class Rooms:
         for was, now in changes:
             if now is not None:
                 self._notice_lost(actor, now)
-            elif was is not None and not actor.joining(was.key):
+            elif was is not None and not actor.is_joining(was.key):
                 self._sessions.left(was.key, room.uuid)
 
-    def _rested(self, actor: RoomActor) -> None:
+    def _became_idle(self, actor: RoomActor) -> None:
         self._stirred.set()
-        if actor.room is not None and actor.room.settled and actor.idle:
+        if actor.room is not None and actor.room.settled and actor.is_idle:
             self._directory.remove(actor)
 
     def _notice_lost(self, actor: RoomActor, joined: Participant) -> None:
@@ -386,4 +386,4 @@ def _gone(user: UserKey) -> Build:
 
 
 def _quiet(actor: RoomActor) -> bool:
-    return actor.idle and (actor.room is None or actor.room.capture is Phase.IDLE)
+    return actor.is_idle and (actor.room is None or actor.room.capture is Phase.IDLE)

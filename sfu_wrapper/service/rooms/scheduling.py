@@ -1,13 +1,14 @@
-"""Fair shares of the event loop for rooms: which of them applies next what has arrived.
+"""Scheduler of the rooms: shares the event loop fairly among their owners.
 
-Rooms apply requests for a bounded time in one round of the event loop, so that answers, timers and
-messages of everybody else are never more than a round away. What is left waits, and the owner who
-has used the least of the loop lately is next: a flood of requests to rooms of one owner waits for
-itself, and a request to any other room is among the first of the next round. While nobody waits
-there is no order and no delay.
+Rooms apply requests for at most ``ROUND_S`` in one round of the event loop, so that answers, timers
+and messages of everything else are at most one round away. Rooms beyond that wait, and the owner
+who used the least of the loop lately is next: a flood of requests to the rooms of one owner delays
+only that owner, and a request to any other room is among the first of the next round. While no room
+waits there is neither order nor delay.
 
-Commits are under way for few rooms at a time, so that the commit of whoever is next does not wait
-for those of a flood; of a slow disk more are let in, since it takes many as fast as few.
+At most ``COMMITS`` commits are under way at a time, so that the commit of the next owner does not
+wait behind those of a flood. When none of them ends within ``SLOW_S`` the limit rises, since a slow
+disk syncs many commits as fast as few.
 """
 
 import asyncio
@@ -19,11 +20,11 @@ from typing import Final
 
 ROUND_S: Final = 0.0005
 TURN_S: Final = 0.0003
-COMMITS: Final = 8  # under way at a time
-SLOW_S: Final = 0.005  # without room for another one, after which so many more are let in
-HALF_LIFE_S: Final = 1.0  # of what an owner has used
-_LEAST_S: Final = 1e-4  # used by an owner who has used nothing lately: nobody waits for ever
-_SWEEP_FROM: Final = 1024  # owners who are remembered; below it nothing is ever cleaned up
+COMMITS: Final = 8  # commits under way at a time
+SLOW_S: Final = 0.005  # at the limit, until it rises by ``COMMITS``
+HALF_LIFE_S: Final = 1.0  # of the time that an owner has used
+_LEAST_S: Final = 1e-4  # lower bound of an owner's usage, so that no owner waits for ever
+_SWEEP_FROM: Final = 1024  # number of known owners from which on idle ones are removed
 
 Clock = Callable[[], float]
 More = Callable[[], bool]
@@ -34,9 +35,9 @@ class Scheduler:
     """Turns of all rooms of one event loop.
 
     Args:
-        round_s: how long rooms may take in one round; the last one may exceed it by its turn.
-        turn_s: how long one room may.
-        clock: monotonic s; the event loop's by default.
+        round_s: seconds for all rooms in one round; the last room may exceed it by its turn.
+        turn_s: seconds for one room.
+        clock: monotonic seconds; default: the clock of the event loop.
     """
 
     def __init__(
@@ -48,76 +49,77 @@ class Scheduler:
         self._spent_s = 0.0
         self._busy = False  # a turn is under way
         self._commits = 0
-        self._most_commits = COMMITS
+        self._commit_limit = COMMITS
         self._slow: asyncio.TimerHandle | None = None
         self._next: asyncio.Handle | None = None
         self._waiting: list[tuple[float, int, object, Work]] = []
         self._usage = Usage()
         self._numbers = itertools.count()
 
-    def ask(self, owner: object, work: Work) -> None:
-        """Have work done: now where nobody waits and there is time left, else in its turn.
+    def request_turn(self, owner: object, work: Work) -> None:
+        """Call ``work``: now if no room waits and this round has capacity, else later.
 
         Args:
             owner: account that the time is charged to.
-            work: called once, with a function that tells whether it may go on. Returns whether it
-                has begun a commit; ``committed`` is called at its end. It raises nothing.
+            work: called once, with a function that returns True while it may continue. Returns
+                True if it has started a commit; then the caller calls ``committed`` at its end.
+                It raises nothing.
         """
-        if self._busy or self._waiting or not self._open:
+        if self._busy or self._waiting or not self._has_capacity:
             rank = self._usage.rank(owner, self._clock())
             heapq.heappush(self._waiting, (rank, next(self._numbers), owner, work))
         else:
-            self._turn(owner, work)
-        self._plan()
+            self._run(owner, work)
+        self._schedule_round()
 
     def committed(self) -> None:
-        """Note that a commit is no longer under way."""
+        """Record the end of a commit."""
         self._commits -= 1
         if self._commits < COMMITS:
-            self._most_commits = COMMITS
-            self._stop_waiting()
-        self._plan()
+            self._commit_limit = COMMITS
+            self._cancel_slow_timer()
+        self._schedule_round()
 
     def close(self) -> None:
-        """Do nothing any more."""
+        """Drop all waiting work and cancel the timers."""
         self._waiting.clear()
-        self._stop_waiting()
+        self._cancel_slow_timer()
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
     @property
-    def _open(self) -> bool:
-        """Whether another room may go on in this round."""
-        return self._spent_s < self._round_s and self._commits < self._most_commits
+    def _has_capacity(self) -> bool:
+        """True if another room may run in this round."""
+        return self._spent_s < self._round_s and self._commits < self._commit_limit
 
-    def _plan(self) -> None:
-        """Have the next round come where there is something to be done in it."""
-        full = self._commits >= self._most_commits
+    def _schedule_round(self) -> None:
+        """Schedule the next round, and the rise of the commit limit, if either is needed."""
+        full = self._commits >= self._commit_limit
         if self._next is None and (self._spent_s or (self._waiting and not full)):
             self._next = asyncio.get_running_loop().call_soon(self._next_round)
         if self._slow is None and self._waiting and full:
-            self._slow = asyncio.get_running_loop().call_later(SLOW_S, self._let_more_in)
+            self._slow = asyncio.get_running_loop().call_later(SLOW_S, self._raise_commit_limit)
 
     def _next_round(self) -> None:
         self._next = None
         self._spent_s = 0.0
-        while self._waiting and self._open:
+        while self._waiting and self._has_capacity:
             _, _, owner, work = heapq.heappop(self._waiting)
-            self._turn(owner, work)
-        self._plan()
+            self._run(owner, work)
+        self._schedule_round()
 
-    def _let_more_in(self) -> None:
+    def _raise_commit_limit(self) -> None:
         self._slow = None
-        self._most_commits = self._commits + COMMITS
-        self._plan()
+        self._commit_limit = self._commits + COMMITS
+        self._schedule_round()
 
-    def _stop_waiting(self) -> None:
+    def _cancel_slow_timer(self) -> None:
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
 
-    def _turn(self, owner: object, work: Work) -> None:
+    def _run(self, owner: object, work: Work) -> None:
         began_s = self._clock()
         until_s = began_s + self._turn_s
         self._busy = True
@@ -133,8 +135,9 @@ class Scheduler:
 class Usage:
     """Time that owners have used lately; it halves every ``HALF_LIFE_S``.
 
-    A rank is the logarithm of what was used, put forward by the time: so ranks of different times
-    compare as the usages do that they stand for, and no rank changes as time passes.
+    A rank is log2(usage) + now / half-life. Decay subtracts the same amount from the logarithm of
+    every usage, so ranks of different times compare as the decayed usages do, and a stored rank
+    needs no update.
     """
 
     def __init__(self) -> None:
@@ -142,18 +145,18 @@ class Usage:
         self._sweep_at = _SWEEP_FROM
 
     def rank(self, owner: object, now_s: float) -> float:
-        """Return the place of an owner among others; the lowest is first."""
+        """Return the rank of an owner; the lowest is next."""
         return max(self._ranks.get(owner, -math.inf), _rank(_LEAST_S, now_s))
 
     def charge(self, owner: object, used_s: float, now_s: float) -> None:
-        """Add time that an owner has used."""
+        """Add ``used_s`` seconds to the usage of an owner."""
         if len(self._ranks) >= self._sweep_at:
             self._sweep(now_s)
         before_s = math.exp2(self.rank(owner, now_s) - now_s / HALF_LIFE_S)
         self._ranks[owner] = _rank(before_s + max(used_s, 0.0), now_s)
 
     def _sweep(self, now_s: float) -> None:
-        """Forget owners without any usage left whenever their number has doubled."""
+        """Remove owners without usage; runs each time the number of owners has doubled."""
         least = _rank(2 * _LEAST_S, now_s)
         self._ranks = {owner: rank for owner, rank in self._ranks.items() if rank > least}
         self._sweep_at = max(_SWEEP_FROM, 2 * len(self._ranks))

@@ -1,6 +1,7 @@
-"""Who is connected: every client of every user, and the rooms that a connection joined.
+"""Sessions: the connected clients of each user, and the rooms that each connection joined.
 
-What the gateway gives the service for each client, and what it may call.
+``Client`` and ``RoomsApi`` are the two sides of the border to the gateway: what the gateway
+provides for each client, and what it may call.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,48 +12,48 @@ from sfu_wrapper.wire.signaling import Request, event
 
 
 class Client(Protocol):
-    """One authenticated client: a socket of its own, or one socketId on a gateway connection."""
+    """Authenticated client: a socket of its own, or one socketId on a gateway connection."""
 
     @property
     def key(self) -> str:
-        """Unique among all clients of this process, never used again."""
+        """Key that is unique in this process and never reused."""
         ...
 
     @property
     def identity(self) -> Identity:
-        """Who it is, as last authenticated."""
+        """Identity of the user, as last authenticated."""
         ...
 
     def deliver(self, message: bytes) -> None:
-        """Send one whole message (UTF-8 JSON); never blocks, order is kept."""
+        """Send one message (UTF-8 JSON), in order; never blocks."""
         ...
 
     def charge(self, notices: int) -> None:
-        """Count what a request of this client costs others: so many people are told of it."""
+        """Count the notifications to others that a request of this client causes."""
         ...
 
 
 class RoomsApi(Protocol):
-    """The door to the rooms. Every call returns at once; answers go to ``Client.deliver``."""
+    """Entry point to the rooms. Every call returns at once; answers go to ``Client.deliver``."""
 
     def connected(self, client: Client) -> None:
-        """The client is authenticated: it gets the events of its user from now on."""
+        """Register an authenticated client; it receives the events of its user from now on."""
         ...
 
     def disconnected(self, client: Client) -> None:
-        """Its connection is gone; the grace of policy.md begins where it was the user's last."""
+        """Remove a client; after the last one of its user, the grace of policy.md begins."""
         ...
 
     def handle(self, client: Client, request: Request) -> None:
-        """Carry out one request; exactly one response with its id is delivered, now or later."""
+        """Execute a request; exactly one response with its id is delivered, now or later."""
         ...
 
 
-_ABSENT_A_STEP = 16  # users without a connection, who cost little
+_ABSENT_PER_STEP = 16  # users without a connection are cheap: so many count as one step
 
 
 class Sessions:
-    """Clients by user, in order of connecting."""
+    """Clients by user, in order of connection."""
 
     def __init__(self) -> None:
         self._clients: dict[UserKey, dict[str, Client]] = {}
@@ -60,7 +61,7 @@ class Sessions:
         self._rooms_of: dict[str, dict[RoomUuid, None]] = {}
 
     def add(self, client: Client) -> bool:
-        """Take a client in; True where it is the first of its user."""
+        """Add a client. Returns True if it is the first of its user."""
         user = client.identity.key
         clients = self._clients.setdefault(user, {})
         clients[client.key] = client
@@ -68,7 +69,7 @@ class Sessions:
         return len(clients) == 1
 
     def remove(self, client: Client) -> UserKey | None:
-        """Let a client go; its user, where it was the last one."""
+        """Remove a client. Returns its user if it was the last one, else None."""
         self._rooms_of.pop(client.key, None)
         user = self._user_of.pop(client.key, None)
         if user is None:
@@ -81,45 +82,51 @@ class Sessions:
         return user
 
     def is_connected(self, user: UserKey) -> bool:
-        """Whether the user has any connection."""
+        """Return True if the user has a connection."""
         return user in self._clients
 
     def joined(self, client: Client, room: RoomUuid) -> None:
-        """Remember which rooms this connection asked to join (protocol.md, ``room`` left out)."""
+        """Record that this connection joined a room (protocol.md, ``room`` left out)."""
         if client.key in self._user_of:
             self._rooms_of.setdefault(client.key, {})[room] = None
 
     def left(self, user: UserKey, room: RoomUuid) -> None:
-        """The user takes part in that room no longer, over whichever connection it joined."""
+        """Record that the user left the room, for all of its connections."""
         for key in self._clients.get(user, ()):
             self._rooms_of.get(key, {}).pop(room, None)
 
     def rooms_of(self, client: Client) -> Iterable[RoomUuid]:
-        """The rooms that this connection has asked to join, and has not left since."""
+        """Return the rooms that this connection has joined and not left."""
         return self._rooms_of.get(client.key, ())
 
-    def tell(
+    def send_event(
         self, home: DomainId, users: Iterable[UserKey], name: str, payload: Mapping[str, object]
     ) -> None:
         """Send an event of a room to every connection of these users.
 
-        Users of another domain than the room's are told ``domain`` too: an id means another room
-        in each domain.
+        Users of other domains than the room's also receive ``domain``, since a room id is unique
+        only within its domain.
+
+        Args:
+            home: domain of the room.
+            users: recipients.
+            name: name of the event.
+            payload: payload of the event.
         """
-        for _ in self.handing_out(home, users, name, payload):
+        for _ in self.send_stepwise(home, users, name, payload):
             pass
 
-    def handing_out(
+    def send_stepwise(
         self, home: DomainId, users: Iterable[UserKey], name: str, payload: Mapping[str, object]
     ) -> Iterator[None]:
-        """Do the same step by step: yield after each connection, and after some absent users."""
+        """Send as ``send_event`` does; yield after each connection, and after some absent users."""
         near, far = event(name, payload), b""
         absent = 0
         for user in users:
             clients = self._clients.get(user)
             if clients is None:
                 absent += 1
-                if absent % _ABSENT_A_STEP == 0:
+                if absent % _ABSENT_PER_STEP == 0:
                     yield
                 continue
             if user.domain != home:

@@ -62,10 +62,10 @@ def test_what_is_withdrawn_leaves_its_places_and_the_facts_in_order() -> None:
     entries: list[Command | Query] = [fact(), request(joins=ALICE), fact(), look()]
     for entry in entries:
         mailbox.put(entry)
-    assert mailbox.joining(ALICE)
+    assert mailbox.is_joining(ALICE)
 
     assert mailbox.withdraw() == (entries[1], entries[3])
-    assert not mailbox.joining(ALICE)
+    assert not mailbox.is_joining(ALICE)
     for _ in range(2):
         mailbox.put(request())
     assert is_full(mailbox)
@@ -88,18 +88,18 @@ def test_a_user_comes_in_until_the_last_of_its_requests_is_taken() -> None:
     mailbox.put(request(1, ALICE))
     mailbox.put(request(2, ALICE))
     mailbox.take()
-    assert mailbox.joining(ALICE)
+    assert mailbox.is_joining(ALICE)
     mailbox.take()
 
-    assert not mailbox.joining(ALICE)
+    assert not mailbox.is_joining(ALICE)
 
 
 def test_a_look_is_known_before_it_is_taken() -> None:
     mailbox = Mailbox()
-    assert not mailbox.looks_next
+    assert not mailbox.query_is_next
     mailbox.put(fact())
     mailbox.put(look())
-    assert not mailbox.looks_next
+    assert not mailbox.query_is_next
     mailbox.take()
 
-    assert mailbox.looks_next
+    assert mailbox.query_is_next

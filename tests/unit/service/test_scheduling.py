@@ -28,7 +28,7 @@ class World:
             self.story.append(owner)
             return commits
 
-        self.scheduler.ask(owner, work)
+        self.scheduler.request_turn(owner, work)
 
     async def until(self, count: int) -> None:
         """Wait until so many turns are over."""
@@ -110,7 +110,7 @@ async def test_a_room_is_told_when_its_turn_is_over(world: World) -> None:
             world.now_s += 0.001
         return False
 
-    world.scheduler.ask("alice", work)
+    world.scheduler.request_turn("alice", work)
     assert steps == TURN_S / 0.001
 
 
@@ -120,7 +120,7 @@ async def test_a_room_that_asks_again_in_its_turn_waits_for_the_next(world: Worl
         assert world.story == []
         return False
 
-    world.scheduler.ask("alice", work)
+    world.scheduler.request_turn("alice", work)
     await world.until(1)
 
 

@@ -7,12 +7,12 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.core.effects import Effect, Notify, ParticipantLeft
 from sfu_wrapper.model.identity import Identity, Role, RoomId, UserId, UserKey
-from sfu_wrapper.service.rooms.effects import Telling, notices_of
+from sfu_wrapper.service.rooms.effects import EffectRunner, notice_count
 from sfu_wrapper.service.rooms.maintenance import NullMonitor
 from sfu_wrapper.service.rooms.sessions import Sessions
 from tests.helpers.rooms import HOME, Call
 
-A_ROUND = 10
+PER_ROUND = 10
 ROOM = Call().room
 
 
@@ -45,12 +45,12 @@ class World:
         for client in self.clients.values():
             sessions.add(client)
         plane = NoPlane(SystemClock())
-        self.telling = Telling(sessions, plane, NullMonitor(), a_round=A_ROUND)
+        self.effects = EffectRunner(sessions, plane, NullMonitor(), per_round=PER_ROUND)
 
     def begin(self, name: str, *effects: Effect) -> None:
         """Carry these out; the story says when they are."""
         done = f"{name} done"
-        self.telling.begin(ROOM, effects, self.bugs.append, lambda: self.story.append(done))
+        self.effects.start(ROOM, effects, self.bugs.append, lambda: self.story.append(done))
 
     async def until(self, *lines: str) -> None:
         """Wait until all of these stand in the story."""
@@ -79,9 +79,9 @@ async def test_many_are_told_in_order_over_several_rounds() -> None:
     many = names("many", 35)
     world = World(*many)
     world.begin("many", told(many), told(many[:3]))
-    assert len(world.story) == A_ROUND
+    assert len(world.story) == PER_ROUND
     await asyncio.sleep(0)
-    assert len(world.story) <= 2 * A_ROUND
+    assert len(world.story) <= 2 * PER_ROUND
     await world.until("many done")
     assert world.story == [*many, *many[:3], "many done"]
 
@@ -93,7 +93,7 @@ async def test_a_small_room_does_not_wait_for_a_crowd() -> None:
     world.begin("few", told(few))
     await world.until("few done")
     assert world.story.count("few done") == 1
-    assert len(world.story) <= 4 * A_ROUND
+    assert len(world.story) <= 4 * PER_ROUND
     await world.until("many done")
     assert [each for each in world.story if each.startswith("many")] == [*many, "many done"]
 
@@ -118,12 +118,12 @@ async def test_nothing_is_carried_out_after_the_end() -> None:
     many = names("many", 50)
     world = World(*many)
     world.begin("many", told(many))
-    world.telling.close()
+    world.effects.close()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert len(world.story) == A_ROUND
+    assert len(world.story) == PER_ROUND
 
 
 def test_notices_are_counted_by_people() -> None:
-    assert notices_of([told(names("one", 7)), told(names("two", 2))]) == 9
-    assert notices_of([]) == 0
+    assert notice_count([told(names("one", 7)), told(names("two", 2))]) == 9
+    assert notice_count([]) == 0
