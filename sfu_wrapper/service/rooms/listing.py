@@ -22,6 +22,7 @@ from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
 
 SLICE = 20  # rooms that are written at once
+LONGEST_PAUSE_S = 0.01  # between two slices
 LIMIT = 256  # pages that may be under way
 LOOKS_LIMIT = 4_096  # watches and ends of watches that may wait, apart from them
 
@@ -80,13 +81,20 @@ class Lister:
             self._take_turn()
 
     def _take_turn(self) -> None:
-        """Write a slice of the page that has waited longest; the next one comes a turn later."""
+        """Write a slice of the page that has waited longest, then pause for as long as it took.
+
+        The pause leaves every second millisecond to others: a start or stop takes several rounds of
+        the event loop, and would otherwise wait for a slice in each of them.
+        """
         self._turn = None
         if self._works:
-            self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
             client, work = self._works.popleft()
             if next(work, StopIteration) is None:  # it has yielded: there is more of it
                 self._works.append((client, work))
+            spent_s = min(loop.time() - began_s, LONGEST_PAUSE_S)
+            self._turn = loop.call_later(spent_s, self._take_turn)
 
     def _looked(
         self, client: Client, request: Request, shown: Callable[[], _Json]

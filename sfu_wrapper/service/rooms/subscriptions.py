@@ -33,8 +33,8 @@ from sfu_wrapper.wire.answers import (
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS, Topic, event
 
 TICK_S: Final = 0.2  # for which changes are collected
-BREATH_S: Final = 0.01  # between two lots of one tick
-AT_ONCE: Final = 100  # rooms told of in one lot
+BREATH_S: Final = 0.002  # between two lots of one tick
+AT_ONCE: Final = 10  # rooms of one lot; a lot is handled in one round of the event loop
 SHOWN_RECORDINGS: Final = 500
 _NOBODY: Final = PersistentSet[UserKey]()
 

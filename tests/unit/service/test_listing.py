@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from sfu_wrapper.model.errors import Refused, Unavailable
 from sfu_wrapper.model.identity import Identity, OwnerPermissions, Role, UserKey
 from sfu_wrapper.service.rooms import listing
 from sfu_wrapper.service.rooms.listing import LIMIT, LOOKS_LIMIT, SLICE, Lister
+from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, parse_request
 from tests.helpers.rooms import ADMIN, ALICE
 from tests.unit.service.test_reading import Rooms
@@ -32,6 +34,12 @@ class Asker:
     def deliver(self, message: bytes) -> None:
         self.answers.append(json.loads(message)["payload"])
         self.answered.set()
+
+    async def next_answer(self) -> None:
+        """Wait until one more answer has been delivered."""
+        async with asyncio.timeout(10):
+            await self.answered.wait()
+        self.answered.clear()
 
     def charge(self, notices: int) -> None:
         """See ``Client``; it has no limit."""
@@ -56,17 +64,29 @@ async def test_a_short_page_is_answered_at_once(rooms: Rooms) -> None:
     assert [len(each["payload"]["rooms"]) for each in asker.answers] == [SLICE - 1]  # type: ignore[index]  # JSON
 
 
-async def test_a_long_page_lets_others_in_after_every_slice(rooms: Rooms) -> None:
+async def test_a_long_page_lets_others_in_after_every_slice(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[object] = []
+
+    def counted(room: Room, *others: Any) -> dict[str, object]:  # noqa: ANN401 as ``listed_json``
+        written.append(room)
+        return listed_json(room, *others)
+
+    monkeypatch.setattr(listing, "listed_json", counted)
     lister, long, short = Lister(rooms.reader), Asker(), Asker()
     lister.begin(long, *asked(limit=10 * SLICE))
     lister.begin(short, *asked(limit=1))
-    turns = 0
-    while not long.answers:
-        assert turns < 2 or short.answers, "a page waits for a slice of another one, no more"
+    rounds = 0
+    while not short.answers:
         await asyncio.sleep(0)
-        turns += 1
+        rounds += 1
+    assert len(written) <= SLICE + 1, "a page waits for a slice of another one, no more"
+    while not long.answers:
+        await asyncio.sleep(0)
+        rounds += 1
 
-    assert turns >= 9
+    assert rounds >= 9
     assert len(long.answers[0]["payload"]["rooms"]) == 10 * SLICE  # type: ignore[index]  # JSON
 
 
@@ -82,13 +102,13 @@ async def test_a_page_that_cannot_be_written_is_answered_too(
         raise ZeroDivisionError
 
     lister.begin(asker, *asked(after="none"))
-    await asyncio.sleep(0)
+    await asker.next_answer()
     monkeypatch.setattr(rooms.reader, "snapshots", lost)
     lister.begin(asker, *asked())
-    await asyncio.sleep(0)
+    await asker.next_answer()
     monkeypatch.setattr(rooms.reader, "snapshots", wrong)
     lister.begin(asker, *asked())
-    await asyncio.sleep(0)
+    await asker.next_answer()
     codes = [each["error"]["code"] for each in asker.answers]  # type: ignore[index]  # JSON
 
     assert codes == ["BAD_REQUEST", "OVERLOADED", "INTERNAL"]
