@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfu_wrapper.core.intervals import Interval
-from sfu_wrapper.core.plan import Codec, Composition, OutputRules, Quality, Sound, Source, compose
+from sfu_wrapper.core.plan import (
+    AudioSource,
+    Codec,
+    Composition,
+    OutputRules,
+    Quality,
+    Source,
+    compose,
+)
 
 RATE = 30
 WIDTH, HEIGHT = 640, 480
@@ -68,7 +76,7 @@ class Call:
         """What the service would be told to do."""
         rules = OutputRules(codec, quality, "{{uuid}}", split=False, mix_limit=9)
         sources = [Source(str(stay.path), round(stay.start_s * _US)) for stay in self.stays]
-        sounds = [Sound(str(self.mix), 0)]
+        sounds = [AudioSource(str(self.mix), 0)]
         return compose(rules, self.seconds * _US, sources, self.intervals(), sounds, ())
 
 

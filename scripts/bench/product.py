@@ -12,7 +12,7 @@ from inputs import Call
 from measure import Cost, run
 
 from sfu_wrapper.core.layout import grid
-from sfu_wrapper.core.plan import CANVAS_HEIGHT, CANVAS_WIDTH, FRAMES_PER_S, SOUND_BITS_PER_S
+from sfu_wrapper.core.plan import AUDIO_BITS_PER_S, CANVAS_HEIGHT, CANVAS_WIDTH, FRAMES_PER_S
 
 FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y")
 ONE_THREAD = ("-threads", "1")
@@ -51,7 +51,7 @@ def merge(
     sources = ["-f", "concat", "-safe", "0", "-i", str(listing)]
     cost += run([*FFMPEG, *sources, "-c", "copy", str(joined)])
     both = ["-i", str(joined), "-i", str(call.mix), "-map", "0:v", "-map", "1:a"]
-    sound = ["-c:v", "copy", "-c:a", "libopus", "-b:a", str(SOUND_BITS_PER_S)]
+    sound = ["-c:v", "copy", "-c:a", "libopus", "-b:a", str(AUDIO_BITS_PER_S)]
     return cost + run([*FFMPEG, *both, *sound, str(target)])
 
 

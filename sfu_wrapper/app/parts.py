@@ -41,7 +41,7 @@ def rules(settings: Settings) -> Rules:
         reconnect_grace_ms=_ms(rooms.reconnect_grace_seconds),
         answer_timeout_ms=_ms(rooms.answer_timeout_seconds),
         unused_timeout_ms=_ms(rooms.unused_timeout_seconds),
-        carries=frozenset(_carries(settings)),
+        authoritative_media=frozenset(_carries(settings)),
         quotas=settings.quota_limits(),
     )
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.layout import MAX_TILES
 from sfu_wrapper.core.policy import PstnConflict
 
-MAX_MERGED = 9  # streams in one merged file (recordings.md, "Merged")
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
 _RESERVED_QUEUE = "sfu_wrapper.index"  # the controllers' own (events.md)
 
@@ -59,8 +59,8 @@ def warnings(settings: Settings) -> Iterator[str]:
             "trunk.recordIncomingPSTN = true with recordRecordingAtStart = false: "
             "incoming calls are never recorded (see trunk.conflict)"
         )
-    if recording.mix_limit > MAX_MERGED:
-        yield f"mix_limit = {recording.mix_limit}: above {MAX_MERGED} the output is always split"
+    if recording.mix_limit > MAX_TILES:
+        yield f"mix_limit = {recording.mix_limit}: above {MAX_TILES} the output is always split"
     if not any(field in recording.fileformat for field in ("{{uuid}}", "{{confbridgeid}}")):
         yield "fileformat: with neither {{uuid}} nor {{confbridgeid}} names are not unique"
     if auth.secret and len(auth.secret.get_secret_value().encode()) < SHORT_SECRET_BYTES:

@@ -151,7 +151,7 @@ class Subject:
     user: UserId | None = None
 
 
-def nothing_there() -> Refused:
+def permission_not_found() -> Refused:
     """The one answer to all that is not stored, or not for the requester."""
     return Refused(Code.NOT_FOUND, "there is no such permission for you")
 
@@ -175,7 +175,7 @@ def require_may_write_own(by: Identity, user_may_write: bool) -> None:
         raise Refused(Code.FORBIDDEN, "users may not change permissions here; ask an administrator")
 
 
-def require_may_ask(by: Identity, user: UserKey) -> None:
+def require_may_read_effective(by: Identity, user: UserKey) -> None:
     """Whoever asks about itself; about others as ``require_may_read``."""
     if user != by.key:
         require_may_read(by, Subject(user.domain, user.user))
@@ -185,4 +185,4 @@ def _require_admin(by: Identity, domain: DomainId) -> None:
     if Role.DOMAIN_ADMIN not in by.roles:
         raise Refused(Code.FORBIDDEN, "the token has not the role domain-admin")
     if by.domain != domain:
-        raise nothing_there()
+        raise permission_not_found()

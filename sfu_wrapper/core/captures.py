@@ -20,7 +20,7 @@ from sfu_wrapper.core.media_plane import (
     PlaneBack,
 )
 from sfu_wrapper.core.room import Capture, CaptureState, Segment
-from sfu_wrapper.core.segments import back_off_ms, late_report, settle, stop_capture
+from sfu_wrapper.core.segments import announce_when_closed, back_off_ms, derive_phase, stop_capture
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.media import Medium, RawFile
 from sfu_wrapper.model.segment import Instant
@@ -56,14 +56,14 @@ def on_fact(turn: Transition, fact: CaptureFact | PlaneBack) -> None:
             _lost(turn, segment, replace(_sealed(capture, fact), message=message))
         case _:
             assert_never(fact)
-    settle(turn)
-    _tell_missing(turn, before)
+    derive_phase(turn)
+    _notify_missing(turn, before)
     reported = turn.room.segments[segment.number - 1]
     if reported.outcome is not None:
-        late_report(turn, reported)
+        announce_when_closed(turn, reported)
 
 
-def _tell_missing(turn: Transition, before: Segment) -> None:
+def _notify_missing(turn: Transition, before: Segment) -> None:
     """Notify everybody where a segment that goes on has lost a capture, or has it again."""
     after = turn.room.open_segment
     goes_on = after is not None and after.number == before.number and before.ran
@@ -100,7 +100,7 @@ def _began(turn: Transition, segment: Segment, written_ms: int) -> Instant:
     """
     if not segment.resumed:
         return turn.at
-    wall_ms = min(max(written_ms, segment.asked.wall_ms), turn.at.wall_ms)
+    wall_ms = min(max(written_ms, segment.requested_at.wall_ms), turn.at.wall_ms)
     return Instant(wall_ms, turn.at.mono_ms - (turn.at.wall_ms - wall_ms))
 
 
@@ -145,14 +145,14 @@ def _put_failed(turn: Transition, segment: Segment, capture: Capture) -> None:
 
 def _closed(turn: Transition, segment: Segment, capture: Capture) -> None:
     closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
-    if segment.told:
+    if segment.announced:
         closed = replace(closed, files=())
     turn.put_capture(segment, closed)
 
 
 def _counted(turn: Transition, segment: Segment, capture: Capture, fact: CaptureFact) -> Segment:
     """Mark a segment that has more files than are kept of it."""
-    if isinstance(fact, CaptureFailed) or segment.told or segment.incomplete is not None:
+    if isinstance(fact, CaptureFailed) or segment.announced or segment.incomplete is not None:
         return segment
     if len(_known(capture, fact.files)) <= MAX_FILES:
         return segment

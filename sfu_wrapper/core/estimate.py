@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sfu_wrapper.core.plan import PICTURE_BITS_PER_S, SOUND_BITS_PER_S, OutputRules, why_split
+from sfu_wrapper.core.plan import AUDIO_BITS_PER_S, VIDEO_BITS_PER_S, OutputRules, why_split
 from sfu_wrapper.model.segment import SegmentInfo
 
 STAGES: Final = ("preprocess", "compose", "split", "encrypt")
@@ -55,7 +55,7 @@ def side_by_side_s(each_s: Sequence[float], at_once: int) -> float:
 
 def merged_bytes(rules: OutputRules, length_ms: int) -> int:
     """How large a merged file becomes."""
-    return (PICTURE_BITS_PER_S[rules.quality] + SOUND_BITS_PER_S) * length_ms // 8000
+    return (VIDEO_BITS_PER_S[rules.quality] + AUDIO_BITS_PER_S) * length_ms // 8000
 
 
 def mix_bytes(length_ms: int) -> int:
@@ -63,7 +63,7 @@ def mix_bytes(length_ms: int) -> int:
     return 16 * length_ms  # 16 kHz, mono, 8 bits
 
 
-def foreseen(
+def initial_estimate(
     info: SegmentInfo, rules: OutputRules, raw_bytes: Sequence[int], at_once: int = 1
 ) -> dict[str, float]:
     """What each stage should take, as far as the event tells it.
@@ -109,43 +109,51 @@ class ThroughputModel:
 
     def of(self, stage: str) -> float:
         """As the stage went lately; what is not known of it, as the others did."""
-        should_s, took_s = self._seen.get(stage, (0.0, 0.0))
-        return (took_s + _DOUBT_S * self._of_all()) / (should_s + _DOUBT_S)
+        expected_s, took_s = self._seen.get(stage, (0.0, 0.0))
+        return (took_s + _DOUBT_S * self._of_all()) / (expected_s + _DOUBT_S)
 
-    def learn(self, stage: str, should_s: float, took_s: float) -> None:
+    def learn(self, stage: str, expected_s: float, took_s: float) -> None:
         """A stage of a segment is done."""
-        known_should_s, known_took_s = self._seen.get(stage, (0.0, 0.0))
-        self._seen[stage] = known_should_s * _FADES + should_s, known_took_s * _FADES + took_s
+        known_expected_s, known_took_s = self._seen.get(stage, (0.0, 0.0))
+        self._seen[stage] = known_expected_s * _FADES + expected_s, known_took_s * _FADES + took_s
 
     def _of_all(self) -> float:
-        should_s = sum(should for should, _ in self._seen.values())
+        expected_s = sum(should for should, _ in self._seen.values())
         took_s = sum(took for _, took in self._seen.values())
-        return (took_s + _DOUBT_S) / (should_s + _DOUBT_S)
+        return (took_s + _DOUBT_S) / (expected_s + _DOUBT_S)
 
 
 class Estimate:
-    """One try of one segment, from ``began_ms`` of a steady clock on. should_s: ``foreseen``."""
+    """Progress of one attempt at one segment.
 
-    def __init__(self, pace: ThroughputModel, began_ms: int, should_s: Mapping[str, float]) -> None:
+    Args:
+        pace: speed of this machine, which learns from the attempt.
+        began_ms: monotonic start of the attempt.
+        expected_s: expected seconds by stage (``initial_estimate``).
+    """
+
+    def __init__(
+        self, pace: ThroughputModel, began_ms: int, expected_s: Mapping[str, float]
+    ) -> None:
         self._pace = pace
         self._began_ms = self._since_ms = began_ms
-        self._should_s = dict(should_s)
+        self._expected_s = dict(expected_s)
         self._stage = STAGES[0]
         self._percent = 0.0
 
     def expect(self, stage: str, seconds: float) -> None:
         """What a stage should take, as far as is known by now; 0 where there is none."""
-        self._should_s[stage] = seconds
+        self._expected_s[stage] = seconds
 
     def reached(self, stage: str, share: float, now_ms: int) -> ProgressSnapshot:
         """So much of that stage is done; the percent of the whole never falls."""
         if stage != self._stage:
             self.stage_done(now_ms)
             self._stage = stage
-        took_s, should_s = (now_ms - self._since_ms) / 1000, self._should_s[stage]
-        done_s = should_s * share
+        took_s, expected_s = (now_ms - self._since_ms) / 1000, self._expected_s[stage]
+        done_s = expected_s * share
         pace = (took_s + _DOUBT_S * self._pace.of(stage)) / (done_s + _DOUBT_S)
-        eta_s = (should_s - done_s) * pace + self._later_s(stage)
+        eta_s = (expected_s - done_s) * pace + self._later_s(stage)
         passed_s = (now_ms - self._began_ms) / 1000
         if passed_s > 0:
             self._percent = max(self._percent, 100 * passed_s / (passed_s + eta_s))
@@ -154,9 +162,9 @@ class Estimate:
     def stage_done(self, now_ms: int) -> None:
         """The stage that was reached last is over."""
         took_s = (now_ms - self._since_ms) / 1000
-        self._pace.learn(self._stage, self._should_s[self._stage], took_s)
+        self._pace.learn(self._stage, self._expected_s[self._stage], took_s)
         self._since_ms = now_ms
 
     def _later_s(self, stage: str) -> float:
         later = STAGES[STAGES.index(stage) + 1 :]
-        return sum(self._should_s[one] * self._pace.of(one) for one in later)
+        return sum(self._expected_s[one] * self._pace.of(one) for one in later)

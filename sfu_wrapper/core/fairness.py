@@ -3,7 +3,7 @@
 Among the waiting segments the first difference decides:
     1. the domain that has the fewest places now, then the one that has used the least lately
     2. within that domain, the owner by the same two measures
-    3. within that owner, the shortest segment with ageing (``job.rank_ms``)
+    3. within that owner, the shortest segment with ageing (``job.priority_ms``)
 
 Usage is time in a place. It halves every ``HALF_LIFE_MS``, and long waiting is credited against it,
 so that new owners cannot keep an earlier one waiting for ever. A place is never left empty while a
@@ -41,13 +41,13 @@ class Claim:
 
     Attributes:
         owner: the account that the place is charged to.
-        rank_ms: order within the owner, lowest first (``job.rank_ms``).
+        priority_ms: order within the owner, lowest first (``job.priority_ms``).
         since_ms: when the worker got it, on the monotonic clock.
         returnable: whether it may go back to the broker when other workers could take it.
     """
 
     owner: Owner
-    rank_ms: float
+    priority_ms: float
     since_ms: int
     returnable: bool = False
 
@@ -122,7 +122,7 @@ def next_of(waiting: Sequence[W], usage: Usage, now_ms: int) -> W:
     """
     of_domain = _neediest(waiting, lambda claim: claim.owner.domain, usage, now_ms)
     of_owner = _neediest(of_domain, lambda claim: claim.owner, usage, now_ms)
-    return min(of_owner, key=lambda one: one.claim.rank_ms)
+    return min(of_owner, key=lambda one: one.claim.priority_ms)
 
 
 def _neediest(
@@ -138,6 +138,6 @@ def _neediest(
         waited_ms = now_ms - min(claim.since_ms for claim in claims)
         credit_ms = min(max(0, waited_ms - CREDIT_AFTER_MS) * CREDIT_SHARE, MOST_CREDIT_MS)
         level_ms = max(0.0, usage.used_ms(account, now_ms) - credit_ms)
-        return usage.places(account), level_ms, min(claim.rank_ms for claim in claims)
+        return usage.places(account), level_ms, min(claim.priority_ms for claim in claims)
 
     return accounts[min(accounts, key=need)]

@@ -108,18 +108,20 @@ def most_on_screen(shown: Iterable[Span]) -> int:
 
 def _span(info: SegmentInfo, track: int, one: Held) -> Span | None:
     start_of_segment = info.started_ms * 1000
-    told_start, told_stop = one.file.started_ms * 1000, _told_stop_us(info, one.file)
-    agrees = told_start - CLOCK_TOLERANCE_US <= one.first_us <= told_stop + CLOCK_TOLERANCE_US
-    shift = 0 if agrees else told_start - one.first_us
+    reported_start, reported_stop = one.file.started_ms * 1000, _reported_stop_us(info, one.file)
+    agrees = (
+        reported_start - CLOCK_TOLERANCE_US <= one.first_us <= reported_stop + CLOCK_TOLERANCE_US
+    )
+    shift = 0 if agrees else reported_start - one.first_us
     start, stop = one.first_us + shift, one.end_us + shift
-    if told_stop - stop > FROZEN_AFTER_US:
-        stop = told_stop
+    if reported_stop - stop > FROZEN_AFTER_US:
+        stop = reported_stop
     start = max(start - start_of_segment, 0)
     stop = min(stop - start_of_segment, info.completed_ms * 1000 - start_of_segment)
     return Span(track, start, stop, shift) if start < stop else None
 
 
-def _told_stop_us(info: SegmentInfo, file: RawFile) -> int:
+def _reported_stop_us(info: SegmentInfo, file: RawFile) -> int:
     return (info.completed_ms if file.stopped_ms is None else file.stopped_ms) * 1000
 
 

@@ -19,7 +19,7 @@ _RESERVE_BYTES: Final = 16 << 20
 NO_SPACE: Final = "NO_SPACE"  # after which a worker begins nothing until there is some
 
 
-def rank_ms(taken_ms: int, length_ms: int) -> int:
+def priority_ms(taken_ms: int, length_ms: int) -> int:
     """Whose turn it is next, of those who wait: the lowest.
 
     The shortest first, with ageing: a segment is overtaken only by what came so much later as it

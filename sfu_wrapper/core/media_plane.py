@@ -83,9 +83,9 @@ class PlaneBack:
 
 @dataclass(frozen=True, slots=True)
 class TracksCarried:
-    """Who publishes what in one medium of a room now: the whole list, whenever it has changed.
+    """All tracks published in one medium of a room; reported again after each change.
 
-    Said by a plane that knows by itself (``Rules.carries``), where it overrules the clients.
+    Only a plane of ``Rules.authoritative_media`` reports this. It overrules what clients claim.
     """
 
     room: RoomUuid

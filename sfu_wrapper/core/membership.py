@@ -40,7 +40,7 @@ from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publisher_ids import media_place
 from sfu_wrapper.core.quotas import require_invited, require_participants
 from sfu_wrapper.core.room import PendingKind, RecordingIntent
-from sfu_wrapper.core.segment_report import stay_in
+from sfu_wrapper.core.segment_report import presence_in
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
@@ -79,20 +79,20 @@ def update_media(turn: Transition, event: MediaRequested) -> None:
 
 def carry(turn: Transition, fact: TracksCarried) -> None:
     """The media plane says who publishes what, and is believed."""
-    said: dict[UserId, list[Stream]] = {}
+    reported: dict[UserId, list[Stream]] = {}
     for track in fact.tracks:
-        said.setdefault(track.user, []).append(track.stream)
-    carried = turn.room.carried
+        reported.setdefault(track.user, []).append(track.stream)
+    carried = turn.room.plane_tracks
     for known in carried:
         others = [each for each in known.streams if each.medium is not fact.medium]
-        streams = (*others, *said.pop(known.user, ()))
+        streams = (*others, *reported.pop(known.user, ()))
         if not streams:
             carried = carried.without(known.user)
         elif streams != known.streams:
             carried = carried.put(Publishing(known.user, streams))
-    for user, new in said.items():
+    for user, new in reported.items():
         carried = carried.put(Publishing(user, tuple(new)))
-    turn.room = replace(turn.room, carried=carried)
+    turn.room = replace(turn.room, plane_tracks=carried)
     for participant in turn.room.participants:
         set_media(turn, participant.key, _counted(turn, participant.key, participant.media))
 
@@ -132,10 +132,10 @@ def set_media(turn: Transition, user: UserKey, media: Media) -> None:
     before, after = participant.media.streams(), media.streams()
     for stream in before:
         if stream not in after:
-            _tell_plane(turn, UnpublishTrack(turn.room.uuid, Track(_shown(turn, user), stream)))
+            _request_plane(turn, UnpublishTrack(turn.room.uuid, Track(_shown(turn, user), stream)))
     for stream in after:
         if stream not in before:
-            _tell_plane(turn, PublishTrack(turn.room.uuid, Track(_shown(turn, user), stream)))
+            _request_plane(turn, PublishTrack(turn.room.uuid, Track(_shown(turn, user), stream)))
     turn.notify(ParticipantMedia(turn.room.id, _shown(turn, user), media))
 
 
@@ -149,7 +149,7 @@ def depart(turn: Transition, user: UserKey) -> None:
     turn.room = replace(room, participants=room.participants.without(user))
     _note_stays(turn, participant)
     for stream in participant.media.streams():
-        _tell_plane(turn, UnpublishTrack(room.uuid, Track(_shown(turn, user), stream)))
+        _request_plane(turn, UnpublishTrack(room.uuid, Track(_shown(turn, user), stream)))
     reason = _reason_to_end(turn, user)
     if reason is not None:
         end(turn, reason)
@@ -168,7 +168,7 @@ def end(turn: Transition, reason: EndReason) -> None:
         turn.room,
         life=advance(room.life, "end"),
         participants=Participants(),
-        farewell=tuple(participant.key for participant in room.participants),
+        final_audience=tuple(participant.key for participant in room.participants),
         wanted=None,
         open_by_ms=None,
         ended_ms=turn.at.wall_ms,
@@ -207,17 +207,17 @@ def _enter(turn: Transition, key: UserKey, media: Media, *, by_service: bool) ->
         members=room.members if key in room.members else room.members.put(key),
     )
     for stream in participant.media.streams():
-        _tell_plane(turn, PublishTrack(room.uuid, Track(_shown(turn, key), stream)))
+        _request_plane(turn, PublishTrack(room.uuid, Track(_shown(turn, key), stream)))
     turn.notify(ParticipantJoined(room.id, _shown(turn, key), participant.media))
 
 
 def _counted(turn: Transition, user: UserKey, claimed: Media) -> Media:
     """What counts: the media plane's word where it knows by itself, the client's elsewhere."""
-    known = turn.room.carried.get(_shown(turn, user))
+    known = turn.room.plane_tracks.get(_shown(turn, user))
     carried = known.streams if known is not None else ()
     streams = (
-        *(each for each in claimed.streams() if each.medium not in turn.rules.carries),
-        *(each for each in carried if each.medium in turn.rules.carries),
+        *(each for each in claimed.streams() if each.medium not in turn.rules.authoritative_media),
+        *(each for each in carried if each.medium in turn.rules.authoritative_media),
     )
     return Media(
         audio=Stream.AUDIO in streams,
@@ -226,9 +226,9 @@ def _counted(turn: Transition, user: UserKey, claimed: Media) -> Media:
     )
 
 
-def _tell_plane(turn: Transition, request: PublishTrack | UnpublishTrack) -> None:
+def _request_plane(turn: Transition, request: PublishTrack | UnpublishTrack) -> None:
     """Unless it knows by itself."""
-    if request.track.stream.medium not in turn.rules.carries:
+    if request.track.stream.medium not in turn.rules.authoritative_media:
         turn.ask(request)
 
 
@@ -241,10 +241,10 @@ def _note_stays(turn: Transition, *left: Participant) -> None:
     segment = turn.room.open_segment
     if segment is None:
         return
-    stays = segment.stays
+    stays = segment.presences
     for participant in left:
-        stays = stays.put(stay_in(turn.room, segment, participant, turn.at.wall_ms))
-    turn.put_segment(replace(segment, stays=stays))
+        stays = stays.put(presence_in(turn.room, segment, participant, turn.at.wall_ms))
+    turn.put_segment(replace(segment, presences=stays))
 
 
 def _establish_if_due(turn: Transition, permissions: OwnerPermissions) -> None:

@@ -106,7 +106,7 @@ def video_stems(
     taken: set[str] = set()
     names = []
     for video in videos:
-        base = _video_base(fileformat, info, video, safe_user(video.user))
+        base = _video_base(fileformat, info, video, quote_filename(video.user))
         if len(f"{base}{distinct}".encode()) > _MAX_STEM_BYTES - _NUMBER_BYTES:
             base = _video_base(fileformat, info, video, _short_user(video.user))
         name = next(name for name in _counted(base) if name not in taken)
@@ -121,7 +121,7 @@ def further_stems(info: SegmentInfo) -> Iterator[str]:
     yield from _counted(f"-{_value('uuid', info.uuid)}")
 
 
-def safe_user(user: str) -> str:
+def quote_filename(user: str) -> str:
     """A user id as part of a file name, one to one.
 
     What is not plain becomes ``%XX`` of its UTF-8 bytes; what is long becomes its beginning, a
@@ -139,7 +139,7 @@ def safe_user(user: str) -> str:
 
 def _short_user(user: str) -> str:
     """Return a user id as a part of names that have no room for all of it."""
-    return f"{safe_user(user)[:8]}~{sha256(user.encode()).hexdigest()[:16]}"
+    return f"{quote_filename(user)[:8]}~{sha256(user.encode()).hexdigest()[:16]}"
 
 
 def _filled(fileformat: str, info: SegmentInfo) -> str:

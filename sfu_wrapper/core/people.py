@@ -56,7 +56,7 @@ class Publishing:
     streams: tuple[Stream, ...]
 
 
-class Carried(PersistentMap[UserId, Publishing]):
+class PlaneTracks(PersistentMap[UserId, Publishing]):
     """Published streams by user."""
 
     __slots__ = ()
@@ -65,5 +65,37 @@ class Carried(PersistentMap[UserId, Publishing]):
     def key(value: Publishing) -> UserId:
         """See ``PersistentMap``."""
         return value.user
+
+    order = key
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceInterval:
+    """Time that one participant spent in the room during a segment, before it is clamped.
+
+    ``segment_report`` turns it into the ``Presence`` of the recordingInfo.
+
+    Attributes:
+        user: the user's id as shown in the room.
+        joined_ms: epoch ms.
+        left_ms: epoch ms; None: still in the room.
+        entry: ``Participant.entry``.
+    """
+
+    user: UserId
+    joined_ms: int
+    left_ms: int | None = None
+    entry: int = 0
+
+
+class PresenceIntervals(PersistentMap[int, PresenceInterval]):
+    """Presence intervals by entry."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def key(value: PresenceInterval) -> int:
+        """See ``PersistentMap``."""
+        return value.entry
 
     order = key

@@ -47,9 +47,9 @@ FRAME_US = 1_000_000 // FRAMES_PER_S
 Codec = Literal["vp8", "vp9"]
 Quality = Literal["low", "medium", "high"]
 
-SOUND_BITS_PER_S = 32_000
+AUDIO_BITS_PER_S = 32_000
 # With the sound and the container about 2, 3 and 4 MB a minute.
-PICTURE_BITS_PER_S: dict[Quality, int] = {"low": 225_000, "medium": 360_000, "high": 495_000}
+VIDEO_BITS_PER_S: dict[Quality, int] = {"low": 225_000, "medium": 360_000, "high": 495_000}
 
 
 class Output(StrEnum):
@@ -94,10 +94,13 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """One piece of the mix. start_us: when its first sample sounds, the mixer's lag taken off.
+class AudioSource:
+    """One piece of the mix.
 
-    pace: how long a second of its own time lasts; not 1 only where the mixer's clock was off.
+    Attributes:
+        path: decoded file.
+        start_us: time of its first sample, corrected by the delay of the mixer.
+        pace: seconds that one second of its own time lasts; 1 unless the mixer's clock drifted.
     """
 
     path: str
@@ -141,10 +144,10 @@ class Composition:
 
     duration_us: int
     codec: Codec
-    picture_bits_per_s: int
+    video_bits_per_s: int
     sources: tuple[Source, ...]
     scenes: tuple[Scene, ...]
-    sounds: tuple[Sound, ...]
+    audio_sources: tuple[AudioSource, ...]
     chapters: tuple[Chapter, ...]
     poster_us: tuple[int, ...] = ()
 
@@ -198,17 +201,17 @@ def compose(
     duration_us: int,
     sources: Sequence[Source],
     cut: Sequence[Interval],
-    sounds: Sequence[Sound],
+    audio_sources: Sequence[AudioSource],
     chapters: Sequence[Chapter],
 ) -> Composition:
     """Lay out the merged file."""
     return Composition(
         duration_us=duration_us,
         codec=rules.codec,
-        picture_bits_per_s=PICTURE_BITS_PER_S[rules.quality],
+        video_bits_per_s=VIDEO_BITS_PER_S[rules.quality],
         sources=tuple(sources),
         scenes=tuple(_scene(interval) for interval in cut),
-        sounds=tuple(sounds),
+        audio_sources=tuple(audio_sources),
         chapters=tuple(chapters),
         poster_us=moments(cut),
     )
@@ -219,9 +222,9 @@ def zero_us(started_ms: int, file_zero_us: int, span: Span) -> int:
     return file_zero_us + span.shift_us - started_ms * 1000
 
 
-def sound_start_us(started_ms: int, sound_started_ms: int, delay_ms: int) -> int:
+def audio_start_us(started_ms: int, audio_started_ms: int, delay_ms: int) -> int:
     """Where the first sample of a mix that lags by ``delay_ms`` belongs in the segment."""
-    return (sound_started_ms - delay_ms - started_ms) * 1000
+    return (audio_started_ms - delay_ms - started_ms) * 1000
 
 
 def _first_frame(time_us: int) -> int:

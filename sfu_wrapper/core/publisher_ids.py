@@ -35,13 +35,13 @@ class MediaPlace:
 
 def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
     """What a participant is told when it joins; None where nothing real carries its media."""
-    if not rules.carries:
+    if not rules.authoritative_media:
         return None
     return MediaPlace(
         publisher_id(Track(user, Stream.CAMERA)),
         publisher_id(Track(user, Stream.SCREEN)),
-        room.uuid if Medium.VIDEO in rules.carries else None,
-        room.uuid if Medium.AUDIO in rules.carries else None,
+        room.uuid if Medium.VIDEO in rules.authoritative_media else None,
+        room.uuid if Medium.AUDIO in rules.authoritative_media else None,
     )
 
 

@@ -1,11 +1,11 @@
-"""The state of one room: frozen values and what can be read off them. Decides nothing.
+"""State of one room: frozen values, and properties computed from them. No decisions.
 
-Deadlines are milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); they are set anew
-after a restart of the controller. Stamps are milliseconds since the epoch.
+Deadlines are milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); ``timers.resume``
+computes them again after a restart of the controller. Other times are milliseconds since the epoch.
 
-Whatever a room holds many of is a ``PersistentMap``: looked up by key, changed in constant time,
-and compared with an earlier version by its difference alone. Nothing here walks over the people or
-the segments of a room; those who must (an answer that lists them, a notice to all) do so once.
+Collections are ``PersistentMap``s: lookup and change take constant time, and the difference from an
+earlier version is found without comparing all entries. Nothing here iterates over all participants
+or segments of a room; callers that must (an answer that lists them, an event to all) do so once.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.media_plane import CaptureRef
-from sfu_wrapper.core.people import Carried, Participant, Participants
+from sfu_wrapper.core.people import Participant, Participants, PlaneTracks, PresenceIntervals
 from sfu_wrapper.core.policy import Decision, PolicySettings
 from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.model.identity import (
@@ -32,14 +32,20 @@ from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason
 from sfu_wrapper.model.segment import Instant
 
-WAITING_LIMIT = 16  # start and stop requests that one room lets wait
+WAITING_LIMIT = 16  # pending start and stop requests of one room
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The configuration that the machine goes by (policy.md; times in milliseconds).
+    """Configuration of the room machine (policy.md).
 
-    carries: the media whose plane knows by itself who publishes what, and is believed.
+    Attributes:
+        media_timeout_ms: time for the media plane to answer one request.
+        reconnect_grace_ms: time for a user to connect again before it leaves the room.
+        answer_timeout_ms: life of a direct call that is not established.
+        unused_timeout_ms: life of any other room that is not established.
+        authoritative_media: media whose plane reports the published tracks itself
+            (``TracksCarried``); its reports overrule what clients claim.
     """
 
     policy: PolicySettings = field(default_factory=PolicySettings)
@@ -47,29 +53,33 @@ class Rules:
     reconnect_grace_ms: int = 10_000
     answer_timeout_ms: int = 120_000
     unused_timeout_ms: int = 604_800_000
-    carries: frozenset[Medium] = frozenset()
+    authoritative_media: frozenset[Medium] = frozenset()
     quotas: Quotas = field(default_factory=Quotas)
 
 
 class CaptureState(StrEnum):
-    """One capture within its segment."""
+    """State of one capture within its segment."""
 
-    ASKED = "asked"  # start asked, no answer yet
+    ASKED = "asked"  # start requested, no answer yet
     RUNNING = "running"
-    FAILED = "failed"  # refused, unanswered or lost; asked again at ``due_ms``
-    STOPPING = "stopping"  # stop asked, not confirmed yet
-    CLOSED = "closed"  # nothing is written any more
+    FAILED = "failed"  # refused, unanswered or lost; requested again at ``due_ms``
+    STOPPING = "stopping"  # stop requested, not confirmed yet
+    CLOSED = "closed"  # no file is open any more
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """The video or the audio of one segment, over every attempt.
+    """Video or audio of one segment, over all attempts to capture it.
 
-    due_ms: monotonic; until when ASKED is answered, when FAILED is tried again, when the stop of
-        STOPPING is asked again.
-    failures: in a row, for the back-off.
-    unanswered: the last start was never answered, so it may yet be carried out.
-    written_ms: epoch; the last time known to be written when it was lost.
+    Attributes:
+        due_ms: monotonic deadline: in ASKED for the answer, in FAILED for the next attempt, in
+            STOPPING for the next request to stop; None: no deadline.
+        files: files written so far.
+        failures: consecutive failures, for the back-off.
+        unanswered: True while the plane may still carry out a start that it never answered.
+        written_ms: epoch; last time at which data is known to be written, set when the capture is
+            lost.
+        message: reason of the last failure.
     """
 
     medium: Medium
@@ -83,12 +93,12 @@ class Capture:
 
     @property
     def holds_media(self) -> bool:
-        """Whether anything may have been written."""
+        """True once media may have been written."""
         return any(file.holds_media for file in self.files)
 
     @property
     def lost(self) -> bool:
-        """Whether it ended by being lost: no file was closed after that."""
+        """True if the capture ended by being lost: no file was closed after that."""
         if self.written_ms is None:
             return False
         ends = [file.stopped_ms for file in self.files if file.holds_media]
@@ -96,59 +106,46 @@ class Capture:
 
 
 class Outcome(StrEnum):
-    """How a segment ended."""
+    """Outcome of a segment."""
 
     STOPPED = "stopped"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
-    """One stay of a user during a segment; epoch ms. entry: as of the participant."""
-
-    user: UserId
-    joined_ms: int
-    left_ms: int | None = None
-    entry: int = 0
-
-
-class Stays(PersistentMap[int, Stay]):
-    """Stays by entry."""
-
-    __slots__ = ()
-
-    @staticmethod
-    def key(value: Stay) -> int:
-        """See ``PersistentMap``."""
-        return value.entry
-
-    order = key
-
-
-@dataclass(frozen=True, slots=True)
 class Segment:
     """One start-to-stop of recording.
 
-    by: who started it; None: the system. stopped_by likewise.
-    entries: how many had entered the room when it was asked for: those were there from its start.
-    stays: of those who have left since. Those who are there are participants of the room; they are
-        noted here when the segment fails, since it may have something to report later.
-    started: when the first capture was confirmed.
-    ran: it was confirmed as a whole, and everybody told.
-    outcome: None while it is open.
-    reason: set as soon as the stop is decided.
-    stop_by_ms: monotonic; when an unconfirmed stop is given up.
-    told: its recordingInfo is in the outbox.
-    resumed: taken up by a restarted controller, not yet known whether it still runs.
+    Attributes:
+        by: user that started it; None: the controller.
+        type: media to record.
+        requested_at: time of the request to the media plane.
+        entries: ``Room.entries`` at the request; participants up to there were present from the
+            start.
+        presences: intervals of the participants that have left since. Participants that are
+            present are read from the room; a failed segment stores theirs here too, since it may
+            have files to report later.
+        started: time at which the first capture was confirmed.
+        ran: True once the segment was confirmed as a whole and recordingStarted was sent.
+        stopped_ms: epoch ms of the end.
+        duration_ms: length by the monotonic clock.
+        stopped_by: user that stopped it; None: the controller.
+        outcome: None while the segment is open.
+        reason: set as soon as the stop is decided.
+        stop_by_ms: monotonic deadline for the confirmation of the stop.
+        missing: media without a running capture at the end.
+        incomplete: why media that should exist may be missing; None: they are complete.
+        announced: True once its recordingInfo is in the outbox.
+        resumed: True after a restart of the controller, until the media plane has answered.
     """
 
     number: SegmentNo
     by: UserId | None
     type: RecordingType
-    asked: Instant
+    requested_at: Instant
     captures: tuple[Capture, ...]
     entries: int = 0
-    stays: Stays = Stays()  # noqa: RUF009 immutable
+    presences: PresenceIntervals = PresenceIntervals()  # noqa: RUF009 immutable
     started: Instant | None = None
     ran: bool = False
     stopped_ms: int | None = None
@@ -159,43 +156,43 @@ class Segment:
     stop_by_ms: int | None = None
     missing: tuple[Medium, ...] = ()
     incomplete: str | None = None
-    told: bool = False
+    announced: bool = False
     resumed: bool = False
 
     def capture(self, medium: Medium) -> Capture | None:
-        """The capture of that medium, where the segment asks for it."""
+        """Return the capture of that medium; None: the segment does not record it."""
         return next((capture for capture in self.captures if capture.medium is medium), None)
 
     def any_capture(self, *states: CaptureState) -> bool:
-        """Whether a capture is in one of these states."""
+        """Return True if a capture is in one of these states."""
         return any(capture.state in states for capture in self.captures)
 
     @property
     def pending(self) -> bool:
-        """True while anything of the segment is still to be confirmed or decided."""
+        """True while a confirmation or a decision about the segment is outstanding."""
         closed = all(capture.state is CaptureState.CLOSED for capture in self.captures)
         return self.outcome is None or self.stop_by_ms is not None or not closed
 
     @property
     def holds_media(self) -> bool:
-        """Whether anything may have been written."""
+        """True once media may have been written."""
         return any(capture.holds_media for capture in self.captures)
 
     @property
     def cut_short(self) -> bool:
-        """Whether a failure ended it: how far it got is for its files to say."""
+        """True if a failure ended the segment, so that its end must be read from its files."""
         failed = self.outcome is Outcome.FAILED or self.reason is StopReason.FAILED
         return failed or self.resumed
 
     @property
     def lost(self) -> bool:
-        """Whether all that was written was lost before anybody closed it: in a stop, too."""
+        """True if each capture that wrote media was lost before its files were closed."""
         writers = [capture for capture in self.captures if capture.holds_media]
         return bool(writers) and all(capture.lost for capture in writers)
 
     @property
     def never_written(self) -> tuple[Medium, ...]:
-        """What it asked for and never got."""
+        """Media that the segment requested and of which nothing was written."""
         return tuple(
             each.medium
             for each in self.captures
@@ -204,14 +201,14 @@ class Segment:
 
     @property
     def media_files(self) -> tuple[RawFile, ...]:
-        """Every file in which anything may have been written."""
+        """Files that may hold media."""
         return tuple(
             file for capture in self.captures for file in capture.files if file.holds_media
         )
 
     @property
     def not_running(self) -> tuple[Medium, ...]:
-        """What it asks for and does not get at the moment, as far as is known."""
+        """Media that the segment requests and that are not being captured now."""
         running = {CaptureState.RUNNING}
         if self.resumed:
             running.add(CaptureState.ASKED)  # it ran before the restart
@@ -219,7 +216,7 @@ class Segment:
 
 
 class Segments(PersistentMap[SegmentNo, Segment]):
-    """Segments by number, from 1 without gaps. marked: those that are pending."""
+    """Segments by number, from 1 without gaps; those that are pending are marked."""
 
     __slots__ = ()
 
@@ -239,7 +236,7 @@ class Segments(PersistentMap[SegmentNo, Segment]):
         """Return the segment at that position; negative positions count from the end.
 
         Raises:
-            IndexError: there is none.
+            IndexError: no segment has that position.
         """
         segment = self.get(SegmentNo(position + 1 if position >= 0 else len(self) + position + 1))
         if segment is None:
@@ -248,7 +245,7 @@ class Segments(PersistentMap[SegmentNo, Segment]):
 
 
 class PendingKind(StrEnum):
-    """What a waiting request wants."""
+    """Kind of a pending request."""
 
     START = "start"
     STOP = "stop"
@@ -256,7 +253,14 @@ class PendingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """A request that is answered later. ``due_ms``: monotonic; MEDIA_FAILED then."""
+    """Request whose answer depends on the media plane.
+
+    Attributes:
+        ref: name of the request for the reply.
+        by: user that sent it.
+        want: start or stop.
+        due_ms: monotonic deadline, at which the answer is MEDIA_FAILED; None: not running yet.
+    """
 
     ref: str
     by: UserId
@@ -267,7 +271,13 @@ class PendingRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecordingIntent:
-    """Recording is wanted (policy.md): the next segment starts by itself at ``due_ms``."""
+    """Intent to record (policy.md, "Segments"): the next segment starts automatically.
+
+    Attributes:
+        type: media to record.
+        failures: consecutive failed starts, for the back-off.
+        due_ms: monotonic time of the next start; None: a segment is open.
+    """
 
     type: RecordingType
     failures: int = 0
@@ -276,15 +286,25 @@ class RecordingIntent:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One room, from createRoom to the last of its segments' events.
+    """One room, from createRoom to the last event of its segments.
 
-    flag: the record flag as given. creator: the service identity that created it, if one did.
-    entries: how many have entered it so far. members: users who took part at any time.
-    farewell: who still took part when it ended, to be told of the end of its last segment too.
-    decision: as it was at establishment.
-    open_by_ms: monotonic; when a room that is still waiting ends by itself.
-    halted: the controller is shutting down; nothing is started.
-    carried: who publishes what, as far as the media plane knows by itself.
+    Attributes:
+        id: room id chosen by the client, free again once the room has ended.
+        confbridge_id: name of the room at the audio mixer.
+        owner: caller of a direct call, creator of any other room.
+        flag: record flag as given; None: absent.
+        creator: service identity that created the room; None: a user did.
+        invited: users that may join besides the owner; None: the whole domain.
+        entries: number of times that a participant has entered.
+        members: users that took part at any time.
+        final_audience: participants that were present at the end of the room; they also receive
+            the events of its last segment, which ends later.
+        waiting: requests to start or stop that are not answered yet.
+        wanted: intent to record; None: segments start by request only.
+        decision: decision of the policy at establishment.
+        open_by_ms: monotonic deadline for the establishment.
+        halted: True while the controller shuts down: no segment starts.
+        plane_tracks: tracks that the media plane reports as published.
     """
 
     uuid: RoomUuid
@@ -303,7 +323,7 @@ class Room:
     entries: int = 0
     participants: Participants = Participants()  # noqa: RUF009 immutable
     members: PersistentSet[UserKey] = PersistentSet()  # noqa: RUF009 immutable
-    farewell: tuple[UserKey, ...] = ()
+    final_audience: tuple[UserKey, ...] = ()
     segments: Segments = Segments()  # noqa: RUF009 immutable
     waiting: tuple[PendingRequest, ...] = ()
     wanted: RecordingIntent | None = None
@@ -313,15 +333,15 @@ class Room:
     ended_ms: int | None = None
     end_reason: EndReason | None = None
     halted: bool = False
-    carried: Carried = Carried()  # noqa: RUF009 immutable
+    plane_tracks: PlaneTracks = PlaneTracks()  # noqa: RUF009 immutable
 
     @property
     def owner_key(self) -> UserKey:
-        """The owner as a user."""
+        """Owner with its domain."""
         return UserKey(self.domain, self.owner)
 
     def participant(self, key: UserKey) -> Participant | None:
-        """That user's participation, if it takes part now."""
+        """Return the participant; None: the user is not present."""
         return self.participants.get(key)
 
     @property
@@ -331,20 +351,20 @@ class Room:
 
     @property
     def open_segment(self) -> Segment | None:
-        """The segment that is starting, recording or stopping."""
+        """Segment that is starting, recording or stopping; None: the room is idle."""
         return None if self.capture is Phase.IDLE else self.segments[-1]
 
     def segment(self, number: SegmentNo) -> Segment | None:
-        """A segment by its number; they are numbered from 1 without gaps."""
+        """Return a segment by its number; None: no segment has it."""
         return self.segments.get(number)
 
     def ref(self, segment: Segment, medium: Medium) -> CaptureRef:
-        """How the media plane names a capture of ours."""
+        """Return the name of a capture at the media plane."""
         return CaptureRef(self.uuid, segment.number, medium)
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """What is published now, in order of joining."""
+        """Tracks that are published now, in order of joining."""
         return tuple(
             Track(shown_user(participant.key, self.domain), stream)
             for participant in self.participants
@@ -353,15 +373,15 @@ class Room:
 
     @property
     def may_start(self) -> bool:
-        """Whether a segment may start by itself now, where one is wanted."""
+        """True if a segment may start automatically now."""
         return self.capture is Phase.IDLE and not self.halted
 
     @property
     def undecided(self) -> bool:
-        """Whether it is still to be seen if the open segment runs at all.
+        """True while the answers are outstanding that decide if the open segment runs at all.
 
-        Until then a capture that failed is not tried again: attempts that take turns would put
-        the decision off for ever.
+        Until then a failed capture is not retried: alternating retries of two captures would
+        defer the decision for ever.
         """
         segment = self.open_segment
         if segment is None or self.capture is Phase.STOPPING:
@@ -370,8 +390,8 @@ class Room:
         return starting and segment.any_capture(CaptureState.ASKED)
 
     @property
-    def settled(self) -> bool:
-        """Over, with nothing left to be confirmed: a restart need not take it up."""
+    def fully_closed(self) -> bool:
+        """True once the room has ended and every capture is closed: a restart may skip it."""
         over = self.life is Life.ENDED and self.capture is Phase.IDLE
         return over and not any(
             segment.any_capture(CaptureState.STOPPING) for segment in self.segments.marked_values()

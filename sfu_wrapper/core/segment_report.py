@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from sfu_wrapper.core.lifecycle import Phase
-from sfu_wrapper.core.people import Participant
+from sfu_wrapper.core.people import Participant, PresenceInterval
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source, decide
-from sfu_wrapper.core.room import Outcome, Room, Segment, Stay
+from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, Timeline
 from sfu_wrapper.model.identity import OwnerPermissions, RecordingType, SegmentNo, shown_user
 from sfu_wrapper.model.media import Medium, RawFile, Stream
@@ -62,7 +62,7 @@ def segment_info(room: Room, segment: Segment, now: Instant) -> SegmentInfo:
     if segment.started is None or segment.stopped_ms is None:
         raise ValueError(f"segment {segment.number} is not over")
     line = Timeline(segment.started, now)
-    span = _Span(segment.asked.wall_ms, segment.started.wall_ms, segment.stopped_ms, line)
+    span = _Span(segment.requested_at.wall_ms, segment.started.wall_ms, segment.stopped_ms, line)
     return SegmentInfo(
         room=room.id,
         uuid=room.uuid,
@@ -82,25 +82,27 @@ def segment_info(room: Room, segment: Segment, now: Instant) -> SegmentInfo:
     )
 
 
-def stays_of(room: Room, segment: Segment) -> list[Stay]:
+def presences_of(room: Room, segment: Segment) -> list[PresenceInterval]:
     """Return every stay during the segment, in order of joining.
 
     Those who take part now were there as well, unless the segment failed: then everybody who was
     there has been noted, and others may have come since.
     """
-    stays = list(segment.stays)
+    stays = list(segment.presences)
     if segment.outcome is not Outcome.FAILED:
-        stays += (stay_in(room, segment, each) for each in room.participants)
+        stays += (presence_in(room, segment, each) for each in room.participants)
     return sorted(stays, key=attrgetter("entry"))
 
 
-def stay_in(
+def presence_in(
     room: Room, segment: Segment, participant: Participant, left_ms: int | None = None
-) -> Stay:
+) -> PresenceInterval:
     """Return the participant's stay during the segment."""
     there_before = participant.entry <= segment.entries
-    joined_ms = segment.asked.wall_ms if there_before else participant.joined_ms
-    return Stay(shown_user(participant.key, room.domain), joined_ms, left_ms, participant.entry)
+    joined_ms = segment.requested_at.wall_ms if there_before else participant.joined_ms
+    return PresenceInterval(
+        shown_user(participant.key, room.domain), joined_ms, left_ms, participant.entry
+    )
 
 
 def _files(segment: Segment, medium: Medium, span: _Span) -> tuple[RawFile, ...]:
@@ -123,23 +125,23 @@ def _clamped(file: RawFile, span: _Span) -> RawFile:
 
 def _presences(room: Room, segment: Segment, span: _Span) -> tuple[Presence, ...]:
     """Return who was there and when, in order of joining; most were there all the time."""
-    start_ms, stop_ms = span.clamp(segment.asked.wall_ms, None)
-    if segment.stays or segment.outcome is Outcome.FAILED:
-        return tuple(_presence(stay, span) for stay in stays_of(room, segment))
+    start_ms, stop_ms = span.clamp(segment.requested_at.wall_ms, None)
+    if segment.presences or segment.outcome is Outcome.FAILED:
+        return tuple(_presence(stay, span) for stay in presences_of(room, segment))
     return tuple(
         Presence(shown_user(each.key, room.domain), start_ms, stop_ms)
         if each.entry <= segment.entries
-        else _presence(stay_in(room, segment, each), span)
+        else _presence(presence_in(room, segment, each), span)
         for each in room.participants
     )
 
 
-def _presence(stay: Stay, span: _Span) -> Presence:
+def _presence(stay: PresenceInterval, span: _Span) -> Presence:
     return Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
 
 
 @dataclass(frozen=True, slots=True)
-class RecordingView:
+class RecordingStatus:
     """allowed and automatic as in ``core.policy.Decision``; the running segment beside them."""
 
     allowed: bool
@@ -152,14 +154,14 @@ class RecordingView:
     started_ms: int | None = None
 
 
-def recording_view(
+def recording_status(
     room: Room, permissions: OwnerPermissions, settings: PolicySettings
-) -> RecordingView:
+) -> RecordingStatus:
     """Allowed as of now; automatic as decided at establishment, before that as forecast."""
     now = decide(room.kind, room.origin, room.flag, permissions, settings)
     start = room.decision or now
     running = room.segments[-1] if room.capture is Phase.RECORDING else None
-    return RecordingView(
+    return RecordingStatus(
         allowed=now.allowed,
         automatic=start.automatic,
         type=now.type,

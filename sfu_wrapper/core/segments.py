@@ -19,6 +19,7 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
 from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture, StopCapture
+from sfu_wrapper.core.people import PresenceIntervals
 from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
 from sfu_wrapper.core.room import (
     Capture,
@@ -29,9 +30,8 @@ from sfu_wrapper.core.room import (
     RecordingIntent,
     Room,
     Segment,
-    Stays,
 )
-from sfu_wrapper.core.segment_report import segment_info, stays_of
+from sfu_wrapper.core.segment_report import presences_of, segment_info
 from sfu_wrapper.core.sync import Timeline
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
@@ -71,7 +71,7 @@ def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
         number=SegmentNo(len(room.segments) + 1),
         by=by,
         type=recorded,
-        asked=turn.at,
+        requested_at=turn.at,
         captures=tuple(
             Capture(medium, CaptureState.ASKED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
         ),
@@ -105,29 +105,29 @@ def quota_wait_ms(room: Room, quotas: Quotas, at: Instant) -> int:
     """Return for how long the room may begin no segment by hand; 0: it may now."""
     limit = quotas.segments_per_minute
     earlier = room.segment(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
-    asked_ms = None if earlier is None else earlier.asked.wall_ms
+    asked_ms = None if earlier is None else earlier.requested_at.wall_ms
     return segment_wait_ms(limit, asked_ms, at.wall_ms)
 
 
 def _quota_spacing_ms(turn: Transition) -> int:
     room, quotas = turn.room, turn.rules.quotas
     wait_ms = quota_wait_ms(room, quotas, turn.at)
-    last_ms = room.segments[-1].asked.wall_ms if room.segments else 0
+    last_ms = room.segments[-1].requested_at.wall_ms if room.segments else 0
     return segment_spacing_ms(quotas.segments_per_minute, wait_ms, last_ms, turn.at.wall_ms)
 
 
-def ask_start(turn: Transition, segment: Segment, medium: Medium) -> None:
+def request_start(turn: Transition, segment: Segment, medium: Medium) -> None:
     """Ask the plane for one capture, with what is published now."""
     room = turn.room
     turn.ask(StartCapture(room.ref(segment, medium), room.confbridge_id, room.tracks))
 
 
-def ask_stop(turn: Transition, segment: Segment, medium: Medium) -> None:
+def request_stop(turn: Transition, segment: Segment, medium: Medium) -> None:
     """Ask the plane to end one capture."""
     turn.ask(StopCapture(turn.room.ref(segment, medium)))
 
 
-def settle(turn: Transition) -> None:
+def derive_phase(turn: Transition) -> None:
     """Draw the conclusion from the captures of the open segment, if there is one to draw."""
     segment = turn.room.open_segment
     if segment is None or turn.room.undecided:
@@ -162,7 +162,7 @@ def stop(turn: Transition, reason: StopReason, by: UserId | None = None) -> None
     )
     release(turn, segment)
     _start_stop_deadlines(turn)
-    settle(turn)
+    derive_phase(turn)
 
 
 def release(turn: Transition, segment: Segment) -> Segment:
@@ -195,7 +195,7 @@ def close(turn: Transition, segment: Segment) -> None:
         segment = replace(segment, missing=segment.never_written)
     turn.room = replace(turn.room, capture=advance(turn.room.capture, "stopped"))
     segment = turn.put_segment(_stamped(turn, replace(segment, outcome=Outcome.STOPPED)))
-    tell(turn, segment)
+    announce_segment(turn, segment)
     for waiting in _take_stops(turn):
         turn.reply(waiting.ref, Stopped(turn.room.id, segment))
     note = RecordingStopped(turn.room.id, turn.room.uuid, segment)
@@ -209,13 +209,13 @@ def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
     room = turn.room
     trigger = "failed" if room.capture is Phase.STARTING else "stopped"
     turn.room = replace(room, capture=advance(room.capture, trigger))
-    stays = Stays(stays_of(room, segment))
+    stays = PresenceIntervals(presences_of(room, segment))
     segment = turn.put_segment(
-        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None, stays=stays)
+        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None, presences=stays)
     )
     if trigger == "failed":
         segment = release(turn, segment)
-    late_report(turn, segment)
+    announce_when_closed(turn, segment)
     if trigger == "failed":  # in a stop, those that wait want the segment after this one
         for waiting in _take(turn, PendingKind.START):
             context = (("room", room.id), ("segment", segment.number))
@@ -230,27 +230,27 @@ def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
     _next(turn)
 
 
-def late_report(turn: Transition, segment: Segment) -> None:
+def announce_when_closed(turn: Transition, segment: Segment) -> None:
     """Files of a segment that failed have turned up: report them once all are closed."""
-    if segment.told or not segment.holds_media:
+    if segment.announced or not segment.holds_media:
         return
     if not segment.any_capture(CaptureState.STOPPING):
-        tell_late(turn, segment)
+        announce_late_segment(turn, segment)
     elif segment.stop_by_ms is None:
         turn.put_segment(replace(segment, stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS))
 
 
-def tell_late(turn: Transition, segment: Segment) -> None:
+def announce_late_segment(turn: Transition, segment: Segment) -> None:
     """Report what is known of a segment that failed and wrote something all the same."""
     late = replace(segment, incomplete=GIVEN_UP, missing=segment.never_written)
-    tell(turn, _stamped(turn, late))
+    announce_segment(turn, _stamped(turn, late))
 
 
-def tell(turn: Transition, segment: Segment) -> None:
+def announce_segment(turn: Transition, segment: Segment) -> None:
     """Store its one ``SegmentInfo`` for delivery, and keep of it only what is still needed."""
     turn.announce(segment_info(turn.room, segment, turn.at))
     slim = tuple(replace(capture, files=()) for capture in segment.captures)
-    turn.put_segment(replace(segment, told=True, captures=slim, stays=Stays()))
+    turn.put_segment(replace(segment, announced=True, captures=slim, presences=PresenceIntervals()))
 
 
 def _confirm(turn: Transition, segment: Segment) -> None:
@@ -297,10 +297,10 @@ def _stamped(turn: Transition, segment: Segment) -> Segment:
 
 
 def _first_written(segment: Segment, now: Instant) -> Instant:
-    line = Timeline(segment.asked, now)
+    line = Timeline(segment.requested_at, now)
     first_ms = line.place(min(file.started_ms for file in segment.media_files))
-    after_ms = max(0, first_ms - segment.asked.wall_ms)
-    return Instant(first_ms, segment.asked.mono_ms + after_ms)
+    after_ms = max(0, first_ms - segment.requested_at.wall_ms)
+    return Instant(first_ms, segment.requested_at.mono_ms + after_ms)
 
 
 def _last_written(segment: Segment, line: Timeline) -> int:
@@ -373,5 +373,7 @@ def _next(turn: Transition) -> None:
 
 
 def _messages(segment: Segment) -> str:
-    said = [f"{each.medium}: {each.message}" for each in segment.captures if each.message]
-    return "the media plane could not start the recording" + (f" ({'; '.join(said)})" * bool(said))
+    messages = [f"{each.medium}: {each.message}" for each in segment.captures if each.message]
+    return "the media plane could not start the recording" + (
+        f" ({'; '.join(messages)})" * bool(messages)
+    )

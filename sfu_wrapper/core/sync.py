@@ -39,18 +39,18 @@ def pace(drift_ppm: float | None) -> float:
     return 1 / (1 + drift_ppm / 1_000_000)
 
 
-def mix_sync(info: SegmentInfo, file: RawFile, sound_us: int) -> TrackSync:
+def mix_sync(info: SegmentInfo, file: RawFile, audio_us: int) -> TrackSync:
     """How a piece of the mix that holds so much sound lies in the segment.
 
     What is missing or too much of a long one, and little, is taken for a clock that was off;
     else for an offset, as nobody can tell where it belongs.
     """
     stopped_ms = info.completed_ms if file.stopped_ms is None else file.stopped_ms
-    told_ms, length_ms = stopped_ms - file.started_ms, round(sound_us / 1000)
-    told_ms += _before_ms(info, file, length_ms - told_ms)
+    reported_ms, length_ms = stopped_ms - file.started_ms, round(audio_us / 1000)
+    reported_ms += _before_ms(info, file, length_ms - reported_ms)
     drift_ppm: float | None = None
-    if told_ms >= MIX_LONG_ENOUGH_MS:
-        off_ppm = (sound_us / 1000 - told_ms) / told_ms * 1_000_000
+    if reported_ms >= MIX_LONG_ENOUGH_MS:
+        off_ppm = (audio_us / 1000 - reported_ms) / reported_ms * 1_000_000
         drift_ppm = off_ppm if abs(off_ppm) <= CREDIBLE_PPM else None
     return TrackSync(
         filename=file.filename,
@@ -58,7 +58,7 @@ def mix_sync(info: SegmentInfo, file: RawFile, sound_us: int) -> TrackSync:
         user=None,
         start_ms=file.started_ms - file.delay_ms - info.started_ms,
         length_ms=length_ms,
-        offset_ms=told_ms - length_ms if drift_ppm is None else 0,
+        offset_ms=reported_ms - length_ms if drift_ppm is None else 0,
         drift_ppm=drift_ppm,
     )
 
@@ -128,9 +128,9 @@ class Timeline:
         """Now, epoch ms; never before ``began``."""
         return max(self.now.wall_ms - self.leap_ms, self.began.wall_ms)
 
-    def place(self, told_ms: int) -> int:
+    def place(self, reported_ms: int) -> int:
         """Return when something was whose time was read off a wall clock; epoch ms."""
         leap_ms = self.leap_ms
-        too_late = leap_ms > 0 and told_ms > self.end_ms + TOLERANCE_MS
-        too_early = leap_ms < 0 and told_ms < self.began.wall_ms - LEAD_LIMIT_MS
-        return told_ms - leap_ms if too_late or too_early else told_ms
+        too_late = leap_ms > 0 and reported_ms > self.end_ms + TOLERANCE_MS
+        too_early = leap_ms < 0 and reported_ms < self.began.wall_ms - LEAD_LIMIT_MS
+        return reported_ms - leap_ms if too_late or too_early else reported_ms

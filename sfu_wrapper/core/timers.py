@@ -15,13 +15,13 @@ from sfu_wrapper.core.membership import depart, end
 from sfu_wrapper.core.people import Participants
 from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
 from sfu_wrapper.core.segments import (
-    ask_start,
-    ask_stop,
+    announce_late_segment,
     back_off_ms,
     close,
-    settle,
+    derive_phase,
+    request_start,
+    request_stop,
     start_wanted,
-    tell_late,
 )
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
@@ -42,7 +42,7 @@ def pass_time(turn: Transition) -> None:
     _grace(turn)
     for segment in turn.room.segments.marked_values():
         _captures_due(turn, segment)
-    settle(turn)
+    derive_phase(turn)
     _unconfirmed_stops(turn)
     _given_up(turn)
     start_wanted(turn)
@@ -74,7 +74,7 @@ def resume(turn: Transition) -> None:
         ),
     )
     for segment in room.segments:
-        if segment.pending or not segment.told:  # nothing is measured of the others any more
+        if segment.pending or not segment.announced:  # nothing is measured of the others any more
             _resume_segment(turn, segment, due_ms)
 
 
@@ -97,7 +97,7 @@ def _resume_segment(turn: Transition, segment: Segment, due_ms: int) -> None:
         replace(
             segment,
             resumed=segment.outcome is None,
-            asked=_rebased(turn, segment.asked),
+            requested_at=_rebased(turn, segment.requested_at),
             started=_rebased(turn, segment.started) if segment.started is not None else None,
             stop_by_ms=None if segment.stop_by_ms is None else due_ms,
         )
@@ -131,11 +131,11 @@ def _deadlines(room: Room) -> Iterator[int]:
         if segment.stop_by_ms is not None:
             yield segment.stop_by_ms
         for capture in segment.captures:
-            if capture.due_ms is not None and not _put_off(room, capture):
+            if capture.due_ms is not None and not _is_deferred(room, capture):
                 yield capture.due_ms
 
 
-def _put_off(room: Room, capture: Capture) -> bool:
+def _is_deferred(room: Room, capture: Capture) -> bool:
     return room.undecided and capture.state is CaptureState.FAILED
 
 
@@ -159,7 +159,7 @@ def _captures_due(turn: Transition, segment: Segment) -> None:
     for index in range(len(segment.captures)):
         current = turn.room.segments[segment.number - 1]
         capture = current.captures[index]
-        if _put_off(turn.room, capture):
+        if _is_deferred(turn.room, capture):
             continue
         if _passed(turn, capture.due_ms):
             _capture_due(turn, current, capture)
@@ -172,12 +172,12 @@ def _capture_due(turn: Transition, segment: Segment, capture: Capture) -> None:
             not_answered(turn, segment, capture)
         case CaptureState.FAILED:
             asked = replace(capture, state=CaptureState.ASKED, due_ms=again_ms)
-            ask_start(turn, turn.put_capture(segment, asked), capture.medium)
+            request_start(turn, turn.put_capture(segment, asked), capture.medium)
         case _:  # STOPPING: asked again until it is confirmed, ever more rarely
             failures = capture.failures + 1
             again_ms = max(again_ms, turn.at.mono_ms + back_off_ms(failures))
             asked = replace(capture, due_ms=again_ms, failures=failures)
-            ask_stop(turn, turn.put_capture(segment, asked), capture.medium)
+            request_stop(turn, turn.put_capture(segment, asked), capture.medium)
 
 
 def _unconfirmed_stops(turn: Transition) -> None:
@@ -198,4 +198,4 @@ def _given_up(turn: Transition) -> None:
         if segment.outcome is None:
             close(turn, turn.put_segment(replace(segment, incomplete=NOT_CONFIRMED)))
         else:
-            tell_late(turn, segment)
+            announce_late_segment(turn, segment)

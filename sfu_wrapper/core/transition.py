@@ -62,7 +62,7 @@ class Transition:
 
     def _everybody(self) -> tuple[UserKey, ...]:
         room = self.room
-        others = dict.fromkeys((*room.farewell, room.owner_key))
+        others = dict.fromkeys((*room.final_audience, room.owner_key))
         if room.creator is not None:
             others[room.creator] = None
         keys = [participant.key for participant in room.participants]

@@ -28,7 +28,7 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Final, Literal, Protocol
 
-from sfu_wrapper.core.naming import safe_user
+from sfu_wrapper.core.naming import quote_filename
 
 ROOT = "sfu_wrapper"  # the logger above all of ours
 
@@ -207,7 +207,7 @@ class RecordingLogs(logging.Handler):
         if name is None:
             return
         try:
-            self._lines.put_nowait((f"{safe_user(name)}.log", self.format(record) + "\n"))
+            self._lines.put_nowait((f"{quote_filename(name)}.log", self.format(record) + "\n"))
         except Full:
             if not self._behind:
                 self._behind = True

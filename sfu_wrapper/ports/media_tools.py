@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sfu_wrapper.core.plan import Composition, Rotation, Sound
+from sfu_wrapper.core.plan import AudioSource, Composition, Rotation
 
 Progress = Callable[[float], None]
 
@@ -89,7 +89,7 @@ class MediaTools(Protocol):
         ...
 
     async def write_audio(
-        self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
+        self, sounds: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """Write the mix as a WAV of 16 kHz, mono, 8 bits, from the segment's start to its end."""
         ...

@@ -38,7 +38,7 @@ from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
-from sfu_wrapper.core.segment_report import recording_view
+from sfu_wrapper.core.segment_report import recording_status
 from sfu_wrapper.model.identity import OwnerPermissions, RoomId, SegmentNo, UserId, shown_user
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.segment import Failed, FinishedFile, JobProgress, News, Processed
@@ -262,7 +262,7 @@ def followed_json(room: Room, segment: Segment, news: News | None) -> Json:
 
 def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:
     """Return the ``recording`` object."""
-    view = recording_view(room, permissions, policy)
+    view = recording_status(room, permissions, policy)
     shown: Json = {
         "allowed": view.allowed,
         "automatic": view.automatic,
@@ -327,12 +327,14 @@ def _missing(segment: Segment) -> Json:
 
 
 def _started(segment: Segment) -> Json:
-    started_ms = segment.started.wall_ms if segment.started is not None else segment.asked.wall_ms
+    started_ms = (
+        segment.started.wall_ms if segment.started is not None else segment.requested_at.wall_ms
+    )
     return {"segment": segment.number, "startedAt": iso(started_ms)} | _missing(segment)
 
 
 def _stopped(segment: Segment) -> Json:
-    started = segment.started or segment.asked
+    started = segment.started or segment.requested_at
     return {
         "segment": segment.number,
         "startedAt": iso(started.wall_ms),

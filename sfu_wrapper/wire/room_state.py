@@ -22,8 +22,15 @@ from typing import Any, Final, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from sfu_wrapper.core.people import Carried, Participant, Participants, Publishing
-from sfu_wrapper.core.room import Room, Segment, Segments, Stay, Stays
+from sfu_wrapper.core.people import (
+    Participant,
+    Participants,
+    PlaneTracks,
+    PresenceInterval,
+    PresenceIntervals,
+    Publishing,
+)
+from sfu_wrapper.core.room import Room, Segment, Segments
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import UserId, UserKey
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
@@ -113,27 +120,35 @@ class StoredRoom:
 
 
 class _Codec:
-    """JSON form of a dataclass, without defaults and without fields that are parts of their own."""
+    """JSON form of a dataclass, without defaults and without fields that are parts of their own.
 
-    def __init__(self, kind: type, *apart: str) -> None:
+    Args:
+        kind: the dataclass.
+        apart: fields that are stored as parts of their own.
+        renamed: key in the JSON of each field whose name there differs from its name in ``kind``.
+    """
+
+    def __init__(self, kind: type, *apart: str, **renamed: str) -> None:
         hints = get_type_hints(kind)
         kept = [each for each in fields(kind) if each.name not in apart]
         self._kind = kind
-        self._names = [each.name for each in kept]
+        self._keys = {each.name: renamed.get(each.name, each.name) for each in kept}
         self._slim: Any = make_dataclass(
-            kind.__name__, [(each.name, hints[each.name], _same(each)) for each in kept]
+            kind.__name__,
+            [(self._keys[each.name], hints[each.name], _same(each)) for each in kept],
         )
         self._adapter: TypeAdapter[Any] = TypeAdapter(self._slim)
 
     def dump(self, value: object) -> bytes:
         """Write a value."""
-        slim = self._slim(**{name: getattr(value, name) for name in self._names})
+        slim = self._slim(**{key: getattr(value, name) for name, key in self._keys.items()})
         return self._adapter.dump_json(slim, exclude_defaults=True)
 
     def load(self, document: bytes, **apart: object) -> Any:  # noqa: ANN401 as ``kind``
         """Read a value; ``apart`` are the fields from other parts. Raises ValidationError."""
         slim = self._adapter.validate_json(document)
-        return self._kind(**{name: getattr(slim, name) for name in self._names}, **apart)
+        found = {name: getattr(slim, key) for name, key in self._keys.items()}
+        return self._kind(**found, **apart)
 
 
 def _same(declared: "Field[Any]") -> "Field[Any]":
@@ -160,14 +175,15 @@ def _user(key: UserKey) -> str:
 _KINDS: Final = (
     _Kind("person", "participants", lambda it: _user(it.key), _Codec(Participant), Participants),
     _Kind("member", "members", _user, _Codec(UserKey), PersistentSet),
-    _Kind("carried", "carried", lambda it: str(it.user), _Codec(Publishing), Carried),
+    _Kind("carried", "plane_tracks", lambda it: str(it.user), _Codec(Publishing), PlaneTracks),
 )
 _INVITED: Final = TypeAdapter(tuple[UserId, ...])
 _FINAL_AUDIENCE: Final = TypeAdapter(tuple[UserKey, ...])
-_HEAD: Final = _Codec(Room, "segments", "invited", "farewell", *(kind.field for kind in _KINDS))
+_APART: Final = ("segments", "invited", "final_audience", *(kind.field for kind in _KINDS))
+_HEAD: Final = _Codec(Room, *_APART)
 _PREFIXES: Final = {"segment", "stay", "invited", "farewell", *(kind.prefix for kind in _KINDS)}
-_SEGMENT: Final = _Codec(Segment, "stays")
-_STAY: Final = _Codec(Stay)
+_SEGMENT: Final = _Codec(Segment, "presences", requested_at="asked", announced="told")
+_STAY: Final = _Codec(PresenceInterval)
 
 
 def member_part(user: UserKey) -> str:
@@ -220,8 +236,8 @@ def _people(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None
 def _lists(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
     if room.invited is not None and (before is None or room.invited != before.invited):
         yield "invited", _INVITED.dump_json(tuple(room.invited))
-    if room.farewell and (before is None or room.farewell != before.farewell):
-        yield "farewell", _FINAL_AUDIENCE.dump_json(room.farewell)
+    if room.final_audience and (before is None or room.final_audience != before.final_audience):
+        yield "farewell", _FINAL_AUDIENCE.dump_json(room.final_audience)
 
 
 def _segments(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | None]]:
@@ -234,9 +250,9 @@ def _segments(room: Room, before: Room | None) -> Iterator[tuple[str, bytes | No
 
 
 def _segment(old: Segment | None, new: Segment) -> Iterator[tuple[str, bytes | None]]:
-    if old is None or replace(old, stays=new.stays) != new:
+    if old is None or replace(old, presences=new.presences) != new:
         yield f"segment/{new.number}", _SEGMENT.dump(new)
-    for left, stay in new.stays.changes(None if old is None else old.stays):
+    for left, stay in new.presences.changes(None if old is None else old.presences):
         if stay is not None:
             yield f"stay/{new.number}/{stay.entry}", _STAY.dump(stay)
         else:
@@ -262,7 +278,7 @@ def _room(head: bytes, parts: Mapping[str, bytes | None]) -> Room:
         head,
         segments=Segments(_loaded_segments(found.get("segment", {}), found.get("stay", {}))),
         invited=_loaded_invited(found),
-        farewell=_FINAL_AUDIENCE.validate_json(found["farewell"][""])
+        final_audience=_FINAL_AUDIENCE.validate_json(found["farewell"][""])
         if "farewell" in found
         else (),
         **people,
@@ -279,8 +295,8 @@ def _loaded_invited(found: Mapping[str, Mapping[str, bytes]]) -> PersistentSet[U
 def _loaded_segments(
     segments: Mapping[str, bytes], stays: Mapping[str, bytes]
 ) -> Iterator[Segment]:
-    of_segment: dict[str, list[Stay]] = {}
+    of_segment: dict[str, list[PresenceInterval]] = {}
     for name, document in stays.items():
         of_segment.setdefault(name.partition("/")[0], []).append(_STAY.load(document))
     for number, document in segments.items():
-        yield _SEGMENT.load(document, stays=Stays(of_segment.get(number, ())))
+        yield _SEGMENT.load(document, presences=PresenceIntervals(of_segment.get(number, ())))

@@ -479,7 +479,7 @@ class Histories(RuleBasedStateMachine):
             self.answer(self.open_asks.pop(), "ok", 0)
         self.let_pass(31_000)
         self.check_reports()
-        assert self.call.room.settled
+        assert self.call.room.fully_closed
 
     def check_reports(self) -> None:
         for segment in self.call.room.segments:

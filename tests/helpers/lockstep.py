@@ -383,7 +383,7 @@ class Mirrored(Call):
             case ControllerStopping() if self.live.forgotten():
                 self.live.mirror(event, (), None)  # it has not taken it up, or let go of it
                 return ()
-            case ControllerReady() if self.room.settled:
+            case ControllerReady() if self.room.fully_closed:
                 self.live.mirror(event, (), None)  # a restart does not take it up
                 return ()
             case UserGone(user=user) if not self.live.is_connected(user):

@@ -7,7 +7,7 @@ import pytest
 
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
-from sfu_wrapper.core.plan import Composition, OutputRules, Rotation, Sound
+from sfu_wrapper.core.plan import AudioSource, Composition, OutputRules, Rotation
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
@@ -79,7 +79,7 @@ class PretendedTools:
         write(target, source.path.name)
 
     async def write_audio(
-        self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
+        self, sounds: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         write(target, f"{len(sounds)} sounds, {duration_us} us")
 

@@ -15,16 +15,16 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.layout import fit, grid
-from sfu_wrapper.core.plan import Codec as MergedCodec
 from sfu_wrapper.core.plan import (
+    AudioSource,
     Composition,
     OutputRules,
     Quality,
     Rotation,
-    Sound,
     Source,
     compose,
 )
+from sfu_wrapper.core.plan import Codec as MergedCodec
 from sfu_wrapper.formats.assemble import Shot as Coded
 from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.formats.vp9 import Vp9, frame_size
@@ -113,7 +113,7 @@ def plan(
     duration_s: float,
     cut: Sequence[tuple[float, float, tuple[int, ...]]],
     sources: Sequence[Source] = (),
-    sounds: Sequence[Sound] = (),
+    sounds: Sequence[AudioSource] = (),
     codec: MergedCodec = "vp8",
     quality: Quality = "low",
 ) -> Composition:
@@ -260,7 +260,7 @@ async def test_vp9_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
 async def test_sound_that_starts_early_or_late_is_heard_at_its_time(
     tmp_path: Path, start_s: float
 ) -> None:
-    mix = Sound(str(tone(tmp_path / "a.wav", 500, 1.5)), round(start_s * S))
+    mix = AudioSource(str(tone(tmp_path / "a.wav", 500, 1.5)), round(start_s * S))
 
     await merged(plan(3, [(0, 3, ())], sounds=[mix]), tmp_path)
 
@@ -279,7 +279,7 @@ def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, p
     silent = bytes(len(samples) - 44 - 2 * rate)
     path.write_bytes(samples[:44] + silent + samples[44 : 44 + 2 * rate])  # its last second sounds
 
-    write_audio([Sound(str(path), 0, pace=1 + ppm / 1e6)], 41 * S, tmp_path / "out.wav")
+    write_audio([AudioSource(str(path), 0, pace=1 + ppm / 1e6)], 41 * S, tmp_path / "out.wav")
 
     first_s, last_s = heard_s(sound(tmp_path / "out.wav"), 500)
     assert first_s == pytest.approx(39 * (1 + ppm / 1e6), abs=0.015)
@@ -288,8 +288,8 @@ def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, p
 
 async def test_pieces_of_a_mix_that_was_interrupted_are_put_together(tmp_path: Path) -> None:
     pieces = [
-        Sound(str(tone(tmp_path / "a.wav", 500, 1.0)), 0),
-        Sound(str(tone(tmp_path / "b.wav", 900, 1.0, rate=8_000)), round(1.5 * S)),
+        AudioSource(str(tone(tmp_path / "a.wav", 500, 1.0)), 0),
+        AudioSource(str(tone(tmp_path / "b.wav", 900, 1.0, rate=8_000)), round(1.5 * S)),
     ]
 
     with MediaProcesses() as media:

@@ -149,7 +149,7 @@ async def stored(room: Room, store: MemoryStore) -> None:
         domain=room.domain,
         owner=room.owner,
         life=room.life,
-        settled=room.settled,
+        settled=room.fully_closed,
         created_ms=room.created.wall_ms,
         ended_ms=room.ended_ms,
         state=form.head,

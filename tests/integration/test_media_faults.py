@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.media.mux import copy_video, write_audio, write_video
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
-from sfu_wrapper.core.plan import Sound
+from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.assemble import Shot
 from sfu_wrapper.formats.frame import Picture
@@ -164,7 +164,9 @@ def test_a_mix_cut_before_its_first_sample_holds_none(tmp_path: Path, size: int)
     file.write_bytes(MIX.read_bytes()[:size])
 
     assert not audio_us(file)
-    assert not size or not any(block.any() for block in timeline([Sound(str(file), 0)], 10, 8000))
+    assert not size or not any(
+        block.any() for block in timeline([AudioSource(str(file), 0)], 10, 8000)
+    )
 
 
 def test_a_mix_in_a_format_that_we_do_not_read_is_refused(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_a_mix_in_a_format_that_we_do_not_read_is_refused(tmp_path: Path) -> Non
 def test_an_odd_number_of_samples_ends_on_an_even_byte(tmp_path: Path) -> None:
     target = tmp_path / "out.wav"
 
-    write_audio([Sound(str(MIX), 0)], 187_437, target)
+    write_audio([AudioSource(str(MIX), 0)], 187_437, target)
 
     parsed = wav.parse(target.read_bytes())
     assert parsed is not None

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from sfu_wrapper.core.estimate import ProgressSnapshot
-from sfu_wrapper.core.plan import Rotation, Sound
+from sfu_wrapper.core.plan import AudioSource, Rotation
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.service.worker.processor import announce
@@ -34,7 +34,7 @@ async def test_a_merged_file_is_planned_from_what_the_files_hold(place: Place) -
     (plan,) = place.tools.plans
     assert [len(scene.tiles) for scene in plan.scenes] == [2]
     assert [source.turns for source in plan.sources] == [(Rotation(0, 90),)] * 2
-    assert plan.sounds == (Sound(str(place.raw / "mix.wav"), -122_000),)
+    assert plan.audio_sources == (AudioSource(str(place.raw / "mix.wav"), -122_000),)
     assert plan.chapters[0].title == "alice, bob (screen)"
     assert place.delivered() == MERGED
     assert [file.kind for file in done.result.files] == ["merged", "poster"]
@@ -122,7 +122,7 @@ async def test_files_that_hold_nothing_are_left_out_and_named(place: Place) -> N
     assert "b.mjr holds no frame" in done.result.warnings
     assert "mix.wav holds no audio" in done.result.warnings
     (plan,) = place.tools.plans
-    assert (len(plan.sources), plan.sounds) == (1, ())
+    assert (len(plan.sources), plan.audio_sources) == (1, ())
 
 
 async def test_a_segment_with_nothing_in_it_is_processed_without_files(place: Place) -> None:

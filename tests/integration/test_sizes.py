@@ -20,7 +20,7 @@ from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
     FRAMES_PER_S,
-    PICTURE_BITS_PER_S,
+    VIDEO_BITS_PER_S,
     Codec,
     Quality,
 )
@@ -67,7 +67,7 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Sizes:
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
-                MergedWriter(file, codec, PICTURE_BITS_PER_S[quality], audio=True, chapters=())
+                MergedWriter(file, codec, VIDEO_BITS_PER_S[quality], audio=True, chapters=())
             )
             for (codec, quality), file in files.items()
         ]

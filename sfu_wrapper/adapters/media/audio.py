@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfu_wrapper.adapters.media.demux import opened
-from sfu_wrapper.core.plan import Sound
+from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Malformed
 
@@ -30,7 +30,7 @@ _RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1,
 _SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # resampling of other rates takes far too long
 
 
-def timeline(sounds: Sequence[Sound], duration_us: int, rate: int) -> Iterator[Samples]:
+def timeline(sounds: Sequence[AudioSource], duration_us: int, rate: int) -> Iterator[Samples]:
     """Yield blocks of at most one second that together last for the duration.
 
     Raises:
@@ -62,7 +62,7 @@ def audio_us(path: Path) -> int:
 class _Piece:
     """A file on the time line, read as the blocks need it."""
 
-    def __init__(self, sound: Sound, rate: int) -> None:
+    def __init__(self, sound: AudioSource, rate: int) -> None:
         self._chunks = _resampled(Path(sound.path), rate, sound.pace)
         self._at = sound.start_us * rate // 1_000_000  # of the first sample in ``_rest``
         self._rest: Samples = np.empty(0, np.int16)

@@ -51,10 +51,10 @@ def compose(plan: Composition, target: Path, progress: Progress) -> tuple[int, .
         av.FFmpegError, OSError, Malformed: a file cannot be read or written.
     """
     repeated = [0] * len(plan.sources)
-    audio = timeline(plan.sounds, plan.duration_us, AUDIO_RATE)
-    bits_per_s = plan.picture_bits_per_s
+    audio = timeline(plan.audio_sources, plan.duration_us, AUDIO_RATE)
+    bits_per_s = plan.video_bits_per_s
     with MergedWriter(
-        target, plan.codec, bits_per_s, audio=bool(plan.sounds), chapters=plan.chapters
+        target, plan.codec, bits_per_s, audio=bool(plan.audio_sources), chapters=plan.chapters
     ) as writer:
         for number, frame in enumerate(frames(plan, repeated)):
             if number % FRAMES_PER_S == 0:

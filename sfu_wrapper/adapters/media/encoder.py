@@ -13,10 +13,10 @@ import av
 
 from sfu_wrapper.adapters.media.audio import Samples
 from sfu_wrapper.core.plan import (
+    AUDIO_BITS_PER_S,
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
     FRAMES_PER_S,
-    SOUND_BITS_PER_S,
     Chapter,
     Codec,
 )
@@ -112,7 +112,7 @@ class MergedWriter:
 
     def _add_audio(self) -> av.AudioStream:
         stream = self._container.add_stream("libopus", AUDIO_RATE, layout="mono")
-        stream.bit_rate = SOUND_BITS_PER_S
+        stream.bit_rate = AUDIO_BITS_PER_S
         return stream
 
 

@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.media.audio import timeline
 from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
 from sfu_wrapper.adapters.media.track_stats import LAST_FRAME_MS
-from sfu_wrapper.core.plan import Sound
+from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import g711, opus, wav
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Shot
 
@@ -162,7 +162,7 @@ def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
             writer.mux(packet)
 
 
-def write_audio(sounds: Sequence[Sound], duration_us: int, target: Path) -> None:
+def write_audio(sounds: Sequence[AudioSource], duration_us: int, target: Path) -> None:
     """Write the mix from the segment's start to its end.
 
     Raises OSError, or Malformed where a file is no WAV.

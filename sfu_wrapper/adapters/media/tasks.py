@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.media.mux import copy_video, write_audio
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space, over_limit, refused
-from sfu_wrapper.core.plan import FRAME_US, Composition, Rotation, Sound
+from sfu_wrapper.core.plan import FRAME_US, AudioSource, Composition, Rotation
 from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
@@ -64,7 +64,7 @@ class CopyVideo:
 class WriteAudio:
     """Write the mix as a WAV file."""
 
-    sounds: tuple[Sound, ...]
+    sounds: tuple[AudioSource, ...]
     duration_us: int
     target: Path
 
@@ -91,7 +91,7 @@ def raw_files(task: Task) -> tuple[Path, ...]:
         case Preprocess(source=source) | MeasureAudio(source=source):
             return (source,)
         case Compose(plan=plan):
-            return _files_of(plan.sounds)
+            return _files_of(plan.audio_sources)
         case WriteAudio(sounds=sounds):
             return _files_of(sounds)
         case CopyVideo():
@@ -99,7 +99,7 @@ def raw_files(task: Task) -> tuple[Path, ...]:
     assert_never(task)
 
 
-def _files_of(sounds: Iterable[Sound]) -> tuple[Path, ...]:
+def _files_of(sounds: Iterable[AudioSource]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(sound.path) for sound in sounds))
 
 
@@ -162,7 +162,7 @@ def _target_of(task: Task) -> Path:
 
 
 def _merged(plan: Composition) -> Expected:
-    audio = "opus" if plan.sounds else None
+    audio = "opus" if plan.audio_sources else None
     return Expected(plan.frames * FRAME_US, _SLACK_US, plan.codec, audio)
 
 

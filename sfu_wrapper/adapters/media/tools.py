@@ -26,7 +26,7 @@ from sfu_wrapper.adapters.os.confinement import Policy
 from sfu_wrapper.adapters.os.files import over_limit, refused
 from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.core.plan import Composition, Sound
+from sfu_wrapper.core.plan import AudioSource, Composition
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 
@@ -94,7 +94,7 @@ class MediaProcesses:
         await self._run(tasks.CopyVideo(source, target), timeout_s)
 
     async def write_audio(
-        self, sounds: Sequence[Sound], duration_us: int, target: Path, *, timeout_s: float
+        self, sounds: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """See the port."""
         await self._run(tasks.WriteAudio(tuple(sounds), duration_us, target), timeout_s)

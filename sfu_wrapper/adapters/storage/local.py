@@ -31,7 +31,7 @@ from sfu_wrapper.adapters.os.beneath import (
 )
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.core.naming import safe_user
+from sfu_wrapper.core.naming import quote_filename
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.ports.storage import Measured, Workspace
 
@@ -149,7 +149,7 @@ class LocalStorage:
 
     def manifest_file(self, job: str) -> Path:
         """See the port."""
-        return self._manifest_of(safe_user(job))
+        return self._manifest_of(quote_filename(job))
 
     def _manifest_of(self, folder: str) -> Path:
         """Return the manifest's path for the job with that work folder."""
@@ -157,7 +157,7 @@ class LocalStorage:
 
     def _work_folders(self, job: str) -> tuple[Path, ...]:
         roots = (self._own / "work", self._plain)
-        return tuple(root / safe_user(job) for root in roots if root is not None)
+        return tuple(root / quote_filename(job) for root in roots if root is not None)
 
     def _split(self, path: Path) -> tuple[Path, str]:
         """Return the innermost of the operator's folders above ``path``, and the name below it."""

@@ -114,7 +114,7 @@ def _row(room: Room, head: bytes) -> RoomRow:
         domain=room.domain,
         owner=room.owner,
         life=room.life,
-        settled=room.settled,
+        settled=room.fully_closed,
         created_ms=room.created.wall_ms,
         ended_ms=room.ended_ms,
         state=head,

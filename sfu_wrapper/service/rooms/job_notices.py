@@ -80,7 +80,7 @@ class Notifications:
             self._settled.move_to_end(uuid)
             return self._settled[uuid]
         room = self._find(uuid)
-        if room is not None and room.settled:
+        if room is not None and room.fully_closed:
             self._settled[uuid] = room
             if len(self._settled) > SETTLED:
                 self._settled.popitem(last=False)

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from sfu_wrapper.core.access import (
     Subject,
-    nothing_there,
-    require_may_ask,
+    permission_not_found,
     require_may_read,
+    require_may_read_effective,
     require_may_write,
     require_may_write_own,
 )
@@ -85,7 +85,7 @@ class Permissions:
             require_may_read(by, about)
         stored = self._stored(about or _own(by))
         if stored is None:
-            raise nothing_there()
+            raise permission_not_found()
         return stored
 
     def require_may_write(self, by: Identity, about: Subject | None) -> Subject:
@@ -127,7 +127,7 @@ class Permissions:
         async with self._alone():
             before = self._stored(subject)
             if before is None:
-                raise nothing_there()
+                raise permission_not_found()
             check(before)
             await self._write(subject, None)
         self._tell("permission.deleted", by, subject)
@@ -139,7 +139,7 @@ class Permissions:
             Refused: NOT_FOUND or FORBIDDEN.
             Unavailable: the store cannot be read.
         """
-        require_may_ask(by, user)
+        require_may_read_effective(by, user)
         return grant(self._store.permissions(user), self._system)
 
     def _stored(self, subject: Subject) -> RecordingPermissions | None:

@@ -371,7 +371,7 @@ class Rooms:
 
     def _became_idle(self, actor: RoomActor) -> None:
         self._stirred.set()
-        if actor.room is not None and actor.room.settled and actor.is_idle:
+        if actor.room is not None and actor.room.fully_closed and actor.is_idle:
             self._directory.remove(actor)
 
     def _notice_lost(self, actor: RoomActor, joined: Participant) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from sfu_wrapper.core import intervals
 from sfu_wrapper.core.estimate import reading_s
 from sfu_wrapper.core.intervals import Held, Span, spans
-from sfu_wrapper.core.plan import Sound, Source, sound_start_us, zero_us
+from sfu_wrapper.core.plan import AudioSource, Source, audio_start_us, zero_us
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
 from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.media import RawFile
@@ -56,7 +56,7 @@ class AudioPiece:
         sync: its row of the sync report.
     """
 
-    sound: Sound
+    sound: AudioSource
     sync: TrackSync
 
 
@@ -74,7 +74,7 @@ class Material:
 
     videos: tuple[Video, ...]
     shown: tuple[Span, ...]
-    sounds: tuple[Sound, ...]
+    sounds: tuple[AudioSource, ...]
     sync: tuple[TrackSync, ...]
     warnings: tuple[str, ...]
 
@@ -218,8 +218,8 @@ class _Reading:
         if length_us == 0:
             return f"{file.filename} holds no audio"
         sync = mix_sync(self.info, file, length_us)
-        start_us = sound_start_us(self.info.started_ms, file.started_ms, file.delay_ms)
-        return AudioPiece(Sound(str(path), start_us, mix_pace(sync)), sync)
+        start_us = audio_start_us(self.info.started_ms, file.started_ms, file.delay_ms)
+        return AudioPiece(AudioSource(str(path), start_us, mix_pace(sync)), sync)
 
 
 def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sfu_wrapper.core.estimate import ProgressSnapshot, ThroughputModel, foreseen
+from sfu_wrapper.core.estimate import ProgressSnapshot, ThroughputModel, initial_estimate
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
 from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.naming import require_names
@@ -289,8 +289,8 @@ class Processor:
         await self._shelf.clear(job, lasting=False)  # it may be the one place that has the event
         place = await self._workplace(info)
         sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
-        should_s = foreseen(info, self._rules, sizes, self._files_at_once)
-        course = ProgressTracker(self._clock, self._pace, should_s, progress, self._files_at_once)
+        expected_s = initial_estimate(info, self._rules, sizes, self._files_at_once)
+        course = ProgressTracker(self._clock, self._pace, expected_s, progress, self._files_at_once)
         material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
         info, material = without_empty_hours(info, material)
         output, cut, why = self._decide(info, material)

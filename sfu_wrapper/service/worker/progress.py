@@ -31,7 +31,7 @@ class ProgressTracker:
     Args:
         clock: measures the time taken.
         pace: model of this machine's throughput.
-        foreseen: expected duration of each stage in seconds.
+        initial_estimate: expected duration of each stage in seconds.
         progress: called with each step.
         at_once: number of pieces of a stage processed in parallel.
     """
@@ -40,14 +40,14 @@ class ProgressTracker:
         self,
         clock: Clock,
         pace: ThroughputModel,
-        foreseen: Mapping[str, float],
+        initial_estimate: Mapping[str, float],
         progress: Progress,
         at_once: int = 1,
     ) -> None:
         self._clock = clock
         self._progress = progress
         self._at_once = at_once
-        self._estimate = Estimate(pace, clock.now().mono_ms, foreseen)
+        self._estimate = Estimate(pace, clock.now().mono_ms, initial_estimate)
 
     def expect(self, stage: str, seconds: float) -> None:
         """Replace the expected duration of a stage; 0 where the attempt skips the stage."""

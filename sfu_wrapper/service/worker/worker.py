@@ -21,7 +21,7 @@ from sfu_wrapper.core.job import (
     as_failure,
     no_result,
     pause_before_next,
-    rank_ms,
+    priority_ms,
 )
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
@@ -278,7 +278,7 @@ class Worker:
         except Malformed as error:
             await self._refuse(delivery, error)
             return
-        rank = rank_ms(since_ms, info.completed_ms - info.started_ms)
+        rank = priority_ms(since_ms, info.completed_ms - info.started_ms)
         is_new = delivery.deliveries == 0  # each message goes back once only
         claim = Claim(owner_of(info), rank, since_ms, returnable=ahead and is_new)
         with of_recording(log_name(info)), self._turns.place(claim) as place:

@@ -4,8 +4,8 @@ import pytest
 
 from sfu_wrapper.core.access import (
     Subject,
-    require_may_ask,
     require_may_read,
+    require_may_read_effective,
     require_may_write,
     require_may_write_own,
 )
@@ -70,6 +70,6 @@ def test_who_is_no_user_has_nothing_of_its_own_to_write(roles: set[Role]) -> Non
 
 
 def test_everybody_may_ask_what_counts_for_itself() -> None:
-    require_may_ask(with_roles(), UserKey(EXAMPLE, ALICE))
+    require_may_read_effective(with_roles(), UserKey(EXAMPLE, ALICE))
     with pytest.raises(Refused):
-        require_may_ask(USER, UserKey(OTHER, ALICE))
+        require_may_read_effective(USER, UserKey(OTHER, ALICE))

@@ -12,7 +12,7 @@ from sfu_wrapper.core.estimate import (
     ThroughputModel,
     copying_s,
     encrypting_s,
-    foreseen,
+    initial_estimate,
     merging_s,
     reading_s,
 )
@@ -39,8 +39,8 @@ FORESEEN = {"preprocess": 1.0, "compose": 8.0, "split": 0.0, "encrypt": 1.0}
 def test_a_file_that_stops_before_it_starts_takes_nothing_from_the_others() -> None:
     odd = replace(INFO.video[0], started_ms=100 * MINUTE_MS, stopped_ms=1)
 
-    longer = foreseen(replace(INFO, video=(*INFO.video, odd)), RULES, SIZES)
-    assert longer["compose"] == foreseen(INFO, RULES, SIZES)["compose"]
+    longer = initial_estimate(replace(INFO, video=(*INFO.video, odd)), RULES, SIZES)
+    assert longer["compose"] == initial_estimate(INFO, RULES, SIZES)["compose"]
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_a_file_that_stops_before_it_starts_takes_nothing_from_the_others() -> N
 def test_what_will_be_done_is_foreseen_from_the_configuration(
     rules: OutputRules, stages: list[str]
 ) -> None:
-    should_s = foreseen(INFO, rules, SIZES)
+    expected_s = initial_estimate(INFO, rules, SIZES)
 
-    assert [stage for stage in STAGES if should_s[stage] > 0] == stages
+    assert [stage for stage in STAGES if expected_s[stage] > 0] == stages
 
 
 def test_each_stage_takes_its_share() -> None:
-    merged = foreseen(INFO, replace(RULES, encrypt=True), SIZES)
-    copied = foreseen(INFO, replace(RULES, split=True, encrypt=True), SIZES)
+    merged = initial_estimate(INFO, replace(RULES, encrypt=True), SIZES)
+    copied = initial_estimate(INFO, replace(RULES, split=True, encrypt=True), SIZES)
 
     assert merged["preprocess"] == reading_s(SIZES[0]) + reading_s(SIZES[1]) + reading_s()
     assert merged["compose"] == merging_s(MINUTE_MS, MINUTE_MS + MINUTE_MS // 2)
@@ -73,18 +73,20 @@ def test_each_stage_takes_its_share() -> None:
 
 
 def test_files_that_are_read_side_by_side_take_less_but_no_less_than_the_longest() -> None:
-    alone = foreseen(INFO, RULES, SIZES)["preprocess"]
+    alone = initial_estimate(INFO, RULES, SIZES)["preprocess"]
 
-    assert foreseen(INFO, RULES, SIZES, 2)["preprocess"] == pytest.approx(
+    assert initial_estimate(INFO, RULES, SIZES, 2)["preprocess"] == pytest.approx(
         max(alone / 2, *map(reading_s, SIZES))
     )
-    assert foreseen(INFO, RULES, SIZES, 64)["preprocess"] == max(map(reading_s, SIZES))
+    assert initial_estimate(INFO, RULES, SIZES, 64)["preprocess"] == max(map(reading_s, SIZES))
 
 
 def test_without_sound_no_mix_is_foreseen() -> None:
     silent, rules = replace(INFO, audio=()), replace(RULES, split=True)
 
-    assert foreseen(silent, rules, SIZES)["split"] == copying_s(SIZES[0]) + copying_s(SIZES[1])
+    assert initial_estimate(silent, rules, SIZES)["split"] == copying_s(SIZES[0]) + copying_s(
+        SIZES[1]
+    )
 
 
 @pytest.mark.parametrize(("people", "measured_s"), [(4, 0.067), (9, 0.11)])

@@ -18,7 +18,7 @@ from sfu_wrapper.core.fairness import (
     next_of,
     owner_of,
 )
-from sfu_wrapper.core.job import rank_ms
+from sfu_wrapper.core.job import priority_ms
 from sfu_wrapper.model.identity import DomainId, UserId
 from sfu_wrapper.model.segment import SegmentInfo
 from tests.helpers.builders import segment_info
@@ -49,7 +49,7 @@ class Worker:
         self._number = count()
 
     def queue(self, owner: Owner, *, takes_ms: int = 10_000, length_ms: int = 60_000) -> Job:
-        job = Job(Claim(owner, rank_ms(self.now_ms, length_ms), self.now_ms), takes_ms)
+        job = Job(Claim(owner, priority_ms(self.now_ms, length_ms), self.now_ms), takes_ms)
         self.waiting.append(job)
         return job
 
@@ -152,9 +152,9 @@ def test_a_domain_with_many_owners_gets_no_more_than_a_domain_with_one() -> None
 
 def test_of_one_owner_the_shortest_is_next_and_ages() -> None:
     waiting = [
-        Job(Claim(ALICE, rank_ms(0, 3_600_000), 0)),
-        Job(Claim(ALICE, rank_ms(1_000, 60_000), 1_000)),
-        Job(Claim(ALICE, rank_ms(3_550_000, 60_000), 3_550_000)),
+        Job(Claim(ALICE, priority_ms(0, 3_600_000), 0)),
+        Job(Claim(ALICE, priority_ms(1_000, 60_000), 1_000)),
+        Job(Claim(ALICE, priority_ms(3_550_000, 60_000), 3_550_000)),
     ]
     usage = Usage()
 
@@ -220,7 +220,7 @@ def test_the_next_one_is_of_the_domain_and_then_the_owner_with_the_fewest_places
     assert usage.places(chosen.owner.domain) == min(map(usage.places, domains))
     assert usage.places(chosen.owner) == min(usage.places(claim.owner) for claim in same)
     mine = [claim for claim in same if claim.owner == chosen.owner]
-    assert chosen.rank_ms == min(claim.rank_ms for claim in mine)
+    assert chosen.priority_ms == min(claim.priority_ms for claim in mine)
 
 
 @pytest.mark.parametrize("places", [1, 3])

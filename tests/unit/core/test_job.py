@@ -13,9 +13,9 @@ from sfu_wrapper.core.job import (
     needed_bytes,
     no_result,
     pause_before_next,
-    rank_ms,
+    priority_ms,
 )
-from sfu_wrapper.core.plan import PICTURE_BITS_PER_S, OutputRules, Quality
+from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, OutputRules, Quality
 from sfu_wrapper.model.errors import Code, JobFailed, Malformed, Refused, Unavailable
 
 HOUR_MS = 3_600_000
@@ -79,7 +79,7 @@ def test_a_job_that_ends_its_worker_again_and_again_fails_for_good() -> None:
 def test_a_segment_is_overtaken_only_by_what_came_later_by_less_than_it_is_longer(
     taken_ms: int, length_ms: int, later_ms: int, other_ms: int
 ) -> None:
-    overtaken = rank_ms(taken_ms + later_ms, other_ms) < rank_ms(taken_ms, length_ms)
+    overtaken = priority_ms(taken_ms + later_ms, other_ms) < priority_ms(taken_ms, length_ms)
 
     assert overtaken == (later_ms < length_ms - other_ms)
 
@@ -89,7 +89,7 @@ def test_the_space_for_a_segment_holds_its_files_twice() -> None:
     assert needed_bytes(5_000_000, 60_000) - needed_bytes(0, 60_000) == 2 * 5_000_000
 
 
-@pytest.mark.parametrize("quality", PICTURE_BITS_PER_S)
+@pytest.mark.parametrize("quality", VIDEO_BITS_PER_S)
 def test_the_space_for_a_segment_holds_its_result_twice_whatever_its_quality(
     quality: Quality,
 ) -> None:

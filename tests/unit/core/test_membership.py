@@ -288,7 +288,7 @@ def test_the_media_room_is_closed_only_after_the_segment() -> None:
     call.close()
 
     assert len(call.asked(CloseMediaRoom)) == 1
-    assert call.room.settled
+    assert call.room.fully_closed
 
 
 # who is invited
@@ -334,7 +334,7 @@ def test_an_incoming_call_stays_one_when_the_phone_leg_leaves_first() -> None:
 
 
 def real_sfu() -> Call:
-    return established(rules=Rules(carries=frozenset({Medium.VIDEO})))
+    return established(rules=Rules(authoritative_media=frozenset({Medium.VIDEO})))
 
 
 def carried(call: Call, *tracks: Track, medium: Medium = Medium.VIDEO) -> None:
@@ -398,7 +398,7 @@ def test_what_the_sfu_says_again_is_told_to_nobody() -> None:
 
 
 def test_each_medium_has_a_word_of_its_own() -> None:
-    call = established(rules=Rules(carries=frozenset(Medium)))
+    call = established(rules=Rules(authoritative_media=frozenset(Medium)))
     carried(call, Track(ALICE.user, Stream.AUDIO), medium=Medium.AUDIO)
     carried(call, camera(ALICE.user))
     carried(call, medium=Medium.AUDIO)

@@ -14,8 +14,8 @@ from sfu_wrapper.core.naming import (
     folder,
     format_fault,
     further_stems,
+    quote_filename,
     require_names,
-    safe_user,
     stem,
     video_stems,
 )
@@ -112,7 +112,7 @@ def test_a_taken_name_gets_the_uuid_and_then_numbers() -> None:
 
 
 def test_plain_user_ids_stay_readable() -> None:
-    assert safe_user("alice.smith@example-1") == "alice.smith@example-1"
+    assert quote_filename("alice.smith@example-1") == "alice.smith@example-1"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_plain_user_ids_stay_readable() -> None:
     [("..", "%2E."), ("a/b", "a%2Fb"), ("a%2Fb", "a%252Fb"), ("é", "%C3%A9"), ("", "")],
 )
 def test_what_is_not_plain_is_written_as_bytes(user: str, safe: str) -> None:
-    assert safe_user(user) == safe
+    assert quote_filename(user) == safe
 
 
 users = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
@@ -128,7 +128,7 @@ users = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
 
 @given(users, users)
 def test_user_ids_are_made_safe_one_to_one(a: str, b: str) -> None:
-    assert (safe_user(a) == safe_user(b)) == (a == b)
+    assert (quote_filename(a) == quote_filename(b)) == (a == b)
 
 
 @given(st.lists(st.builds(VideoName, users.map(UserId), st.sampled_from(list(Stream))), max_size=8))
@@ -144,8 +144,8 @@ def test_video_names_are_different_and_single_plain_components(videos: list[Vide
 
 
 def test_a_user_is_cut_only_where_it_is_too_long() -> None:
-    assert safe_user("u" * 96) == "u" * 96
-    cut = safe_user("u" * 97)
+    assert quote_filename("u" * 96) == "u" * 96
+    cut = quote_filename("u" * 97)
     assert cut.startswith("u" * 24 + "~")
     assert len(cut) == 24 + 1 + 64
 

@@ -5,17 +5,17 @@ import pytest
 from sfu_wrapper.core.intervals import Interval, Span
 from sfu_wrapper.core.layout import Tile, grid
 from sfu_wrapper.core.plan import (
+    AudioSource,
     Chapter,
     Composition,
     Output,
     OutputRules,
     Scene,
     Showing,
-    Sound,
     Source,
+    audio_start_us,
     choose,
     compose,
-    sound_start_us,
     why_split,
     zero_us,
 )
@@ -70,7 +70,7 @@ def test_a_composition_has_a_scene_an_interval_and_a_poster_of_the_fullest() -> 
         Interval(900_000, 2_000_000, ()),
     )
     sources = [Source("a.webm", 0), Source("b.webm", 5)]
-    sounds = [Sound("mix.wav", -122_000)]
+    sounds = [AudioSource("mix.wav", -122_000)]
 
     named = Chapter(0, 2_000_000, "bob, alice")
 
@@ -83,8 +83,8 @@ def test_a_composition_has_a_scene_an_interval_and_a_poster_of_the_fullest() -> 
     )
     assert plan.chapters == (named,)
     assert (plan.codec, plan.duration_us) == ("vp8", 2_000_000)
-    assert plan.picture_bits_per_s > 0
-    assert (plan.sources, plan.sounds) == (tuple(sources), tuple(sounds))
+    assert plan.video_bits_per_s > 0
+    assert (plan.sources, plan.audio_sources) == (tuple(sources), tuple(sounds))
     assert plan.poster_us == (455_000, 5_000)
 
 
@@ -99,7 +99,7 @@ def test_a_files_own_time_is_placed_in_the_segment() -> None:
 
 
 def test_a_mix_that_lags_is_moved_back_by_its_lag() -> None:
-    assert sound_start_us(1_000, 1_020, 122) == -102_000
+    assert audio_start_us(1_000, 1_020, 122) == -102_000
 
 
 def two_scenes(change_us: int) -> Composition:

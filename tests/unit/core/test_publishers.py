@@ -48,7 +48,7 @@ def test_a_screen_has_no_sound() -> None:
 
 def test_a_participant_is_told_where_to_publish() -> None:
     room = Call().room
-    both = Rules(carries=frozenset(Medium))
+    both = Rules(authoritative_media=frozenset(Medium))
 
     assert media_place(room, ALICE.user, both) == MediaPlace(
         "p-alice", "s-alice", room.uuid, room.uuid
@@ -57,8 +57,8 @@ def test_a_participant_is_told_where_to_publish() -> None:
 
 def test_a_participant_is_told_of_what_is_real_alone() -> None:
     room = Call().room
-    video = media_place(room, ALICE.user, Rules(carries=frozenset({Medium.VIDEO})))
-    audio = media_place(room, ALICE.user, Rules(carries=frozenset({Medium.AUDIO})))
+    video = media_place(room, ALICE.user, Rules(authoritative_media=frozenset({Medium.VIDEO})))
+    audio = media_place(room, ALICE.user, Rules(authoritative_media=frozenset({Medium.AUDIO})))
 
     assert video is not None
     assert audio is not None

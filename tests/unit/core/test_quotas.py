@@ -193,14 +193,14 @@ def test_the_first_segment_is_never_put_off() -> None:
 def test_a_recording_that_is_lost_again_and_again_is_begun_again_no_faster_than_the_quota() -> None:
     call = automatic(rules=limited(segments_per_minute=6))
     call.confirm()
-    began_ms: list[int] = [call.segment.asked.mono_ms]
+    began_ms: list[int] = [call.segment.requested_at.mono_ms]
     for _ in range(240):
         if call.room.capture is Phase.RECORDING:
             call.lose()
         elif call.room.capture is Phase.STOPPING:
             call.close()
         elif call.room.capture is Phase.STARTING:
-            began_ms.append(call.segment.asked.mono_ms)
+            began_ms.append(call.segment.requested_at.mono_ms)
             call.confirm()
         call.wait(500)
     fast = [each for each in began_ms if each < began_ms[0] + MINUTE_MS]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.room import Outcome, Stay, Stays
+from sfu_wrapper.core.people import PresenceInterval, PresenceIntervals
+from sfu_wrapper.core.room import Outcome
 from sfu_wrapper.core.segment_report import segment_info
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS
 from sfu_wrapper.model.media import RawFile
@@ -17,8 +18,8 @@ START, STOP = 1_000_000, 1_060_000
 TIMES = st.integers(START - 100_000, STOP + 100_000)
 
 
-def reported(call: Call, *stays: Stay) -> Presence:
-    there = replace(call.segment, stays=Stays(stays))
+def reported(call: Call, *stays: PresenceInterval) -> Presence:
+    there = replace(call.segment, presences=PresenceIntervals(stays))
     segment = replace(there, started=Instant(START, 0), stopped_ms=STOP)
     return segment_info(call.room, segment, Instant(STOP, STOP - START)).presences[0]
 
@@ -78,7 +79,7 @@ def test_the_sound_of_a_mix_that_began_before_the_confirmation_stays_where_it_wa
     call.clock(10_000)
     segment = replace(
         call.segment,
-        asked=Instant(call.wall_ms - 10_500, 0),
+        requested_at=Instant(call.wall_ms - 10_500, 0),
         started=Instant(call.wall_ms - 10_000, 500),
         stopped_ms=call.wall_ms,
     )
@@ -92,7 +93,7 @@ def test_a_mix_whose_clock_was_set_is_not_moved_beyond_reason() -> None:
     call = recording()
     early = mix(call.wall_ms - 3_600_000)
     call.change(AUDIO, early)
-    segment = replace(call.segment, asked=Instant(0, 0), stopped_ms=call.wall_ms)
+    segment = replace(call.segment, requested_at=Instant(0, 0), stopped_ms=call.wall_ms)
 
     assert named(segment_info(call.room, segment, call.at).audio, early).delay_ms == LEAD_LIMIT_MS
 
@@ -104,7 +105,7 @@ def named(files: tuple[RawFile, ...], wanted: RawFile) -> RawFile:
 def test_a_film_is_not_said_to_lag_since_its_own_times_rule() -> None:
     call = recording()
     call.change(VIDEO, film("bob", call.wall_ms - 400))
-    segment = replace(call.segment, asked=Instant(0, 0), stopped_ms=call.wall_ms)
+    segment = replace(call.segment, requested_at=Instant(0, 0), stopped_ms=call.wall_ms)
 
     assert {file.delay_ms for file in segment_info(call.room, segment, call.at).video} == {0}
 
@@ -123,7 +124,7 @@ def test_whatever_is_reported_lies_within_the_segment_in_its_order(
     start_ms: int, stop_ms: int | None
 ) -> None:
     call = recording()
-    stay = reported(call, Stay(ALICE.user, start_ms, stop_ms))
+    stay = reported(call, PresenceInterval(ALICE.user, start_ms, stop_ms))
 
     assert START <= stay.joined_ms <= stay.left_ms <= STOP
 

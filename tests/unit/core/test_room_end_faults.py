@@ -95,9 +95,9 @@ def test_the_event_of_a_room_that_ended_before_a_hanging_plane_comes_after_30_se
     (info,) = call.infos
     assert info.incomplete
     assert len(call.asked(CloseMediaRoom)) == 1
-    assert not call.room.settled
+    assert not call.room.fully_closed
     call.close()
-    assert call.room.settled
+    assert call.room.fully_closed
 
 
 def test_a_room_that_ended_while_a_stop_hangs_answers_that_stop() -> None:

@@ -336,8 +336,8 @@ def test_once_told_a_segment_keeps_only_what_is_still_needed() -> None:
     call.stop()
     call.close()
 
-    assert call.segment.told
-    assert call.segment.stays == ()
+    assert call.segment.announced
+    assert call.segment.presences == ()
     assert [capture.files for capture in call.segment.captures] == [(), ()]
 
 

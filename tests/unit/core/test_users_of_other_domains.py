@@ -23,7 +23,7 @@ FAR_BOB = UserKey(DomainId("elsewhere"), BOB.user)
 # A user at home may well have an id that looks like an address elsewhere.
 LOOKALIKE = UserKey(HOME, UserId("bob@elsewhere"))
 SHOWN = {BOB: "bob", FAR_BOB: "elsewhere/bob", LOOKALIKE: "bob@elsewhere"}
-REAL = Rules(carries=frozenset(Medium))
+REAL = Rules(authoritative_media=frozenset(Medium))
 
 
 def test_only_a_user_of_another_domain_is_shown_with_it() -> None:

@@ -1,24 +1,24 @@
 """The ``recording`` object (protocol.md)."""
 
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source
-from sfu_wrapper.core.segment_report import RecordingView, recording_view
+from sfu_wrapper.core.segment_report import RecordingStatus, recording_status
 from sfu_wrapper.model.identity import OwnerPermissions, RecordingType
 from sfu_wrapper.model.room import Kind
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call, automatic, established, recording
 
 
-def view(call: Call) -> RecordingView:
-    return recording_view(call.room, call.permissions, call.policy)
+def view(call: Call) -> RecordingStatus:
+    return recording_status(call.room, call.permissions, call.policy)
 
 
 def test_before_establishment_it_forecasts() -> None:
     call = Call()
-    assert view(call) == RecordingView(
+    assert view(call) == RecordingStatus(
         True, True, RecordingType.ALL, Source.USER, None, active=False
     )
     call.permissions = FORBIDDEN
 
-    assert view(call) == RecordingView(
+    assert view(call) == RecordingStatus(
         False, False, RecordingType.NONE, Source.USER, Reason.PROFILE, active=False
     )
 

@@ -6,8 +6,8 @@ import pytest
 
 from sfu_wrapper.core.access import (
     Subject,
-    nothing_there,
-    require_may_ask,
+    permission_not_found,
+    require_may_read_effective,
     require_may_write,
     require_may_write_own,
 )
@@ -279,7 +279,7 @@ def person(*roles: Role) -> Identity:
             "there is no such permission for you",
         ),
         (
-            lambda: require_may_ask(person(Role.DOMAIN_ADMIN), STRANGER),
+            lambda: require_may_read_effective(person(Role.DOMAIN_ADMIN), STRANGER),
             "NOT_FOUND",
             "there is no such permission for you",
         ),
@@ -293,8 +293,8 @@ def test_a_refused_permission_says_why(ask: Asking, code: str, detail: str) -> N
 
 
 def test_an_administrator_may_ask_about_everybody_of_its_domain() -> None:
-    require_may_ask(person(Role.DOMAIN_ADMIN), UserKey(HOME, BOB.user))
-    assert nothing_there().detail == "there is no such permission for you"
+    require_may_read_effective(person(Role.DOMAIN_ADMIN), UserKey(HOME, BOB.user))
+    assert permission_not_found().detail == "there is no such permission for you"
 
 
 def everything(failure: JobFailed) -> tuple[str, str, str, bool]:

@@ -223,14 +223,14 @@ def crowded(people: int, segments: int) -> Room:
         number=SegmentNo(1),
         by=ALICE.user,
         type=RecordingType.ALL,
-        asked=T0,
+        requested_at=T0,
         captures=(),
         started=T0,
         ran=True,
         stopped_ms=T0.wall_ms + 1000,
         duration_ms=1000,
         outcome=Outcome.STOPPED,
-        told=True,
+        announced=True,
     )
     return replace(
         Call().room,

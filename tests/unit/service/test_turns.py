@@ -29,7 +29,7 @@ class Crowd:
     async def _stay(self, claim: Claim) -> None:
         with self.turns.place(claim) as place:
             await place.take()
-            self.came.append(claim.rank_ms)
+            self.came.append(claim.priority_ms)
             self.owners.append(claim.owner.name)
             await self.go.wait()
             self.clock.pass_ms(1_000)

@@ -120,7 +120,7 @@ def test_join_room() -> None:
 def test_join_room_says_where_a_real_plane_carries_media(
     carries: frozenset[Medium], shown: dict[str, object]
 ) -> None:
-    call = established(rules=Rules(carries=carries))
+    call = established(rules=Rules(authoritative_media=carries))
 
     assert answered(call, call.join(BOB))["media"] == shown
 

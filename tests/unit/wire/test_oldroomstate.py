@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.core.lifecycle import Life, Phase
-from sfu_wrapper.core.people import Publishing
-from sfu_wrapper.core.room import Room, Stay
-from sfu_wrapper.core.segment_report import stays_of
+from sfu_wrapper.core.people import PresenceInterval, Publishing
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.core.segment_report import presences_of
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream
@@ -78,7 +78,7 @@ def test_people_keep_their_order() -> None:
 
     assert [each.key for each in room.participants] == [BOB, ALICE]
     assert [each.entry for each in room.participants] == [1, 2]
-    assert (room.entries, room.farewell) == (2, (BOB,))
+    assert (room.entries, room.final_audience) == (2, (BOB,))
     assert room.invited is not None
     assert list(room.invited) == [UserId("bob")]
     assert CAROL in room.members
@@ -101,7 +101,7 @@ def test_who_left_the_open_segment_and_who_came_later() -> None:
         ],
     )
 
-    stays = stays_of(room, room.segments[0])
+    stays = presences_of(room, room.segments[0])
     assert [(each.user, each.joined_ms, each.left_ms) for each in stays] == [
         ("bob", ASKED_MS, left_ms),
         ("alice", ASKED_MS, None),
@@ -116,7 +116,7 @@ def test_a_failed_segment_knows_who_was_there_when_it_failed() -> None:
         participants=[person("alice", 1)], segments=[segment(1, outcome="failed", stays=stays)]
     )
 
-    assert stays_of(room, room.segments[0]) == [Stay(BOB.user, ASKED_MS, None, 1)]
+    assert presences_of(room, room.segments[0]) == [PresenceInterval(BOB.user, ASKED_MS, None, 1)]
 
 
 def test_what_the_media_plane_carried_is_kept_by_user() -> None:
@@ -127,7 +127,7 @@ def test_what_the_media_plane_carried_is_kept_by_user() -> None:
     ]
     room = read(carried=tracks)
 
-    assert list(room.carried) == [
+    assert list(room.plane_tracks) == [
         Publishing(ALICE.user, (Stream.AUDIO, Stream.SCREEN)),
         Publishing(BOB.user, (Stream.CAMERA,)),
     ]

@@ -36,8 +36,20 @@ def test_an_ended_room_remembers_its_guests_and_whom_it_tells() -> None:
     again = decode_room(encode_room(call.room))
 
     assert again == call.room
-    assert again.farewell == (ALICE, BOB)
+    assert again.final_audience == (ALICE, BOB)
     assert again.invited == (BOB.user, CAROL.user)
+
+
+def test_fields_of_a_segment_keep_the_keys_under_which_they_were_stored() -> None:
+    call = recording()
+    call.end()
+    call.close()
+    (segment,) = call.room.segments
+    stored = json.loads(encode_room(call.room).parts["segment/1"] or b"")
+
+    assert stored["told"] is True
+    assert stored["asked"]["wall_ms"] == segment.requested_at.wall_ms
+    assert not stored.keys() & {"announced", "requested_at", "presences"}
 
 
 def test_a_room_for_which_nobody_is_invited_is_not_open_to_all() -> None:
