@@ -59,8 +59,17 @@ class ClientLink:
         """Take what was received, text as ``str`` and binary as ``bytes``."""
         with self._buffer.turn():
             for message in messages:
-                if not self._buffer.closed:
-                    self._receive(message)
+                if self._buffer.closed:
+                    break
+                if isinstance(message, bytes):
+                    self._buffer.put(Close(1003, "text messages only"))
+                elif is_longer(message, self._session.max_bytes):
+                    self._buffer.put(Close(1009, "message too big"))
+                else:
+                    try:
+                        self._session.receive(message)
+                    except NotJson:
+                        self._buffer.put(Close(1007, "not JSON"))
         return self._buffer.take()
 
     def take(self) -> list[Outgoing]:
@@ -109,14 +118,3 @@ class ClientLink:
         """The connection is gone."""
         self._buffer.drop()
         self._session.close()
-
-    def _receive(self, message: str | bytes) -> None:
-        if isinstance(message, bytes):
-            self._buffer.put(Close(1003, "text messages only"))
-        elif is_longer(message, self._session.max_bytes):
-            self._buffer.put(Close(1009, "message too big"))
-        else:
-            try:
-                self._session.receive(message)
-            except NotJson:
-                self._buffer.put(Close(1007, "not JSON"))

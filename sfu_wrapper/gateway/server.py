@@ -108,6 +108,39 @@ class GatewayServer:
         return verdict
 
     async def _handle(self, connection: Connection) -> None:
+        """Feed the messages of a connection to its link until the connection is gone."""
+        link, queue = self._open_link(connection)
+        alarm = self._alarms.of(link, queue.put)
+        self._open.add(connection)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(queue.run())
+                try:
+                    queue.put(link.open())
+                    alarm.set()
+                    _note(connection, link)
+                    async for message in connection:
+                        queue.put(link.feed((message,)))
+                        alarm.set()
+                        _note(connection, link)
+                        await queue.room()
+                        await connection.turn()
+                except ConnectionClosed:
+                    pass  # without a closing handshake: a client's network may fail at any time
+                except Exception:
+                    log.exception("gateway.connection.broke")
+                    raise
+                finally:
+                    alarm.cancel()
+                    queue.finish()
+                    await self._let_go(link)
+        finally:
+            self._open.discard(connection)
+            is_gateway = connection.admitted.path is Path.GATEWAY
+            log.debug("gateway.connection.closed", extra={"gateway": is_gateway})
+
+    def _open_link(self, connection: Connection) -> tuple[_Link, SendQueue]:
+        """Return the link that the path of a connection names, and the queue that it sends to."""
         admitted = connection.admitted
         is_gateway = admitted.path is Path.GATEWAY
         settings = self._gate.settings
@@ -125,38 +158,8 @@ class GatewayServer:
                 link = ClientLink(self._gate, admitted.identity, flush)
             case Path.MEDIA:
                 link = ClientLink(self._gate, admitted.identity, flush, MediaSession)
-        self._open.add(connection)
         log.debug("gateway.connection.opened", extra={"gateway": is_gateway})
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(queue.run())
-                await self._read(connection, link, queue)
-        finally:
-            self._open.discard(connection)
-            log.debug("gateway.connection.closed", extra={"gateway": is_gateway})
-
-    async def _read(self, connection: Connection, link: _Link, queue: SendQueue) -> None:
-        """Feed the link until the connection is gone, whoever ended it."""
-        alarm = self._alarms.of(link, queue.put)
-        try:
-            queue.put(link.open())
-            alarm.set()
-            _note(connection, link)
-            async for message in connection:
-                queue.put(link.feed((message,)))
-                alarm.set()
-                _note(connection, link)
-                await queue.room()
-                await connection.turn()
-        except ConnectionClosed:
-            pass  # without a closing handshake; a client's network does as it likes
-        except Exception:
-            log.exception("gateway.connection.broke")
-            raise
-        finally:
-            alarm.cancel()
-            queue.finish()
-            await self._let_go(link)
+        return link, queue
 
     async def _let_go(self, link: _Link) -> None:
         """End the clients of a link, which may have thousands, a few in each turn."""

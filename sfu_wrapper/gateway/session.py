@@ -8,8 +8,8 @@ One message, one response: the order of things on every kind of connection.
     size       by the link, before a message comes here
     limiter    counts the message before anything is parsed
     envelope   endpoint and id, within limits on the structure of the JSON
-    identity   by ``carry_out``, before it looks at the payload
-    payload    by ``carry_out``
+    identity   before the payload is validated
+    payload    validated, then handed to the rooms
 
 Each step costs more than the one before, so that a message that is refused has cost little. Nothing
 that goes wrong leaves a request without an answer.
@@ -59,54 +59,31 @@ from sfu_wrapper.wire.signaling import (
     read_request,
     require_endpoint,
 )
-from sfu_wrapper.wire.strict_json import iso
+from sfu_wrapper.wire.strict_json import NotJson, iso
 from sfu_wrapper.wire.validation import UNAUTHENTICATED_BYTES
 
 log = logging.getLogger(__name__)
 
-Limited = Callable[[], RecordingError | None]
-"""Counts one message; what to answer where there were too many."""
 
-Refuse = Callable[[str | None, str | None, RecordingError], None]
-"""Answers a request, by its endpoint and id as far as they are known, with an error."""
-
-
-def answer(
-    message: str,
-    limited: Limited,
-    open_message: Callable[[str], Envelope],
-    carry_out: Callable[[Envelope], None],
-    refuse: Refuse,
-) -> None:
-    """Have one message answered, now or later; one that asks for too much is not even parsed.
+def refusal_of(
+    error: Exception, envelope: Envelope | None
+) -> tuple[str | None, str | None, RecordingError]:
+    """Return the response to a request that failed: its endpoint, its id and the error.
 
     Args:
-        message: The message as received, within the size that its sender may send.
-        limited: Counts the message.
-        open_message: Reads endpoint and id, or raises NotJson or Unanswerable.
-        carry_out: Answers by itself, or raises Refused, Malformed, Unavailable or Unanswerable.
-        refuse: Sends an error.
-
-    Raises:
-        NotJson: it is no JSON; nothing was sent.
+        error: raised while the request was read or carried out. What is no error of ours for
+            clients is a bug: it is logged, and costs neither this client nor others their link.
+        envelope: the request as far as it was opened; None: not at all.
     """
-    too_many = limited()
-    if too_many is not None:
-        refuse(*peek(message), too_many)
-        return
-    try:
-        envelope = open_message(message)
-    except Unanswerable as exc:
-        refuse(exc.endpoint, exc.id, exc)
-        return
-    try:
-        carry_out(envelope)
-    except Unanswerable as exc:
-        refuse(exc.endpoint, exc.id, exc)
-    except (Refused, Malformed, Unavailable) as exc:
-        refuse(envelope.endpoint, envelope.id, exc)
-    except Exception as bug:  # it must cost neither this client nor its neighbours their link
-        refuse(envelope.endpoint, envelope.id, _own_up(envelope, bug))
+    if isinstance(error, Unanswerable):
+        return error.endpoint, error.id, error
+    endpoint, request_id = (envelope.endpoint, envelope.id) if envelope else (None, None)
+    if isinstance(error, Refused | Malformed | Unavailable):
+        return endpoint, request_id, error
+    incident = uuid4().hex
+    extra = {"incident": incident, "endpoint": endpoint}
+    log.error("gateway.request.broke", extra=extra, exc_info=error)
+    return endpoint, request_id, Broken("something went wrong on our side", incident=incident)
 
 
 def is_longer(text: str, limit: int) -> bool:
@@ -126,14 +103,6 @@ def too_many(buckets: Sequence[TokenBucket], now_ms: int) -> Refused | None:
     for bucket in buckets:
         bucket.take()
     return None
-
-
-def _own_up(request: Envelope, bug: Exception) -> Broken:
-    """Say that it is our fault, and where in the log it stands."""
-    incident = uuid4().hex
-    extra = {"incident": incident, "endpoint": request.endpoint}
-    log.error("gateway.request.broke", extra=extra, exc_info=bug)
-    return Broken("something went wrong on our side", incident=incident)
 
 
 _CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
@@ -263,13 +232,27 @@ class Session:
             NotJson: it is no JSON; nothing was sent.
         """
         now = self._gate.clock.now()
-        answer(
-            message,
-            lambda: self._limited(now),
-            open_envelope if self.admitted else open_first,
-            lambda envelope: self._carry_out(envelope, now),
-            self._refuse,
-        )
+        limited = self._limited(now)
+        if limited is not None:
+            self._refuse(*peek(message), limited)
+            return
+        envelope = None
+        try:
+            envelope = open_envelope(message) if self.admitted else open_first(message)
+            if envelope.endpoint == AUTHENTICATE:
+                self._authenticate(read_request(envelope))
+                return
+            require_endpoint(envelope)
+            member = self._entitled(now)  # before anything of the payload is validated
+            request = read_request(envelope)
+            if isinstance(request.payload, Ping):
+                self._deliver(ok_response(request.endpoint, request.id, {}))
+            else:
+                self._gate.rooms.handle(member, request)
+        except NotJson:
+            raise
+        except Exception as exc:
+            self._refuse(*refusal_of(exc, envelope))
 
     def refuse_size(self, message: str) -> None:
         """Answer a message that is longer than ``max_bytes``."""
@@ -327,19 +310,6 @@ class Session:
         if self._member is None:
             return [self._bucket]
         return [self._bucket, self._gate.limits.of(self._member.identity, now.mono_ms)]
-
-    def _carry_out(self, envelope: Envelope, now: Instant) -> None:
-        """Check who asks before the payload is looked at."""
-        if envelope.endpoint == AUTHENTICATE:
-            self._authenticate(read_request(envelope))
-            return
-        require_endpoint(envelope)
-        member = self._entitled(now)
-        request = read_request(envelope)
-        if isinstance(request.payload, Ping):
-            self._deliver(ok_response(request.endpoint, request.id, {}))
-        else:
-            self._gate.rooms.handle(member, request)
 
     def _entitled(self, now: Instant) -> AuthenticatedClient:
         """Whoever asks. Raises Refused where that is nobody, or nobody any more."""

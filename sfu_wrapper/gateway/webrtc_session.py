@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sfu_wrapper.gateway.expiry import Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
 from sfu_wrapper.gateway.send_queue import Close, Outgoing
-from sfu_wrapper.gateway.session import GatewayContext, answer, too_many
+from sfu_wrapper.gateway.session import GatewayContext, refusal_of, too_many
 from sfu_wrapper.model.errors import (
     Broken,
     Code,
@@ -23,8 +23,9 @@ from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.model.webrtc import MediaLost, MediaNews, Outcome
 from sfu_wrapper.ports.media_plane import Line
 from sfu_wrapper.service.rooms.media_sessions import MediaSessionSlot
-from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first
+from sfu_wrapper.wire.envelope import AUTHENTICATE, Envelope, open_envelope, open_first, peek
 from sfu_wrapper.wire.signaling import error_response, ok_response
+from sfu_wrapper.wire.strict_json import NotJson
 from sfu_wrapper.wire.validation import UNAUTHENTICATED_BYTES
 from sfu_wrapper.wire.webrtc_signaling import (
     ENTER,
@@ -96,13 +97,18 @@ class MediaSession:
             NotJson: it is no JSON; nothing was sent.
         """
         now = self._gate.clock.now()
-        answer(
-            message,
-            lambda: too_many([self._bucket], now.mono_ms),
-            open_first if self._identity is None else open_envelope,
-            lambda envelope: self._carry_out(envelope, now),
-            self._refuse,
-        )
+        limited = too_many([self._bucket], now.mono_ms)
+        if limited is not None:
+            self._refuse(*peek(message), limited)
+            return
+        envelope = None
+        try:
+            envelope = open_first(message) if self._identity is None else open_envelope(message)
+            self._carry_out(envelope, now)
+        except NotJson:
+            raise
+        except Exception as exc:
+            self._refuse(*refusal_of(exc, envelope))
 
     def close(self) -> None:
         """Its connection is gone; called again, nothing happens."""

@@ -27,6 +27,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from sfu_wrapper.core.effects import Effect, Refusal, Reply
 from sfu_wrapper.core.events import TimePassed
@@ -86,6 +87,15 @@ class ActorContext:
     scheduler: Scheduler
 
 
+class _State(Enum):
+    """Stage of the present round. A round without anything to commit ends after SCHEDULED."""
+
+    RESTING = auto()  # the mailbox is empty, or its facts wait for the timer of a retry
+    SCHEDULED = auto()  # a turn to apply the mailbox is requested
+    COMMITTING = auto()
+    RUNNING_EFFECTS = auto()  # of the last commit
+
+
 class RoomActor:
     """The only place where a room changes.
 
@@ -119,16 +129,15 @@ class RoomActor:
         self._outdated = outdated
         self._context = context
         self._mailbox = Mailbox()
-        self._committing: Draft | None = None
-        self._running_effects = False  # of the last commit
-        self._turn_requested = False
+        self._state = _State.RESTING
+        self._committing: Draft | None = None  # set exactly while COMMITTING
         self._timer: asyncio.TimerHandle | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     @property
     def is_idle(self) -> bool:
         """True while no command waits, no commit is under way and no effect is still to execute."""
-        return not (self._committing is not None or self._running_effects or self._mailbox)
+        return self._state in (_State.RESTING, _State.SCHEDULED) and not self._mailbox
 
     def is_joining(self, user: UserKey) -> bool:
         """Return True if a request of the user to join is waiting or being stored."""
@@ -142,7 +151,9 @@ class RoomActor:
             Refused: OVERLOADED; too many requests wait. Facts are always accepted.
         """
         self._mailbox.put(item)
-        self._request_turn()
+        if self._state is _State.RESTING:
+            self._state = _State.SCHEDULED
+            self._context.scheduler.request_turn(self._owner, self._take_turn)
 
     def close(self) -> None:
         """Cancel all timers."""
@@ -154,14 +165,11 @@ class RoomActor:
             self._timer.cancel()
             self._timer = None
 
-    def _request_turn(self) -> None:
-        """Request a turn if commands wait and neither a commit nor effects are under way."""
-        if (
-            self._mailbox
-            and self._committing is None
-            and not (self._running_effects or self._turn_requested)
-        ):
-            self._turn_requested = True
+    def _end_round(self) -> None:
+        """Request a turn for the commands that have arrived during the round, or rest."""
+        self._state = _State.RESTING
+        if self._mailbox:
+            self._state = _State.SCHEDULED
             self._context.scheduler.request_turn(self._owner, self._take_turn)
 
     def _take_turn(self, more: More) -> bool:
@@ -170,7 +178,6 @@ class RoomActor:
         Returns:
             True if a commit has been started.
         """
-        self._turn_requested = False
         draft = Draft(self.room, self.room, self._outdated)
         while self._mailbox and len(draft.items) < BATCH_LIMIT:
             if draft.items and self._mailbox.query_is_next:
@@ -184,11 +191,11 @@ class RoomActor:
                 break
         if draft.items:
             self._commit(draft)
-        elif self._mailbox:
-            self._request_turn()
-        elif self._timer is None:
-            self._set_timer()
-        return self._committing is not None
+        else:
+            if self._timer is None and not self._mailbox:
+                self._set_timer()
+            self._end_round()
+        return self._state is _State.COMMITTING
 
     def _apply(self, draft: Draft, item: Command) -> None:
         room: Room | None = draft.room
@@ -241,8 +248,9 @@ class RoomActor:
             commit = encode(draft, context.idempotency, context.rules.policy, now_ms)
         except Exception as bug:
             self._handle_bug(bug, *draft.items)
+            self._state = _State.RESTING
             return
-        self._committing = draft
+        self._state, self._committing = _State.COMMITTING, draft
         self._watchdog = asyncio.get_running_loop().call_later(
             COMMIT_TIMEOUT_S, self._commit_timed_out
         )
@@ -250,20 +258,20 @@ class RoomActor:
         future.add_done_callback(lambda done: self._committed(draft, done))
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
-        self._committing = None
+        self._state, self._committing = _State.RESTING, None
         self._context.scheduler.committed()
         self._cancel_commit_watchdog()
         error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
         if error is not None:
             self._not_stored(draft, error)
             return
+        self._state = _State.RUNNING_EFFECTS
         self._context.monitor.stored(True)
         before, self.room = self.room, draft.room
         self._outdated = False
         for answer in draft.answers:
             self._context.idempotency.finish(answer.ref, answer.body)
         self._context.offer(done.result())
-        self._running_effects = True
         try:
             self._context.committed(self, before)
         except Exception as bug:
@@ -272,9 +280,8 @@ class RoomActor:
 
     def _effects_done(self) -> None:
         """Continue with the commands that arrived while the effects were executed."""
-        self._running_effects = False
         self._set_timer()
-        self._request_turn()
+        self._end_round()
         self._context.became_idle(self)
 
     def _not_stored(self, draft: Draft, error: BaseException) -> None:

@@ -218,7 +218,8 @@ class Rooms:
                 return
             ref = ref_of(client.identity, request)
             if self._idempotency.begin(client, ref, self._clock.now().wall_ms):
-                self._post(client, request, ref)
+                actor, command = self._command(client, request.payload, ref)
+                actor.post(command)
         except (Refused, Unavailable) as error:
             self._refuse(client, request, ref, error)
         except Exception:
@@ -255,11 +256,12 @@ class Rooms:
         else:
             self._answer(client, ref, answer)
 
-    def _post(self, client: Client, request: Request, ref: RequestRef) -> None:
-        payload = request.payload
+    def _command(
+        self, client: Client, payload: Payload, ref: RequestRef
+    ) -> tuple[RoomActor, Command]:
+        """Return the command for a request that changes a room, and the actor of that room."""
         if isinstance(payload, CreateRoom):
-            self._create(client.identity, payload, ref)
-            return
+            return self._creating(client.identity, payload, ref)
         by = requester(client.identity)
         build = event_of(payload, str(ref), by, self._permissions)
         actor = self._meant(client, payload)
@@ -268,9 +270,11 @@ class Rooms:
             self._sessions.joined(client, actor.uuid)
             joins = by.key
         charge = None if by.service else client.charge
-        actor.post(Command(self._applying(build), ref, joins=joins, charge=charge))
+        return actor, Command(self._applying(build), ref, joins=joins, charge=charge)
 
-    def _create(self, identity: Identity, asked: CreateRoom, ref: RequestRef) -> None:
+    def _creating(
+        self, identity: Identity, asked: CreateRoom, ref: RequestRef
+    ) -> tuple[RoomActor, Command]:
         if self._draining:
             raise Refused(Code.OVERLOADED, "the controller restarts; ask again")
         spec = self._creation.admit(identity, asked)
@@ -287,7 +291,7 @@ class Rooms:
             self._directory.remove(actor)
             self._creation.take_back(spec)
 
-        actor.post(Command(make, ref, undo))
+        return actor, Command(make, ref, undo)
 
     def _look(self, client: Client, request: Request, payload: GetRoom) -> None:
         by = requester(client.identity)

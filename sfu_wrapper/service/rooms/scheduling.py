@@ -15,7 +15,8 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 ROUND_S: Final = 0.0005
@@ -69,7 +70,8 @@ class Scheduler:
             rank = self._usage.rank(owner, self._clock())
             heapq.heappush(self._waiting, (rank, next(self._numbers), owner, work))
         else:
-            self._run(owner, work)
+            with self._charged(owner) as more:
+                self._commits += work(more)
         self._schedule_round()
 
     def committed(self) -> None:
@@ -106,7 +108,8 @@ class Scheduler:
         self._spent_s = 0.0
         while self._waiting and self._has_capacity:
             _, _, owner, work = heapq.heappop(self._waiting)
-            self._run(owner, work)
+            with self._charged(owner) as more:
+                self._commits += work(more)
         self._schedule_round()
 
     def _raise_commit_limit(self) -> None:
@@ -119,12 +122,14 @@ class Scheduler:
             self._slow.cancel()
             self._slow = None
 
-    def _run(self, owner: object, work: Work) -> None:
+    @contextmanager
+    def _charged(self, owner: object) -> Iterator[More]:
+        """Charge the time of the context to an owner; yields what ends the turn in time."""
         began_s = self._clock()
         until_s = began_s + self._turn_s
         self._busy = True
         try:
-            self._commits += work(lambda: self._clock() < until_s)
+            yield lambda: self._clock() < until_s
         finally:
             self._busy = False
         now_s = self._clock()
