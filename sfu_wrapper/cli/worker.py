@@ -26,7 +26,8 @@ from sfu_wrapper.observe.logs import recording_logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.processor import announce
-from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.scheduling import WorkerSettings
+from sfu_wrapper.service.worker.worker import Worker
 
 
 def add_arguments(parser: ArgumentParser) -> None:

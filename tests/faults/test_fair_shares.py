@@ -17,7 +17,8 @@ from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.service.worker.processor import ProcessedSegment
 from sfu_wrapper.service.worker.progress import Progress
-from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.scheduling import WorkerSettings
+from sfu_wrapper.service.worker.worker import Worker
 from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers.builders import segment_info
 from tests.helpers.processing import NothingElse, done_without_files

@@ -19,7 +19,8 @@ from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.service.worker.processor import ProcessedSegment, job_of
 from sfu_wrapper.service.worker.progress import Progress
-from sfu_wrapper.service.worker.worker import Worker, WorkerSettings
+from sfu_wrapper.service.worker.scheduling import WorkerSettings
+from sfu_wrapper.service.worker.worker import Worker
 from sfu_wrapper.wire.job_messages import encode_processed
 from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers.builders import segment_info

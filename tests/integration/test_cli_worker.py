@@ -15,7 +15,7 @@ from sfu_wrapper.cli import worker
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.service.worker.worker import WorkerSettings
+from sfu_wrapper.service.worker.scheduling import WorkerSettings
 from tests.helpers.processes import free_port
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -37,7 +37,7 @@ def test_once_ends_with_75_and_says_why_where_there_is_no_broker(
     real = worker.worker_settings
 
     def impatient(settings: Settings) -> WorkerSettings:
-        return replace(real(settings), patience_s=0.1)
+        return replace(real(settings), outage_limit_s=0.1)
 
     monkeypatch.setattr(worker, "worker_settings", impatient)
     address = f"amqp://guest:pass-word@127.0.0.1:{free_port()}/"

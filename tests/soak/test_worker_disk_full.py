@@ -55,5 +55,5 @@ async def test_a_worker_waits_for_space_and_goes_on_by_itself(tmp_path: Path) ->
     assert [line["code"] for line in lines if line["message"] == "job.attemptFailed"] == [
         "NO_SPACE"
     ] * 3
-    assert messages.count("worker.noSpace") == messages.count("worker.spaceAgain") == 1
+    assert messages.count("worker.noSpace") == messages.count("worker.diskSpaceRecovered") == 1
     assert worker.returncode == 0

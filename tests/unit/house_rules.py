@@ -60,7 +60,6 @@ STILL_OPENING: set[str] = {
     "gateway/callpage",
     "gateway/rest",
     "service/rooms",
-    "service/worker",
 }
 STILL_LISTED: set[str] = {
     "adapters/memory",
@@ -70,7 +69,6 @@ STILL_LISTED: set[str] = {
     "gateway",
     "gateway/rest",
     "service/rooms",
-    "service/worker",
 }
 STILL_FORBIDDEN: set[str] = {
     "adapters/asterisk",

@@ -1,1 +1,1 @@
-"""The recording service: takes segments from the queue and makes recordings of them."""
+"""Recording service: take segments from the queue and render their recordings."""

@@ -1,4 +1,9 @@
-"""Cleaning after segments of which all has been told; also after those whose worker died at it."""
+"""Removal of a segment's temporary and raw files, once its result is published.
+
+The worker calls ``Cleaner.clean`` after it has acknowledged a delivery, with the segment's lease
+held, and ``Cleaner.catch_up`` once at its start, for segments whose worker died while it cleaned.
+Both only log a failure: the result is durable by then, and a later start cleans the rest.
+"""
 
 import asyncio
 import logging
@@ -18,43 +23,54 @@ log = logging.getLogger(__name__)
 
 
 class Cleanable(Protocol):
-    """What knows of segments; ``service.worker.processor.Processor`` is it."""
+    """Cleaning part of ``service.worker.processor.Processor``."""
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """Remove temporary files, and raw ones where asked."""
+        """Remove temporary files; with ``raw`` also the raw files."""
         ...
 
     async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
+        """Return segments with a durable result and an interrupted cleaning. Raises JobFailed."""
         ...
 
 
 class Processing(Cleanable, Protocol):
-    """What a worker has done with a segment; ``service.worker.processor.Processor`` is it."""
+    """Processing of segments, as implemented by ``service.worker.processor.Processor``."""
 
     async def process(
         self, info: SegmentInfo, *, attempts: int, progress: Progress
     ) -> ProcessedSegment:
-        """Make and deliver everything of one segment. Raises JobFailed."""
+        """Render and deliver all output files of one segment. Raises JobFailed."""
         ...
 
     async def known(
         self, info: SegmentInfo, error: JobFailed
     ) -> tuple[ProcessedSegment | None, Failed | None]:
-        """What can be told without a try: that it stands; that each one begun came to ``error``."""
+        """Return an outcome that needs no further attempt, else (None, None).
+
+        Args:
+            info: the segment.
+            error: reason of the failure, where earlier attempts ended with their workers.
+        """
         ...
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """What to tell of a segment that failed for good."""
+        """Return the report on a segment that failed for good."""
         ...
 
     async def has_space(self, info: SegmentInfo) -> bool:
-        """Whether the disks have space for the work on it. Raises JobFailed."""
+        """Return True if the disks have space to process the segment. Raises JobFailed."""
         ...
 
 
 class Cleaner:
-    """raw: whether raw files go as well."""
+    """Cleaner of finished segments.
+
+    Args:
+        segments: the files of segments.
+        holder: leases, so that no worker cleans a segment that another one holds.
+        raw: remove the raw files as well.
+    """
 
     def __init__(self, segments: Cleanable, holder: Holder, *, raw: bool) -> None:
         self._segments = segments
@@ -62,29 +78,32 @@ class Cleaner:
         self._raw = raw
 
     async def clean(self, info: SegmentInfo) -> None:
-        """After one segment, whose lease the caller has. A failure is logged and harms nobody."""
+        """Clean one segment, whose lease the caller holds. A failure is only logged."""
         try:
             await self._segments.clean(info, raw=self._raw)
         except RecordingError as error:
             log.warning("job.notCleaned", extra={"uuid": info.uuid, "error": error.detail})
 
     async def catch_up(self) -> None:
-        """After all whose cleaning was cut short and nobody is at, within ``CATCH_UP_S``."""
+        """Clean the segments that an earlier worker left, within ``CATCH_UP_S``.
+
+        Segments that another worker holds are skipped.
+        """
         try:
             async with asyncio.timeout(CATCH_UP_S):
                 for info in await self._segments.left_over():
                     with of_recording(log_name(info)), suppress(_Taken, LeaseLost):
                         async with self._holder.hold(job_of(info), _leave):
-                            log.info("job.cleanedLate", extra={"uuid": info.uuid})
+                            log.info("job.cleanupResumed", extra={"uuid": info.uuid})
                             await self.clean(info)
         except (JobFailed, TimeoutError) as error:
             why = error.detail if isinstance(error, JobFailed) else "the disk does not answer"
-            log.warning("worker.notTidied", extra={"error": why})
+            log.warning("worker.cleanupFailed", extra={"error": why})
 
 
 class _Taken(Unavailable):
-    """Somebody else has the segment, or nobody can tell."""
+    """Another worker holds the segment, or the store that would know is unavailable."""
 
 
 async def _leave(_: float) -> None:
-    raise _Taken("it is left to whoever has it")
+    raise _Taken("the worker that holds the segment cleans it")

@@ -1,10 +1,13 @@
-"""Deliveries of a worker: a few messages held always, and a look ahead while a backlog waits.
+"""Consumers of one worker: a small prefetch always, a larger one while a backlog waits.
 
-A queue is first in, first out, so that a worker can only choose among the messages that it holds.
-It holds few of them, since what it holds other workers cannot have. While it is full and messages
-wait at the broker all the same, every other worker is full as well: then it looks further ahead.
-Whatever it has found there and not begun goes back after a while, once for each message, so that
-workers that have come since get their share (recording-service.md, "Fair shares").
+A queue is first in, first out, so a worker chooses only among the messages that it holds. It holds
+few, because other workers cannot get what it holds. While it is full and messages still wait at the
+broker, every other worker is full as well: then it fetches further ahead for ``look_s`` seconds.
+Messages that it fetched ahead and did not start go back to the queue, once each, so that workers
+started in the meantime get their share (recording-service.md, "Fair shares").
+
+Each delivery is passed to ``begin``, which returns the task that holds it. That task settles the
+delivery; this module never acknowledges a message.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery
 
 LOOK_AHEAD: Final = 1_000
-LOOK_BYTES: Final = 64 << 20  # of message bodies; most have some 2 KB
+LOOK_BYTES: Final = 64 << 20  # of message bodies; most have about 2 KB
 _PAUSE_S: Final = 1.0
 _LOOK_S: Final = 30.0
 
@@ -33,11 +36,11 @@ class IntakeSettings:
         queue: where messages come from.
         held: most messages held while no backlog waits.
         look_ahead: most messages held beyond that; 0 never looks ahead.
-        look_s: longest time, in seconds, that one look ahead takes.
-        pause_s: seconds between two questions for a backlog.
-        worn_at: deliveries of a message from which on looks ahead become shorter; None: never.
-            Whatever waits for too long is taken back by some brokers, each time counted, and given
-            up in the end; what waits in the queue is not counted.
+        look_s: longest time, in seconds, for which messages are fetched ahead in one go.
+        pause_s: seconds between two checks for a backlog.
+        worn_at: number of redeliveries of a message at which the worker halves its look-ahead;
+            None: never. Some brokers take back messages that are held too long, count each time,
+            and drop them at a limit; messages in the queue are not counted.
     """
 
     queue: str
@@ -59,16 +62,16 @@ class Intake:
         holding: Callable[[], int],
         give_back: Callable[[], int],
     ) -> None:
-        """Create an intake; ``run`` begins to take.
+        """Create an intake; ``run`` starts to consume.
 
         Args:
-            broker: the source of messages; it must be open.
-            settings: the bounds.
-            begin: called with each delivery, and whether it comes from a look ahead; returns the
-                task that holds it.
-            holding: returns how many messages the worker holds now.
-            give_back: sends back what a look ahead has found and nothing was begun of; returns
-                how many.
+            broker: source of messages; it must be open.
+            settings: bounds.
+            begin: called with each delivery, and True if it was fetched ahead; returns the task
+                that holds it.
+            holding: returns the number of messages that the worker holds now.
+            give_back: requeues the messages that were fetched ahead and not started; returns
+                their number.
         """
         self._broker = broker
         self._settings = settings
@@ -81,7 +84,7 @@ class Intake:
         self._largest_bytes = 1
 
     async def run(self) -> None:
-        """Take messages until cancelled; the broker then gets back what ``begin`` has not had."""
+        """Consume until cancelled; messages not passed to ``begin`` then return to the queue."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._take(self._settings.held, ahead=False))
             if self._settings.look_ahead:
@@ -99,7 +102,7 @@ class Intake:
                 await self._wait_for_memory()
 
     def _is_worn(self, delivery: Delivery) -> bool:
-        """Look at half as much from now on where a message has come back so often."""
+        """Return True if a message was redelivered too often, and halve the look-ahead."""
         worn_at = self._settings.worn_at
         if worn_at is None or delivery.deliveries < worn_at:
             return False
@@ -118,9 +121,9 @@ class Intake:
         holder.add_done_callback(done)
 
     async def _wait_for_memory(self) -> None:
-        """Bound what is held where links are lost again and again, each with its deliveries."""
+        """Bound the messages held over many connection losses, each of which redelivers them."""
         most = 2 * (self._settings.held + self._settings.look_ahead)
-        while self._holding() > most:  # noqa: ASYNC110 in no hurry, and seldom
+        while self._holding() > most:  # noqa: ASYNC110 rare, and the delay does no harm
             await asyncio.sleep(self._settings.pause_s)
 
     def _is_full(self) -> bool:
@@ -132,7 +135,7 @@ class Intake:
             self._full.clear()
             while self._is_full():
                 if await self._has_backlog():
-                    await self._look()
+                    await self._fetch_ahead()
                 await asyncio.sleep(self._settings.pause_s)
 
     async def _has_backlog(self) -> bool:
@@ -140,10 +143,10 @@ class Intake:
             return await self._broker.depth(self._settings.queue) > 0
         return False
 
-    async def _look(self) -> None:
-        """Hold more messages for a while, so that there is more to choose from."""
+    async def _fetch_ahead(self) -> None:
+        """Hold more messages for a while, so that the choice among them is larger."""
         most = self._settings.held + self._look_ahead_most - self._holding()
-        # What the broker sends ahead of us lies in memory before it is counted.
+        # Prefetched messages are in memory before ``_count`` sees them.
         most = min(most, (LOOK_BYTES - self._bytes) // self._largest_bytes)
         if most <= 0:
             return

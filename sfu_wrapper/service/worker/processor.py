@@ -1,8 +1,17 @@
-"""The recording service's work on one segment: preprocess, intervals, postprocess.
+"""Processing of one segment, from its event to delivered files. No broker here.
 
-No broker here. The order is part of the contract: final files and a manifest are durable when
-``process`` returns; whoever called it tells, acknowledges, and only then cleans. A segment whose
-manifest stands is not processed again, its message is the same.
+The worker holds the segment's lease and calls ``process``, which goes through three steps:
+
+1. ``ingest`` converts and measures the raw files (stage ``preprocess``).
+2. ``_decide`` chooses the output: merged, split, or none; intervals only for merged output.
+3. ``Renderer`` writes the output files (``compose`` or ``split``, then ``encrypt``), and the
+   storage moves them to their final names together with a manifest (``deliver``).
+
+The manifest holds the ``processed`` message. Files and manifest are durable when ``process``
+returns; only then may the worker publish, acknowledge and ``clean``, in this order. A segment that
+has a manifest is not processed again: ``process`` returns the message of the earlier run. A failure
+is a JobFailed with its stage. The work folder keeps the event until ``clean`` has removed all else,
+so that ``left_over`` finds the segments whose cleaning was interrupted.
 """
 
 import json
@@ -38,15 +47,21 @@ from sfu_wrapper.wire.job_messages import (
 from sfu_wrapper.wire.recording_info import encode_event, parse_event
 
 EVENT_FILE: Final = "recordingInfo.json"
-_LOOK_S: Final = 60.0  # into a file that is left over
-_NO_PICTURE_BYTES: Final = 1024  # a raw video with nothing but its header is shorter
+_MEASURE_TIMEOUT_S: Final = 60.0  # for a raw file that the result does not mention
+_NO_FRAME_BYTES: Final = 1024  # a raw video with nothing but its header is shorter
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessedSegment:
-    """One processed segment. message: what to emit. repeated: the manifest of an earlier run."""
+    """Result of a processed segment.
+
+    Attributes:
+        result: content of the message.
+        message: the encoded ``processed`` message.
+        repeated: path of the manifest, where an earlier run processed the segment; else None.
+    """
 
     result: Processed
     message: bytes
@@ -54,17 +69,17 @@ class ProcessedSegment:
 
 
 def job_of(info: SegmentInfo) -> str:
-    """What makes a segment the same one: its number, or for older senders when it completed."""
+    """Return the id of a segment's job: room uuid and number, for older senders the end time."""
     return f"{info.uuid}:{info.segment if info.segment is not None else f't{info.completed_ms}'}"
 
 
 def log_name(info: SegmentInfo) -> str:
-    """What the log of a segment is called, before it is made safe."""
+    """Return the name of a segment's log, to be quoted as a file name."""
     return job_of(info).replace(":", "-")
 
 
 def log_done(done: ProcessedSegment) -> None:
-    """Log what came of a segment, for operators."""
+    """Log the result of a segment, for operators."""
     result = done.result
     took_ms = result.processing_completed_ms - result.processing_started_ms
     what = {"uuid": result.uuid, "segment": result.segment, "output": result.output}
@@ -76,14 +91,14 @@ def log_done(done: ProcessedSegment) -> None:
 
 
 def log_failed(failed: Failed) -> None:
-    """Log why a segment failed for good, for operators."""
+    """Log the final failure of a segment, for operators."""
     what = {"uuid": failed.uuid, "segment": failed.segment, "attempts": failed.attempts}
     why = {"stage": failed.stage, "code": failed.code, "why": failed.detail}
     log.error("job.failed", extra=what | why)
 
 
 def announce(rules: OutputRules) -> None:
-    """The two lines that existing log filters look for at start-up."""
+    """Log the two lines that existing log filters expect at start-up."""
     log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")
     filename_format = json.dumps({"filenameFormat": rules.fileformat}, separators=(",", ":"))
     log.info("FilenameGenerator configured with: %s", filename_format)
@@ -94,41 +109,47 @@ def _holds_event(kept: Iterable[Path]) -> bool:
 
 
 def _has_of(result: Processed, track: TrackSync) -> bool:
-    """Whether a result has anything of a file; split output has its videos from end to end."""
+    """Return True if a result has any media of a file; split output has whole videos."""
     if result.output == Output.SPLIT.value and track.stream is not Stream.AUDIO:
         return True
     length_ms = result.completed_ms - result.started_ms
     return bool(result.files) and track.lies_within(length_ms)
 
 
-def _silent(standing: ProgressSnapshot) -> None:
-    del standing
+def _silent(snapshot: ProgressSnapshot) -> None:
+    del snapshot
 
 
 class Processor:
-    """Processes segments, any number side by side, none twice at once (the caller's lease).
+    """Processor of segments: any number in parallel, each only once (the caller's lease).
 
-    vault: None where finished files are not encrypted; with ``rules.encrypt`` it must be there.
-    files_at_once: how many of one segment are read, or copied, at the same time.
-    keeps_events: beside the work, until it is cleaned after; for whoever gets them from a queue.
+    Args:
+        tools: media operations.
+        storage: raw files, work folders and finished files.
+        rules: codec, quality, name pattern and encryption of the output.
+        clock: source of time.
+        encryptor: encrypts finished files; required where ``rules.encrypt`` is set.
+        files_at_once: number of files of one segment that are read or copied in parallel.
+        keeps_events: keep the event in the work folder until the segment is cleaned; for callers
+            that have the event from a queue only.
     """
 
     def __init__(
         self,
         tools: MediaTools,
-        shelf: RecordingStorage,
+        storage: RecordingStorage,
         rules: OutputRules,
         clock: Clock,
-        vault: Encryptor | None = None,
+        encryptor: Encryptor | None = None,
         files_at_once: int = 1,
         *,
         keeps_events: bool = True,
     ) -> None:
         self._tools = tools
-        self._shelf = shelf
+        self._storage = storage
         self._rules = rules
         self._clock = clock
-        self._vault = vault
+        self._encryptor = encryptor
         self._files_at_once = files_at_once
         self._keeps_events = keeps_events
         self._pace = ThroughputModel()
@@ -136,7 +157,10 @@ class Processor:
     async def process(
         self, info: SegmentInfo, *, attempts: int = 1, progress: Progress = _silent
     ) -> ProcessedSegment:
-        """Make and deliver everything of one segment. Raises JobFailed; then nothing is told."""
+        """Render and deliver all output files of one segment. Raises JobFailed.
+
+        ``attempts`` is the number of this attempt, from 1, for the message.
+        """
         event = json.loads(encode_event(info))["recordingInfo"]
         log.debug("Recording started")
         log.debug(
@@ -153,21 +177,22 @@ class Processor:
     async def known(
         self, info: SegmentInfo, error: JobFailed
     ) -> tuple[ProcessedSegment | None, Failed | None]:
-        """What can be told without a try: that it stands, or that each one begun came to ``error``.
+        """Return the result of an earlier run, or a failure where each attempt ended its worker.
 
-        Neither where none was begun: it was only held by workers that something else ended.
+        ``error`` is the reason of that failure. Returns (None, None) where no attempt was started:
+        the workers that ended only held the segment.
         """
         try:
             done = await self._finished_before(info)
         except JobFailed as exc:
-            if not exc.permanent:  # what stands may be readable yet
+            if not exc.permanent:  # the manifest may become readable again
                 raise
             return None, await self.failure(info, exc, 0)
-        begun = done is None and await self._shelf.leftovers(job_of(info))
+        begun = done is None and await self._storage.leftovers(job_of(info))
         return done, await self.failure(info, error, 0) if begun else None
 
     async def _finished_before(self, info: SegmentInfo) -> ProcessedSegment | None:
-        stored = await self._shelf.manifest(job_of(info))
+        stored = await self._storage.manifest(job_of(info))
         if stored is None:
             return None
         try:
@@ -177,25 +202,24 @@ class Processor:
             raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
         if not isinstance(result, Processed):
             return None
-        return ProcessedSegment(result, message, repeated=self._shelf.manifest_file(job_of(info)))
+        return ProcessedSegment(result, message, repeated=self._storage.manifest_file(job_of(info)))
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
-        """Remove temporary files, and raw ones where asked; only after all has been told.
+        """Remove temporary files once the outcome is published; the event last.
 
-        What the result has nothing of stays: sound that came late or could not be read, packets
-        that made no picture, and all that files hold of a segment without length. The event goes
-        last: where this is cut short, ``left_over`` finds it.
+        With ``raw`` also remove raw files, except those with media that the result lacks: late or
+        unreadable audio, packets that gave no frame, and all media of a segment of no length.
         """
-        await self._shelf.clear(job_of(info), lasting=False)
+        await self._storage.clear(job_of(info), lasting=False)
         if raw:
             await self._clean_raw(info)
-        await self._shelf.clear(job_of(info))
+        await self._storage.clear(job_of(info))
 
     async def left_over(self) -> tuple[SegmentInfo, ...]:
-        """Segments whose result stands and whose cleaning was cut short. Raises JobFailed."""
+        """Return segments with a durable result and an interrupted cleaning. Raises JobFailed."""
         found = []
-        for content in await self._shelf.pending_cleanups(EVENT_FILE):
-            with suppress(Malformed):  # damaged; no reason to leave the others
+        for content in await self._storage.pending_cleanups(EVENT_FILE):
+            with suppress(Malformed):  # one damaged event must not keep the others from cleaning
                 found.append(parse_event(content))
         return tuple(found)
 
@@ -205,40 +229,40 @@ class Processor:
             try:
                 path = await self._find(file)
                 if not await self._is_unused(file, path, done):
-                    await self._shelf.remove([path])
+                    await self._storage.remove([path])
                     continue
                 why = "the result has nothing of it"
             except JobFailed as exc:
-                if exc.code == "MISSING_FILE":  # removed before
+                if exc.code == "MISSING_FILE":  # removed by an interrupted cleaning
                     continue
                 why = exc.detail
             log.warning("raw.kept", extra={"file": file.filename, "reason": why})
-        await self._shelf.remove_empty_folders(
+        await self._storage.remove_empty_folders(
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
 
     async def _find(self, file: RawFile) -> Path:
         if file.stream is Stream.AUDIO:
-            return await self._shelf.raw_audio(file.filename)
-        return await self._shelf.raw_video(file.filename)
+            return await self._storage.raw_audio(file.filename)
+        return await self._storage.raw_video(file.filename)
 
     async def _is_unused(self, file: RawFile, path: Path, done: ProcessedSegment | None) -> bool:
-        """Whether it holds media that the result has nothing of. Raises JobFailed."""
+        """Return True if a file holds media and the result has none of it. Raises JobFailed."""
         if done is not None:
             for track in done.result.sync:
                 if track.filename == file.filename:
                     return not _has_of(done.result, track)
         if file.stream is not Stream.AUDIO:
-            return await self._shelf.raw_bytes([file.filename], []) > _NO_PICTURE_BYTES
-        return await self._tools.audio_us(path, timeout_s=_LOOK_S) > 0
+            return await self._storage.raw_bytes([file.filename], []) > _NO_FRAME_BYTES
+        return await self._tools.audio_us(path, timeout_s=_MEASURE_TIMEOUT_S) > 0
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
-        """What to tell of a segment that failed for good; temporary files and its event stay.
+        """Return the report on a segment that failed for good; temporary files stay.
 
-        The event also where it failed before any work, as nobody else keeps it. Where the disk
-        does not take it, the message has it.
+        The event is kept too, even where no attempt was started; in the message where the disk
+        refuses it.
         """
-        kept = await self._shelf.leftovers(job_of(info))
+        kept = await self._storage.leftovers(job_of(info))
         if self._keeps_events and not _holds_event(kept):
             kept = await self._keep(info)
         return Failed(
@@ -256,45 +280,47 @@ class Processor:
 
     async def _keep(self, info: SegmentInfo) -> tuple[Path, ...]:
         try:
-            await self._workplace(info)
+            await self._make_workspace(info)
         except JobFailed as exc:
             log.warning("job.eventNotKept", extra={"uuid": info.uuid, "why": exc.detail})
-        return await self._shelf.leftovers(job_of(info))
+        return await self._storage.leftovers(job_of(info))
 
-    async def _workplace(self, info: SegmentInfo) -> Workspace:
-        """A new one, with the event in it: nobody else keeps it, should the work fail for good."""
-        place = await self._shelf.workspace(job_of(info))
+    async def _make_workspace(self, info: SegmentInfo) -> Workspace:
+        """Make a new workspace that holds the event, which a final failure must keep."""
+        workspace = await self._storage.workspace(job_of(info))
         if self._keeps_events:
-            await self._shelf.write("preprocess", place.lasting / EVENT_FILE, encode_event(info))
-        return place
+            path = workspace.lasting / EVENT_FILE
+            await self._storage.write("preprocess", path, encode_event(info))
+        return workspace
 
     async def has_space(self, info: SegmentInfo) -> bool:
-        """Whether the disks have space for the work on it. Raises JobFailed."""
-        raw_bytes = await self._shelf.raw_bytes(
+        """Return True if the disks have space to process the segment. Raises JobFailed."""
+        raw_bytes = await self._storage.raw_bytes(
             [file.filename for file in info.video], [file.filename for file in info.audio]
         )
         needed = needed_bytes(raw_bytes, info.completed_ms - info.started_ms)
-        return await self._shelf.free_bytes() >= needed
+        return await self._storage.free_bytes() >= needed
 
     async def _process(
         self, info: SegmentInfo, attempts: int, progress: Progress
     ) -> ProcessedSegment:
         started_ms = self._clock.now().wall_ms
-        rules = self._rules
-        split = rules.split or why_split(rules, 0) is not None
-        require_names(rules.fileformat, info, split=split)
-        if rules.encrypt:
-            await self._usable_vault().check()
+        split = self._rules.split or why_split(self._rules, 0) is not None
+        require_names(self._rules.fileformat, info, split=split)
+        if self._rules.encrypt:
+            await self._require_encryptor().check()
         job = job_of(info)
-        await self._shelf.clear(job, lasting=False)  # it may be the one place that has the event
-        place = await self._workplace(info)
-        sizes = [await self._shelf.raw_bytes([file.filename], []) for file in info.video]
+        await self._storage.clear(job, lasting=False)  # the job's folder may hold the only event
+        place = await self._make_workspace(info)
+        sizes = [await self._storage.raw_bytes([file.filename], []) for file in info.video]
         expected_s = initial_estimate(info, self._rules, sizes, self._files_at_once)
-        course = ProgressTracker(self._clock, self._pace, expected_s, progress, self._files_at_once)
-        material = await ingest(info, self._tools, self._shelf, place.plain, sizes, course)
+        tracker = ProgressTracker(
+            self._clock, self._pace, expected_s, progress, self._files_at_once
+        )
+        material = await ingest(info, self._tools, self._storage, place.plain, sizes, tracker)
         info, material = without_empty_hours(info, material)
         output, cut, why = self._decide(info, material)
-        made = await self._make(job, info, place, material, output, cut, course)
+        made = await self._render(job, info, place, material, output, cut, tracker)
         result = Processed(
             room=info.room,
             uuid=info.uuid,
@@ -303,7 +329,7 @@ class Processor:
             started_ms=info.started_ms,
             completed_ms=info.completed_ms,
             encrypted=self._rules.encrypt,
-            files=tuple(product.finished(self._shelf) for product in made.products),
+            files=tuple(product.finished(self._storage) for product in made.products),
             processing_started_ms=started_ms,
             processing_completed_ms=self._clock.now().wall_ms,
             attempts=attempts,
@@ -312,14 +338,14 @@ class Processor:
         )
         message = encode_processed(result)
         staged = [(product.staged, product.name) for product in made.products]
-        await self._shelf.deliver(job, staged, encode_manifest(Manifest(message)))
-        course.over()
+        await self._storage.deliver(job, staged, encode_manifest(Manifest(message)))
+        tracker.over()
         return ProcessedSegment(result, message)
 
     def _decide(
         self, info: SegmentInfo, material: Material
     ) -> tuple[Output, tuple[Interval, ...], tuple[str, ...]]:
-        """Step 2. The output, the intervals, and why the output is not what was configured."""
+        """Step 2: return the output, its intervals, and why it is not the configured one."""
         duration_us = (info.completed_ms - info.started_ms) * 1000
         most = most_on_screen(material.shown)
         output = choose(
@@ -340,7 +366,7 @@ class Processor:
                 why = None
         return output, cut, (why,) if why else ()
 
-    async def _make(
+    async def _render(
         self,
         job: str,
         info: SegmentInfo,
@@ -348,23 +374,23 @@ class Processor:
         material: Material,
         output: Output,
         cut: tuple[Interval, ...],
-        course: ProgressTracker,
+        tracker: ProgressTracker,
     ) -> RenderResult:
-        vault = self._usable_vault() if self._rules.encrypt else None
-        shop = Renderer(
-            self._tools, self._shelf, vault, self._rules, place, course, job=job, info=info
+        encryptor = self._require_encryptor() if self._rules.encrypt else None
+        renderer = Renderer(
+            self._tools, self._storage, encryptor, self._rules, place, tracker, job=job, info=info
         )
         match output:
             case Output.NONE:
                 return RenderResult(sync=material.sync)
             case Output.MERGED:
-                return await shop.merged(material, cut)
+                return await renderer.merged(material, cut)
             case Output.SPLIT:
-                return await shop.split(material)
+                return await renderer.split(material)
 
-    def _usable_vault(self) -> Encryptor:
-        """Fails closed: where encryption is asked for, nothing is delivered without it."""
-        if self._vault is None:
-            detail = "encryption is asked for and there is nothing to encrypt with"
+    def _require_encryptor(self) -> Encryptor:
+        """Return the encryptor. Raises JobFailed where there is none: never deliver plain files."""
+        if self._encryptor is None:
+            detail = "encryption is configured, but no encryptor"
             raise JobFailed("encrypt", "NO_ENCRYPTION", detail, permanent=True)
-        return self._vault
+        return self._encryptor

@@ -1,9 +1,9 @@
-"""Progress messages of a job: rate limited, never repeated, never blocking the job.
+"""Progress of a job: measured by the steps of its attempt, published at a limited rate.
 
-The job calls ``report`` with each step; a task publishes the latest state at most once per
-interval. No message is retried, since it would be out of date.
-
-Progress of one attempt at a segment through its stages, reported to a callback.
+``ProgressTracker`` belongs to one attempt: the processor calls it with each step, and it passes a
+``ProgressSnapshot`` to a callback. ``reporting`` provides that callback for the worker: a task
+publishes the latest snapshot at most once per interval. No message is retried, since it would be
+out of date, and the job never waits for the broker.
 """
 
 import asyncio
@@ -144,9 +144,9 @@ class _Reporter:
         self._latest = ProgressSnapshot("", 0.0, 0.0)
         self._latest_ms = 0
 
-    def report(self, standing: ProgressSnapshot) -> None:
+    def report(self, snapshot: ProgressSnapshot) -> None:
         """Record the latest step of the job."""
-        self._latest, self._latest_ms = standing, self._clock.now().mono_ms
+        self._latest, self._latest_ms = snapshot, self._clock.now().mono_ms
         self._changed.set()
 
     async def run(self) -> None:

@@ -64,7 +64,7 @@ async def test_a_disk_on_which_nothing_can_be_cleaned_keeps_no_worker_from_its_w
     await bench.worker().run_once()
 
     assert len(bench.told("processed")) == 1
-    assert "worker.notTidied" in caplog.messages
+    assert "worker.cleanupFailed" in caplog.messages
 
 
 async def test_a_segment_that_another_worker_holds_waits(
@@ -144,7 +144,7 @@ async def test_a_store_that_hangs_lets_no_lease_run_out_unnoticed(
         await bench.until(lambda: bench.running != [])
         leases.hangs = True
         await bench.until(lambda: bench.running == [])
-        await bench.until(lambda: "job.handedBack" in caplog.messages)
+        await bench.until(lambda: "job.requeued" in caplog.messages)
 
 
 async def test_while_the_store_is_damaged_nothing_is_begun_and_nothing_is_given_up(

@@ -121,7 +121,7 @@ async def test_once_does_not_wait_for_a_broker_for_ever(bench: Bench) -> None:
     bench.broker.away = True
 
     with pytest.raises(Unavailable, match=r"^no broker for 0\.05 s: "):
-        await bench.once(patience_s=0.05)
+        await bench.once(outage_limit_s=0.05)
 
 
 async def test_once_gives_up_on_a_broker_that_goes_away_and_its_result_stands(
@@ -129,7 +129,7 @@ async def test_once_gives_up_on_a_broker_that_goes_away_and_its_result_stands(
 ) -> None:
     bench.gate = asyncio.Event()
     await bench.ask(segment())
-    task = asyncio.create_task(bench.once(patience_s=0.05))
+    task = asyncio.create_task(bench.once(outage_limit_s=0.05))
     await bench.until(lambda: bench.running != [])
     bench.broker.away = True
     bench.gate.set()
@@ -148,7 +148,7 @@ async def test_once_does_not_wait_for_space_for_ever(bench: Bench) -> None:
     await bench.ask(segment(1), segment(2))
 
     with pytest.raises(Unavailable, match="no space on a disk"):
-        await bench.once(concurrency=1, patience_s=0.05)
+        await bench.once(concurrency=1, outage_limit_s=0.05)
 
     assert await bench.broker.depth(WORK) == 1
 
@@ -162,7 +162,7 @@ async def test_once_does_not_wait_for_the_store_for_ever(bench: Bench) -> None:
     await bench.ask(segment())
 
     with pytest.raises(Unavailable, match=r"no store for .*: disk I/O error"):
-        await bench.once(patience_s=0.05)
+        await bench.once(outage_limit_s=0.05)
 
     assert bench.tried == []
 
@@ -182,6 +182,6 @@ async def test_what_comes_back_in_time_is_waited_for_anew(bench: Bench) -> None:
 
     bench.broker = Fickle()
     await bench.ask(*(segment(n) for n in range(1, 6)))
-    await bench.once(concurrency=1, patience_s=30)
+    await bench.once(concurrency=1, outage_limit_s=30)
 
     assert len(bench.told("processed")) == 5
