@@ -53,7 +53,6 @@ SHORT = {
 STILL_OPENING: set[str] = {
     "adapters/memory",
     "adapters/queue_file",
-    "adapters/rabbitmq",
     "adapters/sqlite",
     "core",
     "gateway",
@@ -75,7 +74,6 @@ STILL_FORBIDDEN: set[str] = {
     "adapters/media",
     "adapters/memory",
     "adapters/queue_file",
-    "adapters/rabbitmq",
     "adapters/simulated",
     "adapters/sqlite",
     "adapters/storage",

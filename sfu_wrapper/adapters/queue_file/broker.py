@@ -205,7 +205,7 @@ class QueueFile:
     def _beat(self, link: _Link) -> None:
         if not link.presence.beat():
             # This process hung for so long that its messages were given to others.
-            log.warning("queue.givenUp", extra={"holder": link.presence.id})
+            log.warning("queue.presenceExpired", extra={"holder": link.presence.id})
             old, link.presence = link.presence, Presence(self._folder)
             old.close()
 

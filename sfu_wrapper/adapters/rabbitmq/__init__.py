@@ -1,1 +1,1 @@
-"""RabbitMQ through aio-pika."""
+"""RabbitMQ, with the aio-pika library."""

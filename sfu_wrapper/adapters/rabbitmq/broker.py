@@ -1,7 +1,8 @@
-"""``ports.broker.Broker`` on RabbitMQ: keeps one link up, publishes and consumes over it.
+"""``ports.broker.Broker`` on RabbitMQ: maintains one link, publishes and consumes over it.
 
-While the link is down a publish waits for it up to its own deadline; consumers go on by themselves
-once it is back. Exchange, queues and bindings are declared again with every link.
+``open`` connects and starts the keeper task, which waits for the loss of the link and reconnects
+with backoff. Each new link declares exchange, queues and bindings again. While there is no link, a
+publish waits for one up to its deadline; consumers and listeners subscribe again on the new link.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from sfu_wrapper.adapters.rabbitmq.link import CONNECT_S, Link, connect
 from sfu_wrapper.adapters.rabbitmq.subscription import (
     RabbitDelivery,
     Subscription,
-    overhear,
+    listen_on,
     subscribe,
 )
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
@@ -25,15 +26,18 @@ from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 PUBLISH_S: Final = 5.0
 BACK_OFF_S: Final = (0.2, 5.0)  # first, longest; doubled each time, with jitter
-_LISTEN_AGAIN_S: Final = (1.0, 30.0)  # the same; this user may not be allowed to
+_LISTEN_BACK_OFF_S: Final = (1.0, 30.0)  # the same; long, since the user may lack the right to
 
 log = logging.getLogger(__name__)
 
 
 class RabbitBroker:
-    """A connection to RabbitMQ that heals itself.
+    """A connection to RabbitMQ that reconnects by itself.
 
-    url: ``amqp://`` or ``amqps://``, with user and password; never logged.
+    Args:
+        url: ``amqp://`` or ``amqps://``, with user and password; never logged.
+        exchange: name of the topic exchange.
+        publish_timeout_s: seconds until an unconfirmed publish fails.
     """
 
     def __init__(
@@ -44,7 +48,9 @@ class RabbitBroker:
         self._publish_timeout_s = publish_timeout_s
         self._queues: dict[str, QueueSpec] = {}
         self._link: Link | None = None
-        self._opening = asyncio.Lock()  # relay and worker may share a broker, and open it at once
+        self._opening = (
+            asyncio.Lock()
+        )  # relay and worker may share a broker, and open it concurrently
         self._changed = asyncio.Condition()
         self._keeper: asyncio.Task[None] | None = None
         self._subscriptions: set[Subscription] = set()
@@ -89,12 +95,12 @@ class RabbitBroker:
         self, routing_keys: tuple[str, ...], limit: int
     ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
-        first_s, longest_s = _LISTEN_AGAIN_S
+        first_s, longest_s = _LISTEN_BACK_OFF_S
         pause_s = first_s
         while self._keeper is not None:
             subscription = await self._subscribe(
                 "notices",
-                lambda link: overhear(link, self._exchange, routing_keys, limit),
+                lambda link: listen_on(link, self._exchange, routing_keys, limit),
                 pause_s,
             )
             if subscription is None:
@@ -104,7 +110,7 @@ class RabbitBroker:
             self._subscriptions.add(subscription)
             try:
                 while (delivery := await subscription.next()) is not None:
-                    with suppress(Unavailable):  # its queue went with the link
+                    with suppress(Unavailable):  # the broker has deleted the queue with the link
                         await delivery.ack()
                     yield ReceivedMessage(delivery.routing_key, delivery.message_id, delivery.body)
             finally:
@@ -118,7 +124,7 @@ class RabbitBroker:
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         self._require_open()
-        with translated(f"looking at {queue}"):
+        with translated(f"inspecting {queue}"):
             async with asyncio.timeout(self._publish_timeout_s):
                 channel = await (await self._linked()).channel()
                 async with channel:
@@ -142,7 +148,7 @@ class RabbitBroker:
             raise Unavailable("the broker's connection is closed")
 
     async def _linked(self) -> Link:
-        """The link, once there is one; the caller has a deadline."""
+        """Wait for a link and return it; the caller sets the deadline."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._keeper is None or self._up)
         self._require_open()
@@ -157,7 +163,7 @@ class RabbitBroker:
     async def _subscribe(
         self, queue: str, begin: Callable[[Link], Awaitable[Subscription]], pause_s: float
     ) -> Subscription | None:
-        """None where it did not work; then about ``pause_s`` has passed."""
+        """Subscribe on the current link; after a failure wait about ``pause_s`` and return None."""
         try:
             return await begin(await self._linked())
         except Unavailable as error:
@@ -180,7 +186,7 @@ class RabbitBroker:
             await link.close()
             link = await self._reconnect()
             await self._set(link)
-            log.info("broker.back")
+            log.info("broker.recovered")
 
     async def _reconnect(self) -> Link:
         pause_s, longest_s = BACK_OFF_S
@@ -188,8 +194,8 @@ class RabbitBroker:
             try:
                 return await connect(self._url, self._exchange, tuple(self._queues.values()))
             except Unavailable as error:
-                log.warning("broker.away", extra={"error": error.detail})
-            except Exception:  # a bug here must not end the trying
+                log.warning("broker.unavailable", extra={"error": error.detail})
+            except Exception:  # a bug here must not end the reconnection
                 log.exception("broker.connectFailed")
             await asyncio.sleep(_jittered(pause_s))
             pause_s = min(pause_s * 2, longest_s)

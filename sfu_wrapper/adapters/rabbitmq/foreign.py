@@ -1,4 +1,4 @@
-"""Where the errors of the AMQP library end. No text here holds an address with a password."""
+"""Translation of errors of the AMQP library; no message contains a URL with a password."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,16 +13,19 @@ FOREIGN = (AMQPError, ChannelInvalidStateError, OSError, RuntimeError)
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn what the library raises into ours.
+    """Translate errors of the library.
+
+    Args:
+        doing: the operation, for the message of the error.
 
     Raises:
-        Unavailable: not done, or not known to be done; ``context["unroutable"]`` is True where a
-            mandatory message found no queue.
+        Unavailable: the operation failed, or its result is unknown; ``context["unroutable"]`` is
+            True if a mandatory message found no queue.
     """
     try:
         yield
     except PublishError as exc:
-        raise Unavailable(f"{doing}: no queue takes it", unroutable=True) from exc
+        raise Unavailable(f"{doing}: no queue is bound", unroutable=True) from exc
     except DeliveryError as exc:
         raise Unavailable(f"{doing}: the broker refused to keep it") from exc
     except TimeoutError as exc:
@@ -30,7 +33,7 @@ def translated(doing: str) -> Iterator[None]:
     except FOREIGN as exc:
         raise Unavailable(f"{doing}: {_text(exc)}") from exc
     except asyncio.CancelledError as exc:
-        # The library cancels what waits on a connection that it loses.
+        # When it loses a connection, the library cancels the tasks that wait for it.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise

@@ -1,4 +1,4 @@
-"""Looking at a broker without changing it: who answers, and what its queues are like."""
+"""Read-only inspection of a broker: product, version, and its queues, for ``doctor``."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,10 +17,12 @@ from sfu_wrapper.ports.broker import QueueSpec
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue that we would use.
+    """A queue that the services use.
 
-    waiting: messages in it; None: it is not there, or we may not look.
-    differs: the broker's words where it is not as we would declare it; empty: it is.
+    Attributes:
+        name: its name.
+        waiting: number of messages in it; None: no such queue, or no right to inspect it.
+        differs: the broker's message if its arguments differ from ours; else empty.
     """
 
     name: str
@@ -37,12 +39,12 @@ class Inspected:
 
 
 async def inspect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Inspected:
-    """Connect, look, hang up.
+    """Connect, inspect the queues, disconnect.
 
     Raises:
-        Unavailable: it cannot be reached, or does not let us in.
+        Unavailable: the broker cannot be reached, or refuses the login.
     """
-    with translated("looking at the broker"):
+    with translated("inspecting the broker"):
         async with asyncio.timeout(CONNECT_S):
             connection = aio_pika.Connection(
                 make_url(url), client_properties={"connection_name": APP_ID}
@@ -56,11 +58,13 @@ async def inspect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Inspe
 
 
 async def _queue(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> Queue:
-    """Declaring a queue that is there changes nothing; the broker says what differs."""
+    """Return the state of a queue. Declaring an existing queue changes nothing but reports
+    different arguments.
+    """
     try:
         async with connection.channel() as channel:
-            there = await channel.declare_queue(spec.name, passive=True)
-            waiting = there.declaration_result.message_count
+            found = await channel.declare_queue(spec.name, passive=True)
+            waiting = found.declaration_result.message_count
     except ChannelNotFoundEntity:
         return Queue(spec.name, None)
     except ChannelAccessRefused as refused:
@@ -76,8 +80,8 @@ async def _queue(connection: AbstractConnection, exchange: str, spec: QueueSpec)
 
 
 def _product(connection: AbstractConnection) -> str:
-    """Name and version, as the broker says them."""
+    """Return name and version as the broker reports them."""
     transport = connection.transport
-    told = {} if transport is None else transport.connection.server_properties
-    words = (told.get(key) for key in ("product", "version"))
-    return " ".join(str(word) for word in words if word) or "a broker that does not say which"
+    properties = {} if transport is None else transport.connection.server_properties
+    words = (properties.get(key) for key in ("product", "version"))
+    return " ".join(str(word) for word in words if word) or "unknown broker"

@@ -1,7 +1,7 @@
-"""One connection to RabbitMQ, from its set-up to its loss. Never reconnects: ``broker`` does.
+"""A connection to RabbitMQ, from set-up to loss; ``broker`` reconnects by making another one.
 
-Our own reconnecting replaces the library's: its robust channels fail every publish while they are
-at it, and bring consumers back without saying so.
+This replaces the reconnection of the library: its robust channels fail every publish while they
+reconnect, and restore consumers without notice, so that old deliveries could be settled twice.
 """
 
 import asyncio
@@ -25,13 +25,17 @@ _CLOSE_S: Final = 3.0
 APP_ID: Final = "sfu-wrapper"
 
 
-# The library reports every failed try at length; ``broker`` says once what is the matter.
+# The library logs every failed attempt with a traceback; ``broker`` logs one line instead.
 for _name in ("aiormq", "aio_pika"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class Link:
-    """A connection with a confirming channel. lost: set once either is gone."""
+    """A connection with a channel in confirm mode.
+
+    Attributes:
+        lost: set once connection or channel is closed.
+    """
 
     def __init__(
         self, connection: AbstractConnection, channel: AbstractChannel, exchange: AbstractExchange
@@ -45,13 +49,16 @@ class Link:
 
     @property
     def usable(self) -> bool:
-        """Whether it is worth trying; the library tells of a loss only once it has cleaned up."""
+        """True while neither connection nor channel is closed.
+
+        The library calls its close callbacks after its clean-up; this property sees a loss earlier.
+        """
         if self._connection.is_closed or self._channel.is_closed:
             self.lost.set()
         return not self.lost.is_set()
 
     async def publish(self, message: Message) -> None:
-        """Return once it is confirmed. Raises what the library raises."""
+        """Publish, and return once the broker has confirmed. Raises errors of the library."""
         try:
             await self._exchange.publish(
                 _amqp(message), routing_key=message.routing_key, mandatory=message.mandatory
@@ -61,15 +68,15 @@ class Link:
             raise
 
     async def declare(self, exchange: str, queues: Sequence[QueueSpec]) -> None:
-        """Make more queues be there. Raises what the library raises."""
+        """Declare more queues. Raises errors of the library."""
         await declare(self._connection, exchange, queues)
 
     async def channel(self) -> AbstractChannel:
-        """A channel of its own. Raises what the library raises."""
+        """Open another channel. Raises errors of the library."""
         return await self._connection.channel(publisher_confirms=False)
 
     async def close(self) -> None:
-        """Hang up; what is unsettled goes back to its queues."""
+        """Disconnect; the broker returns unsettled deliveries to their queues."""
         self.lost.set()
         await drop(self._connection)
 
@@ -97,9 +104,9 @@ async def connect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Link:
 
 
 async def drop(connection: AbstractConnection) -> None:
-    """Close it; one whose broker does not answer is let go, which a second call makes final.
+    """Close a connection within a deadline; a second call aborts one whose broker does not answer.
 
-    One that is not closed would be found by the garbage collector, and closed on whatever loop.
+    The garbage collector would close a connection left open, possibly on another event loop.
     """
     try:
         with suppress(*FOREIGN, TimeoutError):

@@ -1,7 +1,9 @@
-"""One consumer on one link, and the deliveries that came over it.
+"""Consumers: one subscription per queue and link, and its deliveries.
 
-A delivery can be settled over the channel that it came on and no other: once that is gone, the
-broker has given it to somebody else.
+``subscribe`` consumes from a declared queue, ``listen_on`` from an exclusive queue that the broker
+deletes with the link. ``broker`` makes a new subscription after each loss of the link. A delivery
+can be settled only over the channel on which it arrived: once that channel is closed, the broker
+delivers the message again, to any consumer.
 """
 
 import asyncio
@@ -19,9 +21,11 @@ from sfu_wrapper.model.errors import Unavailable
 _SUBSCRIBE_S: Final = 10.0
 _CLOSE_S: Final = 2.0
 _SETTLE_S: Final = 5.0
-_LISTENER: Final = "sfu_wrapper.notices"  # a name of ours, for whoever permits names by pattern
+_LISTENER: Final = (
+    "sfu_wrapper.notices"  # fixed prefix, for brokers that permit queue names by pattern
+)
 _LISTEN_PREFETCH: Final = 100
-_LISTEN_BYTES: Final = 64 * 1024 * 1024  # of what waits at the broker for a listener
+_LISTEN_BYTES: Final = 64 * 1024 * 1024  # messages that wait at the broker for a listener
 
 
 class Subscription:
@@ -31,34 +35,34 @@ class Subscription:
         self._link = link
         self._channel = channel
         self._queue = queue
-        # Bounded by the prefetch; None wakes whoever waits when there will be no more.
+        # Bounded by the prefetch; None marks the end and wakes the reader.
         self._inbox: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
         self._tag: str | None = None
-        self._handed_out: set[int] = set()  # the tags of what is not settled yet
+        self._unsettled: set[int] = set()  # tags of unsettled deliveries
         self._lost = False
         channel.close_callbacks.add(self._gone)
 
     async def start(self) -> None:
-        """Begin. Raises what the library raises."""
-        # The queue may be deleted under us, or its leader may go: then nothing more would come.
+        """Start consuming. Raises errors of the library."""
+        # If the queue is deleted or loses its leader, the broker cancels the consumer.
         (await self._channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._gone)
         self._tag = await self._queue.consume(self._arrived)
 
     async def next(self) -> "RabbitDelivery | None":
-        """The next delivery; None once there will be no more over this link."""
+        """Return the next delivery; None once this link has ended."""
         if self._lost and self._inbox.empty():
             return None
         message = await self._inbox.get()
         if message is None or self._lost:
             return None
         if message.delivery_tag is not None:
-            self._handed_out.add(message.delivery_tag)
+            self._unsettled.add(message.delivery_tag)
         return RabbitDelivery(self, message)
 
     async def close(self) -> None:
-        """Take no more; the channel stays while anything handed out can still be settled.
+        """Stop consuming; keep the channel open until all deliveries are settled.
 
-        A broker that does not answer is not waited for: the link is given up instead.
+        If the broker does not answer in time, drop the link.
         """
         tag, self._tag = self._tag, None
         with suppress(Unavailable), translated("ending a consumer"):
@@ -69,24 +73,24 @@ class Subscription:
                     message = self._inbox.get_nowait()
                     if message is not None and not self._lost:
                         await message.nack(requeue=True)
-                if not self._handed_out:
+                if not self._unsettled:
                     await self._channel.close()
 
     async def settle(self, message: AbstractIncomingMessage, *, done: bool) -> None:
-        """Acknowledge, or hand back. Raises Unavailable when the link was lost.
+        """Acknowledge or requeue a delivery. Raises Unavailable when the link was lost.
 
-        Whoever gives up waiting may settle it again, which counts only where nothing was sent.
+        A caller that was cancelled may call again: a second call after a sent one does nothing.
         """
         tag = message.delivery_tag
         with translated("settling a delivery"):
             if self._lost:
                 raise Unavailable("the link that this delivery came over was lost")
-            if tag is None or tag not in self._handed_out:
-                return  # sent twice, the broker would close the channel, with all that is on it
+            if tag is None or tag not in self._unsettled:
+                return  # the broker closes a channel on which a tag is settled twice
             async with asyncio.timeout(_SETTLE_S):
                 await _send(message, tag, done=done)
-            self._handed_out.discard(tag)
-        if self._tag is None and not self._handed_out:
+            self._unsettled.discard(tag)
+        if self._tag is None and not self._unsettled:
             await self.close()
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
@@ -98,10 +102,10 @@ class Subscription:
 
 
 async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
-    """Begin to consume. Raises Unavailable."""
+    """Start consuming from a queue. Raises Unavailable."""
     with translated(f"reading {queue}"):
         async with asyncio.timeout(_SUBSCRIBE_S):
-            async with _begun_on(link) as channel:
+            async with _started_on(link) as channel:
                 await channel.set_qos(prefetch_count=prefetch)
                 named = await channel.get_queue(queue, ensure=False)
                 subscription = Subscription(link, channel, named)
@@ -109,16 +113,20 @@ async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
                 return subscription
 
 
-async def overhear(
+async def listen_on(
     link: Link, exchange: str, routing_keys: tuple[str, ...], limit: int
 ) -> Subscription:
-    """Begin to consume from a queue of our own, which goes with the link. Raises Unavailable.
+    """Start consuming from an exclusive queue that ends with the link. Raises Unavailable.
 
-    limit: messages that wait at the broker; here as many more at most.
+    Args:
+        link: the connection.
+        exchange: name of the exchange.
+        routing_keys: keys to bind.
+        limit: messages that wait at the broker at most; as many again may wait here.
     """
     with translated("listening"):
         async with asyncio.timeout(_SUBSCRIBE_S):
-            async with _begun_on(link) as channel:
+            async with _started_on(link) as channel:
                 await channel.set_qos(prefetch_count=min(limit, _LISTEN_PREFETCH))
                 queue = await channel.declare_queue(
                     f"{_LISTENER}.{uuid.uuid4().hex}",
@@ -138,11 +146,11 @@ async def overhear(
 
 
 @asynccontextmanager
-async def _begun_on(link: Link) -> AsyncIterator[AbstractChannel]:
-    """A channel, which is closed again where what is begun on it does not come about.
+async def _started_on(link: Link) -> AsyncIterator[AbstractChannel]:
+    """Open a channel, and close it if starting a consumer on it fails.
 
-    The broker may take somebody for a consumer who has given up waiting for its answer; left open,
-    the channel would keep what is delivered to it from everybody else.
+    The broker may have started the consumer although its answer came too late; an open channel
+    would withhold its deliveries from other consumers.
     """
     channel = await link.channel()
     try:
@@ -156,9 +164,9 @@ async def _begun_on(link: Link) -> AsyncIterator[AbstractChannel]:
 
 @asynccontextmanager
 async def _answered_in_time(link: Link) -> AsyncIterator[None]:
-    """Raises TimeoutError where it is not, and gives up the link: all of it goes back to its queue.
+    """Limit the wait for the broker; on timeout drop the link and raise TimeoutError.
 
-    Else messages that nobody will settle would stay where they are for as long as the link does.
+    Otherwise deliveries that no consumer settles would stay unsettled as long as the link exists.
     """
     try:
         async with asyncio.timeout(_CLOSE_S):
@@ -169,7 +177,7 @@ async def _answered_in_time(link: Link) -> AsyncIterator[None]:
 
 
 async def _send(message: AbstractIncomingMessage, tag: int, *, done: bool) -> None:
-    """To the link, at once or not at all: by waiting one learns no more, since nothing answers."""
+    """Send ack or nack without waiting: AMQP has no reply to them."""
     if done:
         await message.channel.basic_ack(tag, wait=False)
     else:
@@ -200,7 +208,7 @@ class RabbitDelivery:
 
     @property
     def deliveries(self) -> int:
-        """See ``Delivery``. A classic queue only knows whether, not how often."""
+        """See ``Delivery``. A classic queue reports redelivery without a count."""
         counted = self._message.headers.get("x-delivery-count")
         return counted if isinstance(counted, int) else int(bool(self._message.redelivered))
 

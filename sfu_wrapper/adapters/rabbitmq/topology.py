@@ -1,7 +1,7 @@
-"""What is declared on the broker: one topic exchange, quorum queues, their bindings (events.md).
+"""Declaration of exchange, quorum queues and bindings on the broker (events.md).
 
-A queue that is there already is used as it is, whatever its type and arguments; where this user
-may not declare or bind, what is there has to do.
+An existing queue is used unchanged, whatever its type and arguments. A user without the right to
+declare or bind works with the existing topology.
 """
 
 import logging
@@ -22,10 +22,10 @@ Arguments = dict[str, str | int]
 
 
 def arguments(spec: QueueSpec, exchange: str) -> Arguments:
-    """What a new queue is declared with.
+    """Return the arguments with which a new queue is declared.
 
-    At-least-once dead-lettering asks for ``reject-publish``. The consumer timeout of a queue is
-    obeyed from RabbitMQ 3.12 on; older ones keep to their configuration file's.
+    At-least-once dead-lettering requires ``reject-publish``. RabbitMQ obeys the consumer timeout of
+    a queue from 3.12 on; older versions use the one of their configuration file.
     """
     given: Arguments = {
         "x-queue-type": "quorum",
@@ -46,12 +46,12 @@ def arguments(spec: QueueSpec, exchange: str) -> Arguments:
 async def declare(
     connection: AbstractConnection, exchange: str, queues: Sequence[QueueSpec]
 ) -> None:
-    """Make exchange, queues and bindings be there. Raises what the library raises."""
+    """Declare exchange, queues and bindings. Raises errors of the library."""
     try:
         async with connection.channel() as channel:
             await channel.declare_exchange(exchange, ExchangeType.TOPIC, durable=True)
     except ChannelAccessRefused:
-        log.warning("broker.mayNotDeclare", extra={"exchange": exchange})
+        log.warning("broker.declareDenied", extra={"exchange": exchange})
     for spec in queues:
         await _declare_queue(connection, exchange, spec)
         await _bind(connection, exchange, spec)
@@ -66,7 +66,7 @@ async def _declare_queue(connection: AbstractConnection, exchange: str, spec: Qu
     except (ChannelPreconditionFailed, ChannelAccessRefused) as exc:
         async with connection.channel() as channel:
             await channel.declare_queue(spec.name, passive=True)
-        log.info("broker.queueUsedAsItIs", extra={"queue": spec.name, "why": str(exc)})
+        log.info("broker.queueArgumentsDiffer", extra={"queue": spec.name, "why": str(exc)})
 
 
 async def _bind(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> None:
@@ -76,4 +76,4 @@ async def _bind(connection: AbstractConnection, exchange: str, spec: QueueSpec) 
             for key in spec.routing_keys:
                 await queue.bind(exchange, routing_key=key)
     except ChannelAccessRefused:
-        log.warning("broker.mayNotBind", extra={"queue": spec.name})
+        log.warning("broker.bindDenied", extra={"queue": spec.name})
