@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from sfu_wrapper.config.section import Count, FolderPath, Section, Text
 from sfu_wrapper.core.naming import format_fault
+from sfu_wrapper.core.plan import Codec, Quality
 
 DEFAULT_FILEFORMAT = (
     "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
@@ -88,8 +89,8 @@ class Recording(Section):
     failure_queue: QueueName = Field(
         "failure_queue", description="queue of segments that failed for good"
     )
-    webm_codec: Literal["vp8", "vp9"] = Field("vp8", description="video codec of merged files")
-    quality: Literal["low", "medium", "high"] = Field(
+    webm_codec: Codec = Field("vp8", description="video codec of merged files")
+    quality: Quality = Field(
         "low", description="quality of merged files: about 2, 3 or 4 MB a minute"
     )
     clean_temporary_files: bool = Field(

@@ -11,6 +11,7 @@ from tests.helpers.http import SKIP, Answer, World, pass_for, world
 
 pytestmark = pytest.mark.timeout(120)
 
+HTTP_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
 # So that the tool comes to what lies behind the addresses, and not only to 404.
 CONFIG = """
 [[operations]]
@@ -72,6 +73,24 @@ async def test_every_operation_says_what_may_go_wrong() -> None:
             if method == "put":
                 assert operation["requestBody"]["required"]
                 assert {"201", "408", "412", "413", "415"} <= set(answers)
+
+
+async def test_every_operation_names_its_answer() -> None:
+    document = (await described()).json
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            responses = operation["responses"]
+            answer = responses.get("200") or responses["204"]
+            body = answer.get("content", {}).get("application/json")
+
+            assert body is None or "$ref" in body["schema"], (method, path)
+
+
+async def test_every_path_is_described_in_the_reference() -> None:
+    page = HTTP_PAGE.read_text(encoding="utf-8")
+
+    for path in (await described()).json["paths"]:
+        assert f"{path}`" in page, f"{path} is missing in docs/reference/http.md"
 
 
 async def peopled(here: World) -> None:

@@ -24,11 +24,13 @@ from sfu_wrapper.adapters.media.tasks import (
 from sfu_wrapper.adapters.os.confinement import SYSTEM, Rule
 from sfu_wrapper.adapters.os.landlock import READ, RUN, WORK
 from sfu_wrapper.adapters.os.rlimits import Limits
+from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, AUDIO_BITS_PER_S
 
 MAX_MEMORY_BYTES: Final = 2 << 30  # nine streams take a quarter of it
 _SPARE_BYTES: Final = 64 << 20
 _SPARE_FILES: Final = 64
-_BYTES_PER_S: Final = 1 << 20  # of a finished file: ten times the highest quality
+# Sixteen times what a finished file of the highest quality takes.
+_BYTES_PER_S: Final = 2 * (max(VIDEO_BITS_PER_S.values()) + AUDIO_BITS_PER_S)
 
 
 def limits_of(task: Task, timeout_s: float, raw: Sequence[int]) -> Limits:

@@ -1,0 +1,83 @@
+"""Additions that CONTRIBUTING.md describes: each table and page names all that there is.
+
+A value added in one place only fails here, under the name of the file that lacks it.
+"""
+
+import ast
+import re
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, Quality
+from sfu_wrapper.core.policy import PolicySettings, PstnConflict, Reason, decide
+from sfu_wrapper.model.identity import (
+    OwnerPermissions,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+)
+from sfu_wrapper.model.room import Kind, Origin
+
+TOP = Path(__file__).parents[2]
+GATEWAY = TOP / "sfu_wrapper" / "gateway"
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+
+
+def entry_of_quality(page: str) -> str:
+    """Return the line or list entry about ``quality`` on a page or in a file."""
+    text = (TOP / page).read_text(encoding="utf-8")
+    (found,) = re.findall(r"^(?:\* .*`quality`|quality =)(?:.|\n(?!\n|\*))*", text, re.MULTILINE)
+    return str(found)
+
+
+def public_functions(suffix: str) -> set[str]:
+    """Return the public functions of the gateway whose names end so."""
+    return {
+        node.name
+        for path in GATEWAY.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        if node.name.endswith(suffix) and not node.name.startswith("_")
+    }
+
+
+def test_every_reason_is_given_by_some_decision_in_core_policy() -> None:
+    stored = [RecordingPermissions(*pair) for pair in product(RecordingType, RecordingProfile)]
+    switches = product(RecordingType, [True, False], [True, False], PstnConflict, [True, False])
+    settings = [PolicySettings(*values) for values in switches]
+    owners = [OwnerPermissions(user) for user in (None, *stored)]
+    questions = product(Kind, Origin, [True, False, None], owners, settings)
+
+    assert {decide(*question).reason for question in questions} == {*Reason, None}
+
+
+def test_every_quality_has_its_bit_rate_in_core_plan() -> None:
+    assert tuple(VIDEO_BITS_PER_S) == QUALITIES
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_every_quality_is_described_with_its_bit_rate(quality: Quality) -> None:
+    entry = entry_of_quality("docs/reference/recordings.md")
+
+    assert quality in entry
+    assert str(VIDEO_BITS_PER_S[quality] // 1000) in entry
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_every_quality_is_in_the_example_of_the_configuration(quality: Quality) -> None:
+    assert quality in entry_of_quality("config/recording.toml").partition("#")[2]
+
+
+@pytest.mark.parametrize("routes", sorted(public_functions("_routes")))
+def test_every_group_of_http_routes_is_included_in_gateway_rest_app(routes: str) -> None:
+    tree = ast.parse((GATEWAY / "rest" / "app.py").read_text(encoding="utf-8"))
+    called = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+    assert routes in called
