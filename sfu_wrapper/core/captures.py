@@ -1,7 +1,17 @@
-"""What a fact of the media plane does to the captures of a segment.
+"""Captures of a segment: effects of the facts that the media plane reports.
 
-A late, repeated or surprising fact is taken for what it is: whatever still writes without being
-wanted is asked to stop, whatever turns up is reported once, the rest is ignored.
+Theory of operation
+    * In: ``on_fact`` with one fact about one capture, or ``PlaneBack``; ``not_answered`` from
+      ``timers``.
+    * Out: the new state and files of the capture, and a request to stop it where it writes although
+      no segment needs it.
+    * Next: ``on_fact`` calls ``derive_phase``, which decides on the segment; then it notifies the
+      clients of missing media, and reports a failed segment whose files are closed by now.
+
+Rules
+    1. A fact is never refused: a late start is followed by a stop, a repeated fact changes nothing.
+    2. Every capture ends CLOSED, after a failure too, since a late start may still open files.
+    3. Files that appear late are reported once, with the segment that they belong to.
 """
 
 from dataclasses import replace
@@ -29,7 +39,7 @@ WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"
 TOO_MANY_FILES = "more files than one event carries"
 MAX_FILES: Final = 2_000
-"""Of one medium in a segment; someone who publishes in a loop makes one each time."""
+"""Files of one medium in a segment; a client that publishes in a loop makes one each time."""
 
 
 def on_fact(turn: Transition, fact: CaptureFact | PlaneBack) -> None:
@@ -64,7 +74,7 @@ def on_fact(turn: Transition, fact: CaptureFact | PlaneBack) -> None:
 
 
 def _notify_missing(turn: Transition, before: Segment) -> None:
-    """Notify everybody where a segment that goes on has lost a capture, or has it again."""
+    """Notify the audience if a running segment has lost or regained a capture."""
     after = turn.room.open_segment
     goes_on = after is not None and after.number == before.number and before.ran
     if after is None or not goes_on or turn.room.capture is not Phase.RECORDING:
@@ -74,7 +84,7 @@ def _notify_missing(turn: Transition, before: Segment) -> None:
 
 
 def not_answered(turn: Transition, segment: Segment, capture: Capture) -> None:
-    """A start was not answered in time; it may yet be carried out."""
+    """Mark a capture as failed whose start was not answered; it may still be carried out."""
     message = "no answer in time"
     _put_failed(turn, segment, replace(capture, unanswered=True, message=message))
 
@@ -82,7 +92,7 @@ def not_answered(turn: Transition, segment: Segment, capture: Capture) -> None:
 def _started(turn: Transition, segment: Segment, capture: Capture, fact: CaptureStarted) -> None:
     known = _with_files(capture, fact.files)
     if segment.outcome is not None or turn.room.capture is Phase.STOPPING:
-        # Given up or being stopped since: whatever was opened is to be closed.
+        # The segment has failed or is stopping: close the files that were opened meanwhile.
         stop_capture(turn, segment, known)
         return
     running = replace(
@@ -93,10 +103,10 @@ def _started(turn: Transition, segment: Segment, capture: Capture, fact: Capture
 
 
 def _began(turn: Transition, segment: Segment, written_ms: int) -> Instant:
-    """When a segment began whose first capture runs: now, when that is confirmed.
+    """Return the begin of a segment whose first capture is confirmed: now.
 
-    Where an earlier controller died before it was, it began when its files did: a film that is
-    told to begin with a much later segment would be taken for one of a clock that is off.
+    After a restart before that confirmation, the begin is that of the files. Otherwise the event
+    would place them so late that the recording service assumed a wrong clock.
     """
     if not segment.resumed:
         return turn.at
@@ -105,7 +115,7 @@ def _began(turn: Transition, segment: Segment, written_ms: int) -> Instant:
 
 
 def _changed(turn: Transition, segment: Segment, capture: Capture) -> None:
-    if capture.state is CaptureState.CLOSED:  # it writes, unwanted
+    if capture.state is CaptureState.CLOSED:  # a closed capture still writes
         stop_capture(turn, segment, capture)
     else:
         turn.put_capture(segment, capture)
@@ -120,7 +130,7 @@ def _failed(turn: Transition, segment: Segment, capture: Capture) -> None:
 
 def _stopped(turn: Transition, segment: Segment, capture: Capture) -> None:
     if segment.outcome is None and capture.state in WRITING:
-        # Nobody asked: as good as lost.
+        # The controller requested no stop: handle it as a loss.
         _lost(turn, segment, replace(capture, message="the capture stopped by itself"))
         return
     _closed(turn, segment, capture)
@@ -151,7 +161,7 @@ def _closed(turn: Transition, segment: Segment, capture: Capture) -> None:
 
 
 def _counted(turn: Transition, segment: Segment, capture: Capture, fact: CaptureFact) -> Segment:
-    """Mark a segment that has more files than are kept of it."""
+    """Mark a segment as incomplete if it has more files than are stored."""
     if isinstance(fact, CaptureFailed) or segment.announced or segment.incomplete is not None:
         return segment
     if len(_known(capture, fact.files)) <= MAX_FILES:
@@ -161,12 +171,12 @@ def _counted(turn: Transition, segment: Segment, capture: Capture, fact: Capture
 
 
 def _known(capture: Capture, files: tuple[RawFile, ...]) -> dict[str, RawFile]:
-    """Later news of a file replaces earlier; files of an earlier attempt stay."""
+    """Return all files by name; a later report of a file replaces the earlier one."""
     return {file.filename: file for file in (*capture.files, *files)}
 
 
 def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
-    """Note the files; of too many the shortest that are closed are left out."""
+    """Return the capture with these files; beyond the limit drop the shortest closed."""
     known = tuple(_known(capture, files).values())
     if len(known) > MAX_FILES:
         kept = nlargest(MAX_FILES, range(len(known)), key=lambda number: _worth(known[number]))
@@ -180,7 +190,7 @@ def _worth(file: RawFile) -> tuple[bool, bool, int]:
 
 
 def _sealed(capture: Capture, fact: CaptureLost) -> Capture:
-    """With what was found of it; a file that nobody closed ends where the writing did."""
+    """Return a lost capture with its files; open ones end at the last known write."""
     written_ms = fact.stopped_ms or None  # 0: the plane does not know
     known = _with_files(capture, fact.files)
     files = tuple(
@@ -191,7 +201,7 @@ def _sealed(capture: Capture, fact: CaptureLost) -> Capture:
 
 
 def _retry_now(turn: Transition, medium: Medium) -> None:
-    """The plane is back: no need to wait out the back-off."""
+    """Make all back-offs of this medium due now: the media plane answers again."""
     room = turn.room
     for segment in room.segments.marked_values():
         capture = segment.capture(medium)

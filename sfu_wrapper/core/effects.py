@@ -1,6 +1,6 @@
-"""What the machine asks of the shell. Effects are requests; their outcomes come back as events.
+"""Effects: requests of the room machine to its shell. Outcomes come back as events.
 
-Answers go to the one who asked, notes to clients, announcements to the broker.
+Answers go to the sender of a request, notes to clients, announcements to the broker.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from sfu_wrapper.model.segment import SegmentInfo
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """createRoom; ``permissions`` for the forecast."""
+    """Answer to createRoom; ``permissions`` for the expected decision."""
 
     room: Room
     permissions: OwnerPermissions
@@ -34,7 +34,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """joinRoom. place: where a real media plane carries what this participant publishes."""
+    """Answer to joinRoom; ``place``: ids for publishing at the media plane, if a real one does."""
 
     room: Room
     permissions: OwnerPermissions
@@ -43,7 +43,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """inviteToRoom: whoever may join beside the owner."""
+    """Answer to inviteToRoom: all users that may join besides the owner."""
 
     room: RoomId
     users: tuple[UserId, ...]
@@ -51,7 +51,7 @@ class Invited:
 
 @dataclass(frozen=True, slots=True)
 class MediaUpdated:
-    """updateMedia."""
+    """Answer to updateMedia."""
 
     room: RoomId
     media: Media
@@ -59,21 +59,21 @@ class MediaUpdated:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """leaveRoom."""
+    """Answer to leaveRoom."""
 
     room: RoomId
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """endRoom."""
+    """Answer to endRoom."""
 
     room: Room
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """startRoomRecording."""
+    """Answer to startRoomRecording."""
 
     room: RoomId
     segment: Segment
@@ -81,7 +81,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """stopRoomRecording."""
+    """Answer to stopRoomRecording."""
 
     room: RoomId
     segment: Segment
@@ -89,7 +89,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that had to wait could not be granted in the end."""
+    """Negative answer to a pending request."""
 
     code: str
     detail: str
@@ -103,7 +103,7 @@ Answer = Created | Joined | Invited | MediaUpdated | Left | Ended | Started | St
 
 @dataclass(frozen=True, slots=True)
 class RecordingStarted:
-    """A segment runs."""
+    """Confirmed start of a segment."""
 
     room: RoomId
     uuid: RoomUuid
@@ -112,7 +112,7 @@ class RecordingStarted:
 
 @dataclass(frozen=True, slots=True)
 class RecordingStopped:
-    """A segment that ran does so no longer."""
+    """End of a segment that ran."""
 
     room: RoomId
     uuid: RoomUuid
@@ -121,7 +121,7 @@ class RecordingStopped:
 
 @dataclass(frozen=True, slots=True)
 class RecordingFailed:
-    """A segment never ran. final: it is not tried again by itself."""
+    """Failure of a segment that never ran; ``final``: no automatic retry follows."""
 
     room: RoomId
     uuid: RoomUuid
@@ -133,7 +133,7 @@ class RecordingFailed:
 
 @dataclass(frozen=True, slots=True)
 class RecordingChanged:
-    """A segment goes on with other captures than before: ``missing`` is what is not captured."""
+    """Change of the captures of a running segment; ``missing``: media not captured now."""
 
     room: RoomId
     segment: SegmentNo
@@ -142,7 +142,7 @@ class RecordingChanged:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantJoined:
-    """Somebody came in."""
+    """Join of a participant."""
 
     room: RoomId
     user: UserId
@@ -151,7 +151,7 @@ class ParticipantJoined:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantLeft:
-    """Somebody went."""
+    """Departure of a participant."""
 
     room: RoomId
     user: UserId
@@ -159,7 +159,7 @@ class ParticipantLeft:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantMedia:
-    """Somebody publishes something else."""
+    """Change of the media that a participant publishes."""
 
     room: RoomId
     user: UserId
@@ -168,7 +168,7 @@ class ParticipantMedia:
 
 @dataclass(frozen=True, slots=True)
 class RoomEstablished:
-    """The call has begun."""
+    """Begin of the call."""
 
     room: RoomId
     at_ms: int
@@ -176,7 +176,7 @@ class RoomEstablished:
 
 @dataclass(frozen=True, slots=True)
 class RoomEnded:
-    """The call is over; announced to the broker too."""
+    """End of the call; announced to the broker too."""
 
     room: RoomId
     uuid: RoomUuid
@@ -186,7 +186,7 @@ class RoomEnded:
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """The one who remained in a direct call is hung up."""
+    """Hang-up of the participant that remains in a direct call."""
 
     room: RoomId
     user: UserId
@@ -212,14 +212,14 @@ Announcement = SegmentInfo | RecordingStarted | RecordingStopped | RecordingFail
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Tell the media plane."""
+    """Send a request to the media plane."""
 
     request: PlaneRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer a request, and keep the answer for its repeats."""
+    """Answer a request, and store the answer for its repeats."""
 
     ref: str
     answer: Answer
@@ -227,7 +227,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell every connection of these users."""
+    """Send an event to all connections of these users."""
 
     audience: tuple[UserKey, ...]
     note: Note
@@ -235,14 +235,14 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Publish, after storing it with the state."""
+    """Publish a message to the broker, after storing it together with the room."""
 
     announcement: Announcement
 
 
 @dataclass(frozen=True, slots=True)
 class Warn:
-    """Something that an operator should see in the log. alarm: an error and a metric."""
+    """Write a line to the log; ``alarm``: as an error that also counts in a metric."""
 
     action: str
     alarm: bool = False

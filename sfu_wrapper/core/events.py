@@ -1,7 +1,7 @@
-"""What can happen to a room. Requests of people can be refused, the rest cannot.
+"""Events of a room. Requests can be refused, all others cannot.
 
-Every event carries ``at``, the moment at which the shell took it up. ``ref`` names the request to
-be answered; ``permissions`` is what is stored for the room's owner at that moment.
+Every event has ``at``, the instant at which the shell accepted it. ``ref`` names the request for
+the reply; ``permissions`` are those stored for the room's owner at that instant.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,13 @@ from sfu_wrapper.model.segment import Instant
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks. service: the room service; admin: administers its domain."""
+    """Sender of a request.
+
+    Attributes:
+        key: the user.
+        service: True for the room service.
+        admin: True for an administrator of its domain.
+    """
 
     key: UserKey
     service: bool = False
@@ -23,7 +29,10 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class JoinRequested:
-    """``user`` wants in, or the service puts it there. media None: nothing, or what it was."""
+    """joinRoom: by ``user``, or by the service for it.
+
+    ``media`` None: no media at a first join, unchanged media at a reconnection.
+    """
 
     at: Instant
     ref: str
@@ -35,7 +44,7 @@ class JoinRequested:
 
 @dataclass(frozen=True, slots=True)
 class MediaRequested:
-    """What ``user`` publishes from now on."""
+    """updateMedia."""
 
     at: Instant
     ref: str
@@ -46,7 +55,7 @@ class MediaRequested:
 
 @dataclass(frozen=True, slots=True)
 class InviteRequested:
-    """More users may join."""
+    """inviteToRoom."""
 
     at: Instant
     ref: str
@@ -56,7 +65,7 @@ class InviteRequested:
 
 @dataclass(frozen=True, slots=True)
 class LeaveRequested:
-    """``user`` leaves."""
+    """leaveRoom."""
 
     at: Instant
     ref: str
@@ -66,7 +75,7 @@ class LeaveRequested:
 
 @dataclass(frozen=True, slots=True)
 class EndRequested:
-    """The room is to end."""
+    """endRoom."""
 
     at: Instant
     ref: str
@@ -94,7 +103,7 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class UserGone:
-    """The user's last connection was lost."""
+    """Loss of the user's last connection."""
 
     at: Instant
     user: UserKey
@@ -102,7 +111,7 @@ class UserGone:
 
 @dataclass(frozen=True, slots=True)
 class UserBack:
-    """The user has a connection again."""
+    """New connection of a user that had none."""
 
     at: Instant
     user: UserKey
@@ -110,7 +119,7 @@ class UserBack:
 
 @dataclass(frozen=True, slots=True)
 class PlaneReported:
-    """A fact from the media plane."""
+    """Fact reported by the media plane."""
 
     at: Instant
     fact: RoomFact
@@ -118,21 +127,21 @@ class PlaneReported:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """A deadline may have been reached."""
+    """Timer: a deadline may have passed."""
 
     at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerStopping:
-    """SIGTERM: running segments are stopped, nothing is started any more."""
+    """SIGTERM: running segments stop, and no further one starts."""
 
     at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerReady:
-    """A controller has taken the room up again after a restart."""
+    """Start of a controller that has loaded the room from the store."""
 
     at: Instant
 

@@ -1,8 +1,15 @@
-"""The arrows of a room: its life and its capture. ``advance`` is the only door.
+"""State machines of a room: its life (``Life``) and its capture (``Phase``).
 
-The arrows are given once, to one ``transitions.Machine`` each (no model, no callbacks); the
-look-up table is computed from that Machine when this module is loaded, so that an advance costs
-a dictionary look-up. The diagrams in docs/ and the tests come from the same arrows.
+Theory of operation
+    * In: the current state and the name of a trigger. Out: the next state.
+    * Callers: ``membership`` advances the life, ``segments`` the phase. Each stores the result in
+      ``Room.life`` or ``Room.capture`` in the same step.
+    * Rule: ``advance`` is the only way to a next state. A trigger without an arrow is a bug of the
+      caller, which checks before if the request is allowed.
+
+The arrows are declared once, for one ``transitions.Machine`` each (no model, no callbacks). The
+lookup table is computed from these machines at import, so that an advance costs one dictionary
+lookup. The diagrams in docs/ and the tests use the same arrows.
 """
 
 from enum import StrEnum
@@ -12,7 +19,7 @@ from transitions import Machine
 
 
 class Life(StrEnum):
-    """The life of a room."""
+    """Life of a room."""
 
     WAITING = "waiting"
     ESTABLISHED = "established"
@@ -20,12 +27,12 @@ class Life(StrEnum):
 
 
 class Phase(StrEnum):
-    """The capture of a room: what its open segment is doing."""
+    """Phase of the open segment of a room; IDLE: no segment is open."""
 
     IDLE = "idle"
-    STARTING = "starting"  # asked the media plane, not decided yet
+    STARTING = "starting"  # start requested, outcome not known yet
     RECORDING = "recording"
-    STOPPING = "stopping"  # asked the media plane, files not closed yet
+    STOPPING = "stopping"  # stop requested, files not closed yet
 
 
 LIFE_ARROWS = (
@@ -73,11 +80,10 @@ _ARROWS = _table(LIFE_MACHINE, Life) | _table(CAPTURE_MACHINE, Phase)
 
 
 def advance(state: State, trigger: str) -> State:
-    """The state after ``trigger``.
+    """Return the state after ``trigger``.
 
     Raises:
-        ValueError: there is no such arrow. Callers check first whether people may; an arrow
-            missing here is a bug of ours.
+        ValueError: no arrow has this trigger and state, which is a bug of the caller.
     """
     found = _ARROWS.get((state, trigger))
     if found is None:

@@ -1,4 +1,4 @@
-"""Who is in a room and how it lives: join, publish, leave, establishment, the end.
+"""Participants and life of a room: join, publish, leave, establishment, end.
 
 Source: policy.md, "The life of a room"; protocol.md, "Endpoints"; errors.md.
 """
@@ -51,7 +51,7 @@ from sfu_wrapper.model.room import EndReason, Kind, StopReason
 
 
 def join(turn: Transition, event: JoinRequested) -> None:
-    """Let a user in; by somebody who is in already it is a reconnection."""
+    """Add a participant; for a user that is present already, handle it as a reconnection."""
     require_may_join(turn.room, event.by, event.user)
     present = turn.room.participant(event.user)
     if present is None:
@@ -61,7 +61,7 @@ def join(turn: Transition, event: JoinRequested) -> None:
         media = _counted(turn, event.user, event.media or Media())
         _enter(turn, event.user, media, by_service=by_service)
     else:
-        if event.by.key == event.user:  # the service has no connection to offer
+        if event.by.key == event.user:  # the service brings no connection of the user
             _put(turn, replace(present, gone_by_ms=None))
         set_media(turn, event.user, _counted(turn, event.user, event.media or present.media))
     _establish_if_due(turn, event.permissions)
@@ -70,35 +70,35 @@ def join(turn: Transition, event: JoinRequested) -> None:
 
 
 def update_media(turn: Transition, event: MediaRequested) -> None:
-    """What a participant publishes from now on."""
+    """Set the media that a participant publishes."""
     require_member(turn.room, event.by, event.user)
     media = _counted(turn, event.user, event.media)
     set_media(turn, event.user, media)
     turn.reply(event.ref, MediaUpdated(turn.room.id, media))
 
 
-def carry(turn: Transition, fact: TracksCarried) -> None:
-    """The media plane says who publishes what, and is believed."""
+def apply_plane_tracks(turn: Transition, fact: TracksCarried) -> None:
+    """Store the tracks that the media plane reports; they overrule what clients claim."""
     reported: dict[UserId, list[Stream]] = {}
     for track in fact.tracks:
         reported.setdefault(track.user, []).append(track.stream)
-    carried = turn.room.plane_tracks
-    for known in carried:
+    tracks = turn.room.plane_tracks
+    for known in tracks:
         others = [each for each in known.streams if each.medium is not fact.medium]
         streams = (*others, *reported.pop(known.user, ()))
         if not streams:
-            carried = carried.without(known.user)
+            tracks = tracks.without(known.user)
         elif streams != known.streams:
-            carried = carried.put(Publishing(known.user, streams))
+            tracks = tracks.put(Publishing(known.user, streams))
     for user, new in reported.items():
-        carried = carried.put(Publishing(user, tuple(new)))
-    turn.room = replace(turn.room, plane_tracks=carried)
+        tracks = tracks.put(Publishing(user, tuple(new)))
+    turn.room = replace(turn.room, plane_tracks=tracks)
     for participant in turn.room.participants:
         set_media(turn, participant.key, _counted(turn, participant.key, participant.media))
 
 
 def invite(turn: Transition, event: InviteRequested) -> None:
-    """More users may join; a room without a list stays open to its whole domain."""
+    """Extend the list of invited users; a room without a list presences open to its domain."""
     require_owner(turn.room, event.by, "invite others")
     invited = turn.room.invited or PersistentSet()
     for user in event.users:
@@ -110,21 +110,21 @@ def invite(turn: Transition, event: InviteRequested) -> None:
 
 
 def leave(turn: Transition, event: LeaveRequested) -> None:
-    """A participant goes."""
+    """Remove a participant on request."""
     require_member(turn.room, event.by, event.user)
     depart(turn, event.user)
     turn.reply(event.ref, Left(turn.room.id))
 
 
 def end_by_request(turn: Transition, event: EndRequested) -> None:
-    """The owner or the service ends the room."""
+    """End the room by request of the owner or the service."""
     require_owner(turn.room, event.by, "end this room")
     end(turn, EndReason.ENDED)
     turn.reply(event.ref, Ended(turn.room))
 
 
 def set_media(turn: Transition, user: UserKey, media: Media) -> None:
-    """Note what ``user`` publishes; tell the plane and the others what changed."""
+    """Store the media of ``user``; send the changes to the media plane and the audience."""
     participant = turn.room.participant(user)
     if participant is None or participant.media == media:
         return
@@ -140,14 +140,14 @@ def set_media(turn: Transition, user: UserKey, media: Media) -> None:
 
 
 def depart(turn: Transition, user: UserKey) -> None:
-    """Take a participant out, and end the room where policy.md says so."""
+    """Remove a participant, and end the room where policy.md requires it."""
     room = turn.room
     participant = room.participant(user)
     if participant is None:
         return
     turn.notify(ParticipantLeft(room.id, _shown(turn, user)))
     turn.room = replace(room, participants=room.participants.without(user))
-    _note_stays(turn, participant)
+    _store_presences(turn, participant)
     for stream in participant.media.streams():
         _request_plane(turn, UnpublishTrack(room.uuid, Track(_shown(turn, user), stream)))
     reason = _reason_to_end(turn, user)
@@ -156,14 +156,14 @@ def depart(turn: Transition, user: UserKey) -> None:
 
 
 def end(turn: Transition, reason: EndReason) -> None:
-    """The room is ended at once for everybody; its segment is closed by and by."""
+    """End the room for all participants at once; its segment may be closed later."""
     room = turn.room
     for participant in room.participants if reason is EndReason.HANGUP else ():
         turn.notify(Hangup(room.id, _shown(turn, participant.key)), only=participant.key)
     note = RoomEnded(room.id, room.uuid, turn.at.wall_ms, reason)
     turn.notify(note)
     turn.announce(note)
-    _note_stays(turn, *room.participants)
+    _store_presences(turn, *room.participants)
     turn.room = replace(
         turn.room,
         life=advance(room.life, "end"),
@@ -177,12 +177,12 @@ def end(turn: Transition, reason: EndReason) -> None:
     refuse_starts(turn, Code.ROOM_ENDED, "the room has ended")
     if room.capture in (Phase.STARTING, Phase.RECORDING):
         stop(turn, StopReason.CALL_ENDED)
-    elif room.capture is Phase.IDLE and room.opened:  # else closed when its stop is decided
+    elif room.capture is Phase.IDLE and room.opened:  # else ``segments`` closes it after the stop
         turn.ask(CloseMediaRoom(room.uuid))
 
 
 def refuse_starts(turn: Transition, code: Code, detail: str) -> None:
-    """Answer the starts that wait; those that wait for a stop still get it."""
+    """Refuse the pending starts; pending stops stay."""
     for waiting in turn.room.waiting:
         if waiting.want is PendingKind.START:
             turn.reply(waiting.ref, Refusal(code, detail, (("room", turn.room.id),)))
@@ -212,12 +212,12 @@ def _enter(turn: Transition, key: UserKey, media: Media, *, by_service: bool) ->
 
 
 def _counted(turn: Transition, user: UserKey, claimed: Media) -> Media:
-    """What counts: the media plane's word where it knows by itself, the client's elsewhere."""
+    """Return the media that counts: as the plane reports it, or else as the client claims it."""
     known = turn.room.plane_tracks.get(_shown(turn, user))
-    carried = known.streams if known is not None else ()
+    reported = known.streams if known is not None else ()
     streams = (
         *(each for each in claimed.streams() if each.medium not in turn.rules.authoritative_media),
-        *(each for each in carried if each.medium in turn.rules.authoritative_media),
+        *(each for each in reported if each.medium in turn.rules.authoritative_media),
     )
     return Media(
         audio=Stream.AUDIO in streams,
@@ -227,7 +227,7 @@ def _counted(turn: Transition, user: UserKey, claimed: Media) -> Media:
 
 
 def _request_plane(turn: Transition, request: PublishTrack | UnpublishTrack) -> None:
-    """Unless it knows by itself."""
+    """Send the request, unless the plane detects the tracks of this medium itself."""
     if request.track.stream.medium not in turn.rules.authoritative_media:
         turn.ask(request)
 
@@ -236,19 +236,19 @@ def _put(turn: Transition, participant: Participant) -> None:
     turn.room = replace(turn.room, participants=turn.room.participants.put(participant))
 
 
-def _note_stays(turn: Transition, *left: Participant) -> None:
-    """Keep, for the open segment, how long those who leave now were there."""
+def _store_presences(turn: Transition, *left: Participant) -> None:
+    """Store in the open segment the presence of participants that leave now."""
     segment = turn.room.open_segment
     if segment is None:
         return
-    stays = segment.presences
+    presences = segment.presences
     for participant in left:
-        stays = stays.put(presence_in(turn.room, segment, participant, turn.at.wall_ms))
-    turn.put_segment(replace(segment, presences=stays))
+        presences = presences.put(presence_in(turn.room, segment, participant, turn.at.wall_ms))
+    turn.put_segment(replace(segment, presences=presences))
 
 
 def _establish_if_due(turn: Transition, permissions: OwnerPermissions) -> None:
-    """The first participant of a meeting, the owner and one other of a direct call."""
+    """Establish a meeting at the first join, a direct call once owner and callee are present."""
     room = turn.room
     if room.life is not Life.WAITING:
         return

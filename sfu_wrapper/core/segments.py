@@ -1,9 +1,19 @@
-"""How a segment begins, is confirmed, stops and is closed; how the next one comes about.
+"""Life of a segment: start, confirmation, stop, close, and the start of the next one.
 
-Rules of this file
+Theory of operation
+    * In: ``begin`` and ``stop`` from requests, timers and the end of the room; ``derive_phase``
+      after each change of a capture, which ``captures`` and ``timers`` make.
+    * Out: requests to the media plane, replies to the pending requests, events to clients, and the
+      ``SegmentInfo`` for the recording service.
+    * Next: ``derive_phase`` looks at the captures of the open segment. One that runs confirms the
+      start. If none runs any more the segment fails or stops. If none is stopping any more the
+      segment is closed, and the next one starts if a request or ``Room.wanted`` asks for it.
+
+Rules
     1. A number is used once, in the order of starts; at most one segment is open.
-    2. A segment in which anything may have been written yields exactly one ``SegmentInfo``.
-    3. Every waiting request is answered, at the latest when its segment is decided.
+    2. A segment in which media may have been written yields exactly one ``SegmentInfo``.
+    3. Every pending request is answered, at the latest when its segment is decided.
+
 Source: policy.md, "Segments" and "What happens when things go wrong".
 """
 
@@ -40,7 +50,7 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.room import StopReason
 from sfu_wrapper.model.segment import Instant
 
-STOP_GIVEN_UP_MS = 30_000  # policy.md: no waiting phase outlasts this
+STOP_GIVEN_UP_MS = 30_000  # policy.md: longest wait for the confirmation of a stop
 BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)
 FAILURES_TO_ALARM = 3
 GIVEN_UP = "the recording was given up before the media plane confirmed it"
@@ -59,12 +69,12 @@ MEDIA_OF = {
 
 
 def back_off_ms(failures: int) -> int:
-    """How long to wait after so many failures in a row, at least one."""
+    """Return the pause after so many consecutive failures (at least one), in ms."""
     return BACK_OFF_MS[min(failures, len(BACK_OFF_MS)) - 1]
 
 
 def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
-    """Open the next segment and ask the plane for its captures."""
+    """Open the next segment and request its captures from the media plane."""
     room = turn.room
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     segment = Segment(
@@ -86,7 +96,7 @@ def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
 
 
 def start_wanted(turn: Transition) -> None:
-    """The next segment starts by itself once it is time."""
+    """Start the next segment automatically, if one is wanted and due."""
     wanted = turn.room.wanted
     if wanted is None or wanted.due_ms is None or not turn.room.may_start:
         return
@@ -102,7 +112,7 @@ def start_wanted(turn: Transition) -> None:
 
 
 def quota_wait_ms(room: Room, quotas: Quotas, at: Instant) -> int:
-    """Return for how long the room may begin no segment by hand; 0: it may now."""
+    """Return the ms until the quota allows a requested segment; 0: now."""
     limit = quotas.segments_per_minute
     earlier = room.segment(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
     asked_ms = None if earlier is None else earlier.requested_at.wall_ms
@@ -117,18 +127,18 @@ def _quota_spacing_ms(turn: Transition) -> int:
 
 
 def request_start(turn: Transition, segment: Segment, medium: Medium) -> None:
-    """Ask the plane for one capture, with what is published now."""
+    """Request the start of one capture, with the tracks that are published now."""
     room = turn.room
     turn.ask(StartCapture(room.ref(segment, medium), room.confbridge_id, room.tracks))
 
 
 def request_stop(turn: Transition, segment: Segment, medium: Medium) -> None:
-    """Ask the plane to end one capture."""
+    """Request the stop of one capture."""
     turn.ask(StopCapture(turn.room.ref(segment, medium)))
 
 
 def derive_phase(turn: Transition) -> None:
-    """Draw the conclusion from the captures of the open segment, if there is one to draw."""
+    """Advance the phase of the room if the captures of the open segment decide it."""
     segment = turn.room.open_segment
     if segment is None or turn.room.undecided:
         return
@@ -148,7 +158,7 @@ def derive_phase(turn: Transition) -> None:
 
 
 def stop(turn: Transition, reason: StopReason, by: UserId | None = None) -> None:
-    """Ask the plane to end every capture of the open segment that may run."""
+    """Stop the open segment: request the stop of every capture that may still write."""
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "stop"))
     segment = turn.put_segment(
@@ -166,7 +176,7 @@ def stop(turn: Transition, reason: StopReason, by: UserId | None = None) -> None
 
 
 def release(turn: Transition, segment: Segment) -> Segment:
-    """Close the captures that surely write nothing, ask the others to stop."""
+    """Close the captures that cannot be writing, and request the stop of the others."""
     for capture in segment.captures:
         if capture.state is CaptureState.FAILED and not capture.unanswered:
             done = replace(capture, state=CaptureState.CLOSED, due_ms=None)
@@ -177,7 +187,7 @@ def release(turn: Transition, segment: Segment) -> Segment:
 
 
 def stop_capture(turn: Transition, segment: Segment, capture: Capture) -> Segment:
-    """Ask for its stop, and ask again until it is confirmed."""
+    """Request the stop of a capture; ``timers`` repeats the request until it is confirmed."""
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     asked = replace(capture, state=CaptureState.STOPPING, due_ms=due_ms, failures=0)
     segment = turn.put_capture(segment, asked)
@@ -186,7 +196,7 @@ def stop_capture(turn: Transition, segment: Segment, capture: Capture) -> Segmen
 
 
 def close(turn: Transition, segment: Segment) -> None:
-    """Every file is closed, or waited for long enough: the segment is over."""
+    """Close a segment whose files are closed, or whose stop was not confirmed in time."""
     if not segment.ran and not segment.holds_media:
         code, message = _NEVER_RAN[segment.reason is StopReason.RESTART]
         fail(turn, segment, code, message)
@@ -205,7 +215,7 @@ def close(turn: Transition, segment: Segment) -> None:
 
 
 def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
-    """The segment never ran; its number is spent."""
+    """Fail a segment that never ran; its number is not used again."""
     room = turn.room
     trigger = "failed" if room.capture is Phase.STARTING else "stopped"
     turn.room = replace(room, capture=advance(room.capture, trigger))
@@ -216,7 +226,7 @@ def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
     if trigger == "failed":
         segment = release(turn, segment)
     announce_when_closed(turn, segment)
-    if trigger == "failed":  # in a stop, those that wait want the segment after this one
+    if trigger == "failed":  # in a stop, pending starts mean the next segment
         for waiting in _take(turn, PendingKind.START):
             context = (("room", room.id), ("segment", segment.number))
             turn.reply(waiting.ref, Refusal(code, message, context))
@@ -231,7 +241,7 @@ def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
 
 
 def announce_when_closed(turn: Transition, segment: Segment) -> None:
-    """Files of a segment that failed have turned up: report them once all are closed."""
+    """Report a failed segment that has files after all, once all of them are closed."""
     if segment.announced or not segment.holds_media:
         return
     if not segment.any_capture(CaptureState.STOPPING):
@@ -241,13 +251,13 @@ def announce_when_closed(turn: Transition, segment: Segment) -> None:
 
 
 def announce_late_segment(turn: Transition, segment: Segment) -> None:
-    """Report what is known of a segment that failed and wrote something all the same."""
+    """Report the known files of a segment that failed although media was written."""
     late = replace(segment, incomplete=GIVEN_UP, missing=segment.never_written)
     announce_segment(turn, _stamped(turn, late))
 
 
 def announce_segment(turn: Transition, segment: Segment) -> None:
-    """Store its one ``SegmentInfo`` for delivery, and keep of it only what is still needed."""
+    """Put the ``SegmentInfo`` into the outbox, and drop files and presences from the segment."""
     turn.announce(segment_info(turn.room, segment, turn.at))
     slim = tuple(replace(capture, files=()) for capture in segment.captures)
     turn.put_segment(replace(segment, announced=True, captures=slim, presences=PresenceIntervals()))
@@ -272,20 +282,20 @@ def _confirm(turn: Transition, segment: Segment) -> None:
 
 
 def _lose(turn: Transition, segment: Segment) -> None:
-    """Nothing is captured any more; whatever might be after all is waited for as in a stop."""
+    """Stop a segment whose captures have all failed; some may still be running."""
     stop(turn, StopReason.RESTART if segment.resumed else StopReason.FAILED)
 
 
 def _stamped(turn: Transition, segment: Segment) -> Segment:
-    """Give it its times: the wall clock says when it began, the monotonic clock how long it was."""
+    """Return the segment with its times: begin by the wall clock, length by the monotonic one."""
     started = segment.started or _first_written(segment, turn.at)
     line = Timeline(started, turn.at)
     stopped_ms = line.end_ms
     if segment.cut_short or segment.lost:
         stopped_ms = _last_written(segment, line)
-    idle_ms = max(0, line.end_ms - stopped_ms)  # since the last was written
+    idle_ms = max(0, line.end_ms - stopped_ms)  # since the last write
     duration_ms = max(0, turn.at.mono_ms - started.mono_ms - idle_ms)
-    if stopped_ms < started.wall_ms:  # told by a clock that was set
+    if stopped_ms < started.wall_ms:  # the clock was set back meanwhile
         stopped_ms = started.wall_ms + duration_ms
     return replace(
         segment,
@@ -322,7 +332,7 @@ def _take(turn: Transition, want: PendingKind) -> list[PendingRequest]:
 
 
 def _take_stops(turn: Transition) -> list[PendingRequest]:
-    """The stops that mean the open segment: those that came before any start that waits."""
+    """Remove and return the stops of the open segment: those before any pending start."""
     waiting = turn.room.waiting
     starts = [index for index, each in enumerate(waiting) if each.want is PendingKind.START]
     upto = min(starts, default=len(waiting))
@@ -331,7 +341,7 @@ def _take_stops(turn: Transition) -> list[PendingRequest]:
 
 
 def _start_stop_deadlines(turn: Transition) -> None:
-    """From now on the media plane is what the waiting stops wait for."""
+    """Set the deadlines of the pending stops: the media plane has the request from now on."""
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     waiting = tuple(
         replace(each, due_ms=due_ms) if each.want is PendingKind.STOP else each
@@ -352,7 +362,7 @@ def _count_failure(turn: Transition) -> None:
 
 
 def _next(turn: Transition) -> None:
-    """What follows a segment that is over: a start that waited, one that is wanted, the end."""
+    """Start the segment after this one, if one is pending or wanted; or close the ended room."""
     room = turn.room
     if room.life is Life.ENDED:
         turn.ask(CloseMediaRoom(room.uuid))

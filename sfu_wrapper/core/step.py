@@ -1,11 +1,19 @@
-"""The room machine: ``step(room, event, rules) -> (room, effects)``.
+"""Room machine: ``step(room, event, rules) -> (room, effects)``.
 
-Rules of this file
-    1. No I/O, no clock, no randomness, no logging. Time and ids arrive in events.
-    2. A refused event raises and changes nothing; ``room`` is never half-updated.
-    3. An effect is a request. Its outcome comes back later as another event, so a
-       lost answer is a state we can see (STARTING), not an exception we lost.
-    4. People can be refused; facts cannot. A late or repeated report is ignored.
+Theory of operation
+    * In: the room as stored, one event, the configuration. Time and ids arrive in events.
+    * Out: the new room, and effects in the order in which the shell carries them out.
+    * Next: the shell (``service/rooms/actor``) commits the room together with the announcements,
+      and only then carries out the other effects. It arms a timer for ``timers.next_due_ms``.
+    * Inside: ``membership`` handles participants, ``segments`` and ``captures`` the recording,
+      ``timers`` the deadlines; each works on one ``Transition``.
+
+Rules
+    1. No I/O, no clock, no randomness, no logging.
+    2. A refused event raises ``Refused`` and changes nothing.
+    3. An effect is a request. Its outcome returns later as another event, so that a lost answer is
+       a visible state (STARTING) and not a lost exception.
+    4. Requests can be refused; facts cannot. A late or repeated fact is ignored.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +41,7 @@ from sfu_wrapper.core.events import (
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.media_plane import RoomFact, TracksCarried
 from sfu_wrapper.core.membership import (
-    carry,
+    apply_plane_tracks,
     end_by_request,
     invite,
     join,
@@ -65,7 +73,7 @@ from sfu_wrapper.model.segment import Instant
 
 @dataclass(frozen=True, slots=True)
 class RoomSpec:
-    """What createRoom asks for, with every id filled in."""
+    """Request of createRoom, with all ids filled in."""
 
     uuid: RoomUuid
     id: RoomId
@@ -80,14 +88,14 @@ class RoomSpec:
 
     @property
     def owner_key(self) -> UserKey:
-        """The owner as a user."""
+        """Owner with its domain."""
         return UserKey(self.domain, self.owner)
 
 
 def create(
     spec: RoomSpec, at: Instant, ref: str, permissions: OwnerPermissions, rules: Rules
 ) -> tuple[Room, tuple[Effect, ...]]:
-    """A new room, in which nobody is yet."""
+    """Return a new room without participants, and the effects of its creation."""
     limit_ms = open_limit_ms(spec.kind, rules.answer_timeout_ms, rules.unused_timeout_ms)
     room = Room(
         uuid=spec.uuid,
@@ -113,14 +121,14 @@ def step(room: Room, event: Event, rules: Rules) -> tuple[Room, tuple[Effect, ..
     """Apply one event.
 
     Raises:
-        Refused: people may not do this now; nothing has changed.
+        Refused: the request is not allowed now; nothing has changed.
     """
     turn = Transition(room, rules, event.at)
     _apply(turn, event)
     return turn.room, turn.effects
 
 
-def _apply(turn: Transition, event: Event) -> None:  # one line an event: the table of this machine
+def _apply(turn: Transition, event: Event) -> None:  # the table of this machine
     match event:
         case JoinRequested():
             join(turn, event)
@@ -154,7 +162,7 @@ def _apply(turn: Transition, event: Event) -> None:  # one line an event: the ta
 
 def _report(turn: Transition, fact: RoomFact) -> None:
     if isinstance(fact, TracksCarried):
-        carry(turn, fact)
+        apply_plane_tracks(turn, fact)
     else:
         on_fact(turn, fact)
 
@@ -191,7 +199,7 @@ def _stop(turn: Transition, event: StopRequested) -> None:
         each.want is PendingKind.START for each in room.waiting
     ):
         due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
-    # Otherwise a start comes first; its decision sets the deadline.
+    # Otherwise a start is pending before it; the decision on that one sets the deadline.
     _wait(turn, PendingRequest(event.ref, by, PendingKind.STOP, due_ms=due_ms))
     turn.room = replace(turn.room, wanted=None)
     if room.capture is Phase.RECORDING:
@@ -199,7 +207,7 @@ def _stop(turn: Transition, event: StopRequested) -> None:
 
 
 def _stop_wanting(turn: Transition, event: StopRequested) -> None:
-    """Nothing runs; but what was to start again by itself does not, since somebody said stop."""
+    """Cancel the automatic start of the next segment; refuse the stop, as no segment is open."""
     if turn.room.wanted is None:
         raise Refused(Code.NOT_RECORDING, "nothing is being recorded", room=turn.room.id)
     turn.room = replace(turn.room, wanted=None)
@@ -234,7 +242,7 @@ def _halt(turn: Transition) -> None:
 
 
 def _warn_of_pstn(turn: Transition, permissions: OwnerPermissions) -> None:
-    """One warning a room (policy.md, "Kinds of rooms")."""
+    """Log at most one warning for each room (policy.md, "Kinds of rooms")."""
     room = turn.room
     decision = decide(room.kind, room.origin, room.flag, permissions, turn.rules.policy)
     if decision.reason is Reason.PSTN_CONFLICT:

@@ -1,7 +1,19 @@
-"""The deadlines of a room: when the next one is, and what happens when it is reached.
+"""Deadlines of a room: the next one, and the actions when one has passed.
 
-Every waiting state has one, so no room is ever stuck. Source: policy.md, "The life of a room",
-"Segments", "What happens when things go wrong".
+Theory of operation
+    * In: ``TimePassed`` enters at ``pass_time``, the
+      first event after a restart of the controller (``ControllerReady``) at ``resume``.
+    * Out: participants that leave, repeated requests to the media plane, replies to requests that
+      have waited too long, segments closed without confirmation.
+    * Next: after each step the shell calls ``next_due_ms`` and arms one timer. It may call
+      ``pass_time`` early or late: only deadlines that have passed have an effect.
+
+Rules
+    1. Every waiting state has a deadline, so that no room waits for ever.
+    2. Deadlines are monotonic, so ``resume`` computes all of them again: the clock of another
+       process or boot has another origin.
+
+Source: policy.md, "The life of a room", "Segments", "What happens when things go wrong".
 """
 
 from collections.abc import Iterator
@@ -32,12 +44,12 @@ NOT_CONFIRMED = "the media plane did not confirm that it stopped"
 
 
 def next_due_ms(room: Room) -> int | None:
-    """The monotonic time at which ``pass_time`` next has something to do; None: never."""
+    """Return the monotonic time of the next deadline; None: the room waits for nothing."""
     return min(_deadlines(room), default=None)
 
 
 def pass_time(turn: Transition) -> None:
-    """Do what is due. Nothing happens where nothing is."""
+    """Act on every deadline that has passed."""
     _unused(turn)
     _grace(turn)
     for segment in turn.room.segments.marked_values():
@@ -49,7 +61,7 @@ def pass_time(turn: Transition) -> None:
 
 
 def resume(turn: Transition) -> None:
-    """A restarted controller takes the room up: set deadlines anew, ask what still runs."""
+    """Take up a stored room: compute its deadlines again, ask the plane which captures run."""
     room = turn.room
     over = room.life is Life.ENDED and room.capture is Phase.IDLE
     if room.opened and not over:
@@ -74,12 +86,12 @@ def resume(turn: Transition) -> None:
         ),
     )
     for segment in room.segments:
-        if segment.pending or not segment.announced:  # nothing is measured of the others any more
+        if segment.pending or not segment.announced:  # the times of the others are final
             _resume_segment(turn, segment, due_ms)
 
 
 def _open_by_ms(turn: Transition) -> int:
-    """Counted from the creation, by the wall clock: the monotonic one may have begun anew."""
+    """Return the deadline for the establishment, computed from the creation by the wall clock."""
     limit_ms = open_limit_ms(
         turn.room.kind, turn.rules.answer_timeout_ms, turn.rules.unused_timeout_ms
     )
@@ -88,7 +100,7 @@ def _open_by_ms(turn: Transition) -> int:
 
 
 def open_limit_ms(kind: Kind, answer_ms: int, unused_ms: int) -> int:
-    """How long a room may wait to be established."""
+    """Return the longest time that a room may wait for its establishment, in ms."""
     return answer_ms if kind is Kind.DIRECT else unused_ms
 
 
@@ -112,7 +124,7 @@ def _resume_segment(turn: Transition, segment: Segment, due_ms: int) -> None:
 
 
 def _rebased(turn: Transition, moment: Instant) -> Instant:
-    """The same moment by the monotonic clock of now, as far as the wall clock knows."""
+    """Return the instant on the monotonic clock of this process, by means of the wall clock."""
     elapsed_ms = max(0, turn.at.wall_ms - moment.wall_ms)
     return replace(moment, mono_ms=turn.at.mono_ms - elapsed_ms)
 
@@ -173,7 +185,7 @@ def _capture_due(turn: Transition, segment: Segment, capture: Capture) -> None:
         case CaptureState.FAILED:
             asked = replace(capture, state=CaptureState.ASKED, due_ms=again_ms)
             request_start(turn, turn.put_capture(segment, asked), capture.medium)
-        case _:  # STOPPING: asked again until it is confirmed, ever more rarely
+        case _:  # STOPPING: repeat the request with growing pauses until it is confirmed
             failures = capture.failures + 1
             again_ms = max(again_ms, turn.at.mono_ms + back_off_ms(failures))
             asked = replace(capture, due_ms=again_ms, failures=failures)
@@ -181,7 +193,7 @@ def _capture_due(turn: Transition, segment: Segment, capture: Capture) -> None:
 
 
 def _unconfirmed_stops(turn: Transition) -> None:
-    """The client has waited long enough; the stop itself goes on."""
+    """Refuse pending requests whose deadline has passed; the stop itself continues."""
     message = "the media plane has not confirmed the stop yet; it is asked again"
     for waiting in turn.room.waiting:
         if _passed(turn, waiting.due_ms):
@@ -191,7 +203,7 @@ def _unconfirmed_stops(turn: Transition) -> None:
 
 
 def _given_up(turn: Transition) -> None:
-    """Stops were not confirmed in time: what is known is reported, the asking goes on."""
+    """Close segments whose stop was not confirmed in time; keep requesting the stop."""
     for segment in turn.room.segments.marked_values():
         if not _passed(turn, segment.stop_by_ms):
             continue

@@ -1,6 +1,6 @@
-"""One step in the making: the room so far and the effects so far.
+"""Transition of a room: the next room and the effects, as far as one step has built them.
 
-Lives for one ``step``; a refusal throws it away whole, so no room is ever half-updated.
+Lives for one ``step``. A refusal discards all of it, so that no room is left half-updated.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ from sfu_wrapper.model.segment import Instant
 
 
 class Transition:
-    """A draft of the next room. ``at`` and ``rules`` hold for the whole step."""
+    """Draft of the next room; ``at`` and ``rules`` are fixed during the step."""
 
     __slots__ = ("_others", "_replies", "at", "room", "rules")
 
@@ -36,11 +36,11 @@ class Transition:
 
     @property
     def effects(self) -> tuple[Effect, ...]:
-        """Replies first: a response precedes the events that it causes (protocol.md)."""
+        """Effects, replies first: a response precedes the events that it causes (protocol.md)."""
         return (*self._replies, *self._others)
 
     def ask(self, request: PlaneRequest) -> None:
-        """Tell the media plane."""
+        """Send a request to the media plane."""
         self._others.append(Ask(request))
 
     def reply(self, ref: str, answer: Answer) -> None:
@@ -48,7 +48,7 @@ class Transition:
         self._replies.append(Reply(ref, answer))
 
     def warn(self, action: str, *, alarm: bool = False) -> None:
-        """Leave a line in the log."""
+        """Write a line to the log."""
         self._others.append(Warn(action, alarm))
 
     def announce(self, announcement: Announcement) -> None:
@@ -56,11 +56,11 @@ class Transition:
         self._others.append(Announce(announcement))
 
     def notify(self, note: Note, *, only: UserKey | None = None) -> None:
-        """Tell everybody who takes part, the owner and the creator; or ``only`` one of them."""
-        audience = (only,) if only is not None else self._everybody()
+        """Send an event to the participants, the owner and the creator; or to ``only`` one user."""
+        audience = (only,) if only is not None else self._audience()
         self._others.append(Notify(audience, note))
 
-    def _everybody(self) -> tuple[UserKey, ...]:
+    def _audience(self) -> tuple[UserKey, ...]:
         room = self.room
         others = dict.fromkeys((*room.final_audience, room.owner_key))
         if room.creator is not None:
