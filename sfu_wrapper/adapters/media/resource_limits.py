@@ -24,7 +24,7 @@ from sfu_wrapper.adapters.media.tasks import (
 from sfu_wrapper.adapters.os.confinement import SYSTEM, Rule
 from sfu_wrapper.adapters.os.landlock import READ, RUN, WORK
 from sfu_wrapper.adapters.os.rlimits import Limits
-from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, AUDIO_BITS_PER_S
+from sfu_wrapper.core.plan import AUDIO_BITS_PER_S, VIDEO_BITS_PER_S
 
 MAX_MEMORY_BYTES: Final = 2 << 30  # nine streams take a quarter of it
 _SPARE_BYTES: Final = 64 << 20
