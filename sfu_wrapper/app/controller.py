@@ -122,7 +122,7 @@ class _Inside:
             self.health,
             room_days=settings.retention.room_days,
         )
-        self.notices = self.rooms.notices(parts.broker)
+        self.notifications = self.rooms.notifications(parts.broker)
         self.keys = authenticator(
             settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
         )
@@ -136,7 +136,7 @@ class _Inside:
         )
         return RestParts(
             permissions,
-            self.rooms.reader,
+            self.rooms.queries,
             self.keys,
             parts.clock,
             Limits(gateway_settings(settings)),
@@ -167,7 +167,7 @@ async def _running(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIt
     """Run the components while the context lasts; see ``controller``."""
     inside.rooms.load()
     work = (
-        parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notices, inside.keys
+        parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notifications, inside.keys
     )  # fmt: skip
     browsers, desk = parts.browsers, _trunk_desk(settings, parts, inside.rooms)
     optional = [each.run() for each in (browsers, desk) if each is not None]
@@ -192,7 +192,7 @@ def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkGateway 
         return None
     user = UserId(settings.asterisk.trunk_service)
     identity = Identity(DomainId(domain), user, frozenset({Role.SERVICE}))
-    return TrunkGateway(parts.trunk, rooms, rooms.reader.created_by, identity)
+    return TrunkGateway(parts.trunk, rooms, rooms.queries.created_by, identity)
 
 
 @asynccontextmanager
@@ -205,7 +205,9 @@ async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIter
             inside.rooms,
             inside.keys,
             parts.clock,
-            None if parts.browsers is None else MediaContext(parts.browsers, inside.rooms.seats),
+            None
+            if parts.browsers is None
+            else MediaContext(parts.browsers, inside.rooms.media_sessions),
         ) as server,
         serve_http(http_limits, inside.rest(settings, parts, server.port)) as http,
     ):

@@ -174,7 +174,7 @@ async def world(
     health, metrics = Health(lambda: clock.now().wall_ms), Metrics()
     parts = RestParts(
         permissions=permissions,
-        rooms=rooms.reader,
+        rooms=rooms.queries,
         authenticator=authenticator(clock),
         clock=clock,
         limits=Limits(limits or GatewaySettings(requests_per_second=1e6, requests_burst=10**6)),

@@ -111,7 +111,7 @@ class LiveRoom:
 
     def forgotten(self) -> bool:
         """Whether the controller has let go of the room: what is late has its captures stopped."""
-        return self._running.rooms._directory.by_uuid(self._call.room.uuid) is None
+        return self._running.rooms._registry.by_uuid(self._call.room.uuid) is None
 
     def finish(self) -> None:
         """Everybody comes back for what they have not heard yet; then it is over."""
@@ -261,7 +261,7 @@ class LiveRoom:
 
     def _ring(self) -> None:
         """The timers of the loop know nothing of our clock."""
-        for actor in list(self._running.rooms._directory):
+        for actor in list(self._running.rooms._registry):
             actor._on_timer()
 
     async def _permit(self) -> None:

@@ -311,9 +311,9 @@ async def test_a_room_that_is_over_is_read_once_for_all_news_of_its_segments() -
     for room in over:
         await stored(room, store)
 
-    assert [finder.known(over[0].uuid) == over[0] for _ in range(100)] == [True] * 100
+    assert [finder.by_uuid(over[0].uuid) == over[0] for _ in range(100)] == [True] * 100
     assert store.looks == 1
     for room in over:
-        assert finder.known(room.uuid) == room
+        assert finder.by_uuid(room.uuid) == room
     assert len(finder._recent) == RECENT
-    assert finder.known(RoomUuid("never")) is None
+    assert finder.by_uuid(RoomUuid("never")) is None

@@ -148,7 +148,7 @@ async def test_a_room_that_is_being_stored_is_not_there_yet() -> None:
         creating = asyncio.create_task(here.do(alice, "createRoom", id="m", kind="meeting"))
         await asyncio.sleep(0)  # asked for, and not stored before the loop's next turn
         with pytest.raises(Refused, match="room not found"):
-            here.rooms.reader.snapshot(requester(alice.identity), RoomId("m"))
+            here.rooms.queries.snapshot(requester(alice.identity), RoomId("m"))
         await creating
 
         assert (await here.ask("GET", "/rooms/m", ALICE)).status == 200
@@ -174,7 +174,7 @@ async def test_a_bug_in_reading_says_no_more_than_its_incident(
         def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError("the secret of alice")
 
-        monkeypatch.setattr(here.rooms.reader, "listing", broken)
+        monkeypatch.setattr(here.rooms.queries, "listing", broken)
         answer = await here.ask("GET", "/rooms", SERVICE)
 
     assert (answer.status, answer.code) == (500, "INTERNAL")

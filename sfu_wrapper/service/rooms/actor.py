@@ -53,6 +53,8 @@ COMMIT_TIMEOUT_S = 10.0  # until the store counts as hanging
 MIN_TIMER_S = 0.005
 NOT_NOW = Refusal(Code.OVERLOADED, "nothing can be stored right now; try again")
 
+Offer = Callable[[tuple[OutboxRow, ...]], None]
+
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +82,7 @@ class ActorContext:
     idempotency: IdempotencyStore
     rules: Rules
     epoch: int
-    offer: Callable[[tuple[OutboxRow, ...]], None]
+    offer: Offer
     committed: Callable[["RoomActor", Room | None], None]
     became_idle: Callable[["RoomActor"], None]
     monitor: Monitor

@@ -1,10 +1,10 @@
-"""Pages of rooms, for ``listRooms`` and ``watch``, written so that nobody else waits for one.
+"""Lister: answers ``listRooms``, ``watch`` and ``unwatch`` in slices between other work.
 
-A page of a thousand rooms takes as long as a thousand short answers. Its work is a generator that
-yields after every slice. The works of all clients take turns, one slice in each turn of the event
-loop, between everything else that the controller does. Which rooms a page holds is
-settled at its first turn; a room stands in it as it was then. The page of a ``watch`` is one slice:
-events of what changes afterwards may not overtake it.
+A page of a thousand rooms takes as long as a thousand short answers. So each page is a generator
+that yields after ``SLICE`` rooms, and the pages of all clients take turns, one slice at a time, with
+a pause after each. Which rooms a page holds is fixed at its first slice, and each room appears as
+it was then. The answer to ``watch`` is a single slice: events about later changes must not overtake
+it.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, ok_response
 
-SLICE = 20  # rooms that are written at once
+SLICE = 20  # rooms written in one round
 LONGEST_PAUSE_S = 0.01  # between two slices
-LIMIT = 256  # pages that may be under way
-LOOKS_LIMIT = 4_096  # watches and ends of watches that may wait, apart from them
+LIMIT = 256  # pages in progress
+QUERIES_LIMIT = 4_096  # entries, with waiting watch and unwatch requests
 
 log = logging.getLogger(__name__)
 
@@ -32,44 +32,48 @@ _Json = dict[str, object]
 
 
 class Lister:
-    """The pages that are being written."""
+    """Pages and queries in progress.
 
-    def __init__(self, reader: RoomQueries) -> None:
-        self._reader = reader
+    Args:
+        queries: source of the rooms.
+    """
+
+    def __init__(self, queries: RoomQueries) -> None:
+        self._queries = queries
         self._works: deque[tuple[Client, Iterator[None]]] = deque()
         self._turn: asyncio.Handle | None = None
 
-    def begin(self, client: Client, request: Request, asked: ListRooms) -> None:
-        """Answer a listRooms, now or later.
+    def start_page(self, client: Client, request: Request, payload: ListRooms) -> None:
+        """Answer a ``listRooms``, now or later.
 
         Raises:
-            Refused: FORBIDDEN, or OVERLOADED: too many pages are under way.
+            Refused: FORBIDDEN, or OVERLOADED: too many pages are in progress.
         """
         by = requester(client.identity)
         if not by.service and not by.admin:
             message = "rooms are listed for the room service and for a domain's administrator"
             raise Refused(Code.FORBIDDEN, message)
         if len(self._works) >= LIMIT:
-            raise Refused(Code.OVERLOADED, "too many pages of rooms are being written; ask again")
-        self._add(client, self._written(client, request, asked, by))
+            raise Refused(Code.OVERLOADED, "too many pages of rooms are being written; try again")
+        self._add(client, self._write_page(client, request, payload, by))
 
-    def look(self, client: Client, request: Request, shown: Callable[[], _Json]) -> None:
-        """Answer a request for one slice with what ``shown`` returns, now or later, in order.
+    def start_query(self, client: Client, request: Request, shown: Callable[[], _Json]) -> None:
+        """Answer a request with the payload that ``shown`` returns, now or later, in order.
 
         Raises:
-            Refused: OVERLOADED: too many wait.
+            Refused: OVERLOADED: too many requests wait.
         """
-        if len(self._works) >= LOOKS_LIMIT:
-            raise Refused(Code.OVERLOADED, "too many clients ask for rooms; ask again")
-        self._add(client, self._looked(client, request, shown))
+        if len(self._works) >= QUERIES_LIMIT:
+            raise Refused(Code.OVERLOADED, "too many clients request rooms; try again")
+        self._add(client, self._write_answer(client, request, shown))
 
     def forget(self, client: Client) -> None:
-        """Write nothing for a client whose connection is gone."""
+        """Drop the work for a disconnected client."""
         if self._works:
             self._works = deque(each for each in self._works if each[0] is not client)
 
     def close(self) -> None:
-        """Write nothing any more."""
+        """Drop all work."""
         self._works.clear()
         if self._turn is not None:
             self._turn.cancel()
@@ -83,7 +87,7 @@ class Lister:
     def _take_turn(self) -> None:
         """Write a slice of the page that has waited longest, then pause for as long as it took.
 
-        The pause leaves every second millisecond to others: a start or stop takes several rounds of
+        The pause leaves half of the time to other work: a start or stop takes several rounds of
         the event loop, and would otherwise wait for a slice in each of them.
         """
         self._turn = None
@@ -91,12 +95,12 @@ class Lister:
             loop = asyncio.get_running_loop()
             began_s = loop.time()
             client, work = self._works.popleft()
-            if next(work, StopIteration) is None:  # it has yielded: there is more of it
+            if next(work, StopIteration) is None:  # yielded, so it is not finished
                 self._works.append((client, work))
             spent_s = min(loop.time() - began_s, LONGEST_PAUSE_S)
             self._turn = loop.call_later(spent_s, self._take_turn)
 
-    def _looked(
+    def _write_answer(
         self, client: Client, request: Request, shown: Callable[[], _Json]
     ) -> Iterator[None]:
         """Deliver one answer. Raises nothing, yields nothing."""
@@ -110,17 +114,17 @@ class Lister:
         client.deliver(answer)
         yield from ()
 
-    def _written(
-        self, client: Client, request: Request, asked: ListRooms, by: Requester
+    def _write_page(
+        self, client: Client, request: Request, payload: ListRooms, by: Requester
     ) -> Iterator[None]:
         """Write one page and deliver it; yield after every slice. Raises nothing."""
         shown: list[dict[str, object]] = []
-        state = None if asked.state is None else Life(asked.state)
+        state = None if payload.state is None else Life(payload.state)
         try:
-            found = self._reader.listing(by, limit=asked.limit, after=asked.after, state=state)
-            for each in self._reader.snapshots(found.rooms):
+            found = self._queries.listing(by, limit=payload.limit, after=payload.after, state=state)
+            for each in self._queries.snapshots(found.rooms):
                 shown.append(
-                    listed_json(each.room, each.permissions, self._reader.policy, each.news)
+                    listed_json(each.room, each.permissions, self._queries.policy, each.news)
                 )
                 if len(shown) % SLICE == 0:
                     yield

@@ -1,14 +1,14 @@
-"""The rooms that this controller holds, with one index for each question that is asked of them.
+"""Registry: the rooms that this controller holds in memory, and the lookup of a requested room.
 
-By uuid; by domain and id; by the names that a room has at the media plane; by user, owner and
-creator; and in order of creation, of one domain or of all, for pages. Every question costs what its
-answer holds, and every change costs what it changes. Knows nothing of what happens in rooms.
+``RoomRegistry`` has one index for each question: by uuid; by domain and id; by the names that a
+room has at the media plane; by user, owner and creator; and by time of creation, of one domain or
+of all, for pages. A lookup costs as much as its result, an update as much as its change. The
+registry knows nothing of the rules of rooms.
 
-The room that a request means (protocol.md, "Endpoints": ``room`` may be left out).
-
-To a requester who may not see a room it does not exist, in what is answered and in what the answer
-costs: whoever gets ROOM_NOT_FOUND, for whichever reason, has caused the same two short reads of the
-store and no decoding, and waits for no room (protocol.md, "What does not exist").
+``Finder`` finds the room that a request means (protocol.md, "Endpoints": ``room`` may be left out).
+A room that the requester may not see does not exist for it, neither in the answer nor in its cost:
+every ROOM_NOT_FOUND, for any reason, follows the same two short reads of the store, decodes nothing
+and waits for no room (protocol.md, "What does not exist").
 """
 
 import heapq
@@ -33,18 +33,18 @@ from sfu_wrapper.wire.room_state import decode_room, member_part
 
 _Key = TypeVar("_Key")
 _Index = dict[_Key, dict[RoomUuid, None]]
-Named = Room | RoomSpec  # what is known of a room: from its creation on, before its first commit
+Named = Room | RoomSpec  # a RoomSpec until the first commit
 
 
 class RoomRegistry:
-    """Rooms that live or are being created, and rooms that have ended and are not settled yet."""
+    """Rooms that are living or being created, and ended rooms that are not settled yet."""
 
     def __init__(self) -> None:
         self._actors: dict[RoomUuid, RoomActor] = {}
         self._named: dict[RoomUuid, Named] = {}
         self._by_id: dict[tuple[DomainId, RoomId], RoomUuid] = {}
         self._by_name: _Index[str] = {}
-        self._kept_names: _Index[str] = {}  # from the room service too
+        self._kept_names: _Index[str] = {}  # not free for the room service either
         self._by_user: _Index[UserKey] = {}
         self._by_owner: _Index[UserKey] = {}
         self._by_creator: _Index[UserKey] = {}
@@ -56,7 +56,7 @@ class RoomRegistry:
         return iter(tuple(self._actors.values()))
 
     def add(self, named: Named, actor: RoomActor) -> None:
-        """Hold a room; its id means this room from now on, unless another one with it lives."""
+        """Add a room; its id refers to it from now on, unless a living room has the same id."""
         uuid = named.uuid
         self._actors[uuid] = actor
         self._named[uuid] = named
@@ -74,7 +74,7 @@ class RoomRegistry:
             self._living.update(_counted(named))
 
     def remove(self, actor: RoomActor) -> None:
-        """Hold a room no longer; an actor that is not held is closed, nothing else."""
+        """Close the actor, and remove its room if it is registered."""
         actor.close()
         uuid = actor.uuid
         if self._actors.get(uuid) is not actor:
@@ -96,7 +96,7 @@ class RoomRegistry:
                 _discard(self._by_user, participant.key, uuid)
 
     def changed(self, before: Room | None, after: Room) -> None:
-        """Keep every index true after a commit. before: None after the first one."""
+        """Update the indexes after a commit. ``before`` is None after the first one."""
         if before is None or before.life is not after.life:
             self._rerank(before, after)
         if after.life is Life.ENDED and after.uuid in self._named:
@@ -118,23 +118,23 @@ class RoomRegistry:
         return self._actors.get(uuid) if uuid is not None else None
 
     def is_taken(self, domain: DomainId, room_id: RoomId) -> bool:
-        """Tell whether a room of that id lives in the domain, or is being created."""
+        """Return True if a room of that id is living or being created in the domain."""
         uuid = self._by_id.get((domain, room_id))
         return uuid is not None and uuid not in self._ended
 
     def has_name(self, name: str) -> bool:
-        """Tell whether a room has this uuid or confbridgeId, compared without case.
+        """Return True if a room has this uuid or confbridgeId, compared without case.
 
-        Asterisk and some file systems tell no capitals apart. Rooms that have ended count until
-        they are settled: until then the media plane may still write under their names.
+        Asterisk and some file systems ignore case. Ended rooms count until they are settled, since
+        the media plane may still write files under their names.
         """
         return name.casefold() in self._by_name
 
     def keeps_name(self, name: str) -> bool:
-        """Tell the same of a name that the room service wishes for.
+        """Return True if a name requested by the room service is in use.
 
-        The uuid of a room that a user has made does not count: whoever can guess how a conference
-        will be called could keep a call out by it. Nothing at a media plane has both names.
+        The uuid of a room created by a user does not count: a user who guesses the name of a
+        conference could block a call with it. No object of a media plane has both names.
         """
         return name.casefold() in self._kept_names
 
@@ -152,11 +152,11 @@ class RoomRegistry:
         return self._living[domain]
 
     def rooms_of(self, user: UserKey) -> Iterable[RoomUuid]:
-        """Return the rooms in which the user takes part now."""
+        """Return the rooms of which the user is a participant now."""
         return tuple(self._by_user.get(user, ()))
 
     def known_to(self, user: UserKey) -> Iterable[RoomActor]:
-        """Return the rooms that the user owns, or takes part in now."""
+        """Return the rooms that the user owns or is in now."""
         uuids = {**self._by_owner.get(user, {}), **self._by_user.get(user, {})}
         return tuple(self._actors[uuid] for uuid in uuids if uuid in self._actors)
 
@@ -167,7 +167,7 @@ class RoomRegistry:
     def youngest(
         self, domain: DomainId | None, lives: Iterable[Life], before: Rank | None
     ) -> Iterator[Room]:
-        """Yield rooms in these states, the youngest first. Nothing may change meanwhile.
+        """Yield rooms in these states, youngest first; no room may change during the iteration.
 
         Args:
             domain: None: of all domains.
@@ -190,7 +190,7 @@ class RoomRegistry:
             yield self._kept_names, name
 
     def _end(self, named: Named) -> None:
-        """Count a room as living no longer, once."""
+        """Remove a room from the counts of living rooms, once."""
         if named.uuid in self._ended:
             return
         self._ended.add(named.uuid)
@@ -216,15 +216,15 @@ class RoomRegistry:
 
 
 def rank_of(room: Room) -> Rank:
-    """Return the place of a room in the order of creation."""
+    """Return the rank of a room in order of creation."""
     return room.created.wall_ms, room.uuid
 
 
 def _counted(named: Named) -> Iterator[UserKey | DomainId]:
-    """Yield what a living room counts for.
+    """Yield the quotas that a living room counts for.
 
-    The owner of a pstn room is a number of the telephone network, which creates nothing: one number
-    may stand for a whole company.
+    The owner of a pstn room is a telephone number, which creates no rooms itself, and may be shared
+    by a whole company.
     """
     yield named.domain
     if named.origin is not Origin.PSTN:
@@ -244,21 +244,28 @@ def _discard(index: _Index[_Key], key: _Key, room: RoomUuid) -> None:
 
 
 NO_ROOM = RoomUuid("")
-RECENT = 8  # rooms that are over and were asked for by uuid, kept for the next time
-ENDED_KNOWN_MS = 24 * 3_600_000  # how long a room that has ended is told from one that never was
+RECENT = 8  # ended rooms kept decoded
+ENDED_KNOWN_MS = 24 * 3_600_000  # for which an ended room is still found
 
 
 class Finder:
-    """Finds a room by its id, or by who asks. revive: an actor for a room that is over."""
+    """Lookup of rooms by id, uuid or requester.
+
+    Args:
+        registry: rooms in memory.
+        sessions: rooms that a connection has joined.
+        store: rooms that have ended.
+        revive: returns an actor for an ended room.
+    """
 
     def __init__(
         self,
-        directory: RoomRegistry,
+        registry: RoomRegistry,
         sessions: Sessions,
         store: Store,
         revive: Callable[[Room], RoomActor],
     ) -> None:
-        self._directory = directory
+        self._registry = registry
         self._sessions = sessions
         self._store = store
         self._revive = revive
@@ -276,39 +283,39 @@ class Finder:
         """Return the room of that id that exists for the requester.
 
         Args:
-            by: who asks.
+            by: the requester.
             domain: the domain of the room.
             room_id: its id.
-            now_ms: epoch; a room that ended within the last day is found too.
-            joins: whether the requester asks to come in, so that those who are welcome find it.
+            now_ms: current time, epoch ms; a room that ended within 24 h is found too.
+            joins: True for a request to join, so that users who may join find it.
 
         Raises:
             Refused: ROOM_NOT_FOUND.
             Unavailable: the store cannot be read.
         """
-        actor = self._directory.by_id(domain, room_id)
-        if actor is not None and self._exists_for(actor, by, now_ms, joins=joins):
+        actor = self._registry.by_id(domain, room_id)
+        if actor is not None and self._may_find(actor, by, now_ms, joins=joins):
             return actor
         row = self._store.latest_room(domain, room_id)
-        # Both rows are looked up for everybody who finds nothing, whatever there is to be found.
+        # Both reads precede every refusal, so that its duration discloses nothing.
         uuid = NO_ROOM if row is None else row.uuid
         took_part = self._store.part(uuid, member_part(by.key)) is not None
         if actor is not None or row is None or not _ended_lately(row, now_ms):
             raise not_found(room_id)
         if not took_part and not manages(UserKey(row.domain, row.owner), by):
             raise not_found(room_id)
-        return self._over(row)
+        return self._ended_room(row)
 
-    def known(self, uuid: RoomUuid) -> Room | None:
-        """Return a room, living or over, whoever asks.
+    def by_uuid(self, uuid: RoomUuid) -> Room | None:
+        """Return a room, living or ended, without a check of access.
 
-        A room that is over does not change: it is decoded once for the many messages that the
-        recording service sends about its segments.
+        Ended rooms do not change; the last few stay decoded, since the recording service sends many
+        messages about their segments.
 
         Raises:
             Unavailable, Broken: the store cannot be read.
         """
-        actor = self._directory.by_uuid(uuid)
+        actor = self._registry.by_uuid(uuid)
         if actor is not None:
             return actor.room
         room = self._recent.pop(uuid, None)
@@ -322,43 +329,43 @@ class Finder:
             self._recent.popitem(last=False)
         return room
 
-    def only_one(self, client: Client) -> RoomActor:
-        """The one room that the requester is in: this connection's first, then the user's.
+    def only_room(self, client: Client) -> RoomActor:
+        """Return the only room of the requester: of this connection, else of the user.
 
         Raises:
             Refused: NOT_IN_ROOM or ROOM_REQUIRED.
         """
         user = client.identity.key
-        mine = self._alive(self._sessions.rooms_of(client), user)
-        found = mine or self._alive(self._directory.rooms_of(user), user)
+        mine = self._rooms_with(self._sessions.rooms_of(client), user)
+        found = mine or self._rooms_with(self._registry.rooms_of(user), user)
         if not found:
             raise Refused(Code.NOT_IN_ROOM, "you are in no room; join one first")
         if len(found) > 1:
             raise Refused(Code.ROOM_REQUIRED, "you are in several rooms; name one in `room`")
         return found[0]
 
-    def _exists_for(self, actor: RoomActor, by: Requester, now_ms: int, *, joins: bool) -> bool:
+    def _may_find(self, actor: RoomActor, by: Requester, now_ms: int, *, joins: bool) -> bool:
         room = actor.room
-        if room is None:  # being created: its owner and the service may have sent the next request
-            return by.service or self._directory.owner_of(actor.uuid) == by.key
-        if _forgotten(room, now_ms):
+        if room is None:  # being created; its owner or the service may already use it
+            return by.service or self._registry.owner_of(actor.uuid) == by.key
+        if _ended_long_ago(room, now_ms):
             return False
         if sees(room, by) or actor.is_joining(by.key):
             return True
         return joins and room.life is not Life.ENDED and welcomes(room, by.key)
 
-    def _over(self, row: RoomRow) -> RoomActor:
-        """Return a room that is over: held, where it is not settled yet."""
-        held = self._directory.by_uuid(row.uuid)
+    def _ended_room(self, row: RoomRow) -> RoomActor:
+        """Return the actor of an ended room: the registered one, if it is not settled yet."""
+        held = self._registry.by_uuid(row.uuid)
         return held or self._revive(decode_room(stored_room(self._store, row)))
 
-    def _alive(self, uuids: Iterable[RoomUuid], user: UserKey) -> list[RoomActor]:
-        actors = (self._directory.by_uuid(uuid) for uuid in uuids)
+    def _rooms_with(self, uuids: Iterable[RoomUuid], user: UserKey) -> list[RoomActor]:
+        actors = (self._registry.by_uuid(uuid) for uuid in uuids)
         return [actor for actor in actors if actor is not None and _may_be_in(actor, user)]
 
 
 def _may_be_in(actor: RoomActor, user: UserKey) -> bool:
-    """Whether the user takes part, as far as is known: a join may be in the mailbox."""
+    """Return True if the user is a participant, or its join waits in the mailbox."""
     takes_part = actor.room is not None and actor.room.participant(user) is not None
     return takes_part or actor.is_joining(user)
 
@@ -367,7 +374,7 @@ def _ended_lately(row: RoomRow, now_ms: int) -> bool:
     return row.ended_ms is not None and now_ms - row.ended_ms < ENDED_KNOWN_MS
 
 
-def _forgotten(room: Room, now_ms: int) -> bool:
+def _ended_long_ago(room: Room, now_ms: int) -> bool:
     if room.life is not Life.ENDED or room.ended_ms is None:
         return False
     return now_ms - room.ended_ms >= ENDED_KNOWN_MS

@@ -1,14 +1,19 @@
-"""The relay: publishes what was committed, in order per room, until the broker has confirmed it.
+"""Relay: publishes the outbox to the broker, in order per room, until the broker confirms.
 
-One message in flight a room, many rooms side by side. A row is forgotten only after its confirm:
-a crash anywhere repeats a message and loses none, and consumers drop repeats by ``message_id``.
-It never gives up: a room whose message is refused waits, is tried again, and holds up no other.
+What enters: rows of each commit (``offer``), and rows read from the store, after a start or when
+memory was full. What leaves: messages to the broker and, after their confirms, deletions in the
+store. ``run`` holds these tasks:
 
-What the relay has still to publish: in order per room, bounded, without gaps. Waits nowhere.
+* ``_read`` reads rows from the store while the backlog lacks some;
+* ``_publish``, once per message in flight, sends the oldest row of a ready room;
+* ``_forget`` deletes confirmed rows from the store.
 
-Rows are offered as they are committed. Beyond ``limit`` they are left to the store, and read from
-there, in order, once there is room. A row is known from when it is taken until the store has
-forgotten it, so that reading finds no row twice.
+Rules: at most one message of a room is in flight, so messages of a room arrive in order, while many
+rooms publish in parallel. A row is deleted only after its confirm: a crash at any point repeats a
+message and loses none, and consumers drop repeats by ``message_id``. A failure pauses only its
+room; the relay retries without limit. Memory is bounded: rows beyond the limit stay in the store,
+and the backlog knows every row from its arrival until the store has deleted it, so that reading
+returns no row twice.
 """
 
 import asyncio
@@ -26,10 +31,14 @@ from sfu_wrapper.ports.store import OutboxRow, Store
 
 
 class Backlog:
-    """Rows by room.
+    """Unpublished rows by room, in memory.
 
-    read_to: every row up to this ``seq`` was taken. behind: the store has rows beyond that which
-    were not taken; so at the beginning.
+    Args:
+        limit: maximum number of rows.
+
+    Attributes:
+        read_to: ``seq`` up to which all rows of the store were read.
+        behind: True while the store may hold later rows that are not here, as at the start.
     """
 
     def __init__(self, limit: int) -> None:
@@ -41,55 +50,59 @@ class Backlog:
 
     @property
     def empty(self) -> bool:
-        """Nothing waits, here or in the store."""
+        """True if no row waits, here or in the store."""
         return not self._known and not self.behind
 
     @property
-    def hungry(self) -> bool:
-        """The store should be read now."""
+    def wants_rows(self) -> bool:
+        """True if the store should be read now."""
         return self.behind and len(self._known) <= self._limit // 2
 
     @property
     def waiting(self) -> int:
-        """How many rows here are not published."""
+        """Number of rows here that are not published."""
         return sum(map(len, self._rooms.values()))
 
     @property
     def oldest_ms(self) -> int | None:
-        """When the oldest unpublished row here was made; epoch ms."""
+        """Creation time of the oldest unpublished row here, epoch ms; None without rows."""
         return min((rows[0].created_ms for rows in self._rooms.values()), default=None)
 
     def offer(self, rows: Sequence[OutboxRow]) -> list[RoomUuid]:
-        """Take new rows, or leave them to the store. Returns rooms that had nothing to do."""
+        """Add new rows, or leave them to the store. Returns the rooms that became ready."""
         fresh = []
         for row in rows:
             if row.seq <= self.read_to or self.behind:
-                continue  # was read, or will be
+                continue  # read already, or will be read from the store
             if len(self._known) >= self._limit:
                 self.behind = True
             else:
                 fresh += self._take(row)
         return fresh
 
-    def refill(self, page: Sequence[OutboxRow], asked: int) -> list[RoomUuid]:
-        """Take what the store had after ``read_to``; a page shorter than asked for is the last.
+    def refill(self, page: Sequence[OutboxRow], page_size: int) -> list[RoomUuid]:
+        """Add rows that the store returned after ``read_to``.
+
+        Args:
+            page: the rows; a page with fewer than ``page_size`` rows is the last one.
+            page_size: number of rows requested.
 
         Returns:
-            Rooms that had nothing to do.
+            Rooms that became ready.
         """
         fresh = []
         for row in page:
             fresh += self._take(row)
             self.read_to = row.seq
-        self.behind = len(page) >= asked
+        self.behind = len(page) >= page_size
         return fresh
 
     def head(self, room: RoomUuid) -> OutboxRow:
-        """The room's next row to publish."""
+        """Return the next row of the room."""
         return self._rooms[room][0]
 
     def published(self, room: RoomUuid) -> bool:
-        """The room's head is done. Whether it has another."""
+        """Remove the published row of the room. Returns True if the room has another."""
         rows = self._rooms[room]
         rows.popleft()
         if not rows:
@@ -97,7 +110,7 @@ class Backlog:
         return bool(rows)
 
     def forgotten(self, seqs: Sequence[int]) -> None:
-        """The store has deleted these."""
+        """Record that the store has deleted these rows."""
         self._known.difference_update(seqs)
 
     def _take(self, row: OutboxRow) -> list[RoomUuid]:
@@ -109,9 +122,9 @@ class Backlog:
         return [row.room] if len(rows) == 1 else []
 
 
-WINDOW: Final = 64
-LIMIT: Final = 10_000
-PAGE: Final = 500
+WINDOW: Final = 64  # messages in flight
+LIMIT: Final = 10_000  # rows in memory
+PAGE: Final = 500  # rows per read of the store
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 
@@ -120,11 +133,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RelayStatus:
-    """How the relay does.
+    """State of the relay, for health and metrics.
 
-    pending: rows in memory that are not published; more: the store has others beside them.
-    oldest_ms: when the oldest of those in memory was committed, epoch ms; None: nothing waits.
-    failing: what an attempt last failed for, while any room or the broker as a whole is failing.
+    Attributes:
+        pending: number of unpublished rows in memory.
+        more: True if the store holds further rows.
+        oldest_ms: commit time of the oldest row in memory, epoch ms; None without rows.
+        failing: reason of the last failure, while a room or the whole broker fails; else None.
     """
 
     pending: int
@@ -133,16 +148,20 @@ class RelayStatus:
     failing: str | None
 
     def lag_ms(self, now_ms: int) -> int:
-        """How long the oldest has been waiting."""
+        """Return the age of the oldest row in ms."""
         return 0 if self.oldest_ms is None else max(now_ms - self.oldest_ms, 0)
 
 
 class Relay:
-    """Carries the outbox of one store to one broker.
+    """Publisher of the outbox of one store to one broker.
 
-    queues: declared when the broker is first reached, whenever it is reached anew, and when one of
-        them turns out to be missing.
-    window: messages in flight at once. limit: rows held in memory.
+    Args:
+        store: holds the outbox.
+        broker: receives the messages.
+        queues: declared at each connection to the broker, and when one of them is missing.
+        window: maximum number of messages in flight.
+        limit: maximum number of rows in memory.
+        page: number of rows per read of the store.
     """
 
     def __init__(
@@ -168,34 +187,34 @@ class Relay:
         self._backlog = Backlog(self._limit)
         self._ready: asyncio.Queue[RoomUuid] = asyncio.Queue()  # bounded by the backlog's rooms
         self._paused: dict[RoomUuid, asyncio.TimerHandle] = {}
-        self._failures: dict[RoomUuid, int] = {}  # in a row, of rooms that are failing
-        self._away: set[RoomUuid] = set()  # paused, and not for a reason of their own
+        self._failures: dict[RoomUuid, int] = {}  # consecutive, of failing rooms
+        self._waiting_for_broker: set[RoomUuid] = set()  # paused by an outage
         self._error: str | None = None
         self._opened = False
-        self._declare_at_s = 0.0  # not before
+        self._declare_at_s = 0.0  # earliest time of the next declaration
         self._confirmed: list[int] = []
         self._to_read = asyncio.Event()
         self._to_forget = asyncio.Event()
 
     @property
     def status(self) -> RelayStatus:
-        """For health and metrics."""
+        """Current state, for health and metrics."""
         backlog, error = self._backlog, self._error
         if self._opened and error is None and not self._broker.is_available():
-            error = "the broker cannot be reached"  # though nothing waits to be sent
+            error = "the broker cannot be reached"  # although no message waits
         return RelayStatus(backlog.waiting, backlog.behind, backlog.oldest_ms, error)
 
     def offer(self, rows: Sequence[OutboxRow]) -> None:
-        """Rows that a commit has just stored, in the order of their room."""
+        """Add the rows of a commit, in order."""
         self._enqueue(self._backlog.offer(rows))
-        if self._backlog.hungry:
+        if self._backlog.wants_rows:
             self._to_read.set()
 
     async def run(self) -> None:
-        """Publish until cancelled; may be run again after a failure.
+        """Publish until cancelled; may be called again after a failure.
 
         Raises:
-            Misconfigured: the broker will never take anything.
+            Misconfigured: the broker refuses every message, and will after a retry.
         """
         self._start()
         await self._open()
@@ -210,7 +229,7 @@ class Relay:
                 timer.cancel()
 
     async def flushed(self) -> None:
-        """Return once everything committed so far is published and forgotten. No deadline."""
+        """Return once all committed rows are published and deleted. Has no deadline of its own."""
         while not self._backlog.empty:
             self._progressed.clear()
             await self._progressed.wait()
@@ -230,9 +249,9 @@ class Relay:
                 return
 
     async def _read(self) -> None:
-        """Take from the store what was not taken when it was offered."""
+        """Read the rows from the store that did not fit into memory when they were offered."""
         while True:
-            while self._backlog.hungry:
+            while self._backlog.wants_rows:
                 try:
                     page = self._store.pending_outbox(self._backlog.read_to, self._page)
                 except RecordingError as error:
@@ -246,7 +265,7 @@ class Relay:
             await self._to_read.wait()
 
     async def _publish(self) -> None:
-        """One of the window: the head of a room that is ready, then the next room."""
+        """Publish the oldest row of a ready room, one after the other."""
         while True:
             room = await self._ready.get()
             row = self._backlog.head(room)
@@ -255,9 +274,9 @@ class Relay:
             except RecordingError as error:
                 self._failed(error)
                 unroutable = error.context.get("unroutable") is True
-                self._pause(room, own=unroutable)
+                self._pause(room, of_room=unroutable)
                 if unroutable:
-                    await self._declare_again()
+                    await self._redeclare()
                 continue
             self._succeeded(room)
             self._confirmed.append(row.seq)
@@ -265,16 +284,16 @@ class Relay:
             if self._backlog.published(room):
                 self._ready.put_nowait(room)
 
-    async def _declare_again(self) -> None:
-        """A queue is missing: somebody has deleted it since the broker was reached."""
+    async def _redeclare(self) -> None:
+        """Declare the queues again, at most once in 5 s: one was deleted while connected."""
         loop = asyncio.get_running_loop()
         if loop.time() >= self._declare_at_s:
             self._declare_at_s = loop.time() + _LONGEST_PAUSE_S
-            with suppress(Unavailable):  # the next refusal tries again
+            with suppress(Unavailable):  # the next unroutable message triggers a retry
                 await self._broker.open(self._queues)
 
     async def _forget(self) -> None:
-        """Delete confirmed rows, as many at once as have come together."""
+        """Delete confirmed rows from the store, in batches."""
         while True:
             await self._to_forget.wait()
             self._to_forget.clear()
@@ -299,28 +318,28 @@ class Relay:
 
     def _succeeded(self, room: RoomUuid) -> None:
         self._failures.pop(room, None)
-        for waiting in tuple(self._away):
-            self._resume(waiting)  # the broker is back
+        for waiting in tuple(self._waiting_for_broker):
+            self._resume(waiting)  # the broker is available again
         if self._error is not None and not self._failures:
             log.info("relay.recovered")
             self._error = None
 
-    def _pause(self, room: RoomUuid, *, own: bool) -> None:
+    def _pause(self, room: RoomUuid, *, of_room: bool) -> None:
         failures = self._failures[room] = self._failures.get(room, 0) + 1
         pause_s = min(_FIRST_PAUSE_S * 2 ** min(failures - 1, 10), _LONGEST_PAUSE_S)
         loop = asyncio.get_running_loop()
         self._paused[room] = loop.call_later(pause_s, self._resume, room)
-        if not own:
-            self._away.add(room)
+        if not of_room:
+            self._waiting_for_broker.add(room)
 
     def _resume(self, room: RoomUuid) -> None:
-        self._away.discard(room)
+        self._waiting_for_broker.discard(room)
         self._paused.pop(room).cancel()
         self._ready.put_nowait(room)
 
 
 def _message(row: OutboxRow) -> Message:
-    """The same bytes each time, so that a repeat is a repeat."""
+    """Return the message of a row, with the same id and bytes at each attempt."""
     return Message(
         routing_key=row.routing_key,
         message_id=row.message_id,

@@ -1,12 +1,16 @@
-"""The door to the rooms: hands each request to the mailbox of the room that it means.
+"""Router: hands each request of a client to the actor of its room.
 
-Decides nothing about rooms: that is ``core``. Nothing here waits; ``run`` carries the facts of the
-media plane to the rooms that they are about.
+What enters: connections and requests from the gateway (``RoomsApi``), facts of the media plane
+(``run``), start and stop of the controller (``load``, ``drain``). What leaves: commands and queries
+to the mailboxes of the actors, and answers to requests that reach no room. Actors call back after
+each commit (``_committed``) and once its effects are executed (``_became_idle``).
+
+Rules: only ``run`` and ``drain`` wait. Every request gets exactly one answer: from here if it is
+refused before it reaches a room or repeats an answered one, else from the actor. ``core`` decides.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 
 from sfu_wrapper.core.access import NOT_FOUND, require_visible
@@ -27,9 +31,9 @@ from sfu_wrapper.model.identity import DomainId, Identity, OwnerPermissions, Roo
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import MediaPlane
-from sfu_wrapper.ports.store import OutboxRow, Store
+from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.actor import ActorContext, RoomActor
+from sfu_wrapper.service.rooms.actor import ActorContext, Offer, RoomActor
 from sfu_wrapper.service.rooms.effects import EffectRunner
 from sfu_wrapper.service.rooms.idempotency import (
     NOT_KEPT,
@@ -73,13 +77,21 @@ from sfu_wrapper.wire.signaling import (
     ok_response,
 )
 
+_Addressed = tuple[RoomActor, Command]
+
 log = logging.getLogger(__name__)
 
 
 class Rooms:
-    """Every room of this controller (``service.rooms.sessions.RoomsApi``).
+    """Rooms of this controller (``service.rooms.sessions.RoomsApi``); see ``ActorContext``.
 
-    reader: for whoever only looks. seats: for the media of those who take part.
+    Args:
+        keep_answers_ms: time for which answers are kept for repeats.
+        kept_answer_bytes: limit of the kept answers of one user; 0: no limit.
+
+    Attributes:
+        queries: reads of rooms, for HTTP and subscriptions.
+        media_sessions: WebRTC sessions of the participants.
     """
 
     def __init__(
@@ -92,7 +104,7 @@ class Rooms:
         keep_answers_ms: int = 300_000,
         kept_answer_bytes: int = 0,
         epoch: int = 1,
-        offer: Callable[[tuple[OutboxRow, ...]], None] = lambda _: None,
+        offer: Offer = lambda _: None,
         monitor: Monitor | None = None,
     ) -> None:
         self._store = store
@@ -103,34 +115,29 @@ class Rooms:
         self._idempotency = IdempotencyStore(
             store, keep_answers_ms, epoch, keep_bytes=kept_answer_bytes
         )
-        self._directory = RoomRegistry()
-        self._reports = PlaneEvents(plane, store, self._directory, self._happened)
-        self._stirred = asyncio.Event()
+        self._registry = RoomRegistry()
+        self._plane_events = PlaneEvents(plane, store, self._registry, self._post_fact)
+        self._room_idle = asyncio.Event()
         self._draining = False
         monitor = monitor or NullMonitor()
         self._effects = EffectRunner(self._sessions, plane, monitor)
-        self._around = self._surroundings(epoch, offer, monitor)
-        self._finder = Finder(self._directory, self._sessions, store, self._revived)
-        self._creation = RoomCreation(self._directory, store, clock, rules.quotas)
-        self.seats = MediaSessions(self._seen_by)
-        self._outcomes = JobResults()
-        self.reader = RoomQueries(
-            self._directory,
+        self._context = self._actor_context(epoch, offer, monitor)
+        self._finder = Finder(self._registry, self._sessions, store, self._revive)
+        self._creation = RoomCreation(self._registry, store, clock, rules.quotas)
+        self.media_sessions = MediaSessions(self._visible_room)
+        self._job_results = JobResults()
+        self.queries = RoomQueries(
+            self._registry,
             self._finder,
             clock,
             rules.policy,
             store.permissions,
-            self._outcomes.of_room,
+            self._job_results.of_room,
         )
-        self._lister = Lister(self.reader)
-        self._watchers = Subscriptions(self.reader, self._outcomes, clock)
+        self._lister = Lister(self.queries)
+        self._subscriptions = Subscriptions(self.queries, self._job_results, clock)
 
-    def _surroundings(
-        self,
-        epoch: int,
-        offer: Callable[[tuple[OutboxRow, ...]], None],
-        monitor: Monitor,
-    ) -> ActorContext:
+    def _actor_context(self, epoch: int, offer: Offer, monitor: Monitor) -> ActorContext:
         return ActorContext(
             store=self._store,
             effects=self._effects,
@@ -146,54 +153,54 @@ class Rooms:
         )
 
     def load(self) -> None:
-        """Take up the rooms that an earlier controller left; before any client is let in."""
+        """Load the rooms of an earlier controller; call before any client connects."""
         self._idempotency.load(self._clock.now().wall_ms)
         for row in self._store.unsettled_rooms():
             try:
                 stored = stored_room(self._store, row)
                 room = decode_room(stored)
             except Broken as broken:
-                # One damaged room must not keep the others waiting; its row stays as it is.
+                # One damaged room must not block the others; its row stays unchanged.
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
                 continue
             for waiting in room.waiting:
                 self._idempotency.resume(parse_ref(waiting.ref))
-            actor = RoomActor(self._around, room.uuid, room, outdated=stored.outdated)
-            self._directory.add(room, actor)
-            self._directory.changed(None, room)
-            self._happened(actor, lambda _, at: ControllerReady(at))
+            actor = RoomActor(self._context, room.uuid, room, outdated=stored.outdated)
+            self._registry.add(room, actor)
+            self._registry.changed(None, room)
+            self._post_fact(actor, lambda _, at: ControllerReady(at))
 
     async def run(self) -> None:
-        """Carry facts from the media plane to the rooms, until cancelled."""
-        await self._reports.run()
+        """Pass facts of the media plane to the rooms, until cancelled."""
+        await self._plane_events.run()
 
     async def drain(self, within_s: float) -> bool:
-        """Stop what runs (SIGTERM). True when every room is quiet and stored in time."""
-        self._draining = True  # a new room would not know that nothing may start
-        for actor in self._directory:
-            self._happened(actor, lambda _, at: ControllerStopping(at))
+        """Stop all segments (SIGTERM). Returns True if every room is stored and quiet in time."""
+        self._draining = True  # a new room would miss the ControllerStopping posted below
+        for actor in self._registry:
+            self._post_fact(actor, lambda _, at: ControllerStopping(at))
         try:
             async with asyncio.timeout(within_s):
-                while not all(_quiet(actor) for actor in self._directory):
-                    self._stirred.clear()
-                    await self._stirred.wait()
+                while not all(_is_quiet(actor) for actor in self._registry):
+                    self._room_idle.clear()
+                    await self._room_idle.wait()
         except TimeoutError:
             return False
         return True
 
     def close(self) -> None:
-        """Set no timers any more."""
-        self._watchers.close()
+        """Cancel all timers and drop pending work."""
+        self._subscriptions.close()
         self._lister.close()
         self._effects.close()
-        self._around.scheduler.close()
-        for actor in self._directory:
+        self._context.scheduler.close()
+        for actor in self._registry:
             actor.close()
 
-    def notices(self, broker: Broker) -> Notifications:
-        """Who carries what the recording service tells to these rooms' people."""
+    def notifications(self, broker: Broker) -> Notifications:
+        """Return the forwarder of the recording service's messages to the users of these rooms."""
         return Notifications(
-            broker, self._finder.known, self._sessions, self._outcomes, self._watchers
+            broker, self._finder.by_uuid, self._sessions, self._job_results, self._subscriptions
         )
 
     def connected(self, client: Client) -> None:
@@ -205,16 +212,16 @@ class Rooms:
     def disconnected(self, client: Client) -> None:
         """See ``RoomsApi``."""
         self._lister.forget(client)
-        self._watchers.forget(client)
+        self._subscriptions.forget(client)
         gone = self._sessions.remove(client)
         if gone is not None:
-            self._for_rooms_of(gone, _gone(gone))
+            self._for_rooms_of(gone, _user_gone(gone))
 
     def handle(self, client: Client, request: Request) -> None:
         """See ``RoomsApi``."""
         ref: RequestRef | None = None
         try:
-            if self._only_looks(client, request):
+            if self._handle_query(client, request):
                 return
             ref = ref_of(client.identity, request)
             if self._idempotency.begin(client, ref, self._clock.now().wall_ms):
@@ -226,122 +233,122 @@ class Rooms:
             log.exception("request.failed", extra={"endpoint": request.endpoint})
             self._answer(client, ref, internal_error(request))
 
-    def _only_looks(self, client: Client, request: Request) -> bool:
-        """Whether it was a request that changes no room; then it has been seen to."""
+    def _handle_query(self, client: Client, request: Request) -> bool:
+        """Handle a request that changes no room. Returns False for any other request."""
         match request.payload:
-            case GetRoom() as asked:
-                self._look(client, request, asked)
-            case ListRooms() as asked:
-                self._lister.begin(client, request, asked)
+            case GetRoom() as payload:
+                self._get_room(client, request, payload)
+            case ListRooms() as payload:
+                self._lister.start_page(client, request, payload)
             case Watch(topics=topics):
-                self._lister.look(client, request, partial(self._watchers.watch, client, topics))
+                self._lister.start_query(
+                    client, request, partial(self._subscriptions.watch, client, topics)
+                )
             case Unwatch(topics=left):
-                self._lister.look(client, request, partial(self._watchers.unwatch, client, left))
+                self._lister.start_query(
+                    client, request, partial(self._subscriptions.unwatch, client, left)
+                )
             case _:
                 return False
         return True
 
     def _answer(self, client: Client, ref: RequestRef | None, answer: bytes) -> None:
-        """Answer before any room was involved; where it was begun, all who asked it."""
+        """Answer a request that reached no room, and its repeats that arrived meanwhile."""
         if ref is None or not self._idempotency.finish(ref, answer):
             client.deliver(answer)
 
     def _refuse(
         self, client: Client, request: Request, ref: RequestRef | None, error: RecordingError
     ) -> None:
-        """A refusal is kept for repeats as every answer is, though it changes no room."""
+        """Answer with an error, and keep it for repeats, as the answers of rooms are kept."""
         answer = encode_error(request, error)
         if ref is not None and error.code not in NOT_KEPT and self._idempotency.is_under_way(ref):
             self._idempotency.keep(ref, answer, self._clock.now().wall_ms)
         else:
             self._answer(client, ref, answer)
 
-    def _command(
-        self, client: Client, payload: Payload, ref: RequestRef
-    ) -> tuple[RoomActor, Command]:
+    def _command(self, client: Client, payload: Payload, ref: RequestRef) -> _Addressed:
         """Return the command for a request that changes a room, and the actor of that room."""
         if isinstance(payload, CreateRoom):
-            return self._creating(client.identity, payload, ref)
+            return self._creation_of(client.identity, payload, ref)
         by = requester(client.identity)
         build = event_of(payload, str(ref), by, self._permissions)
-        actor = self._meant(client, payload)
+        actor = self._actor_for(client, payload)
         joins = None
         if isinstance(payload, JoinRoom) and payload.user in (None, by.key.user):
             self._sessions.joined(client, actor.uuid)
             joins = by.key
         charge = None if by.service else client.charge
-        return actor, Command(self._applying(build), ref, joins=joins, charge=charge)
+        return actor, Command(self._step_with(build), ref, joins=joins, charge=charge)
 
-    def _creating(
-        self, identity: Identity, asked: CreateRoom, ref: RequestRef
-    ) -> tuple[RoomActor, Command]:
+    def _creation_of(self, identity: Identity, payload: CreateRoom, ref: RequestRef) -> _Addressed:
         if self._draining:
-            raise Refused(Code.OVERLOADED, "the controller restarts; ask again")
-        spec = self._creation.admit(identity, asked)
+            raise Refused(Code.OVERLOADED, "the controller restarts; send the request again")
+        spec = self._creation.admit(identity, payload)
 
         def make(_: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
             permissions = self._store.permissions(owner)
             return create(spec, at, str(ref), permissions, self._rules)
 
         owner = UserKey(spec.domain, spec.owner)
-        actor = RoomActor(self._around, spec.uuid, owner=owner)
-        self._directory.add(spec, actor)
+        actor = RoomActor(self._context, spec.uuid, owner=owner)
+        self._registry.add(spec, actor)
 
         def undo() -> None:
-            self._directory.remove(actor)
+            self._registry.remove(actor)
             self._creation.take_back(spec)
 
         return actor, Command(make, ref, undo)
 
-    def _look(self, client: Client, request: Request, payload: GetRoom) -> None:
+    def _get_room(self, client: Client, request: Request, payload: GetRoom) -> None:
         by = requester(client.identity)
 
         def read(room: Room | None) -> None:
-            client.deliver(self._looked(request, by, room))
+            client.deliver(self._room_response(request, by, room))
 
-        self._meant(client, payload).post(Query(read))
+        self._actor_for(client, payload).post(Query(read))
 
-    def _looked(self, request: Request, by: Requester, room: Room | None) -> bytes:
-        """The response to getRoom, whatever it comes to."""
+    def _room_response(self, request: Request, by: Requester, room: Room | None) -> bytes:
+        """Return the response to getRoom: the room or an error."""
         try:
-            return ok_response(request.endpoint, request.id, self._shown(by, room))
+            return ok_response(request.endpoint, request.id, self._room_json(by, room))
         except (Refused, Unavailable) as error:
             return encode_error(request, error)
         except Exception:
             log.exception("request.failed", extra={"endpoint": request.endpoint})
             return internal_error(request)
 
-    def _shown(self, by: Requester, room: Room | None) -> dict[str, object]:
+    def _room_json(self, by: Requester, room: Room | None) -> dict[str, object]:
         if room is None:
             raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
         require_visible(room, by)
-        found = self.reader.snapshot_of(room)
+        found = self.queries.snapshot_of(room)
         return room_json(room, found.permissions, self._rules.policy, found.news)
 
-    def _meant(self, client: Client, payload: Payload) -> RoomActor:
-        """Return the room that a request names, or the one that its sender is in."""
+    def _actor_for(self, client: Client, payload: Payload) -> RoomActor:
+        """Return the actor of the room that the request names, else of the sender's only room."""
         room_id: str | None = getattr(payload, "room", None)
         if room_id is None:
-            return self._finder.only_one(client)
+            return self._finder.only_room(client)
         by = requester(client.identity)
         domain = DomainId(getattr(payload, "domain", None) or by.key.domain)
         now_ms = self._clock.now().wall_ms
         joins = isinstance(payload, JoinRoom)
         return self._finder.by_id(by, domain, RoomId(room_id), now_ms, joins=joins)
 
-    def _revived(self, room: Room) -> RoomActor:
-        """Return an actor for a room that is over; the directory does not hold it."""
-        return RoomActor(self._around, room.uuid, room)
+    def _revive(self, room: Room) -> RoomActor:
+        """Return an actor for a settled room; the registry does not hold it."""
+        return RoomActor(self._context, room.uuid, room)
 
-    def _seen_by(self, user: UserKey, domain: DomainId, room_id: RoomId) -> Room | None:
-        """Return the room that a user sees. Raises Refused, Unavailable."""
+    def _visible_room(self, user: UserKey, domain: DomainId, room_id: RoomId) -> Room | None:
+        """Return a room if the user may see it. Raises Refused, Unavailable."""
         now_ms = self._clock.now().wall_ms
         return self._finder.by_id(Requester(user), domain, room_id, now_ms).room
 
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
 
-    def _applying(self, build: Build) -> Apply:
+    def _step_with(self, build: Build) -> Apply:
         def apply(room: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
             if room is None:
                 raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
@@ -349,45 +356,45 @@ class Rooms:
 
         return apply
 
-    def _happened(self, actor: RoomActor, build: Build) -> None:
-        actor.post(Command(self._applying(build)))
+    def _post_fact(self, actor: RoomActor, build: Build) -> None:
+        actor.post(Command(self._step_with(build)))
 
     def _for_rooms_of(self, user: UserKey, build: Build) -> None:
-        for room in self._directory.rooms_of(user):
-            member = self._directory.by_uuid(room)
+        for room in self._registry.rooms_of(user):
+            member = self._registry.by_uuid(room)
             if member is not None:
-                self._happened(member, build)
+                self._post_fact(member, build)
 
     def _committed(self, actor: RoomActor, before: Room | None) -> None:
         room = actor.room
         if room is None:
             return
-        self._directory.changed(before, room)
-        self._watchers.room_changed(before, room)
+        self._registry.changed(before, room)
+        self._subscriptions.room_changed(before, room)
         changes = room.participants.changes(before.participants if before is not None else None)
         if any(now is None for _, now in changes):
-            self.seats.room_changed(room)
+            self.media_sessions.room_changed(room)
         for was, now in changes:
             if now is not None:
-                self._notice_lost(actor, now)
+                self._start_missed_grace(actor, now)
             elif was is not None and not actor.is_joining(was.key):
                 self._sessions.left(was.key, room.uuid)
 
     def _became_idle(self, actor: RoomActor) -> None:
-        self._stirred.set()
+        self._room_idle.set()
         if actor.room is not None and actor.room.fully_closed and actor.is_idle:
-            self._directory.remove(actor)
+            self._registry.remove(actor)
 
-    def _notice_lost(self, actor: RoomActor, joined: Participant) -> None:
+    def _start_missed_grace(self, actor: RoomActor, joined: Participant) -> None:
         """Start the grace of a participant whose connection was lost while its join was stored."""
         unbound = joined.by_service or joined.gone_by_ms is not None
         if not unbound and not self._sessions.is_connected(joined.key):
-            self._happened(actor, _gone(joined.key))
+            self._post_fact(actor, _user_gone(joined.key))
 
 
-def _gone(user: UserKey) -> Build:
+def _user_gone(user: UserKey) -> Build:
     return lambda _, at: UserGone(at, user)
 
 
-def _quiet(actor: RoomActor) -> bool:
+def _is_quiet(actor: RoomActor) -> bool:
     return actor.is_idle and (actor.room is None or actor.room.capture is Phase.IDLE)

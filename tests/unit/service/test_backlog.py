@@ -35,10 +35,10 @@ def test_a_fresh_backlog_reads_the_store_first() -> None:
     offered = backlog.offer([row(1)])
 
     assert offered == []
-    assert backlog.hungry
+    assert backlog.wants_rows
     assert not backlog.empty
     assert backlog.refill([row(1)], PAGE) == ["a"]
-    assert not backlog.hungry
+    assert not backlog.wants_rows
 
 
 def test_offered_rows_wait_in_order_per_room() -> None:
@@ -64,11 +64,11 @@ def test_too_many_rows_are_left_to_the_store() -> None:
     backlog = caught_up(limit=4)
     backlog.offer([row(seq) for seq in range(1, 7)])
 
-    assert (backlog.waiting, backlog.hungry) == (4, False)
+    assert (backlog.waiting, backlog.wants_rows) == (4, False)
     for _ in range(4):
         backlog.published(RoomUuid("a"))
     backlog.forgotten([1, 2, 3, 4])
-    assert backlog.hungry
+    assert backlog.wants_rows
     assert backlog.refill([row(5), row(6)], PAGE) == ["a"]
     assert not backlog.behind
     assert backlog.waiting == 2
@@ -111,7 +111,7 @@ def test_whatever_happens_every_row_is_published_once_and_in_order(
     committed: list[OutboxRow] = []
 
     def read() -> None:
-        if backlog.hungry:
+        if backlog.wants_rows:
             page = [r for s, r in sorted(store.items()) if s > backlog.read_to][:PAGE]
             ready.extend(backlog.refill(page, PAGE))
 

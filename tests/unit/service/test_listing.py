@@ -13,7 +13,7 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Refused, Unavailable
 from sfu_wrapper.model.identity import Identity, OwnerPermissions, Role, UserKey
 from sfu_wrapper.service.rooms import listing
-from sfu_wrapper.service.rooms.listing import LIMIT, LOOKS_LIMIT, SLICE, Lister
+from sfu_wrapper.service.rooms.listing import LIMIT, QUERIES_LIMIT, SLICE, Lister
 from sfu_wrapper.wire.answers import listed_json
 from sfu_wrapper.wire.signaling import ListRooms, Request, parse_request
 from tests.helpers.rooms import ADMIN, ALICE
@@ -59,7 +59,7 @@ def rooms() -> Rooms:
 
 async def test_a_short_page_is_answered_at_once(rooms: Rooms) -> None:
     asker = Asker()
-    Lister(rooms.reader).begin(asker, *asked(limit=SLICE - 1))
+    Lister(rooms.queries).start_page(asker, *asked(limit=SLICE - 1))
 
     assert [len(each["payload"]["rooms"]) for each in asker.answers] == [SLICE - 1]  # type: ignore[index]  # JSON
 
@@ -74,9 +74,9 @@ async def test_a_long_page_lets_others_in_after_every_slice(
         return listed_json(room, *others)
 
     monkeypatch.setattr(listing, "listed_json", counted)
-    lister, long, short = Lister(rooms.reader), Asker(), Asker()
-    lister.begin(long, *asked(limit=10 * SLICE))
-    lister.begin(short, *asked(limit=1))
+    lister, long, short = Lister(rooms.queries), Asker(), Asker()
+    lister.start_page(long, *asked(limit=10 * SLICE))
+    lister.start_page(short, *asked(limit=1))
     rounds = 0
     while not short.answers:
         await asyncio.sleep(0)
@@ -93,7 +93,7 @@ async def test_a_long_page_lets_others_in_after_every_slice(
 async def test_a_page_that_cannot_be_written_is_answered_too(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lister, asker = Lister(rooms.reader), Asker()
+    lister, asker = Lister(rooms.queries), Asker()
 
     def lost(_: object) -> Iterator[Room]:
         raise Unavailable("the store cannot be read")
@@ -101,13 +101,13 @@ async def test_a_page_that_cannot_be_written_is_answered_too(
     def wrong(*_: object) -> OwnerPermissions:
         raise ZeroDivisionError
 
-    lister.begin(asker, *asked(after="none"))
+    lister.start_page(asker, *asked(after="none"))
     await asker.next_answer()
-    monkeypatch.setattr(rooms.reader, "snapshots", lost)
-    lister.begin(asker, *asked())
+    monkeypatch.setattr(rooms.queries, "snapshots", lost)
+    lister.start_page(asker, *asked())
     await asker.next_answer()
-    monkeypatch.setattr(rooms.reader, "snapshots", wrong)
-    lister.begin(asker, *asked())
+    monkeypatch.setattr(rooms.queries, "snapshots", wrong)
+    lister.start_page(asker, *asked())
     await asker.next_answer()
     codes = [each["error"]["code"] for each in asker.answers]  # type: ignore[index]  # JSON
 
@@ -117,13 +117,13 @@ async def test_a_page_that_cannot_be_written_is_answered_too(
 async def test_pages_without_end_are_refused_and_nobody_but_those_who_may_gets_any(
     rooms: Rooms,
 ) -> None:
-    lister, asker = Lister(rooms.reader), Asker()
+    lister, asker = Lister(rooms.queries), Asker()
     for _ in range(LIMIT):
-        lister.begin(asker, *asked(limit=1000))
-    with pytest.raises(Refused, match="ask again"):
-        lister.begin(asker, *asked())
+        lister.start_page(asker, *asked(limit=1000))
+    with pytest.raises(Refused, match="try again"):
+        lister.start_page(asker, *asked())
     with pytest.raises(Refused, match="administrator"):
-        lister.begin(Asker(ALICE, Role.USER), *asked())
+        lister.start_page(Asker(ALICE, Role.USER), *asked())
     lister.close()
     await asyncio.sleep(0)
 
@@ -139,14 +139,14 @@ def watching() -> Request:
 async def test_looks_that_come_together_are_carried_out_one_in_a_turn_and_in_order(
     rooms: Rooms,
 ) -> None:
-    lister, askers, story = Lister(rooms.reader), [Asker() for _ in range(50)], []
+    lister, askers, story = Lister(rooms.queries), [Asker() for _ in range(50)], []
 
     def look(number: int) -> dict[str, object]:
         story.append(number)
         return {}
 
     for number, asker in enumerate(askers):
-        lister.look(asker, watching(), partial(look, number))
+        lister.start_query(asker, watching(), partial(look, number))
     told = []
     while not askers[-1].answers:
         told.append(len(story))
@@ -158,16 +158,16 @@ async def test_looks_that_come_together_are_carried_out_one_in_a_turn_and_in_ord
 
 
 async def test_nothing_is_looked_up_for_a_client_that_is_gone(rooms: Rooms) -> None:
-    lister, here, gone = Lister(rooms.reader), Asker(), Asker()
+    lister, here, gone = Lister(rooms.queries), Asker(), Asker()
     story: list[str] = []
 
     def look(name: str) -> dict[str, object]:
         story.append(name)
         return {}
 
-    lister.look(here, watching(), partial(look, "here"))
-    lister.look(gone, watching(), partial(look, "gone"))
-    lister.look(here, watching(), partial(look, "here too"))
+    lister.start_query(here, watching(), partial(look, "here"))
+    lister.start_query(gone, watching(), partial(look, "gone"))
+    lister.start_query(here, watching(), partial(look, "here too"))
     lister.forget(gone)
     while len(here.answers) < 2:
         here.answered.clear()
@@ -178,9 +178,9 @@ async def test_nothing_is_looked_up_for_a_client_that_is_gone(rooms: Rooms) -> N
 
 
 async def test_looks_without_end_are_refused(rooms: Rooms) -> None:
-    lister, asker = Lister(rooms.reader), Asker()
-    for _ in range(LOOKS_LIMIT + 1):
-        lister.look(asker, watching(), dict)
-    with pytest.raises(Refused, match="ask again"):
-        lister.look(asker, watching(), dict)
+    lister, asker = Lister(rooms.queries), Asker()
+    for _ in range(QUERIES_LIMIT + 1):
+        lister.start_query(asker, watching(), dict)
+    with pytest.raises(Refused, match="try again"):
+        lister.start_query(asker, watching(), dict)
     lister.close()

@@ -82,7 +82,7 @@ class Rooms:
     def __init__(self, count: int) -> None:
         self.directory = CountingDirectory()
         self.looked_up: list[UserKey] = []
-        self.reader = RoomQueries(
+        self.queries = RoomQueries(
             self.directory,
             NO_FINDER,
             StandingClock(),
@@ -124,7 +124,7 @@ class Rooms:
     ) -> tuple[Page, int]:
         """A page, and how many rooms were looked at for it."""
         self.directory.visited = 0
-        found = self.reader.page(by, limit=limit, after=after, state=state)
+        found = self.queries.page(by, limit=limit, after=after, state=state)
         return found, self.directory.visited
 
 
@@ -262,7 +262,7 @@ async def told(room: Room, watcher: Watcher, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(f"{subscriptions.__name__}.sees", seen)
     rooms = Rooms(0)
     clock = StandingClock()
-    watchers = Subscriptions(rooms.reader, JobResults(), clock)
+    watchers = Subscriptions(rooms.queries, JobResults(), clock)
     watchers.watch(watcher, [ROOMS, RECORDINGS])
     first = next(iter(room.participants))
     after = replace(
@@ -316,7 +316,7 @@ async def test_people_who_do_not_watch_cost_a_change_nothing(
 
 async def test_whoever_watches_hears_of_a_room_that_it_is_in_or_was_in() -> None:
     rooms = Rooms(0)
-    watchers = Subscriptions(rooms.reader, JobResults(), StandingClock())
+    watchers = Subscriptions(rooms.queries, JobResults(), StandingClock())
     inside, left, stranger = (
         Watcher(UserKey(HOME, UserId(name))) for name in ("user-0", "user-1", "nobody")
     )
