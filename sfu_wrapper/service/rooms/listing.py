@@ -1,7 +1,7 @@
 """Lister: answers ``listRooms``, ``watch`` and ``unwatch`` in slices between other work.
 
 A page of a thousand rooms takes as long as a thousand short answers. So each page is a generator
-that yields after ``SLICE`` rooms, and the pages of all clients take turns, one slice at a time, with
+that yields after ``SLICE`` rooms, and the pages of all clients take turns, a slice at a time, with
 a pause after each. Which rooms a page holds is fixed at its first slice, and each room appears as
 it was then. The answer to ``watch`` is a single slice: events about later changes must not overtake
 it.
