@@ -204,6 +204,21 @@ async def test_a_key_that_nobody_knows_has_the_set_fetched_again() -> None:
         assert not believer.believes(good())  # it was taken back
 
 
+async def test_one_unknown_key_has_the_set_fetched_once_more_and_logged_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    source = Source(key_set(old=OLD))
+    async with kept(source, again_s=0) as believer:
+        assert not believer.believes(good(NEW, kid="new"))
+        await source.was_asked(2)
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+        assert source.asked == 2
+    assert len(caplog.records) == 1  # the same keys as before are no news
+
+
 async def test_however_many_keys_nobody_knows_it_is_fetched_no_sooner() -> None:
     source = Source(key_set(old=OLD))
     async with kept(source) as believer:
