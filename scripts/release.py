@@ -143,19 +143,19 @@ def install(wheel: Path, folder: Path, *, offline: bool) -> Path:
     Args:
         offline: Take the dependencies from the environment that this runs in.
     """
-    run(sys.executable, "-m", "venv", folder)
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin" / "python"
-    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python)
     if offline:
         where = "import sysconfig; print(sysconfig.get_path('purelib'))"
         theirs = run(sys.executable, "-c", where)
         # Nested .pth files are not read: the editable install of this tree stays out.
         Path(run(python, "-c", where).strip(), "dependencies.pth").write_text(theirs)
     else:
-        run(*pip, "--require-hashes", "--requirement", CONSTRAINTS)
-    run(*pip, "--no-deps", "--no-index", wheel)
+        run(*pip, "install", "--quiet", "--require-hashes", "--requirement", CONSTRAINTS)
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel)
     if not offline:
-        run(python, "-m", "pip", "check")
+        run(*pip, "check")
     return folder / "bin" / "sfu-wrapper"
 
 
