@@ -79,7 +79,6 @@ STILL_FORBIDDEN: set[str] = {
     "adapters/storage",
     "app",
     "cli",
-    "core",
     "formats",
     "gateway",
     "gateway/callpage",
