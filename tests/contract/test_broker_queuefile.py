@@ -232,7 +232,7 @@ async def test_a_file_that_cannot_be_read_is_listened_to_again(
     broker = await bench.connect()
     async with bench.listening(broker, "progress") as listener:
         with monkeypatch.context() as trouble:
-            trouble.setattr(listeners, "is_anything_to_hear", _unreadable)
+            trouble.setattr(listeners, "has_notices", _unreadable)
             waiting = asyncio.ensure_future(listener.next())
             await logged(caplog, "queue.readFailed")
         await broker.publish(message(1, "progress", mandatory=False))
@@ -243,12 +243,12 @@ async def test_a_message_that_a_listener_does_not_hear_does_not_wake_it(bench: B
     broker = await bench.connect()
     assert isinstance(broker, QueueFile)
     async with bench.listening(broker, "progress"):
-        (ear,) = broker._ears
-        ear.stirred.clear()
+        (listener,) = broker._listeners
+        listener.changed.clear()
         await broker.publish(message(1))
-        assert not ear.stirred.is_set()
+        assert not listener.changed.is_set()
         await broker.publish(message(2, "progress", mandatory=False))
-        assert ear.stirred.is_set()
+        assert listener.changed.is_set()
 
 
 def _unreadable(connection: sqlite3.Connection, listener: str) -> bool:

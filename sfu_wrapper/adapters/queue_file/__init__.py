@@ -1,1 +1,1 @@
-"""The embedded broker: durable queues in a database file, for the processes of one machine."""
+"""Embedded broker: durable queues in an SQLite file, shared by the processes of one machine."""

@@ -1,8 +1,9 @@
-"""``ports.broker.Broker`` on a queue file: several processes of one machine share it.
+"""``ports.broker.Broker`` on a queue file that several processes of one machine share.
 
-Writing goes through the writer's thread, so that publishes share their syncs and another process's
-transaction never holds up the event loop. A consumer is woken by what its own process publishes
-and looks for what others do, with a growing pause.
+Writes go through the writer's thread: publishes share their syncs, and a transaction of another
+process never blocks the event loop. A publish wakes the consumers of its own process; they poll
+for the messages of other processes, with a growing pause. A task per open broker refreshes the
+presence of this process, and returns the messages of dead processes to their queues.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.queue_file import rows
-from sfu_wrapper.adapters.queue_file.listeners import Ear
+from sfu_wrapper.adapters.queue_file.listeners import Listener
 from sfu_wrapper.adapters.queue_file.presence import BEAT_S, Presence, is_alive, sweep
 from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
@@ -26,7 +27,7 @@ from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 MAX_DEPTH: Final = 1_000_000
-DEADLINE_S: Final = 10.0  # longer than the database waits for another process
+DEADLINE_S: Final = 10.0  # longer than SQLite waits for the lock of another process
 _PAUSE_MIN_S: Final = 0.01
 _PAUSE_MAX_S: Final = 0.1
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class _Link:
-    """What is open between ``open`` and ``close``."""
+    """Resources of an open broker: presence, writer and reader."""
 
     def __init__(self, path: Path, folder: Path) -> None:
         connection = open_database(path, MIGRATIONS)
@@ -51,17 +52,17 @@ class _Link:
         self._path, self._inode = path, path.stat().st_ino
 
     def is_whole(self) -> bool:
-        """Whether the file is still there: what is written to one that was removed is lost."""
+        """Return True if the path still names the open file; writes to a removed file are lost."""
         try:
             return self._path.stat().st_ino == self._inode
         except OSError:
             return False
 
     async def close(self) -> None:
-        """Release everything; what the presence still holds goes back."""
+        """Return unsettled messages to their queues, and close all resources."""
         freed = self.writer.submit(partial(rows.free, holder=self.presence.id))
         await asyncio.to_thread(self.writer.close)
-        with suppress(RecordingError):  # others see to it once the presence is gone
+        with suppress(RecordingError):  # other processes do it once the presence is gone
             await freed
         self.presence.close()
         self.reader.close()
@@ -70,26 +71,29 @@ class _Link:
 class QueueFile:
     """The embedded broker.
 
-    path: the queue file; ``<path>.consumers`` beside it holds a small file a process.
-    max_depth: messages that one queue may hold before a publish is refused.
+    Args:
+        path: the queue file; the folder ``<path>.consumers`` has one small file per process.
+        max_depth: messages per queue, above which a publish is refused.
     """
 
     def __init__(self, path: Path, *, max_depth: int = MAX_DEPTH) -> None:
         self._path = path
         self._folder = path.with_name(f"{path.name}.consumers")
         self._max_depth = max_depth
-        self._opening = asyncio.Lock()  # relay and worker may share a broker, and open it at once
+        self._opening = (
+            asyncio.Lock()
+        )  # relay and worker may share a broker, and open it concurrently
         self._link: _Link | None = None
-        self._ward: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._consumers: set[_Consumer] = set()
-        self._ears: set[Ear] = set()
+        self._listeners: set[Listener] = set()
 
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
-        """See ``Broker``. Raises Misconfigured too: the file is damaged or of a newer release."""
+        """See ``Broker``. Raises Misconfigured if the file is damaged or of a newer release."""
         async with self._opening:
             if self._link is None:
                 self._link = await asyncio.to_thread(_Link, self._path, self._folder)
-                self._ward = asyncio.create_task(self._watch(self._link))
+                self._watcher = asyncio.create_task(self._watch(self._link))
         for spec in queues:
             await self.write(partial(rows.declare, spec=spec))
 
@@ -102,7 +106,7 @@ class QueueFile:
     def _publish_all(
         self, connection: sqlite3.Connection, messages: Sequence[Message]
     ) -> list[None]:
-        """Put messages that were published side by side into their queues."""
+        """Put concurrently published messages into their queues."""
         if self._link is not None and not self._link.is_whole():
             detail = f"{self._path.name} was removed or replaced while it was in use: restart"
             raise Unavailable(detail)
@@ -125,15 +129,15 @@ class QueueFile:
         self, routing_keys: tuple[str, ...], limit: int
     ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
-        ear = Ear(self, routing_keys, limit)
-        self._ears.add(ear)
+        listener = Listener(self, routing_keys, limit)
+        self._listeners.add(listener)
         try:
             while self._link is not None:
-                for heard in await ear.next():
-                    yield heard
+                for message in await listener.next():
+                    yield message
         finally:
-            self._ears.discard(ear)
-            ear.close()
+            self._listeners.discard(listener)
+            listener.close()
 
     def is_available(self) -> bool:
         """See ``Broker``."""
@@ -148,19 +152,19 @@ class QueueFile:
         link, self._link = self._link, None
         if link is None:
             return
-        if self._ward is not None:
-            self._ward.cancel()
-            await asyncio.wait([self._ward])
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
         await link.close()
         self.wake()
 
     @property
     def holder(self) -> str:
-        """Who this process is to the others right now."""
+        """Id of the current presence of this process."""
         return self._open_link().presence.id
 
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Carry out on the writer's thread. Raises Unavailable after a deadline too."""
+        """Run an operation on the writer's thread. Raises Unavailable, also after a deadline."""
         return await self._in_time(self.submit(operation))
 
     async def _in_time(self, written: "asyncio.Future[T]") -> T:
@@ -168,24 +172,24 @@ class QueueFile:
             async with asyncio.timeout(DEADLINE_S):
                 return await written
         except TimeoutError as exc:
-            raise Unavailable(f"{self._path.name} takes too long to write") from exc
+            raise Unavailable(f"{self._path.name} was not written within {DEADLINE_S:g} s") from exc
 
     def submit(self, operation: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
-        """Have it carried out on the writer's thread."""
+        """Submit an operation to the writer's thread."""
         return self._open_link().writer.submit(operation)
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Read at once; never waits for a writer."""
+        """Run a query at once; it never waits for a writer."""
         with translated(self._path):
             return query(self._open_link().reader)
 
     def wake(self, routing_key: str | None = None) -> None:
-        """There may be something to deliver. routing_key: under which; None: any."""
+        """Wake consumers, and listeners to the routing key (None: all listeners)."""
         for consumer in self._consumers:
-            consumer.stirred.set()
-        for ear in self._ears:
-            if routing_key is None or ear.hears(routing_key):
-                ear.stirred.set()
+            consumer.changed.set()
+        for listener in self._listeners:
+            if routing_key is None or listener.listens_to(routing_key):
+                listener.changed.set()
 
     def _open_link(self) -> _Link:
         if self._link is None:
@@ -193,23 +197,23 @@ class QueueFile:
         return self._link
 
     async def _watch(self, link: _Link) -> None:
-        """Beat, and free what dead processes held and what others have kept for too long."""
+        """Refresh the presence; requeue messages of dead processes and overdue deliveries."""
         while True:
             try:
                 self._beat(link)
-                await self._free_the_lost(link)
+                await self._requeue_lost(link)
             except (RecordingError, OSError) as error:
                 log.warning("queue.watchFailed", extra={"error": str(error)})
             await asyncio.sleep(BEAT_S)
 
     def _beat(self, link: _Link) -> None:
         if not link.presence.beat():
-            # This process hung for so long that its messages were given to others.
+            # This process hung for longer than the lease, and others requeued its messages.
             log.warning("queue.presenceExpired", extra={"holder": link.presence.id})
             old, link.presence = link.presence, Presence(self._folder)
             old.close()
 
-    async def _free_the_lost(self, link: _Link) -> None:
+    async def _requeue_lost(self, link: _Link) -> None:
         for holder in self.read(rows.holders) - {link.presence.id}:
             if not is_alive(self._folder, holder):
                 await self._free(partial(rows.free, holder=holder))
@@ -223,26 +227,26 @@ class QueueFile:
 
 
 class _Consumer:
-    """One reader of one queue: takes ahead what its prefetch allows."""
+    """Consumer of a queue: prefetches messages up to its limit."""
 
     def __init__(self, broker: QueueFile, queue: str, prefetch: int) -> None:
-        self.stirred = asyncio.Event()
+        self.changed = asyncio.Event()
         self._broker = broker
         self._queue = queue
         self._prefetch = prefetch
         self._unsettled: set[rows.Taken] = set()
         self._ready: deque[rows.Taken] = deque()
-        self._asked: asyncio.Future[list[rows.Taken]] | None = None
+        self._requested: asyncio.Future[list[rows.Taken]] | None = None
         self._closed = False
         self._pause_s = _PAUSE_MIN_S
 
     async def next(self) -> rows.Taken | None:
-        """The next message, or None after a pause in which nothing came."""
-        self.stirred.clear()
+        """Return the next message, or None after a pause without any."""
+        self.changed.clear()
         if not self._ready:
-            asked = self._ask()
-            if asked is not None:
-                await asyncio.wait([asked])
+            requested = self._request()
+            if requested is not None:
+                await asyncio.wait([requested])
             else:
                 await self._pause()
         if not self._ready:
@@ -254,55 +258,55 @@ class _Consumer:
     async def _pause(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pause_s):
-                await self.stirred.wait()
+                await self.changed.wait()
 
     def close(self) -> None:
-        """What was taken ahead waits again, now or when it arrives."""
+        """Requeue prefetched messages, including a batch that is still being read."""
         self._closed = True
-        self._hand_back_rest()
+        self._requeue_rest()
 
-    def _ask(self) -> "asyncio.Future[list[rows.Taken]] | None":
-        """Take what may be taken. Whoever stops waiting for it does not lose it: see _arrived."""
+    def _request(self) -> "asyncio.Future[list[rows.Taken]] | None":
+        """Take messages up to the prefetch; ``_arrived`` keeps them if the caller is cancelled."""
         room = self._prefetch - len(self._unsettled)
-        if self._asked is not None or room <= 0:
-            return self._asked
+        if self._requested is not None or room <= 0:
+            return self._requested
         try:
-            if not self._broker.read(partial(rows.is_anything_waiting, queue=self._queue)):
+            if not self._broker.read(partial(rows.has_waiting, queue=self._queue)):
                 return None
             holder, now_ms = self._broker.holder, _now_ms()
-            self._asked = self._broker.submit(
+            self._requested = self._broker.submit(
                 partial(rows.take, queue=self._queue, holder=holder, limit=room, now_ms=now_ms)
             )
         except RecordingError as error:
             log.warning("queue.readFailed", extra={"queue": self._queue, "error": error.detail})
             return None
-        self._asked.add_done_callback(self._arrived)
-        return self._asked
+        self._requested.add_done_callback(self._arrived)
+        return self._requested
 
-    def _arrived(self, asked: "asyncio.Future[list[rows.Taken]]") -> None:
-        self._asked = None
-        error = asked.exception()
+    def _arrived(self, requested: "asyncio.Future[list[rows.Taken]]") -> None:
+        self._requested = None
+        error = requested.exception()
         if error is not None:
             log.warning("queue.readFailed", extra={"queue": self._queue, "error": str(error)})
             return
-        taken = asked.result()
+        taken = requested.result()
         self._unsettled.update(taken)
         self._ready.extend(taken)
         if self._closed:
-            self._hand_back_rest()
+            self._requeue_rest()
 
-    def _hand_back_rest(self) -> None:
+    def _requeue_rest(self) -> None:
         rest = list(self._ready)
         self._ready.clear()
         if rest:
-            with suppress(Unavailable):  # closed meanwhile, which has freed them
-                done = self._broker.submit(partial(rows.untake, rest=rest))
+            with suppress(Unavailable):  # closing the broker has requeued them
+                done = self._broker.submit(partial(rows.return_unseen, rest=rest))
                 done.add_done_callback(lambda done: done.exception())
 
     async def settle(
         self, taken: rows.Taken, operation: Callable[[sqlite3.Connection, rows.Taken], None]
     ) -> None:
-        """Whatever comes of it, the delivery no longer counts here: once, however often it is."""
+        """Settle a delivery; success or not, it no longer counts against the prefetch."""
         try:
             await self._broker.write(lambda connection: operation(connection, taken))
         finally:
@@ -343,7 +347,7 @@ class QueueDelivery:
 
     async def requeue(self) -> None:
         """See ``Delivery``."""
-        await self._consumer.settle(self._taken, rows.hand_back)
+        await self._consumer.settle(self._taken, rows.requeue)
 
 
 def _now_ms() -> int:

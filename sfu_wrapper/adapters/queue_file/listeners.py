@@ -1,7 +1,8 @@
-"""Whoever listens to what is published, beside the queues: bounded, at most once.
+"""Listeners: copies of published messages outside the queues, bounded, at most once.
 
-A listener stands in the file under its process's presence and goes with it, with all that it had
-not heard. What it hears is gone as soon as it is read.
+A listener is registered in the file under the presence of its process. ``notify`` stores a copy of
+each message for each listener to its key and drops the oldest above the limit; reading removes the
+copies. When the presence ends, the listener and its unread copies are removed.
 """
 
 import asyncio
@@ -32,31 +33,35 @@ log = logging.getLogger(__name__)
 
 
 class Host(Protocol):
-    """The queue file as a listener needs it."""
+    """Operations of the queue file that a listener needs."""
 
     @property
     def holder(self) -> str:
-        """Who this process is to the others right now."""
+        """Id of the current presence of this process."""
         ...
 
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Carry out within a deadline. Raises Unavailable."""
+        """Run an operation within a deadline. Raises Unavailable."""
         ...
 
     def submit(self, operation: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
-        """Have it carried out."""
+        """Submit an operation."""
         ...
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Read at once. Raises Unavailable."""
+        """Run a query at once. Raises Unavailable."""
         ...
 
 
-class Ear:
-    """One listener. stirred: set when there may be something to hear."""
+class Listener:
+    """A listener of this process.
+
+    Attributes:
+        changed: set when there may be messages to read.
+    """
 
     def __init__(self, host: Host, routing_keys: tuple[str, ...], limit: int) -> None:
-        self.stirred = asyncio.Event()
+        self.changed = asyncio.Event()
         self._host = host
         self._id = uuid.uuid4().hex
         self._routing_keys = routing_keys
@@ -64,59 +69,59 @@ class Ear:
         self._holder: str | None = None
         self._pause_s = _PAUSE_MIN_S
 
-    def hears(self, routing_key: str) -> bool:
-        """Tell whether it listens to what is published under that key."""
+    def listens_to(self, routing_key: str) -> bool:
+        """Return True if the listener is registered for the routing key."""
         return routing_key in self._routing_keys
 
     async def next(self) -> list[ReceivedMessage]:
-        """What there is to hear; nothing after a pause in which nothing came."""
-        self.stirred.clear()
+        """Return the waiting messages; an empty list after a pause without any."""
+        self.changed.clear()
         try:
-            await self._enlist()
-            if self._host.read(partial(is_anything_to_hear, listener=self._id)):
+            await self._register()
+            if self._host.read(partial(has_notices, listener=self._id)):
                 self._pause_s = _PAUSE_MIN_S
-                return await self._host.write(partial(hear, listener=self._id))
+                return await self._host.write(partial(take_notices, listener=self._id))
         except RecordingError as error:
             log.warning("queue.readFailed", extra={"queue": "notices", "error": error.detail})
             await asyncio.sleep(_PAUSE_MAX_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pause_s):
-                await self.stirred.wait()
+                await self.changed.wait()
         self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_S)
         return []
 
     def close(self) -> None:
-        """Listen no more."""
+        """Remove the listener from the file."""
         if self._holder is not None:
-            with suppress(Unavailable):  # closed meanwhile, which has dismissed it
-                done = self._host.submit(partial(leave, listener=self._id))
+            with suppress(Unavailable):  # closing the broker has removed it
+                done = self._host.submit(partial(remove_listener, listener=self._id))
                 done.add_done_callback(lambda done: done.exception())
 
-    async def _enlist(self) -> None:
-        """Again where this process was taken for dead meanwhile."""
+    async def _register(self) -> None:
+        """Register the listener; again after the presence of this process has changed."""
         holder = self._host.holder
         if self._holder != holder:
-            entry = partial(enlist, listener=self._id, holder=holder, most=self._limit)
+            entry = partial(add_listener, listener=self._id, holder=holder, most=self._limit)
             await self._host.write(partial(entry, routing_keys=self._routing_keys))
             self._holder = holder
 
 
-def enlist(
+def add_listener(
     connection: sqlite3.Connection,
     listener: str,
     holder: str,
     most: int,
     routing_keys: tuple[str, ...],
 ) -> None:
-    """Have what is published under these keys told to the listener from now on."""
+    """Register a listener for messages published under these keys from now on."""
     connection.executemany(
         "INSERT OR REPLACE INTO listeners VALUES (?, ?, ?, ?)",
         [(key, listener, holder, most) for key in routing_keys],
     )
 
 
-def tell(connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
-    """Tell whoever listens; of one who hears too slowly the oldest is dropped."""
+def notify(connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
+    """Store copies for all listeners; drop the oldest of a listener above its limit."""
     keys = dict.fromkeys(message.routing_key for message in messages)
     found = {key: connection.execute(_LISTENING, (key,)).fetchall() for key in keys}
     notices = [
@@ -129,14 +134,14 @@ def tell(connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
         connection.execute(_DROP_OLDEST, (listener, most))
 
 
-def is_anything_to_hear(connection: sqlite3.Connection, listener: str) -> bool:
-    """Whether ``hear`` would find something."""
+def has_notices(connection: sqlite3.Connection, listener: str) -> bool:
+    """Return True if ``take_notices`` would find a message."""
     sql = "SELECT 1 FROM notices WHERE listener = ? LIMIT 1"
     return connection.execute(sql, (listener,)).fetchone() is not None
 
 
-def hear(connection: sqlite3.Connection, listener: str) -> list[ReceivedMessage]:
-    """Take the oldest that wait, up to a hundred."""
+def take_notices(connection: sqlite3.Connection, listener: str) -> list[ReceivedMessage]:
+    """Remove and return the oldest waiting messages, up to a hundred."""
     found = connection.execute(
         "SELECT seq, routing_key, message_id, body FROM notices WHERE listener = ?"
         " ORDER BY seq LIMIT ?",
@@ -146,14 +151,14 @@ def hear(connection: sqlite3.Connection, listener: str) -> list[ReceivedMessage]
     return [ReceivedMessage(*rest) for _, *rest in found]
 
 
-def leave(connection: sqlite3.Connection, listener: str) -> None:
-    """It listens no more."""
+def remove_listener(connection: sqlite3.Connection, listener: str) -> None:
+    """Remove a listener and its unread messages."""
     connection.execute("DELETE FROM listeners WHERE listener = ?", (listener,))
     connection.execute("DELETE FROM notices WHERE listener = ?", (listener,))
 
 
-def dismiss(connection: sqlite3.Connection, holder: str) -> None:
-    """No listener of this holder listens any more."""
+def remove_listeners_of(connection: sqlite3.Connection, holder: str) -> None:
+    """Remove all listeners of a holder."""
     sql = "SELECT DISTINCT listener FROM listeners WHERE holder = ?"
     for (listener,) in connection.execute(sql, (holder,)).fetchall():
-        leave(connection, listener)
+        remove_listener(connection, listener)

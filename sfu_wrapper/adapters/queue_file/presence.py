@@ -1,8 +1,8 @@
-"""Who is alive: one locked file a connection, beside the queue file.
+"""Presence of processes: one locked file per open broker, in a folder next to the queue file.
 
-The lock goes with the process, however that dies, so its messages come back at once and no clock
-or process number is trusted. A process that hangs keeps its lock but misses its beats: after
-``LEASE_S`` its file is removed, by which it notices, when it goes on, that it was given up.
+The kernel releases the lock when the process dies, so that others requeue its messages at once,
+without trust in clocks or process ids. A process that hangs keeps its lock but misses its beats:
+after ``LEASE_S`` others remove its file, which it notices at its next beat.
 """
 
 import fcntl
@@ -15,13 +15,14 @@ from typing import Final
 
 BEAT_S: Final = 1.0
 LEASE_S: Final = 15.0
-_STALE_S: Final = 3600.0  # a file of nobody's that no message mentions
+_STALE_S: Final = 3600.0  # age of an unlocked file that no message refers to
 
 
 class Presence:
-    """One holder of messages. Raises OSError where the folder cannot be written.
+    """Holder of messages. The constructor raises OSError if the folder cannot be written.
 
-    id: what the messages that it holds are marked with; never used again.
+    Attributes:
+        id: unique; marks the messages that this process holds.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,18 +34,18 @@ class Presence:
         self.beat()
 
     def beat(self) -> bool:
-        """Say that this process goes on. False when it was given up meanwhile."""
+        """Refresh the presence. Returns False if others have removed it."""
         os.pwrite(self._fd, b"%020d" % _now_ms(), 0)
         return os.fstat(self._fd).st_nlink > 0
 
     def close(self) -> None:
-        """Nobody any more: whatever it still holds may be given to others."""
+        """End the presence: others may requeue the messages that it still holds."""
         self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
 
 def is_alive(folder: Path, holder: str, lease_s: float = LEASE_S) -> bool:
-    """Whether that process lives and goes on; removes its file where not."""
+    """Return True if the holder is alive and beating; else remove its file."""
     path = folder / holder
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -60,7 +61,7 @@ def is_alive(folder: Path, holder: str, lease_s: float = LEASE_S) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left that held nothing."""
+    """Remove old files of killed processes that held no messages."""
     oldest = time.time() - _STALE_S
     for path in folder.iterdir():
         with suppress(FileNotFoundError):
@@ -77,7 +78,7 @@ def _is_locked(fd: int) -> bool:
 
 
 def _age_s(fd: int) -> float:
-    """Since the last beat. The monotonic clock is one for all processes of a machine."""
+    """Return seconds since the last beat; processes of one machine share the monotonic clock."""
     written = os.pread(fd, 20, 0)
     return (_now_ms() - int(written)) / 1000 if written.isdigit() else 0.0
 

@@ -1,15 +1,13 @@
-"""What happens to messages, as statements inside the caller's transaction.
+"""Statements on messages inside the caller's transaction, and the tables of the queue file.
 
-A message is waiting (no holder), delivered (one holder) or gone. It comes back when its holder
-hands it back, dies, or takes too long; after more returns than its queue's limit it is published
-again under the queue's dead-letter key, in the same transaction that takes it out.
+A message is waiting (no holder), delivered (one holder) or removed. It returns to waiting when its
+holder requeues it, dies, or exceeds the consumer timeout. After more returns than the limit of its
+queue it is published under the dead-letter key of the queue, in the same transaction.
 
-The tables of the queue file, as migrations: each release may only append to the list.
-
-A message stands once in each queue that takes it. ``seq`` is its place in the queue, also after it
-was handed back. ``holder`` is the presence (``presence``) that it is delivered to, ``returned`` how
-often it came back unsettled. Triggers keep ``queues.depth``, unsettled messages included.
-What listeners are told (``listeners``) stands apart, goes with their process, and is never kept.
+Tables are migrations: a release may only append to the list. A message has one row per queue.
+``seq`` is its position, kept over returns; ``holder`` is the presence (``presence``) to which it is
+delivered; ``returned`` counts its returns. Triggers maintain ``queues.depth``, which includes
+unsettled messages. Copies for listeners (``listeners``) have tables of their own.
 """
 
 import sqlite3
@@ -43,7 +41,7 @@ class Taken:
 
 
 def declare(connection: sqlite3.Connection, spec: QueueSpec) -> None:
-    """Make the queue be there and bound; one that exists keeps its limits."""
+    """Create and bind a queue; an existing one keeps its limits."""
     timeout_ms = spec.consumer_timeout_s * 1000
     connection.execute(
         "INSERT OR IGNORE INTO queues VALUES (?, ?, ?, ?, 0)",
@@ -59,7 +57,7 @@ def publish(
     """Put each message into every queue bound to its key.
 
     Raises:
-        Unavailable: one of them is full, or one is mandatory and there is none.
+        Unavailable: a queue is full, or a mandatory message has no queue.
     """
     keys = dict.fromkeys(message.routing_key for message in messages)
     bound = {key: dict(connection.execute(_BOUND, (key,)).fetchall()) for key in keys}
@@ -76,7 +74,7 @@ def publish(
             depths[queue] += 1
             rows.append(_values(queue, message))
     run_many(connection, _COPY, rows)
-    listeners.tell(connection, messages)
+    listeners.notify(connection, messages)
     return [None] * len(messages)
 
 
@@ -106,30 +104,30 @@ def take(
 
 
 def settle(connection: sqlite3.Connection, taken: Taken) -> None:
-    """It is done with. Raises Unavailable where it is no longer this holder's."""
+    """Remove a delivered message. Raises Unavailable if it has another holder."""
     sql = "DELETE FROM messages WHERE seq = ? AND holder = ?"
     _require(connection.execute(sql, (taken.seq, taken.holder)).rowcount)
 
 
-def hand_back(connection: sqlite3.Connection, taken: Taken) -> None:
-    """It waits again. Raises Unavailable where it is no longer this holder's."""
+def requeue(connection: sqlite3.Connection, taken: Taken) -> None:
+    """Return a delivered message to waiting. Raises Unavailable if it has another holder."""
     _require(_free(connection, "seq = ? AND holder = ?", (taken.seq, taken.holder)))
-    bury(connection, taken.queue)
+    dead_letter(connection, taken.queue)
 
 
 def free(connection: sqlite3.Connection, holder: str) -> None:
-    """Everything that a dead holder had waits again, and it listens no more."""
+    """Return all messages of a holder to waiting, and remove its listeners."""
     queues = connection.execute(
         "SELECT DISTINCT queue FROM messages WHERE holder = ?", (holder,)
     ).fetchall()
     _free(connection, "holder = ?", (holder,))
     for (queue,) in queues:
-        bury(connection, queue)
-    listeners.dismiss(connection, holder)
+        dead_letter(connection, queue)
+    listeners.remove_listeners_of(connection, holder)
 
 
 def overdue(connection: sqlite3.Connection, now_ms: int) -> list[tuple[int, str]]:
-    """What its holder has kept for longer than its queue allows: (seq, queue)."""
+    """Return (seq, queue) of deliveries older than the consumer timeout of their queue."""
     return connection.execute(
         "SELECT seq, queue FROM messages JOIN queues ON name = queue"
         " WHERE holder IS NOT NULL AND taken_ms + consumer_timeout_ms < ?",
@@ -138,20 +136,20 @@ def overdue(connection: sqlite3.Connection, now_ms: int) -> list[tuple[int, str]
 
 
 def free_overdue(connection: sqlite3.Connection, now_ms: int) -> None:
-    """What is overdue waits again."""
+    """Return overdue deliveries to waiting."""
     for seq, queue in overdue(connection, now_ms):
         _free(connection, "seq = ?", (seq,))
-        bury(connection, queue)
+        dead_letter(connection, queue)
 
 
-def untake(connection: sqlite3.Connection, rest: Sequence[Taken]) -> None:
-    """Nobody has seen these: what is still this holder's waits again, and it does not count."""
+def return_unseen(connection: sqlite3.Connection, rest: Sequence[Taken]) -> None:
+    """Return messages that no consumer has seen to waiting, without counting a return."""
     sql = "UPDATE messages SET holder = NULL WHERE seq = ? AND holder = ?"
     connection.executemany(sql, [(taken.seq, taken.holder) for taken in rest])
 
 
-def bury(connection: sqlite3.Connection, queue: str) -> None:
-    """Publish what came back too often under the dead-letter key, where a queue takes that."""
+def dead_letter(connection: sqlite3.Connection, queue: str) -> None:
+    """Publish messages above the return limit under the dead-letter key, if a queue is bound."""
     found = connection.execute(
         "SELECT seq, dead_letter_key, message_id, correlation_id, timestamp_ms, body"
         " FROM messages JOIN queues ON name = queue"
@@ -161,10 +159,10 @@ def bury(connection: sqlite3.Connection, queue: str) -> None:
     ).fetchall()
     for seq, key, message_id, correlation_id, timestamp_ms, body in found:
         message = Message(key, message_id, body, correlation_id, timestamp_ms)
-        # Not bounded by depth: it only moves, and must not be lost.
+        # No limit on depth: the message only moves, and must not be lost.
         targets = connection.execute(_BOUND, (key,)).fetchall()
         run_many(connection, _COPY, [_values(target, message) for target, _ in targets])
-        listeners.tell(connection, [message])
+        listeners.notify(connection, [message])
         connection.execute("DELETE FROM messages WHERE seq = ?", (seq,))
 
 
@@ -175,24 +173,24 @@ def _free(connection: sqlite3.Connection, which: str, values: Sequence[Any]) -> 
 
 def _require(changed: int) -> None:
     if not changed:
-        raise Unavailable("this delivery was given to somebody else meanwhile")
+        raise Unavailable("this delivery was given to another consumer")
 
 
 def holders(connection: sqlite3.Connection) -> set[str]:
-    """Everybody to whom something is delivered, or who listens."""
+    """Return the holders that have deliveries or listeners."""
     sql = "SELECT holder FROM messages WHERE holder IS NOT NULL UNION SELECT holder FROM listeners"
     return {holder for (holder,) in connection.execute(sql)}
 
 
 def waiting(connection: sqlite3.Connection, queue: str) -> int:
-    """How many messages wait."""
+    """Return the number of waiting messages."""
     sql = "SELECT count(*) FROM messages WHERE queue = ? AND holder IS NULL"
     count: int = connection.execute(sql, (queue,)).fetchone()[0]
     return count
 
 
-def is_anything_waiting(connection: sqlite3.Connection, queue: str) -> bool:
-    """Whether ``take`` would find something; costs the same however long the queue is."""
+def has_waiting(connection: sqlite3.Connection, queue: str) -> bool:
+    """Return True if ``take`` would find a message; the cost does not depend on queue length."""
     sql = "SELECT 1 FROM messages WHERE queue = ? AND holder IS NULL LIMIT 1"
     return connection.execute(sql, (queue,)).fetchone() is not None
 
