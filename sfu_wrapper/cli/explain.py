@@ -5,6 +5,7 @@ Reads the stored permissions, evaluates the policy of the core, prints the decis
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
+from typing import assert_never
 
 from sfu_wrapper.adapters.sqlite.rows import stored_permissions
 from sfu_wrapper.cli import common
@@ -19,17 +20,6 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.room import Kind, Origin
-
-_REASONS = {
-    Reason.NO_PERMISSION: "neither user nor domain has a permission, and rooms.record is none",
-    Reason.PROFILE: "the permission that counts has a recordingProfile other than always",
-    Reason.TYPE_NONE: "the permission that counts has recordingType none",
-    Reason.NOT_ASKED: "the room does not ask for it (record)",
-    Reason.AT_START_OFF: "recordRecordingAtStart is false",
-    Reason.PUBLIC_ROOM: "public rooms are never recorded",
-    Reason.PSTN_OFF: "trunk.recordIncomingPSTN is false",
-    Reason.PSTN_CONFLICT: "recordRecordingAtStart is false, and trunk.conflict is not record",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +102,30 @@ def _story(
 def _automatic(decision: Decision) -> str:
     if decision.reason is None:
         return f"starts by itself when established: yes, recording {decision.type}"
-    return f"starts by itself when established: no, {_REASONS[decision.reason]} ({decision.reason})"
+    return (
+        f"starts by itself when established: no, {_explained(decision.reason)} ({decision.reason})"
+    )
+
+
+def _explained(reason: Reason) -> str:
+    match reason:
+        case Reason.NO_PERMISSION:
+            return "neither user nor domain has a permission, and rooms.record is none"
+        case Reason.PROFILE:
+            return "the permission that counts has a recordingProfile other than always"
+        case Reason.TYPE_NONE:
+            return "the permission that counts has recordingType none"
+        case Reason.NOT_ASKED:
+            return "the room does not ask for it (record)"
+        case Reason.AT_START_OFF:
+            return "recordRecordingAtStart is false"
+        case Reason.PUBLIC_ROOM:
+            return "public rooms are never recorded"
+        case Reason.PSTN_OFF:
+            return "trunk.recordIncomingPSTN is false"
+        case Reason.PSTN_CONFLICT:
+            return "recordRecordingAtStart is false, and trunk.conflict is not record"
+    assert_never(reason)
 
 
 def _by_hand(question: Question, decision: Decision) -> str:

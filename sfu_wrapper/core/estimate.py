@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.core.plan import AUDIO_BITS_PER_S, VIDEO_BITS_PER_S, OutputRules, why_split
+from sfu_wrapper.model.errors import Stage
 from sfu_wrapper.model.segment import SegmentInfo
 
-STAGES: Final = ("preprocess", "compose", "split", "encrypt")
+STAGES: Final = (Stage.PREPROCESS, Stage.COMPOSE, Stage.SPLIT, Stage.ENCRYPT)
 """In the order in which a segment goes through them."""
 
 # Measured on 2 cores of a shared server (performance.md, "Merging").
@@ -65,7 +66,7 @@ def mix_bytes(length_ms: int) -> int:
 
 def initial_estimate(
     info: SegmentInfo, rules: OutputRules, raw_bytes: Sequence[int], at_once: int = 1
-) -> dict[str, float]:
+) -> dict[Stage, float]:
     """What each stage should take, as far as the event tells it.
 
     raw_bytes: of its video files. at_once: how many files are read, or copied, at the same time.
@@ -76,16 +77,16 @@ def initial_estimate(
     )
     stages = dict.fromkeys(STAGES, 0.0)
     read_s = [*map(reading_s, raw_bytes), *(reading_s() for _ in info.audio)]
-    stages["preprocess"] = side_by_side_s(read_s, at_once)
+    stages[Stage.PREPROCESS] = side_by_side_s(read_s, at_once)
     if rules.split or why_split(rules, 0):
         copied = [*raw_bytes, *([mix_bytes(length_ms)] if info.audio else [])]
-        stages["split"] = side_by_side_s([*map(copying_s, copied)], at_once)
+        stages[Stage.SPLIT] = side_by_side_s([*map(copying_s, copied)], at_once)
         encrypted = [*copied, 0]
     else:
-        stages["compose"] = merging_s(length_ms, shown_ms)
+        stages[Stage.COMPOSE] = merging_s(length_ms, shown_ms)
         encrypted = [merged_bytes(rules, length_ms), 0]
     if rules.encrypt:
-        stages["encrypt"] = sum(map(encrypting_s, encrypted))
+        stages[Stage.ENCRYPT] = sum(map(encrypting_s, encrypted))
     return stages
 
 
@@ -96,7 +97,7 @@ class ProgressSnapshot:
     stage: what is being done. percent: of the whole. eta_s: until all of it is done.
     """
 
-    stage: str
+    stage: Stage
     percent: float
     eta_s: float
 
@@ -105,14 +106,14 @@ class ThroughputModel:
     """How long this machine takes for what should take a second, by stage; it learns."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[float, float]] = {}
+        self._seen: dict[Stage, tuple[float, float]] = {}
 
-    def of(self, stage: str) -> float:
+    def of(self, stage: Stage) -> float:
         """As the stage went lately; what is not known of it, as the others did."""
         expected_s, took_s = self._seen.get(stage, (0.0, 0.0))
         return (took_s + _DOUBT_S * self._of_all()) / (expected_s + _DOUBT_S)
 
-    def learn(self, stage: str, expected_s: float, took_s: float) -> None:
+    def learn(self, stage: Stage, expected_s: float, took_s: float) -> None:
         """A stage of a segment is done."""
         known_expected_s, known_took_s = self._seen.get(stage, (0.0, 0.0))
         self._seen[stage] = known_expected_s * _FADES + expected_s, known_took_s * _FADES + took_s
@@ -133,7 +134,7 @@ class Estimate:
     """
 
     def __init__(
-        self, pace: ThroughputModel, began_ms: int, expected_s: Mapping[str, float]
+        self, pace: ThroughputModel, began_ms: int, expected_s: Mapping[Stage, float]
     ) -> None:
         self._pace = pace
         self._began_ms = self._since_ms = began_ms
@@ -141,11 +142,11 @@ class Estimate:
         self._stage = STAGES[0]
         self._percent = 0.0
 
-    def expect(self, stage: str, seconds: float) -> None:
+    def expect(self, stage: Stage, seconds: float) -> None:
         """What a stage should take, as far as is known by now; 0 where there is none."""
         self._expected_s[stage] = seconds
 
-    def reached(self, stage: str, share: float, now_ms: int) -> ProgressSnapshot:
+    def reached(self, stage: Stage, share: float, now_ms: int) -> ProgressSnapshot:
         """So much of that stage is done; the percent of the whole never falls."""
         if stage != self._stage:
             self.stage_done(now_ms)
@@ -165,6 +166,6 @@ class Estimate:
         self._pace.learn(self._stage, self._expected_s[self._stage], took_s)
         self._since_ms = now_ms
 
-    def _later_s(self, stage: str) -> float:
+    def _later_s(self, stage: Stage) -> float:
         later = STAGES[STAGES.index(stage) + 1 :]
         return sum(self._expected_s[one] * self._pace.of(one) for one in later)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sfu_wrapper.model.errors import JobFailed, RecordingError
+from sfu_wrapper.model.errors import JobCode, JobFailed, RecordingError, Stage
 
 _BYTES_PER_S: Final = 200_000  # of finished files: high quality, and as much while it is made
 _RESERVE_BYTES: Final = 16 << 20
-
-NO_SPACE: Final = "NO_SPACE"  # after which a worker begins nothing until there is some
 
 
 def priority_ms(taken_ms: int, length_ms: int) -> int:
@@ -65,16 +63,16 @@ def as_failure(error: Exception) -> JobFailed:
         case JobFailed():
             return error
         case RecordingError(retryable=True):
-            return JobFailed("preprocess", "UNAVAILABLE", error.detail, permanent=False)
+            return JobFailed(Stage.PREPROCESS, JobCode.UNAVAILABLE, error.detail, permanent=False)
         case _:
             detail = f"unexpected {type(error).__name__}; the log has more"
-            return JobFailed("preprocess", "INTERNAL", detail, permanent=False)
+            return JobFailed(Stage.PREPROCESS, JobCode.INTERNAL, detail, permanent=False)
 
 
 def no_result(deliveries: int) -> JobFailed:
     """A job that was handed out again and again and never came to a result: it ends its worker."""
     detail = f"handed out {deliveries} times before, never with a result"
-    return JobFailed("event", "NO_RESULT", detail, permanent=True)
+    return JobFailed(Stage.EVENT, JobCode.NO_RESULT, detail, permanent=True)
 
 
 class FailureOwner(StrEnum):
@@ -91,37 +89,65 @@ class FailureOwner(StrEnum):
     OURS = "ours"
 
 
-FAULTS: Mapping[str, FailureOwner] = {
-    "NOT_A_RECORDING_INFO": FailureOwner.SENDER,
-    "UNSAFE_NAME": FailureOwner.SENDER,
-    "MISSING_FILE": FailureOwner.RECORDING,
-    "UNREADABLE_MJR": FailureOwner.RECORDING,
-    "UNSUPPORTED_CODEC": FailureOwner.RECORDING,
-    "ENCRYPTED_MJR": FailureOwner.RECORDING,
-    "PICTURE_TOO_LARGE": FailureOwner.RECORDING,
-    "UNREADABLE_INPUT": FailureOwner.RECORDING,
-    "MEDIA_ERROR": FailureOwner.RECORDING,
-    "LIMIT_EXCEEDED": FailureOwner.RECORDING,
-    "NO_PREPROCESSOR": FailureOwner.SETUP,
-    "PREPROCESSOR_FAILED": FailureOwner.SETUP,
-    "NAME_TAKEN": FailureOwner.SETUP,
-    "NO_ENCRYPTION": FailureOwner.SETUP,
-    "KEY_UNUSABLE": FailureOwner.SETUP,
-    "NO_GPG": FailureOwner.SETUP,
-    "GPG_FAILED": FailureOwner.SETUP,
-    "MUX_FAILED": FailureOwner.MACHINE,
-    "MEDIA_CRASH": FailureOwner.MACHINE,
-    "BAD_RESULT": FailureOwner.MACHINE,
-    "TIMEOUT": FailureOwner.MACHINE,
-    "NO_SPACE": FailureOwner.MACHINE,
-    "IO_ERROR": FailureOwner.MACHINE,
-    "BAD_MANIFEST": FailureOwner.MACHINE,
-    "UNAVAILABLE": FailureOwner.MACHINE,
-    "NO_RESULT": FailureOwner.OURS,
-    "INTERNAL": FailureOwner.OURS,
+class Permanence(StrEnum):
+    """Rule for a further attempt: never, always up to the limit, or as the failure itself says."""
+
+    ALWAYS = "permanent"
+    NEVER = "retried"
+    SOMETIMES = "permanent or retried"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureKind:
+    """Properties of one code.
+
+    Attributes:
+        owner: party that has to act.
+        permanence: whether further attempts are made.
+    """
+
+    owner: FailureOwner
+    permanence: Permanence
+
+    def allows(self, *, permanent: bool) -> bool:
+        """Return True if a failure of this kind may be permanent, or may be retried."""
+        return self.permanence in (
+            Permanence.SOMETIMES,
+            Permanence.ALWAYS if permanent else Permanence.NEVER,
+        )
+
+
+FAILURES: Final[Mapping[str, FailureKind]] = {
+    JobCode.NOT_A_RECORDING_INFO: FailureKind(FailureOwner.SENDER, Permanence.ALWAYS),
+    JobCode.UNSAFE_NAME: FailureKind(FailureOwner.SENDER, Permanence.ALWAYS),
+    JobCode.MISSING_FILE: FailureKind(FailureOwner.RECORDING, Permanence.NEVER),
+    JobCode.UNREADABLE_MJR: FailureKind(FailureOwner.RECORDING, Permanence.ALWAYS),
+    JobCode.UNSUPPORTED_CODEC: FailureKind(FailureOwner.RECORDING, Permanence.ALWAYS),
+    JobCode.ENCRYPTED_MJR: FailureKind(FailureOwner.RECORDING, Permanence.ALWAYS),
+    JobCode.PICTURE_TOO_LARGE: FailureKind(FailureOwner.RECORDING, Permanence.ALWAYS),
+    JobCode.UNREADABLE_INPUT: FailureKind(FailureOwner.RECORDING, Permanence.ALWAYS),
+    JobCode.MEDIA_ERROR: FailureKind(FailureOwner.RECORDING, Permanence.NEVER),
+    JobCode.LIMIT_EXCEEDED: FailureKind(FailureOwner.RECORDING, Permanence.ALWAYS),
+    JobCode.NO_PREPROCESSOR: FailureKind(FailureOwner.SETUP, Permanence.ALWAYS),
+    JobCode.PREPROCESSOR_FAILED: FailureKind(FailureOwner.SETUP, Permanence.NEVER),
+    JobCode.NAME_TAKEN: FailureKind(FailureOwner.SETUP, Permanence.ALWAYS),
+    JobCode.NO_ENCRYPTION: FailureKind(FailureOwner.SETUP, Permanence.ALWAYS),
+    JobCode.KEY_UNUSABLE: FailureKind(FailureOwner.SETUP, Permanence.ALWAYS),
+    JobCode.NO_GPG: FailureKind(FailureOwner.SETUP, Permanence.ALWAYS),
+    JobCode.GPG_FAILED: FailureKind(FailureOwner.SETUP, Permanence.SOMETIMES),
+    JobCode.MUX_FAILED: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.MEDIA_CRASH: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.BAD_RESULT: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.TIMEOUT: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.NO_SPACE: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.IO_ERROR: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.BAD_MANIFEST: FailureKind(FailureOwner.MACHINE, Permanence.ALWAYS),
+    JobCode.UNAVAILABLE: FailureKind(FailureOwner.MACHINE, Permanence.NEVER),
+    JobCode.NO_RESULT: FailureKind(FailureOwner.OURS, Permanence.ALWAYS),
+    JobCode.INTERNAL: FailureKind(FailureOwner.OURS, Permanence.NEVER),
 }
 
 
 def fault_of(code: str) -> FailureOwner:
-    """Whose fault a code of a failed segment stands for; one that nobody has named is ours."""
-    return FAULTS.get(code, FailureOwner.OURS)
+    """Return the owner of a failure; a code that is not ours, as of another version, is ours."""
+    return FAILURES[code].owner if code in FAILURES else FailureOwner.OURS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import SegmentInfo
@@ -188,18 +188,18 @@ def _require_raw_name(file: RawFile) -> None:
     if longest > MAX_NAME_BYTES or whole > MAX_PATH_BYTES:
         detail = f"{file.filename[:80]!r}… has {whole} bytes, which is too long for a file name"
         name = file.filename[:MAX_NAME_BYTES]
-        raise JobFailed("event", "UNSAFE_NAME", detail, permanent=True, file=name)
+        raise JobFailed(Stage.EVENT, JobCode.UNSAFE_NAME, detail, permanent=True, file=name)
 
 
 def _value(field: str, text: str) -> str:
     if _UNSAFE.search(text) or text in (".", ".."):
         detail = f"{field} {text!r} cannot be part of a file name"
-        raise JobFailed("event", "UNSAFE_NAME", detail, permanent=True)
+        raise JobFailed(Stage.EVENT, JobCode.UNSAFE_NAME, detail, permanent=True)
     return text
 
 
 def _checked(name: str) -> str:
     if name in (".", "..") or len(name.encode()) > _MAX_STEM_BYTES:
         detail = f"{name[:80]!r} cannot be a file name"
-        raise JobFailed("event", "UNSAFE_NAME", detail, permanent=True)
+        raise JobFailed(Stage.EVENT, JobCode.UNSAFE_NAME, detail, permanent=True)
     return name

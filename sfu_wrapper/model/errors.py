@@ -43,6 +43,52 @@ class Code(StrEnum):
     NOT_FOUND = "NOT_FOUND"  # HTTP and /media: absent, or hidden from the requester
 
 
+class Stage(StrEnum):
+    """Steps of the processing of a segment, in order."""
+
+    EVENT = "event"
+    PREPROCESS = "preprocess"
+    COMPOSE = "compose"
+    SPLIT = "split"
+    ENCRYPT = "encrypt"
+    DELIVER = "deliver"
+
+
+class JobCode(StrEnum):
+    """Error codes of failed segments (errors.md, "Segments that could not be processed").
+
+    ``core.job.FAILURES`` has the owner and the permanence of each.
+    """
+
+    NOT_A_RECORDING_INFO = "NOT_A_RECORDING_INFO"
+    UNSAFE_NAME = "UNSAFE_NAME"
+    NO_RESULT = "NO_RESULT"
+    MISSING_FILE = "MISSING_FILE"
+    UNREADABLE_MJR = "UNREADABLE_MJR"
+    UNSUPPORTED_CODEC = "UNSUPPORTED_CODEC"
+    ENCRYPTED_MJR = "ENCRYPTED_MJR"
+    PICTURE_TOO_LARGE = "PICTURE_TOO_LARGE"
+    NO_PREPROCESSOR = "NO_PREPROCESSOR"
+    PREPROCESSOR_FAILED = "PREPROCESSOR_FAILED"
+    MUX_FAILED = "MUX_FAILED"
+    UNREADABLE_INPUT = "UNREADABLE_INPUT"
+    MEDIA_ERROR = "MEDIA_ERROR"
+    MEDIA_CRASH = "MEDIA_CRASH"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    BAD_RESULT = "BAD_RESULT"
+    TIMEOUT = "TIMEOUT"
+    NO_SPACE = "NO_SPACE"
+    IO_ERROR = "IO_ERROR"
+    NAME_TAKEN = "NAME_TAKEN"
+    BAD_MANIFEST = "BAD_MANIFEST"
+    NO_ENCRYPTION = "NO_ENCRYPTION"
+    KEY_UNUSABLE = "KEY_UNUSABLE"
+    NO_GPG = "NO_GPG"
+    GPG_FAILED = "GPG_FAILED"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
 ContextValue = str | int | float | bool | None
 
 
@@ -94,15 +140,14 @@ class JobFailed(RecordingError):
     """The processing of one segment failed.
 
     Attributes:
-        stage: ``event``, ``preprocess``, ``intervals``, ``compose``, ``split``, ``encrypt``,
-            ``deliver`` or ``emit``.
-        code: stable, upper case; listed in errors.md.
+        stage: step that failed.
+        code: the kind of the failure; stable, upper case.
         permanent: True where a retry cannot succeed.
         file: the input or output file concerned; None where there is none.
     """
 
     def __init__(
-        self, stage: str, code: str, detail: str, *, permanent: bool, file: str | None = None
+        self, stage: Stage, code: JobCode, detail: str, *, permanent: bool, file: str | None = None
     ) -> None:
         super().__init__(detail)
         self.stage = stage

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sfu_wrapper.model.errors import Stage
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -81,7 +83,7 @@ class RecordingStorage(Protocol):
         """
         ...
 
-    async def write(self, stage: str, file: Path, content: bytes) -> None:
+    async def write(self, stage: Stage, file: Path, content: bytes) -> None:
         """Write a small file of ours into a workspace, whole and durably, or not at all.
 
         Args:

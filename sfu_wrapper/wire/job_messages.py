@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.core.job import fault_of
-from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.errors import JobCode, Malformed, Stage
 from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.model.segment import (
@@ -98,9 +98,9 @@ def encode_poison(body: bytes, detail: str) -> tuple[str, bytes]:
         "segment": None,
         "status": "failed",
         "error": {
-            "stage": "event",
-            "code": "NOT_A_RECORDING_INFO",
-            "fault": fault_of("NOT_A_RECORDING_INFO").value,
+            "stage": Stage.EVENT,
+            "code": JobCode.NOT_A_RECORDING_INFO,
+            "fault": fault_of(JobCode.NOT_A_RECORDING_INFO).value,
             "message": detail,
             "file": None,
         },

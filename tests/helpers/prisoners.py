@@ -11,7 +11,7 @@ from sfu_wrapper.model.errors import JobFailed
 
 _SERVER = """
 from sfu_wrapper.adapters.media import media_process
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 def said(act):
     try:
@@ -22,7 +22,7 @@ def said(act):
 def carry_out(task, progress):
     found = {}
     exec(WORK, {"said": said, "task": task, "found": found})
-    raise JobFailed("event", "NO_RESULT", repr(found), permanent=True)
+    raise JobFailed(Stage.EVENT, JobCode.NO_RESULT, repr(found), permanent=True)
 
 %s
 WORK = %r

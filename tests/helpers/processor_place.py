@@ -8,7 +8,7 @@ import pytest
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
 from sfu_wrapper.core.plan import AudioSource, Composition, OutputRules, Rotation
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import SegmentInfo
@@ -33,7 +33,7 @@ class PretendedTools:
 
     def __init__(self) -> None:
         self.plans: list[Composition] = []
-        self.broken: str | None = None  # the stage that fails
+        self.broken: Stage | None = None  # the stage that fails
         self.clock_error_us = 0
         self.late: str | None = None  # a file whose media begins after the segment
         self.empty: set[str] = set()
@@ -42,7 +42,7 @@ class PretendedTools:
     async def preprocess(
         self, source: Path, target_dir: Path, *, timeout_s: float
     ) -> PreparedVideo | None:
-        self._maybe_break("preprocess")
+        self._maybe_break(Stage.PREPROCESS)
         if source.name in self.empty:
             return None
         zero_us = START_MS * 1000 + self.clock_error_us
@@ -66,7 +66,7 @@ class PretendedTools:
         poster: Path | None = None,
         timeout_s: float,
     ) -> tuple[int, ...]:
-        self._maybe_break("compose")
+        self._maybe_break(Stage.COMPOSE)
         self.plans.append(plan)
         progress(50)
         write(target, "merged")
@@ -75,7 +75,7 @@ class PretendedTools:
         return tuple(range(1, 1 + len(plan.sources)))
 
     async def copy_video(self, source: PreparedVideo, target: Path, *, timeout_s: float) -> None:
-        self._maybe_break("split")
+        self._maybe_break(Stage.SPLIT)
         write(target, source.path.name)
 
     async def write_audio(
@@ -83,9 +83,9 @@ class PretendedTools:
     ) -> None:
         write(target, f"{len(sounds)} sounds, {duration_us} us")
 
-    def _maybe_break(self, stage: str) -> None:
+    def _maybe_break(self, stage: Stage) -> None:
         if self.broken == stage:
-            raise JobFailed(stage, "MEDIA_CRASH", "it broke", permanent=False)
+            raise JobFailed(stage, JobCode.MEDIA_CRASH, "it broke", permanent=False)
 
 
 class PretendedVault:
@@ -95,7 +95,7 @@ class PretendedVault:
 
     async def check(self) -> None:
         if not self.usable:
-            raise JobFailed("encrypt", "KEY_UNUSABLE", "no key", permanent=True)
+            raise JobFailed(Stage.ENCRYPT, JobCode.KEY_UNUSABLE, "no key", permanent=True)
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
         write(target, f"encrypted {source.name}")

@@ -13,7 +13,7 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryLeases
 from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.core.job import Retry
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
@@ -41,11 +41,13 @@ DEADLINE_S = 30.0
 
 QUICK = Retry(attempts=3, first_s=0.001, factor=1)
 
-PASSING = JobFailed("compose", "MUX_FAILED", "it broke", permanent=False)
+PASSING = JobFailed(Stage.COMPOSE, JobCode.MUX_FAILED, "it broke", permanent=False)
 
-FULL = JobFailed("compose", "NO_SPACE", "no space left", permanent=False)
+FULL = JobFailed(Stage.COMPOSE, JobCode.NO_SPACE, "no space left", permanent=False)
 
-LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True, file="a.mjr")
+LASTING = JobFailed(
+    Stage.PREPROCESS, JobCode.UNREADABLE_MJR, "no media", permanent=True, file="a.mjr"
+)
 
 
 def segment(number: int = 1, uuid: str = "uuid-1", length_s: float = 15.193) -> SegmentInfo:
@@ -84,7 +86,7 @@ class Bench:
     ) -> ProcessedSegment:
         """See ``Processing``."""
         for percent in self.percents:
-            progress(ProgressSnapshot("compose", percent, 0))
+            progress(ProgressSnapshot(Stage.COMPOSE, percent, 0))
         job = job_of(info)
         self.tried.append((job, attempts))
         self.running.append(job)
@@ -155,7 +157,9 @@ class Bench:
         """See ``Processing``."""
         self.looks += 1
         if self.space is None:
-            raise JobFailed("preprocess", "IO_ERROR", "the folder is away", permanent=False)
+            raise JobFailed(
+                Stage.PREPROCESS, JobCode.IO_ERROR, "the folder is away", permanent=False
+            )
         return self.space
 
     def worker(self, **changes: Any) -> Worker:  # noqa: ANN401 fields of the settings

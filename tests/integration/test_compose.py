@@ -28,7 +28,7 @@ from sfu_wrapper.core.plan import Codec as MergedCodec
 from sfu_wrapper.formats.assemble import Shot as Coded
 from sfu_wrapper.formats.frame import Picture
 from sfu_wrapper.formats.vp9 import Vp9, frame_size
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobFailed, Stage
 from tests.helpers.pictures import Shot, heard_s, is_black, shots, sound, within
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 30), (30, 30, 200)
@@ -215,7 +215,9 @@ async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> No
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
     copy_video(file, tmp_path / "copy.webm")
-    verify("split", tmp_path / "copy.webm", Expected(400_000, 100_000, "vp9", None, copied=True))
+    verify(
+        Stage.SPLIT, tmp_path / "copy.webm", Expected(400_000, 100_000, "vp9", None, copied=True)
+    )
 
     assert {colour_of(shot) for shot in seen} == {GREEN}
 

@@ -17,7 +17,7 @@ from sfu_wrapper.adapters.media.tasks import MeasureAudio, Preprocess, carry_out
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.adapters.os.rlimits import Limits, command
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobFailed, Stage
 from tests.helpers.forks import server_of
 from tests.helpers.processes import is_there
 from tests.helpers.samples import ALICE, SAMPLES
@@ -122,7 +122,7 @@ def test_limits_grow_with_the_input_and_the_time_it_may_take(tmp_path: Path) -> 
      (24, "LIMIT_EXCEEDED", True), (5, "IO_ERROR", False), (13, "IO_ERROR", False)],
 )  # fmt: skip
 def test_what_the_system_refuses_has_a_name(number: int, code: str, permanent: bool) -> None:
-    failure = refused("compose", OSError(number, os.strerror(number), "a.webm"))
+    failure = refused(Stage.COMPOSE, OSError(number, os.strerror(number), "a.webm"))
 
     assert (failure.code, failure.permanent) == (code, permanent)
     assert "a.webm" in failure.detail or code == "LIMIT_EXCEEDED"
@@ -130,8 +130,8 @@ def test_what_the_system_refuses_has_a_name(number: int, code: str, permanent: b
 
 
 def test_a_refusal_without_a_file_is_told_as_the_system_tells_it() -> None:
-    assert refused("compose", OSError("broken")).detail == "broken"
-    assert refused("compose", OSError(5, "I/O error"), file="a").detail == "a: I/O error"
+    assert refused(Stage.COMPOSE, OSError("broken")).detail == "broken"
+    assert refused(Stage.COMPOSE, OSError(5, "I/O error"), file="a").detail == "a: I/O error"
 
 
 _PARENT = """

@@ -22,7 +22,7 @@ from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.assemble import Shot
 from sfu_wrapper.formats.frame import Picture
-from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.errors import JobFailed, Malformed, Stage
 from tests.helpers.forks import server_of
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -41,7 +41,7 @@ AS_BOB = Expected(5_266_000, 100_000, "vp8", None)
 
 
 def test_a_good_file_passes(bob: Path) -> None:
-    verify("split", bob, AS_BOB)
+    verify(Stage.SPLIT, bob, AS_BOB)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_file_of_the_wrong_kind_or_length_does_not(
     bob: Path, expected: Expected, complaint: str
 ) -> None:
     with pytest.raises(JobFailed, match=complaint) as caught:
-        verify("compose", bob, expected)
+        verify(Stage.COMPOSE, bob, expected)
 
     assert (caught.value.stage, caught.value.code) == ("compose", "BAD_RESULT")
 
@@ -75,7 +75,7 @@ def test_a_file_whose_sound_or_picture_ends_early_does_not(
             writer.add_audio(np.zeros(AUDIO_RATE, np.int16))
 
     with pytest.raises(JobFailed, match=r"that lasts 1\.\d+ s instead of 2\.000 s"):
-        verify("compose", file, Expected(2_000_000, 100_000, "vp8", "opus"))
+        verify(Stage.COMPOSE, file, Expected(2_000_000, 100_000, "vp8", "opus"))
 
 
 def test_a_cut_file_does_not(bob: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_cut_file_does_not(bob: Path, tmp_path: Path) -> None:
     cut.write_bytes(bob.read_bytes()[:9000])
 
     with pytest.raises(JobFailed):
-        verify("split", cut, AS_BOB)
+        verify(Stage.SPLIT, cut, AS_BOB)
 
 
 @pytest.mark.parametrize("content", [b"", b"no media at all"])
@@ -92,7 +92,7 @@ def test_what_is_no_media_does_not(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
 
     with pytest.raises(JobFailed, match="cannot be read back"):
-        verify("split", file, AS_BOB)
+        verify(Stage.SPLIT, file, AS_BOB)
 
 
 @pytest.mark.parametrize("copied", [False, True])
@@ -106,7 +106,7 @@ def test_pictures_that_cannot_be_decoded_do_not(bob: Path, tmp_path: Path, copie
     file.write_bytes(spoilt)
 
     with pytest.raises(JobFailed):
-        verify("split", file, Expected(5_266_000, 100_000, "vp8", None, copied=copied))
+        verify(Stage.SPLIT, file, Expected(5_266_000, 100_000, "vp8", None, copied=copied))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_an_odd_number_of_samples_ends_on_an_even_byte(tmp_path: Path) -> None:
 def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
     copy_video(bob, tmp_path / "copy.webm")
 
-    verify("split", tmp_path / "copy.webm", AS_BOB)
+    verify(Stage.SPLIT, tmp_path / "copy.webm", AS_BOB)
 
 
 def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:

@@ -10,7 +10,7 @@ import pytest
 
 from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.core.plan import AudioSource, Rotation
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobFailed, Stage
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.service.worker.processor import announce
 from sfu_wrapper.wire.job_messages import parse_outcome
@@ -70,7 +70,7 @@ async def test_there_is_space_for_a_short_segment_and_none_for_a_century(place: 
 
 async def test_a_finished_segment_is_told_again_and_not_processed_again(place: Place) -> None:
     first = await place.processor().process(INFO)
-    place.tools.broken = "preprocess"
+    place.tools.broken = Stage.PREPROCESS
 
     second = await place.processor().process(INFO)
 

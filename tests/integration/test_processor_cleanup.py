@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.service.worker.processor import job_of
@@ -45,11 +45,11 @@ async def test_a_cleaning_that_was_cut_short_is_found_and_gone_on_with(place: Pl
 
 async def test_what_failed_or_cannot_be_read_is_no_cleaning_cut_short(place: Place) -> None:
     processor = place.processor()
-    place.tools.broken = "compose"
+    place.tools.broken = Stage.COMPOSE
     with pytest.raises(JobFailed):
         await processor.process(INFO)
     other = await place.shelf.workspace("other:1")
-    await place.shelf.write("preprocess", other.lasting / "recordingInfo.json", b"no event")
+    await place.shelf.write(Stage.PREPROCESS, other.lasting / "recordingInfo.json", b"no event")
     await place.shelf.deliver("other:1", [], b"{}")
     (other.lasting.parent / "a file").write_text("of somebody else")
 
@@ -135,11 +135,11 @@ async def test_a_mix_without_sound_is_removed_with_the_rest(place: Place) -> Non
     assert list(place.raw.iterdir()) == []
 
 
-@pytest.mark.parametrize("code", ["MEDIA_CRASH", "TIMEOUT"])
+@pytest.mark.parametrize("code", [JobCode.MEDIA_CRASH, JobCode.TIMEOUT])
 async def test_no_recording_is_without_sound_because_a_process_died(
-    place: Place, code: str
+    place: Place, code: JobCode
 ) -> None:
-    place.tools.deaf = JobFailed("preprocess", code, "killed by SIGKILL", permanent=False)
+    place.tools.deaf = JobFailed(Stage.PREPROCESS, code, "killed by SIGKILL", permanent=False)
 
     with pytest.raises(JobFailed) as caught:
         await place.processor().process(INFO)

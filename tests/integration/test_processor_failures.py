@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.os import files
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.wire.job_messages import encode_failed
 from sfu_wrapper.wire.recording_info import encode_event
 from tests.helpers import processor_place
@@ -18,9 +18,9 @@ from tests.helpers.processor_place import INFO, MERGED, RULES, Place
 place = processor_place.place
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "compose"])
+@pytest.mark.parametrize("stage", [Stage.PREPROCESS, Stage.COMPOSE])
 async def test_a_failed_attempt_delivers_nothing_and_the_next_one_does(
-    place: Place, stage: str
+    place: Place, stage: Stage
 ) -> None:
     place.tools.broken = stage
     processor = place.processor()
@@ -37,7 +37,7 @@ async def test_a_failed_attempt_delivers_nothing_and_the_next_one_does(
 
 
 async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
-    place.tools.broken = "split"
+    place.tools.broken = Stage.SPLIT
     processor = place.processor(replace(RULES, split=True))
     with pytest.raises(JobFailed) as caught:
         await processor.process(INFO)
@@ -53,7 +53,7 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
 
 
 async def test_the_event_is_kept_of_what_fails_before_any_work(place: Place) -> None:
-    error = JobFailed("event", "NO_RESULT", "never with a result", permanent=True)
+    error = JobFailed(Stage.EVENT, JobCode.NO_RESULT, "never with a result", permanent=True)
 
     failure = await place.processor().failure(INFO, error, attempts=0)
 
@@ -63,9 +63,9 @@ async def test_the_event_is_kept_of_what_fails_before_any_work(place: Place) -> 
 
 
 async def test_of_a_segment_handed_out_too_often_it_is_told_how_far_it_came(place: Place) -> None:
-    error = JobFailed("event", "NO_RESULT", "never with a result", permanent=True)
+    error = JobFailed(Stage.EVENT, JobCode.NO_RESULT, "never with a result", permanent=True)
     processor = place.processor()
-    place.tools.broken = "compose"
+    place.tools.broken = Stage.COMPOSE
 
     assert await processor.known(INFO, error) == (None, None)
     with pytest.raises(JobFailed):
@@ -93,7 +93,7 @@ async def test_another_try_that_cannot_even_begin_loses_no_event(
     def full(*_: object, **__: object) -> str:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    error = JobFailed("deliver", "NO_SPACE", "no space left", permanent=False)
+    error = JobFailed(Stage.DELIVER, JobCode.NO_SPACE, "no space left", permanent=False)
     failure = await place.processor().failure(INFO, error, attempts=3)
     monkeypatch.setattr(files, "make_private_folder", full)
 
@@ -106,7 +106,7 @@ async def test_another_try_that_cannot_even_begin_loses_no_event(
 
 async def test_a_failure_is_told_also_where_nothing_can_be_kept(place: Place) -> None:
     place.out.write_text("no folder")
-    error = JobFailed("deliver", "IO_ERROR", "no folder", permanent=False)
+    error = JobFailed(Stage.DELIVER, JobCode.IO_ERROR, "no folder", permanent=False)
 
     failure = await place.processor().failure(INFO, error, attempts=3)
 
@@ -115,7 +115,7 @@ async def test_a_failure_is_told_also_where_nothing_can_be_kept(place: Place) ->
 
 
 async def test_what_fails_while_a_raw_file_is_read_names_it(place: Place) -> None:
-    place.tools.broken = "preprocess"
+    place.tools.broken = Stage.PREPROCESS
 
     with pytest.raises(JobFailed) as caught:
         await place.processor().process(INFO)

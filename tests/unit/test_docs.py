@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 
 from sfu_wrapper.core.captures import LOST, TOO_MANY_FILES
-from sfu_wrapper.core.job import FAULTS
+from sfu_wrapper.core.job import FAILURES
 from sfu_wrapper.core.policy import Reason
 from sfu_wrapper.core.segments import GIVEN_UP
 from sfu_wrapper.core.timers import NOT_CONFIRMED
-from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.errors import Code, JobCode
 from sfu_wrapper.wire.signaling import Payload
 
 TOP = Path(__file__).parents[2]
@@ -64,6 +64,14 @@ def text_of(call: ast.Call, position: int) -> str | None:
     return None
 
 
+def member_of(call: ast.Call, position: int) -> str | None:
+    """Return the member of ``JobCode`` at that position, if there is one."""
+    match call.args[position : position + 1]:
+        case [ast.Attribute(value=ast.Name(id="JobCode"), attr=code)]:
+            return code
+    return None
+
+
 def log_calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
     for name, call in calls(path):
         match call.func:
@@ -102,26 +110,11 @@ def relays(path: Path) -> Iterator[tuple[str, int]]:
                         yield node.name, names.index(given)
 
 
-def job_codes(path: Path) -> Iterator[str]:
-    """The codes of the failures that this module tells of."""
-    where = {"JobFailed": 1} | dict(relays(path))
-    for name, call in calls(path):
-        if name in where and (code := text_of(call, where[name])):
-            yield code
-    for node in ast.walk(tree(path)):
-        match node:
-            case ast.Dict(keys=keys, values=values):
-                for key, value in zip(keys, values, strict=True):
-                    match key, value:
-                        case ast.Constant(value="code"), ast.Constant(value=str(code)):
-                            yield code
-
-
 def faults(path: Path) -> Iterator[tuple[str, bool]]:
-    """The codes of the failures that this module tells of, and whether they are for good."""
+    """Yield the codes of the failures that this module makes, and whether they are permanent."""
     where, otherwise = {"JobFailed": 1} | dict(relays(path)), dict(assumptions(path))
     for name, call in calls(path):
-        if name in where and (code := text_of(call, where[name])):
+        if name in where and (code := member_of(call, where[name])):
             said = {word.arg: word.value for word in call.keywords}
             match said.get("permanent", otherwise.get(name)):
                 case ast.Constant(value=bool(permanent)):
@@ -158,27 +151,40 @@ ALL_LEVELS = {action: level for path in MODULES for action, level in levels(path
 ALL_FAULTS: dict[str, set[bool]] = {}
 for _code, _permanent in sorted({fault for path in MODULES for fault in faults(path)}):
     ALL_FAULTS.setdefault(_code, set()).add(_permanent)
-ALL_JOB_CODES = sorted({code for path in MODULES for code in job_codes(path)})
 
 
 def test_there_is_something_to_look_for() -> None:
     assert {"ready", "recording.missed", "Processing video:"} <= set(ALL_ACTIONS)
-    assert {"MISSING_FILE", "UNREADABLE_MJR", "NOT_A_RECORDING_INFO"} <= set(ALL_JOB_CODES)
+    assert {"MISSING_FILE", "UNREADABLE_MJR", "NO_SPACE"} <= set(ALL_FAULTS)
 
 
-@pytest.mark.parametrize("code", [*Code, "MISCONFIGURED", *ALL_JOB_CODES])
+@pytest.mark.parametrize("code", [*Code, "MISCONFIGURED", *JobCode])
 def test_every_error_code_is_explained(code: str) -> None:
     assert code in entries(page("errors.md"))
 
 
-@pytest.mark.parametrize("code", ALL_FAULTS)
-def test_a_failure_is_as_permanent_and_has_the_owner_that_its_entry_says(code: str) -> None:
+def test_every_job_code_has_an_owner_and_a_permanence() -> None:
+    assert set(FAILURES) == set(JobCode)
+
+
+@pytest.mark.parametrize("code", JobCode)
+def test_the_entry_of_a_job_code_says_what_the_table_says(code: JobCode) -> None:
     entry = entries(section("errors.md", "Segments that could not be processed"))[code]
     _, permanence, owner = entry.partition("(")[2].partition(")")[0].split("; ")
 
-    assert owner == FAULTS[code]
-    words = {True: "permanent", False: "retried"}
-    assert permanence == " or ".join(words[each] for each in sorted(ALL_FAULTS[code], reverse=True))
+    assert owner == FAILURES[code].owner
+    assert permanence == FAILURES[code].permanence
+
+
+@pytest.mark.parametrize("code", ALL_FAULTS)
+def test_a_failure_is_raised_only_as_permanent_as_the_table_allows(code: str) -> None:
+    assert all(FAILURES[code].allows(permanent=permanent) for permanent in ALL_FAULTS[code])
+
+
+def test_no_page_and_no_table_has_a_job_code_that_nothing_raises() -> None:
+    of_the_wire = {JobCode.NOT_A_RECORDING_INFO}  # of a message that is no job yet
+
+    assert set(JobCode) - set(ALL_FAULTS) == of_the_wire
 
 
 @pytest.mark.parametrize("action", ALL_ACTIONS)
@@ -211,12 +217,8 @@ def test_every_endpoint_is_described(payload: type) -> None:
     assert f"`{endpoint}`" in page("protocol.md")
 
 
-def test_every_failure_is_somebodys_fault() -> None:
-    assert set(FAULTS) == {*ALL_FAULTS, "NOT_A_RECORDING_INFO"}
-
-
 def test_no_code_is_explained_that_nobody_gives() -> None:
-    assert entries(page("errors.md")).keys() <= {*Code, "MISCONFIGURED", *ALL_JOB_CODES}
+    assert entries(page("errors.md")).keys() <= {*Code, "MISCONFIGURED", *JobCode}
 
 
 @pytest.mark.parametrize("title", ["Log lines", "Log lines of a segment"])

@@ -24,7 +24,7 @@ from sfu_wrapper.adapters.media.demux import decoded, reading
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.layout import Tile, fit
 from sfu_wrapper.core.plan import Source
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 Plane = NDArray[np.uint8]
 
@@ -233,7 +233,9 @@ def _frame(container: av.container.InputContainer, moment_us: int) -> av.VideoFr
             break
         shown = frame
     if shown is None:
-        raise JobFailed("compose", "BAD_RESULT", "no frame for the poster", permanent=False)
+        raise JobFailed(
+            Stage.COMPOSE, JobCode.BAD_RESULT, "no frame for the poster", permanent=False
+        )
     return shown
 
 
@@ -248,7 +250,7 @@ def _verify(target: Path, size: tuple[int, int]) -> None:
             found = image.size
     except OSError as exc:
         detail = f"{target.name} cannot be read back: {exc}"
-        raise JobFailed("compose", "BAD_RESULT", detail, permanent=False) from exc
+        raise JobFailed(Stage.COMPOSE, JobCode.BAD_RESULT, detail, permanent=False) from exc
     if found != size:
         detail = f"{target.name} is {found} instead of {size}"
-        raise JobFailed("compose", "BAD_RESULT", detail, permanent=False)
+        raise JobFailed(Stage.COMPOSE, JobCode.BAD_RESULT, detail, permanent=False)

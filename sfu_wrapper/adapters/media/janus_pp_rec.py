@@ -32,13 +32,13 @@ from sfu_wrapper.adapters.os.rlimits import end_with
 from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.media import TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
 
 PROGRAM = "janus-pp-rec"
 
-_STAGE = "preprocess"
+_STAGE = Stage.PREPROCESS
 _MAX_OUTPUT_BYTES = 1 << 12  # of the program's last output, for messages
 _TOLERANCE_MS = 1_000
 _END_US = 200_000  # the duration of the last frame is unknown
@@ -113,7 +113,7 @@ def _run(program: str, source: Path, target: Path) -> str:
     found = shutil.which(program)
     if found is None:
         detail = f"{program} is not installed: install it, or set preprocessor to builtin"
-        raise JobFailed(_STAGE, "NO_PREPROCESSOR", detail, permanent=True)
+        raise JobFailed(_STAGE, JobCode.NO_PREPROCESSOR, detail, permanent=True)
     faststart = ["-t"] if target.suffix == ".mp4" else []
     arguments = [found, "-o", "-d", "3", *faststart, str(source.absolute()), str(target)]
     kept = b""
@@ -166,4 +166,6 @@ def _failed(found: Recording, what: str, part: Path) -> JobFailed:
     if is_full(part.parent):
         return no_space(_STAGE, part.name, found.source.name)
     detail = f"{PROGRAM} {what}; retry with preprocessor = builtin"
-    return JobFailed(_STAGE, "PREPROCESSOR_FAILED", detail, permanent=False, file=found.source.name)
+    return JobFailed(
+        _STAGE, JobCode.PREPROCESSOR_FAILED, detail, permanent=False, file=found.source.name
+    )

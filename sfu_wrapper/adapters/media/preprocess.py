@@ -34,13 +34,13 @@ from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.mjr import Header, Kind, Reader
 from sfu_wrapper.formats.stream import MediaStream
-from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.model.media import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
 
 MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
 
-_STAGE = "preprocess"
+_STAGE = Stage.PREPROCESS
 _OPUS = "opus"
 
 
@@ -104,11 +104,11 @@ def failures(source: Path) -> Iterator[None]:
     try:
         yield
     except Malformed as exc:
-        raise _failed("UNREADABLE_MJR", exc.detail, source, permanent=True) from exc
+        raise _failed(JobCode.UNREADABLE_MJR, exc.detail, source, permanent=True) from exc
     except OSError as exc:  # libav's too, where it passes on an error of the system
         raise refused(_STAGE, exc, file=source.name) from exc
     except av.FFmpegError as exc:
-        raise _failed("MUX_FAILED", str(exc), source) from exc
+        raise _failed(JobCode.MUX_FAILED, str(exc), source) from exc
 
 
 def recording(source: Path) -> Recording | None:
@@ -124,13 +124,13 @@ def recording(source: Path) -> Recording | None:
         return None
     if header.encrypted:
         detail = "the media is encrypted end to end"
-        raise _failed("ENCRYPTED_MJR", detail, source, permanent=True)
+        raise _failed(JobCode.ENCRYPTED_MJR, detail, source, permanent=True)
     if header.kind is Kind.AUDIO and header.codec in {_OPUS, *g711.CODECS}:
         return Recording(source, reader, header, None)
     codec = video_codec(header.codec, header.fmtp) if header.kind is Kind.VIDEO else None
     if codec is None:
         detail = f"codec {header.codec!r} is not supported"
-        raise _failed("UNSUPPORTED_CODEC", detail, source, permanent=True)
+        raise _failed(JobCode.UNSUPPORTED_CODEC, detail, source, permanent=True)
     return Recording(source, reader, header, codec)
 
 
@@ -173,7 +173,7 @@ def noted_frames(shots: Iterable[Shot], account: TrackStats, source: Path) -> It
             width, height = frame.size or (0, 0)
             if width * height > MAX_PIXELS:
                 detail = f"holds a frame of {width}x{height}; at most {MAX_PIXELS} pixels are read"
-                raise _failed("PICTURE_TOO_LARGE", detail, source, permanent=True)
+                raise _failed(JobCode.PICTURE_TOO_LARGE, detail, source, permanent=True)
             account.note_key(time, frame.size)
         yield shot
 
@@ -237,7 +237,7 @@ def _mapped(source: Path) -> Buffer:
             size = os.fstat(descriptor).st_size
             return mmap(descriptor, 0, access=ACCESS_READ) if size else b""
     except FileNotFoundError as exc:
-        raise _failed("MISSING_FILE", "the raw file does not exist", source) from exc
+        raise _failed(JobCode.MISSING_FILE, "the raw file does not exist", source) from exc
     except UnsafeFile as exc:
         raise Malformed(str(exc.strerror)) from exc
 
@@ -246,5 +246,5 @@ def _named(base: Path, suffix: str) -> Path:
     return base.with_name(base.name + suffix)
 
 
-def _failed(code: str, detail: str, source: Path, *, permanent: bool = False) -> JobFailed:
+def _failed(code: JobCode, detail: str, source: Path, *, permanent: bool = False) -> JobFailed:
     return JobFailed(_STAGE, code, detail, permanent=permanent, file=source.name)

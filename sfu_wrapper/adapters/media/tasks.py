@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, AudioSource, Composition, Rotation
 from sfu_wrapper.core.sync import pace
-from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 
 _SLACK_US = 100_000  # covers an encoder's delay and the last frame, but not a lost second
@@ -73,15 +73,15 @@ Task = Preprocess | MeasureAudio | Compose | CopyVideo | WriteAudio
 Result = PreparedVideo | int | tuple[int, ...] | None
 
 
-def stage_of(task: Task) -> str:
+def stage_of(task: Task) -> Stage:
     """Return the stage that a failure of this task is reported with."""
     match task:
         case Preprocess() | MeasureAudio():
-            return "preprocess"
+            return Stage.PREPROCESS
         case Compose():
-            return "compose"
+            return Stage.COMPOSE
         case CopyVideo() | WriteAudio():
-            return "split"
+            return Stage.SPLIT
     assert_never(task)
 
 
@@ -109,15 +109,15 @@ def carry_out(task: Task, progress: Progress) -> Result:
     try:
         return _carry_out(task, progress)
     except Malformed as exc:
-        raise JobFailed(stage, "UNREADABLE_INPUT", exc.detail, permanent=True) from exc
+        raise JobFailed(stage, JobCode.UNREADABLE_INPUT, exc.detail, permanent=True) from exc
     except OSError as exc:  # libav's too, where it passes on an error of the system
         raise refused(stage, exc) from exc
     except MemoryError as exc:
         raise over_limit(stage, "exceeds the limit of memory") from exc
     except av.FFmpegError as exc:
-        raise JobFailed(stage, "MEDIA_ERROR", str(exc), permanent=False) from exc
+        raise JobFailed(stage, JobCode.MEDIA_ERROR, str(exc), permanent=False) from exc
     except JobFailed as exc:
-        if exc.code == "BAD_RESULT" and is_full(_target_of(task)):
+        if exc.code == JobCode.BAD_RESULT and is_full(_target_of(task)):
             raise no_space(stage, exc.file or "the result") from exc
         raise
 
@@ -134,16 +134,16 @@ def _carry_out(task: Task, progress: Progress) -> Result:
             return audio_us(source)
         case Compose(plan=plan, target=target, poster=poster):
             repeated = compose(plan, target, progress)
-            verify("compose", target, _merged(plan))
+            verify(Stage.COMPOSE, target, _merged(plan))
             if poster is not None:
                 write_poster(target, plan.poster_us, poster)
             return repeated
         case CopyVideo(source=source, target=target):
             copy_video(source.path, target, pace(source.drift_ppm))
-            verify("split", target, _copied(source))
+            verify(Stage.SPLIT, target, _copied(source))
         case WriteAudio(sounds=sounds, duration_us=duration_us, target=target):
             write_audio(sounds, duration_us, target)
-            verify("split", target, Expected(duration_us, FRAME_US, None, "pcm_u8"))
+            verify(Stage.SPLIT, target, Expected(duration_us, FRAME_US, None, "pcm_u8"))
         case _:
             assert_never(task)
     return None

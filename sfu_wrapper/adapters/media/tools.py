@@ -27,7 +27,7 @@ from sfu_wrapper.adapters.os.files import over_limit, refused
 from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.plan import AudioSource, Composition
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 
 _COMMAND = (sys.executable, "-m", "sfu_wrapper.adapters.media.media_process")
@@ -116,10 +116,10 @@ class MediaProcesses:
                     code = group.create_task(fork.exit_code())
         except TimeoutError as exc:
             detail = f"took longer than {timeout_s:g} s"
-            raise JobFailed(stage, "TIMEOUT", detail, permanent=False) from exc
+            raise JobFailed(stage, JobCode.TIMEOUT, detail, permanent=False) from exc
         except OSError as exc:
             detail = f"no media process can be started: {exc}"
-            raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False) from exc
+            raise JobFailed(stage, JobCode.MEDIA_CRASH, detail, permanent=False) from exc
         end = _end_of(code.result(), errors.result())
         return _result_of(task, answer.result(), end, limits)
 
@@ -138,12 +138,12 @@ class MediaProcesses:
             yield opened
 
 
-def _not_opened(stage: str, path: Path, error: OSError) -> JobFailed:
+def _not_opened(stage: Stage, path: Path, error: OSError) -> JobFailed:
     """Return the failure for a raw file that this process could not open."""
     if error.errno == errno.EMFILE:
         # The limit is the worker's own, not that of a media process: the input is not at fault.
         detail = "this worker has too many files open: raise its limit (LimitNOFILE)"
-        return JobFailed(stage, "IO_ERROR", detail, permanent=False, file=path.name)
+        return JobFailed(stage, JobCode.IO_ERROR, detail, permanent=False, file=path.name)
     return refused(stage, error, file=path.name)
 
 
@@ -192,7 +192,9 @@ def _result_of(task: tasks.Task, answer: object, end: _End, limits: Limits) -> t
     match answer:
         case {"failed": {"stage": str(failed), "code": str(code), "detail": str(detail),
                          "permanent": bool(permanent), "file": None | str() as file}}:  # fmt: skip
-            raise JobFailed(failed, code, detail, permanent=permanent, file=file)
+            with contextlib.suppress(ValueError):  # no code of ours: reported as a crash below
+                reason = Stage(failed), JobCode(code)
+                raise JobFailed(*reason, detail, permanent=permanent, file=file)
         case {"result": result}:
             with contextlib.suppress(LookupError, TypeError, ValueError):
                 return tasks.result_from_json(task, result)
@@ -200,4 +202,4 @@ def _result_of(task: tasks.Task, answer: object, end: _End, limits: Limits) -> t
         raise over_limit(stage, f"exceeds the limit of {limits.cpu_s} s of processor time")
     cause = f"killed by {end.signal.name}" if end.signal else end.last_line or "without a message"
     detail = f"the media process ended unexpectedly: {cause}"
-    raise JobFailed(stage, "MEDIA_CRASH", detail, permanent=False)
+    raise JobFailed(stage, JobCode.MEDIA_CRASH, detail, permanent=False)

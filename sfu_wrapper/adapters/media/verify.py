@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 
 from sfu_wrapper.adapters.media.demux import decoded, reading
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 _US = Fraction(1, 1_000_000)
 
@@ -36,7 +36,7 @@ class Expected:
     copied: bool = False
 
 
-def verify(stage: str, path: Path, expected: Expected) -> None:
+def verify(stage: Stage, path: Path, expected: Expected) -> None:
     """Check a file. Raises JobFailed (``BAD_RESULT``, temporary) where it is not as expected."""
     try:
         with reading(path) as reader:
@@ -64,7 +64,7 @@ def shows_anything(path: Path) -> bool:
 
 
 def _check_streams(
-    stage: str, path: Path, reader: av.container.InputContainer, expected: Expected
+    stage: Stage, path: Path, reader: av.container.InputContainer, expected: Expected
 ) -> None:
     for kind, wanted in (("video", expected.video), ("audio", expected.audio)):
         found = [s.codec_context.name for s in reader.streams if s.type == kind]
@@ -88,7 +88,7 @@ def _demux(reader: av.container.InputContainer) -> tuple[dict[str, int], list[in
     return ends_us, keys
 
 
-def _decode_ends(stage: str, path: Path, keys: list[int], expected: Expected) -> None:
+def _decode_ends(stage: Stage, path: Path, keys: list[int], expected: Expected) -> None:
     if not keys:
         raise _bad(stage, path, "holds no key frame")
     with ThreadPoolExecutor(2) as pool:
@@ -112,5 +112,7 @@ def _decode_group(path: Path, copied: bool, start: int) -> int:
     return frames
 
 
-def _bad(stage: str, path: Path, detail: str) -> JobFailed:
-    return JobFailed(stage, "BAD_RESULT", f"{path.name} {detail}", permanent=False, file=path.name)
+def _bad(stage: Stage, path: Path, detail: str) -> JobFailed:
+    return JobFailed(
+        stage, JobCode.BAD_RESULT, f"{path.name} {detail}", permanent=False, file=path.name
+    )

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.os.beneath import FOLDER_MODE, open_file, sync
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 FILE_MODE: Final = 0o600
 
@@ -105,7 +105,7 @@ _AT_A_LIMIT = {
 }
 
 
-def refused(stage: str, error: OSError, *, file: str | None = None) -> JobFailed:
+def refused(stage: Stage, error: OSError, *, file: str | None = None) -> JobFailed:
     """Return the failure of the job for an error of the system.
 
     Args:
@@ -119,16 +119,16 @@ def refused(stage: str, error: OSError, *, file: str | None = None) -> JobFailed
         return over_limit(stage, _AT_A_LIMIT[error.errno], file)
     about = error.filename or file
     detail = f"{about}: {error.strerror}" if about and error.strerror else str(error)
-    return JobFailed(stage, "IO_ERROR", detail, permanent=False, file=file)
+    return JobFailed(stage, JobCode.IO_ERROR, detail, permanent=False, file=file)
 
 
-def no_space(stage: str, where: str, file: str | None = None) -> JobFailed:
+def no_space(stage: Stage, where: str, file: str | None = None) -> JobFailed:
     """Return the failure for a full disk; the worker starts no job until there is space."""
     detail = f"no space left for {where}: free some, then process the event again"
-    return JobFailed(stage, "NO_SPACE", detail, permanent=False, file=file)
+    return JobFailed(stage, JobCode.NO_SPACE, detail, permanent=False, file=file)
 
 
-def over_limit(stage: str, why: str, file: str | None = None) -> JobFailed:
+def over_limit(stage: Stage, why: str, file: str | None = None) -> JobFailed:
     """Return the permanent failure for a process that exceeded a limit valid input never reaches.
 
     Args:
@@ -137,7 +137,7 @@ def over_limit(stage: str, why: str, file: str | None = None) -> JobFailed:
         file: raw file that the work is about.
     """
     detail = f"the work on this input {why}; check the input"
-    return JobFailed(stage, "LIMIT_EXCEEDED", detail, permanent=True, file=file)
+    return JobFailed(stage, JobCode.LIMIT_EXCEEDED, detail, permanent=True, file=file)
 
 
 def is_full(folder: str | os.PathLike[str], least_bytes: int = 1 << 17) -> bool:

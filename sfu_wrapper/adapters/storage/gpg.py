@@ -26,7 +26,7 @@ from sfu_wrapper.adapters.os.files import no_space, refused
 from sfu_wrapper.adapters.os.landlock import RUN, WORK
 from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 _CHECK_S = 30.0  # to check the key
 _CLEANUP_S = 5.0
@@ -104,7 +104,7 @@ class GpgEncryptor:
             os.close(number)
         if f"{_STATUS}END_ENCRYPTION" not in status.splitlines():
             detail = "gpg did not report the end of the encryption"
-            raise _failed("BAD_RESULT", detail, permanent=False)
+            raise _failed(JobCode.BAD_RESULT, detail, permanent=False)
         await run_in_daemon_thread(_settle, part, target, size)
 
     @asynccontextmanager
@@ -149,7 +149,7 @@ class GpgEncryptor:
         """
         program = shutil.which(self._program)
         if program is None:
-            raise _failed("NO_GPG", f"{self._program} cannot be run: it is not installed")
+            raise _failed(JobCode.NO_GPG, f"{self._program} cannot be run: it is not installed")
         limits = Limits(_MAX_MEMORY_BYTES, ceil(cpu_s), file_bytes)
         rules = (*SYSTEM, (program, RUN), *((str(folder), WORK) for folder in (home, *writes)))
         arguments = (program, "--homedir", str(home), *_OPTIONS, *arguments)
@@ -228,7 +228,9 @@ def _settle(part: Path, target: Path, size: int) -> None:
         os.fchmod(file.fileno(), 0o600)
         written = os.fstat(file.fileno()).st_size
     if not first or first[0] not in _PKESK or written <= size:
-        raise _failed("BAD_RESULT", "the output of gpg is not an encrypted file", permanent=False)
+        raise _failed(
+            JobCode.BAD_RESULT, "the output of gpg is not an encrypted file", permanent=False
+        )
     part.replace(target)
 
 
@@ -249,9 +251,9 @@ async def _within(timeout_s: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as exc:
         detail = f"the key and gpg took longer than {timeout_s:g} s"
-        raise _failed("TIMEOUT", detail, permanent=False) from exc
+        raise _failed(JobCode.TIMEOUT, detail, permanent=False) from exc
     except OSError as exc:
-        raise refused("encrypt", exc) from exc
+        raise refused(Stage.ENCRYPT, exc) from exc
 
 
 async def _clean_up(
@@ -286,16 +288,16 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
 def _failure_of(code: int, text: str) -> JobFailed:
     """Return the failure for an exit code of gpg; a full disk or a signal is not permanent."""
     if os.strerror(errno.ENOSPC) in text:
-        return no_space("encrypt", "the encrypted file")
+        return no_space(Stage.ENCRYPT, "the encrypted file")
     if code < 0:
         detail = f"gpg was killed by {signal.Signals(-code).name}"
-        return _failed("GPG_FAILED", detail, permanent=False)
-    return _failed("GPG_FAILED", text.rsplit("\n", 1)[-1] or "gpg failed")
+        return _failed(JobCode.GPG_FAILED, detail, permanent=False)
+    return _failed(JobCode.GPG_FAILED, text.rsplit("\n", 1)[-1] or "gpg failed")
 
 
 def _unusable(detail: str) -> JobFailed:
-    return _failed("KEY_UNUSABLE", detail)
+    return _failed(JobCode.KEY_UNUSABLE, detail)
 
 
-def _failed(code: str, detail: str, *, permanent: bool = True) -> JobFailed:
-    return JobFailed("encrypt", code, detail, permanent=permanent)
+def _failed(code: JobCode, detail: str, *, permanent: bool = True) -> JobFailed:
+    return JobFailed(Stage.ENCRYPT, code, detail, permanent=permanent)

@@ -32,7 +32,7 @@ from sfu_wrapper.adapters.os.beneath import (
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.core.naming import quote_filename
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.ports.storage import Measured, Workspace
 
 HIDDEN = ".sfu-wrapper"
@@ -70,11 +70,11 @@ class LocalStorage:
 
     async def raw_video(self, filename: str) -> Path:
         """See the port."""
-        return await _in_thread("preprocess", _raw, self._recordings, filename)
+        return await _in_thread(Stage.PREPROCESS, _raw, self._recordings, filename)
 
     async def raw_audio(self, filename: str) -> Path:
         """See the port."""
-        return await _in_thread("preprocess", _raw, self._audio, filename)
+        return await _in_thread(Stage.PREPROCESS, _raw, self._audio, filename)
 
     def open_raw(self, path: Path) -> int:
         """Open a path that ``raw_video`` or ``raw_audio`` returned; blocks. Raises as they do.
@@ -90,40 +90,40 @@ class LocalStorage:
         """See the port."""
         named = [(self._recordings, name) for name in videos]
         named += [(self._audio, name) for name in sounds]
-        return await _in_thread("preprocess", lambda: sum(_size(*one) for one in named))
+        return await _in_thread(Stage.PREPROCESS, lambda: sum(_size(*one) for one in named))
 
     async def free_bytes(self) -> int:
         """See the port."""
         folders = [self._own, *([self._plain] if self._plain else [])]
-        return await _in_thread("preprocess", lambda: min(map(self._free, folders)))
+        return await _in_thread(Stage.PREPROCESS, lambda: min(map(self._free, folders)))
 
     async def workspace(self, job: str) -> Workspace:
         """See the port."""
-        return await _in_thread("preprocess", self._make_workspace, job)
+        return await _in_thread(Stage.PREPROCESS, self._make_workspace, job)
 
     async def leftovers(self, job: str) -> tuple[Path, ...]:
         """See the port."""
-        return await _in_thread("deliver", self._leftovers, job)
+        return await _in_thread(Stage.DELIVER, self._leftovers, job)
 
     async def pending_cleanups(self, name: str) -> tuple[bytes, ...]:
         """See the port."""
-        return await _in_thread("deliver", self._pending_cleanups, name)
+        return await _in_thread(Stage.DELIVER, self._pending_cleanups, name)
 
     async def clear(self, job: str, *, lasting: bool = True) -> None:
         """See the port."""
-        await _in_thread("deliver", self._clear, job, lasting=lasting)
+        await _in_thread(Stage.DELIVER, self._clear, job, lasting=lasting)
 
-    async def write(self, stage: str, file: Path, content: bytes) -> None:
+    async def write(self, stage: Stage, file: Path, content: bytes) -> None:
         """See the port."""
         await _in_thread(stage, self._write, file, content)
 
     async def measure(self, file: Path) -> Measured:
         """See the port."""
-        return await _in_thread("deliver", self._measured, file)
+        return await _in_thread(Stage.DELIVER, self._measured, file)
 
     async def reserve_names(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         """See the port."""
-        return await _in_thread("deliver", self._reserve_names, job, choices)
+        return await _in_thread(Stage.DELIVER, self._reserve_names, job, choices)
 
     def final(self, name: str) -> Path:
         """See the port."""
@@ -131,21 +131,21 @@ class LocalStorage:
 
     async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
         """See the port."""
-        await _in_thread("deliver", self._deliver, job, staged, manifest)
+        await _in_thread(Stage.DELIVER, self._deliver, job, staged, manifest)
 
     async def manifest(self, job: str) -> bytes | None:
         """See the port."""
-        return await _in_thread("deliver", self._read, self.manifest_file(job))
+        return await _in_thread(Stage.DELIVER, self._read, self.manifest_file(job))
 
     async def remove(self, files: Sequence[Path]) -> None:
         """See the port."""
-        await _in_thread("deliver", self._remove, files)
+        await _in_thread(Stage.DELIVER, self._remove, files)
 
     async def remove_empty_folders(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
         """See the port."""
         names = [(self._recordings, name) for name in videos]
         names += [(self._audio, name) for name in sounds]
-        await _in_thread("deliver", _remove_empty_folders, names)
+        await _in_thread(Stage.DELIVER, _remove_empty_folders, names)
 
     def manifest_file(self, job: str) -> Path:
         """See the port."""
@@ -239,7 +239,7 @@ class LocalStorage:
             if free and all(self._reserve(job, name) for name in names):
                 return tuple(names)
         detail = "every name for the result is taken"
-        raise JobFailed("deliver", "NAME_TAKEN", detail, permanent=True)
+        raise JobFailed(Stage.DELIVER, JobCode.NAME_TAKEN, detail, permanent=True)
 
     def _is_free(self, job: str, name: str) -> bool:
         owner = self._read(self._reservation_of(name))
@@ -295,7 +295,7 @@ class LocalStorage:
 
 
 async def _in_thread(
-    stage: str, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
+    stage: Stage, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
     """Run disk work in a thread. Raises JobFailed for what the system refuses."""
     try:
@@ -321,13 +321,13 @@ def _raw_errors(root: Path, filename: str) -> Iterator[None]:
     except UnsafeFile as exc:
         detail = f"{filename!r} {exc.strerror}"
         raise JobFailed(
-            "preprocess", "UNSAFE_NAME", detail, permanent=True, file=filename
+            Stage.PREPROCESS, JobCode.UNSAFE_NAME, detail, permanent=True, file=filename
         ) from None
     except _ABSENT:
         detail = f"{filename} does not exist"
         detail += "" if root.is_dir() else f": the folder {root} does not exist either"
         raise JobFailed(
-            "preprocess", "MISSING_FILE", detail, permanent=False, file=filename
+            Stage.PREPROCESS, JobCode.MISSING_FILE, detail, permanent=False, file=filename
         ) from None
 
 

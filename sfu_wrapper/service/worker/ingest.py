@@ -17,7 +17,7 @@ from sfu_wrapper.core.estimate import reading_s
 from sfu_wrapper.core.intervals import Held, Span, spans
 from sfu_wrapper.core.plan import AudioSource, Source, audio_start_us, zero_us
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobFailed, Stage
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.segment import SegmentInfo, TrackSync
 from sfu_wrapper.ports.media_tools import MediaTools, PreparedVideo
@@ -118,7 +118,7 @@ async def ingest(
         for number, (file, size) in enumerate(zip(info.video, sizes, strict=True))
     ]
     pieces += [(partial(reading.sound, file), reading_s()) for file in info.audio]
-    read = await progress.side_by_side("preprocess", pieces)
+    read = await progress.side_by_side(Stage.PREPROCESS, pieces)
     videos = [one for one in read if isinstance(one, Video)]
     heard = [one for one in read if isinstance(one, AudioPiece)]
     shown = spans(info, [video.held for video in videos])

@@ -27,7 +27,7 @@ from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
 from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.naming import require_names
 from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
-from sfu_wrapper.model.errors import JobFailed, Malformed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo, TrackSync
@@ -199,7 +199,9 @@ class Processor:
             message = parse_manifest(stored).message
             result = parse_outcome(message)
         except Malformed as exc:
-            raise JobFailed("deliver", "BAD_MANIFEST", exc.detail, permanent=True) from exc
+            raise JobFailed(
+                Stage.DELIVER, JobCode.BAD_MANIFEST, exc.detail, permanent=True
+            ) from exc
         if not isinstance(result, Processed):
             return None
         return ProcessedSegment(result, message, repeated=self._storage.manifest_file(job_of(info)))
@@ -233,7 +235,7 @@ class Processor:
                     continue
                 why = "the result has nothing of it"
             except JobFailed as exc:
-                if exc.code == "MISSING_FILE":  # removed by an interrupted cleaning
+                if exc.code == JobCode.MISSING_FILE:  # removed by an interrupted cleaning
                     continue
                 why = exc.detail
             log.warning("raw.kept", extra={"file": file.filename, "reason": why})
@@ -290,7 +292,7 @@ class Processor:
         workspace = await self._storage.workspace(job_of(info))
         if self._keeps_events:
             path = workspace.lasting / EVENT_FILE
-            await self._storage.write("preprocess", path, encode_event(info))
+            await self._storage.write(Stage.PREPROCESS, path, encode_event(info))
         return workspace
 
     async def has_space(self, info: SegmentInfo) -> bool:
@@ -392,5 +394,5 @@ class Processor:
         """Return the encryptor. Raises JobFailed where there is none: never deliver plain files."""
         if self._encryptor is None:
             detail = "encryption is configured, but no encryptor"
-            raise JobFailed("encrypt", "NO_ENCRYPTION", detail, permanent=True)
+            raise JobFailed(Stage.ENCRYPT, JobCode.NO_ENCRYPTION, detail, permanent=True)
         return self._encryptor

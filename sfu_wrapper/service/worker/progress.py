@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from sfu_wrapper.core.estimate import Estimate, ProgressSnapshot, ThroughputModel, side_by_side_s
-from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.errors import Stage, Unavailable
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress, SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
@@ -40,7 +40,7 @@ class ProgressTracker:
         self,
         clock: Clock,
         pace: ThroughputModel,
-        initial_estimate: Mapping[str, float],
+        initial_estimate: Mapping[Stage, float],
         progress: Progress,
         at_once: int = 1,
     ) -> None:
@@ -49,16 +49,16 @@ class ProgressTracker:
         self._at_once = at_once
         self._estimate = Estimate(pace, clock.now().mono_ms, initial_estimate)
 
-    def expect(self, stage: str, seconds: float) -> None:
+    def expect(self, stage: Stage, seconds: float) -> None:
         """Replace the expected duration of a stage; 0 where the attempt skips the stage."""
         self._estimate.expect(stage, seconds)
 
-    def reached(self, stage: str, percent: float) -> None:
+    def reached(self, stage: Stage, percent: float) -> None:
         """Report that ``percent`` of a stage is done."""
         share = min(max(percent / 100, 0.0), 1.0)
         self._progress(self._estimate.reached(stage, share, self._clock.now().mono_ms))
 
-    def through(self, stage: str, pieces: Iterable[tuple[Piece, float]]) -> Iterator[Piece]:
+    def through(self, stage: Stage, pieces: Iterable[tuple[Piece, float]]) -> Iterator[Piece]:
         """Yield the pieces of a stage one after another, and report each.
 
         Args:
@@ -74,7 +74,7 @@ class ProgressTracker:
             done_s += seconds
 
     async def side_by_side(
-        self, stage: str, pieces: Iterable[tuple[Work[Piece], float]]
+        self, stage: Stage, pieces: Iterable[tuple[Work[Piece], float]]
     ) -> list[Piece]:
         """Run the pieces of a stage in parallel and return their results in order.
 
@@ -141,7 +141,7 @@ class _Reporter:
         self._every_s = every_s
         self._changed = asyncio.Event()
         self._published = 0
-        self._latest = ProgressSnapshot("", 0.0, 0.0)
+        self._latest = ProgressSnapshot(Stage.PREPROCESS, 0.0, 0.0)
         self._latest_ms = 0
 
     def report(self, snapshot: ProgressSnapshot) -> None:

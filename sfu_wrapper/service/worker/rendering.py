@@ -16,6 +16,7 @@ from sfu_wrapper.core.estimate import copying_s, encrypting_s, merged_bytes, mer
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.naming import VideoName
 from sfu_wrapper.core.plan import OutputRules, chapters, compose
+from sfu_wrapper.model.errors import Stage
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.segment import FileKind, FinishedFile, SegmentInfo, TrackSync
 from sfu_wrapper.ports.media_tools import MediaTools
@@ -122,8 +123,8 @@ class Renderer:
         stems = (self._stem(distinct) for distinct in naming.further_stems(self._info))
         length_ms = self._duration_us // 1000
         shown_ms = sum(len(one.tracks) * (one.stop_us - one.start_us) for one in cut) // 1000
-        self._progress.expect("compose", merging_s(length_ms, shown_ms))
-        self._progress.reached("compose", 0)
+        self._progress.expect(Stage.COMPOSE, merging_s(length_ms, shown_ms))
+        self._progress.reached(Stage.COMPOSE, 0)
         if not material.shown:
             plain = self._place.plain / "merged.wav"
             (name,) = await self._reserve((f"{stem}.wav",) for stem in stems)
@@ -147,11 +148,11 @@ class Renderer:
             self._split_names(material, distinct) for distinct in naming.further_stems(self._info)
         )
         *media_names, json_name = names
-        self._progress.expect("compose", 0)
+        self._progress.expect(Stage.COMPOSE, 0)
         made = await self._split_media(material, media_names)
         outputs = await self._outputs(made)
         plain = self._place.plain / "split.json"
-        await self._storage.write("split", plain, self._json(material, outputs))
+        await self._storage.write(Stage.SPLIT, plain, self._json(material, outputs))
         description = await self._output(_Plain(plain, json_name, FileKind.METADATA))
         return RenderResult((*outputs, description), material.sync)
 
@@ -164,7 +165,7 @@ class Renderer:
         if material.sounds:
             size = mix_bytes(self._duration_us // 1000)
             pieces.append((partial(self._mix, material, names[-1], size), copying_s(size)))
-        return await self._progress.side_by_side("split", pieces)
+        return await self._progress.side_by_side(Stage.SPLIT, pieces)
 
     async def _copy(self, number: int, video: Video, name: str) -> _Plain:
         plain = self._place.plain / f"{number}{video.prepared.path.suffix}"
@@ -194,7 +195,7 @@ class Renderer:
         return await self._tools.compose(
             plan,
             target,
-            lambda percent: self._progress.reached("compose", percent),
+            lambda percent: self._progress.reached(Stage.COMPOSE, percent),
             poster=poster,
             timeout_s=self._timeout_s,
         )
@@ -208,7 +209,9 @@ class Renderer:
         if self._encryptor is None:
             return tuple([await self._output(one) for one in made])
         pieces = ((one, encrypting_s(one.expected_bytes)) for one in made)
-        return tuple([await self._output(one) for one in self._progress.through("encrypt", pieces)])
+        return tuple(
+            [await self._output(one) for one in self._progress.through(Stage.ENCRYPT, pieces)]
+        )
 
     async def _output(self, made: _Plain) -> OutputFile:
         staged = made.file

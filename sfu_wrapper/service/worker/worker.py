@@ -32,13 +32,12 @@ from typing import Final
 
 from sfu_wrapper.core.fairness import Claim, owner_of
 from sfu_wrapper.core.job import (
-    NO_SPACE,
     as_failure,
     no_result,
     pause_before_next,
     priority_ms,
 )
-from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
+from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.observe.logs import of_recording
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
@@ -338,7 +337,7 @@ class Worker:
                 extra=what | {"code": failure.code, "why": failure.detail},
                 exc_info=not isinstance(error, RecordingError),
             )
-            if failure.code == NO_SPACE and not self._is_crammed:
+            if failure.code == JobCode.NO_SPACE and not self._is_crammed:
                 self._is_crammed = True
                 log.error("worker.noSpace", extra={"why": failure.detail})  # noqa: TRY400 logged above
             return failure

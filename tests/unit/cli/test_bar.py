@@ -6,6 +6,7 @@ import pytest
 
 from sfu_wrapper.cli.common import ProgressBar, clock
 from sfu_wrapper.core.estimate import ProgressSnapshot
+from sfu_wrapper.model.errors import Stage
 
 
 def screen(written: str) -> list[str]:
@@ -22,7 +23,7 @@ def screen(written: str) -> list[str]:
 
 def test_it_shows_stage_percent_and_the_time_that_is_left() -> None:
     terminal = io.StringIO()
-    ProgressBar(terminal).show(ProgressSnapshot("compose", 50.4, 75))
+    ProgressBar(terminal).show(ProgressSnapshot(Stage.COMPOSE, 50.4, 75))
 
     (line,) = screen(terminal.getvalue())
     assert line == "compose    [###############...............]  50 %, 1:15 left"
@@ -32,9 +33,9 @@ def test_what_is_logged_stands_above_it() -> None:
     terminal = io.StringIO()
     bar = ProgressBar(terminal)
     bar.write("before\n")
-    bar.show(ProgressSnapshot("preprocess", 0, 10))
+    bar.show(ProgressSnapshot(Stage.PREPROCESS, 0, 10))
     bar.write("meanwhile\n")
-    bar.show(ProgressSnapshot("compose", 50, 5))
+    bar.show(ProgressSnapshot(Stage.COMPOSE, 50, 5))
 
     *above, last = screen(terminal.getvalue())
     assert above == ["before", "meanwhile"]
@@ -44,7 +45,7 @@ def test_what_is_logged_stands_above_it() -> None:
 def test_nothing_of_it_stays() -> None:
     terminal = io.StringIO()
     bar = ProgressBar(terminal)
-    bar.show(ProgressSnapshot("compose", 50, 5))
+    bar.show(ProgressSnapshot(Stage.COMPOSE, 50, 5))
     bar.clear()
     bar.clear()
     bar.write("after\n")
@@ -55,9 +56,9 @@ def test_nothing_of_it_stays() -> None:
 def test_the_same_is_not_drawn_twice() -> None:
     terminal = io.StringIO()
     bar = ProgressBar(terminal)
-    bar.show(ProgressSnapshot("compose", 50, 5))
+    bar.show(ProgressSnapshot(Stage.COMPOSE, 50, 5))
     once = terminal.getvalue()
-    bar.show(ProgressSnapshot("compose", 50.01, 5.01))
+    bar.show(ProgressSnapshot(Stage.COMPOSE, 50.01, 5.01))
 
     assert terminal.getvalue() == once
 

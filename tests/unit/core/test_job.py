@@ -16,12 +16,20 @@ from sfu_wrapper.core.job import (
     priority_ms,
 )
 from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, OutputRules, Quality
-from sfu_wrapper.model.errors import Code, JobFailed, Malformed, Refused, Unavailable
+from sfu_wrapper.model.errors import (
+    Code,
+    JobCode,
+    JobFailed,
+    Malformed,
+    Refused,
+    Stage,
+    Unavailable,
+)
 
 HOUR_MS = 3_600_000
 RULES = OutputRules("vp8", "high", "rec", split=False, mix_limit=4)
-PASSING = JobFailed("compose", "MUX_FAILED", "it broke", permanent=False)
-LASTING = JobFailed("preprocess", "UNREADABLE_MJR", "no media", permanent=True)
+PASSING = JobFailed(Stage.COMPOSE, JobCode.MUX_FAILED, "it broke", permanent=False)
+LASTING = JobFailed(Stage.PREPROCESS, JobCode.UNREADABLE_MJR, "no media", permanent=True)
 
 
 def test_a_passing_fault_is_tried_again_with_growing_pauses() -> None:

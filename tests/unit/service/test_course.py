@@ -6,10 +6,10 @@ import pytest
 
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.core.estimate import STAGES, ProgressSnapshot, ThroughputModel
-from sfu_wrapper.model.errors import JobFailed
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.service.worker.progress import ProgressTracker
 
-FAILED = JobFailed("preprocess", "IO_ERROR", "no luck", permanent=False)
+FAILED = JobFailed(Stage.PREPROCESS, JobCode.IO_ERROR, "no luck", permanent=False)
 
 
 class Bench:
@@ -49,7 +49,7 @@ async def test_results_come_in_the_order_of_the_pieces(at_once: int) -> None:
     bench = Bench()
     pieces = [(lambda n=n: bench.work(n), 1.0) for n in range(5)]
 
-    making = asyncio.create_task(course(at_once, []).side_by_side("preprocess", pieces))
+    making = asyncio.create_task(course(at_once, []).side_by_side(Stage.PREPROCESS, pieces))
     while len(bench.running) < at_once:  # noqa: ASYNC110  # what is waited for has no event
         await asyncio.sleep(0)
     bench.go.set()
@@ -64,7 +64,7 @@ async def test_the_first_failure_gives_up_the_others_and_is_raised() -> None:
     pieces = [(lambda: bench.work(0), 1.0), (lambda: bench.work(1, FAILED), 1.0)]
 
     with pytest.raises(JobFailed, match="no luck"):
-        await course(2, []).side_by_side("preprocess", pieces)
+        await course(2, []).side_by_side(Stage.PREPROCESS, pieces)
 
     assert bench.given_up == [0]
     assert not bench.running
@@ -75,7 +75,7 @@ async def test_nothing_is_begun_after_a_failure() -> None:
     pieces = [(lambda: bench.work(0, FAILED), 1.0), (lambda: bench.work(1), 1.0)]
 
     with pytest.raises(JobFailed, match="no luck"):
-        await course(1, []).side_by_side("preprocess", pieces)
+        await course(1, []).side_by_side(Stage.PREPROCESS, pieces)
 
     assert bench.begun == [0]
 
@@ -83,5 +83,5 @@ async def test_nothing_is_begun_after_a_failure() -> None:
 async def test_a_stage_without_pieces_is_over_at_once() -> None:
     heard: list[ProgressSnapshot] = []
 
-    assert await course(2, heard).side_by_side("preprocess", []) == []
+    assert await course(2, heard).side_by_side(Stage.PREPROCESS, []) == []
     assert heard == []

@@ -9,6 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.core.estimate import ProgressSnapshot
+from sfu_wrapper.model.errors import Stage
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress
 from sfu_wrapper.ports.broker import Message, ReceivedMessage
@@ -26,7 +27,7 @@ async def following(heard: AsyncGenerator[ReceivedMessage, None]) -> JobProgress
         return parse_progress((await anext(heard)).body)
 
 
-def at(stage: str, percent: float, eta_s: float = 60) -> ProgressSnapshot:
+def at(stage: Stage, percent: float, eta_s: float = 60) -> ProgressSnapshot:
     return ProgressSnapshot(stage, percent, eta_s)
 
 
@@ -39,13 +40,13 @@ async def test_the_latest_is_told_and_when_all_will_be_done() -> None:
     ):
         waiting = asyncio.ensure_future(following(heard))
         await asyncio.sleep(0)
-        progress(at("preprocess", 0, 9.04))
+        progress(at(Stage.PREPROCESS, 0, 9.04))
         first = await waiting
-        progress(at("compose", 25, 7))
-        progress(at("compose", 40.06, 5))
+        progress(at(Stage.COMPOSE, 25, 7))
+        progress(at(Stage.COMPOSE, 40.06, 5))
         clock.pass_s(3)  # before it can be told
         second = await following(heard)
-        progress(at("compose", 5, 1))  # another attempt
+        progress(at(Stage.COMPOSE, 5, 1))  # another attempt
         clock.pass_s(3)
         third = await following(heard)
 
@@ -64,12 +65,12 @@ async def test_no_more_than_one_is_told_in_each_span_of_time() -> None:
     broker = MemoryBroker()
     await broker.open(())
     async with reporting(broker, StandingClock(), INFO, 3600) as progress:
-        progress(at("compose", 1))
+        progress(at(Stage.COMPOSE, 1))
         async with asyncio.timeout(DEADLINE_S):
             while not broker.published:  # noqa: ASYNC110 nothing else to wait on
                 await asyncio.sleep(0.001)
         for percent in range(100):
-            progress(at("compose", percent))
+            progress(at(Stage.COMPOSE, percent))
             await asyncio.sleep(0)
 
     assert len(broker.published) == 1
@@ -84,10 +85,10 @@ async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
         reporting(broker, StandingClock(), INFO, 0.0) as progress,
     ):
         for percent in range(20):
-            progress(at("compose", percent))
+            progress(at(Stage.COMPOSE, percent))
             await asyncio.sleep(0.001)
         broker.away = False
-        progress(at("compose", 50))
+        progress(at(Stage.COMPOSE, 50))
         while not broker.published:  # noqa: ASYNC110 nothing else to wait on
             await asyncio.sleep(0.001)
 
@@ -103,7 +104,7 @@ async def test_a_broker_that_hangs_is_not_waited_for() -> None:
     tried = asyncio.Event()
     async with asyncio.timeout(DEADLINE_S):
         async with reporting(Hanging(), StandingClock(), INFO, 0.0) as progress:
-            progress(at("compose", 1))
+            progress(at(Stage.COMPOSE, 1))
             await tried.wait()
 
 
@@ -117,9 +118,9 @@ async def test_a_bug_there_costs_no_job(caplog: pytest.LogCaptureFixture) -> Non
 
     with caplog.at_level(logging.ERROR):
         async with reporting(Buggy(), StandingClock(), INFO, 0.0) as progress:
-            progress(at("compose", 1))
+            progress(at(Stage.COMPOSE, 1))
             await asyncio.wait_for(tried.wait(), DEADLINE_S)
-            progress(at("compose", 2))
+            progress(at(Stage.COMPOSE, 2))
 
     assert caplog.messages == ["job.progressFailed"]
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryLeases
-from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
+from sfu_wrapper.model.errors import JobCode, JobFailed, Misconfigured, Stage, Unavailable
 from tests.helpers import worker_bench
 from tests.helpers.worker_bench import DEADLINE_S, WORK, Bench, running, segment
 
@@ -56,7 +56,9 @@ async def test_a_disk_on_which_nothing_can_be_cleaned_keeps_no_worker_from_its_w
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    bench.uncleaned = JobFailed("deliver", "IO_ERROR", "the folder is away", permanent=False)
+    bench.uncleaned = JobFailed(
+        Stage.DELIVER, JobCode.IO_ERROR, "the folder is away", permanent=False
+    )
     if hangs:
         monkeypatch.setattr("sfu_wrapper.service.worker.cleanup.CATCH_UP_S", 0.01)
         monkeypatch.setattr(bench, "left_over", asyncio.Event().wait)
