@@ -30,6 +30,7 @@ from sfu_wrapper.app.parts import (
     queues,
     rules,
 )
+from sfu_wrapper.app.planes import authoritative_media
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
@@ -108,7 +109,7 @@ class _Inside:
             parts.store,
             parts.plane,
             parts.clock,
-            rules(settings),
+            rules(settings, authoritative_media(settings)),
             keep_answers_ms=int(settings.websocket.idempotency_seconds * 1000),
             kept_answer_bytes=settings.websocket.kept_answer_bytes,
             offer=self.relay.offer,

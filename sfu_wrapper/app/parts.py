@@ -32,8 +32,13 @@ SPARE_DELIVERIES = 20
 _OTHER_FILES = 256  # of store, broker, media plane and logs
 
 
-def rules(settings: Settings) -> Rules:
-    """Return the rules of the room machine."""
+def rules(settings: Settings, authoritative: frozenset[Medium]) -> Rules:
+    """Return the rules of the room machine.
+
+    Args:
+        settings: the configuration.
+        authoritative: media for which the plane itself reports the publishers.
+    """
     rooms = settings.rooms
     return Rules(
         policy=settings.policy_settings(),
@@ -41,17 +46,9 @@ def rules(settings: Settings) -> Rules:
         reconnect_grace_ms=_ms(rooms.reconnect_grace_seconds),
         answer_timeout_ms=_ms(rooms.answer_timeout_seconds),
         unused_timeout_ms=_ms(rooms.unused_timeout_seconds),
-        authoritative_media=frozenset(_carries(settings)),
+        authoritative_media=authoritative,
         quotas=settings.quota_limits(),
     )
-
-
-def _carries(settings: Settings) -> Iterator[Medium]:
-    """Yield the media for which the plane itself reports the publishers."""
-    if settings.media.sfu == "janus":
-        yield Medium.VIDEO
-    if settings.media.mixer == "audiobridge":
-        yield Medium.AUDIO
 
 
 def gateway_settings(settings: Settings) -> GatewaySettings:

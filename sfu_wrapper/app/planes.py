@@ -1,14 +1,21 @@
-"""Media planes built from the configuration: SFU and mixer are independent choices."""
+"""Registry of the media planes. SFU and mixer are independent choices of the configuration.
+
+``PLANES`` has what the rest of the program knows of a plane: a new one is added there.
+"""
 
 import secrets
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
+from sfu_wrapper.adapters.asterisk import inspect as inspect_asterisk
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
 from sfu_wrapper.adapters.asterisk.folder import Folder as AsteriskFolder
 from sfu_wrapper.adapters.asterisk.plane import AsteriskPlane, AsteriskSettings
+from sfu_wrapper.adapters.janus import inspect as inspect_janus
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
+from sfu_wrapper.adapters.janus.inspect import Plugin
 from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
-from sfu_wrapper.adapters.janus.room import MakeRoom
 from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
@@ -17,29 +24,44 @@ from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.adapters.planes.null_plane import NoPlane
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
+from sfu_wrapper.config.controller import Mixer, Sfu
 from sfu_wrapper.config.section import reveal
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
+from sfu_wrapper.model.media import Medium
+from sfu_wrapper.observe.findings import Finding
 from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.system import Clock
 
+Check = Callable[[Settings], AsyncIterator[Finding]]
+
 
 def media_plane(settings: Settings, clock: Clock) -> MediaPlane:
-    """Return the plane of SFU and mixer. Raises Misconfigured for an unsupported one."""
+    """Return the plane of SFU and mixer. Raises Misconfigured if it cannot be built."""
     sfu, mixer = settings.media.sfu, settings.media.mixer
     if sfu == mixer:
-        return _plane(sfu, settings, clock)
+        return PLANES[sfu].build(settings, clock)
     return PairedPlane(
-        video=_plane(sfu, settings, clock),
-        audio=_plane(mixer, settings, clock),
+        video=PLANES[sfu].build(settings, clock),
+        audio=PLANES[mixer].build(settings, clock),
     )
 
 
 def browser_media(settings: Settings) -> BrowserMedia | None:
-    """Return the WebRTC access of browsers; None without a real SFU."""
-    if settings.media.sfu != "janus":
-        return None
-    return JanusBrowsers(janus_address(settings), mixes=settings.media.mixer == "audiobridge")
+    """Return the WebRTC access of browsers; None if the SFU offers none."""
+    browsers = PLANES[settings.media.sfu].browsers
+    return None if browsers is None else browsers(settings)
+
+
+def authoritative_media(settings: Settings) -> frozenset[Medium]:
+    """Return the media for which the plane itself reports the publishers."""
+    chosen = {Medium.VIDEO: settings.media.sfu, Medium.AUDIO: settings.media.mixer}
+    return frozenset(medium for medium, name in chosen.items() if PLANES[name].authoritative)
+
+
+def server_checks() -> dict[str, Check]:
+    """Return the checks of ``doctor`` by the name of the server, in the order of the report."""
+    return {one.name: one.check for plane in PLANES.values() if (one := plane.server) is not None}
 
 
 def trunk_of(plane: MediaPlane, settings: Settings) -> Trunk | None:
@@ -67,45 +89,18 @@ def asterisk_settings(settings: Settings) -> AsteriskSettings:
     )
 
 
-def _plane(name: str, settings: Settings, clock: Clock) -> MediaPlane:
-    match name:
-        case "none":
-            return NoPlane(clock)
-        case "simulated":
-            recording = settings.recording
-            return SimulatedPlane(
-                recording.recordings_path,
-                recording.audio_path,
-                token=secrets.token_hex(4),
-                faults=Faults.parse(settings.media.simulated_faults or ""),
-            )
-        case "asterisk":
-            return AsteriskPlane(asterisk_settings(settings), clock)
-        case "janus":
-            return video_plane(_janus(settings, _video_folder(settings)))
-        case "audiobridge":
-            return audio_plane(_janus(settings, _audio_folder(settings)))
-        case _:
-            raise Misconfigured(f"media: this version does not drive {name}")
-
-
 def janus_address(settings: Settings) -> JanusAddress:
     """Return the address and the API secret of Janus."""
     return JanusAddress(settings.janus.url, reveal(settings.janus.api_secret))
 
 
-def janus_room_makers(settings: Settings) -> dict[str, tuple[MakeRoom, Path, Path]]:
-    """Return by plugin in use: a room factory, and its folder as seen by us and by Janus."""
-    found: dict[str, tuple[MakeRoom, Path, Path]] = {}
+def _janus_plugins(settings: Settings) -> Iterator[Plugin]:
     if settings.media.sfu == "janus":
         video = _janus(settings, _video_folder(settings))
-        folder = video.folder
-        found["VideoRoom"] = lambda name: VideoRoom(name, video), folder.ours, folder.janus
+        yield Plugin("VideoRoom", lambda name: VideoRoom(name, video), video.folder)
     if settings.media.mixer == "audiobridge":
         audio = _janus(settings, _audio_folder(settings))
-        folder = audio.folder
-        found["AudioBridge"] = lambda name: AudioBridge(name, audio), folder.ours, folder.janus
-    return found
+        yield Plugin("AudioBridge", lambda name: AudioBridge(name, audio), audio.folder)
 
 
 def _janus(settings: Settings, folder: Folder) -> JanusSettings:
@@ -134,3 +129,92 @@ def _video_folder(settings: Settings) -> Folder:
 def _audio_folder(settings: Settings) -> Folder:
     ours = settings.recording.audio_path.absolute()
     return Folder(ours, settings.janus.audio_path or ours)
+
+
+def _simulated(settings: Settings, _: Clock) -> SimulatedPlane:
+    recording = settings.recording
+    return SimulatedPlane(
+        recording.recordings_path,
+        recording.audio_path,
+        token=secrets.token_hex(4),
+        faults=Faults.parse(settings.media.simulated_faults or ""),
+    )
+
+
+def _janus_browsers(settings: Settings) -> JanusBrowsers:
+    return JanusBrowsers(janus_address(settings), mixes=settings.media.mixer == "audiobridge")
+
+
+async def _check_janus(settings: Settings) -> AsyncIterator[Finding]:
+    if plugins := tuple(_janus_plugins(settings)):
+        async for finding in inspect_janus.check(janus_address(settings), plugins):
+            yield finding
+
+
+async def _check_asterisk(settings: Settings) -> AsyncIterator[Finding]:
+    if settings.media.mixer == "asterisk":
+        asterisk = asterisk_settings(settings)
+        async for finding in inspect_asterisk.check(asterisk.ami, asterisk.folder):
+            yield finding
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Server that planes are on.
+
+    Attributes:
+        name: one word, as in the report of ``doctor``.
+        check: yields what ``doctor`` reports; nothing where no plane on it is configured.
+    """
+
+    name: str
+    check: Check
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Meaning of one value of ``media.sfu`` or ``media.mixer``.
+
+    Attributes:
+        build: builds the plane.
+        server: server that ``doctor`` checks; None only with a caution.
+        caution: warning and advice of ``doctor`` where no server of ours records real calls.
+        browsers: builds the WebRTC access of browsers; None if there is none.
+        authoritative: True where the plane reports the publishers, and clients need not.
+    """
+
+    build: Callable[[Settings, Clock], MediaPlane]
+    server: Server | None = None
+    caution: tuple[str, str] | None = None
+    browsers: Callable[[Settings], BrowserMedia] | None = None
+    authoritative: bool = False
+
+
+_JANUS: Final = Server("janus", _check_janus)
+_ASTERISK: Final = Server("asterisk", _check_asterisk)
+
+PLANES: Final[dict[Sfu | Mixer, Plane]] = {
+    "none": Plane(
+        lambda _, clock: NoPlane(clock),
+        caution=("is managed by another system, which must record", "verify that it records"),
+    ),
+    "simulated": Plane(
+        _simulated,
+        caution=("is simulated: its media are synthetic", "configure a real one for real calls"),
+    ),
+    "janus": Plane(
+        lambda settings, _: video_plane(_janus(settings, _video_folder(settings))),
+        _JANUS,
+        browsers=_janus_browsers,
+        authoritative=True,
+    ),
+    "audiobridge": Plane(
+        lambda settings, _: audio_plane(_janus(settings, _audio_folder(settings))),
+        _JANUS,
+        authoritative=True,
+    ),
+    "asterisk": Plane(
+        lambda settings, clock: AsteriskPlane(asterisk_settings(settings), clock), _ASTERISK
+    ),
+}
+"""All planes; ``config.controller`` has the same names."""

@@ -18,6 +18,8 @@ from sfu_wrapper.model.identity import RecordingType
 _SQLITE = "sqlite:"
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+Sfu = Literal["simulated", "janus", "none"]
+Mixer = Literal["simulated", "audiobridge", "asterisk", "none"]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -176,12 +178,8 @@ class Retention(Section):
 class MediaPlane(Section):
     """``[media]``: servers that carry and record the media. ``none``: another system records."""
 
-    sfu: Literal["simulated", "janus", "none"] = Field(
-        "simulated", description="server that carries and records the video"
-    )
-    mixer: Literal["simulated", "audiobridge", "asterisk", "none"] = Field(
-        "simulated", description="server that mixes and records the audio"
-    )
+    sfu: Sfu = Field("simulated", description="server that carries and records the video")
+    mixer: Mixer = Field("simulated", description="server that mixes and records the audio")
     timeout_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
         5, description="s within which the media plane must answer"
     )

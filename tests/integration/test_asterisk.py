@@ -17,9 +17,7 @@ import pytest
 from sfu_wrapper.adapters.asterisk.ami import Ami, LinkUp
 from sfu_wrapper.adapters.asterisk.conference import TAKEN
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.app.planes import media_plane, trunk_of
-from sfu_wrapper.cli.doctor.media import check_asterisk
-from sfu_wrapper.cli.doctor.report import Status
+from sfu_wrapper.app.planes import media_plane, server_checks, trunk_of
 from sfu_wrapper.config.load import load
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,
@@ -44,6 +42,7 @@ from sfu_wrapper.model.identity import (
     SegmentNo,
 )
 from sfu_wrapper.model.media import Medium
+from sfu_wrapper.observe.findings import Status
 from tests.contract import test_plane as contract
 from tests.helpers.asterisk import SECRET, AsteriskServer, loudness_of, seconds_of
 from tests.helpers.live import DOMAIN, Live, Peer, live
@@ -279,7 +278,7 @@ async def test_doctor_finds_the_examples_in_order(server: AsteriskServer) -> Non
     chosen = (f"asterisk.port={server.ami_port}", f"asterisk.secret={SECRET}")
     audio = f"audio_path={server.recordings}"
     settings = load(Path("config"), {}, ("media.mixer=asterisk", audio, *chosen))
-    found = [finding async for finding in check_asterisk(settings)]
+    found = [finding async for finding in server_checks()["asterisk"](settings)]
 
     assert {finding.status for finding in found} == {Status.OK}
     assert found[0].text.startswith("Asterisk 16.")

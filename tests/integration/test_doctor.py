@@ -19,9 +19,9 @@ from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.storage.disks import Disk
 from sfu_wrapper.cli.doctor import services
-from sfu_wrapper.cli.doctor.report import ok, wrong
 from sfu_wrapper.cli.doctor.settings import check_program
 from sfu_wrapper.cli.main import main
+from sfu_wrapper.observe.findings import ok, wrong
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.processes import free_port
 from tests.helpers.provider import key_set, provider

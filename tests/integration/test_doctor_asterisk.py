@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.cli.doctor.media import check_asterisk
-from sfu_wrapper.cli.doctor.report import Finding, Status
+from sfu_wrapper.app.planes import server_checks
 from sfu_wrapper.config.load import load
+from sfu_wrapper.observe.findings import Finding, Status
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
 
 ANSWERS = "Asterisk 16.28.0 answers"
@@ -27,7 +27,9 @@ async def report(server: FakeAsterisk, *overrides: str) -> list[Finding]:
         f"audio_path={server.folder}",
         *overrides,
     )
-    return [finding async for finding in check_asterisk(load(Path("config"), {}, chosen))]
+    return [
+        finding async for finding in server_checks()["asterisk"](load(Path("config"), {}, chosen))
+    ]
 
 
 async def test_an_asterisk_set_up_like_the_examples_is_ok(server: FakeAsterisk) -> None:

@@ -11,6 +11,8 @@ from typing import get_args
 
 import pytest
 
+from sfu_wrapper.app.planes import PLANES
+from sfu_wrapper.config.controller import Mixer, Sfu
 from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, Quality
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict, Reason, decide
 from sfu_wrapper.model.identity import (
@@ -81,3 +83,14 @@ def test_every_group_of_http_routes_is_included_in_gateway_rest_app(routes: str)
     }
 
     assert routes in called
+
+
+def test_every_media_plane_of_the_configuration_is_in_app_planes() -> None:
+    assert set(PLANES) == {*get_args(Sfu), *get_args(Mixer)}
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_every_media_plane_has_either_a_check_or_a_caution_for_doctor(name: Sfu | Mixer) -> None:
+    plane = PLANES[name]
+
+    assert (plane.server is None) is (plane.caution is not None)

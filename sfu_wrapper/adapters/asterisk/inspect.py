@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, AmiNews, AmiSettings, Answer, Declined
+from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 MODULES: Final = ("app_confbridge", "app_mixmonitor", "format_wav", "app_userevent")
 _NOT_PERMITTED: Final = "Permission denied"
@@ -19,6 +22,13 @@ _LINE: Final = re.compile(r"Line-(\d+)-\d+", re.IGNORECASE)
 _CATEGORY: Final = re.compile(r"Category-(\d+)", re.IGNORECASE)
 _WRONG_IN_BRIDGE: Final = (("record_file_timestamp", "no"), ("record_conference", "no"))
 _DEFAULTS: Final = {"record_file_timestamp": "yes", "record_conference": "no"}
+
+
+_ACTIONS: Final = {
+    "ConfbridgeStopRecord": "recording is impossible -> write = system",
+    "ConfbridgeListRooms": "calls that arrived during an outage stay unknown -> write = reporting",
+    "Hangup": "phones stay connected after the end of their room -> write = call",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,45 @@ class Found:
     denied: tuple[str, ...]
     missing: tuple[str, ...]
     misset: tuple[str, ...]
+
+
+async def check(ami: AmiSettings, folder: Folder) -> AsyncIterator[Finding]:
+    """Yield the findings of ``doctor``, without recording or changing anything."""
+    where = f"{ami.host}:{ami.port}"
+    try:
+        found = await inspect(ami)
+    except Declined as declined:
+        yield wrong(
+            f"{where}: {declined.detail}",
+            "compare asterisk.user and asterisk.secret with manager.conf",
+        )
+        return
+    except (Unavailable, OSError) as error:
+        yield wrong(f"{where}: {error}", "start it, or correct asterisk.host and asterisk.port")
+        return
+    yield ok(f"Asterisk {found.version or '(unknown version)'} answers at {where}")
+    for action in found.denied:
+        what, _, advice = _ACTIONS[action].partition(" -> ")
+        yield wrong(f"action {action} is not permitted: {what}", f"manager.conf: {advice}")
+    for module in found.missing:
+        yield wrong(f"{module}.so is not loaded", "load it in modules.conf")
+    for setting in found.misset:
+        yield wrong(f"confbridge.conf, {setting}", "set it to no")
+    yield _check_folder(folder)
+
+
+def _check_folder(folder: Folder) -> Finding:
+    if folder.ours is None:
+        text = f"folder {folder.theirs} is not shared: the reports of Asterisk are not verified"
+        return warning(text, "share the folder, and set asterisk.folderShared")
+    if not folder.ours.is_dir():
+        return wrong(
+            f"audio_path {folder.ours} not found",
+            f"mount Asterisk's folder {folder.theirs} there",
+        )
+    return ok(
+        f"audio_path {folder.ours} is {folder.theirs} at Asterisk; a test recording verifies that"
+    )
 
 
 async def inspect(settings: AmiSettings) -> Found:

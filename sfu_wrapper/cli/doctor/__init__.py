@@ -2,7 +2,8 @@
 
 ``CHECKS`` lists the checks in the order of the report. To add one, write
 ``async def check_subject(settings) -> AsyncIterator[Finding]`` in the module of its topic and
-append it here. No check changes the state of a peer.
+append it here; the check of a media server comes from ``app.planes``. No check changes the state
+of a peer.
 """
 
 import asyncio
@@ -10,11 +11,13 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
+from sfu_wrapper.app.planes import server_checks
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.doctor import media, services, settings
-from sfu_wrapper.cli.doctor.report import Check, Finding, Status, ok, run_checks, warning, wrong
+from sfu_wrapper.cli.doctor.report import Check, run_checks
 from sfu_wrapper.config.load import Loaded, inspect
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.observe.findings import Finding, Status, ok, warning, wrong
 
 CHECKS: Final = (
     Check("tools", settings.check_runtime),
@@ -23,8 +26,7 @@ CHECKS: Final = (
     Check("database", services.check_database),
     Check("broker", services.check_broker),
     Check("media", media.check_planes),
-    Check("janus", media.check_janus),
-    Check("asterisk", media.check_asterisk),
+    *(Check(name, run) for name, run in server_checks().items()),
     Check("callpage", settings.check_browser_access),
     Check("folders", services.check_folders),
     Check("encryption", settings.check_encryption),

@@ -1,4 +1,4 @@
-"""Findings of the checks of ``doctor``, and the loop that runs the checks.
+"""Checks of ``doctor``, and the loop that runs them.
 
 Checks run in sequence, each with a deadline. An exception or a timeout becomes the last finding of
 its check; the checks after it run all the same.
@@ -7,50 +7,11 @@ its check; the checks after it run all the same.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import RecordingError
-
-
-class Status(StrEnum):
-    """Severity of a finding. Only ``wrong`` fails the command."""
-
-    OK = "ok"
-    WARNING = "warning"  # it works, but deserves attention
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Line of the report.
-
-    Attributes:
-        status: severity.
-        text: the observation, without secrets.
-        advice: the action to take; empty only for ``ok``.
-    """
-
-    status: Status
-    text: str
-    advice: str = ""
-
-
-def ok(text: str) -> Finding:
-    """Return a finding of status ``ok``."""
-    return Finding(Status.OK, text)
-
-
-def warning(text: str, advice: str) -> Finding:
-    """Return a finding of status ``warning``."""
-    return Finding(Status.WARNING, text, advice)
-
-
-def wrong(text: str, advice: str) -> Finding:
-    """Return a finding of status ``wrong``."""
-    return Finding(Status.WRONG, text, advice)
-
+from sfu_wrapper.observe.findings import Finding, wrong
 
 Run = Callable[[Settings], AsyncIterator[Finding]]
 

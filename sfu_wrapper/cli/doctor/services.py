@@ -14,9 +14,9 @@ from sfu_wrapper.adapters.sqlite.database import MIGRATIONS as STORE_MIGRATIONS
 from sfu_wrapper.adapters.sqlite.inspect import inspect as inspect_file
 from sfu_wrapper.adapters.storage.disks import Disk, disk, nearest, try_writing
 from sfu_wrapper.app.parts import queue_file, queues, store_file
-from sfu_wrapper.cli.doctor.report import Finding, ok, warning, wrong
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 TOO_LITTLE_BYTES: Final = 500_000_000
 LITTLE_BYTES: Final = 5_000_000_000

@@ -16,12 +16,13 @@ from sfu_wrapper import __version__
 from sfu_wrapper.adapters.jwks import HttpKeySet
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.parts import authenticator
+from sfu_wrapper.app.planes import PLANES
 from sfu_wrapper.app.worker import vault
-from sfu_wrapper.cli.doctor.report import Finding, ok, warning, wrong
 from sfu_wrapper.config import rules
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.keyset import read_key_set
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
+from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 _LIBRARIES: Final = ("websockets", "aio-pika", "pydantic", "fastapi", "pyjwt", "cryptography", "av")
 _ENOUGH_FILES: Final = 4096  # a client is one
@@ -113,7 +114,7 @@ async def check_encryption(settings: Settings) -> AsyncIterator[Finding]:
 
 async def check_browser_access(settings: Settings) -> AsyncIterator[Finding]:
     """Check addresses and origins, without any connection."""
-    if settings.media.sfu != "janus":
+    if PLANES[settings.media.sfu].browsers is None:
         return
     url = settings.http.public_websocket_url
     if url is None and settings.http.host not in _LOCAL:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.cli.doctor.report import Status
 from sfu_wrapper.cli.doctor.settings import check_browser_access
 from sfu_wrapper.config.load import load
+from sfu_wrapper.observe.findings import Status
 
 JANUS = ("media.sfu=janus", "janus.roomSecret=sixteen characters")
 ORIGIN = "websocket.allowedOrigins=https://calls.test"

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sfu_wrapper.cli.doctor.report import Check, Finding, Run, ok, run_checks, wrong
+from sfu_wrapper.cli.doctor.report import Check, Run, run_checks
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.observe.findings import Finding, ok, wrong
 
 
 def failing(error: Exception) -> Run:
