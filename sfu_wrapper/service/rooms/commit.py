@@ -1,8 +1,8 @@
-"""What one commit of a room will hold: gathered item by item, then encoded for the store.
+"""Draft of a commit: collects the applied commands of one room, and encodes them for the store.
 
-Decides which rows a change becomes: of the room what differs from the last commit, a message for
-each announcement, an answer for each reply, kept for repeats unless the same request may be sent
-again as it is.
+A change becomes these rows: the parts of the room that differ from the last commit, one message for
+each announcement, and one answer for each reply. Answers are kept for repeats, except those after
+which the same request may be sent again.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from sfu_wrapper.wire.room_state import encode_room
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one request. keep: for its repeats."""
+    """Answer to one request; ``keep``: store it for repeats."""
 
     ref: RequestRef
     body: bytes
@@ -30,16 +30,16 @@ class Answer:
 
 @dataclass(slots=True)
 class Draft:
-    """What one commit will hold.
+    """Content of one commit.
 
     Attributes:
-        before: the room as it was last committed.
-        room: the room with all items applied.
-        rewrite: all of the room is to be written, since the store has it in an earlier form.
-        items: what was applied.
-        effects: of the items, in order.
+        before: the room as last committed.
+        room: the room after all items.
+        rewrite: True to write all of the room, since the store has it in an earlier format.
+        items: commands applied.
+        effects: effects of the items, in order.
         answers: filled by ``encode``.
-        joins: who comes in by the items.
+        joins: users who join by the items.
     """
 
     before: Room | None
@@ -51,7 +51,7 @@ class Draft:
     joins: set[UserKey] = field(default_factory=set)
 
     def add(self, item: Command, room: Room | None, effects: tuple[Effect, ...]) -> None:
-        """Note what an item has come to; where that is nothing, the item is not part of it."""
+        """Add an applied item; one that changed nothing and has no effects is left out."""
         if not effects and room == self.room:
             return
         self.room = room
@@ -61,25 +61,27 @@ class Draft:
             self.joins.add(item.joins)
 
 
-def encode(draft: Draft, repeats: IdempotencyStore, policy: PolicySettings, now_ms: int) -> Commit:
+def encode(
+    draft: Draft, idempotency: IdempotencyStore, policy: PolicySettings, now_ms: int
+) -> Commit:
     """Return the rows to be stored, and fill in the answers.
 
     Args:
-        draft: what to store.
-        repeats: says which answers make room for the new ones.
-        policy: for what answers show of decisions.
-        now_ms: epoch.
+        draft: content of the commit.
+        idempotency: selects the answers to evict.
+        policy: for the decisions that answers show.
+        now_ms: current time, epoch ms.
     """
     draft.answers = list(_answers(draft, policy))
     kept = ((answer.ref, answer.body) for answer in draft.answers if answer.keep)
-    answers, gone = repeats.rows(kept, now_ms)
+    answers, evicted = idempotency.rows(kept, now_ms)
     room, parts = _room_rows(draft)
     return Commit(
         room=room,
         outbox=tuple(_messages(draft, now_ms)),
         answers=answers,
         parts=parts,
-        forgotten=gone,
+        forgotten=evicted,
     )
 
 
@@ -98,7 +100,7 @@ def _messages(draft: Draft, now_ms: int) -> Iterator[OutboxRow]:
 
 
 def _room_rows(draft: Draft) -> tuple[RoomRow | None, tuple[PartRow, ...]]:
-    """Return the rows of the room that its change makes, if it has changed."""
+    """Return the rows of the room that changed, if any."""
     room = draft.room
     if room is None or (room == draft.before and not draft.rewrite):
         return None, ()

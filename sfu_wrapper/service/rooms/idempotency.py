@@ -1,15 +1,15 @@
-"""Requests that change something are done once, however often they are sent.
+"""Idempotency: a request that changes something is executed once, however often it is sent.
 
-An answer is kept with the change that it answers, so a repeat gets it over a new connection and
-after a restart too; a request that is still under way collects those who ask again.
-Source: protocol.md, "Repeats".
+What enters: each request before it reaches a room (``begin``), answers (``finish``, ``keep``), and
+the store's list of kept answers after a start (``load``). What leaves: answers to all clients that
+sent the request, and rows that the store keeps with the change (``rows``).
 
-The name of a request under which it is answered, repeated and kept.
+Rules: an answer is stored in the transaction of its change, so a repeat gets the same answer over a
+new connection and after a restart. A repeat of a request that is under way waits for its answer. An
+id that is used with another payload is refused. Source: protocol.md, "Repeats".
 
-Shares of users in the answers that are kept for repeats: the oldest make room for the newest.
-
-Without a bound, one user could fill the store within the time for which answers are kept. Counting
-costs O(1) an answer; what has expired is no longer counted, whether or not it is still stored.
+The kept answers of one user have a limit in bytes, so that one user cannot fill the store: the
+oldest are evicted first (``KeptAnswers``, O(1) an answer).
 """
 
 from asyncio import Future
@@ -27,9 +27,15 @@ from sfu_wrapper.wire.signaling import Request
 
 @dataclass(frozen=True, slots=True)
 class RequestRef:
-    """Who asked what under which id, with which payload (protocol.md, "Repeats").
+    """Reference of a request: user, endpoint, id and payload (protocol.md, "Repeats").
 
-    key: the same for every repeat, whatever its payload. Stored with rooms that let it wait.
+    Rooms store it with requests that wait for an answer.
+
+    Attributes:
+        key: domain, user, endpoint and id; the same for every repeat.
+        endpoint: endpoint of the request.
+        id: id that the client chose.
+        digest: hash of the payload.
     """
 
     key: str
@@ -38,28 +44,28 @@ class RequestRef:
     digest: bytes
 
     def __str__(self) -> str:
-        """The stored form; no part can hold a line break."""
+        """Return the stored form; no part can contain a line break."""
         return "\n".join((self.key, self.digest.hex()))
 
 
 def ref_of(identity: Identity, request: Request) -> RequestRef:
-    """The name of this request of this user."""
+    """Return the reference of a request of this user."""
     key = "\n".join((identity.domain, identity.user, request.endpoint, request.id))
     return RequestRef(key, request.endpoint, request.id, request.digest)
 
 
 def parse_ref(text: str) -> RequestRef:
-    """Read the stored form.
+    """Parse the stored form.
 
     Raises:
-        ValueError: it is none, which is a bug of ours.
+        ValueError: the text has another form, which is a bug of ours.
     """
     domain, user, endpoint, request_id, digest = text.split("\n")
     key = "\n".join((domain, user, endpoint, request_id))
     return RequestRef(key, endpoint, request_id, bytes.fromhex(digest))
 
 
-OVERHEAD_BYTES: Final = 256  # of a stored answer, beside its own
+OVERHEAD_BYTES: Final = 256  # of storage, in addition to the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +78,27 @@ class _Kept:
 
 @dataclass(slots=True)
 class _Share:
-    """What is kept for one user, oldest first."""
+    """Kept answers of one user, oldest first."""
 
     bytes: int = 0
     answers: deque[_Kept] = field(default_factory=deque)
 
 
 class KeptAnswers:
-    """Sizes of the kept answers by user. limit_bytes: of one user; 0: no limit."""
+    """Sizes of the kept answers by user.
+
+    Args:
+        limit_bytes: limit for one user; 0: no limit.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._shares: dict[str, _Share] = {}
-        self._all: deque[_Kept] = deque()  # oldest first, which is the order of expiry as well
+        self._all: deque[_Kept] = deque()  # oldest first, in order of expiry
         self._by_key: dict[str, _Kept] = {}
 
     def may_hold(self, key: str) -> bool:
-        """Return False where the store certainly has no answer of that key."""
+        """Return False if the store certainly has no answer of that key."""
         return not self._limit_bytes or key in self._by_key
 
     def add(self, key: str, size: int, expires_ms: int, now_ms: int) -> list[str]:
@@ -97,10 +107,11 @@ class KeptAnswers:
         Args:
             key: as of ``RequestRef``, which begins with domain and user.
             size: bytes of the answer.
-            expires_ms, now_ms: epoch ms; answers are added in the order of their expiry.
+            expires_ms: time of expiry, epoch ms; never before that of the answer added last.
+            now_ms: current time, epoch ms.
 
         Returns:
-            Keys to be kept no longer; its own among them where it alone is too large.
+            Keys of evicted answers; the key of this one if it alone exceeds the limit.
         """
         if not self._limit_bytes:
             return []
@@ -112,17 +123,17 @@ class KeptAnswers:
         share.bytes += kept.bytes
         self._all.append(kept)
         self._by_key[key] = kept
-        gone = []
+        evicted = []
         while share.bytes > self._limit_bytes:
-            gone.append(self._drop_oldest(share))
-        return gone
+            evicted.append(self._drop_oldest(share))
+        return evicted
 
     def _expire(self, now_ms: int) -> None:
         while self._all and self._all[0].expires_ms <= now_ms:
             expired = self._all.popleft()
             share = self._shares.get(expired.user)
             if share is None or not share.answers or share.answers[0] is not expired:
-                continue  # it had to make room before
+                continue  # evicted already
             self._drop_oldest(share)
             if not share.answers:
                 del self._shares[expired.user]
@@ -146,10 +157,13 @@ class _UnderWay:
 
 
 class IdempotencyStore:
-    """Who waits for which answer, and the answers that are kept.
+    """Requests under way with their clients, and the kept answers.
 
-    keep_ms: how long an answer is kept. epoch: see ``Store``. keep_bytes: of the answers of one
-        user, at most; 0: no limit.
+    Args:
+        store: where answers are kept.
+        keep_ms: time for which an answer is kept.
+        epoch: epoch of this controller; see ``Store``.
+        keep_bytes: limit of the kept answers of one user; 0: no limit.
     """
 
     def __init__(self, store: Store, keep_ms: int, epoch: int, *, keep_bytes: int = 0) -> None:
@@ -160,12 +174,12 @@ class IdempotencyStore:
         self._kept = KeptAnswers(keep_bytes)
 
     def load(self, now_ms: int) -> None:
-        """Count what an earlier controller kept. Raises Unavailable: it cannot be read."""
+        """Count the answers kept by an earlier controller. Raises Unavailable."""
         for known in self._store.kept_answers():
             self._kept.add(known.key, known.bytes, known.expires_ms, now_ms)
 
     def begin(self, client: Client, ref: RequestRef, now_ms: int) -> bool:
-        """Whether the request is new; a repeat is answered here, now or with the first.
+        """Register a request. Returns True if it is new; a repeat is answered here, now or later.
 
         Raises:
             Refused: the id was used with another payload.
@@ -175,7 +189,7 @@ class IdempotencyStore:
             _require_same(under_way.digest, ref)
             under_way.clients.append(client)
             return False
-        may_hold = self._kept.may_hold(ref.key)  # most requests are new: nothing is read for them
+        may_hold = self._kept.may_hold(ref.key)  # avoids a read for new requests
         kept = self._store.answer(ref.key, now_ms) if may_hold else None
         if kept is not None:
             _require_same(kept.digest, ref)
@@ -185,27 +199,27 @@ class IdempotencyStore:
         return True
 
     def is_under_way(self, ref: RequestRef) -> bool:
-        """Whether this very request was begun and is not answered."""
+        """Return True if this request, with this payload, is not answered yet."""
         under_way = self._under_way.get(ref.key)
         return under_way is not None and under_way.digest == ref.digest
 
     def resume(self, ref: RequestRef) -> None:
-        """After a restart: a stored room still has this one waiting."""
+        """Register a request that a stored room holds unanswered, after a restart."""
         self._under_way[ref.key] = _UnderWay(ref.digest)
 
     def rows(
         self, answers: Iterable[tuple[RequestRef, bytes]], now_ms: int
     ) -> tuple[tuple[AnswerRow, ...], tuple[str, ...]]:
-        """Return what to store with the change, and the keys of older answers that make room."""
+        """Return the rows to store with the change, and the keys of evicted answers."""
         expires_ms = now_ms + self._keep_ms
         rows = tuple(AnswerRow(ref.key, ref.digest, body, expires_ms) for ref, body in answers)
-        gone: list[str] = []
+        evicted: list[str] = []
         for row in rows:
-            gone += self._kept.add(row.key, len(row.answer), expires_ms, now_ms)
-        return tuple(row for row in rows if row.key not in gone), tuple(gone)
+            evicted += self._kept.add(row.key, len(row.answer), expires_ms, now_ms)
+        return tuple(row for row in rows if row.key not in evicted), tuple(evicted)
 
     def finish(self, ref: RequestRef, answer: bytes) -> bool:
-        """Answer everybody who asked. False where this request is not under way."""
+        """Answer all clients that sent the request. Returns False if it is not under way."""
         if not self.is_under_way(ref):
             return False
         for client in self._under_way.pop(ref.key).clients:
@@ -213,19 +227,19 @@ class IdempotencyStore:
         return True
 
     def keep(self, ref: RequestRef, answer: bytes, now_ms: int) -> None:
-        """Store an answer that goes with no change of a room, then answer everybody who asked."""
-        rows, gone = self.rows([(ref, answer)], now_ms)
-        commit = Commit(answers=rows, forgotten=gone)
+        """Store an answer without a change of a room, then answer the clients."""
+        rows, evicted = self.rows([(ref, answer)], now_ms)
+        commit = Commit(answers=rows, forgotten=evicted)
 
         def stored(done: "Future[tuple[OutboxRow, ...]]") -> None:
             if not done.cancelled():
-                done.exception()  # where it could not be, a repeat is looked at anew
+                done.exception()  # if it was not stored, a repeat is executed
             self.finish(ref, answer)
 
         self._store.commit(commit, self._epoch).add_done_callback(stored)
 
     def defer(self, ref: RequestRef, answer: bytes) -> None:
-        """Tell everybody who asked that it takes longer; who asks again gets the outcome."""
+        """Answer the waiting clients provisionally; a repeat still gets the final answer."""
         if self.is_under_way(ref):
             under_way = self._under_way[ref.key]
             waiting, under_way.clients = under_way.clients, []

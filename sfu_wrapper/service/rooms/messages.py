@@ -1,6 +1,6 @@
-"""Requests of the wire as events of the core.
+"""Conversion between the wire and the core: requests to events, answers and announcements to bytes.
 
-Answers, announcements and rooms between the core and the store.
+Also the conversion of announcements and rooms between the core and the store.
 """
 
 import logging
@@ -49,7 +49,7 @@ Build = Callable[[Room, Instant], Event]
 
 
 def requester(identity: Identity) -> Requester:
-    """Who asks, as the core knows it."""
+    """Return the requester of an identity, as the core expects it."""
     return Requester(identity.key, identity.is_service, Role.DOMAIN_ADMIN in identity.roles)
 
 
@@ -59,12 +59,16 @@ def event_of(
     by: Requester,
     permissions: Callable[[Room], OwnerPermissions],
 ) -> Build:
-    """What to do with the room once it is its turn.
+    """Return a function that builds the event of a request, called when the actor applies it.
 
-    permissions: looks up what is stored for the room's owner, at that moment.
+    Args:
+        payload: payload of the request.
+        ref: reference of the request, for its answer.
+        by: the requester.
+        permissions: returns the stored permissions of the room's owner, at that moment.
 
     Raises:
-        Refused: UNKNOWN_ENDPOINT; it is none that changes a room.
+        Refused: UNKNOWN_ENDPOINT: the request changes no room.
     """
     match payload:
         case JoinRoom(user=user, media=media):
@@ -91,7 +95,7 @@ def event_of(
 
 
 def _user(room: Room, by: Requester, named: str | None) -> UserKey:
-    """Whom the request is about: the requester, or a user of the room's domain."""
+    """Return the user that the request is about: the requester, or a user of its domain."""
     if named is None:
         return by.key
     return UserKey(room.domain if by.service else by.key.domain, UserId(named))
@@ -105,7 +109,7 @@ log = logging.getLogger(__name__)
 
 
 def encode_answer(ref: RequestRef, answer: Answer, policy: PolicySettings) -> bytes:
-    """The response to a request."""
+    """Return the response to a request."""
     if isinstance(answer, Refusal):
         details = dict(answer.context)
         return error_response(ref.endpoint, ref.id, answer.code, answer.detail, details)
@@ -113,12 +117,12 @@ def encode_answer(ref: RequestRef, answer: Answer, policy: PolicySettings) -> by
 
 
 def encode_error(request: Request, error: RecordingError) -> bytes:
-    """The response to a request that was refused before it came to a room."""
+    """Return the response to a request that was refused before it reached a room."""
     return error_response(request.endpoint, request.id, error.code, error.detail, error.context)
 
 
 def internal_error(ref: RequestRef | Request) -> bytes:
-    """The response after a bug of ours: an incident id that stands in the log, no more."""
+    """Return the response after a bug of ours; it holds only an incident id, which is logged."""
     incident = uuid.uuid4().hex
     log.error("request.internalError", extra={"incident": incident, "endpoint": ref.endpoint})
     message = "something went wrong on our side"
@@ -127,7 +131,7 @@ def internal_error(ref: RequestRef | Request) -> bytes:
 
 
 def outbox_row(room: RoomUuid, announcement: Announcement, now_ms: int) -> OutboxRow:
-    """The row to be stored with the state."""
+    """Return the outbox row of an announcement, stored with the state."""
     announced = encode_announcement(announcement)
     return OutboxRow(
         room=room,

@@ -1,8 +1,11 @@
-"""Who watches rooms and recordings, and what they are told when something changes.
+"""Subscriptions: events about rooms and recordings for the clients that watch them.
 
-Changes are collected for a moment and told once a room, as it is by then, whatever happened in
-between. Nothing is kept for a watcher: one that does not read is given up by its own connection.
-Decides nothing about who may see what: that is ``core.access``.
+What enters: changes of rooms, from the router after each commit, and news about jobs, from the
+recording service. What leaves: ``roomChanged`` and ``recordingChanged`` events to clients.
+
+Rule: changes are collected for ``TICK_S`` and published once a room, in its latest state. Nothing
+is kept for a client: its own connection is closed if it does not read. ``core.access`` decides who
+may see what.
 """
 
 import asyncio
@@ -32,21 +35,21 @@ from sfu_wrapper.wire.answers import (
 )
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS, Topic, event
 
-TICK_S: Final = 0.2  # for which changes are collected
-BREATH_S: Final = 0.002  # between two lots of one tick
-AT_ONCE: Final = 10  # rooms of one lot; a lot is handled in one round of the event loop
+TICK_S: Final = 0.2  # time for which changes are collected
+PAUSE_S: Final = 0.002  # between two lots of one tick
+ROOMS_PER_BATCH: Final = 10  # rooms of one lot; a lot is handled in one round of the event loop
 SHOWN_RECORDINGS: Final = 500
-_NOBODY: Final = PersistentSet[UserKey]()
+_NO_USERS: Final = PersistentSet[UserKey]()
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, object]
-_Scope = UserKey | DomainId | None  # what is watched: of a user, of a domain, everything
+_Scope = UserKey | DomainId | None  # rooms of a user, of a domain, all rooms
 
 
 @dataclass(slots=True, eq=False)
 class _Watch:
-    """One client that watches."""
+    """Subscription of one client."""
 
     client: Client
     scopes: tuple[_Scope, ...]
@@ -55,7 +58,13 @@ class _Watch:
 
 @dataclass(slots=True)
 class _Change:
-    """What is to be told of a room. before: as it was told last."""
+    """Unpublished change of a room.
+
+    Attributes:
+        before: the room as last published; None for a new room.
+        room: the room as last committed.
+        worked_on: segments with news about their jobs.
+    """
 
     before: Room | None
     room: Room
@@ -63,11 +72,17 @@ class _Change:
 
 
 class Subscriptions:
-    """Everybody who watches."""
+    """Subscriptions of all clients.
 
-    def __init__(self, reader: RoomQueries, outcomes: JobResults, clock: Clock) -> None:
-        self._reader = reader
-        self._outcomes = outcomes
+    Args:
+        queries: reads of rooms.
+        job_results: latest news about jobs.
+        clock: for the expiry of tokens.
+    """
+
+    def __init__(self, queries: RoomQueries, job_results: JobResults, clock: Clock) -> None:
+        self._queries = queries
+        self._job_results = job_results
         self._clock = clock
         self._watches: dict[str, _Watch] = {}
         self._by_scope: dict[_Scope, dict[str, _Watch]] = {}
@@ -76,14 +91,14 @@ class Subscriptions:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, client: Client, topics: Iterable[Topic]) -> Json:
-        """Tell the client of every change from now on; returns the present state.
+        """Subscribe the client to these topics. Returns the current state.
 
         Raises:
-            Unavailable: the store cannot be read; then nothing has changed.
+            Unavailable: the store cannot be read; the subscription is unchanged.
         """
         wanted = set(topics)
         by = requester(client.identity)
-        page = self._reader.page(by)
+        page = self._queries.page(by)
         known = self._watches.get(client.key)
         state = self._state(by, page, wanted)
         topics_now = wanted | (known.topics if known is not None else set())
@@ -92,7 +107,7 @@ class Subscriptions:
         return {"topics": sorted(topics_now), **state}
 
     def unwatch(self, client: Client, topics: Iterable[Topic] | None) -> Json:
-        """Tell it of these topics, or of all, no more."""
+        """Unsubscribe the client from these topics; None: from all."""
         watch = self._watches.get(client.key)
         if watch is None:
             return {"topics": []}
@@ -102,7 +117,7 @@ class Subscriptions:
         return {"topics": sorted(watch.topics)}
 
     def forget(self, client: Client) -> None:
-        """It watches nothing any more."""
+        """Remove the subscription of a client."""
         watch = self._watches.pop(client.key, None)
         for scope in watch.scopes if watch is not None else ():
             of_scope = self._by_scope.get(scope, {})
@@ -113,17 +128,17 @@ class Subscriptions:
                     self._users.pop(scope, None)
 
     def room_changed(self, before: Room | None, after: Room) -> None:
-        """A room is another than it was. Costs the same whoever is in it, and whoever watches."""
+        """Record a change of a room; the cost is independent of participants and watchers."""
         if self._watches:
             self._change(before, after)
 
     def worked_on(self, room: Room, segment: SegmentNo) -> None:
-        """There is news of the work on a segment."""
+        """Record news about the job of a segment."""
         if self._watches:
             self._change(room, room).worked_on.add(segment)
 
     def close(self) -> None:
-        """Tell nobody anything any more."""
+        """Remove all subscriptions and drop unpublished changes."""
         self._watches.clear()
         self._by_scope.clear()
         self._users.clear()
@@ -143,64 +158,64 @@ class Subscriptions:
         change = self._changes.setdefault(after.uuid, _Change(before, after))
         change.room = after
         if self._timer is None:
-            self._ring_in(TICK_S)
+            self._start_timer(TICK_S)
         return change
 
-    def _ring_in(self, delay_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
+    def _start_timer(self, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
-    def _ring(self) -> None:
-        """Tell of one lot of rooms; what changes again meanwhile waits for its next turn."""
+    def _on_timer(self) -> None:
+        """Publish one batch of rooms; later changes wait for the next batch."""
         self._timer = None
-        pause_s = BREATH_S
-        for uuid in list(self._changes)[:AT_ONCE]:
+        pause_s = PAUSE_S
+        for uuid in list(self._changes)[:ROOMS_PER_BATCH]:
             change = self._changes.pop(uuid)
             try:
-                self._tell(change)
+                self._publish(change)
             except RecordingError as error:
                 log.warning("watch.notTold", extra={"error": error.detail})
-                self._changes[uuid] = change  # it stays one a room
+                self._changes[uuid] = change  # still one entry a room
                 pause_s = TICK_S
                 break
-            except Exception:  # one room must not keep the others from being told of
+            except Exception:  # a bug in one room must not block the others
                 log.exception("watch.broke", extra={"room": uuid})
         if self._changes:
-            self._ring_in(pause_s)
+            self._start_timer(pause_s)
 
-    def _tell(self, change: _Change) -> None:
+    def _publish(self, change: _Change) -> None:
         audience = list(self._audience(change))
         if any(ROOMS in watch.topics for watch, _ in audience):
-            self._tell_of_room(change, [each for each in audience if ROOMS in each[0].topics])
+            self._publish_room(change, [each for each in audience if ROOMS in each[0].topics])
         followers = [
             watch
             for watch, by in audience
             if RECORDINGS in watch.topics and sees_recordings(change.room, by)
         ]
         if followers:
-            for message in self._of_recordings(change):
+            for message in self._recording_events(change):
                 for watch in followers:
                     watch.client.deliver(message)
 
     def _audience(self, change: _Change) -> Iterator[tuple[_Watch, Requester]]:
-        """Who watches where the room is, and may be told right now."""
+        """Yield the subscriptions in whose scope the room is, unless the token has expired."""
         now_ms = self._clock.now().wall_ms
         found: dict[str, _Watch] = {}
-        for scope in (None, change.room.domain, *self._concerned(change)):
+        for scope in (None, change.room.domain, *self._affected_users(change)):
             found |= self._by_scope.get(scope, {})
         for watch in found.values():
             identity = watch.client.identity
             if identity.expires_ms is None or identity.expires_ms > now_ms:
                 yield watch, requester(identity)
 
-    def _concerned(self, change: _Change) -> Iterator[UserKey]:
-        """Yield the watching users whom the change may concern.
+    def _affected_users(self, change: _Change) -> Iterator[UserKey]:
+        """Yield users that the change may affect.
 
-        Costs as much as fewer of the two: those who watch for themselves, and the people of the
-        room.
+        The cost is that of the smaller set: subscribed users, or the room's owner, participants and
+        members.
         """
         room, before = change.room, change.before
         people = [room.participants, *([] if before is None else [before.participants])]
-        members = room.members if room.life is Life.ENDED else _NOBODY
+        members = room.members if room.life is Life.ENDED else _NO_USERS
         yield room.owner_key
         if len(self._users) <= sum(map(len, people)) + len(members):
             for user in self._users:
@@ -211,33 +226,35 @@ class Subscriptions:
         for each in people:
             yield from (participant.key for participant in each)
 
-    def _tell_of_room(self, change: _Change, audience: list[tuple[_Watch, Requester]]) -> None:
+    def _publish_room(self, change: _Change, audience: list[tuple[_Watch, Requester]]) -> None:
         room, before = change.room, change.before
-        snapshot = self._reader.snapshot_of(room)
-        policy = self._reader.policy
+        snapshot = self._queries.snapshot_of(room)
+        policy = self._queries.policy
         shown = listed_json(room, snapshot.permissions, policy)
-        told = before is not None and listed_json(before, snapshot.permissions, policy) == shown
+        unchanged = (
+            before is not None and listed_json(before, snapshot.permissions, policy) == shown
+        )
         body = listed_json(room, snapshot.permissions, policy, snapshot.news)
         message = event("roomChanged", body)
         gone = event("roomChanged", {"room": room.id, "uuid": room.uuid, "gone": True})
         for watch, by in audience:
             if sees(room, by):
-                if not told:
+                if not unchanged:
                     watch.client.deliver(message)
             elif before is not None and sees(before, by):
                 watch.client.deliver(gone)
 
-    def _of_recordings(self, change: _Change) -> Iterator[bytes]:
+    def _recording_events(self, change: _Change) -> Iterator[bytes]:
         room = change.room
         for segment in _touched(change):
             if segment.number in change.worked_on or _looks_different(change, segment):
-                news = self._outcomes.of(room.uuid, segment.number)
+                news = self._job_results.of(room.uuid, segment.number)
                 yield event("recordingChanged", followed_json(room, segment, news))
 
     def _state(self, by: Requester, page: Page, wanted: set[Topic]) -> Json:
         state: Json = {}
         if ROOMS in wanted:
-            policy = self._reader.policy
+            policy = self._queries.policy
             state["rooms"] = [
                 listed_json(each.room, each.permissions, policy, each.news) for each in page.rooms
             ]
@@ -260,14 +277,14 @@ class Subscriptions:
 
 
 def _scopes(by: Requester) -> tuple[_Scope, ...]:
-    """What a client is to be looked up by; whether it may see a room is asked at the time."""
+    """Return the scopes of a requester; access to a room is checked at each event."""
     if by.service:
         return (None,)
     return (by.key.domain, by.key) if by.admin else (by.key,)
 
 
 def _touched(change: _Change) -> Iterator[Segment]:
-    """Yield the segments that may look different, in order; the others are not looked at."""
+    """Yield the segments that may have changed, in order."""
     room, before = change.room, change.before
     earlier = None if before is None else before.segments
     numbers = {now.number for _, now in room.segments.changes(earlier) if now is not None}
