@@ -273,7 +273,7 @@ def check_handshake(
     if identity is None:
         return Rejected(HTTPStatus.UNAUTHORIZED, "a gateway must bring its token in the handshake")
     if Role.GATEWAY not in identity.roles:
-        return Rejected(HTTPStatus.FORBIDDEN, "the token has not the role gateway")
+        return Rejected(HTTPStatus.FORBIDDEN, 'the token lacks the role "gateway"')
     return Admitted(path, identity)
 
 

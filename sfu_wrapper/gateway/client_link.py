@@ -1,4 +1,16 @@
-"""A WebSocket that is one client, or one browser's media: messages in, messages out, no I/O."""
+"""Sans-I/O side of a WebSocket that carries one client, or the media of one browser.
+
+What enters: the messages of the peer (``feed``) and the time (``tick``). What leaves: the frames
+that both return, and those that arise between two calls. For the latter the link calls
+``on_ready``, and the server calls ``take``. The server calls ``open`` once before the first
+message, ``tick`` at ``due_ms``, and ``close`` once after the connection is lost.
+
+Rules:
+    1. Every call is synchronous and returns at once.
+    2. Each message that is JSON gets one response from the session. Any other message ends the
+       connection: 1003 binary, 1007 not JSON, 1009 too long.
+    3. After a ``Close`` the link reads nothing and sends nothing.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -11,7 +23,7 @@ from sfu_wrapper.wire.strict_json import NotJson
 
 
 class _Session(Protocol):
-    """Who is at the other end, and what becomes of its messages."""
+    """Identity of the peer, and the handling of its messages."""
 
     @property
     def admitted(self) -> bool: ...
@@ -27,10 +39,13 @@ class _Session(Protocol):
 
 
 class ClientLink:
-    """Sans-I/O side of one connection to ``/client``, or with another ``session`` to ``/media``.
+    """Connection to ``/client``, or with another session to ``/media``.
 
-    Everything is synchronous. ``feed`` returns all that is to be sent now; for what comes about
-    later, ``on_ready`` is called and ``take`` returns it. After a ``Close`` nothing is read.
+    Args:
+        gate: parts that all connections share.
+        identity: bearer of the token in the handshake; None: the handshake had no token.
+        on_ready: called when frames are ready to be taken outside of a call to the link.
+        session: makes the session of the peer.
     """
 
     def __init__(
@@ -49,15 +64,15 @@ class ClientLink:
         )
 
     def open(self) -> list[Outgoing]:
-        """The handshake is done. ``identity``: as its header said, if it said anything."""
-        with self._buffer.turn():
+        """Admit the bearer of the handshake's token. Returns the frames to send."""
+        with self._buffer.collect():
             if self._identity is not None:
                 self._session.admit(self._identity)
         return self._buffer.take()
 
     def feed(self, messages: Iterable[str | bytes]) -> list[Outgoing]:
-        """Take what was received, text as ``str`` and binary as ``bytes``."""
-        with self._buffer.turn():
+        """Handle messages, text as ``str`` and binary as ``bytes``. Returns the frames to send."""
+        with self._buffer.collect():
             for message in messages:
                 if self._buffer.closed:
                     break
@@ -73,12 +88,12 @@ class ClientLink:
         return self._buffer.take()
 
     def take(self) -> list[Outgoing]:
-        """What came about since."""
+        """Return the frames that became ready since the last call."""
         return self._buffer.take()
 
     @property
     def due_ms(self) -> int | None:
-        """When ``tick`` has something to do, monotonic; None: never."""
+        """Monotonic time in ms at which to call ``tick``; None: never."""
         if self._buffer.closed:
             return None
         admitted = self._session.admitted
@@ -86,23 +101,23 @@ class ClientLink:
 
     @property
     def max_bytes(self) -> int:
-        """Longest message that is read; a longer one need not even be received."""
+        """Limit in bytes of the next message; the server rejects a longer one unread."""
         return self._session.max_bytes
 
     @property
     def trusted(self) -> bool:
-        """Whether it may send as fast as it likes."""
+        """True for the room service, whose messages are read at any rate."""
         return self._session.is_service
 
     @property
     def identified(self) -> bool:
-        """Return True once it has authenticated."""
+        """True once the peer has authenticated."""
         return self._session.admitted
 
     def tick(self) -> list[Outgoing]:
-        """Close a connection without an identity in time, or with a token that has expired."""
+        """Close the connection if it has not authenticated in time, or its token has expired."""
         now = self._gate.clock.now()
-        with self._buffer.turn():
+        with self._buffer.collect():
             if self._session.admitted:
                 if self._session.expiry.is_due(now):
                     self._buffer.put(Close(1008, "token expired"))
@@ -111,10 +126,10 @@ class ClientLink:
         return self._buffer.take()
 
     def close_some(self) -> bool:
-        """Return False: there is one client, which ``close`` ends."""
+        """Return False: ``close`` ends the only client."""
         return False
 
     def close(self) -> None:
-        """The connection is gone."""
+        """End the session of a connection that is lost."""
         self._buffer.drop()
         self._session.close()

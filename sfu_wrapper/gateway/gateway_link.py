@@ -1,8 +1,21 @@
-"""A WebSocket that carries many clients: gateway frames in, gateway frames out, no I/O.
+"""Sans-I/O side of a WebSocket that carries many clients of one gateway.
 
-Whatever one client does wrong is answered to that client alone. While the token of the gateway has
-expired its clients get no events, and their requests are UNAUTHENTICATED; what a gateway vouches
-for ends with its token.
+What enters: gateway frames (``connect``, ``message``, ``disconnect``, ``authenticate``; ``feed``)
+and the time (``tick``). What leaves: gateway frames, each for one socketId or for the gateway
+itself. The server drives the link like a ``ClientLink``; after the connection is lost it calls
+``close_some`` until that returns False, a bounded number of clients at a time, then ``close``.
+
+Each socketId has a ``Session``, which handles requests as for a client with its own socket.
+
+Rules:
+    1. An error of one client is answered to that client alone. The link itself ends only with the
+       token of the gateway or its connection.
+    2. While the token of the gateway has expired, its clients get no events, and their requests
+       are answered UNAUTHENTICATED. The gateway has ``GRACE_MS`` to send a new token.
+    3. A user for whom the gateway vouches stays admitted only while a token of the gateway covers
+       the user's domain. A client with its own token does not depend on that.
+    4. A message of a socketId that was not connected comes from a client without a user, which
+       has to authenticate.
 """
 
 import logging
@@ -52,13 +65,12 @@ _EXPIRED = "the token of this gateway has expired; send authenticate with a new 
 
 
 class GatewayLink:
-    """Sans-I/O side of one connection to ``/gateway``; see ``ClientLink`` for how it is driven.
-
-    It is never closed from this side because of what a client does. A message of a socketId that
-    was not connected is that of a client without a user: it has to authenticate.
+    """Connection to ``/gateway``.
 
     Args:
-        identity: the gateway, by the token of its handshake.
+        gate: parts that all connections share.
+        identity: the gateway, as the bearer of the token in its handshake.
+        on_ready: called when frames are ready to be taken outside of a call to the link.
     """
 
     def __init__(
@@ -67,8 +79,8 @@ class GatewayLink:
         self._gate = gate
         self._buffer = Buffer(on_ready)
         self._identity = identity
-        self._asks = Expiry(after_ms=0)  # for another token
-        self._ends = Expiry()
+        self._renewal = Expiry(after_ms=0)  # then a new token is requested
+        self._end_of_link = Expiry()
         self._tokens = TokenBucket(_TOKENS_A_SECOND, _TOKENS_AT_ONCE)
         self._renew(identity)
         self._sessions: dict[str, Session] = {}
@@ -78,53 +90,53 @@ class GatewayLink:
         self._auth_timeout_ms = round(gate.settings.auth_timeout_s * 1000)
 
     def open(self) -> list[Outgoing]:
-        """The handshake is done; there is nothing to say."""
+        """Return no frames: a gateway is admitted by its handshake."""
         return []
 
     def feed(self, frames: Iterable[str | bytes]) -> list[Outgoing]:
-        """Take frames as received, text as ``str`` and binary as ``bytes``."""
-        with self._buffer.turn():
+        """Handle frames, text as ``str`` and binary as ``bytes``. Returns the frames to send."""
+        with self._buffer.collect():
             for frame in frames:
                 if not self._buffer.closed:
                     self._receive(frame)
         return self._buffer.take()
 
     def take(self) -> list[Outgoing]:
-        """What came about since."""
+        """Return the frames that became ready since the last call."""
         return self._buffer.take()
 
     @property
     def due_ms(self) -> int | None:
-        """When ``tick`` has something to do, monotonic; None: never."""
+        """Monotonic time in ms at which to call ``tick``; None: never."""
         if self._buffer.closed:
             return None
-        own = self._asks.due_ms if not self._asked else self._ends.due_ms
+        own = self._renewal.due_ms if not self._renewal_requested else self._end_of_link.due_ms
         times = (own, self._authenticate_by_ms(), self._expiring.due_ms)
         return min((time for time in times if time is not None), default=None)
 
     @property
     def max_bytes(self) -> int:
-        """Longest frame that is read, whatever the messages inside may have."""
+        """Limit in bytes of a frame; the messages inside have limits of their own."""
         return self._gate.settings.max_gateway_frame_bytes
 
     @property
     def trusted(self) -> bool:
-        """Whether it may send as fast as it likes: it has many clients."""
+        """True: a gateway has many clients, so its frames are read at any rate."""
         return True
 
     @property
     def identified(self) -> bool:
-        """Return True: its token came with the handshake."""
+        """True: the token of a gateway comes with the handshake."""
         return True
 
     def tick(self) -> list[Outgoing]:
-        """Look at the clock: at the own token, and at clients without one that counts.
+        """Handle the expiry of the gateway's token, and end clients that are overdue.
 
-        At a bounded number of clients; where more are due, ``due_ms`` is in the past.
+        One call ends a bounded number of clients; if more are due, ``due_ms`` is in the past.
         """
         now = self._gate.clock.now()
-        with self._buffer.turn():
-            self._look_at_token(now)
+        with self._buffer.collect():
+            self._check_token(now)
             for _ in range(_ENDED_AT_ONCE):
                 due_ms = self._authenticate_by_ms()
                 if due_ms is None or due_ms > now.mono_ms:
@@ -136,18 +148,19 @@ class GatewayLink:
         return self._buffer.take()
 
     def close_some(self) -> bool:
-        """End a bounded number of the clients of a connection that is gone; True: there are more.
+        """End a bounded number of the clients of a lost connection.
 
-        Only ``close`` must be called.
+        Returns:
+            True while clients are left.
         """
         self._buffer.drop()
         self._waiting.clear()
         for socket_id in list(islice(self._sessions, _CLOSED_AT_ONCE)):
-            self._guarded(socket_id, partial(self._end, socket_id))
+            self._do_for(socket_id, partial(self._end, socket_id))
         return bool(self._sessions)
 
     def close(self) -> None:
-        """The connection is gone, and each of its clients with it."""
+        """End all clients of a connection that is lost."""
         while self.close_some():
             pass
 
@@ -163,12 +176,15 @@ class GatewayLink:
             self._buffer.put(error_frame(exc.detail, exc.socket_id))
             return
         socket_id = None if isinstance(frame, Renew) else frame.socket_id
-        self._guarded(socket_id, partial(self._carry_out, frame))
+        self._do_for(socket_id, partial(self._carry_out, frame))
 
     def _is_hopeless(self, text: str) -> bool:
-        """Answer a message frame that is too long for anything that its client may send.
+        """Refuse a message frame that is longer than any message of its client may be.
 
-        An escape makes at most six characters of a byte. Such a frame is not parsed.
+        An escape makes at most six characters of a byte. The frame is not parsed.
+
+        Returns:
+            True if the frame was refused.
         """
         least = min(UNAUTHENTICATED_BYTES, self._gate.settings.max_message_bytes)
         if len(text) <= _ESCAPED * least + _AROUND:
@@ -180,7 +196,7 @@ class GatewayLink:
         longest = least if session is None else session.max_bytes
         if len(text) <= _ESCAPED * longest + _AROUND:
             return False
-        self._guarded(socket_id, partial(self._refuse_unread, socket_id))
+        self._do_for(socket_id, partial(self._refuse_unread, socket_id))
         return True
 
     def _refuse_unread(self, socket_id: str) -> None:
@@ -188,13 +204,13 @@ class GatewayLink:
         if session is not None:
             session.refuse_size("")
 
-    def _guarded(self, socket_id: str | None, work: Callable[[], None]) -> None:
-        """Keep a bug that one client stumbles upon away from the others."""
+    def _do_for(self, socket_id: str | None, work: Callable[[], None]) -> None:
+        """Do the work for one client; a bug fails its frame and no other client."""
         try:
             work()
         except Exception:
             incident = uuid4().hex
-            log.exception("gateway.frame.broke", extra={"incident": incident})
+            log.exception("gateway.frameFailed", extra={"incident": incident})
             detail = f"something went wrong on our side (incident {incident})"
             self._buffer.put(error_frame(detail, socket_id, Code.INTERNAL))
 
@@ -215,7 +231,10 @@ class GatewayLink:
                 assert_never(frame)
 
     def _connect(self, socket_id: str, user: Vouched | None) -> None:
-        """Take a client in, whoever had its socketId before; not by the word of an old token."""
+        """Connect a client in place of an earlier one of the same socketId.
+
+        An expired token of the gateway vouches for no user.
+        """
         self._end(socket_id)
         if user is not None:
             if self._has_expired():
@@ -230,7 +249,7 @@ class GatewayLink:
             session.admit(self._vouched_for(user))
 
     def _authenticate(self, token: str) -> None:
-        """Go on with a new token of the same gateway."""
+        """Replace the token of the gateway, and end clients that the new one does not cover."""
         try:
             identity = self._identify(token)
         except Refused as exc:
@@ -240,12 +259,12 @@ class GatewayLink:
         self._buffer.put(authenticated_frame(identity))
         for socket_id, session in list(self._sessions.items()):
             user = session.identity
-            # Whoever has brought a token of its own needs nobody to vouch for it.
+            # An identity that expires comes from the client's own token.
             if user and user.expires_ms is None and not identity.vouches_for(user.domain):
                 self._dismiss(socket_id, "the gateway does not vouch for this domain any more")
 
     def _identify(self, token: str) -> Identity:
-        """Check a token, a bounded number in a time. Raises Refused."""
+        """Return the bearer of a new token. Raises Refused, also if tokens come too often."""
         limited = too_many([self._tokens], self._gate.clock.now().mono_ms)
         if limited is not None:
             raise limited
@@ -258,31 +277,31 @@ class GatewayLink:
     def _renew(self, identity: Identity) -> None:
         now = self._gate.clock.now()
         self._identity = identity
-        self._asked = False
-        self._asks.renew(identity.expires_ms, now)
-        self._ends.renew(identity.expires_ms, now)
+        self._renewal_requested = False
+        self._renewal.renew(identity.expires_ms, now)
+        self._end_of_link.renew(identity.expires_ms, now)
 
     def _has_expired(self) -> bool:
-        return self._asks.has_expired(self._gate.clock.now())
+        return self._renewal.has_expired(self._gate.clock.now())
 
-    def _look_at_token(self, now: Instant) -> None:
-        """Ask for another token once this one has expired; end the link where none comes."""
-        if not self._asked and self._asks.is_due(now):
-            self._asked = True
+    def _check_token(self, now: Instant) -> None:
+        """Request another token once this one has expired; end the link if none arrives."""
+        if not self._renewal_requested and self._renewal.is_due(now):
+            self._renewal_requested = True
             self._buffer.put(error_frame(_EXPIRED, None, Code.UNAUTHENTICATED))
-        if self._ends.is_due(now):
+        if self._end_of_link.is_due(now):
             self._buffer.put(Close(1008, "token expired"))
 
     def _authenticate_by_ms(self) -> int | None:
-        """The time by which the next client has to authenticate."""
-        while self._waiting and _settled(self._waiting[0][2]):
+        """Return the earliest deadline for a client to authenticate; None: no client is waiting."""
+        while self._waiting and _needs_no_deadline(self._waiting[0][2]):
             self._waiting.popleft()
         return self._waiting[0][0] if self._waiting else None
 
     def _begin(self, socket_id: str) -> Session | None:
-        """A new client; None where there are too many."""
+        """Return the session of a new client; None: the gateway has too many clients."""
         if len(self._sessions) >= self._gate.settings.max_clients:
-            log.warning("gateway.client.toomany", extra={"clients": len(self._sessions)})
+            log.warning("gateway.tooManyClients", extra={"clients": len(self._sessions)})
             self._buffer.put(close_frame(socket_id, 1013, "too many clients on this gateway"))
             return None
         session = Session(self._gate, partial(self._send, socket_id))
@@ -313,16 +332,16 @@ class GatewayLink:
             session.refuse_text(exc.detail)
 
     def _vouched_for(self, user: Vouched) -> Identity:
-        """The word of a gateway makes a user, and more only where the configuration says so."""
+        """Return a user, with those further roles that the configuration lets a gateway grant."""
         wished = {role for role in Role if role in user.roles}
         roles = frozenset({Role.USER}) | (wished & self._gate.settings.gateway_roles)
         return Identity(user.domain, user.user, roles)
 
     def _send(self, socket_id: str, message: bytes) -> None:
-        """Pass a message on; an event only while the token counts. It is not kept for later."""
+        """Send a message of a session. Events are dropped while the token has expired."""
         if not (is_event(message) and self._has_expired()):
             self._buffer.put(message_frame(socket_id, message))
 
 
-def _settled(session: Session) -> bool:
+def _needs_no_deadline(session: Session) -> bool:
     return session.closed or session.admitted

@@ -141,7 +141,7 @@ class KeySet:
             self._failed += 1
             if self._failed == 1:
                 extra = {"error": error.detail, "keys": len(self._keys)}
-                log.warning("auth.keysAway", extra=extra)
+                log.warning("auth.jwksUnavailable", extra=extra)
             self._report(False)
             return
         if self._failed or len(keys) != len(self._keys):

@@ -37,7 +37,14 @@ _REPORT_S = 10.0  # between two log lines about strangers that were turned away
 
 @dataclass(eq=False, slots=True)
 class Arrival:
-    """A socket that was accepted. due_s: loop time by which its head must be here."""
+    """Accepted socket.
+
+    Attributes:
+        sock: the socket.
+        due_s: loop time in s by which its request head must be complete.
+        ticket: its place among the connections.
+        head: bytes that have arrived so far.
+    """
 
     sock: socket.socket
     due_s: float
@@ -45,7 +52,7 @@ class Arrival:
     head: bytes = b""
 
     def replay(self, receive: Callable[[bytes], object]) -> None:
-        """Give the protocol what was read before it was there."""
+        """Pass the bytes that were read before the protocol existed to ``receive``."""
         head, self.head = self.head, b""
         receive(head)
 
@@ -55,9 +62,10 @@ class LobbySettings:
     """Limits of the time before a request.
 
     Attributes:
-        host, port: where to listen; port 0: any free one.
-        head_s: time for a request head to arrive.
-        max_head_bytes: of one request head; a longer one ends its connection.
+        host: address to listen on.
+        port: port to listen on; 0: any free one.
+        head_s: time in s for a request head to arrive.
+        max_head_bytes: limit of a request head; a longer one ends its connection.
     """
 
     host: str
@@ -93,7 +101,7 @@ class Lobby:
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
-        """The listening sockets."""
+        """Listening sockets."""
         return tuple(self._listeners.values())
 
     @property
@@ -105,7 +113,7 @@ class Lobby:
         """Listen on all addresses of the host. Returns the port.
 
         Raises:
-            Unavailable: an address cannot be had.
+            Unavailable: an address is in use or not of this host.
         """
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
@@ -117,7 +125,7 @@ class Lobby:
         for listener in listeners:
             self._listeners[listener.fileno()] = listener
             self._epoll.register(listener, select.EPOLLIN)
-        self._loop.add_reader(self._epoll.fileno(), self._look)
+        self._loop.add_reader(self._epoll.fileno(), self._poll)
         self._port = int(listeners[0].getsockname()[1])
         return self._port
 
@@ -126,7 +134,7 @@ class Lobby:
         return bool(self._listeners)
 
     def close(self) -> None:
-        """Accept nothing more and end all who wait; those handed over go on."""
+        """Stop accepting and close all waiting sockets; those handed over go on."""
         if not self._listeners:
             return
         self._loop.remove_reader(self._epoll.fileno())
@@ -146,8 +154,8 @@ class Lobby:
         if self._handing_over:
             await asyncio.wait(self._handing_over)
 
-    def _look(self) -> None:
-        """Serve the listeners and the strangers that have something for us; a bounded number."""
+    def _poll(self) -> None:
+        """Handle a bounded number of listeners and strangers that are readable."""
         for descriptor, _ in self._epoll.poll(0, _EVENTS_A_TURN):
             listener = self._listeners.get(descriptor)
             if listener is not None:
@@ -164,9 +172,9 @@ class Lobby:
             except OSError as error:  # no descriptor, no memory
                 self._pause(listener, error)
                 return
-            self._greet(sock, address[0].partition("%")[0])  # without the zone of IPv6
+            self._take_in(sock, address[0].partition("%")[0])  # without the zone of IPv6
 
-    def _greet(self, sock: socket.socket, peer: str) -> None:
+    def _take_in(self, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)
         arrival = Arrival(sock, self._loop.time() + self._settings.head_s)
         ticket = self._shares.enter(peer, partial(self._evicted, arrival))
@@ -206,14 +214,14 @@ class Lobby:
         arrival.sock.close()
 
     def _evicted(self, arrival: Arrival) -> None:
-        """Make room for somebody else; the place is given up already."""
+        """Close a stranger whose place was given to another connection."""
         if arrival.sock.fileno() in self._waiting:
             self._forget(arrival)
         arrival.sock.close()
         self._report(None)
 
     def _expire(self) -> None:
-        """End those whose head did not come in time; a bounded number a turn."""
+        """Close sockets whose head did not arrive in time; a bounded number a round."""
         self._timer = None
         now_s = self._loop.time()
         for _ in range(_EVENTS_A_TURN):
@@ -234,7 +242,7 @@ class Lobby:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Hand a bounded number over, and go on in the next turn."""
+        """Hand over a bounded number of sockets, and continue in the next round."""
         self._pumping = False
         for _ in range(min(_HANDOVERS_A_TURN, len(self._ready))):
             arrival = self._ready.popleft()
@@ -253,11 +261,11 @@ class Lobby:
         except OSError:
             self._end(arrival)
         except Exception:
-            log.exception("gateway.connection.broke")
+            log.exception("gateway.connectionFailed")
             self._end(arrival)
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
-        """Give a stranger's descriptor back, and wait a little before accepting again."""
+        """Free the descriptor of a stranger, and pause before accepting again."""
         log.warning("gateway.acceptFailed", extra={"error": error.strerror})
         self._shares.evict_stranger()
         self._epoll.unregister(listener)
@@ -268,7 +276,7 @@ class Lobby:
             self._epoll.register(listener, select.EPOLLIN)
 
     def _report(self, peer: str | None) -> None:
-        """Log that strangers are turned away, once in a while."""
+        """Log that strangers are rejected, at most once in ``_REPORT_S``."""
         now_s = self._loop.time()
         if now_s - self._reported_s >= _REPORT_S:
             self._reported_s = now_s
@@ -282,15 +290,15 @@ class Lobby:
 
 
 def _has_head(received: bytes, start: int) -> bool:
-    """Return True where a request head ends; lines end as HTTP parsers accept it."""
+    """Return True if a request head ends in the bytes from ``start`` on."""
     return received.find(b"\n\r\n", start) >= 0 or received.find(b"\n\n", start) >= 0
 
 
 async def bind(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of a host; all on one port, also where any free one is asked for.
+    """Listen on every address of a host, all on one port, which 0 lets the system choose.
 
     Raises:
-        Unavailable: no address can be had, or one of them is in use.
+        Unavailable: no address is of this host, or one of them is in use.
     """
     listeners: list[socket.socket] = []
     try:

@@ -1,9 +1,10 @@
-"""What a link has to send: in order, whether it came about in answer to something or later.
+"""Outgoing frames of one WebSocket: collected by its link, then sent by one writer in order.
 
-What waits to be sent over one WebSocket: bounded, in order, one writer.
-
-Short frames that wait together leave together: each write to a socket costs more than most answers
-do. A peer that does not read is given up here, so that it holds up nobody else.
+``Buffer`` belongs to the link and does no I/O. ``SendQueue`` belongs to the server: ``put`` adds
+frames and never waits, ``run`` sends them until the end, and the reader of the connection awaits
+``wait_until_writable`` before it reads on. Short frames that wait together leave in one write,
+since each write to a socket costs more than most responses. The queue is bounded: a peer that does
+not read is disconnected with 1013, so that it takes neither memory nor time from others.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from sfu_wrapper.gateway.transport import Connection
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End the WebSocket, after all that stands before it."""
+    """End of the WebSocket, after all frames before it."""
 
     code: int
     reason: str
@@ -31,23 +32,24 @@ Outgoing = bytes | Close  # bytes: one text message, UTF-8
 
 
 class Buffer:
-    """Frames that wait to be taken.
+    """Frames that wait to be taken by the server.
 
-    During a turn they are only collected, since whoever takes the turn takes them at its end; at
-    other times ``on_ready`` is told of each.
+    Args:
+        on_ready: called for each frame that is put outside of ``collect``. Within it, the caller
+            takes the frames at its end.
     """
 
-    __slots__ = ("_closed", "_frames", "_in_turn", "_on_ready")
+    __slots__ = ("_closed", "_collecting", "_frames", "_on_ready")
 
     def __init__(self, on_ready: Callable[[], None]) -> None:
         self._frames: list[Outgoing] = []
         self._on_ready = on_ready
-        self._in_turn = False
+        self._collecting = False
         self._closed = False
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more will be sent."""
+        """True once nothing more will be sent."""
         return self._closed
 
     def put(self, frame: Outgoing) -> None:
@@ -56,37 +58,37 @@ class Buffer:
             return
         self._closed = isinstance(frame, Close)
         self._frames.append(frame)
-        if not self._in_turn:
+        if not self._collecting:
             self._on_ready()
 
     def take(self) -> list[Outgoing]:
-        """All that waits; it is the caller's from now on."""
+        """Remove and return all waiting frames."""
         frames, self._frames = self._frames, []
         return frames
 
     def drop(self) -> None:
-        """The peer is gone: nothing is sent any more."""
+        """Discard all frames, now and later: the connection is lost."""
         self._closed = True
         self._frames = []
-        self._on_ready = _nobody  # which leads back here
+        self._on_ready = _ignore  # no reference cycle through the link
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Collect without telling anybody."""
-        self._in_turn = True
+    def collect(self) -> Iterator[None]:
+        """Collect frames within the context without calling ``on_ready``."""
+        self._collecting = True
         try:
             yield
         finally:
-            self._in_turn = False
+            self._collecting = False
 
 
-def _nobody() -> None:
-    """Be told for nobody."""
+def _ignore() -> None:
+    """Do nothing."""
 
 
 log = logging.getLogger(__name__)
 
-_FAREWELL_S = 5.0  # how long a peer gets to agree to the end; then its socket is cut
+_CLOSE_S = 5.0  # for the closing handshake; then the socket is aborted
 _SLOW = Close(1013, "too slow")
 _TOGETHER_BYTES = 16 * KIB  # of frames that leave together; a longer one leaves alone
 
@@ -94,9 +96,11 @@ _TOGETHER_BYTES = 16 * KIB  # of frames that leave together; a longer one leaves
 class SendQueue:
     """Frames of one connection.
 
-    limit_bytes: once more than that waits, the peer is given up. From a quarter of it on, its
-        requests are left unread.
-    slow_s: how long what is sent together may take to leave.
+    Args:
+        connection: sends the frames.
+        limit_bytes: limit of waiting frames; beyond it the peer is disconnected. Above a quarter of
+            the limit its requests are left unread.
+        slow_s: time limit for one write to leave.
     """
 
     def __init__(self, connection: Connection, limit_bytes: int, slow_s: float) -> None:
@@ -106,12 +110,12 @@ class SendQueue:
         self._frames: deque[Outgoing] = deque()
         self._bytes = 0
         self._ending = False
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._changed = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     def put(self, frames: Iterable[Outgoing]) -> None:
-        """Add frames; never waits. What comes after the end is dropped."""
+        """Add frames; never waits. Frames after a ``Close`` are dropped."""
         for frame in frames:
             if self._ending:
                 return
@@ -120,39 +124,39 @@ class SendQueue:
             else:
                 self._bytes += len(frame)
             self._frames.append(frame)
-            self._news.set()
+            self._changed.set()
         if self._bytes > self._limit_bytes:
-            self._give_up()
+            self._overrun()
         elif self._bytes > self._limit_bytes // 4:
-            self._room.clear()
+            self._writable.clear()
 
-    async def room(self) -> None:
-        """Wait until the peer has read enough to be read from again, or is given up."""
-        await self._room.wait()
+    async def wait_until_writable(self) -> None:
+        """Wait until the peer has read enough of the queue, or the queue has ended."""
+        await self._writable.wait()
 
     def finish(self) -> None:
-        """The connection is gone: let ``run`` end."""
+        """End ``run``: the connection is lost."""
         self._ending = True
         self._frames.clear()
-        self._news.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Send until the end; returns when the connection is closed."""
         try:
             while (frame := await self._next()) is not None:
                 if isinstance(frame, Close):
-                    await self._farewell(frame)
+                    await self._close(frame)
                     return
                 await self._send(self._with_next(frame))
         except ConnectionClosed:
             pass  # the reading side ends it
         finally:
-            # Nobody sends any more: what is read yet may neither fill memory nor wait for room.
+            # Without a writer, later frames must neither fill memory nor block the reader.
             self.finish()
-            self._room.set()
+            self._writable.set()
 
-    def _give_up(self) -> None:
-        """Forget all that waits; the writer says so as soon as its present frame has left."""
+    def _overrun(self) -> None:
+        """Replace all waiting frames by a close with 1013."""
         log.info("gateway.peer.overrun", extra={"bytes": self._bytes})
         self._frames.clear()
         self._frames.append(_SLOW)
@@ -162,12 +166,12 @@ class SendQueue:
         while not self._frames:
             if self._ending:
                 return None
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._frames.popleft()
 
     def _with_next(self, frame: bytes) -> list[bytes]:
-        """Return a frame and those after it that leave together with it."""
+        """Return a frame and those after it that leave in the same write."""
         together, size = [frame], len(frame)
         while self._frames:
             following = self._frames[0]
@@ -186,14 +190,14 @@ class SendQueue:
             log.info("gateway.peer.slow", extra={"seconds": self._slow_s})
             self._frames.clear()
             self._ending = True
-            await self._farewell(_SLOW)
+            await self._close(_SLOW)
         self._bytes -= sum(map(len, frames))
         if self._bytes <= self._limit_bytes // 8:
-            self._room.set()
+            self._writable.set()
 
-    async def _farewell(self, close: Close) -> None:
+    async def _close(self, close: Close) -> None:
         try:
-            async with asyncio.timeout(_FAREWELL_S):
+            async with asyncio.timeout(_CLOSE_S):
                 await self._connection.close(close.code, close.reason)
         except TimeoutError:
             self._connection.transport.abort()

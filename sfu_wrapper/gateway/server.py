@@ -1,6 +1,9 @@
-"""The WebSocket server: sockets, time and tasks around the links, which do the talking.
+"""WebSocket server: sockets, timers and tasks around the links, which speak the protocol.
 
-One reader and one writer a connection. No connection waits for another one.
+``transport`` accepts a connection and calls ``_admit`` with its handshake, then ``_handle``.
+``_handle`` makes the link that the path names and feeds it each message; frames that the link
+returns go to the connection's ``SendQueue``. Each connection has one reader and one writer task,
+so no connection waits for another one.
 """
 
 import asyncio
@@ -29,11 +32,11 @@ from sfu_wrapper.service.rooms.sessions import RoomsApi
 
 log = logging.getLogger(__name__)
 
-_SHUTDOWN_S = 5.0  # how long peers get to agree to the end; then their sockets are cut
+_SHUTDOWN_S = 5.0  # for closing handshakes; then the sockets are aborted
 
 
 class _Link(Protocol):
-    """What both links have in common."""
+    """Common interface of the links."""
 
     @property
     def due_ms(self) -> int | None: ...
@@ -52,56 +55,60 @@ class _Link(Protocol):
 
 
 class GatewayServer:
-    """A running server.
+    """Running server.
 
-    host, port: where it listens, the port that it was given where the settings say 0.
+    Attributes:
+        host: address that it listens on.
+        port: port that it listens on; chosen by the system if the settings have 0.
     """
 
     def __init__(self, gate: GatewayContext) -> None:
         self._gate = gate
         self._open: set[Connection] = set()
-        self._intake = ReadLimits(gate.settings)
+        self._reads = ReadLimits(gate.settings)
         self._alarms = Alarms(gate.clock)
         self.host = gate.settings.host
         self.port = gate.settings.port
 
     @property
     def connections(self) -> int:
-        """How many WebSockets are open."""
+        """Number of open WebSockets."""
         return len(self._open)
 
     @property
     def strangers(self) -> int:
         """Number of connections without an identity, sockets without a request included."""
-        return self._intake.shares.strangers
+        return self._reads.shares.strangers
 
     async def start(self) -> Listening:
-        """Listen. Raises Unavailable where the address cannot be had."""
-        server = await listen(self._intake, self._handle, self._judge)
+        """Listen. Raises Unavailable: the address is in use or not of this host."""
+        server = await listen(self._reads, self._handle, self._admit)
         self.port = server.port
         return server
 
     async def stop(self, server: Listening) -> None:
-        """Close every connection with 1001; those that do not go along are cut."""
+        """Close every connection with 1001; abort those that do not answer in time."""
         server.close()
         try:
             async with asyncio.timeout(_SHUTDOWN_S):
                 await server.wait_closed()
         except TimeoutError:
-            for connection in list(self._intake.sockets):
+            for connection in list(self._reads.sockets):
                 connection.transport.abort()
             await server.wait_closed()
 
-    def _judge(self, connection: Connection, request: Request) -> Admitted | Rejected:
+    def _admit(self, connection: Connection, request: Request) -> Admitted | Rejected:
         settings = self._gate.settings
         forwarded = request.headers.get_all("X-Forwarded-For")
         if not connection.come_from(settings.proxies.client(connection.peer, forwarded)):
-            return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections of this address")
+            return Rejected(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many connections from this address"
+            )
         verdict = check_handshake(request.path, request.headers, settings, self._gate.authenticator)
         if not isinstance(verdict, Admitted):
             return verdict
         if verdict.path is Path.MEDIA and self._gate.media is None:
-            return Rejected(HTTPStatus.NOT_FOUND, "no media are carried here")
+            return Rejected(HTTPStatus.NOT_FOUND, "/media is not served here")
         most = settings.max_connections + settings.reserved_connections * verdict.is_vital
         if len(self._open) >= most:
             return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
@@ -123,17 +130,17 @@ class GatewayServer:
                         queue.put(link.feed((message,)))
                         alarm.set()
                         _note(connection, link)
-                        await queue.room()
-                        await connection.turn()
+                        await queue.wait_until_writable()
+                        await connection.yield_to_loop()
                 except ConnectionClosed:
                     pass  # without a closing handshake: a client's network may fail at any time
                 except Exception:
-                    log.exception("gateway.connection.broke")
+                    log.exception("gateway.connectionFailed")
                     raise
                 finally:
                     alarm.cancel()
                     queue.finish()
-                    await self._let_go(link)
+                    await self._release(link)
         finally:
             self._open.discard(connection)
             is_gateway = connection.admitted.path is Path.GATEWAY
@@ -161,23 +168,23 @@ class GatewayServer:
         log.debug("gateway.connection.opened", extra={"gateway": is_gateway})
         return link, queue
 
-    async def _let_go(self, link: _Link) -> None:
-        """End the clients of a link, which may have thousands, a few in each turn."""
+    async def _release(self, link: _Link) -> None:
+        """End the clients of a link, which may have thousands, a few in each round."""
         try:
             while link.close_some():
-                await self._intake.turns.take()
+                await self._reads.turns.take()
         finally:
             link.close()
 
 
 def _identified(admitted: Admitted) -> Identity:
-    """Return the bearer of the handshake's token; a gateway has to bring one."""
+    """Return the bearer of the handshake's token, which a gateway always has."""
     assert admitted.identity is not None  # noqa: S101  # ``check_handshake`` let it in for its role
     return admitted.identity
 
 
 def _note(connection: Connection, link: _Link) -> None:
-    """Tell the connection what the link knows by now of its peer."""
+    """Update the read limits of the connection by what the link knows of its peer."""
     connection.trusted = link.trusted
     connection.protocol.max_message_size = link.max_bytes
     if link.identified:
@@ -194,10 +201,15 @@ async def serve(
 ) -> AsyncIterator[GatewayServer]:
     """Listen while the context lasts; at its end all connections are closed with 1001.
 
-    media: for ``/media``; None where nobody's media are carried.
+    Args:
+        settings: address and limits.
+        rooms: handles requests about rooms.
+        authenticator: verifies tokens.
+        clock: times of rate limits and of the expiry of tokens.
+        media: for ``/media``; None: the media plane carries no media of browsers.
 
     Raises:
-        Unavailable: the address cannot be had.
+        Unavailable: the address is in use or not of this host.
     """
     gate = GatewayContext(settings, rooms, authenticator, clock, Limits(settings), media)
     server = GatewayServer(gate)

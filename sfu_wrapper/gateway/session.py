@@ -1,18 +1,21 @@
-"""One client: who it is, how often it may ask, and what becomes of its requests.
+"""Session of one client: its identity, its rate limit, and the dispatch of its requests.
 
-The same for a socket of its own and for a socketId on a gateway. Who is in which room, and who may
-do what there, is not known here. Never blocks: answers that need time come through ``deliver``.
+What enters: messages within the size limit (``receive``), and identities (``admit``). What leaves:
+exactly one response to each request, and events. A link calls ``receive`` for each message and
+``close`` once at the end; requests about rooms go to ``RoomsApi.handle``, whose responses come back
+through ``AuthenticatedClient.deliver``, now or later. A session never blocks and knows nothing of
+rooms. A socket of its own and a socketId on a gateway have the same session.
 
-One message, one response: the order of things on every kind of connection.
+Each message passes these checks in this order:
 
-    size       by the link, before a message comes here
+    size       by the link, before it calls ``receive``
     limiter    counts the message before anything is parsed
     envelope   endpoint and id, within limits on the structure of the JSON
     identity   before the payload is validated
     payload    validated, then handed to the rooms
 
-Each step costs more than the one before, so that a message that is refused has cost little. Nothing
-that goes wrong leaves a request without an answer.
+Each check costs more than the one before, so refusing a message is cheap. A request is answered
+even if handling it raises an unexpected exception.
 """
 
 import itertools
@@ -82,7 +85,7 @@ def refusal_of(
         return endpoint, request_id, error
     incident = uuid4().hex
     extra = {"incident": incident, "endpoint": endpoint}
-    log.error("gateway.request.broke", extra=extra, exc_info=error)
+    log.error("gateway.requestFailed", extra=extra, exc_info=error)
     return endpoint, request_id, Broken("something went wrong on our side", incident=incident)
 
 
@@ -94,7 +97,11 @@ def is_longer(text: str, limit: int) -> bool:
 
 
 def too_many(buckets: Sequence[TokenBucket], now_ms: int) -> Refused | None:
-    """Take a token out of each; none where one of them is empty."""
+    """Take a token out of each bucket, or out of none if one of them is empty.
+
+    Returns:
+        The refusal with the time to wait; None: the message is within the limits.
+    """
     wait_ms = max(bucket.wait_ms(now_ms) for bucket in buckets)
     if wait_ms > 0:
         retry_after = math.ceil(wait_ms) / 1000
@@ -110,15 +117,24 @@ _CLIENT_ROLES = frozenset({Role.USER, Role.DOMAIN_ADMIN, Role.SERVICE})
 
 @dataclass(frozen=True, slots=True)
 class MediaContext:
-    """What connections to ``/media`` work with."""
+    """Parts that connections to ``/media`` use."""
 
     media: BrowserMedia
-    seats: MediaSessions
+    sessions: MediaSessions
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """What all clients of one server share. media: None where nobody's media are carried."""
+    """Parts that all clients of one server share.
+
+    Attributes:
+        settings: limits of connections and requests.
+        rooms: handles requests about rooms.
+        authenticator: verifies tokens.
+        clock: times of rate limits and of the expiry of tokens.
+        limits: rate limits of users.
+        media: for ``/media``; None: the media plane carries no media of browsers.
+    """
 
     settings: GatewaySettings
     rooms: RoomsApi
@@ -129,12 +145,12 @@ class GatewayContext:
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def next_key(self) -> str:
-        """A key that no client of this process has had."""
+        """Return a key that no client of this process has had."""
         return f"client-{next(self._numbers)}"
 
 
 class AuthenticatedClient:
-    """One identity on one connection, as the rooms see it (``service.rooms.sessions.Client``)."""
+    """``service.rooms.sessions.Client``: one identity on one connection."""
 
     __slots__ = ("_charge", "_send", "identity", "key")
 
@@ -155,17 +171,22 @@ class AuthenticatedClient:
         self._send(message)
 
     def charge(self, notices: int) -> None:
-        """Have notices to many people count as requests; those to a few are part of a request."""
+        """Charge notices to many users as requests; notices to a few are part of the request."""
         if notices >= NOTICES:
             self._charge(notices / NOTICES)
 
     def leave(self, charge: Callable[[float], None]) -> None:
-        """Send nothing any more; what is still told because of it is charged like this."""
+        """Stop sending, and charge later notices with ``charge`` instead."""
         self._send, self._charge = _drop, charge
 
 
 class Session:
-    """One client from its first message to the loss of its connection."""
+    """Client from its first message to the loss of its connection.
+
+    Args:
+        gate: parts that all clients share.
+        send: sends one message to the client.
+    """
 
     __slots__ = ("_bucket", "_closed", "_expiry", "_gate", "_member", "_send")
 
@@ -179,37 +200,37 @@ class Session:
 
     @property
     def admitted(self) -> bool:
-        """Whether it has ever said who it is."""
+        """True once the client has authenticated."""
         return self._member is not None
 
     @property
     def is_service(self) -> bool:
-        """Whether it is the room service."""
+        """True for the room service."""
         return self._member is not None and self._member.identity.is_service
 
     @property
     def max_bytes(self) -> int:
-        """Longest message that is read: little until the client has said who it is."""
+        """Limit in bytes of a message; a small one until the client has authenticated."""
         longest = self._gate.settings.max_message_bytes
         return longest if self.admitted else min(longest, UNAUTHENTICATED_BYTES)
 
     @property
     def closed(self) -> bool:
-        """Whether it is over."""
+        """True once the connection is lost."""
         return self._closed
 
     @property
     def identity(self) -> Identity | None:
-        """The user, as last authenticated; None before."""
+        """Identity, as last authenticated; None before."""
         return None if self._member is None else self._member.identity
 
     @property
     def expiry(self) -> Expiry:
-        """When its connection ends because its token has."""
+        """Time at which the expired token ends the connection."""
         return self._expiry
 
     def admit(self, identity: Identity) -> None:
-        """It is this user from now on; as another one than before, it is another client."""
+        """Take on an identity. Another user than before is another client to the rooms."""
         self._expiry.renew(identity.expires_ms, self._gate.clock.now())
         member = self._member
         if member is not None and member.identity.key == identity.key:
@@ -226,10 +247,10 @@ class Session:
         self._gate.rooms.connected(self._member)
 
     def receive(self, message: str) -> None:
-        """Take one message; exactly one response to it is sent, now or later.
+        """Handle one message; exactly one response to it is sent, now or later.
 
         Raises:
-            NotJson: it is no JSON; nothing was sent.
+            NotJson: the message is not JSON; no response was sent.
         """
         now = self._gate.clock.now()
         limited = self._limited(now)
@@ -255,23 +276,23 @@ class Session:
             self._refuse(*refusal_of(exc, envelope))
 
     def refuse_size(self, message: str) -> None:
-        """Answer a message that is longer than ``max_bytes``."""
+        """Refuse a message that is longer than ``max_bytes``."""
         limited = self._limited(self._gate.clock.now())
         too_big = Malformed(f"the message is too big: at most {self.max_bytes} bytes")
         self._refuse(*peek(message), limited or too_big)
 
     def refuse_expired(self, message: str) -> None:
-        """Answer a message that comes over a gateway whose own token has expired."""
+        """Refuse a message over a gateway whose own token has expired."""
         limited = self._limited(self._gate.clock.now())
         expired = Refused(Code.UNAUTHENTICATED, "the token of the gateway has expired")
         self._refuse(*peek(message), limited or expired)
 
     def refuse_text(self, detail: str) -> None:
-        """Answer a message that ``receive`` has found to be no JSON."""
+        """Refuse a message that is not JSON."""
         self._refuse(None, None, Malformed(detail))
 
     def close(self) -> None:
-        """Its connection is gone; called again, nothing happens."""
+        """End the session of a lost connection; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -280,7 +301,7 @@ class Session:
             self._member.leave(partial(_charge_user, self._gate, self._member.identity))
 
     def _deliver(self, message: bytes) -> None:
-        """Send a response; an event only while the token counts. It is not kept for later."""
+        """Send a response or an event. Events are dropped once the token has expired."""
         if self._closed:
             return
         event = is_event(message)
@@ -291,7 +312,7 @@ class Session:
         self._send(message)
 
     def _charge(self, tokens: float) -> None:
-        """Count what a request cost beyond itself against this connection and its user."""
+        """Charge the extra cost of a request to this connection and its user."""
         for bucket in self._buckets(self._gate.clock.now()):
             bucket.charge(tokens)
 
@@ -312,34 +333,36 @@ class Session:
         return [self._bucket, self._gate.limits.of(self._member.identity, now.mono_ms)]
 
     def _entitled(self, now: Instant) -> AuthenticatedClient:
-        """Whoever asks. Raises Refused where that is nobody, or nobody any more."""
+        """Return the client with a valid identity. Raises Refused if it has none."""
         member = self._member
         if member is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
         if self._expiry.has_expired(now):
             raise Refused(Code.UNAUTHENTICATED, "the token has expired; authenticate again")
         if not member.identity.roles & _CLIENT_ROLES:
-            raise Refused(Code.FORBIDDEN, "the token has no role that may ask for anything")
+            raise Refused(
+                Code.FORBIDDEN, "the token has no role for requests: user, domain-admin or service"
+            )
         return member
 
     def _authenticate(self, request: Request) -> None:
-        """Answer first: a response precedes the events that it causes. Raises Refused."""
+        """Send the response before the events that it causes. Raises Refused."""
         assert isinstance(request.payload, Authenticate)  # noqa: S101  # by its endpoint
         identity = self._gate.authenticator.identify(request.payload.token)
-        told = {
+        payload = {
             "user": identity.user,
             "domain": identity.domain,
             "roles": sorted(identity.roles),
             "expiresAt": None if identity.expires_ms is None else iso(identity.expires_ms),
         }
-        self._deliver(ok_response(request.endpoint, request.id, told))
+        self._deliver(ok_response(request.endpoint, request.id, payload))
         self.admit(identity)
 
 
 def _charge_user(gate: GatewayContext, identity: Identity, tokens: float) -> None:
-    """Charge a user whose connection is gone, and who may come again."""
+    """Charge a user whose connection is lost, since the user may connect again."""
     gate.limits.of(identity, gate.clock.now().mono_ms).charge(tokens)
 
 
 def _drop(_: bytes) -> None:
-    """Send to nobody."""
+    """Discard a message."""

@@ -1,15 +1,15 @@
-"""A WebSocket server with our settings, whatever is spoken over it.
+"""WebSocket transport on the ``websockets`` library: handshakes, bounded reading, shutdown.
 
-``lobby`` accepts sockets and reads the request of each; what is here makes a WebSocket of one whose
-request is complete, and ends them all. Apart from the server of the gateway, so that the settings
-alone can be put to the test.
+What enters: sockets whose request head is complete (``lobby``). ``Listening`` makes a
+``Connection`` of each, has ``check`` decide on the handshake, and awaits ``handler`` with an
+accepted connection until that returns. What leaves: messages, by iterating the connection. The
+handler calls ``yield_to_loop`` after each message. The transport knows nothing of the protocol
+inside, so the settings of the library can be tested alone.
 
-The bytes of one WebSocket on their way in: how many at a time, and how fast.
-
-The library answers pings by itself, and takes whatever the system has for it in one piece; a peer
-that floods could so keep the loop to itself, and memory with it if it does not read. Here it is
-read in small pieces, and not at all while it owes for what it has sent: its own network slows
-down, nobody else. Knows nothing of messages.
+Reading rule: a connection is read in small pieces, and each frame or KiB costs a token of the
+connection's bucket. While the bucket is overdrawn the socket is not read, so a peer that floods
+slows down its own network and takes neither the event loop nor memory from others. The library
+alone would answer pings without limit and read all that the system has.
 """
 
 import asyncio
@@ -33,25 +33,27 @@ from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
 from sfu_wrapper.gateway.settings import KIB, GatewaySettings
 from sfu_wrapper.gateway.shares import Shares
 
-_PIECE_BYTES = KIB  # of somebody who is not trusted; 170 of the smallest frames
+_PIECE_BYTES = KIB  # of an untrusted peer; 170 of the smallest frames
 _TRUSTED_PIECE_BYTES = 4 * KIB
 _SLACK = 3  # frames a request: fragments, pings, pongs
 _LONGEST_DEBT_S = 5.0
 _TRUSTED_MESSAGES_A_TURN = 4  # of many clients
 _TURNS_A_ROUND = 4
-_DEPARTURES_A_ROUND = 2  # each wakes three tasks and ends what its client had begun
+_DEPARTURES_A_ROUND = 2  # each wakes three tasks and ends the requests of its client
 _TRY_AGAIN_LATER = 1013
 
 
 @dataclass(slots=True)
 class ReadLimits:
-    """What all connections of one server share.
+    """Limits of reading that all connections of one server share.
 
     Attributes:
-        shares: places of connections; their strangers have no identity yet.
-        sockets: connections that are open, admitted or not.
-        turns: in which their messages are handled.
-        departures: what ends with connections that are lost: a network takes thousands at once.
+        settings: limits of one connection.
+        shares: places of connections; strangers are those without an identity.
+        sockets: open connections, admitted or not.
+        turns: bound on the messages handled in one round of the event loop.
+        departures: clean-up of lost connections, of which a network failure takes thousands.
+        buffer: memory that all connections read into, one at a time.
     """
 
     settings: GatewaySettings
@@ -62,60 +64,64 @@ class ReadLimits:
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_TRUSTED_PIECE_BYTES)))
 
     def __post_init__(self) -> None:
-        """Make the places that the settings give."""
+        """Create the shares by the settings."""
         settings = self.settings
         self.shares = Shares(
             settings.max_unauthenticated, settings.max_connections_per_address, settings.proxies
         )
 
     def pace(self) -> TokenBucket:
-        """How fast somebody is read: a token is a frame, or a KiB of a longer one."""
+        """Return the bucket of one connection: a token is a frame, or a KiB of a longer one."""
         settings = self.settings
         return TokenBucket(_SLACK * settings.requests_per_second, _SLACK * settings.requests_burst)
 
 
 class Connection(ServerConnection, asyncio.BufferedProtocol):
-    """A connection that is read at a bounded pace, and remembers what its handshake came to.
+    """Connection that is read at a bounded pace.
 
-    trusted: read as fast as it sends: a gateway, the room service.
+    Attributes:
+        admitted: result of the handshake.
+        limits: read limits that all connections share.
+        arrival: the accepted socket, with the bytes that were read before the handshake.
+        trusted: True for a gateway and the room service, which are read at any rate.
     """
 
     admitted: Admitted
-    intake: ReadLimits
+    limits: ReadLimits
     arrival: Arrival
     trusted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read the request that has arrived already."""
+        """Read the request that the lobby has received."""
         super().connection_made(transport)
-        self._pace = self.intake.pace()
+        self._pace = self.limits.pace()
         self._frames = 0
         self._messages = 0
         self._held: asyncio.TimerHandle | None = None
         self.recv_messages.resume = self._read_on
-        self.intake.sockets.add(self)
-        self.arrival.ticket.evict = self._make_room
-        self.intake.shares.unidentified(self.arrival.ticket)
+        self.limits.sockets.add(self)
+        self.arrival.ticket.evict = self._evict
+        self.limits.shares.unidentified(self.arrival.ticket)
         self.arrival.replay(self.data_received)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give up the place of the connection."""
-        self.intake.sockets.discard(self)
-        self.intake.shares.leave(self.arrival.ticket)
+        """Free the place of the connection, and end its work in a later round."""
+        self.limits.sockets.discard(self)
+        self.limits.shares.leave(self.arrival.ticket)
         if self._held is not None:
             self._held.cancel()
-        self.intake.departures.add(partial(self._depart, exc))
+        self.limits.departures.add(partial(self._depart, exc))
 
     def _depart(self, exc: Exception | None) -> None:
-        """Tell all who work for this connection that it is gone."""
+        """Notify the library and the handler that the connection is lost."""
         super().connection_lost(exc)
-        self._untie()
+        self._break_cycles()
 
-    def _untie(self) -> None:
-        """Let go of what leads back here, so that memory is free as soon as nobody looks any more.
+    def _break_cycles(self) -> None:
+        """Remove references back to this object, so that its memory is freed at once.
 
-        Cycles would be left to the garbage collector, which holds up everybody for longer the more
-        connections there are.
+        The garbage collector, which would free cycles later, pauses the event loop for longer the
+        more connections there are.
         """
         self.recv_messages.resume = self.transport.resume_reading
         self.arrival.ticket.evict = self.transport.abort
@@ -125,46 +131,46 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
                 error.__traceback__ = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read into; what is read is copied before anybody else reads."""
-        return self.intake.buffer[: _TRUSTED_PIECE_BYTES if self.trusted else _PIECE_BYTES]
+        """Return the shared buffer, whose bytes are copied before the next read."""
+        return self.limits.buffer[: _TRUSTED_PIECE_BYTES if self.trusted else _PIECE_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Something was read."""
+        """Handle the bytes in the buffer, and charge them."""
         self._frames = 0
-        self.data_received(bytes(self.intake.buffer[:nbytes]))
+        self.data_received(bytes(self.limits.buffer[:nbytes]))
         if not self.trusted:
             self._charge(max(self._frames, nbytes / KIB))
 
     def process_event(self, event: Event) -> None:
-        """A frame is complete."""
+        """Count a complete frame."""
         self._frames += 1
         super().process_event(event)
 
     @property
     def peer(self) -> str:
-        """The address at the other end of the socket."""
+        """Address at the other end of the socket."""
         name = self.transport.get_extra_info("peername")
         return str(name[0]).partition("%")[0] if name else ""
 
     def come_from(self, client: str | None) -> bool:
-        """Count this connection under its client, as its proxy named it.
+        """Count this connection under the client that its proxy named.
 
         Returns:
-            False where that client has its share of connections already.
+            False if the client has its share of connections already.
         """
-        return client is None or self.intake.shares.behind_proxy(self.arrival.ticket, client)
+        return client is None or self.limits.shares.behind_proxy(self.arrival.ticket, client)
 
     def authenticated(self) -> None:
-        """Leave the places that connections without an identity share."""
-        self.intake.shares.identified(self.arrival.ticket)
+        """Free the place among the connections without an identity."""
+        self.limits.shares.identified(self.arrival.ticket)
 
-    async def turn(self) -> None:
-        """Let others go on: messages that are here already come without waiting."""
+    async def yield_to_loop(self) -> None:
+        """Wait for a turn: the next message may be here already and would come without waiting."""
         self._messages += 1
         if not self.trusted:
-            await self.intake.turns.take()
+            await self.limits.turns.take()
         elif self._messages % _TRUSTED_MESSAGES_A_TURN == 0:
-            await self.intake.turns.take(_TRUSTED_MESSAGES_A_TURN)
+            await self.limits.turns.take(_TRUSTED_MESSAGES_A_TURN)
 
     async def send_together(self, messages: Sequence[bytes]) -> None:
         """Send text messages, UTF-8, with one write to the socket. Raises ConnectionClosed."""
@@ -173,8 +179,8 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
                 self.protocol.send_text(message)
             self.protocol.writes = [b"".join(self.protocol.writes)]
 
-    def _make_room(self) -> None:
-        """End at once in favour of another: with a reason where it leaves without waiting."""
+    def _evict(self) -> None:
+        """Abort the connection in favour of another; with a close frame if the socket takes it."""
         if self.protocol.state is State.OPEN and not self.transport.get_write_buffer_size():
             self.protocol.fail(_TRY_AGAIN_LATER, "too many connections without a token")
             for data in self.protocol.data_to_send():
@@ -182,23 +188,23 @@ class Connection(ServerConnection, asyncio.BufferedProtocol):
         self.transport.abort()
 
     def _charge(self, cost: float) -> None:
-        """Count what was read; do not read on before it is paid for."""
+        """Take tokens for the bytes that were read; pause reading while the bucket is overdrawn."""
         now_ms = math.floor(self.loop.time() * 1000)
         self._pace.wait_ms(now_ms)
-        longest = _LONGEST_DEBT_S * _SLACK * self.intake.settings.requests_per_second
+        longest = _LONGEST_DEBT_S * _SLACK * self.limits.settings.requests_per_second
         self._pace.take(min(cost, longest))
         wait_ms = self._pace.wait_ms(now_ms)
         if wait_ms > 0 and self._held is None and not self.transport.is_closing():
             self.transport.pause_reading()
-            self._held = self.loop.call_later(wait_ms / 1000, self._paid)
+            self._held = self.loop.call_later(wait_ms / 1000, self._resume_reading)
 
-    def _paid(self) -> None:
+    def _resume_reading(self) -> None:
         self._held = None
         if not self.recv_messages.paused:
             self._read_on()
 
     def _read_on(self) -> None:
-        """Read again, unless it still owes; also called when its messages were taken."""
+        """Read again unless tokens are owed; the library calls it when messages were taken."""
         if self._held is None and not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -209,28 +215,28 @@ _library_log.setLevel(logging.CRITICAL)
 
 log = logging.getLogger(__name__)
 
-_UNREAD = 4  # frames that are here and not looked at, before no more are read
-_HANDSHAKE_S = 10.0  # for our answer to leave; the request is here already
-_GOING_AWAY = 1001
+_UNREAD = 4  # frames that wait for the handler, before no more are read
+_HANDSHAKE_S = 10.0  # for our response to leave; the request has arrived
+_SHUTDOWN_CODE = 1001
 
 Handler = Callable[[Connection], Awaitable[None]]
-Judge = Callable[[Connection, Request], Admitted | Rejected]
+CheckHandshake = Callable[[Connection, Request], Admitted | Rejected]
 
 
 class Listening:
-    """A running server; at the end of the context it is closed.
+    """Running server, closed at the end of its context.
 
-    To the library's connections it is the ``Server`` that they ask who handles them.
+    The library's connections use it as their ``Server``, whose ``handler`` they call.
     """
 
-    def __init__(self, intake: ReadLimits, handler: Handler, judge: Judge) -> None:
-        settings = intake.settings
-        self._intake = intake
+    def __init__(self, limits: ReadLimits, handler: Handler, check: CheckHandshake) -> None:
+        settings = limits.settings
+        self._limits = limits
         self._handler = handler
-        self._judge = judge
+        self._check_handshake = check
         self._lobby = Lobby(
             LobbySettings(settings.host, settings.port, settings.head_s, settings.max_head_bytes),
-            intake.shares,
+            limits.shares,
             self._connection,
         )
         self.handler_tasks: set[asyncio.Task[None]] = set()  # kept by the library's connections
@@ -238,7 +244,7 @@ class Listening:
         self.port = settings.port
 
     async def __aenter__(self) -> Self:
-        """Return the server, which runs already."""
+        """Return the running server."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -248,35 +254,35 @@ class Listening:
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
-        """The listening sockets."""
+        """Listening sockets."""
         return self._lobby.sockets
 
     def is_serving(self) -> bool:
-        """Return True while new connections are accepted."""
+        """Return True while the server accepts connections."""
         return self._lobby.is_serving()
 
     async def start(self) -> None:
-        """Listen. Raises Unavailable where the address cannot be had."""
+        """Listen. Raises Unavailable: the address is in use or not of this host."""
         self.port = await self._lobby.open()
 
     def close(self) -> None:
-        """Accept nothing more, and close every WebSocket with 1001."""
+        """Stop accepting connections, and close every WebSocket with 1001."""
         self._lobby.close()
         self._closing = [
-            asyncio.create_task(connection.close(_GOING_AWAY))
-            for connection in self._intake.sockets
+            asyncio.create_task(connection.close(_SHUTDOWN_CODE))
+            for connection in self._limits.sockets
             if connection.protocol.state is State.OPEN
         ]
 
     async def wait_closed(self) -> None:
-        """Wait until every connection is gone and its handler has returned."""
+        """Wait until every connection is closed and its handler has returned."""
         await self._lobby.wait_closed()
         waiting = {*self._closing, *self.handler_tasks}
         if waiting:
             await asyncio.wait(waiting)
 
     async def handler(self, connection: ServerConnection) -> None:
-        """Answer one handshake, and have the connection handled; called by the connection."""
+        """Answer the handshake of a connection, and handle it; called by the connection."""
         ours = cast("Connection", connection)
         try:
             async with asyncio.timeout(_HANDSHAKE_S):
@@ -293,7 +299,7 @@ class Listening:
             self.handler_tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _connection(self, arrival: Arrival) -> Connection:
-        settings = self._intake.settings
+        settings = self._limits.settings
         protocol = ServerProtocol(max_size=settings.max_message_bytes, logger=_library_log)
         connection = Connection(
             protocol,
@@ -301,12 +307,12 @@ class Listening:
             ping_interval=settings.ping_interval_s,
             max_queue=_UNREAD,
         )
-        connection.intake, connection.arrival = self._intake, arrival
+        connection.limits, connection.arrival = self._limits, arrival
         return connection
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         ours = cast("Connection", connection)
-        verdict = self._judge(ours, request)
+        verdict = self._check_handshake(ours, request)
         if isinstance(verdict, Rejected):
             log.info("gateway.handshake.rejected", extra={"status": verdict.status.value})
             response = connection.respond(verdict.status, verdict.reason + "\n")
@@ -317,19 +323,21 @@ class Listening:
         if verdict.identity is not None:
             ours.authenticated()
         if verdict.path is Path.GATEWAY:
-            connection.protocol.max_message_size = self._intake.settings.max_gateway_frame_bytes
+            connection.protocol.max_message_size = self._limits.settings.max_gateway_frame_bytes
         return None
 
 
-async def listen(intake: ReadLimits, handler: Handler, judge: Judge) -> Listening:
-    """Listen where the settings say.
+async def listen(limits: ReadLimits, handler: Handler, check: CheckHandshake) -> Listening:
+    """Listen on the address of the settings.
 
     Args:
-        judge: decides on a handshake, before any message can be read.
+        limits: read limits, with the settings.
+        handler: awaited with each accepted connection.
+        check: decides on a handshake, before any message is read.
 
     Raises:
-        Unavailable: the address cannot be had.
+        Unavailable: the address is in use or not of this host.
     """
-    server = Listening(intake, handler, judge)
+    server = Listening(limits, handler, check)
     await server.start()
     return server

@@ -1,7 +1,9 @@
-"""One browser's media: who it is, where it sits, and what becomes of its requests (callpage.md).
+"""Media session of one browser over ``/media`` (callpage.md).
 
-A session begins where its user takes part in the room, and ends when that ends. Its requests are
-the closed vocabulary of ``wire.webrtc_signaling``. Knows nothing of any SFU. Never blocks.
+The browser authenticates, then enters a room that its user takes part in; both end together. What
+enters: the closed vocabulary of ``wire.webrtc_signaling`` (``receive``), and events of the media
+plane. What leaves: one response to each request, and events. The session never blocks and knows
+nothing of any SFU.
 """
 
 import logging
@@ -39,62 +41,62 @@ from sfu_wrapper.wire.webrtc_signaling import (
 
 log = logging.getLogger(__name__)
 
-# Beside those of its user's signaling: a browser has a dozen candidates for each connection.
+# In addition to the limits of signaling: a browser has a dozen candidates for each connection.
 _PER_SECOND = 40
 _BURST = 200
 _POLICY = 1008
-_COME_BACK = 1012
+_RETRY_LATER = 1012
 
 
 class MediaSession:
-    """One connection to ``/media`` from its first message to its loss."""
+    """Connection to ``/media`` from its first message to its loss."""
 
     def __init__(self, gate: GatewayContext, send: Callable[[Outgoing], None]) -> None:
         if gate.media is None:
-            raise Broken("there is no media to be had here")
+            raise Broken("a media session needs a media plane for browsers")
         self._gate = gate
-        self._door = gate.media
+        self._context = gate.media
         self._send = send
         self._bucket = TokenBucket(_PER_SECOND, _BURST)
         self._identity: Identity | None = None
         self._expiry = Expiry()
-        self._seat: MediaSessionSlot | None = None
+        self._slot: MediaSessionSlot | None = None
         self._line: Line | None = None
         self._closed = False
 
     @property
     def admitted(self) -> bool:
-        """Whether it has come in."""
+        """True once the browser has entered a room."""
         return self._line is not None
 
     @property
     def is_service(self) -> bool:
-        """Never: media are of people."""
+        """False: the room service has no media."""
         return False
 
     @property
     def max_bytes(self) -> int:
-        """Longest message that is read: little until the browser has said who it is."""
+        """Limit in bytes of a message; a small one until the browser has authenticated."""
         longest = self._gate.settings.max_message_bytes
         return min(longest, UNAUTHENTICATED_BYTES) if self._identity is None else longest
 
     @property
     def expiry(self) -> Expiry:
-        """When its connection ends because its token has."""
+        """Time at which the expired token ends the connection."""
         return self._expiry
 
     def admit(self, identity: Identity) -> None:
-        """It is this user, for as long as it lasts."""
+        """Take on an identity; later ones must be of the same user. Raises Refused."""
         if self._identity is not None and self._identity.key != identity.key:
-            raise Refused(Code.BAD_REQUEST, "this connection is somebody already; open another")
+            raise Refused(Code.BAD_REQUEST, "this connection has another user; open a new one")
         self._identity = identity
         self._expiry.renew(identity.expires_ms, self._gate.clock.now())
 
     def receive(self, message: str) -> None:
-        """Take one message; exactly one response to it is sent, now or later.
+        """Handle one message; exactly one response to it is sent, now or later.
 
         Raises:
-            NotJson: it is no JSON; nothing was sent.
+            NotJson: the message is not JSON; no response was sent.
         """
         now = self._gate.clock.now()
         limited = too_many([self._bucket], now.mono_ms)
@@ -111,28 +113,28 @@ class MediaSession:
             self._refuse(*refusal_of(exc, envelope))
 
     def close(self) -> None:
-        """Its connection is gone; called again, nothing happens."""
+        """End the session of a lost connection; a second call does nothing."""
         self._closed = True
-        if self._seat is not None:
-            self._door.seats.leave(self._seat)
+        if self._slot is not None:
+            self._context.sessions.leave(self._slot)
         if self._line is not None:
             self._line.close()
             self._line = None
 
     def _carry_out(self, envelope: Envelope, now: Instant) -> None:
-        """Check who asks, and from where, before the payload is looked at."""
+        """Check identity and room before the payload is validated."""
         require_media_endpoint(envelope)
         if envelope.endpoint == AUTHENTICATE:
             self._authenticate(read_media_request(envelope))
         elif envelope.endpoint == ENTER:
             identity = self._identified(now)
             self._enter(read_media_request(envelope), identity)
-        elif self._line is None or self._seat is None:
+        elif self._line is None or self._slot is None:
             raise Refused(Code.NOT_IN_ROOM, "enter a room first")
         else:
             request = read_media_request(envelope)
             assert not isinstance(request.payload, AuthenticateMedia | Enter)  # noqa: S101  # above
-            ask = request.payload.ask(self._seat.place.shown)
+            ask = request.payload.ask(self._slot.place.shown)
             self._line.ask(ask, lambda outcome: self._answer(request, outcome))
 
     def _authenticate(self, request: MediaRequest) -> None:
@@ -141,7 +143,7 @@ class MediaSession:
         self._answer(request, None)
 
     def _identified(self, now: Instant) -> Identity:
-        """Whoever this is. Raises Refused where that is nobody, or nobody any more."""
+        """Return the valid identity. Raises Refused if there is none."""
         identity = self._identity
         if identity is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
@@ -153,18 +155,18 @@ class MediaSession:
         assert isinstance(request.payload, Enter)  # noqa: S101  # by its endpoint
         room = RoomId(request.payload.room)
         domain = DomainId(request.payload.domain or identity.domain)
-        if self._seat is not None:
-            raise Refused(Code.BAD_REQUEST, "this connection is in a room already; open another")
-        seat = self._door.seats.take(identity.key, domain, room, self._cut)
+        if self._slot is not None:
+            raise Refused(Code.BAD_REQUEST, "this connection is in a room already; open a new one")
+        slot = self._context.sessions.take(identity.key, domain, room, self._cut)
         try:
-            self._line = self._door.media.open(seat.place, self._tell)
+            self._line = self._context.media.open(slot.place, self._emit)
         except Unavailable:
-            self._door.seats.leave(seat)
+            self._context.sessions.leave(slot)
             raise
-        self._seat = seat
-        log.debug("media.entered", extra={"room": seat.place.room})
-        told = {"room": room, "user": seat.place.shown}
-        self._put(ok_response(request.endpoint, request.id, told))
+        self._slot = slot
+        log.debug("media.entered", extra={"room": slot.place.room})
+        payload = {"room": room, "user": slot.place.shown}
+        self._put(ok_response(request.endpoint, request.id, payload))
 
     def _answer(self, request: MediaRequest, outcome: Outcome) -> None:
         if isinstance(outcome, RecordingError):
@@ -173,11 +175,11 @@ class MediaSession:
             payload = {} if outcome is None else {"sdp": outcome}
             self._put(ok_response(request.endpoint, request.id, payload))
 
-    def _tell(self, news: MediaNews) -> None:
+    def _emit(self, news: MediaNews) -> None:
         if isinstance(news, MediaLost):
-            self._put(Close(_COME_BACK, "the media server is away"))
-        elif self._seat is not None:
-            self._put(news_event(news, self._seat.place.shown))
+            self._put(Close(_RETRY_LATER, "the media server is unavailable"))
+        elif self._slot is not None:
+            self._put(news_event(news, self._slot.place.shown))
 
     def _cut(self, reason: str) -> None:
         self._put(Close(_POLICY, reason))

@@ -317,7 +317,7 @@ async def test_a_gateway_that_does_not_read_is_closed_as_a_whole(
 async def test_a_peer_that_is_given_up_and_never_reads_again_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sfu_wrapper.gateway.send_queue._FAREWELL_S", 0.2)
+    monkeypatch.setattr("sfu_wrapper.gateway.send_queue._CLOSE_S", 0.2)
     rooms = FakeRooms()
     settings = replace(SETTINGS, slow_client_s=0.2, client_queue_bytes=64 * MIB)
     async with running(rooms, settings) as server:
@@ -470,7 +470,7 @@ async def test_a_bug_ends_the_connection_that_met_it_and_no_other(
         assert await close_code(eve) == 1011
         await alice.send(request("ping"))
         assert (await read(alice))["payload"]["status"] == "ok"
-    assert "gateway.connection.broke" in caplog.messages
+    assert "gateway.connectionFailed" in caplog.messages
 
 
 def head_of_a_frame(size: int) -> bytes:

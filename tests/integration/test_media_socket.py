@@ -89,7 +89,7 @@ async def test_a_connection_that_is_lost_is_forgotten() -> None:
             await ask(socket, "enter", room="standup")
             carried.lose()
 
-            assert await closed(socket) == (1012, "the media server is away")
+            assert await closed(socket) == (1012, "the media server is unavailable")
         assert carried.lines == []
 
 

@@ -258,7 +258,7 @@ async def test_the_last_good_keys_count_while_the_set_cannot_be_had(
         assert believer.there[-1] is True
 
     said = [record.message for record in caplog.records]
-    assert said == ["auth.keysRead", "auth.keysAway", "auth.keysRead"]  # once, however long
+    assert said == ["auth.keysRead", "auth.jwksUnavailable", "auth.keysRead"]  # once, however long
 
 
 async def test_without_any_key_nobody_is_believed() -> None:

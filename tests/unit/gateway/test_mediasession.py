@@ -251,7 +251,7 @@ async def test_a_media_server_that_is_lost_asks_to_come_back(world: World) -> No
     alice = world.inside("alice")
     world.media.lose()
 
-    assert alice.closed == Close(1012, "the media server is away")
+    assert alice.closed == Close(1012, "the media server is unavailable")
 
 
 async def test_others_are_told_of_and_an_own_connection_that_is_lost(world: World) -> None:
@@ -305,7 +305,7 @@ async def test_a_bug_costs_one_answer(world: World, caplog: pytest.LogCaptureFix
     line.ask = broken  # type: ignore[method-assign]
 
     assert alice.say("mix", sdp=SOUND) == "INTERNAL"
-    assert "gateway.request.broke" in caplog.messages
+    assert "gateway.requestFailed" in caplog.messages
 
 
 def test_without_media_there_is_no_session() -> None:

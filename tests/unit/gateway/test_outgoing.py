@@ -16,7 +16,7 @@ def test_within_a_turn_frames_are_collected_behind_those_that_wait() -> None:
     told: list[int] = []
     buffer = Buffer(lambda: told.append(1))
     buffer.put(b"1")
-    with buffer.turn():
+    with buffer.collect():
         buffer.put(b"2")
         buffer.put(BYE)
         buffer.put(b"3")

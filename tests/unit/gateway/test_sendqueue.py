@@ -36,7 +36,7 @@ async def test_a_reader_never_waits_for_room_once_nobody_sends() -> None:
     queue.put([b"x" * 50])  # of messages that had been received before
 
     async with asyncio.timeout(10):
-        await queue.room()
+        await queue.wait_until_writable()
 
 
 async def test_short_frames_leave_together_and_in_order() -> None:
