@@ -77,7 +77,6 @@ STILL_FORBIDDEN: set[str] = {
     "app",
     "cli",
     "formats",
-    "gateway",
     "gateway/callpage",
     "gateway/rest",
     "ports",
