@@ -18,6 +18,7 @@ from sfu_wrapper.model.identity import RecordingType
 _SQLITE = "sqlite:"
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+InputCodec = Literal["vp8", "vp9", "h264"]
 Sfu = Literal["simulated", "janus", "none"]
 Mixer = Literal["simulated", "audiobridge", "asterisk", "none"]
 Secret = Annotated[SecretStr, Field(min_length=1)]
@@ -207,7 +208,7 @@ class Janus(Section):
     audio_path: FolderPath | None = Field(
         None, description="audio_path as Janus sees it; unset: the same path"
     )
-    video_codecs: tuple[Literal["vp8", "vp9", "h264"], ...] = Field(
+    video_codecs: tuple[InputCodec, ...] = Field(
         ("vp8", "h264"), min_length=1, description="codecs of the rooms, in order of preference"
     )
     publishers: Count = Field(

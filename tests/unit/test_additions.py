@@ -4,17 +4,24 @@ A value added in one place only fails here, under the name of the file that lack
 """
 
 import ast
+import importlib
+import pkgutil
 import re
+from inspect import isfunction
 from itertools import product
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from sfu_wrapper import formats
+from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX
 from sfu_wrapper.app.planes import PLANES
-from sfu_wrapper.config.controller import Mixer, Sfu
+from sfu_wrapper.config.controller import InputCodec, Mixer, Sfu
 from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, Quality
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict, Reason, decide
+from sfu_wrapper.formats.assemble import video_codec
+from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.model.identity import (
     OwnerPermissions,
     RecordingPermissions,
@@ -33,6 +40,20 @@ def entry_of_quality(page: str) -> str:
     text = (TOP / page).read_text(encoding="utf-8")
     (found,) = re.findall(r"^(?:\* .*`quality`|quality =)(?:.|\n(?!\n|\*))*", text, re.MULTILINE)
     return str(found)
+
+
+def depacketizers() -> set[type]:
+    """Return the classes of ``formats`` that join packets of video to frames."""
+    names = [
+        module.name for module in pkgutil.iter_modules(formats.__path__, "sfu_wrapper.formats.")
+    ]
+    return {
+        found
+        for name in names
+        for found in vars(importlib.import_module(name)).values()
+        if isinstance(found, type) and found is not VideoCodec
+        if isfunction(vars(found).get("picture"))
+    }
 
 
 def public_functions(suffix: str) -> set[str]:
@@ -73,6 +94,22 @@ def test_every_quality_is_in_the_example_of_the_configuration(quality: Quality) 
     assert quality in entry_of_quality("config/recording.toml").partition("#")[2]
 
 
+def test_every_depacketizer_is_in_the_table_of_formats_assemble() -> None:
+    assert {type(video_codec(name)) for name in get_args(InputCodec)} == depacketizers()
+
+
+def test_every_input_codec_has_its_container_in_adapters_media_mux() -> None:
+    assert set(VIDEO_SUFFIX) == set(get_args(InputCodec))
+
+
+@pytest.mark.parametrize("codec", get_args(InputCodec))
+def test_every_input_codec_is_described(codec: str) -> None:
+    page = (TOP / "docs/explanation/recording-service.md").read_text(encoding="utf-8")
+    step = page.partition("**Preprocess.**")[2].partition("\n2. ")[0]
+
+    assert codec in step.lower().replace(".", "")
+
+
 @pytest.mark.parametrize("routes", sorted(public_functions("_routes")))
 def test_every_group_of_http_routes_is_included_in_gateway_rest_app(routes: str) -> None:
     tree = ast.parse((GATEWAY / "rest" / "app.py").read_text(encoding="utf-8"))
@@ -94,3 +131,11 @@ def test_every_media_plane_has_either_a_check_or_a_caution_for_doctor(name: Sfu 
     plane = PLANES[name]
 
     assert (plane.server is None) is (plane.caution is not None)
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_every_media_plane_keeps_the_contract_of_planes(name: Sfu | Mixer) -> None:
+    contract = (TOP / "tests" / "contract" / "test_plane.py").read_text(encoding="utf-8")
+    server = PLANES[name].server
+
+    assert f'"{name if server is None else server.name}"' in contract
