@@ -98,6 +98,13 @@ def test_every_depacketizer_is_in_the_table_of_formats_assemble() -> None:
     assert {type(video_codec(name)) for name in get_args(InputCodec)} == depacketizers()
 
 
+@pytest.mark.parametrize("name", sorted(each.__module__ for each in depacketizers()))
+def test_every_depacketizer_has_its_tests(name: str) -> None:
+    module = name.rpartition(".")[2]
+
+    assert (TOP / "tests" / "unit" / "formats" / f"test_{module}.py").is_file()
+
+
 def test_every_input_codec_has_its_container_in_adapters_media_mux() -> None:
     assert set(VIDEO_SUFFIX) == set(get_args(InputCodec))
 
