@@ -155,9 +155,9 @@ class TellsOneListener(MemoryBroker):
     """Listeners take each other's messages away."""
 
     def _put(self, message: Message, queues: list[Any]) -> None:
-        ears, self._ears = self._ears, self._ears[:1]
+        listeners, self._listeners = self._listeners, self._listeners[:1]
         super()._put(message, queues)
-        self._ears = ears
+        self._listeners = listeners
 
 
 class ListensToThePast(MemoryBroker):

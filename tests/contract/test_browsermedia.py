@@ -40,7 +40,7 @@ async def _memory() -> AsyncIterator[Bench]:
     media = MemoryBrowserMedia()
 
     def back() -> None:
-        media.there = True
+        media.available = True
 
     yield Bench(media, media.lose, back)
 

@@ -32,7 +32,7 @@ Promise = Callable[[Bench], Awaitable[None]]
 class NeverAnswers(MemoryPlane):
     """Carries out everything and says nothing."""
 
-    def say(self, fact: PlaneFact) -> None:
+    def emit(self, fact: PlaneFact) -> None:
         pass
 
 
@@ -100,17 +100,17 @@ class NeverEnds(MemoryPlane):
 class ConfirmsBeforeItWrites(MemoryPlane):
     """Says that it runs while no file is open yet."""
 
-    def say(self, fact: PlaneFact) -> None:
-        super().say(replace(fact, files=()) if isinstance(fact, CaptureStarted) else fact)
+    def emit(self, fact: PlaneFact) -> None:
+        super().emit(replace(fact, files=()) if isinstance(fact, CaptureStarted) else fact)
 
 
 class LeavesFilesOpen(MemoryPlane):
     """Says that it has stopped while files are still written."""
 
-    def say(self, fact: PlaneFact) -> None:
+    def emit(self, fact: PlaneFact) -> None:
         if isinstance(fact, CaptureStopped):
             fact = replace(fact, files=tuple(replace(f, stopped_ms=None) for f in fact.files))
-        super().say(fact)
+        super().emit(fact)
 
 
 class IgnoresWhoComesLate(MemoryPlane):
@@ -147,7 +147,7 @@ class Appends(MemoryPlane):
         for name, file in self._files[capture].items():
             if (file.user, file.stream) == (track.user, track.stream):
                 self._files[capture][name] = replace(file, stopped_ms=None)
-                self.say(CaptureChanged(capture, self._files_of(capture)))
+                self.emit(CaptureChanged(capture, self._files_of(capture)))
                 return False
         return super()._open(capture, track)
 
@@ -162,20 +162,20 @@ class MixesRoomsUp(MemoryPlane):
 class OneNameForAll(MemoryPlane):
     """Writes the next segment over the last one."""
 
-    def say(self, fact: PlaneFact) -> None:
+    def emit(self, fact: PlaneFact) -> None:
         if isinstance(fact, CaptureStopped):
             fact = replace(fact, files=tuple(replace(f, filename="/mix.wav") for f in fact.files))
-        super().say(fact)
+        super().emit(fact)
 
 
 class NamesFilesByNumber(MemoryPlane):
     """Writes one room over another of the same conference."""
 
-    def say(self, fact: PlaneFact) -> None:
+    def emit(self, fact: PlaneFact) -> None:
         if isinstance(fact, CaptureStopped):
             name = f"recording-{fact.capture.segment}.wav"
             fact = replace(fact, files=tuple(replace(f, filename=name) for f in fact.files))
-        super().say(fact)
+        super().emit(fact)
 
 
 class OpensWhatItCloses(MemoryPlane):
@@ -192,7 +192,7 @@ class ClaimsToWrite(MemoryPlane):
     """Says that whatever it is asked about is still written."""
 
     def _resume(self, request: ResumeCapture) -> None:
-        self.say(CaptureStarted(request.capture, self._tick(), request.files))
+        self.emit(CaptureStarted(request.capture, self._tick(), request.files))
 
 
 class FilmsVoices(MemoryPlane):

@@ -31,7 +31,7 @@ async def test_the_broker_is_away() -> None:
     broker = MemoryBroker()
     async with live(broker=broker) as controller:
         talk = await call(controller)
-        broker.away = True
+        broker.unavailable = True
         for number in range(1, SEGMENTS + 1):
             assert (await talk.started())["segment"] == number
             assert (await talk.stopped())["segment"] == number
@@ -40,7 +40,7 @@ async def test_the_broker_is_away() -> None:
         status, _ = await page(f"{controller.http_url}/health/ready")
         assert status == 200, "calls go on"
 
-        broker.away = False
+        broker.unavailable = False
         await report(broker, SEGMENTS)
         mine = [each for each in broker.published if each.message_id.startswith("call:")]
         assert [(each.routing_key, each.message_id.split(":")[1]) for each in mine] == [
@@ -54,21 +54,21 @@ async def test_the_broker_is_away_while_nothing_happens() -> None:
     broker = MemoryBroker()
     async with live(broker=broker) as controller:
         await until(lambda: is_there(controller.http_url, "broker"))
-        broker.away = True
+        broker.unavailable = True
         await until(lambda: is_away(controller.http_url, "broker"))
-        broker.away = False
+        broker.unavailable = False
         await until(lambda: is_there(controller.http_url, "broker"))
 
 
 async def test_the_broker_is_away_when_the_controller_starts_and_when_it_stops() -> None:
     store, broker = MemoryStore(), MemoryBroker()
-    broker.away = True
+    broker.unavailable = True
     async with live(store=store, broker=broker) as controller:
         talk = await call(controller)
         await talk.started()
         await talk.stopped()
     assert broker.published == []
-    broker.away = False
+    broker.unavailable = False
     async with live(store=store, broker=broker):
         assert [each["segment"] for each in await report(broker)] == [1]
 

@@ -150,10 +150,10 @@ async def test_a_capture_of_a_room_that_nobody_holds_is_stopped_and_costs_nobody
     async with live(plane=plane) as controller:
         talk = await call(controller)
         plane.full = True
-        plane.say(CaptureStarted(orphan, 1))
+        plane.emit(CaptureStarted(orphan, 1))
         await talk.owner.ok("ping")
         plane.full = False
-        plane.say(CaptureChanged(orphan, ()))
+        plane.emit(CaptureChanged(orphan, ()))
 
         async def is_stopped() -> bool:
             return StopCapture(orphan) in plane.asked
@@ -173,11 +173,11 @@ async def test_a_media_room_that_a_dead_controller_left_is_closed_and_no_other()
     async with live(store=store, plane=plane) as controller:
         talk = await call(controller, "living")
         plane.full = True
-        plane.say(RoomFound(RoomUuid("over"), Medium.VIDEO))
+        plane.emit(RoomFound(RoomUuid("over"), Medium.VIDEO))
         await talk.owner.ok("ping")
         plane.full = False
         for uuid in ("living", "of-somebody-else", "removed", "over"):
-            plane.say(RoomFound(RoomUuid(uuid), Medium.VIDEO))
+            plane.emit(RoomFound(RoomUuid(uuid), Medium.VIDEO))
 
         async def are_closed() -> bool:
             return CloseMediaRoom(RoomUuid("over")) in plane.asked

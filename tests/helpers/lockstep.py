@@ -221,7 +221,7 @@ class LiveRoom:
             case UserGone(user=user):
                 await self._leave(user)
             case PlaneReported(fact=fact):
-                self._plane.say(fact)
+                self._plane.emit(fact)
                 await until(lambda: not self._plane._facts.waiting, pause_s=SOON_S)
             case TimePassed():
                 self._ring()

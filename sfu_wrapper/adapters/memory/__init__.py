@@ -1,1 +1,1 @@
-"""In-memory fakes of the ports: for tests, and for runs that leave nothing behind."""
+"""In-memory implementations of the ports, for tests and for runs without files."""

@@ -1,6 +1,6 @@
-"""A broker in memory: the same promises as the real ones, gone with its process.
+"""Broker in memory: the guarantees of the real ones within one process.
 
-``away`` makes it unreachable; ``lost_confirms`` counts publishes that arrive but are not confirmed.
+``unavailable`` and ``lost_confirms`` inject faults. All brokers pass one contract suite.
 """
 
 import asyncio
@@ -18,7 +18,13 @@ MAX_DEPTH = 1_000_000
 
 @dataclass(order=True, slots=True)
 class _Stored:
-    """A message in a queue, in its place also after it came back. returned: how often it did."""
+    """A message in a queue; it keeps its position when it is requeued.
+
+    Attributes:
+        seq: position.
+        message: as published.
+        returned: number of returns.
+    """
 
     seq: int
     message: Message = field(compare=False)
@@ -33,22 +39,24 @@ class _Queue:
 
 
 @dataclass(slots=True, eq=False)
-class _Ear:
-    """Whoever listens. heard: bounded; the oldest go first."""
+class _Listener:
+    """A listener; ``received`` is bounded and drops the oldest messages."""
 
     routing_keys: tuple[str, ...]
-    heard: deque[ReceivedMessage]
+    received: deque[ReceivedMessage]
 
 
 class MemoryBroker:
     """A ``Broker`` for tests.
 
-    away: nothing can be reached while it is set. lost_confirms: as many publishes are kept, and
-    reported as failed. published: every message kept so far, in order.
+    Attributes:
+        unavailable: while True, the broker cannot be reached.
+        lost_confirms: number of following publishes that are stored but reported as failed.
+        published: all messages stored so far, in order.
     """
 
     def __init__(self, *, max_depth: int = MAX_DEPTH) -> None:
-        self.away = False
+        self.unavailable = False
         self.lost_confirms = 0
         self.published: list[Message] = []
         self._max_depth = max_depth
@@ -57,13 +65,13 @@ class MemoryBroker:
         self._seq = count(1)
         self._queues: dict[str, _Queue] = {}
         self._bindings: dict[str, list[str]] = {}
-        self._ears: list[_Ear] = []
-        self._stirred = asyncio.Event()
+        self._listeners: list[_Listener] = []
+        self._changed = asyncio.Event()
 
     async def open(self, queues: tuple[QueueSpec, ...]) -> None:
         """See ``Broker``."""
-        if self.away:
-            raise Unavailable("the broker is away")
+        if self.unavailable:
+            raise Unavailable("the broker is unavailable")
         self._open = True
         for spec in queues:
             self._queues.setdefault(spec.name, _Queue(spec))
@@ -74,7 +82,7 @@ class MemoryBroker:
 
     async def publish(self, message: Message) -> None:
         """See ``Broker``."""
-        await asyncio.sleep(0)  # never done before it returns, as with a real one
+        await asyncio.sleep(0)  # a real broker never confirms before the call returns
         self._require_open()
         bound = [self._queues[name] for name in self._bindings.get(message.routing_key, ())]
         if message.mandatory and not bound:
@@ -93,9 +101,9 @@ class MemoryBroker:
         held: Counter[int] = Counter()
         source = self._queues[queue]
         while self._open:
-            if self.away or not source.waiting or held[self._generation] >= prefetch:
-                self._stirred.clear()
-                await self._stirred.wait()
+            if self.unavailable or not source.waiting or held[self._generation] >= prefetch:
+                self._changed.clear()
+                await self._changed.wait()
                 continue
             stored = source.waiting.pop(0)
             source.unsettled[stored.seq] = stored
@@ -106,25 +114,25 @@ class MemoryBroker:
         self, routing_keys: tuple[str, ...], limit: int
     ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
-        ear = _Ear(routing_keys, deque(maxlen=limit))
-        self._ears.append(ear)
+        listener = _Listener(routing_keys, deque(maxlen=limit))
+        self._listeners.append(listener)
         try:
             while self._open:
-                if self.away or not ear.heard:
-                    self._stirred.clear()
-                    await self._stirred.wait()
+                if self.unavailable or not listener.received:
+                    self._changed.clear()
+                    await self._changed.wait()
                     continue
-                yield ear.heard.popleft()
+                yield listener.received.popleft()
         finally:
-            self._ears.remove(ear)
+            self._listeners.remove(listener)
 
     def unsettled(self, queue: str) -> int:
-        """How many messages are with whoever consumes."""
+        """Return the number of unsettled deliveries of a queue."""
         return len(self._queues[queue].unsettled)
 
     def is_available(self) -> bool:
         """See ``Broker``."""
-        return self._open and not self.away
+        return self._open and not self.unavailable
 
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
@@ -132,34 +140,34 @@ class MemoryBroker:
         return len(self._queues[queue].waiting)
 
     async def close(self) -> None:
-        """See ``Broker``. What was stored is there when it is opened again."""
+        """See ``Broker``. Stored messages are kept for the next ``open``."""
         self.cut()
         self._open = False
 
     def cut(self) -> None:
-        """Lose the link, as a network does: what is unsettled goes back."""
+        """Lose the connection: unsettled deliveries return to their queues."""
         self._generation += 1
         for queue in self._queues.values():
             for stored in tuple(queue.unsettled.values()):
                 self.put_back(queue, stored)
-        for ear in self._ears:
-            ear.heard.clear()
+        for listener in self._listeners:
+            listener.received.clear()
         self.notify()
 
     def notify(self) -> None:
-        """Have every consumer look again; for use after a change of ``away``."""
-        self._stirred.set()
+        """Have every consumer look again; for use after a change of ``unavailable``."""
+        self._changed.set()
 
     def settle(self, queue: _Queue, stored: _Stored, generation: int) -> None:
-        """Done with. Raises Unavailable when the link it came over was lost."""
+        """Remove a delivered message. Raises Unavailable after a loss of its connection."""
         self._require_open()
         if generation != self._generation:
-            raise Unavailable("the link that this delivery came over was lost")
+            raise Unavailable("the connection of this delivery was lost")
         del queue.unsettled[stored.seq]
         self.notify()
 
     def put_back(self, queue: _Queue, stored: _Stored) -> None:
-        """It waits again, or is given up on."""
+        """Return a message to its queue, or dead-letter it above the limit."""
         queue.unsettled.pop(stored.seq, None)
         stored.returned += 1
         limit, key = queue.spec.delivery_limit, queue.spec.dead_letter_key
@@ -175,16 +183,16 @@ class MemoryBroker:
         self.published.append(message)
         for queue in queues:
             queue.waiting.append(_Stored(next(self._seq), message))
-        for ear in self._ears:
-            if message.routing_key in ear.routing_keys:
-                ear.heard.append(
+        for listener in self._listeners:
+            if message.routing_key in listener.routing_keys:
+                listener.received.append(
                     ReceivedMessage(message.routing_key, message.message_id, message.body)
                 )
         self.notify()
 
     def _require_open(self) -> None:
-        if self.away or not self._open:
-            raise Unavailable("the broker is away")
+        if self.unavailable or not self._open:
+            raise Unavailable("the broker is unavailable")
 
 
 class MemoryDelivery:

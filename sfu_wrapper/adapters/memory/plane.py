@@ -1,8 +1,8 @@
-"""A media plane in memory: writes nothing, waits for nothing, does what a test tells it to.
+"""Media plane in memory, for tests: writes no files and never waits.
 
-By default every request is carried out and confirmed within ``send``. ``behave`` changes that for
-one medium; held requests are carried out by ``release``. Times come from a counter that a test
-may set, names from what is published, so that two runs are the same.
+By default ``send`` executes and confirms each request at once. ``behave`` changes that per medium;
+``release`` executes held requests. Times come from a counter, and file names from the published
+tracks, so that two runs give the same result.
 """
 
 import asyncio
@@ -40,28 +40,30 @@ Point = Literal["start", "stop"]
 
 
 class Behaviour(StrEnum):
-    """What becomes of a request."""
+    """Handling of a request."""
 
     CONFIRM = "confirm"
-    REFUSE = "refuse"  # a start is answered with a refusal; a stop is not carried out
-    HANG = "hang"  # neither carried out nor answered
-    MUTE = "mute"  # carried out, not answered
+    REFUSE = "refuse"  # a start fails; a stop is ignored
+    HANG = "hang"  # neither executed nor answered
+    MUTE = "mute"  # executed, not answered
     HOLD = "hold"  # kept until ``release``
 
 
 class MemoryPlane:
     """A ``MediaPlane`` for tests.
 
-    now_ms: the plane's clock, epoch ms; each reading moves it on by one.
-    asked: every request in order. full: ``send`` raises Unavailable while it is set.
-    away: the media that are said to be out of reach.
+    Attributes:
+        now_ms: clock of the plane in epoch ms; each reading advances it by one.
+        asked: all requests in order.
+        full: while True, ``send`` raises Unavailable.
+        unavailable: media that ``is_available`` reports as unreachable.
     """
 
     def __init__(self, now_ms: int = 1_600_000_000_000) -> None:
         self.now_ms = now_ms
         self.asked: list[PlaneRequest] = []
         self.full = False
-        self.away: set[Medium] = set()
+        self.unavailable: set[Medium] = set()
         self._ways: dict[tuple[Medium, Point], Behaviour] = {}
         self._held: list[StartCapture | StopCapture] = []
         self._running: dict[CaptureRef, CaptureStarted] = {}
@@ -72,38 +74,38 @@ class MemoryPlane:
 
     @property
     def running(self) -> tuple[CaptureRef, ...]:
-        """The captures that are written now."""
+        """Running captures."""
         return tuple(self._running)
 
     def behave(self, medium: Medium, point: Point, way: Behaviour) -> None:
-        """From now on, treat requests of this kind so."""
+        """Set the handling of later requests for one medium."""
         self._ways[medium, point] = way
 
     def release(self) -> None:
-        """Carry out and confirm what was held, in the order in which it was asked."""
+        """Execute and confirm the held requests, in order."""
         held, self._held = self._held, []
         for request in held:
             self._carry_out(request, Behaviour.CONFIRM)
 
     def lose(self, *captures: CaptureRef, message: str = "the plane died") -> None:
-        """Captures end unasked; without any named, every running one, as when the plane dies."""
+        """End captures without a request; default: all running ones, as if the plane had died."""
         for capture in captures or self.running:
             self._running.pop(capture, None)
             files = self._close_files(capture)
-            self.say(CaptureLost(capture, self._tick(), files, message))
+            self.emit(CaptureLost(capture, self._tick(), files, message))
 
     def back(self) -> None:
-        """The plane answers again, for both media."""
+        """Report that the plane is reachable again, for both media."""
         for medium in Medium:
-            self.say(PlaneBack(medium))
+            self.emit(PlaneBack(medium))
 
-    def say(self, fact: PlaneFact) -> None:
-        """Report anything at all."""
+    def emit(self, fact: PlaneFact) -> None:
+        """Report a fact."""
         self._facts.put_at_once(fact)
 
     def is_available(self, medium: Medium) -> bool:
         """See ``MediaPlane``."""
-        return medium not in self.away
+        return medium not in self.unavailable
 
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""
@@ -134,7 +136,7 @@ class MemoryPlane:
                 assert_never(request)
 
     def facts(self) -> AsyncIterator[PlaneFact]:
-        """See ``MediaPlane``; ends once the plane is closed and everything was read."""
+        """See ``MediaPlane``; ends once the plane is closed and all facts were read."""
         return self._facts.read()
 
     async def close(self) -> None:
@@ -151,7 +153,7 @@ class MemoryPlane:
             case Behaviour.HOLD:
                 self._held.append(request)
             case Behaviour.REFUSE if isinstance(request, StartCapture):
-                self.say(CaptureFailed(capture, "refused"))
+                self.emit(CaptureFailed(capture, "refused"))
             case Behaviour.REFUSE | Behaviour.HANG:
                 pass
             case Behaviour.CONFIRM | Behaviour.MUTE:
@@ -175,47 +177,47 @@ class MemoryPlane:
                     if track.stream.medium is Medium.VIDEO:
                         self._open(capture, track)
         if not mute:
-            self.say(replace(self._running[capture], files=self._files_of(capture)))
+            self.emit(replace(self._running[capture], files=self._files_of(capture)))
 
     def _stop(self, capture: CaptureRef, *, mute: bool = False) -> None:
         if self._running.pop(capture, None) is not None or capture not in self._stopped:
             files = self._close_files(capture)
             self._stopped[capture] = CaptureStopped(capture, self._tick(), files)
         if not mute:
-            self.say(self._stopped[capture])
+            self.emit(self._stopped[capture])
 
     def _resume(self, request: ResumeCapture) -> None:
         capture = request.capture
         if capture in self._running:
-            self.say(replace(self._running[capture], files=self._files_of(capture)))
+            self.emit(replace(self._running[capture], files=self._files_of(capture)))
             return
         known = self._files.setdefault(capture, {})
         for file in request.files:
             known.setdefault(file.filename, file)
         files = self._close_files(capture)
-        self.say(CaptureLost(capture, self._tick(), files, "not written any more"))
+        self.emit(CaptureLost(capture, self._tick(), files, "the capture has ended"))
 
     def _publish(self, room: RoomUuid, track: Track) -> None:
         capture = self._running_of(room, track)
         if capture is not None and self._open(capture, track):
-            self.say(CaptureChanged(capture, self._files_of(capture)))
+            self.emit(CaptureChanged(capture, self._files_of(capture)))
 
     def _unpublish(self, room: RoomUuid, track: Track) -> None:
         capture = self._running_of(room, track)
         file = self._open_file(capture, track) if capture is not None else None
         if capture is not None and file is not None:
             self._files[capture][file.filename] = replace(file, stopped_ms=self._tick())
-            self.say(CaptureChanged(capture, self._files_of(capture)))
+            self.emit(CaptureChanged(capture, self._files_of(capture)))
 
     def _running_of(self, room: RoomUuid, track: Track) -> CaptureRef | None:
-        """The running capture that a video track belongs to; the mix has no file a track."""
+        """Return the running capture of a video track; None for audio, which is one mix."""
         if track.stream is Stream.AUDIO:
             return None
         of_room = (ref for ref in self._running if (ref.room, ref.medium) == (room, Medium.VIDEO))
         return next(of_room, None)
 
     def _open(self, capture: CaptureRef, track: Track) -> bool:
-        """Open a film for a camera or screen; whether there is a new one."""
+        """Open a file for a camera or screen. Returns False if there is one already."""
         if self._open_file(capture, track) is not None:
             return False
         name = f"/{capture.room}/{track.user}-{track.stream}-{self._tick()}.mjr"

@@ -1,9 +1,7 @@
-"""A store in memory: the same answers as the real one, gone with its process.
+"""Store and job leases in memory: the guarantees of the real ones within one process.
 
-Futures resolve on the loop's next turn, in order, never at once, as with a disk.
-``failing`` makes every write fail, as a full disk does.
-
-Job leases in memory, by a clock that a test may hold still.
+Futures resolve in order on the next iteration of the event loop, never at once, as with a disk.
+``failing`` makes every write fail, as a full disk does. A test may supply the clock of the leases.
 """
 
 import asyncio
@@ -36,7 +34,11 @@ T = TypeVar("T")
 
 
 class MemoryStore:
-    """A ``Store`` for tests. failing: no write succeeds while it is set."""
+    """A ``Store`` for tests.
+
+    Attributes:
+        failing: while True, every write fails.
+    """
 
     def __init__(self) -> None:
         self.failing = False
@@ -192,7 +194,7 @@ class MemoryStore:
         return stored
 
     def _write(self, change: Callable[[], T]) -> "Future[T]":
-        """Carried out and told on the next turn; refused from now on once closed."""
+        """Apply a change on the next iteration of the loop; refuse it if closed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._closed:

@@ -1,6 +1,6 @@
-"""Media of browsers in memory: every offer gets an answer, nothing is ever sent.
+"""WebRTC media of browsers in memory: answers every offer, and sends no media.
 
-For tests and for pages that are shown without an SFU. Keeps what each line asked.
+For tests, and for call pages without an SFU. Each line keeps its requests.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ SDP = "v=0\r\ns=nobody\r\n"
 
 @dataclass(eq=False)
 class MemoryLine:
-    """One browser's media; ``asked`` is what it has asked so far."""
+    """Line of a browser; ``asked`` has all its requests in order."""
 
     place: MediaPlace
     report: Callable[[MediaNews], None]
@@ -56,11 +56,11 @@ class MemoryLine:
             self.media.gone(self)
 
     def track(self, stream: Stream) -> Track:
-        """Its own camera or screen, as others know it."""
+        """Return its own camera or screen as other participants see it."""
         return Track(self.place.shown, stream)
 
-    def say(self, news: MediaNews) -> None:
-        """Tell news, soon."""
+    def emit(self, news: MediaNews) -> None:
+        """Report news on the next iteration of the event loop."""
 
         def deliver() -> None:
             if self.open:
@@ -83,10 +83,10 @@ class MemoryLine:
                 return SDP
             case Mute():
                 if Stream.AUDIO not in self.own:
-                    return Refused(Code.NOT_FOUND, "there is no such connection")
+                    return Refused(Code.NOT_FOUND, "no such connection")
             case Subscribe(feed=feed):
                 if feed not in self.media.feeds(self):
-                    return Refused(Code.NOT_FOUND, "this is not published (any more)")
+                    return Refused(Code.NOT_FOUND, "the feed is not published")
                 self.watched.add(feed)
                 return SDP
             case Accept(feed=feed):
@@ -97,45 +97,50 @@ class MemoryLine:
             case Trickle(line=line):
                 own = line.user == self.place.shown and line.stream in self.own
                 if not own and line not in self.watched:
-                    return Refused(Code.NOT_FOUND, "there is no such connection")
+                    return Refused(Code.NOT_FOUND, "no such connection")
         return None
 
 
 class MemoryBrowserMedia:
-    """A ``BrowserMedia`` without media. there: whether lines can be opened."""
+    """A ``BrowserMedia`` without media.
+
+    Attributes:
+        available: lines can be opened while True.
+        lines: the open lines.
+    """
 
     def __init__(self) -> None:
-        self.there = True
+        self.available = True
         self.lines: list[MemoryLine] = []
 
     async def run(self) -> None:
-        """See ``BrowserMedia``; there is nothing to do."""
+        """See ``BrowserMedia``; does nothing."""
         await asyncio.Event().wait()
 
     def open(self, place: MediaPlace, report: Callable[[MediaNews], None]) -> MemoryLine:
         """See ``BrowserMedia``."""
-        if not self.there:
-            raise Unavailable("the media server is away; try again")
+        if not self.available:
+            raise Unavailable("the media server is unavailable: try again")
         for older in [each for each in self.lines if each.place == place]:
-            older.say(MediaLost())
+            older.emit(MediaLost())
             asyncio.get_running_loop().call_soon(older.close)
             self.gone(older)
         line = MemoryLine(place, report, self)
         self.lines.append(line)
         for feed in self.feeds(line):
-            line.say(FeedPublished(feed))
+            line.emit(FeedPublished(feed))
         return line
 
     def lose(self) -> None:
-        """The SFU is gone, with all lines; ``there`` says when it is back."""
-        self.there = False
+        """Lose the SFU with all lines, until ``available`` is set again."""
+        self.available = False
         lines, self.lines = self.lines, []
         for line in lines:
             line.report(MediaLost())
             line.open = False
 
     def feeds(self, line: MemoryLine) -> list[Track]:
-        """What others in its room publish."""
+        """Return the cameras and screens that others in its room publish."""
         return [
             other.track(stream)
             for other in self._others(line, line.place.room)
@@ -143,12 +148,12 @@ class MemoryBrowserMedia:
         ]
 
     def announce(self, line: MemoryLine, news: MediaNews) -> None:
-        """Tell the others in its room."""
+        """Send news to the other lines in its room."""
         for other in self._others(line, line.place.room):
-            other.say(news)
+            other.emit(news)
 
     def gone(self, line: MemoryLine) -> None:
-        """A line is closed."""
+        """Remove a closed line."""
         if line in self.lines:
             self.lines.remove(line)
             for stream in sorted(line.own - {Stream.AUDIO}):

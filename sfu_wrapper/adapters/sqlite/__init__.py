@@ -1,1 +1,1 @@
-"""The embedded store on SQLite, and what every database file of ours has in common."""
+"""Embedded store on SQLite, and the parts shared by all our database files."""

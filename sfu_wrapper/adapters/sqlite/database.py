@@ -1,9 +1,8 @@
-"""Opening a database file of ours: who may read it, how durable it is, which schema it has.
+"""Database files: access rights, durability, schema migrations; and the tables of the store.
 
-Knows nothing of rooms or messages: the schema is handed in as numbered migrations. Every foreign
-error ends here, as ``Unavailable`` (try again) or ``Misconfigured`` (a person must act).
-
-The tables of the store, as numbered migrations: append, never change what has been released.
+``open_database`` creates and migrates a file by the caller's numbered migrations. Errors of SQLite
+and of the system become ``Unavailable`` (the caller may retry) or ``Misconfigured`` (an operator
+must act). The store's own ``MIGRATIONS`` are at the end: append only, never change a released one.
 """
 
 import os
@@ -15,9 +14,9 @@ from typing import Final
 
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 
-BUSY_S = 5.0  # how long a writer waits for another process's transaction
+BUSY_S = 5.0  # wait for the transaction of another process
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
-_STATEMENTS = 256  # that stay prepared: each number of rows is one of its own (``many``)
+_STATEMENTS = 256  # kept prepared: each number of rows (``many``) is a statement of its own
 _DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 Migrations = Sequence[Sequence[str]]
@@ -25,11 +24,11 @@ Migrations = Sequence[Sequence[str]]
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's and the system's errors into ours.
+    """Translate errors of SQLite and of the system.
 
     Raises:
-        Misconfigured: the file is damaged or is no database.
-        Unavailable: everything else: disk full, I/O error, locked for too long.
+        Misconfigured: the file is damaged or not a database.
+        Unavailable: any other error: disk full, I/O error, locked for too long.
     """
     try:
         yield
@@ -38,7 +37,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def translate(exc: Exception, path: Path) -> Misconfigured | Unavailable:
-    """The error of ours that ``exc`` amounts to."""
+    """Return the RecordingError that corresponds to ``exc``."""
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
     if code in _DAMAGED:
         return Misconfigured(f"{path.name} is damaged ({exc}): restore it from a backup")
@@ -46,13 +45,13 @@ def translate(exc: Exception, path: Path) -> Misconfigured | Unavailable:
 
 
 def open_database(path: Path, migrations: Migrations) -> sqlite3.Connection:
-    """A connection for writing; creates folder (0700), file (0600) and schema where missing.
+    """Open a connection for writing; create folder (0700), file (0600) and schema if missing.
 
-    WAL with synchronous FULL: a commit that returned has survived a power cut.
+    WAL with synchronous FULL: a commit that has returned survives a power cut.
 
     Raises:
-        Misconfigured: damaged, or written by a newer release.
-        Unavailable: it cannot be opened or written now.
+        Misconfigured: the file is damaged, or written by a newer release.
+        Unavailable: the file cannot be opened or written now.
     """
     with translated(path):
         _create(path)
@@ -61,7 +60,7 @@ def open_database(path: Path, migrations: Migrations) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
-            _require_sound(connection, path)
+            _require_intact(connection, path)
             _migrate(connection, path, migrations)
         except BaseException:
             connection.close()
@@ -70,10 +69,10 @@ def open_database(path: Path, migrations: Migrations) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that only reads and never waits, for a database that is there.
+    """Open a read-only connection to an existing database; reads never wait.
 
     Raises:
-        Unavailable, Misconfigured: it cannot be read.
+        Unavailable, Misconfigured: the file cannot be read.
     """
     with translated(path):
         connection = _connect(path)
@@ -82,13 +81,13 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """The folder and an empty file, readable by nobody else from their first moment."""
+    """Create folder and empty file, private from the start."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # One thread at a time uses it, not always the one that opened it. Transactions are our own.
+    # One thread at a time uses it, not always the opening one. We begin transactions explicitly.
     return sqlite3.connect(
         path,
         timeout=BUSY_S,
@@ -98,14 +97,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
 
 
-def _require_sound(connection: sqlite3.Connection, path: Path) -> None:
+def _require_intact(connection: sqlite3.Connection, path: Path) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise Misconfigured(f"{path.name} is damaged ({verdict}): restore it from a backup")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Migrations) -> None:
-    connection.execute("BEGIN IMMEDIATE")  # two processes may be the first at once
+    connection.execute("BEGIN IMMEDIATE")  # two processes may create the file concurrently
     try:
         connection.execute("CREATE TABLE IF NOT EXISTS schema (version INTEGER NOT NULL)")
         (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM schema").fetchone()
@@ -128,8 +127,8 @@ def _require_known(version: int, path: Path, migrations: Migrations) -> None:
         raise Misconfigured(f"{path.name} was written by a newer release (schema {version})")
 
 
-# rooms keep their rowid: it tells apart two rooms of one id that were made in the same millisecond.
-# outbox numbers are never used again (AUTOINCREMENT), so a reader can page by them.
+# rooms keep their rowid: it orders rooms with one id that were created in the same millisecond.
+# outbox numbers are never reused (AUTOINCREMENT), so that a reader can page by them.
 _FIRST = (
     """
     CREATE TABLE rooms (
@@ -172,11 +171,11 @@ _FIRST = (
     """,
 )
 
-# Room ids are unique among the living rooms of one domain. What a room has many of is in rows of
-# its own; rooms of the first schema hold all in their state until they are written again. Those who
-# took part are looked up in rows of their own (``member/DOMAIN/USER``), for the old rooms as well;
-# a damaged one is left for its reader to refuse. Uuids (ASCII, here in lower case) are kept when
-# their rooms are removed, for ever: none is used for two rooms.
+# Room ids are unique among the open rooms of a domain. Collections of a room are rows of ``parts``;
+# rooms of the first schema keep everything in ``state`` until they are written again, except for
+# members, which the migration copies to ``parts`` (``member/DOMAIN/USER``) for look-ups. It skips
+# damaged rooms; their reader refuses them. Used uuids (ASCII, lower case) are kept for ever after
+# their rooms are removed, so that no two rooms have the same uuid.
 _MEMBERS_OF_OLD_ROOMS = """
     INSERT OR IGNORE INTO parts (room, name, state)
     SELECT uuid,

@@ -1,4 +1,4 @@
-"""Looking at a database file of ours without changing it, beside whoever has it open."""
+"""Read-only inspection of a database file, also while a service has it open; for ``doctor``."""
 
 import fcntl
 from contextlib import closing
@@ -11,7 +11,13 @@ from sfu_wrapper.model.errors import Misconfigured
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A file in order. version: its schema; older ones are migrated when it is opened."""
+    """State of an intact file.
+
+    Attributes:
+        version: schema version; the next service that opens the file migrates an older one.
+        bytes: its size.
+        in_use: a controller has it open.
+    """
 
     version: int
     bytes: int
@@ -19,11 +25,11 @@ class Inspected:
 
 
 def inspect(path: Path, migrations: Migrations) -> Inspected | None:
-    """What the file is like; None where there is none yet.
+    """Return the state of the file; None if it does not exist.
 
     Raises:
-        Misconfigured: damaged, no database, or of a newer release.
-        Unavailable: it cannot be read now.
+        Misconfigured: the file is damaged, not a database, or of a newer release.
+        Unavailable: the file cannot be read now.
     """
     if not path.exists():
         return None
@@ -40,7 +46,7 @@ def inspect(path: Path, migrations: Migrations) -> Inspected | None:
 
 
 def _locked(path: Path) -> bool:
-    """Whether a controller holds the file that stands beside it."""
+    """Return True if a controller holds the lock file of the database."""
     try:
         with Path(f"{path}.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

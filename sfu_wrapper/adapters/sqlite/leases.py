@@ -1,7 +1,7 @@
-"""``ports.system.JobLeases`` in the store's own file, shared by every worker of this machine.
+"""``ports.system.JobLeases`` in the store's file, shared by all workers of this machine.
 
-Time is the machine's monotonic clock together with its boot id: no jump of the wall clock ends a
-lease, and none outlives a reboot. What is lost with the power is lost with its holder.
+Expiry is by the monotonic clock together with the boot id: no step of the wall clock ends a lease,
+and no lease outlives a reboot, which also ends its holder.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ _ACQUIRE = """
 
 
 def _boot() -> str:
-    """What a clock reading belongs to; empty where the system does not tell."""
+    """Return the boot id, which identifies the monotonic clock; empty if unknown."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -32,10 +32,10 @@ def _boot() -> str:
 
 
 class SqliteLeases:
-    """Job leases; each call is one short transaction, aside."""
+    """Job leases; each call is one short transaction in a daemon thread."""
 
     def __init__(self, path: Path, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        """Open. Raises Misconfigured, Unavailable as ``open_database`` does."""
+        """Open the file. Raises Misconfigured, Unavailable as ``open_database`` does."""
         self._path = path
         self._boot = _boot()
         self._now_s = monotonic_s
@@ -53,24 +53,24 @@ class SqliteLeases:
             "now": now_ms,
             "expires": now_ms + round(ttl_s * 1000),
         }
-        return await self._aside(_ACQUIRE, values) == 1
+        return await self._run_in_thread(_ACQUIRE, values) == 1
 
     async def release(self, job: str, holder: str) -> None:
         """See ``JobLeases``. Raises Unavailable when the store cannot be written."""
         sql = "DELETE FROM leases WHERE job = :job AND holder = :holder"
-        await self._aside(sql, {"job": job, "holder": holder})
+        await self._run_in_thread(sql, {"job": job, "holder": holder})
 
     def close(self) -> None:
-        """Release the file; leases that are held run out by themselves.
+        """Close the file; held leases expire.
 
-        A statement that hangs keeps the file until it ends, and closes it then.
+        A statement that hangs closes the file when it ends.
         """
         self._closed = True
         if self._one_at_a_time.acquire(timeout=_CLOSE_S):
             self._connection.close()
             self._one_at_a_time.release()
 
-    async def _aside(self, sql: str, values: dict[str, str | int]) -> int:
+    async def _run_in_thread(self, sql: str, values: dict[str, str | int]) -> int:
         with translated(self._path):
             return await run_in_daemon_thread(self._run, sql, values)
 
@@ -79,7 +79,7 @@ class SqliteLeases:
             try:
                 return _execute(self._connection, sql, values)
             finally:
-                if self._closed:  # while this statement was hanging
+                if self._closed:  # closed while this statement was running
                     self._connection.close()
 
 

@@ -1,9 +1,9 @@
-"""One statement for many rows.
+"""Statements with many rows each.
 
-After each statement of a thread that writes, other threads of the process have their turn first.
-So the number of statements decides how long a transaction takes while the process is busy, far
-more than the number of rows does. Numbers of rows are powers of two, so that statements are few
-and stay prepared.
+After each statement the writing thread has to compete for the interpreter lock again. In a busy
+process the duration of a transaction therefore depends on the number of statements, much more than
+on the number of rows. Rows per statement are rounded to a few numbers, so that the statements stay
+prepared.
 """
 
 import sqlite3
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
-_STEP: Final = 16  # up to so many rows any number is one statement; above, multiples of it are
-_MOST: Final = 64  # rows in one statement; values of all of them are far below SQLite's limit
+_STEP: Final = 16  # fewer rows are one statement; more are split into multiples of this
+_MOST: Final = 64  # rows per statement, far below SQLite's limit on values
 
 Values = Sequence[Any]
 
@@ -20,15 +20,15 @@ Values = Sequence[Any]
 def run_many(
     connection: sqlite3.Connection, statement: str, rows: Sequence[Values]
 ) -> list[tuple[Sequence[Values], sqlite3.Cursor]]:
-    """Carry out a statement for many rows, in their order.
+    """Execute a statement for many rows, in their order.
 
     Args:
-        connection: within a transaction.
-        statement: with ``{}`` where its rows of values are, after ``VALUES``.
-        rows: of equal length; without any, nothing is done.
+        connection: in a transaction.
+        statement: SQL with ``{}`` after ``VALUES``, for the rows of placeholders.
+        rows: rows of equal length; may be empty.
 
     Returns:
-        Rows and cursor of each statement that it took.
+        Rows and cursor of each executed statement.
     """
     return [
         (piece, connection.execute(_with_rows(statement, len(piece[0]), len(piece)), _flat(piece)))
@@ -39,7 +39,7 @@ def run_many(
 def found_by(
     connection: sqlite3.Connection, statement: str, rows: Sequence[Values]
 ) -> list[tuple[Any, ...]]:
-    """Return what a SELECT finds for many rows; see ``run_many``."""
+    """Return the result of a SELECT for many rows; see ``run_many``."""
     return [row for _, cursor in run_many(connection, statement, rows) for row in cursor]
 
 

@@ -1,6 +1,7 @@
-"""Rows of the store between SQL and ``ports.store``, and the statements of one commit.
+"""SQL of the store: statements of a commit, and conversion of rows to ``ports.store``.
 
-Permissions: read for the store, read and written from outside beside a running controller.
+Functions that take a connection run inside the caller's transaction. ``PermissionFile`` reads and
+writes permissions from another process than the controller, with a connection of its own.
 """
 
 import asyncio
@@ -61,14 +62,14 @@ _PUT_ANSWERS = "INSERT OR REPLACE INTO answers (key, digest, answer, expires_ms)
 _DROP_ANSWERS = "DELETE FROM answers WHERE key IN (VALUES {})"
 
 Work = tuple[Commit, int]
-"""A commit and the epoch of the controller that makes it."""
+"""A commit, and the epoch of the controller that requests it."""
 
 
 def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tuple[OutboxRow, ...]]:
     """Write commits as if one after the other, inside the caller's transaction.
 
     Returns:
-        The outbox rows of each, numbered.
+        The outbox rows of each commit, with their numbers.
 
     Raises:
         Unavailable: a controller with a higher epoch has written one of their rooms.
@@ -88,7 +89,11 @@ def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tup
 
 
 def _new_rooms(connection: sqlite3.Connection, works: Sequence[Work]) -> list[RoomUuid]:
-    """Return those that are not stored yet. Raises Unavailable: one is a later controller's."""
+    """Return the rooms that are not stored yet.
+
+    Raises:
+        Unavailable: a controller with a higher epoch has written one of the rooms.
+    """
     uuids = {uuid for commit, _ in works for uuid in _rooms_of(commit)}
     epochs = dict(found_by(connection, _EPOCHS, [(uuid,) for uuid in uuids]))
     new = []
@@ -123,16 +128,18 @@ def _room_values(room: RoomRow, epoch: int) -> tuple[Any, ...]:
 
 
 def _put_parts(connection: sqlite3.Connection, works: Sequence[Work]) -> None:
-    """Write parts of rooms: of one that several commits have, what the last one makes of it."""
+    """Write parts of rooms; if several commits change a part, the last one counts."""
     last = {(part.room, part.name): part.state for commit, _ in works for part in commit.parts}
     kept = [(*key, state) for key, state in last.items() if state is not None]
     run_many(connection, _PUT_PARTS, kept)
     gone = [key for key, state in last.items() if state is None]
-    connection.executemany(_DROP_PART, gone)  # many at once would read the whole table
+    connection.executemany(
+        _DROP_PART, gone
+    )  # a statement with many keys would scan the whole table
 
 
 def _put_answers(connection: sqlite3.Connection, works: Sequence[Work]) -> None:
-    """Write answers: of one that several commits keep or forget, what the last one makes of it."""
+    """Write answers; if several commits keep or forget an answer, the last one counts."""
     last: dict[str, AnswerRow | None] = {}
     for commit, _ in works:
         last.update(dict.fromkeys(commit.forgotten))
@@ -146,7 +153,7 @@ def _answer_values(answer: AnswerRow) -> tuple[Any, ...]:
 
 
 def _put_outbox(connection: sqlite3.Connection, outbox: Sequence[OutboxRow]) -> list[OutboxRow]:
-    """Add rows. A statement numbers its own without gaps: nobody else writes meanwhile."""
+    """Add rows. The transaction excludes other writers, so a statement numbers without gaps."""
     rows = [_outbox_values(row) for row in outbox]
     seqs: list[int] = []
     for piece, cursor in run_many(connection, _PUT_OUTBOX, rows):
@@ -168,7 +175,7 @@ def _outbox_values(row: OutboxRow) -> tuple[Any, ...]:
 
 
 def drop_outbox(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
-    """Forget rows of the outbox."""
+    """Remove rows of the outbox."""
     run_many(connection, _DROP_OUTBOX, [(seq,) for seq in seqs])
 
 
@@ -184,7 +191,7 @@ def forget_rooms(connection: sqlite3.Connection, ended_before_ms: int, limit: in
 
 
 def forget_answers(connection: sqlite3.Connection, before_ms: int) -> None:
-    """Remove answers that have expired before that."""
+    """Remove answers that expired before ``before_ms`` (epoch ms)."""
     connection.execute("DELETE FROM answers WHERE expires_ms < ?", (before_ms,))
 
 
@@ -194,7 +201,7 @@ def write_permission(
     user: UserId | None,
     permission: RecordingPermissions | None,
 ) -> None:
-    """Store or delete the permission of a user, or (None) of the domain."""
+    """Store or delete the permission of a user, or of the domain if ``user`` is None."""
     given = () if permission is None else (permission.recording_type, permission.recording_profile)
     match user, given:
         case None, ():
@@ -215,7 +222,7 @@ def write_permission(
 
 
 def room_row(row: Sequence[Any]) -> RoomRow:
-    """Columns ``ROOM``."""
+    """Convert a row of columns ``ROOM``."""
     uuid, room, domain, owner, life, settled, created_ms, ended_ms, state = row
     return RoomRow(
         uuid=RoomUuid(uuid),
@@ -231,7 +238,7 @@ def room_row(row: Sequence[Any]) -> RoomRow:
 
 
 def outbox_row(row: Sequence[Any]) -> OutboxRow:
-    """Columns ``OUTBOX``."""
+    """Convert a row of columns ``OUTBOX``."""
     *texts, body, created_ms, mandatory, seq = row
     room, routing_key, message_id, correlation_id = texts
     return OutboxRow(
@@ -247,7 +254,7 @@ def outbox_row(row: Sequence[Any]) -> OutboxRow:
 
 
 def permission(found: Sequence[Sequence[Any]]) -> RecordingPermissions | None:
-    """Columns type, profile of at most one row."""
+    """Convert at most one row of columns type and profile."""
     if not found:
         return None
     recording_type, recording_profile = found[0]
@@ -261,18 +268,18 @@ _STORED = """
 
 
 def permissions(connection: sqlite3.Connection, owner: UserKey) -> OwnerPermissions:
-    """What is stored for a user and for its domain."""
+    """Return the stored permissions of a user and of its domain."""
     found = connection.execute(_STORED, (owner.domain, owner.user)).fetchall()
-    own = [stored for whose, *stored in found if whose == "user"]
-    domain = [stored for whose, *stored in found if whose == "domain"]
+    own = [stored for level, *stored in found if level == "user"]
+    domain = [stored for level, *stored in found if level == "domain"]
     return OwnerPermissions(rows.permission(own), rows.permission(domain))
 
 
 def stored_permissions(path: Path, owner: UserKey) -> OwnerPermissions:
-    """The same from a file that a controller may have open; where there is none, nothing is stored.
+    """Return the permissions in a file that a controller may have open; none if it is missing.
 
     Raises:
-        Unavailable, Misconfigured: it cannot be read.
+        Unavailable, Misconfigured: the file cannot be read.
     """
     if not path.exists():
         return OwnerPermissions()
@@ -281,9 +288,9 @@ def stored_permissions(path: Path, owner: UserKey) -> OwnerPermissions:
 
 
 class PermissionFile:
-    """The permissions in a file that a controller may have open: it sees a change at once.
+    """Permissions in a file that a controller may have open; it sees a change at once.
 
-    One statement is one transaction, so that nothing is ever half-written.
+    Each change is one statement, and so one transaction.
     """
 
     def __init__(self, path: Path) -> None:
@@ -296,7 +303,7 @@ class PermissionFile:
     def set_permission(
         self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
     ) -> "Future[None]":
-        """See ``Store``; on disk when it returns."""
+        """See ``Store``; the change is on disk when the method returns."""
         done: Future[None] = asyncio.get_running_loop().create_future()
         try:
             connection = open_database(self._path, MIGRATIONS)

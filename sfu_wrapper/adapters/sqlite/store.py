@@ -1,7 +1,7 @@
-"""``ports.store.Store`` on one SQLite file: one controller writes, and reads what it has written.
+"""``ports.store.Store`` on an SQLite file with a single writing controller.
 
-Writes go to the writer's thread; reads happen on the caller's, on a connection of their own, and
-never wait for a write. Decides nothing: rows in, rows out.
+Writes run on the writer's thread and return futures. Reads run on the caller's thread, on a
+connection of their own, and never wait for a write. Rows in, rows out; no rules.
 """
 
 import fcntl
@@ -35,16 +35,18 @@ from sfu_wrapper.ports.store import (
 
 
 class SqliteStore:
-    """A ``Store`` that outlives its process.
+    """A persistent ``Store``.
 
-    path: the database file; ``<path>.lock`` beside it keeps a second controller out.
-    max_batch: commits that share one transaction. max_waiting: commits that may wait.
+    Args:
+        path: the database file; the lock file ``<path>.lock`` excludes a second controller.
+        max_batch: commits per transaction.
+        max_waiting: commits that may wait, before further ones are refused.
     """
 
     def __init__(
         self, path: Path, *, max_batch: int = MAX_BATCH, max_waiting: int = MAX_WAITING
     ) -> None:
-        """Open. Raises Misconfigured (damaged, newer), Unavailable (in use, not writable)."""
+        """Open the file. Raises Misconfigured (damaged, newer), Unavailable (in use, no access)."""
         self._path = path
         connection = open_database(path, MIGRATIONS)
         try:
@@ -144,7 +146,7 @@ class SqliteStore:
         )
 
     def close(self) -> None:
-        """See ``Store``. A second time does nothing."""
+        """See ``Store``. A second call does nothing."""
         self._writer.close()
         self._reader.close()
         if self._lock is not None:
@@ -157,7 +159,7 @@ class SqliteStore:
 
 
 def _lock(path: Path) -> int:
-    """Held until the process ends, however it ends. Raises Unavailable when another holds it."""
+    """Lock the store until the process ends. Raises Unavailable if another process holds it."""
     with translated(path):
         fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

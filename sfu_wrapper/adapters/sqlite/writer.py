@@ -1,11 +1,13 @@
-"""The one thread that writes to a database: what waits together is committed together.
+"""Group commit: a single thread writes to a database, and commits all waiting jobs together.
 
-Each operation has a savepoint of its own, so that one that fails takes nothing with it; when the
-commit fails, all of the batch fails and nothing of it is there. Operations of one kind that wait in
-a row are carried out by one call, and apart from each other only where that call fails. Futures are
-resolved on the event loop, in order, with one wake-up a batch. The queue is bounded; nothing here
-knows what is written. A busy event loop gives way while statements are executed, but not while the
-disk syncs.
+Enters: operations, from the event loop (``submit``, ``submit_together``); the queue is bounded.
+Leaves: futures, resolved on the event loop in order, with one wake-up per batch, once the batch is
+on disk.
+
+Each operation runs in a savepoint, so that a failed one leaves no trace and fails alone. If the
+commit fails, all of the batch fails and nothing is stored. Consecutive jobs with the same function
+run in one call, and one by one only if that call fails. ``precedence`` lets the thread run while
+the event loop is busy.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 Together = Callable[[sqlite3.Connection, Sequence[A]], Sequence[T]]
-"""Carries out what several have submitted, as if one after the other: a result for each."""
+"""Executes the arguments of several jobs as if one after the other: one result each."""
 
 MAX_BATCH: Final = 256
 MAX_WAITING: Final = 20_000
@@ -36,7 +38,14 @@ _CONTAINED: Final = (RecordingError, sqlite3.IntegrityError, sqlite3.DataError, 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Something to write. together: what does it for several, by their arguments."""
+    """A submitted operation.
+
+    Attributes:
+        operation: writes it alone.
+        future: its result.
+        together: writes it with others, given all arguments; None: always alone.
+        argument: its argument to ``together``.
+    """
 
     operation: Operation[Any]
     future: "asyncio.Future[Any]"
@@ -50,8 +59,8 @@ class _Outcome:
     result: Any = None
     error: Exception | None = None
 
-    def tell(self) -> None:
-        """Resolve the future, unless nobody waits for it any more."""
+    def resolve(self) -> None:
+        """Resolve the future, unless it was cancelled."""
         if self.job.future.done():
             return
         if self.error is not None:
@@ -63,8 +72,12 @@ class _Outcome:
 class Writer:
     """Runs operations on one connection, grouped into transactions.
 
-    connection: becomes the writer's own, and is closed by it.
-    moment_s: how long a round of the event loop waits for statements to be executed.
+    Args:
+        connection: passes into the ownership of the writer, which closes it.
+        path: the database file, for error messages.
+        max_batch: jobs per transaction.
+        max_waiting: jobs that may wait, before further ones are refused.
+        moment_s: longest pause of the event loop per iteration in favour of the writer, seconds.
     """
 
     def __init__(
@@ -88,31 +101,31 @@ class Writer:
         self._thread.start()
 
     def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
-        """Write, on the running loop's behalf.
+        """Submit an operation from the running event loop.
 
         Returns:
-            A future of what the operation returns, resolved once that is on disk. It raises what
-            the operation raised of our own errors, and Unavailable when it could not be written or
-            the queue is full.
+            A future with the result of the operation, resolved once it is on disk. It raises the
+            RecordingError of the operation, or Unavailable if the write failed or the queue is
+            full.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        return self._let_wait(_Job(operation, future))
+        return self._enqueue(_Job(operation, future))
 
     def submit_together(self, operation: Together[A, T], argument: A) -> "asyncio.Future[T]":
-        """Write as ``submit`` does, in one call with others that wait for the same operation."""
+        """Submit an argument; waiting arguments for the same operation are written in one call."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def alone(connection: sqlite3.Connection) -> T:
             (result,) = operation(connection, (argument,))
             return result
 
-        return self._let_wait(_Job(alone, future, operation, argument))
+        return self._enqueue(_Job(alone, future, operation, argument))
 
-    def _let_wait(self, job: _Job) -> "asyncio.Future[Any]":
+    def _enqueue(self, job: _Job) -> "asyncio.Future[Any]":
         future = job.future
         with self._changed:
             if self._closing or len(self._waiting) >= self._max_waiting:
-                why = "is closed" if self._closing else "has too much to write"
+                why = "is closed" if self._closing else "has too many waiting writes"
                 future.set_exception(Unavailable(f"{self._path.name} {why}"))
                 return future
             self._waiting.append(job)
@@ -121,7 +134,7 @@ class Writer:
         return future
 
     def close(self) -> None:
-        """Write what waits, then close the connection. Does not return before that."""
+        """Write all waiting jobs, close the connection, and return after that."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -129,12 +142,12 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._take():
-            _tell(self._write(batch))
+            _resolve(self._write(batch))
         with suppress(sqlite3.Error):
             self._connection.close()
 
     def _take(self) -> list[_Job]:
-        """What waits, up to one batch; empty at the end."""
+        """Wait for jobs and return up to one batch; empty once the writer is closed."""
         with self._changed:
             while not self._waiting and not self._closing:
                 self._precedence.enter(Stage.IDLE)
@@ -150,8 +163,8 @@ class Writer:
             outcomes = self._attempt_all(batch)
             with self._changed:
                 self._precedence.enter(Stage.SYNCING)
-            connection.commit()  # lets go of the interpreter lock once, a statement several times
-        except Exception as exc:  # whatever it was, nothing of the batch may be taken for written
+            connection.commit()  # releases the interpreter lock once, a statement several times
+        except Exception as exc:  # after any error, no job of the batch may count as written
             self._roll_back()
             error = translate(exc, self._path)
             return [_Outcome(job, error=error) for job in batch]
@@ -168,7 +181,7 @@ class Writer:
     def _attempt_together(
         self, together: Together[Any, Any] | None, jobs: list[_Job]
     ) -> list[_Outcome] | None:
-        """One call for all of them; None where one of them fails, and nothing is done."""
+        """Run jobs in one call; None, with nothing written, if one of them fails."""
         if together is None:
             return None
         try:
@@ -179,7 +192,7 @@ class Writer:
         return [_Outcome(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _attempt(self, job: _Job) -> _Outcome:
-        """One operation in its savepoint. Raises what no savepoint can contain."""
+        """Run one operation in a savepoint. Raises errors that affect the whole transaction."""
         try:
             return _Outcome(job, self._in_savepoint(job.operation))
         except _CONTAINED as exc:
@@ -199,10 +212,10 @@ class Writer:
         return result
 
     def _roll_back(self) -> None:
-        """Leave the failed transaction, and write over what its COMMIT may have left in the log.
+        """End the failed transaction, and overwrite what its COMMIT may have left in the WAL.
 
-        A COMMIT whose sync failed may stand whole in the log's file, where a crash before the next
-        commit would bring it to life although it was reported as failed.
+        A COMMIT whose sync failed may be complete in the WAL file. After a crash before the next
+        commit it would take effect, although it was reported as failed.
         """
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
@@ -210,15 +223,15 @@ class Writer:
             self._connection.execute("UPDATE schema SET version = version")
 
 
-def _tell(outcomes: Sequence[_Outcome]) -> None:
+def _resolve(outcomes: Sequence[_Outcome]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
         loops.setdefault(outcome.job.future.get_loop(), []).append(outcome)
     for loop, own in loops.items():
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-            loop.call_soon_threadsafe(_tell_here, own)
+        with suppress(RuntimeError):  # the loop is closed, and with it all that awaited the futures
+            loop.call_soon_threadsafe(_resolve_all, own)
 
 
-def _tell_here(outcomes: Sequence[_Outcome]) -> None:
+def _resolve_all(outcomes: Sequence[_Outcome]) -> None:
     for outcome in outcomes:
-        outcome.tell()
+        outcome.resolve()

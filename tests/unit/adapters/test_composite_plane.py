@@ -66,7 +66,7 @@ def test_one_that_can_take_no_more_keeps_nothing_from_the_other(pair: Pair) -> N
 
 
 def test_one_that_is_away_is_named(pair: Pair) -> None:
-    pair.mixer.away = {Medium.AUDIO}
+    pair.mixer.unavailable = {Medium.AUDIO}
 
     assert pair.plane.is_available(Medium.VIDEO)
     assert not pair.plane.is_available(Medium.AUDIO)
@@ -75,10 +75,10 @@ def test_one_that_is_away_is_named(pair: Pair) -> None:
 async def test_neither_is_heard_about_the_medium_of_the_other(pair: Pair) -> None:
     async with running(pair.plane) as bench:
         pair.sfu.back()  # says so of both media
-        pair.mixer.say(CaptureStopped(VIDEO, 1, ()))
+        pair.mixer.emit(CaptureStopped(VIDEO, 1, ()))
         pair.mixer.back()
         heard = {await bench.next(), await bench.next()}
-        pair.sfu.say(CaptureStopped(VIDEO, 2, ()))
+        pair.sfu.emit(CaptureStopped(VIDEO, 2, ()))
         last = await bench.next()
 
     assert heard == {PlaneBack(Medium.VIDEO), PlaneBack(Medium.AUDIO)}

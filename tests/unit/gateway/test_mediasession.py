@@ -239,11 +239,11 @@ async def test_a_lost_connection_frees_everything(world: World) -> None:
 
 
 async def test_where_the_media_server_is_away_one_may_try_again(world: World) -> None:
-    world.media.there = False
+    world.media.available = False
     alice = world.browser("alice")
 
     assert alice.say("enter", room=ROOM) == "OVERLOADED"
-    world.media.there = True
+    world.media.available = True
     assert alice.say("enter", room=ROOM) == {"room": ROOM, "user": "alice"}
 
 

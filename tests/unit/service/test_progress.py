@@ -79,7 +79,7 @@ async def test_no_more_than_one_is_told_in_each_span_of_time() -> None:
 async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
     broker = MemoryBroker()
     await broker.open(())
-    broker.away = True
+    broker.unavailable = True
     async with (
         asyncio.timeout(DEADLINE_S),
         reporting(broker, StandingClock(), INFO, 0.0) as progress,
@@ -87,7 +87,7 @@ async def test_a_broker_that_is_away_is_in_nobodys_way() -> None:
         for percent in range(20):
             progress(at(Stage.COMPOSE, percent))
             await asyncio.sleep(0.001)
-        broker.away = False
+        broker.unavailable = False
         progress(at(Stage.COMPOSE, 50))
         while not broker.published:  # noqa: ASYNC110 nothing else to wait on
             await asyncio.sleep(0.001)

@@ -80,19 +80,19 @@ async def test_what_is_offered_is_published_as_it_was_stored() -> None:
 
 async def test_a_broker_that_is_away_delays_and_loses_nothing() -> None:
     store, broker = MemoryStore(), MemoryBroker()
-    broker.away = True
+    broker.unavailable = True
     async with running(Relay(store, broker, QUEUES)) as relay:
         for n in range(20):
             relay.offer(await commit(store, message(n, f"room{n % 3}")))
             await asyncio.sleep(0.001)
         await until(lambda: relay.status.failing is not None)
-        broker.away = False
+        broker.unavailable = False
         await flushed(relay)
         for n in range(20, 40):
-            broker.away = n % 4 == 0
+            broker.unavailable = n % 4 == 0
             relay.offer(await commit(store, message(n, f"room{n % 3}")))
             await asyncio.sleep(0.001)
-        broker.away = False
+        broker.unavailable = False
         await flushed(relay)
         await until(lambda: relay.status.failing is None)
 
@@ -147,20 +147,20 @@ async def test_a_broker_that_goes_is_noticed_though_nothing_waits() -> None:
         await until(broker.is_available)
         await flushed(relay)
         for away in (False, True, False):
-            broker.away = away
+            broker.unavailable = away
             assert (relay.status.failing is not None) is away
 
 
 async def test_more_than_fits_in_memory_comes_from_the_store_in_order() -> None:
     store, broker = MemoryStore(), MemoryBroker()
-    broker.away = True
+    broker.unavailable = True
     async with running(Relay(store, broker, QUEUES, limit=10, page=4)) as relay:
         for n in range(100):
             relay.offer(await commit(store, message(n, f"room{n % 7}")))
         before = relay.status
         assert before.more
         assert before.pending <= 14
-        broker.away = False
+        broker.unavailable = False
         await flushed(relay)
         assert not relay.status.more
 
@@ -219,12 +219,12 @@ async def test_a_store_that_cannot_be_read_is_asked_again() -> None:
 
 async def test_the_lag_is_the_age_of_the_oldest_message() -> None:
     store, broker = MemoryStore(), MemoryBroker()
-    broker.away = True
+    broker.unavailable = True
     async with running(Relay(store, broker, QUEUES)) as relay:
         assert relay.status.lag_ms(5000) == 0
-        broker.away = False
+        broker.unavailable = False
         await flushed(relay)
-        broker.away = True
+        broker.unavailable = True
         relay.offer(await commit(store, message(3), message(4)))
         assert relay.status.oldest_ms == 1003
         assert relay.status.lag_ms(5000) == 3997

@@ -25,16 +25,16 @@ bench = worker_bench.bench
 
 async def test_a_broker_that_is_away_is_waited_for(bench: Bench) -> None:
     await bench.ask(segment())
-    bench.broker.away = True
+    bench.broker.unavailable = True
     async with running(bench.worker()):
         await asyncio.sleep(0.02)
-        bench.broker.away = False
+        bench.broker.unavailable = False
         bench.broker.notify()
         await bench.until(lambda: bench.cleaned != [])
 
 
 async def test_stopping_ends_the_waiting_for_a_broker(bench: Bench) -> None:
-    bench.broker.away = True
+    bench.broker.unavailable = True
     async with running(bench.worker()) as task:
         await asyncio.sleep(0.01)
     assert task.done()
@@ -49,7 +49,7 @@ async def test_once_ends_when_the_broker_goes_away_and_it_is_told_to_stop(bench:
     worker = bench.worker(drain_s=0)
     task = asyncio.create_task(worker.run_once())
     await bench.until(lambda: bench.running != [])
-    bench.broker.away = True
+    bench.broker.unavailable = True
     bench.gate.set()
     await asyncio.sleep(0.3)
     worker.stop()
@@ -118,7 +118,7 @@ async def test_a_message_that_cannot_be_acknowledged_is_cleaned_by_whoever_repea
 
 
 async def test_once_does_not_wait_for_a_broker_for_ever(bench: Bench) -> None:
-    bench.broker.away = True
+    bench.broker.unavailable = True
 
     with pytest.raises(Unavailable, match=r"^no broker for 0\.05 s: "):
         await bench.once(outage_limit_s=0.05)
@@ -131,13 +131,13 @@ async def test_once_gives_up_on_a_broker_that_goes_away_and_its_result_stands(
     await bench.ask(segment())
     task = asyncio.create_task(bench.once(outage_limit_s=0.05))
     await bench.until(lambda: bench.running != [])
-    bench.broker.away = True
+    bench.broker.unavailable = True
     bench.gate.set()
 
     with pytest.raises(Unavailable, match="no broker"):
         await task
     assert bench.cleaned == []
-    bench.broker.away = False
+    bench.broker.unavailable = False
     bench.broker.cut()  # the link of the worker that has ended
     assert await bench.broker.depth(WORK) == 1
 
