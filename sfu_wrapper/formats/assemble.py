@@ -1,45 +1,43 @@
 """Assembly of decodable frames from ordered packets.
 
-``stream`` supplies the packets in order of sending, a codec joins those of one timestamp to a
-frame, and this module selects the frames to keep; the muxer writes them.
+``stream`` supplies the packets in order of sending, a depacketizer (``video_codec``) joins those of
+one timestamp to a frame, and ``Assembler.frames`` yields the frames to keep; the muxer writes them.
 
 Left out are frames with a missing packet, frames before the first key frame, and frames after a
 loss up to the next key frame: their references are missing, and a decoder would show garbage.
 
 A receiver that misses a frame requests a key frame and gets it within about a second. If none
-arrives within ``PATIENCE_S``, then no receiver missed the lost packets (a droppable layer, padding)
-or no receiver was connected. The frames since the loss are kept in that case: a temporary smear
-shows more than a hole that lasts until the next key frame, possibly minutes later.
-
-Table of the video depacketizers, by the codec name in a recording's header.
+arrives within ``KEY_FRAME_TIMEOUT_S``, then no receiver missed the lost packets (a droppable layer,
+padding) or no receiver was connected. The frames since the loss are kept in that case: a temporary
+smear shows more than a hole that lasts until the next key frame, possibly minutes later.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sfu_wrapper.formats.bits import Buffer
-from sfu_wrapper.formats.frame import Picture, VideoCodec
+from sfu_wrapper.formats.frame import CodedFrame, VideoCodec
 from sfu_wrapper.formats.h264 import H264
 from sfu_wrapper.formats.stream import PacketRef
 from sfu_wrapper.formats.vp8 import Vp8
 from sfu_wrapper.formats.vp9 import Vp9
 
 CLOCK_HZ = 90_000
-PATIENCE_S = 3
+KEY_FRAME_TIMEOUT_S = 3
 _NEVER = -1
 _new = tuple.__new__  # for a NamedTuple: half the time of calling it
 _MAX_PENDING = 1_000  # frames; a bound should the timestamps not advance
 
 
-class Shot(NamedTuple):
+class TimedFrame(NamedTuple):
     """Frame with its time, in ticks of 90 kHz since the recording's first packet."""
 
     time: int
-    picture: Picture
+    frame: CodedFrame
 
 
 class Assembler:
-    """Assembler of one video stream. The counts are complete once ``shots`` is exhausted.
+    """Assembler of one video stream. The counts are complete once ``frames`` is exhausted.
 
     Attributes:
         damaged: frames left out because packets of them are missing or unreadable.
@@ -55,30 +53,30 @@ class Assembler:
         self._codec = codec
         self.damaged = self.before_key = self.unreferenced = self.smeared = 0
         self.turns: list[tuple[int, int]] = []
-        self._last: Picture | None = None  # the last complete one, kept or not
+        self._last: CodedFrame | None = None  # the last complete one, kept or not
         self._started = self._intact = False  # intact: nothing to refer to is missing
         self._broken_at = 0  # time of the loss
-        self._pending: list[Shot] = []
+        self._pending: list[TimedFrame] = []
 
-    def shots(self) -> Iterator[Shot]:
+    def frames(self) -> Iterator[TimedFrame]:
         """Yield the frames to keep, in order of sending."""
         missing = False  # packets, since the last complete frame
         for time, payloads, whole, gap in self._groups():
             missing = missing or gap
             if not payloads and whole:
                 continue  # padding alone
-            picture = self._codec.picture(payloads) if whole else None
-            if picture is None:
+            frame = self._codec.frame(payloads) if whole else None
+            if frame is None:
                 self.damaged += 1
                 self._break(time)
-            elif picture.data:
-                if missing and not (self._last and picture.follows(self._last)):
+            elif frame.data:
+                if missing and not (self._last and frame.follows(self._last)):
                     self._break(time)
-                self._last, missing = picture, False
-                if self._intact and not picture.key:  # nearly always
-                    yield _new(Shot, (time, picture))
+                self._last, missing = frame, False
+                if self._intact and not frame.key:  # nearly always
+                    yield _new(TimedFrame, (time, frame))
                 else:
-                    yield from self._select(Shot(time, picture))
+                    yield from self._select(TimedFrame(time, frame))
         self.unreferenced += len(self._pending)
         self._pending.clear()
 
@@ -108,18 +106,18 @@ class Assembler:
         if time != _NEVER:
             yield time, payloads, whole and (closed or not payloads), gap_before
 
-    def _select(self, shot: Shot) -> Sequence[Shot]:
+    def _select(self, timed: TimedFrame) -> Sequence[TimedFrame]:
         """Return the frames to keep, given this one."""
-        if shot.picture.key:
+        if timed.frame.key:
             self._started = self._intact = True
             self.unreferenced += len(self._pending)
             self._pending.clear()
-            return (shot,)
+            return (timed,)
         if not self._started:
             self.before_key += 1
             return ()
-        self._pending.append(shot)
-        waited = shot.time - self._broken_at > PATIENCE_S * CLOCK_HZ
+        self._pending.append(timed)
+        waited = timed.time - self._broken_at > KEY_FRAME_TIMEOUT_S * CLOCK_HZ
         if not waited and len(self._pending) <= _MAX_PENDING:
             return ()
         kept, self._pending = self._pending, []

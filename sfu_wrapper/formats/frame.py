@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
-class Picture(NamedTuple):
+class CodedFrame(NamedTuple):
     """Coded frame, ready for a container.
 
     Attributes:
@@ -25,7 +25,7 @@ class Picture(NamedTuple):
     serial: int | None = None
     serial_range: int = 0
 
-    def follows(self, other: "Picture") -> bool:
+    def follows(self, other: "CodedFrame") -> bool:
         """Return True if certainly no frame lies between ``other`` and this one."""
         if self.serial is None or other.serial is None or self.serial_range == 0:
             return False
@@ -35,7 +35,7 @@ class Picture(NamedTuple):
 class VideoCodec(Protocol):
     """Depacketizer of one stream; may remember parameter sets from frame to frame."""
 
-    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+    def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         """Join the payloads of one timestamp: in order, none empty, none missing between them.
 
         Returns:

@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 
 from sfu_wrapper.formats.bits import BitReader
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.model.errors import Malformed
 
 START_CODE = b"\0\0\0\1"
@@ -38,7 +38,7 @@ class H264:
         self._sps = self._pps = b""
         self._remember(_sets_of(fmtp or ""))
 
-    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+    def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         """See VideoCodec."""
         try:
             units = _units(payloads)
@@ -51,22 +51,22 @@ class H264:
             slices = [unit for unit in units if unit[_HEAD_AT] & _TYPE in (_SLICE, _IDR)]
             self._remember(units)
         if not slices:
-            return Picture(b"", key=False)
+            return CodedFrame(b"", key=False)
         if len(slices[0]) <= _SLICE_AT or not slices[0][_SLICE_AT] & _FIRST_MACROBLOCK:
             return None
         if _IDR in kinds:
-            return self._key_picture(units)
-        return Picture(b"".join(units), key=False)
+            return self._key_frame(units)
+        return CodedFrame(b"".join(units), key=False)
 
-    def _key_picture(self, units: list[bytes]) -> Picture | None:
-        size = picture_size(self._sps[_HEAD_AT:])
+    def _key_frame(self, units: list[bytes]) -> CodedFrame | None:
+        size = frame_size(self._sps[_HEAD_AT:])
         if not self._pps or size is None:
             return None
         types = {unit[_HEAD_AT] & _TYPE for unit in units}
         if not {_SPS, _PPS} <= types:
             others = (unit for unit in units if unit[_HEAD_AT] & _TYPE not in (_SPS, _PPS))
             units = [self._sps, self._pps, *others]
-        return Picture(b"".join(units), key=True, size=size)
+        return CodedFrame(b"".join(units), key=True, size=size)
 
     def _remember(self, units: Iterable[bytes]) -> None:
         for unit in units:
@@ -76,7 +76,7 @@ class H264:
                 self._pps = unit
 
 
-def picture_size(sps: bytes) -> tuple[int, int] | None:
+def frame_size(sps: bytes) -> tuple[int, int] | None:
     """Return width and height in pixels, cropped (H.264, 7.3.2.1.1); None if unreadable."""
     try:
         width, height = _read_size(BitReader(sps[1:].replace(b"\0\0\3", b"\0\0")))
@@ -85,10 +85,10 @@ def picture_size(sps: bytes) -> tuple[int, int] | None:
     return (width, height) if 0 < width <= 0xFFFF and 0 < height <= 0xFFFF else None
 
 
-def packetise(picture: bytes, mtu: int = 1200) -> list[bytes]:
+def packetise(frame: bytes, mtu: int = 1200) -> list[bytes]:
     """Cut one Annex B frame into RTP payloads; the caller sets the marker on the last one."""
     payloads = []
-    for unit in split_annex_b(picture):
+    for unit in split_annex_b(frame):
         if len(unit) <= mtu:
             payloads.append(unit)
             continue

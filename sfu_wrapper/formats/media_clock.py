@@ -25,7 +25,7 @@ BEHIND_MS = 10_000
 SETTLED_MS = 1_000
 """Within this the two clocks agree, and their slow drift apart is followed."""
 
-PATIENCE_MS = 2_000
+SHIFT_AFTER_MS = 2_000
 """A stall's backlog arrives in one go; a difference that stays this long is a shifted clock."""
 
 _FOLLOW = 1 / 256
@@ -98,7 +98,7 @@ class MediaClock:
     def _has_jumped(self, off_ms: float, received_ms: int) -> bool:
         if self._unsettled_since_ms is None:
             self._unsettled_since_ms = received_ms
-        stays = received_ms - self._unsettled_since_ms > PATIENCE_MS
+        stays = received_ms - self._unsettled_since_ms > SHIFT_AFTER_MS
         return stays or off_ms > AHEAD_MS or off_ms < -BEHIND_MS
 
 

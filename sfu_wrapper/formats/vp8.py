@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.frame import CodedFrame
 
 _EXTENDED = 0x80  # X: a second descriptor byte follows
 _START = 0x10  # S: begins a partition
@@ -26,7 +26,7 @@ _SIZE_MASK = 0x3FFF  # the two bits above are a scaling factor
 class Vp8:
     """Depacketizer of one VP8 stream."""
 
-    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+    def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         """See VideoCodec."""
         first = payloads[0]
         if not first[0] & _START or first[0] & _PARTITION:
@@ -48,9 +48,9 @@ class Vp8:
         data = b"".join(parts)
         serial, serial_range = _picture_id(first)
         if data[0] & _NOT_KEY:
-            return _new(Picture, (data, False, None, serial, serial_range))
+            return _new(CodedFrame, (data, False, None, serial, serial_range))
         size = key_frame_size(data)
-        return Picture(data, True, size, serial, serial_range) if size else None
+        return CodedFrame(data, True, size, serial, serial_range) if size else None
 
 
 def key_frame_size(frame: bytes) -> tuple[int, int] | None:

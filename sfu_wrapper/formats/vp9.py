@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from sfu_wrapper.formats.bits import BitReader
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.model.errors import Malformed
 
 _PICTURE_ID, _INTER, _LAYERS, _FLEXIBLE, _BEGIN, _END, _SCALABILITY = 128, 64, 32, 16, 8, 4, 2
@@ -22,7 +22,7 @@ _HEADER_BYTES = 16  # more than the fields read of a frame's header can take
 class Vp9:
     """Depacketizer of one VP9 stream."""
 
-    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+    def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         """See VideoCodec."""
         layers: list[list[memoryview]] = []
         closed = True
@@ -40,7 +40,7 @@ class Vp9:
         if not closed or len(layers) > _MAX_LAYERS:
             return None
         sizes = _layer_sizes(payloads[0])[: len(layers)]
-        return _picture([b"".join(layer) for layer in layers], sizes, *_picture_id(payloads[0]))
+        return _superframe([b"".join(layer) for layer in layers], sizes, *_picture_id(payloads[0]))
 
 
 def frame_size(frame: bytes) -> tuple[int, int] | None:
@@ -65,15 +65,15 @@ def packetise(frame: bytes, mtu: int = 1200, picture_id: int = 0, key: bool = Fa
     return payloads
 
 
-def _picture(
+def _superframe(
     layers: list[bytes], sizes: list[tuple[int, int]], serial: int | None, serial_range: int
-) -> Picture:
+) -> CodedFrame:
     # The lowest layer is the key frame; higher ones refer to it, and the highest is displayed. Only
     # the scalability structure holds its size.
     lowest = frame_size(layers[0])
     size = max([lowest, *sizes]) if lowest else None
     data = b"".join(layers) + (_superframe_index(layers) if len(layers) > 1 else b"")
-    return Picture(data, lowest is not None, size, serial, serial_range)
+    return CodedFrame(data, lowest is not None, size, serial, serial_range)
 
 
 def _superframe_index(layers: list[bytes]) -> bytes:

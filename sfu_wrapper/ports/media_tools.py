@@ -89,7 +89,7 @@ class MediaTools(Protocol):
         ...
 
     async def write_audio(
-        self, sounds: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
+        self, sources: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """Write the mix as a WAV of 16 kHz, mono, 8 bits, from the segment's start to its end."""
         ...

@@ -51,7 +51,7 @@ class RecordingStorage(Protocol):
         """Return the path of a raw audio file that exists and is a plain file."""
         ...
 
-    async def raw_bytes(self, videos: Sequence[str], sounds: Sequence[str]) -> int:
+    async def raw_bytes(self, videos: Sequence[str], audio: Sequence[str]) -> int:
         """Return the total length of these raw files in bytes; missing files count 0."""
         ...
 
@@ -127,7 +127,7 @@ class RecordingStorage(Protocol):
         """Delete raw files; those that are gone already are ignored."""
         ...
 
-    async def remove_empty_folders(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
+    async def remove_empty_folders(self, videos: Sequence[str], audio: Sequence[str]) -> None:
         """Delete the folders that held these raw files, as far as they are empty now.
 
         The operator's folders stay, and so does every folder that is not empty.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.pictures import TONES_HZ, counter, heard_s, shots, sound, whose
+from tests.helpers.pictures import TONES_HZ, counter, heard_s, sound, timed_frames, whose
 from tests.helpers.samples import SAMPLES
 
 pytestmark = pytest.mark.system
@@ -82,7 +82,7 @@ def test_both_preprocessors_save_the_same_pictures(made: Any, output: str) -> No
         told for told in theirs["warnings"] if "clock" not in told
     ]
     for a, b in zip(videos(ours), videos(theirs), strict=True):
-        seen = [[(whose(s.rgb), counter(s.rgb)) for s in shots(path)] for path in (a, b)]
+        seen = [[(whose(s.rgb), counter(s.rgb)) for s in timed_frames(path)] for path in (a, b)]
         assert seen[0] == seen[1]
         assert len(seen[0]) > 30
 

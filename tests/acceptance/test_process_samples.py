@@ -24,8 +24,8 @@ from tests.helpers.pictures import (
     counter,
     heard_s,
     is_black,
-    shots,
     sound,
+    timed_frames,
     whose,
     within,
 )
@@ -93,7 +93,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
             track = convert(SAMPLES / file["filename"], folder / segment)
             assert isinstance(track, TrackFile)
             offset_s = (track.started_us - start_us) / 1e6 - track.ahead_ms / 1e3
-            found[user] = [(s.at_s + offset_s, counter(s.rgb)) for s in shots(track.path)]
+            found[user] = [(s.at_s + offset_s, counter(s.rgb)) for s in timed_frames(track.path)]
         return found
 
     return read
@@ -111,16 +111,16 @@ def on_screen(segment: str, at_s: float, slack_s: float) -> list[str] | None:
 def test_everybody_is_in_their_tile_exactly_while_they_are_there(run: Run, segment: str) -> None:
     (path,) = run(segment).files("merged")
     checked = 0
-    for shot in shots(path):
-        expected = on_screen(segment, shot.at_s + FRAME_S / 2, 1.5 * FRAME_S)
+    for timed in timed_frames(path):
+        expected = on_screen(segment, timed.at_s + FRAME_S / 2, 1.5 * FRAME_S)
         if expected is None:
             continue
         checked += 1
         tiles = grid(len(expected), 640, 480)
         places = [fit(tile, 320, 240) for tile in tiles]
 
-        assert [whose(within(shot.rgb, place)) for place in places] == expected, shot.at_s
-        assert is_black(within(shot.rgb, grid(4, 640, 480)[3])) or len(expected) < 3
+        assert [whose(within(timed.rgb, place)) for place in places] == expected, timed.at_s
+        assert is_black(within(timed.rgb, grid(4, 640, 480)[3])) or len(expected) < 3
 
     assert checked > 25 * 2.5
 
@@ -132,11 +132,11 @@ def test_every_picture_shows_the_frame_of_its_moment(
     (path,) = run(segment).files("merged")
     numbers = drawn(segment)
     checked = 0
-    for shot in shots(path):
-        middle_s = shot.at_s + FRAME_S / 2
+    for timed in timed_frames(path):
+        middle_s = timed.at_s + FRAME_S / 2
         for place, user in enumerate(on_screen(segment, middle_s, 1.5 * FRAME_S) or []):
             tiles = grid(len(on_screen(segment, middle_s, 0) or []), 640, 480)
-            shown = counter(within(shot.rgb, fit(tiles[place], 320, 240)))
+            shown = counter(within(timed.rgb, fit(tiles[place], 320, 240)))
             (seen_s,) = [at_s for at_s, number in numbers[user] if number == shown]
             following = [at_s for at_s, _ in numbers[user] if at_s > seen_s]
             checked += 1
@@ -167,7 +167,7 @@ def test_sound_and_pictures_last_as_long_as_the_segment(run: Run) -> None:
         assert [s.codec_context.name for s in reader.streams] == ["vp8", "opus"]
         assert (reader.streams.video[0].width, reader.streams.video[0].height) == (640, 480)
     assert abs(len(sound(path)) / 16_000 - 7.244) < 0.03
-    assert len(list(shots(path))) == 182  # 25 a second, the last one begun
+    assert len(list(timed_frames(path))) == 182  # 25 a second, the last one begun
 
 
 def test_the_merged_file_has_chapters_where_the_layout_changes(run: Run) -> None:
@@ -207,11 +207,11 @@ def test_split_videos_hold_every_picture_and_start_when_the_json_says(
     numbers = drawn("seg-1")
 
     for video in told["videos"]:
-        held = list(shots(Path(video["filename"])))
+        held = list(timed_frames(Path(video["filename"])))
         start_s = (parse_iso(video["startTime"]) - parse_iso(told["startTime"])) / 1000
-        assert [counter(shot.rgb) for shot in held] == [n for _, n in numbers[video["userID"]]]
+        assert [counter(timed.rgb) for timed in held] == [n for _, n in numbers[video["userID"]]]
         assert abs(start_s + held[0].at_s - numbers[video["userID"]][0][0]) < 0.002
-        assert {whose(shot.rgb) for shot in held} == {video["userID"]}
+        assert {whose(timed.rgb) for timed in held} == {video["userID"]}
 
 
 def test_the_split_sound_is_a_wav_of_128_kbit_a_second(run: Run) -> None:
@@ -230,7 +230,7 @@ def test_a_killed_janus_leaves_a_recording_to_its_last_second(run: Run) -> None:
     assert any("ends within a packet" in warning for warning in output.message["warnings"])
     samples = sound(path)
     assert heard_s(samples, TONES_HZ["alice"])[1] > 5.9  # the header says 5.0
-    last = list(shots(path))[-1]
+    last = list(timed_frames(path))[-1]
     assert whose(last.rgb) == "carol"  # her last second was lost with the process: she is frozen
 
 

@@ -187,7 +187,7 @@ def _until_key(video: Path) -> tuple[int, int]:
     pictures = set[bytes]()
     for offset_ms, start, end in Reader(data).frames():
         span = payload_span(data, start, end)
-        picture = Vp8().picture([memoryview(data)[slice(*span)]])
+        picture = Vp8().frame([memoryview(data)[slice(*span)]])
         if picture is not None and picture.key:
             return offset_ms, len(pictures)
         pictures.add(data[start + 4 : start + 8])  # the timestamp of its packets

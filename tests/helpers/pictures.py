@@ -19,21 +19,23 @@ _DRAWN = (320, 240)  # the size that the publishers drew at
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class TimedFrame:
     """One decoded picture as RGB, and its time in the file."""
 
     at_s: float
     rgb: NDArray[np.uint8]
 
 
-def shots(path: Path) -> Iterator[Shot]:
+def timed_frames(path: Path) -> Iterator[TimedFrame]:
     """All pictures of a file."""
     with av.open(path) as reader:
         for frame in reader.decode(reader.streams.video[0]):
             assert frame.pts is not None
             assert frame.time_base is not None
             rgb = frame.to_ndarray(format="rgb24")
-            yield Shot(float(frame.pts * Fraction(frame.time_base)), np.asarray(rgb, np.uint8))
+            yield TimedFrame(
+                float(frame.pts * Fraction(frame.time_base)), np.asarray(rgb, np.uint8)
+            )
 
 
 def within(rgb: NDArray[np.uint8], tile: Tile) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ def pictures(path: Path) -> list[Shown]:
         payloads.append(memoryview(packet.payload))
         if not packet.marker:
             continue
-        picture = vp8.picture(payloads)
+        picture = vp8.frame(payloads)
         payloads = []
         assert picture is not None
         for frame in decoder.decode(Packet(bytes(picture.data))):

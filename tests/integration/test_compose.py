@@ -25,11 +25,11 @@ from sfu_wrapper.core.plan import (
     compose,
 )
 from sfu_wrapper.core.plan import Codec as MergedCodec
-from sfu_wrapper.formats.assemble import Shot as Coded
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.assemble import TimedFrame as Coded
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.formats.vp9 import Vp9, frame_size
 from sfu_wrapper.model.errors import JobFailed, Stage
-from tests.helpers.pictures import Shot, heard_s, is_black, shots, sound, within
+from tests.helpers.pictures import TimedFrame, heard_s, is_black, sound, timed_frames, within
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 30), (30, 30, 200)
 S = 1_000_000
@@ -122,16 +122,16 @@ def plan(
     return compose(rules, round(duration_s * S), sources, intervals, sounds, chapters=())
 
 
-async def merged(wanted: Composition, folder: Path) -> list[Shot]:
+async def merged(wanted: Composition, folder: Path) -> list[TimedFrame]:
     target = folder / "merged.webm"
     with MediaProcesses() as media:
         await media.compose(wanted, target, lambda _: None, timeout_s=50)
-    return await asyncio.to_thread(lambda: list(shots(target)))
+    return await asyncio.to_thread(lambda: list(timed_frames(target)))
 
 
-def colour_of(shot: Shot, count: int = 1, place: int = 0) -> Colour | None:
+def colour_of(timed: TimedFrame, count: int = 1, place: int = 0) -> Colour | None:
     """What is in the middle of a tile."""
-    tile = within(shot.rgb, grid(count, 640, 480)[place])
+    tile = within(timed.rgb, grid(count, 640, 480)[place])
     height, width, _ = tile.shape
     middle = tile[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5]
     seen = np.median(middle.reshape(-1, 3), axis=0)
@@ -146,8 +146,8 @@ async def test_a_frozen_track_shows_its_last_picture_for_five_seconds_then_black
 
     seen = await merged(plan(7, [(0, 7, (0,))], [Source(str(file), 0)]), tmp_path)
 
-    assert {colour_of(shot) for shot in seen if shot.at_s < 5.84} == {RED}  # 0.9 s + 5 s
-    assert all(is_black(shot.rgb) for shot in seen if shot.at_s > 5.94)
+    assert {colour_of(timed) for timed in seen if timed.at_s < 5.84} == {RED}  # 0.9 s + 5 s
+    assert all(is_black(timed.rgb) for timed in seen if timed.at_s > 5.94)
 
 
 async def test_a_change_of_size_leaves_nothing_of_the_picture_before(tmp_path: Path) -> None:
@@ -158,8 +158,8 @@ async def test_a_change_of_size_leaves_nothing_of_the_picture_before(tmp_path: P
 
     seen = await merged(plan(2, [(0, 2, (0,))], [Source(str(file), 0)]), tmp_path)
 
-    assert [colour_of(shot) for shot in seen[2:24]] == [RED] * 22
-    assert [colour_of(shot) for shot in seen[27:]] == [GREEN] * 23
+    assert [colour_of(timed) for timed in seen[2:24]] == [RED] * 22
+    assert [colour_of(timed) for timed in seen[27:]] == [GREEN] * 23
     assert is_black(seen[40].rgb[:, :130])
     assert is_black(seen[40].rgb[:, 510:])
 
@@ -194,14 +194,14 @@ async def test_a_turned_picture_is_put_upright(
 
 async def test_of_a_picture_in_layers_the_largest_is_shown(tmp_path: Path) -> None:
     layers = [vp9_key(RED, (160, 120)), vp9_key(GREEN, (320, 240))]
-    picture = Vp9().picture([memoryview(b"\x0c" + layer) for layer in layers])  # B and E
+    picture = Vp9().frame([memoryview(b"\x0c" + layer) for layer in layers])  # B and E
     assert picture is not None
     file = tmp_path / "a.webm"
     write_video(file, "vp9", (320, 240), [Coded(n * 9_000, picture) for n in range(4)])
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
 
-    assert {colour_of(shot) for shot in seen} == {GREEN}
+    assert {colour_of(timed) for timed in seen} == {GREEN}
 
 
 async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> No
     bad = good[:4] + b"\x0f\xff\xff\xff" + bytes([good[8] | 0xF0]) + good[9:]
     assert frame_size(bad) == (65_536, 65_536)
     file = tmp_path / "a.webm"
-    coded = [Coded(n * 9_000, Picture(bad if n == 2 else good, key=n != 2)) for n in range(4)]
+    coded = [Coded(n * 9_000, CodedFrame(bad if n == 2 else good, key=n != 2)) for n in range(4)]
     write_video(file, "vp9", (320, 240), coded)
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
@@ -219,7 +219,7 @@ async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> No
         Stage.SPLIT, tmp_path / "copy.webm", Expected(400_000, 100_000, "vp9", None, copied=True)
     )
 
-    assert {colour_of(shot) for shot in seen} == {GREEN}
+    assert {colour_of(timed) for timed in seen} == {GREEN}
 
 
 async def test_nine_tracks_stand_in_reading_order(tmp_path: Path) -> None:
@@ -240,11 +240,11 @@ async def test_a_track_comes_and_goes_within_a_frame_and_others_move(tmp_path: P
 
     seen = await merged(plan(3, cut, sources), tmp_path)
 
-    assert [colour_of(shot) for shot in seen[:25]] == [RED] * 25
+    assert [colour_of(timed) for timed in seen[:25]] == [RED] * 25
     assert [colour_of(s, 2, 0) for s in seen[25:50]] == [RED] * 25
     assert [colour_of(s, 2, 1) for s in seen[26:50]] == [GREEN] * 24
-    assert all(is_black(shot.rgb) for shot in seen[51:62])
-    assert [colour_of(shot) for shot in seen[64:]] == [RED] * 11
+    assert all(is_black(timed.rgb) for timed in seen[51:62])
+    assert [colour_of(timed) for timed in seen[64:]] == [RED] * 11
 
 
 async def test_vp9_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ async def test_vp9_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
 
     seen = await merged(wanted, tmp_path)
 
-    assert {colour_of(shot) for shot in seen} == {RED}
+    assert {colour_of(timed) for timed in seen} == {RED}
     with av.open(tmp_path / "merged.webm") as reader:
         assert reader.streams.video[0].codec_context.name == "vp9"
 

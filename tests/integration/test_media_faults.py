@@ -20,8 +20,8 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import wav
-from sfu_wrapper.formats.assemble import Shot
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.assemble import TimedFrame
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.model.errors import JobFailed, Malformed, Stage
 from tests.helpers.forks import server_of
 
@@ -197,9 +197,11 @@ def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
 def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:
     """When the copy's pictures are shown, of a file whose pictures come at these times."""
     source, target = folder / "in.webm", folder / "out.webm"
-    pictures = (Picture(b"%d" % at_ms, key=at_ms == shown_ms[0]) for at_ms in shown_ms)
-    shots = (Shot(at_ms * 90, one) for at_ms, one in zip(shown_ms, pictures, strict=True))
-    write_video(source, "vp8", (32, 32), shots)
+    pictures = (CodedFrame(b"%d" % at_ms, key=at_ms == shown_ms[0]) for at_ms in shown_ms)
+    timed_frames = (
+        TimedFrame(at_ms * 90, one) for at_ms, one in zip(shown_ms, pictures, strict=True)
+    )
+    write_video(source, "vp8", (32, 32), timed_frames)
     copy_video(source, target, pace)
     with av.open(str(target)) as reader:
         packets = reader.demux(reader.streams.video[0])

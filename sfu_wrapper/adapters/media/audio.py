@@ -30,14 +30,14 @@ _RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1,
 _SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # resampling of other rates takes far too long
 
 
-def timeline(sounds: Sequence[AudioSource], duration_us: int, rate: int) -> Iterator[Samples]:
+def timeline(sources: Sequence[AudioSource], duration_us: int, rate: int) -> Iterator[Samples]:
     """Yield blocks of at most one second that together last for the duration.
 
     Raises:
         Malformed: a file is no WAV file of a supported kind.
         OSError: a file cannot be read.
     """
-    pieces = [_Piece(sound, rate) for sound in sounds]
+    pieces = [_Piece(source, rate) for source in sources]
     total = -(-duration_us * rate // 1_000_000)
     for start in range(0, total, rate):
         block = np.zeros(min(rate, total - start), np.int32)
@@ -62,9 +62,9 @@ def audio_us(path: Path) -> int:
 class _Piece:
     """A file on the time line, read as the blocks need it."""
 
-    def __init__(self, sound: AudioSource, rate: int) -> None:
-        self._chunks = _resampled(Path(sound.path), rate, sound.pace)
-        self._at = sound.start_us * rate // 1_000_000  # of the first sample in ``_rest``
+    def __init__(self, source: AudioSource, rate: int) -> None:
+        self._chunks = _resampled(Path(source.path), rate, source.pace)
+        self._at = source.start_us * rate // 1_000_000  # of the first sample in ``_rest``
         self._rest: Samples = np.empty(0, np.int16)
 
     def add_to(self, block: NDArray[np.int32], start: int) -> None:

@@ -18,7 +18,7 @@ import av
 from sfu_wrapper.adapters.media.audio import timeline
 from sfu_wrapper.adapters.media.demux import prefetch
 from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, FRAME_TIME_BASE, MergedWriter
-from sfu_wrapper.adapters.media.frames import Canvas, FrameReader, ScaledFrame, Scaler, TimedFrame
+from sfu_wrapper.adapters.media.frames import Canvas, DecodedFrame, FrameReader, ScaledFrame, Scaler
 from sfu_wrapper.core.layout import Tile
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
@@ -117,10 +117,10 @@ def _changes(
         repeat: called for each output frame that repeats the previous frame.
     """
     scaler = Scaler()
-    previous: TimedFrame | None = None
+    previous: DecodedFrame | None = None
     with FrameReader(source) as reader:
         for showing in showings:
-            shown: TimedFrame | None = None
+            shown: DecodedFrame | None = None
             for number in range(showing.first, showing.stop):
                 frame = reader.at(number * FRAME_US + FRAME_US // 2)
                 if frame is not None and frame is previous:
@@ -131,7 +131,7 @@ def _changes(
                     yield _Change(number, _scaled(scaler, showing.tile, frame))
 
 
-def _scaled(scaler: Scaler, tile: Tile, frame: TimedFrame | None) -> ScaledFrame | None:
+def _scaled(scaler: Scaler, tile: Tile, frame: DecodedFrame | None) -> ScaledFrame | None:
     return None if frame is None else scaler.fitted(tile, frame)
 
 

@@ -36,7 +36,7 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 @dataclass(frozen=True, slots=True)
-class TimedFrame:
+class DecodedFrame:
     """A decoded frame.
 
     Attributes:
@@ -56,7 +56,7 @@ class FrameReader:
     def __init__(self, source: Source) -> None:
         self._container = reading(source.path)
         self._frames = self._decode(source)
-        self._shown: TimedFrame | None = None
+        self._shown: DecodedFrame | None = None
         self._next = next(self._frames, None)
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class FrameReader:
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
-    def at(self, time_us: int) -> TimedFrame | None:
+    def at(self, time_us: int) -> DecodedFrame | None:
         """Return the frame to show at that time; times must not decrease from call to call.
 
         None before the first frame, and where the last one is older than ``FREEZE_US``.
@@ -76,7 +76,7 @@ class FrameReader:
             return None
         return self._shown
 
-    def _decode(self, source: Source) -> Iterator[TimedFrame]:
+    def _decode(self, source: Source) -> Iterator[DecodedFrame]:
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1
         base = cast("Fraction", stream.time_base) * _US
@@ -91,7 +91,7 @@ class FrameReader:
                     degrees = turns.popleft().degrees
                 if last_us is None or at_us > last_us:
                     last_us = at_us
-                    yield TimedFrame(source.zero_us + round(at_us * source.pace), frame, degrees)
+                    yield DecodedFrame(source.zero_us + round(at_us * source.pace), frame, degrees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Scaler:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def fitted(self, tile: Tile, timed: TimedFrame) -> ScaledFrame:
+    def fitted(self, tile: Tile, timed: DecodedFrame) -> ScaledFrame:
         """Return the frame centred in the tile, as large as its aspect ratio allows, upright."""
         frame, quarters = timed.frame, timed.degrees // 90 % 4
         swap = quarters % 2 == 1

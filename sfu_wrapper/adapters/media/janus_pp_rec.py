@@ -65,7 +65,7 @@ def _convert(
     stream = MediaStream(found.reader, CLOCK_HZ)
     whole, sent = TrackStats(CLOCK_HZ // 1000), TrackStats(CLOCK_HZ // 1000)
     assembler = Assembler(_noted(stream.packets(), sent), found.reader.buffer, codec)
-    for _ in noted_frames(assembler.shots(), whole, found.source):
+    for _ in noted_frames(assembler.frames(), whole, found.source):
         pass
     if not whole.frames:
         return None

@@ -20,7 +20,7 @@ from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
 from sfu_wrapper.adapters.media.track_stats import LAST_FRAME_MS
 from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import g711, opus, wav
-from sfu_wrapper.formats.assemble import CLOCK_HZ, Shot
+from sfu_wrapper.formats.assemble import CLOCK_HZ, TimedFrame
 
 VIDEO_SUFFIX = {"vp8": ".webm", "vp9": ".webm", "h264": ".mp4"}
 
@@ -57,7 +57,9 @@ def finished(target: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_video(path: Path, codec: str, size: tuple[int, int], shots: Iterable[Shot]) -> None:
+def write_video(
+    path: Path, codec: str, size: tuple[int, int], frames: Iterable[TimedFrame]
+) -> None:
     """Write WebM (VP8, VP9: times to the millisecond) or MP4 (H.264: to 1/90000 s).
 
     Times rise strictly; frames with the same time are written one tick apart. Raises
@@ -72,7 +74,7 @@ def write_video(path: Path, codec: str, size: tuple[int, int], shots: Iterable[S
         time_base = Fraction(divisor, CLOCK_HZ)
         stream = container.add_mux_stream(codec, width=width, height=height, time_base=time_base)
         time = -1
-        for at, frame in shots:
+        for at, frame in frames:
             packet = av.Packet(frame.data)
             packet.stream = stream
             packet.time_base = time_base
@@ -162,7 +164,7 @@ def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
             writer.mux(packet)
 
 
-def write_audio(sounds: Sequence[AudioSource], duration_us: int, target: Path) -> None:
+def write_audio(sources: Sequence[AudioSource], duration_us: int, target: Path) -> None:
     """Write the mix from the segment's start to its end.
 
     Raises OSError, or Malformed where a file is no WAV.
@@ -170,7 +172,7 @@ def write_audio(sounds: Sequence[AudioSource], duration_us: int, target: Path) -
     with target.open("wb") as file:
         file.write(wav.header(0, rate=WAV_RATE, channels=1, bits=8))
         count = 0
-        for samples in timeline(sounds, duration_us, WAV_RATE):
+        for samples in timeline(sources, duration_us, WAV_RATE):
             rounded = (samples.astype(np.int32) + 128 >> 8) + 128
             file.write(np.clip(rounded, 0, 255).astype(np.uint8).tobytes())
             count += len(samples)

@@ -29,7 +29,7 @@ from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.core.plan import Rotation
 from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, Shot, video_codec
+from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, TimedFrame, video_codec
 from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.mjr import Header, Kind, Reader
@@ -150,24 +150,26 @@ def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile
     reader, header = found.reader, found.header
     stream = MediaStream(reader, CLOCK_HZ)
     assembler = Assembler(stream.places(), reader.buffer, codec)
-    shots = assembler.shots()
-    first = next(shots, None)
-    if first is None or first.picture.size is None:
+    frames = assembler.frames()
+    first = next(frames, None)
+    if first is None or first.frame.size is None:
         return "it holds no key frame" if stream.received else "it holds no packet"
     account = TrackStats(CLOCK_HZ // 1000)
     target = _named(base, VIDEO_SUFFIX[header.codec])
     with finished(target) as part:
-        noted = noted_frames(chain([first], shots), account, found.source)
-        write_video(part, header.codec, first.picture.size, noted)
+        noted = noted_frames(chain([first], frames), account, found.source)
+        write_video(part, header.codec, first.frame.size, noted)
     warnings = stream_warnings(reader, stream) + frame_warnings(assembler)
     return account.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
 
 
-def noted_frames(shots: Iterable[Shot], account: TrackStats, source: Path) -> Iterator[Shot]:
+def noted_frames(
+    frames: Iterable[TimedFrame], account: TrackStats, source: Path
+) -> Iterator[TimedFrame]:
     """Pass frames on, and note each. Raises JobFailed for one of more than ``MAX_PIXELS``."""
     note = account.note
-    for shot in shots:
-        time, frame = shot
+    for timed in frames:
+        time, frame = timed
         note(time)
         if frame.key:
             width, height = frame.size or (0, 0)
@@ -175,7 +177,7 @@ def noted_frames(shots: Iterable[Shot], account: TrackStats, source: Path) -> It
                 detail = f"holds a frame of {width}x{height}; at most {MAX_PIXELS} pixels are read"
                 raise _failed(JobCode.PICTURE_TOO_LARGE, detail, source, permanent=True)
             account.note_key(time, frame.size)
-        yield shot
+        yield timed
 
 
 def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str:

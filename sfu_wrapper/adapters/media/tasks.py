@@ -64,7 +64,7 @@ class CopyVideo:
 class WriteAudio:
     """Write the mix as a WAV file."""
 
-    sounds: tuple[AudioSource, ...]
+    sources: tuple[AudioSource, ...]
     duration_us: int
     target: Path
 
@@ -92,15 +92,15 @@ def raw_files(task: Task) -> tuple[Path, ...]:
             return (source,)
         case Compose(plan=plan):
             return _files_of(plan.audio_sources)
-        case WriteAudio(sounds=sounds):
-            return _files_of(sounds)
+        case WriteAudio(sources=sources):
+            return _files_of(sources)
         case CopyVideo():
             return ()
     assert_never(task)
 
 
-def _files_of(sounds: Iterable[AudioSource]) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(Path(sound.path) for sound in sounds))
+def _files_of(sources: Iterable[AudioSource]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(Path(source.path) for source in sources))
 
 
 def carry_out(task: Task, progress: Progress) -> Result:
@@ -141,8 +141,8 @@ def _carry_out(task: Task, progress: Progress) -> Result:
         case CopyVideo(source=source, target=target):
             copy_video(source.path, target, pace(source.drift_ppm))
             verify(Stage.SPLIT, target, _copied(source))
-        case WriteAudio(sounds=sounds, duration_us=duration_us, target=target):
-            write_audio(sounds, duration_us, target)
+        case WriteAudio(sources=sources, duration_us=duration_us, target=target):
+            write_audio(sources, duration_us, target)
             verify(Stage.SPLIT, target, Expected(duration_us, FRAME_US, None, "pcm_u8"))
         case _:
             assert_never(task)

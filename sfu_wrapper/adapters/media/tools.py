@@ -94,10 +94,10 @@ class MediaProcesses:
         await self._run(tasks.CopyVideo(source, target), timeout_s)
 
     async def write_audio(
-        self, sounds: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
+        self, sources: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
         """See the port."""
-        await self._run(tasks.WriteAudio(tuple(sounds), duration_us, target), timeout_s)
+        await self._run(tasks.WriteAudio(tuple(sources), duration_us, target), timeout_s)
 
     async def _run(
         self, task: tasks.Task, timeout_s: float, progress: Progress = lambda _: None

@@ -86,10 +86,10 @@ class LocalStorage:
         with _raw_errors(root, name), opened_folder(root) as folder:
             return open_file(folder, name)
 
-    async def raw_bytes(self, videos: Sequence[str], sounds: Sequence[str]) -> int:
+    async def raw_bytes(self, videos: Sequence[str], audio: Sequence[str]) -> int:
         """See the port."""
         named = [(self._recordings, name) for name in videos]
-        named += [(self._audio, name) for name in sounds]
+        named += [(self._audio, name) for name in audio]
         return await _in_thread(Stage.PREPROCESS, lambda: sum(_size(*one) for one in named))
 
     async def free_bytes(self) -> int:
@@ -141,10 +141,10 @@ class LocalStorage:
         """See the port."""
         await _in_thread(Stage.DELIVER, self._remove, files)
 
-    async def remove_empty_folders(self, videos: Sequence[str], sounds: Sequence[str]) -> None:
+    async def remove_empty_folders(self, videos: Sequence[str], audio: Sequence[str]) -> None:
         """See the port."""
         names = [(self._recordings, name) for name in videos]
-        names += [(self._audio, name) for name in sounds]
+        names += [(self._audio, name) for name in audio]
         await _in_thread(Stage.DELIVER, _remove_empty_folders, names)
 
     def manifest_file(self, job: str) -> Path:

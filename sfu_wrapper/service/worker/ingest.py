@@ -52,11 +52,11 @@ class AudioPiece:
     """An audio file of the mix that is not empty.
 
     Attributes:
-        sound: the file as the plan takes it.
+        source: the file as the plan takes it.
         sync: its row of the sync report.
     """
 
-    sound: AudioSource
+    source: AudioSource
     sync: TrackSync
 
 
@@ -67,14 +67,14 @@ class Material:
     Attributes:
         videos: files that hold frames.
         shown: spans of ``videos`` on screen, in tile order.
-        sounds: audio files of the mix.
+        audio: audio files of the mix.
         sync: sync report, the videos first.
         warnings: notes on damaged or missing files.
     """
 
     videos: tuple[Video, ...]
     shown: tuple[Span, ...]
-    sounds: tuple[AudioSource, ...]
+    audio: tuple[AudioSource, ...]
     sync: tuple[TrackSync, ...]
     warnings: tuple[str, ...]
 
@@ -117,18 +117,18 @@ async def ingest(
         (partial(reading.video, number, file, size), reading_s(size))
         for number, (file, size) in enumerate(zip(info.video, sizes, strict=True))
     ]
-    pieces += [(partial(reading.sound, file), reading_s()) for file in info.audio]
+    pieces += [(partial(reading.audio, file), reading_s()) for file in info.audio]
     read = await progress.side_by_side(Stage.PREPROCESS, pieces)
     videos = [one for one in read if isinstance(one, Video)]
-    heard = [one for one in read if isinstance(one, AudioPiece)]
+    audio_pieces = [one for one in read if isinstance(one, AudioPiece)]
     shown = spans(info, [video.held for video in videos])
     shifts_us = {span.track: span.shift_us for span in shown}
     sync = [_video_sync(info, one, shifts_us.get(n, 0)) for n, one in enumerate(videos)]
-    sync += [one.sync for one in heard]
+    sync += [one.sync for one in audio_pieces]
     return Material(
         videos=tuple(videos),
         shown=shown,
-        sounds=tuple(one.sound for one in heard),
+        audio=tuple(one.source for one in audio_pieces),
         sync=tuple(sync),
         warnings=(*_warnings(read), *_sync_notes(sync, shifts_us), *_unseen(videos, shown)),
     )
@@ -148,9 +148,9 @@ def without_empty_hours(info: SegmentInfo, material: Material) -> tuple[SegmentI
     material = replace(
         material,
         shown=tuple(intervals.moved_span(left_out, span) for span in material.shown),
-        sounds=tuple(
-            replace(sound, start_us=intervals.moved_us(left_out, sound.start_us))
-            for sound in material.sounds
+        audio=tuple(
+            replace(source, start_us=intervals.moved_us(left_out, source.start_us))
+            for source in material.audio
         ),
         sync=tuple(replace(one, start_ms=moved_ms(one.start_ms)) for one in material.sync),
         warnings=(*material.warnings, *intervals.notes(left_out)),
@@ -202,7 +202,7 @@ class _Reading:
         held = Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us)
         return Video(prepared, held, raw_bytes)
 
-    async def sound(self, file: RawFile) -> AudioPiece | str:
+    async def audio(self, file: RawFile) -> AudioPiece | str:
         """Measure an audio file of the mix; return a warning where it is left out.
 
         Raises:

@@ -353,14 +353,14 @@ class Processor:
         output = choose(
             self._rules,
             video=bool(material.shown),
-            audio=bool(material.sounds) and duration_us > 0,
+            audio=bool(material.audio) and duration_us > 0,
             most_on_screen=most,
         )
         cut = intervals(material.shown, duration_us) if output is Output.MERGED else ()
         match output:
             case Output.NONE:
                 why: str | None = "no media in the segment"
-                if material.videos or material.sounds:
+                if material.videos or material.audio:
                     why = "no media within the segment's times; the files that hold some stay"
             case Output.SPLIT:
                 why = why_split(self._rules, most)

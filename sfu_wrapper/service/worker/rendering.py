@@ -162,7 +162,7 @@ class Renderer:
             (partial(self._copy, number, video, names[number]), copying_s(video.raw_bytes))
             for number, video in enumerate(material.videos)
         ]
-        if material.sounds:
+        if material.audio:
             size = mix_bytes(self._duration_us // 1000)
             pieces.append((partial(self._mix, material, names[-1], size), copying_s(size)))
         return await self._progress.side_by_side(Stage.SPLIT, pieces)
@@ -189,7 +189,7 @@ class Renderer:
             self._duration_us,
             material.sources(self._info),
             cut,
-            material.sounds,
+            material.audio,
             chapters(self._info, [video.held.file for video in material.videos], cut),
         )
         return await self._tools.compose(
@@ -202,7 +202,7 @@ class Renderer:
 
     async def _write_audio(self, material: Material, target: Path) -> None:
         await self._tools.write_audio(
-            material.sounds, self._duration_us, target, timeout_s=self._timeout_s
+            material.audio, self._duration_us, target, timeout_s=self._timeout_s
         )
 
     async def _outputs(self, made: Sequence[_Plain]) -> tuple[OutputFile, ...]:
@@ -238,7 +238,7 @@ class Renderer:
         stems = naming.video_stems(self._rules.fileformat, self._info, owners, distinct)
         videos = zip(stems, material.videos, strict=True)
         names = [f"{name}{video.prepared.path.suffix}" for name, video in videos]
-        names += [f"{stem}.wav"] if material.sounds else []
+        names += [f"{stem}.wav"] if material.audio else []
         return [f"{folder}/{name}" for name in (*names, f"{stem}.json")]
 
     def _json(self, material: Material, outputs: Sequence[OutputFile]) -> bytes:
@@ -248,7 +248,7 @@ class Renderer:
             for track, (output, video) in enumerate(zip(outputs, material.videos, strict=False))
         ]
         audio = None
-        if material.sounds:
+        if material.audio:
             audio = self._part(outputs[-1], self._info.started_ms, self._info.completed_ms)
         return encode_split(self._info, videos, audio, material.sync)
 

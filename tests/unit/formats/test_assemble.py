@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from sfu_wrapper.formats.assemble import CLOCK_HZ, PATIENCE_S, Assembler
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.assemble import CLOCK_HZ, KEY_FRAME_TIMEOUT_S, Assembler
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.formats.stream import MediaPacket
 
 STEP = CLOCK_HZ // 10
@@ -13,14 +13,14 @@ WRAP = 128
 class Toy:
     """Payloads are text: 'K' or 'D' begins a picture, '-' goes on, a digit after it numbers it."""
 
-    def picture(self, payloads: Sequence[memoryview]) -> Picture | None:
+    def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         text = b"".join(payloads).decode()
         if text[0] == "P":
-            return Picture(b"", key=False)
+            return CodedFrame(b"", key=False)
         if text[0] not in "KD":
             return None
         serial = int(text[1:].strip("-")) if text[1:].strip("-") else None
-        return Picture(text.encode(), text[0] == "K", None, serial, WRAP)
+        return CodedFrame(text.encode(), text[0] == "K", None, serial, WRAP)
 
 
 def assemble(*packets: str, end: str = "!") -> tuple[list[str], Assembler]:
@@ -38,63 +38,65 @@ def assemble(*packets: str, end: str = "!") -> tuple[list[str], Assembler]:
         rotation = 90 if "R" in text else None
         made.append(MediaPacket(int(number) * STEP, start, len(buffer), marker, gap, rotation))
     assembler = Assembler(made, bytes(buffer), Toy())
-    return [f"{s.time // STEP}{s.picture.data.decode()}" for s in assembler.shots()], assembler
+    return [f"{s.time // STEP}{s.frame.data.decode()}" for s in assembler.frames()], assembler
 
 
 def test_the_packets_of_one_timestamp_are_one_picture() -> None:
-    shots, _ = assemble("0 K", "0 -", "0 -!", "1 D!", "3 D", "3 -!")
-    assert shots == ["0K--", "1D", "3D-"]
+    frames, _ = assemble("0 K", "0 -", "0 -!", "1 D!", "3 D", "3 -!")
+    assert frames == ["0K--", "1D", "3D-"]
 
 
 def test_what_comes_before_the_first_key_frame_is_left_out() -> None:
-    shots, assembler = assemble("0 D!", "1 D!", "2 K!", "3 D!")
-    assert shots == ["2K", "3D"]
+    frames, assembler = assemble("0 D!", "1 D!", "2 K!", "3 D!")
+    assert frames == ["2K", "3D"]
     assert assembler.before_key == 2
 
 
 def test_a_recording_without_a_key_frame_holds_nothing_for_however_long() -> None:
-    shots, assembler = assemble(*(f"{n} D!" for n in range(100)))
-    assert shots == []
+    frames, assembler = assemble(*(f"{n} D!" for n in range(100)))
+    assert frames == []
     assert assembler.before_key == 100
 
 
 def test_after_a_loss_nothing_is_shown_until_the_next_key_frame() -> None:
-    shots, assembler = assemble("0 K!", "1 D", "1 ?-!", "2 D!", "3 D!", "4 K!", "5 D!")
-    assert shots == ["0K", "4K", "5D"]
+    frames, assembler = assemble("0 K!", "1 D", "1 ?-!", "2 D!", "3 D!", "4 K!", "5 D!")
+    assert frames == ["0K", "4K", "5D"]
     assert (assembler.damaged, assembler.unreferenced) == (1, 2)
 
 
 def test_where_no_key_frame_comes_for_long_the_whole_pictures_since_are_kept() -> None:
-    last = 10 * PATIENCE_S + 5
+    last = 10 * KEY_FRAME_TIMEOUT_S + 5
     packets = ["0 K!", "1 D", "1 ?-!", *(f"{n} D!" for n in range(2, last))]
-    shots, assembler = assemble(*packets)
-    assert shots == ["0K", *(f"{n}D" for n in range(2, last))]
-    assert assembler.smeared == 10 * PATIENCE_S + 1  # the one that makes it too long is among them
+    frames, assembler = assemble(*packets)
+    assert frames == ["0K", *(f"{n}D" for n in range(2, last))]
+    assert (
+        assembler.smeared == 10 * KEY_FRAME_TIMEOUT_S + 1
+    )  # the one that makes it too long is among them
     assert assembler.unreferenced == 0
 
 
 def test_time_that_stands_still_does_not_make_pictures_pile_up() -> None:
     packets = ["0 K!", "1 D", "1 ?-!"]
     packets += [f"{2 + n % 2} D!" for n in range(1500)]
-    shots, _ = assemble(*packets)
-    assert len(shots) == 1501
+    frames, _ = assemble(*packets)
+    assert len(frames) == 1501
 
 
 def test_a_picture_missing_between_two_whole_ones_is_a_loss_too() -> None:
-    shots, _ = assemble("0 K!", "2 ?D!", "3 K!")
-    assert shots == ["0K", "3K"]
+    frames, _ = assemble("0 K!", "2 ?D!", "3 K!")
+    assert frames == ["0K", "3K"]
 
 
 def test_where_pictures_are_numbered_lost_padding_is_no_loss() -> None:
-    shots, _ = assemble("0 K127!", "2 ?D0!", "3 D1!")
-    assert shots == ["0K127", "2D0", "3D1"]
-    shots, _ = assemble("0 K1!", "2 ?D3!", "3 D4!")
-    assert shots == ["0K1"]
+    frames, _ = assemble("0 K127!", "2 ?D0!", "3 D1!")
+    assert frames == ["0K127", "2D0", "3D1"]
+    frames, _ = assemble("0 K1!", "2 ?D3!", "3 D4!")
+    assert frames == ["0K1"]
 
 
 def test_a_picture_whose_end_is_missing_is_left_out() -> None:
-    shots, assembler = assemble("0 K!", "1 D", "2 ?D!", "3 K!")
-    assert shots == ["0K", "3K"]
+    frames, assembler = assemble("0 K!", "1 D", "2 ?D!", "3 K!")
+    assert frames == ["0K", "3K"]
     assert assembler.damaged == 1
 
 
@@ -103,26 +105,26 @@ def test_a_picture_without_a_marker_ends_where_the_next_begins() -> None:
 
 
 def test_a_picture_cut_by_the_end_of_the_file_is_left_out() -> None:
-    shots, assembler = assemble("0 K!", "1 D")
-    assert shots == ["0K"]
+    frames, assembler = assemble("0 K!", "1 D")
+    assert frames == ["0K"]
     assert assembler.damaged == 1
 
 
 def test_a_picture_whose_beginning_is_missing_is_left_out() -> None:
-    shots, _ = assemble("0 K!", "1 ?-!", "2 D!", "3 K!")
-    assert shots == ["0K", "3K"]
+    frames, _ = assemble("0 K!", "1 ?-!", "2 D!", "3 K!")
+    assert frames == ["0K", "3K"]
 
 
 def test_padding_is_no_picture_and_spoils_none() -> None:
-    shots, assembler = assemble("0 K!", "0 _", "0 ?_", "1 _", "2 D1!", "2 _")
-    assert shots == ["0K"]  # what was lost beside the padding may have been a picture
+    frames, assembler = assemble("0 K!", "0 _", "0 ?_", "1 _", "2 D1!", "2 _")
+    assert frames == ["0K"]  # what was lost beside the padding may have been a picture
     assert assembler.damaged == 0
     assert assemble("0 K!", "0 _", "1 _", "2 D!", "2 _")[0] == ["0K", "2D"]
 
 
 def test_parameter_sets_by_themselves_are_neither_picture_nor_damage() -> None:
-    shots, assembler = assemble("0 K!", "1 P!", "2 D!")
-    assert shots == ["0K", "2D"]
+    frames, assembler = assemble("0 K!", "1 P!", "2 D!")
+    assert frames == ["0K", "2D"]
     assert assembler.damaged == 0
     assert assemble("0 K!", "1 ?P!", "2 D!")[0] == ["0K"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.formats import h264
 from sfu_wrapper.formats.bits import BitReader
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.model.errors import Malformed
 
 PPS = b"\x68\xce\x0f\xc8"
@@ -20,8 +20,8 @@ SLICE = b"\x41\x9a" + bytes(range(1, 40))
 MARK = h264.START_CODE
 
 
-def join(payloads: list[bytes], codec: h264.H264 | None = None) -> Picture | None:
-    return (codec or h264.H264()).picture([memoryview(payload) for payload in payloads])
+def join(payloads: list[bytes], codec: h264.H264 | None = None) -> CodedFrame | None:
+    return (codec or h264.H264()).frame([memoryview(payload) for payload in payloads])
 
 
 def stap(*units: bytes) -> bytes:
@@ -59,12 +59,12 @@ def encoded_sps(width: int, height: int, **options: str) -> bytes:
 def test_the_size_is_read_from_the_parameter_set(
     width: int, height: int, options: dict[str, str]
 ) -> None:
-    assert h264.picture_size(encoded_sps(width, height, **options)) == (width, height)
+    assert h264.frame_size(encoded_sps(width, height, **options)) == (width, height)
 
 
 @given(st.binary(max_size=60))
 def test_any_parameter_set_gives_a_size_or_none(tail: bytes) -> None:
-    size = h264.picture_size(b"\x67" + tail)
+    size = h264.frame_size(b"\x67" + tail)
     assert size is None or (0 < size[0] <= 0xFFFF and 0 < size[1] <= 0xFFFF)
 
 
@@ -85,7 +85,7 @@ def written_sps(profile: int, chroma: str = "", order: str = ue(2)) -> bytes:
     "order", [ue(0) + ue(4), ue(2), ue(1) + "0" + ue(1) + ue(2) + ue(2) + ue(5) + ue(6)]
 )
 def test_every_order_of_pictures_is_passed_over(order: str) -> None:
-    assert h264.picture_size(written_sps(66, order=order)) == (64, 64)
+    assert h264.frame_size(written_sps(66, order=order)) == (64, 64)
 
 
 @pytest.mark.parametrize("chroma", [1, 3])
@@ -94,13 +94,13 @@ def test_scaling_lists_are_passed_over(chroma: int) -> None:
     lists += "1" + ue(16)  # -8: the rest is as by default
     lists += "0" * (10 if chroma == 3 else 6)
     text = ue(chroma) + ("0" if chroma == 3 else "") + ue(0) + ue(0) + "0" + "1" + lists
-    assert h264.picture_size(written_sps(100, chroma=text)) == (64, 64)
+    assert h264.frame_size(written_sps(100, chroma=text)) == (64, 64)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4))
 def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
-    picture = join(payloads)
-    assert picture is None or not picture.key
+    frame = join(payloads)
+    assert frame is None or not frame.key
 
 
 @pytest.mark.parametrize("mtu", [8, 20, 1200])
@@ -109,32 +109,32 @@ def test_a_picture_cut_into_payloads_is_joined_again(mtu: int) -> None:
     whole = b"".join(MARK + unit for unit in (sps, PPS, IDR))
     payloads = h264.packetise(whole, mtu)
     assert all(len(payload) <= mtu for payload in payloads)
-    picture = join(payloads)
-    assert picture == Picture(whole, key=True, size=(320, 240))
+    frame = join(payloads)
+    assert frame == CodedFrame(whole, key=True, size=(320, 240))
 
 
 def test_aggregated_units_are_taken_apart_and_delimiters_left_out() -> None:
     sps = encoded_sps(320, 240)
-    picture = join([stap(b"\x09\xf0", sps, PPS), IDR, b"\x0c\xff"])
-    assert picture is not None
-    assert picture.data == MARK + sps + MARK + PPS + MARK + IDR
+    frame = join([stap(b"\x09\xf0", sps, PPS), IDR, b"\x0c\xff"])
+    assert frame is not None
+    assert frame.data == MARK + sps + MARK + PPS + MARK + IDR
 
 
 def test_parameter_sets_of_before_are_put_before_a_key_frame_that_came_without() -> None:
     codec, sps = h264.H264(), encoded_sps(320, 240)
     alone = join([stap(sps, PPS)], codec)
-    assert alone == Picture(b"", key=False)
-    picture = join([IDR], codec)
-    assert picture is not None
-    assert picture.data == MARK + sps + MARK + PPS + MARK + IDR
+    assert alone == CodedFrame(b"", key=False)
+    frame = join([IDR], codec)
+    assert frame is not None
+    assert frame.data == MARK + sps + MARK + PPS + MARK + IDR
 
 
 def test_parameter_sets_may_come_in_the_description() -> None:
     sps = encoded_sps(320, 240)
     sets = ",".join(b64encode(unit).decode() for unit in (sps, PPS))
-    picture = join([IDR], h264.H264(f"packetization-mode=1; sprop-parameter-sets={sets}"))
-    assert picture is not None
-    assert (picture.key, picture.size) == (True, (320, 240))
+    frame = join([IDR], h264.H264(f"packetization-mode=1; sprop-parameter-sets={sets}"))
+    assert frame is not None
+    assert (frame.key, frame.size) == (True, (320, 240))
 
 
 @pytest.mark.parametrize("fmtp", ["", "sprop-parameter-sets=?", "sprop-parameter-sets=é", "a;=;"])
@@ -143,7 +143,7 @@ def test_a_key_frame_without_parameter_sets_is_no_picture(fmtp: str) -> None:
 
 
 def test_other_pictures_are_no_key_frames() -> None:
-    assert join([SLICE]) == Picture(MARK + SLICE, key=False)
+    assert join([SLICE]) == CodedFrame(MARK + SLICE, key=False)
 
 
 @pytest.mark.parametrize(

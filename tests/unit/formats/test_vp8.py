@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import vp8
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.frame import CodedFrame
 
 DELTA = b"\x31" + bytes(range(99))
 KEY = b"\x10\x00\x00\x9d\x01\x2a\x80\x42\xe0\x01" + bytes(50)  # 640x480, scaled: 0x4280 & 0x3fff
 
 
-def join(payloads: list[bytes]) -> Picture | None:
-    return vp8.Vp8().picture([memoryview(payload) for payload in payloads])
+def join(payloads: list[bytes]) -> CodedFrame | None:
+    return vp8.Vp8().frame([memoryview(payload) for payload in payloads])
 
 
 @given(st.binary(max_size=300), st.integers(6, 100), st.none() | st.integers(0, 70_000))
@@ -21,22 +21,22 @@ def test_a_frame_cut_into_payloads_is_joined_again(
 ) -> None:
     payloads = vp8.packetise(b"\x01" + tail, mtu, picture_id)
     assert all(len(payload) <= mtu for payload in payloads)
-    picture = join(payloads)
-    assert picture is not None
-    assert picture.data == b"\x01" + tail
-    assert picture.serial == (None if picture_id is None else picture_id % 2**15)
+    frame = join(payloads)
+    assert frame is not None
+    assert frame.data == b"\x01" + tail
+    assert frame.serial == (None if picture_id is None else picture_id % 2**15)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4))
 def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
-    picture = join(payloads)
-    assert picture is None or picture.data
+    frame = join(payloads)
+    assert frame is None or frame.data
 
 
 def test_a_key_frame_tells_its_size_without_the_scaling_bits() -> None:
-    picture = join(vp8.packetise(KEY))
-    assert picture is not None
-    assert (picture.key, picture.size) == (True, (640, 480))
+    frame = join(vp8.packetise(KEY))
+    assert frame is not None
+    assert (frame.key, frame.size) == (True, (640, 480))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_a_key_frame_without_its_header_is_no_picture(data: bytes) -> None:
     ],
 )
 def test_descriptors_of_every_shape_are_removed(descriptor: bytes, serial: int | None) -> None:
-    picture = join([descriptor + DELTA])
-    assert picture is not None
-    assert (picture.data, picture.serial, picture.key) == (DELTA, serial, False)
+    frame = join([descriptor + DELTA])
+    assert frame is not None
+    assert (frame.data, frame.serial, frame.key) == (DELTA, serial, False)
 
 
 @pytest.mark.parametrize("payload", [b"\x10", b"\x90\x80", b"\x90\x80\x05", b"\x00abc", b"\x11abc"])
@@ -87,5 +87,5 @@ def test_what_cannot_be_cut_is_refused(frame: bytes, mtu: int) -> None:
 def test_picture_numbers_tell_whether_one_is_missing(
     before: int | None, after: int | None, follows: bool
 ) -> None:
-    earlier = Picture(b"x", False, None, before, 128)
-    assert Picture(b"x", False, None, after, 128).follows(earlier) is follows
+    earlier = CodedFrame(b"x", False, None, before, 128)
+    assert CodedFrame(b"x", False, None, after, 128).follows(earlier) is follows

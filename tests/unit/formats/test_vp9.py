@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import vp9
-from sfu_wrapper.formats.frame import Picture
+from sfu_wrapper.formats.frame import CodedFrame
 
 
 def key(width: int, height: int, profile: int = 0, srgb: bool = False) -> bytes:
@@ -22,32 +22,32 @@ def key(width: int, height: int, profile: int = 0, srgb: bool = False) -> bytes:
 DELTA = b"\x86\x00abcdef"
 
 
-def join(payloads: list[bytes]) -> Picture | None:
-    return vp9.Vp9().picture([memoryview(payload) for payload in payloads])
+def join(payloads: list[bytes]) -> CodedFrame | None:
+    return vp9.Vp9().frame([memoryview(payload) for payload in payloads])
 
 
 @given(st.binary(min_size=1, max_size=200), st.integers(4, 60), st.integers(0, 70_000))
 def test_a_frame_cut_into_payloads_is_joined_again(frame: bytes, mtu: int, number: int) -> None:
     payloads = vp9.packetise(frame, mtu, number)
     assert all(len(payload) <= mtu for payload in payloads)
-    picture = join(payloads)
-    assert picture is not None
-    assert (picture.data, picture.serial) == (frame, number % 2**15)
+    joined = join(payloads)
+    assert joined is not None
+    assert (joined.data, joined.serial) == (frame, number % 2**15)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4))
 def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
-    picture = join(payloads)
-    assert picture is None or picture.data
+    frame = join(payloads)
+    assert frame is None or frame.data
 
 
 @pytest.mark.parametrize(
     ("profile", "srgb"), [(0, False), (1, False), (2, False), (3, False), (1, True), (2, True)]
 )
 def test_a_key_frame_tells_its_size_in_every_profile(profile: int, srgb: bool) -> None:
-    picture = join(vp9.packetise(key(1280, 720, profile, srgb), key=True))
-    assert picture is not None
-    assert (picture.key, picture.size) == (True, (1280, 720))
+    frame = join(vp9.packetise(key(1280, 720, profile, srgb), key=True))
+    assert frame is not None
+    assert (frame.key, frame.size) == (True, (1280, 720))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_what_is_no_key_frame_has_no_size(frame: bytes) -> None:
     ],
 )
 def test_descriptors_of_every_shape_are_removed(descriptor: str, serial: int | None) -> None:
-    picture = join([bytes.fromhex(descriptor.replace(" ", "")) + DELTA])
-    assert picture is not None
-    assert (picture.data, picture.serial) == (DELTA, serial)
+    frame = join([bytes.fromhex(descriptor.replace(" ", "")) + DELTA])
+    assert frame is not None
+    assert (frame.data, frame.serial) == (DELTA, serial)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_a_descriptor_that_is_cut_or_out_of_place_is_no_picture(payload: str) ->
 
 def test_the_layers_of_a_picture_become_one_superframe_with_its_index() -> None:
     low, high = key(320, 180), DELTA
-    picture = join([b"\x08" + low[:5], b"\x04" + low[5:], b"\x0c" + high])
-    assert picture is not None
+    frame = join([b"\x08" + low[:5], b"\x04" + low[5:], b"\x0c" + high])
+    assert frame is not None
     mark = b"\xd9"
     sizes = len(low).to_bytes(4, "little") + len(high).to_bytes(4, "little")
-    assert picture.data == low + high + mark + sizes + mark
-    assert picture.key
+    assert frame.data == low + high + mark + sizes + mark
+    assert frame.key
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_the_layers_of_a_picture_become_one_superframe_with_its_index() -> None:
 def test_a_picture_in_layers_is_as_large_as_the_highest_of_them(
     sizes: str, size: tuple[int, int]
 ) -> None:
-    picture = join([b"\x0e" + bytes.fromhex(sizes) + key(320, 180), b"\x0c" + DELTA])
-    assert picture is not None
-    assert picture.size == size
+    frame = join([b"\x0e" + bytes.fromhex(sizes) + key(320, 180), b"\x0c" + DELTA])
+    assert frame is not None
+    assert frame.size == size
 
 
 def test_more_layers_than_a_superframe_holds_are_no_picture() -> None:
