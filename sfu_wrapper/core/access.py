@@ -1,11 +1,9 @@
-"""Who may do what with a room; raises ``Refused``, changes nothing.
+"""Access checks for rooms and stored permissions. Each raises ``Refused`` or does nothing.
 
-The checks stand in the order of policy.md, "Decision table": the first failure wins.
+Rooms: the checks follow the order of policy.md, "Decision table", and the first failure wins.
 
-Who may read and write stored permissions (http.md, "Permissions"); changes nothing.
-
-Whoever has not the role is told so, whatever is asked about. Whoever has it for another domain gets
-the same answer as where nothing is stored.
+Permissions (http.md, "Permissions"): callers without the role get FORBIDDEN. Administrators of
+another domain get NOT_FOUND, so that existence is not disclosed.
 """
 
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ NOT_FOUND = "room not found"
 
 
 def sees(room: Room, by: Requester) -> bool:
-    """Whether the room exists for the requester.
+    """Return True if the room exists for the requester.
 
-    Those who took part see a room that has ended; while it lives, only those who take part now.
+    Past participants see a room that has ended; present ones see a room that lives.
     """
     if sees_recordings(room, by):
         return True
@@ -34,17 +32,17 @@ def sees(room: Room, by: Requester) -> bool:
 
 
 def manages(owner: UserKey, by: Requester) -> bool:
-    """Tell whether a room of this owner is the requester's to look after, whoever takes part."""
+    """Return True if the requester may manage all rooms of this owner."""
     return by.service or by.key == owner or (by.admin and by.key.domain == owner.domain)
 
 
 def sees_recordings(room: Room, by: Requester) -> bool:
-    """Whether what is recorded there is the requester's to follow: nobody's who only took part."""
+    """Return True if the requester may follow recordings of the room; participants may not."""
     return manages(room.owner_key, by)
 
 
 def welcomes(room: Room, user: UserKey) -> bool:
-    """Tell whether the user may come in without being let in by the room service."""
+    """Return True if the user may join without the help of the room service."""
     if room.kind is Kind.PUBLIC:
         return True
     if user.domain != room.domain:
@@ -53,25 +51,25 @@ def welcomes(room: Room, user: UserKey) -> bool:
 
 
 def not_found(room: RoomId) -> Refused:
-    """Return the one answer about rooms that are not there, and about those of others."""
+    """Return the same refusal for a missing room and for one that the requester may not see."""
     return Refused(Code.ROOM_NOT_FOUND, NOT_FOUND, room=room)
 
 
 def require_visible(room: Room, by: Requester) -> None:
-    """The room exists for the requester."""
+    """Require that the room exists for the requester."""
     if not sees(room, by):
         raise not_found(room.id)
 
 
 def require_alive(room: Room, by: Requester) -> None:
-    """It exists for the requester and has not ended."""
+    """Require that the room exists for the requester and has not ended."""
     require_visible(room, by)
     if room.life is Life.ENDED:
         raise Refused(Code.ROOM_ENDED, "the room has ended", room=room.id)
 
 
 def require_owner(room: Room, by: Requester, deed: str) -> None:
-    """The owner or the service, in a room that lives."""
+    """Require the owner or the room service, in a room that has not ended."""
     require_alive(room, by)
     if not by.service and by.key != room.owner_key:
         raise Refused(Code.NOT_ROOM_OWNER, f"only the owner may {deed}", room=room.id)
@@ -80,13 +78,13 @@ def require_owner(room: Room, by: Requester, deed: str) -> None:
 def require_may_join(room: Room, by: Requester, user: UserKey) -> None:
     """Refuse a user who may not join (policy.md, "The life of a room"), disclosing nothing.
 
-    A room that has ended exists for those alone who took part, its owner, its administrators and
-    the service; to the others, welcome or not, it is gone.
+    A room that has ended exists only for its past participants, its owner, its administrators and
+    the service; all others get ROOM_NOT_FOUND, invited or not.
     """
     if not sees(room, by) and (room.life is Life.ENDED or not welcomes(room, by.key)):
         raise not_found(room.id)
     if by.key != user and not by.service:
-        raise Refused(Code.FORBIDDEN, "only the room service may join somebody else")
+        raise Refused(Code.FORBIDDEN, "only the room service may join another user")
     welcome = by.service or user == room.owner_key or welcomes(room, user)
     if room.life is Life.ENDED:
         raise Refused(Code.ROOM_ENDED, "the room has ended", room=room.id)
@@ -95,16 +93,16 @@ def require_may_join(room: Room, by: Requester, user: UserKey) -> None:
 
 
 def require_member(room: Room, by: Requester, user: UserKey) -> None:
-    """The requester acts for a participant: itself, or anyone where it is the service."""
+    """Require that the requester acts for a participant: for itself, or as the room service."""
     require_alive(room, by)
     if by.key != user and not by.service:
-        raise Refused(Code.FORBIDDEN, "only the room service may act for somebody else")
+        raise Refused(Code.FORBIDDEN, "only the room service may act for another user")
     if room.participant(user) is None:
         raise Refused(Code.NOT_IN_ROOM, "that user does not take part in this room", room=room.id)
 
 
 def require_may_start(room: Room, by: Requester, decision: Decision) -> None:
-    """The checks of startRoomRecording but the last (whether one runs already)."""
+    """Check startRoomRecording, except for the last rule (no segment is being recorded)."""
     _require_in_call(room, by)
     _require_recordable(room)
     if not by.service and by.key != room.owner_key:
@@ -119,7 +117,7 @@ def require_may_start(room: Room, by: Requester, decision: Decision) -> None:
 
 
 def require_may_stop(room: Room, by: Requester) -> None:
-    """The checks of stopRoomRecording but the last (whether something runs)."""
+    """Check stopRoomRecording, except for the last rule (a segment is being recorded)."""
     if by.service:
         require_alive(room, by)
         return
@@ -145,30 +143,30 @@ def _require_recordable(room: Room) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose permission: a user's, or (user None) a domain's."""
+    """Holder of a permission: a user, or, with ``user`` None, a domain."""
 
     domain: DomainId
     user: UserId | None = None
 
 
 def permission_not_found() -> Refused:
-    """The one answer to all that is not stored, or not for the requester."""
-    return Refused(Code.NOT_FOUND, "there is no such permission for you")
+    """Return the same refusal for a missing permission and for one of another domain."""
+    return Refused(Code.NOT_FOUND, "permission not found")
 
 
 def require_may_read(by: Identity, subject: Subject) -> None:
-    """The domain's administrator, and the room service."""
+    """Require an administrator of the domain, or the room service."""
     if not by.is_service:
         _require_admin(by, subject.domain)
 
 
 def require_may_write(by: Identity, subject: Subject) -> None:
-    """The domain's administrator alone."""
+    """Require an administrator of the domain."""
     _require_admin(by, subject.domain)
 
 
 def require_may_write_own(by: Identity, user_may_write: bool) -> None:
-    """A user, where the operator lets users write (``permissions.userMayWrite``)."""
+    """Require a user, and that the operator lets users write (``permissions.userMayWrite``)."""
     if not by.roles & {Role.USER, Role.DOMAIN_ADMIN}:
         raise Refused(Code.FORBIDDEN, "only users have permissions of their own")
     if not user_may_write:
@@ -176,13 +174,13 @@ def require_may_write_own(by: Identity, user_may_write: bool) -> None:
 
 
 def require_may_read_effective(by: Identity, user: UserKey) -> None:
-    """Whoever asks about itself; about others as ``require_may_read``."""
+    """Require that the caller asks about itself, or may read the permission of the user."""
     if user != by.key:
         require_may_read(by, Subject(user.domain, user.user))
 
 
 def _require_admin(by: Identity, domain: DomainId) -> None:
     if Role.DOMAIN_ADMIN not in by.roles:
-        raise Refused(Code.FORBIDDEN, "the token has not the role domain-admin")
+        raise Refused(Code.FORBIDDEN, 'the token lacks the role "domain-admin"')
     if by.domain != domain:
         raise permission_not_found()

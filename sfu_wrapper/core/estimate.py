@@ -1,7 +1,8 @@
-"""How far the work on a segment is, and how long it still takes. Pure: the time is told to it.
+"""Progress and remaining time of the work on a segment. Pure: callers pass the time.
 
-What a stage should take is known from the sizes of things. How much longer this machine needs is
-seen: in the segment itself, and before that in those that it has finished.
+The expected duration of a stage follows from the sizes of its input, as measured on a reference
+machine. The speed of this machine relative to that is learned from earlier segments and from the
+stages of the present one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,63 +14,72 @@ from sfu_wrapper.model.errors import Stage
 from sfu_wrapper.model.segment import SegmentInfo
 
 STAGES: Final = (Stage.PREPROCESS, Stage.COMPOSE, Stage.SPLIT, Stage.ENCRYPT)
-"""In the order in which a segment goes through them."""
+"""Stages in the order of processing."""
 
 # Measured on 2 cores of a shared server (performance.md, "Merging").
 _START_S: Final = 0.02  # of a media process
 _READ_BYTES_PER_S: Final = 200_000_000  # raw files
 _COPY_BYTES_PER_S: Final = 400_000_000
-_MERGE_S_PER_S: Final = 0.033  # of output, whoever is on screen
+_MERGE_S_PER_S: Final = 0.033  # of output, with any number of streams
 _MERGE_STREAM_S_PER_S: Final = 0.0085  # and for each stream on screen
 _KEYRING_S: Final = 0.15
 _ENCRYPT_BYTES_PER_S: Final = 250_000_000
 
-_DOUBT_S: Final = 2.0  # so much work has to be seen before half of it is believed
-_FADES: Final = 0.5  # what earlier segments count against the latest
+_DOUBT_S: Final = 2.0  # work after which measured speed and prior speed weigh the same
+_FADES: Final = 0.5  # weight of earlier segments against the latest
 
 
 def reading_s(raw_bytes: int = 0) -> float:
-    """What it should take to make one raw file a media file, or to look at one."""
+    """Return the expected seconds to convert or inspect one raw file."""
     return _START_S + raw_bytes / _READ_BYTES_PER_S
 
 
 def merging_s(length_ms: int, shown_ms: int) -> float:
-    """What a merged file should take. shown_ms: how long streams are on screen, all together."""
+    """Return the expected seconds to merge.
+
+    Args:
+        length_ms: length of the merged file.
+        shown_ms: sum of the times on screen of all streams.
+    """
     work_ms = length_ms * _MERGE_S_PER_S + shown_ms * _MERGE_STREAM_S_PER_S
     return _START_S + work_ms / 1000
 
 
 def copying_s(file_bytes: int) -> float:
-    """What one file of a split recording should take."""
+    """Return the expected seconds to copy one file of a split recording."""
     return _START_S + file_bytes / _COPY_BYTES_PER_S
 
 
 def encrypting_s(file_bytes: int) -> float:
-    """What it should take to encrypt one file."""
+    """Return the expected seconds to encrypt one file."""
     return _KEYRING_S + file_bytes / _ENCRYPT_BYTES_PER_S
 
 
 def side_by_side_s(each_s: Sequence[float], at_once: int) -> float:
-    """What pieces should take of which so many are worked on at the same time."""
+    """Return the expected seconds for pieces of which ``at_once`` are processed in parallel."""
     return max(sum(each_s) / at_once, max(each_s, default=0.0))
 
 
 def merged_bytes(rules: OutputRules, length_ms: int) -> int:
-    """How large a merged file becomes."""
+    """Return the expected size of a merged file."""
     return (VIDEO_BITS_PER_S[rules.quality] + AUDIO_BITS_PER_S) * length_ms // 8000
 
 
 def mix_bytes(length_ms: int) -> int:
-    """How large a mix becomes as a file of its own."""
+    """Return the size of a mix as a file of its own."""
     return 16 * length_ms  # 16 kHz, mono, 8 bits
 
 
 def initial_estimate(
     info: SegmentInfo, rules: OutputRules, raw_bytes: Sequence[int], at_once: int = 1
 ) -> dict[Stage, float]:
-    """What each stage should take, as far as the event tells it.
+    """Return the expected seconds of each stage, from the event alone.
 
-    raw_bytes: of its video files. at_once: how many files are read, or copied, at the same time.
+    Args:
+        info: the event.
+        rules: configuration of the output.
+        raw_bytes: sizes of the video files.
+        at_once: number of files that are read or copied in parallel.
     """
     length_ms = info.completed_ms - info.started_ms
     shown_ms = sum(
@@ -92,9 +102,12 @@ def initial_estimate(
 
 @dataclass(frozen=True, slots=True)
 class ProgressSnapshot:
-    """How far the work on one segment is.
+    """Progress of the work on one segment.
 
-    stage: what is being done. percent: of the whole. eta_s: until all of it is done.
+    Attributes:
+        stage: current stage.
+        percent: completed share of the whole work.
+        eta_s: estimated seconds until all of it is done.
     """
 
     stage: Stage
@@ -103,18 +116,18 @@ class ProgressSnapshot:
 
 
 class ThroughputModel:
-    """How long this machine takes for what should take a second, by stage; it learns."""
+    """Learned speed of this machine: seconds needed for one expected second, by stage."""
 
     def __init__(self) -> None:
         self._seen: dict[Stage, tuple[float, float]] = {}
 
     def of(self, stage: Stage) -> float:
-        """As the stage went lately; what is not known of it, as the others did."""
+        """Return the ratio for a stage; with few measurements it leans on that of all stages."""
         expected_s, took_s = self._seen.get(stage, (0.0, 0.0))
         return (took_s + _DOUBT_S * self._of_all()) / (expected_s + _DOUBT_S)
 
     def learn(self, stage: Stage, expected_s: float, took_s: float) -> None:
-        """A stage of a segment is done."""
+        """Learn from a finished stage of a segment."""
         known_expected_s, known_took_s = self._seen.get(stage, (0.0, 0.0))
         self._seen[stage] = known_expected_s * _FADES + expected_s, known_took_s * _FADES + took_s
 
@@ -143,11 +156,11 @@ class Estimate:
         self._percent = 0.0
 
     def expect(self, stage: Stage, seconds: float) -> None:
-        """What a stage should take, as far as is known by now; 0 where there is none."""
+        """Correct the expected seconds of a stage; 0: the stage is skipped."""
         self._expected_s[stage] = seconds
 
     def reached(self, stage: Stage, share: float, now_ms: int) -> ProgressSnapshot:
-        """So much of that stage is done; the percent of the whole never falls."""
+        """Return the progress when ``share`` of a stage is done; ``percent`` never decreases."""
         if stage != self._stage:
             self.stage_done(now_ms)
             self._stage = stage
@@ -161,7 +174,7 @@ class Estimate:
         return ProgressSnapshot(stage, self._percent, eta_s)
 
     def stage_done(self, now_ms: int) -> None:
-        """The stage that was reached last is over."""
+        """End the current stage and learn from it."""
         took_s = (now_ms - self._since_ms) / 1000
         self._pace.learn(self._stage, self._expected_s[self._stage], took_s)
         self._since_ms = now_ms

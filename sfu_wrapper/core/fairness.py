@@ -37,7 +37,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One segment that waits for a place.
+    """Request of one waiting segment for a place.
 
     Attributes:
         owner: the account that the place is charged to.

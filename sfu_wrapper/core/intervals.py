@@ -1,16 +1,17 @@
-"""From the event and what the files turned out to hold to who is on screen when.
+"""Tracks on screen over time, and removal of long empty stretches. Pure.
 
-Pure. The media's own times rule: a track is on screen from its first picture until its last one
-is over, whatever the event says. Only where pictures stop long before the event says the track
-did, the track is taken for frozen and stays. Times are microseconds; those of spans and intervals
-count from the start of the segment.
+In: the event and the content of the video files (``Held``). Out: a ``Span`` for each track, and
+the ``Interval``s between changes of the screen. Times are microseconds; those of spans and
+intervals count from the start of the segment.
 
-Stretches of a segment in which nothing was recorded, and the segment without them. Pure.
+The times in the media overrule the event: a track is on screen from its first frame to the end of
+its last one. Exception: if the frames end long before the event ends the track, the track is
+frozen, and its last frame stays.
 
-A clock that was set forward makes an event hours longer than the call was: the end is told by the
-new time, and files from before it seem to be open until then. Nothing in the event shows it; that
-no file holds anything for hours does. Of such a stretch ``KEPT_US`` remain, and all that follows
-moves forward by the rest. Shorter pauses stay as they are (recording-service.md, "The steps").
+A clock that was set forward makes an event hours longer than the call: the end has the new time,
+and earlier files seem to be open until then. The sign of it is that no file holds media for hours.
+``KEPT_US`` of such a stretch remain, and all later times move forward by the rest. Shorter pauses
+stay (recording-service.md, "The steps").
 """
 
 from collections import defaultdict
@@ -23,16 +24,19 @@ from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.segment import Presence, SegmentInfo
 
-FREEZE_US = 5_000_000  # how long the last picture of a frozen track stays
-FROZEN_AFTER_US = 1_000_000  # pictures may end this much before their track and still be its end
+FREEZE_US = 5_000_000  # the last frame of a frozen track stays for that long
+FROZEN_AFTER_US = 1_000_000  # frames may end that much before their track without it being frozen
 CLOCK_TOLERANCE_US = 2_000_000  # beyond this the SFU's clock is not the controller's
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one video file turned out to hold, in epoch microseconds of the SFU's clock.
+    """Content of one video file, in epoch microseconds of the SFU's clock.
 
-    first_us: when its first picture shows; end_us: when its last picture is over.
+    Attributes:
+        file: the file.
+        first_us: start of its first frame.
+        end_us: end of its last frame.
     """
 
     file: RawFile
@@ -42,10 +46,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One track's time on screen, [start, stop), from the start of the segment.
+    """Time on screen of one track, [start, stop), from the start of the segment.
 
-    track: the index of its file among those held.
-    shift_us: what its file's epoch times have to be moved by; not 0 only where clocks disagree.
+    Attributes:
+        track: index of its file.
+        start_us: first moment on screen.
+        stop_us: end of the last frame.
+        shift_us: correction of the file's epoch times; 0 unless clocks disagree.
     """
 
     track: int
@@ -56,7 +63,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The longest span with the same tracks on screen, [start, stop); tracks in tile order."""
+    """Longest span with the same tracks on screen, [start, stop); tracks in tile order."""
 
     start_us: int
     stop_us: int
@@ -64,9 +71,9 @@ class Interval:
 
 
 def spans(info: SegmentInfo, held: Sequence[Held]) -> tuple[Span, ...]:
-    """When each file's track is on screen, in tile order; what lies outside the segment is cut.
+    """Return the time on screen of each track, in tile order, limited to the segment.
 
-    Tile order is the order of first joining: by user, then by first picture.
+    Tile order is the order of first joining: by user, then by first frame.
     """
     found = [span for track, one in enumerate(held) if (span := _span(info, track, one))]
     joined = _first_joined(info, held)
@@ -78,10 +85,10 @@ def spans(info: SegmentInfo, held: Sequence[Held]) -> tuple[Span, ...]:
 
 
 def intervals(shown: Sequence[Span], duration_us: int) -> tuple[Interval, ...]:
-    """Cut [0, duration) wherever a track appears or goes; keeps the order of ``shown``.
+    """Cut [0, duration) wherever a track appears or disappears; keep the order of ``shown``.
 
     Neighbours differ in their tracks; together they cover the segment, without overlap.
-    Takes memory for each track in each interval: look at ``most_on_screen`` first.
+    Takes memory for each track in each interval: check ``most_on_screen`` first.
     """
     comes: defaultdict[int, list[int]] = defaultdict(list)
     goes: defaultdict[int, list[int]] = defaultdict(list)
@@ -101,7 +108,7 @@ def intervals(shown: Sequence[Span], duration_us: int) -> tuple[Interval, ...]:
 
 
 def most_on_screen(shown: Iterable[Span]) -> int:
-    """The largest number of tracks that are on screen at once; costs no more than sorting them."""
+    """Return the largest number of tracks on screen at once, in the time of one sort."""
     edges = sorted(edge for span in shown for edge in ((span.start_us, 1), (span.stop_us, -1)))
     return max(accumulate(change for _, change in edges), default=0)
 
@@ -130,9 +137,10 @@ def _user(one: Held) -> UserId | None:
 
 
 def _first_joined(info: SegmentInfo, held: Sequence[Held]) -> dict[UserId | None, tuple[int, int]]:
-    """When each user came, and a number that parts those who came together.
+    """Return the time of joining of each user, with a number that orders equal times.
 
-    Who was there at the start keeps the event's order; who is not listed came with its first file.
+    Users that were present at the start keep the order of the event. A user that the event does
+    not list has joined with its first file.
     """
     ranks: dict[UserId | None, tuple[int, int]] = {}
     for index, stay in enumerate(info.presences):
@@ -151,21 +159,21 @@ KEPT_US: Final = 10_000_000  # longer than ``intervals.FREEZE_US``
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The stretch [start, start + length) is left out; microseconds of the segment."""
+    """Removed stretch [start, start + length), in microseconds of the segment."""
 
     start_us: int
     length_us: int
 
 
 def cuts(duration_us: int, held: Iterable[tuple[int, int]]) -> tuple[Cut, ...]:
-    """Find what to leave out.
+    """Return the stretches to remove.
 
     Args:
         duration_us: length of the segment as its event has it.
-        held: for each file from where to where it holds media.
+        held: start and end of the media of each file.
 
     Returns:
-        Cuts in order; none where no file holds anything, as nothing is made of that then.
+        Cuts in order; none if no file holds media.
     """
     pieces = sorted(piece for piece in held if piece[1] > 0 and piece[0] < duration_us)
     if not pieces:
@@ -177,18 +185,18 @@ def _long_gaps(pieces: Sequence[tuple[int, int]]) -> Iterator[Cut]:
     reached_us = 0
     for start_us, stop_us in pieces:
         if start_us - reached_us > EMPTY_LIMIT_US:
-            # The last picture before it may stay for a while.
+            # The last frame before it may stay for a while.
             yield Cut(reached_us + KEPT_US, start_us - reached_us - KEPT_US)
         reached_us = max(reached_us, stop_us)
 
 
 def moved_us(left_out: Iterable[Cut], time_us: int) -> int:
-    """Return where a time of the segment is once the cuts are left out."""
+    """Return a time of the segment after the removal of the cuts."""
     return time_us - sum(min(max(0, time_us - cut.start_us), cut.length_us) for cut in left_out)
 
 
 def moved_span(left_out: Sequence[Cut], span: Span) -> Span:
-    """Return a track's time on screen once the cuts are left out; its file moves with its start."""
+    """Return a track's time on screen after the removal; its file moves with its start."""
     start_us = moved_us(left_out, span.start_us)
     return replace(
         span,
@@ -199,7 +207,7 @@ def moved_span(left_out: Sequence[Cut], span: Span) -> Span:
 
 
 def moved_info(left_out: Sequence[Cut], info: SegmentInfo) -> SegmentInfo:
-    """Return the segment as long as it is without the cuts, with everybody's stays in it."""
+    """Return the segment without the cuts, with all presences moved."""
 
     def moved_ms(time_ms: int) -> int:
         offset_us = (time_ms - info.started_ms) * 1000

@@ -1,9 +1,8 @@
-"""Whose turn it is, how often one segment is tried, when it has failed. Pure: waits nowhere.
+"""Jobs: priority, retries, and the party that can repair a failure. Pure: waits nowhere.
 
-Permanent faults fail at once, others after ``attempts`` tries with growing pauses. An error that
-nobody foresaw is a fault of ours and is retried like any other (recording-service.md, "Failure").
-
-Whose fault a failed segment is: who has to do something before another try can help. Pure.
+Permanent faults fail at once, others after ``attempts`` attempts with growing pauses. An unexpected
+exception is a bug of ours and is retried like any other (recording-service.md, "Failure").
+``FAILURES`` names for each job code who must act before another attempt can succeed.
 """
 
 from collections.abc import Mapping
@@ -13,31 +12,36 @@ from typing import Final
 
 from sfu_wrapper.model.errors import JobCode, JobFailed, RecordingError, Stage
 
-_BYTES_PER_S: Final = 200_000  # of finished files: high quality, and as much while it is made
+_BYTES_PER_S: Final = 200_000  # of finished files: high quality, and as much for temporary files
 _RESERVE_BYTES: Final = 16 << 20
 
 
 def priority_ms(taken_ms: int, length_ms: int) -> int:
-    """Whose turn it is next, of those who wait: the lowest.
+    """Return the priority of a waiting segment; the lowest value is next.
 
-    The shortest first, with ageing: a segment is overtaken only by what came so much later as it
-    is longer than that. An hour waits at most an hour for what is shorter.
+    Shortest first with ageing: a shorter segment overtakes only if it arrived later by less than
+    the difference in length. A segment of an hour is overtaken for at most an hour.
     """
     return taken_ms + length_ms
 
 
 def needed_bytes(raw_bytes: int, length_ms: int) -> int:
-    """Space for the work on a segment of so many raw bytes: its media files twice, and a mix.
+    """Return the disk space for one segment, in bytes: its media files twice, and a mix.
 
-    Far more than most of them take; asked for only once a disk has been full.
+    An upper bound for most segments; required only after a disk has been full.
     """
     return 2 * raw_bytes + length_ms * _BYTES_PER_S // 1000 + _RESERVE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """attempts: tries in all. first_s: pause after the first; each further one is ``factor``
-    times as long, up to ``longest_s``.
+    """Schedule of attempts.
+
+    Attributes:
+        attempts: number of attempts in all.
+        first_s: pause after the first attempt, in seconds.
+        factor: ratio of each further pause to the one before.
+        longest_s: upper limit of a pause, in seconds.
     """
 
     attempts: int = 3
@@ -46,19 +50,19 @@ class Retry:
     longest_s: float = 120.0
 
     def pause_s(self, attempt: int) -> float:
-        """Seconds to wait after try number ``attempt``, counted from 1."""
+        """Return the pause in seconds after attempt number ``attempt``, counted from 1."""
         return min(self.first_s * self.factor ** (attempt - 1), self.longest_s)
 
 
 def pause_before_next(retry: Retry, attempt: int, failure: JobFailed) -> float | None:
-    """Seconds until the next try; None where try number ``attempt`` was the last."""
+    """Return the seconds until the next attempt; None: ``attempt`` was the last one."""
     if failure.permanent or attempt >= retry.attempts:
         return None
     return retry.pause_s(attempt)
 
 
 def as_failure(error: Exception) -> JobFailed:
-    """The job's failure that an error amounts to."""
+    """Return the failure of the job for an exception."""
     match error:
         case JobFailed():
             return error
@@ -70,16 +74,20 @@ def as_failure(error: Exception) -> JobFailed:
 
 
 def no_result(deliveries: int) -> JobFailed:
-    """A job that was handed out again and again and never came to a result: it ends its worker."""
+    """Return the failure of a job that was delivered repeatedly and always ended its worker."""
     detail = f"handed out {deliveries} times before, never with a result"
     return JobFailed(Stage.EVENT, JobCode.NO_RESULT, detail, permanent=True)
 
 
 class FailureOwner(StrEnum):
-    """Who has to mend it.
+    """Party that must act before another attempt can succeed.
 
-    sender: of the event. recording: the raw files are what they are. setup: configuration, keys,
-    programs. machine: disk, memory, load, peers. ours: a bug.
+    Attributes:
+        SENDER: sender of the event.
+        RECORDING: nobody; the raw files cannot be changed.
+        SETUP: operator: configuration, keys, programs.
+        MACHINE: operator: disk, memory, load, peers.
+        OURS: developers: a bug.
     """
 
     SENDER = "sender"
@@ -149,5 +157,5 @@ FAILURES: Final[Mapping[str, FailureKind]] = {
 
 
 def fault_of(code: str) -> FailureOwner:
-    """Return the owner of a failure; a code that is not ours, as of another version, is ours."""
+    """Return the owner of a failure; an unknown code (of another version) counts as a bug."""
     return FAILURES[code].owner if code in FAILURES else FailureOwner.OURS

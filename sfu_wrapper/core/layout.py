@@ -1,4 +1,4 @@
-"""Where each picture of a merged recording stands (recordings.md, "Merged").
+"""Layout of the frames of a merged recording (recordings.md, "Merged").
 
 Pure geometry in whole pixels. All edges are even, as yuv420p needs.
 """
@@ -11,7 +11,7 @@ MAX_TILES = 9
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A rectangle on the canvas, px; (x, y) is its upper left corner."""
+    """Rectangle on the canvas, in px; (x, y) is its upper left corner."""
 
     x: int
     y: int
@@ -40,9 +40,9 @@ def grid(count: int, width: int, height: int) -> tuple[Tile, ...]:
 
 
 def fit(tile: Tile, width: int, height: int) -> Tile:
-    """The largest rectangle of the picture's aspect in the middle of the tile.
+    """Return the largest centred rectangle in the tile with the aspect ratio of the frame.
 
-    Sides and place are rounded to even pixels; no side is below 2.
+    Sides and position are rounded to even pixels; no side is below 2.
     """
     if width * tile.height >= height * tile.width:
         inner_width, inner_height = tile.width, _even(tile.width * height, width)
@@ -58,5 +58,5 @@ def _even_edge(index: int, parts: int, length: int) -> int:
 
 
 def _even(dividend: int, divisor: int) -> int:
-    """The quotient to the nearest even number, at least 2."""
+    """Return the quotient rounded to an even number, at least 2."""
     return max(2, 2 * ((dividend + divisor) // (2 * divisor)))

@@ -1,9 +1,8 @@
-"""What the media plane reports. Facts cannot be refused: a late or repeated one is ignored.
+"""Messages between the room machine and the media plane: requests out, facts in.
 
-Each names its room by uuid and its capture by (segment, medium). Times are the plane's own,
-in epoch milliseconds, where it knows them.
-
-What the controller asks of the media plane. Outcomes come back as ``core.media_plane``.
+A request has no result; its outcome arrives as a fact. Facts cannot be refused: a late or repeated
+one is ignored. Each fact names its room by uuid and its capture by (segment, medium). Times are
+those of the plane, in epoch milliseconds.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from sfu_wrapper.model.media import Medium, RawFile, Track
 
 @dataclass(frozen=True, slots=True)
 class CaptureRef:
-    """One capture: the video or the audio of one segment of one room."""
+    """Name of a capture: the video or the audio of one segment of one room."""
 
     room: RoomUuid
     segment: SegmentNo
@@ -23,9 +22,9 @@ class CaptureRef:
 
 @dataclass(frozen=True, slots=True)
 class CaptureStarted:
-    """Accepted, and a file is open for every track published at that moment.
+    """Start accepted: a file is open for every track published at that moment.
 
-    Also the answer to ``ResumeCapture`` when the capture is still being written.
+    Also the answer to ``ResumeCapture`` if the capture is still running.
     """
 
     capture: CaptureRef
@@ -35,7 +34,7 @@ class CaptureStarted:
 
 @dataclass(frozen=True, slots=True)
 class CaptureFailed:
-    """The start was refused; nothing is written and nothing will be."""
+    """Start refused: nothing is written now or later."""
 
     capture: CaptureRef
     message: str
@@ -43,7 +42,7 @@ class CaptureFailed:
 
 @dataclass(frozen=True, slots=True)
 class CaptureChanged:
-    """Files were opened or closed while it runs; ``files`` is the whole list so far."""
+    """Files opened or closed during the capture; ``files`` is the whole list so far."""
 
     capture: CaptureRef
     files: tuple[RawFile, ...]
@@ -51,9 +50,9 @@ class CaptureChanged:
 
 @dataclass(frozen=True, slots=True)
 class CaptureStopped:
-    """Every file is closed and complete on disk. Repeated for each repeated ``StopCapture``.
+    """End of a capture: every file is closed and complete on disk.
 
-    ``files`` is empty where nothing was ever captured under this reference.
+    Repeated for each repeated ``StopCapture``. ``files`` is empty if nothing was captured.
     """
 
     capture: CaptureRef
@@ -63,9 +62,9 @@ class CaptureStopped:
 
 @dataclass(frozen=True, slots=True)
 class CaptureLost:
-    """The plane died while it wrote.
+    """Loss of a capture: the plane died while it wrote.
 
-    stopped_ms: the last time known to be written; 0 where nothing is known.
+    ``stopped_ms`` is the last time known to be written; 0: unknown.
     """
 
     capture: CaptureRef
@@ -76,14 +75,14 @@ class CaptureLost:
 
 @dataclass(frozen=True, slots=True)
 class PlaneBack:
-    """The plane for one medium answers (again): captures that failed are worth another try."""
+    """Availability of the plane for one medium: failed captures can be retried."""
 
     medium: Medium
 
 
 @dataclass(frozen=True, slots=True)
 class TracksCarried:
-    """All tracks published in one medium of a room; reported again after each change.
+    """Tracks published in one medium of a room: the whole list, after each change.
 
     Only a plane of ``Rules.authoritative_media`` reports this. It overrules what clients claim.
     """
@@ -95,10 +94,10 @@ class TracksCarried:
 
 @dataclass(frozen=True, slots=True)
 class RoomFound:
-    """A room stands at the plane that was made for a room of ours, as far as the plane can tell.
+    """Room found at the plane that carries the ownership tag of a controller.
 
-    Said, after each connection, of rooms that nobody has asked this plane about: a controller that
-    died may have left them.
+    Reported after each connection for rooms that have not been requested from this plane: a
+    controller that died may have left them.
     """
 
     room: RoomUuid
@@ -106,13 +105,13 @@ class RoomFound:
 
 
 CaptureFact = CaptureStarted | CaptureFailed | CaptureChanged | CaptureStopped | CaptureLost
-RoomFact = CaptureFact | PlaneBack | TracksCarried  # what rooms are told
+RoomFact = CaptureFact | PlaneBack | TracksCarried  # facts that concern a room of ours
 PlaneFact = RoomFact | RoomFound
 
 
 @dataclass(frozen=True, slots=True)
 class OpenMediaRoom:
-    """Make the room at the SFU and the mixer."""
+    """Create the room at the SFU and the mixer."""
 
     room: RoomUuid
     confbridge_id: ConfbridgeId
@@ -120,14 +119,14 @@ class OpenMediaRoom:
 
 @dataclass(frozen=True, slots=True)
 class CloseMediaRoom:
-    """Take the room down; captures that still run are stopped first, and say so."""
+    """Remove the room; running captures are stopped first, and report it."""
 
     room: RoomUuid
 
 
 @dataclass(frozen=True, slots=True)
 class PublishTrack:
-    """A participant publishes a track from now on (a real SFU knows by itself)."""
+    """Publish a track of a participant (not sent to a real SFU, which detects it)."""
 
     room: RoomUuid
     track: Track
@@ -135,7 +134,7 @@ class PublishTrack:
 
 @dataclass(frozen=True, slots=True)
 class UnpublishTrack:
-    """A participant publishes a track no longer."""
+    """Unpublish a track of a participant."""
 
     room: RoomUuid
     track: Track
@@ -143,9 +142,9 @@ class UnpublishTrack:
 
 @dataclass(frozen=True, slots=True)
 class StartCapture:
-    """Begin to write one medium of one segment; asked again, it is answered again.
+    """Start to write one medium of one segment; a repeated request is answered again.
 
-    tracks: what is published now (every kind: the mixer hears the audio ones).
+    ``tracks`` are all that are published now; the mixer needs those with audio.
     """
 
     capture: CaptureRef
@@ -155,16 +154,16 @@ class StartCapture:
 
 @dataclass(frozen=True, slots=True)
 class StopCapture:
-    """Stop it and close its files; also for a capture of which nothing is known any more."""
+    """Stop a capture and close its files; also for a capture that the plane does not know."""
 
     capture: CaptureRef
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeCapture:
-    """After a restart of the controller: is it still written? ``files`` is what was known.
+    """Request the state of a capture after a restart; ``files`` are those known before.
 
-    Answered by ``CaptureStarted`` (it goes on) or ``CaptureLost`` (with what the disk holds).
+    Answered by ``CaptureStarted`` (still running) or ``CaptureLost`` (with the files on disk).
     """
 
     capture: CaptureRef

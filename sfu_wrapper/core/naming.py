@@ -1,7 +1,7 @@
-"""What finished files are called (recordings.md, "Names").
+"""Names of finished files (recordings.md, "Names"). Pure text.
 
-Pure text. A name made here is one path component: no value of an event can leave its folder, end a
-name early or stand for another user's. Whether a name is free is for whoever delivers to find out.
+A name is one path component: no value of an event can leave the folder, end the name early or equal
+the name of another user. The delivery checks if a name is free.
 """
 
 import re
@@ -18,7 +18,7 @@ from sfu_wrapper.model.segment import SegmentInfo
 MAX_NAME_BYTES = 255  # of one path component, on all file systems that matter here
 MAX_PATH_BYTES = 4000  # of a raw file below its folder; the system takes 4096 with the folder
 _MAX_USER_BYTES = 96
-_MAX_STEM_BYTES = MAX_NAME_BYTES - 16  # room for "-screen" and the endings
+_MAX_STEM_BYTES = MAX_NAME_BYTES - 16  # leaves space for "-screen" and the extensions
 _NUMBER_BYTES = 4  # "-999"
 _PAIR = "{{uuid}}-{{confbridgeid}}"
 _FIELD = re.compile(r"\{\{(\w+)\}\}")
@@ -27,7 +27,7 @@ _BLANK = " ."
 _PLAIN_USER = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.@+=")
 
 
-# The longest that rooms of this platform come to (protocol.md, "Endpoints").
+# The longest ids that rooms can have (protocol.md, "Endpoints").
 _LONGEST = SegmentInfo(
     room=RoomId("r"),
     uuid=RoomUuid("u" * 36),
@@ -40,16 +40,19 @@ _LONGEST = SegmentInfo(
 
 @dataclass(frozen=True, slots=True)
 class VideoName:
-    """Whose stream a split video file holds."""
+    """Owner and kind of the stream in a split video file."""
 
     user: UserId
     stream: Stream
 
 
 def stem(fileformat: str, info: SegmentInfo, distinct: str = "") -> str:
-    """The name of the segment's files without their ending.
+    """Return the name of the segment's files without extension.
 
-    distinct: stands at the end where the plain name is another recording's.
+    Args:
+        fileformat: the configured format.
+        info: the segment.
+        distinct: suffix for the case that another recording has the plain name.
 
     Raises:
         JobFailed: a value of the event would leave the folder, or the name is too long.
@@ -62,11 +65,11 @@ def require_names(fileformat: str, info: SegmentInfo, *, split: bool) -> None:
 
     Args:
         fileformat: the configured format.
-        info: the segment; the names of its raw files are judged too.
-        split: whether its output gets a folder of its own and one file a stream.
+        info: the segment; the names of its raw files are checked too.
+        split: True if the output gets a folder of its own and one file for each stream.
 
     Raises:
-        JobFailed: UNSAFE_NAME, which no further try can change.
+        JobFailed: UNSAFE_NAME, which no retry can change.
     """
     stem(fileformat, info)
     if split:
@@ -92,16 +95,16 @@ def format_fault(fileformat: str) -> str | None:
 
 
 def folder(info: SegmentInfo) -> str:
-    """The folder of a split recording, below the destination. Raises JobFailed as ``stem``."""
+    """Return the folder of a split recording, below the destination. Raises JobFailed."""
     return _checked(f"{_value('uuid', info.uuid)}-{_value('confbridgeid', info.confbridge_id)}")
 
 
 def video_stems(
     fileformat: str, info: SegmentInfo, videos: Sequence[VideoName], distinct: str = ""
 ) -> tuple[str, ...]:
-    """The names of the split video files without their endings, in order, all different.
+    """Return the names of the split video files without extension, in order, all different.
 
-    Raises JobFailed as ``stem``.
+    Raises JobFailed like ``stem``.
     """
     taken: set[str] = set()
     names = []
@@ -116,16 +119,16 @@ def video_stems(
 
 
 def further_stems(info: SegmentInfo) -> Iterator[str]:
-    """What to append, in order, until a name is free: nothing, the uuid, the uuid with a number."""
+    """Yield suffixes to try until a name is free: none, the uuid, the uuid with a number."""
     yield ""
     yield from _counted(f"-{_value('uuid', info.uuid)}")
 
 
 def quote_filename(user: str) -> str:
-    """A user id as part of a file name, one to one.
+    """Return an id in a form that is safe in file names; different ids stay different.
 
-    What is not plain becomes ``%XX`` of its UTF-8 bytes; what is long becomes its beginning, a
-    tilde (never plain) and its SHA-256.
+    Other than plain characters become ``%XX`` of their UTF-8 bytes. A long id becomes its
+    beginning, a tilde (never plain) and its SHA-256.
     """
     raw = user.encode()
     parts = [chr(b) if b in _PLAIN_USER else f"%{b:02X}" for b in raw]

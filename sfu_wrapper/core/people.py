@@ -1,6 +1,6 @@
-"""People of a room: who takes part, and what each publishes.
+"""Participants of a room, their presences and their tracks.
 
-Frozen values and the maps that a room keeps them in. Decides nothing.
+Frozen values, and the persistent maps in which a room keeps them. No decisions.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,15 @@ from sfu_wrapper.model.persistent import PersistentMap
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A user or phone leg in the room, however many devices.
+    """User or phone leg in the room, with any number of devices.
 
-    entry: counts those who entered this room, from 1; one that comes again has a new one.
-    by_service: made by the room service, bound to no connection.
-    gone_by_ms: monotonic; when the grace after its last connection runs out.
+    Attributes:
+        key: the user.
+        entry: number of the entry, from 1; a user that joins again gets a new one.
+        joined_ms: epoch ms.
+        media: media that the participant publishes.
+        by_service: True if the room service added it; it then needs no connection.
+        gone_by_ms: monotonic end of the grace after its last connection; None: connected.
     """
 
     key: UserKey
@@ -28,7 +32,7 @@ class Participant:
 
 
 class Participants(PersistentMap[UserKey, Participant]):
-    """Participants by user, in order of joining. marked: those whose connection is lost."""
+    """Participants by user, in order of joining; those without a connection are marked."""
 
     __slots__ = ()
 
@@ -50,7 +54,7 @@ class Participants(PersistentMap[UserKey, Participant]):
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """Streams that one user publishes, as far as the media plane knows by itself."""
+    """Streams that one user publishes, as the media plane reports them."""
 
     user: UserId
     streams: tuple[Stream, ...]

@@ -1,14 +1,12 @@
-"""What is to be made of one segment: which output, and the whole plan of a merged file.
+"""Plan of the output of one segment: kind of output, composition, poster, chapters. Pure.
 
-Pure. Plans are complete: whoever carries one out decides nothing. Paths are plain text here, times
-microseconds from the start of the segment.
+In: the configuration, the event, the intervals on screen. Out: a complete ``Composition``, so that
+the media process decides nothing. Paths are plain text, times microseconds from the start of the
+segment.
 
-Which moments of a segment may stand for the whole of it. Pure.
-
-What the parts of a merged file are called: who came and who went.
-
-Pure. The first part is named after those on screen, each further one after what changed. Somebody
-joins or leaves where the event's stays say so; a camera may come and go without.
+The first chapter is named after the users on screen, each further one after the change. A join or
+leave needs a presence of the event that begins or ends there; otherwise only a camera was turned
+on or off.
 """
 
 from bisect import bisect_left
@@ -26,11 +24,11 @@ from sfu_wrapper.model.segment import SegmentInfo
 
 _MOST = 5
 _LONG_ENOUGH_US = 500_000
-_SETTLED_US = 1_000_000  # a picture is at its best a while after it has appeared
+_SETTLED_US = 1_000_000  # the first frames of a stream are of low quality
 
 
 def moments(cut: Sequence[Interval]) -> tuple[int, ...]:
-    """Where to look for a poster, the best first: most people, lasting, early."""
+    """Return moments for a poster, the best first: long intervals, many tracks, early."""
 
     def rank(interval: Interval) -> tuple[bool, int]:
         lasting = interval.stop_us - interval.start_us >= _LONG_ENOUGH_US
@@ -48,12 +46,12 @@ Codec = Literal["vp8", "vp9"]
 Quality = Literal["low", "medium", "high"]
 
 AUDIO_BITS_PER_S = 32_000
-# With the sound and the container about 2, 3 and 4 MB a minute.
+# With audio and container about 2, 3 and 4 MB a minute.
 VIDEO_BITS_PER_S: dict[Quality, int] = {"low": 225_000, "medium": 360_000, "high": 495_000}
 
 
 class Output(StrEnum):
-    """What a segment becomes."""
+    """Kind of output of a segment."""
 
     MERGED = "merged"
     SPLIT = "split"
@@ -62,7 +60,7 @@ class Output(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutputRules:
-    """What the configuration says about finished files (configuration.md, "recording.toml")."""
+    """Configuration of finished files (configuration.md, "recording.toml")."""
 
     codec: Codec
     quality: Quality
@@ -74,7 +72,7 @@ class OutputRules:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """By how many degrees clockwise pictures have to be turned from then on: 0, 90, 180, 270."""
+    """Clockwise rotation of the frames from ``at_us`` on: 0, 90, 180 or 270 degrees."""
 
     at_us: int
     degrees: int
@@ -82,9 +80,13 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One video file. zero_us: when its own time 0 is; turns: in order, in its own time.
+    """Video file of a composition.
 
-    pace: how long a second of its own time lasts; not 1 only where the sender's clock was off.
+    Attributes:
+        path: the file.
+        zero_us: time of its own time 0.
+        turns: rotations in order, in its own time.
+        pace: seconds that one second of its own time lasts; 1 unless the sender's clock drifted.
     """
 
     path: str
@@ -95,7 +97,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class AudioSource:
-    """One piece of the mix.
+    """Piece of the mix.
 
     Attributes:
         path: decoded file.
@@ -110,7 +112,7 @@ class AudioSource:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the canvas shows during [start, stop): pairs of source index and tile."""
+    """Content of the canvas during [start, stop): pairs of source index and tile."""
 
     start_us: int
     stop_us: int
@@ -119,7 +121,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """One source in one tile during the frames [first, stop)."""
+    """Display of a source in a tile during the frames [first, stop)."""
 
     first: int
     stop: int
@@ -128,7 +130,7 @@ class Showing:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A named part of the merged file."""
+    """Named part of the merged file."""
 
     start_us: int
     stop_us: int
@@ -137,9 +139,9 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The whole plan of one merged file. Scenes cover [0, duration) without gap or overlap.
+    """Plan of one merged file. Scenes cover [0, duration) without gap or overlap.
 
-    poster_us: moments that may stand for the whole, the best first.
+    ``poster_us`` are moments for the poster, the best first.
     """
 
     duration_us: int
@@ -153,16 +155,16 @@ class Composition:
 
     @property
     def frames(self) -> int:
-        """How many frames cover the duration, at least one."""
+        """Number of frames that cover the duration, at least one."""
         return max(1, -(-self.duration_us // FRAME_US))
 
     def scene_frames(self) -> tuple[range, ...]:
-        """For each scene the frames that show it: those whose middle lies in it."""
+        """Return for each scene its frames: those whose middle lies in it."""
         starts = [_first_frame(scene.start_us) for scene in self.scenes]
         return tuple(range(*edges) for edges in pairwise([*starts, self.frames]))
 
     def showings(self) -> tuple[tuple[Showing, ...], ...]:
-        """For each source where it stands when, in order."""
+        """Return for each source its tiles over time, in order."""
         found: list[list[Showing]] = [[] for _ in self.sources]
         for scene, numbers in zip(self.scenes, self.scene_frames(), strict=True):
             for source, tile in scene.tiles if numbers else ():
@@ -171,9 +173,13 @@ class Composition:
 
 
 def choose(rules: OutputRules, *, video: bool, audio: bool, most_on_screen: int) -> Output:
-    """Which output a segment gets.
+    """Return the kind of output of a segment; ``why_split`` explains a deviation.
 
-    video, audio: whether there is any; ``why_split`` has the reason where it is not as configured.
+    Args:
+        rules: the configuration.
+        video: True if the segment has video.
+        audio: True if the segment has audio.
+        most_on_screen: largest number of streams at once.
     """
     if not video and not audio:
         return Output.NONE
@@ -183,7 +189,7 @@ def choose(rules: OutputRules, *, video: bool, audio: bool, most_on_screen: int)
 
 
 def why_split(rules: OutputRules, most_on_screen: int) -> str | None:
-    """Why the output is split although merged is configured; None where that is not so."""
+    """Return why the output is split although merged is configured; None: it is not."""
     if rules.split:
         return None
     if rules.mix_limit > MAX_TILES:
@@ -204,7 +210,7 @@ def compose(
     audio_sources: Sequence[AudioSource],
     chapters: Sequence[Chapter],
 ) -> Composition:
-    """Lay out the merged file."""
+    """Return the plan of the merged file."""
     return Composition(
         duration_us=duration_us,
         codec=rules.codec,
@@ -218,17 +224,17 @@ def compose(
 
 
 def zero_us(started_ms: int, file_zero_us: int, span: Span) -> int:
-    """Where a file's own time 0 (epoch microseconds) lies in the segment."""
+    """Return the time in the segment of a file's own time 0 (epoch microseconds)."""
     return file_zero_us + span.shift_us - started_ms * 1000
 
 
 def audio_start_us(started_ms: int, audio_started_ms: int, delay_ms: int) -> int:
-    """Where the first sample of a mix that lags by ``delay_ms`` belongs in the segment."""
+    """Return the time in the segment of the first sample of a mix delayed by ``delay_ms``."""
     return (audio_started_ms - delay_ms - started_ms) * 1000
 
 
 def _first_frame(time_us: int) -> int:
-    """The first frame whose middle is not before that time."""
+    """Return the first frame whose middle is not before that time."""
     return -(-(time_us - FRAME_US // 2) // FRAME_US)
 
 
@@ -239,21 +245,24 @@ def _scene(interval: Interval) -> Scene:
     )
 
 
-SHORTEST_US = 500_000  # nobody wants to jump to the moment between two joins
-_SOON_MS = 5_000  # a camera that follows its owner after so long belongs to the joining
+SHORTEST_US = 500_000  # shorter chapters, as between two joins, are useless
+_SOON_MS = 5_000  # a camera that starts that soon after a join is part of it
 
 Shown = tuple[str, Stream]
-"""Whose, and what."""
+"""User and stream."""
 
 
 def chapters(
     info: SegmentInfo, files: Sequence[RawFile], cut: Sequence[Interval]
 ) -> tuple[Chapter, ...]:
-    """Parts that cover the whole file; a moment that is too short begins the next one.
+    """Return chapters that cover the whole file; a short interval is part of the next one.
 
-    files: of each track in ``cut``.
+    Args:
+        info: the event.
+        files: the file of each track in ``cut``.
+        cut: intervals on screen.
     """
-    stays = _Stays(info)
+    presences = _PresenceIndex(info)
     made: list[Chapter] = []
     before: list[Shown] = []
     start_us = 0
@@ -262,7 +271,7 @@ def chapters(
             continue
         now = [(files[track].user or "", files[track].stream) for track in interval.tracks]
         at_ms = info.started_ms + start_us // 1000
-        title = ", ".join(_changes(stays, at_ms, before, now) if made else map(_name, now))
+        title = ", ".join(_changes(presences, at_ms, before, now) if made else map(_name, now))
         too_short = interval.stop_us - start_us < SHORTEST_US
         if made and (too_short or not title):
             made[-1] = Chapter(made[-1].start_us, interval.stop_us, made[-1].title)
@@ -278,15 +287,19 @@ def _name(shown: Shown) -> str:
 
 
 def _changes(
-    stays: "_Stays", at_ms: int, before: Sequence[Shown], now: Sequence[Shown]
+    presences: "_PresenceIndex", at_ms: int, before: Sequence[Shown], now: Sequence[Shown]
 ) -> Iterator[str]:
     for user, stream in (one for one in now if one not in before):
         if stream is Stream.SCREEN:
             yield f"{user} shares a screen"
         else:
-            yield f"{user} joined" if stays.joined(user, at_ms) else f"{user} turns the camera on"
+            yield (
+                f"{user} joined" if presences.joined(user, at_ms) else f"{user} turns the camera on"
+            )
     gone = [one for one in before if one not in now]
-    left = {user for user, stream in gone if stream is Stream.CAMERA and stays.left(user, at_ms)}
+    left = {
+        user for user, stream in gone if stream is Stream.CAMERA and presences.left(user, at_ms)
+    }
     for user, stream in gone:
         if stream is Stream.CAMERA:
             yield f"{user} left" if user in left else f"{user} turns the camera off"
@@ -294,25 +307,25 @@ def _changes(
             yield f"{user} stops sharing"
 
 
-class _Stays:
-    """Joins and leaves of users in order, looked up without a walk over all of them."""
+class _PresenceIndex:
+    """Times of joins and leaves by user, sorted for a binary search."""
 
     def __init__(self, info: SegmentInfo) -> None:
         self._came: defaultdict[str, list[int]] = defaultdict(list)
         self._went: defaultdict[str, list[int]] = defaultdict(list)
-        for stay in info.presences:
-            self._came[stay.user].append(stay.joined_ms)
-            if stay.left_ms < info.completed_ms:  # who is there until the end has not left
-                self._went[stay.user].append(stay.left_ms)
+        for presence in info.presences:
+            self._came[presence.user].append(presence.joined_ms)
+            if presence.left_ms < info.completed_ms:  # presence until the end is no leave
+                self._went[presence.user].append(presence.left_ms)
         for times_ms in (*self._came.values(), *self._went.values()):
             times_ms.sort()
 
     def joined(self, user: str, at_ms: int) -> bool:
-        """Tell whether the user came lately, or nobody says when."""
+        """Return True if the user joined near that time, or if the event does not list the user."""
         return user not in self._came or _is_near(self._came[user], at_ms)
 
     def left(self, user: str, at_ms: int) -> bool:
-        """Tell whether the user went about now, or nobody says when."""
+        """Return True if the user left near that time, or if the event does not list the user."""
         return user not in self._came or _is_near(self._went[user], at_ms)
 
 

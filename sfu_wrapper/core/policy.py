@@ -1,4 +1,4 @@
-"""Who is recorded, and why.
+"""Recording policy: the decision for a room, and its reason.
 
 Pure: reads permissions and configuration, returns a ``Decision``; never raises, never logs.
 Source: policy.md, "The grant", "Kinds of rooms", "Why a room does not start automatically".
@@ -17,7 +17,7 @@ from sfu_wrapper.model.room import Kind, Origin
 
 
 class Source(StrEnum):
-    """The level that decided."""
+    """Level that decided."""
 
     USER = "user"
     DOMAIN = "domain"
@@ -26,7 +26,7 @@ class Source(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a room does not start recording by itself; the first that applies."""
+    """Reason why a room does not start recording automatically; the first that applies."""
 
     NO_PERMISSION = "NO_PERMISSION"
     PROFILE = "PROFILE"
@@ -39,7 +39,7 @@ class Reason(StrEnum):
 
 
 class PstnConflict(StrEnum):
-    """What ``recordIncomingPSTN`` without ``recordRecordingAtStart`` comes to."""
+    """Handling of ``recordIncomingPSTN`` without ``recordRecordingAtStart``."""
 
     WARN = "warn"
     REFUSE = "refuse"
@@ -48,7 +48,7 @@ class PstnConflict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """The part of the configuration that decides (policy.md)."""
+    """Configuration of the policy (policy.md)."""
 
     system: RecordingType = RecordingType.NONE  # rooms.record
     record_at_start: bool = True  # recordRecordingAtStart
@@ -59,7 +59,7 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the stored permissions come to for one owner."""
+    """Result of the stored permissions for one owner."""
 
     source: Source
     type: RecordingType
@@ -67,19 +67,20 @@ class Grant:
 
     @property
     def records(self) -> bool:
-        """Whether a call of this owner may be recorded at all."""
+        """True if calls of this owner may be recorded at all."""
         return self.profile is RecordingProfile.ALWAYS and self.type is not RecordingType.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the policy says about one room now.
+    """Decision of the policy for one room.
 
-    allowed: a start by the owner would pass.
-    automatic: it starts by itself when it is established.
-    type: what a segment would hold; NONE where nothing may be recorded.
-    source: the level that decided; None where no level has a say (public rooms).
-    reason: why not automatic; None where it is.
+    Attributes:
+        allowed: True if the owner may start a segment.
+        automatic: True if recording starts when the room is established.
+        type: media of a segment; NONE: recording is not allowed.
+        source: level that decided; None: no level applies (public rooms).
+        reason: why recording does not start automatically; None: it does.
     """
 
     allowed: bool
@@ -90,7 +91,7 @@ class Decision:
 
 
 def grant(permissions: OwnerPermissions, system: RecordingType) -> Grant:
-    """First level that says anything wins, whole: user, then domain, then system."""
+    """Return the grant of the first level with a permission: user, then domain, then system."""
     if permissions.user is not None:
         return _stored(Source.USER, permissions.user)
     if permissions.domain is not None:
@@ -99,7 +100,7 @@ def grant(permissions: OwnerPermissions, system: RecordingType) -> Grant:
 
 
 def asks(kind: Kind, flag: bool | None) -> bool:
-    """The record flag as it counts: absent means yes for a direct call, no for the others."""
+    """Return the effective record flag: absent means True for direct calls, else False."""
     return kind is Kind.DIRECT if flag is None else flag
 
 
@@ -110,7 +111,7 @@ def decide(
     permissions: OwnerPermissions,
     settings: PolicySettings,
 ) -> Decision:
-    """The decision table of policy.md. Only the owner's permissions count, nobody else's."""
+    """Apply the decision table of policy.md. Only the owner's permissions count."""
     if kind is Kind.PUBLIC:
         return Decision(False, False, RecordingType.NONE, None, Reason.PUBLIC_ROOM)
     if origin is Origin.PSTN:
@@ -132,7 +133,7 @@ def _stored(source: Source, permission: RecordingPermissions) -> Grant:
 
 
 def _decide_pstn(settings: PolicySettings) -> Decision:
-    """Permissions and the flag play no part, and nobody may start it by hand."""
+    """Decide from the configuration alone; permissions, flag and requests do not count."""
     reason = None
     if not settings.record_incoming_pstn:
         reason = Reason.PSTN_OFF

@@ -1,12 +1,11 @@
-"""Under which ids participants publish at a real SFU and mixer, and whose an id is.
+"""Publisher ids at a real SFU and mixer: from track to id and back.
 
 The id of a user's microphone and camera is ``p-<user>``, that of the screen it shares ``s-<user>``,
 each with ``~`` and some letters and digits after it where a client needs several (a second device,
-a connection that the SFU has not yet noticed to be dead). ``~`` is in no user's id, so an id can be
-read back by anybody who knows this rule: no table has to survive a restart. A user of another
-domain than the room's is ``p-<domain>=<user>``. Ids of users of the room's own domain fit into a
-file name with all that the SFU writes around them; others take part in public rooms alone, which
-are never recorded.
+a connection that the SFU has not yet noticed to be dead). User ids never contain ``~``, so the
+user can be parsed from the id, and no table has to survive a restart. The id of a user of another
+domain is ``p-<domain>=<user>``. Ids of users of the room's own domain fit into a file name with all
+that the SFU adds to them; other users take part only in public rooms, which are never recorded.
 """
 
 import re
@@ -25,7 +24,7 @@ _ID = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class MediaPlace:
-    """Where one participant publishes. A room is None where no real plane carries its medium."""
+    """Ids with which one participant publishes; a room is None if no real plane has its medium."""
 
     publisher_id: str
     screen_publisher_id: str
@@ -34,7 +33,7 @@ class MediaPlace:
 
 
 def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
-    """What a participant is told when it joins; None where nothing real carries its media."""
+    """Return the ids for a participant that joins; None: no real plane carries its media."""
     if not rules.authoritative_media:
         return None
     return MediaPlace(
@@ -46,12 +45,12 @@ def media_place(room: Room, user: UserId, rules: Rules) -> MediaPlace | None:
 
 
 def publisher_id(track: Track) -> str:
-    """The id under which a track is published."""
+    """Return the publisher id of a track."""
     return _PREFIX[track.stream] + track.user.replace("/", _FOREIGN)
 
 
 def track_of(publisher: str, medium: Medium) -> Track | None:
-    """Whose track it is that an id publishes in this medium; None: it is none of ours."""
+    """Return the track of a publisher id in this medium; None: the id is not one of ours."""
     match = _ID.fullmatch(publisher)
     if match is None:
         return None

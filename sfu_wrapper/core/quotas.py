@@ -46,7 +46,7 @@ def require_participants(quotas: Quotas, count: int, room: RoomId) -> None:
     """Accept so many people in one room, the next one included."""
     if _exceeded(quotas.max_participants, count):
         limit = quotas.max_participants
-        advice = "wait until somebody leaves"
+        advice = "wait until a participant leaves"
         raise _exceeds("rooms.maxParticipants", limit, "people are in the room", advice, room=room)
 
 
@@ -67,7 +67,7 @@ def require_rooms(quotas: Quotas, *, of_owner: int, of_domain: int) -> None:
 
 
 def segment_wait_ms(limit: int, earlier_ms: int | None, now_ms: int) -> int:
-    """Return for how long a room may begin no segment by hand; 0: it may now.
+    """Return the ms until a room may start a segment by request; 0: it may now.
 
     Args:
         limit: segments a minute; 0: none.
@@ -87,12 +87,12 @@ def require_segment(quotas: Quotas, wait_ms: int, room: RoomId) -> None:
 
 
 def segment_spacing_ms(limit: int, wait_ms: int, last_ms: int, now_ms: int) -> int:
-    """Return by how much a start of the controller itself is put off; 0: not at all.
+    """Return the delay of an automatic start, in ms; 0: none.
 
-    What should be recorded is recorded: such a start never waits for the whole minute to pass.
-    While the quota is used up, two starts are a ``limit``-th of a minute apart, so a media plane
-    that loses every segment costs no more than the quota allows, and starts by hand use up nothing
-    that the controller needs.
+    An automatic start never waits for the whole minute: wanted recordings take place. While the
+    quota is used up, two starts are a ``limit``-th of a minute apart, so that a media plane that
+    loses every segment costs no more than the quota allows, and requested starts cannot delay
+    automatic ones further.
 
     Args:
         limit: segments a minute.
@@ -151,7 +151,7 @@ class RecentRooms:
             times.pop()
 
     def _forget(self, now_ms: int) -> None:
-        """Remove the owners who have created nothing for a minute; they stand first."""
+        """Remove the owners who have created nothing for a minute; they are first."""
         while self._created:
             owner, times = next(iter(self._created.items()))
             if times and times[-1] > now_ms - MINUTE_MS:

@@ -114,7 +114,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One start-to-stop of recording.
+    """Recording from one start to one stop.
 
     Attributes:
         by: user that started it; None: the controller.
@@ -286,7 +286,7 @@ class RecordingIntent:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One room, from createRoom to the last event of its segments.
+    """Room, from createRoom to the last event of its segments.
 
     Attributes:
         id: room id chosen by the client, free again once the room has ended.

@@ -1,6 +1,7 @@
-"""What a stopped segment is reported as: its files and stays, clamped to its own times.
+"""Reports from the state of a room: ``SegmentInfo`` and the recording status.
 
-What the ``recording`` object of the protocol says of a room (protocol.md, "Endpoints").
+``segment_info`` builds the message about a segment that is over, with files and presences clamped
+to its times. ``recording_status`` builds the ``recording`` object (protocol.md, "Endpoints").
 """
 
 from dataclasses import dataclass, replace
@@ -18,21 +19,24 @@ from sfu_wrapper.model.segment import Instant, Presence, SegmentInfo
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The segment's own times, epoch ms; nothing that is reported lies outside.
+    """Times of the segment, epoch ms; all reported times are clamped to them.
 
-    asked_ms: when it was asked for; nothing of it was written before.
-    line: from its start to now, which knows whether the wall clock was set meanwhile.
+    Attributes:
+        requested_ms: time of the request; no file is older.
+        started_ms: begin.
+        stopped_ms: end.
+        line: timeline from the begin to now, which corrects for a wall clock that was set.
     """
 
-    asked_ms: int
+    requested_ms: int
     started_ms: int
     stopped_ms: int
     line: Timeline
 
     def clamp(self, from_ms: int, to_ms: int | None) -> tuple[int, int]:
-        """The nearest times inside, in their order; what is still open (None) goes on to the end.
+        """Return the nearest times inside, in order; an open end (None) is that of the segment.
 
-        The order matters where a clock was set back meanwhile.
+        The order needs care if a clock was set back meanwhile.
         """
         start_ms = min(max(self.line.place(from_ms), self.started_ms), self.stopped_ms)
         if to_ms is None:
@@ -40,21 +44,21 @@ class _Span:
         return start_ms, min(max(self.line.place(to_ms), start_ms), self.stopped_ms)
 
     def lead_ms(self, from_ms: int) -> int:
-        """By how much something that began at ``from_ms`` really began before ``started_ms``.
+        """Return the ms by which something that began at ``from_ms`` precedes the segment.
 
-        A clock of the mixer's that is behind ours makes it no more than the start took.
+        Limited to the time that the start took, as the clock of the mixer may be behind ours.
         """
-        lead_ms = self.started_ms - max(self.line.place(from_ms), self.asked_ms)
+        lead_ms = self.started_ms - max(self.line.place(from_ms), self.requested_ms)
         return min(max(lead_ms, 0), LEAD_LIMIT_MS)
 
 
 def segment_info(room: Room, segment: Segment, now: Instant) -> SegmentInfo:
-    """The one ``SegmentInfo`` of a segment that is over (events.md, "recordingInfo").
+    """Return the ``SegmentInfo`` of a segment that is over (events.md, "recordingInfo").
 
     Args:
-        room: the room, whose participants were there as well.
-        segment: it has its times.
-        now: when it was given them.
+        room: the room; its participants were present too.
+        segment: the segment, with its times.
+        now: instant at which the times were set.
 
     Raises:
         ValueError: the segment has no times yet, which is a bug of ours.
@@ -83,23 +87,23 @@ def segment_info(room: Room, segment: Segment, now: Instant) -> SegmentInfo:
 
 
 def presences_of(room: Room, segment: Segment) -> list[PresenceInterval]:
-    """Return every stay during the segment, in order of joining.
+    """Return the presences during the segment, in order of joining.
 
-    Those who take part now were there as well, unless the segment failed: then everybody who was
-    there has been noted, and others may have come since.
+    The participants of the room were present too, unless the segment failed: a failed segment has
+    stored its presences, and others may have joined since.
     """
-    stays = list(segment.presences)
+    found = list(segment.presences)
     if segment.outcome is not Outcome.FAILED:
-        stays += (presence_in(room, segment, each) for each in room.participants)
-    return sorted(stays, key=attrgetter("entry"))
+        found += (presence_in(room, segment, each) for each in room.participants)
+    return sorted(found, key=attrgetter("entry"))
 
 
 def presence_in(
     room: Room, segment: Segment, participant: Participant, left_ms: int | None = None
 ) -> PresenceInterval:
-    """Return the participant's stay during the segment."""
-    there_before = participant.entry <= segment.entries
-    joined_ms = segment.requested_at.wall_ms if there_before else participant.joined_ms
+    """Return the presence of a participant during the segment."""
+    present_before = participant.entry <= segment.entries
+    joined_ms = segment.requested_at.wall_ms if present_before else participant.joined_ms
     return PresenceInterval(
         shown_user(participant.key, room.domain), joined_ms, left_ms, participant.entry
     )
@@ -113,10 +117,10 @@ def _files(segment: Segment, medium: Medium, span: _Span) -> tuple[RawFile, ...]
 
 
 def _clamped(file: RawFile, span: _Span) -> RawFile:
-    """Within the segment, with its content where it was.
+    """Return the file with its times clamped, while its content keeps its place.
 
-    A film's own header says when its pictures came, whatever its start is moved to. Of a mix the
-    start is all that says so: what lies before the segment makes it lag by so much more.
+    A video file has the times of its frames inside, so its start may move. The place of a mix
+    follows from its start alone: the part before the segment is added to its delay.
     """
     start_ms, stop_ms = span.clamp(file.started_ms, file.stopped_ms)
     lead_ms = span.lead_ms(file.started_ms) if file.stream is Stream.AUDIO else 0
@@ -124,10 +128,10 @@ def _clamped(file: RawFile, span: _Span) -> RawFile:
 
 
 def _presences(room: Room, segment: Segment, span: _Span) -> tuple[Presence, ...]:
-    """Return who was there and when, in order of joining; most were there all the time."""
+    """Return the reported presences in order of joining; most last from begin to end."""
     start_ms, stop_ms = span.clamp(segment.requested_at.wall_ms, None)
     if segment.presences or segment.outcome is Outcome.FAILED:
-        return tuple(_presence(stay, span) for stay in presences_of(room, segment))
+        return tuple(_presence(each, span) for each in presences_of(room, segment))
     return tuple(
         Presence(shown_user(each.key, room.domain), start_ms, stop_ms)
         if each.entry <= segment.entries
@@ -136,13 +140,13 @@ def _presences(room: Room, segment: Segment, span: _Span) -> tuple[Presence, ...
     )
 
 
-def _presence(stay: PresenceInterval, span: _Span) -> Presence:
-    return Presence(stay.user, *span.clamp(stay.joined_ms, stay.left_ms))
+def _presence(interval: PresenceInterval, span: _Span) -> Presence:
+    return Presence(interval.user, *span.clamp(interval.joined_ms, interval.left_ms))
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingStatus:
-    """allowed and automatic as in ``core.policy.Decision``; the running segment beside them."""
+    """Recording status: the fields of ``core.policy.Decision``, and the running segment."""
 
     allowed: bool
     automatic: bool
@@ -157,7 +161,7 @@ class RecordingStatus:
 def recording_status(
     room: Room, permissions: OwnerPermissions, settings: PolicySettings
 ) -> RecordingStatus:
-    """Allowed as of now; automatic as decided at establishment, before that as forecast."""
+    """Return the status: ``allowed`` as of now, ``automatic`` as of the establishment."""
     now = decide(room.kind, room.origin, room.flag, permissions, settings)
     start = room.decision or now
     running = room.segments[-1] if room.capture is Phase.RECORDING else None

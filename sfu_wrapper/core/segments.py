@@ -219,9 +219,9 @@ def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
     room = turn.room
     trigger = "failed" if room.capture is Phase.STARTING else "stopped"
     turn.room = replace(room, capture=advance(room.capture, trigger))
-    stays = PresenceIntervals(presences_of(room, segment))
+    presences = PresenceIntervals(presences_of(room, segment))
     segment = turn.put_segment(
-        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None, presences=stays)
+        replace(segment, outcome=Outcome.FAILED, missing=(), stop_by_ms=None, presences=presences)
     )
     if trigger == "failed":
         segment = release(turn, segment)
@@ -314,7 +314,7 @@ def _first_written(segment: Segment, now: Instant) -> Instant:
 
 
 def _last_written(segment: Segment, line: Timeline) -> int:
-    """Where the known writing ends; now, where a file is open or nothing is known."""
+    """Return the time of the last known write; now if a file is open or no time is known."""
     lost = [each.written_ms for each in segment.captures if each.written_ms is not None]
     closed = [
         line.end_ms if file.stopped_ms is None else line.place(file.stopped_ms)
@@ -324,7 +324,7 @@ def _last_written(segment: Segment, line: Timeline) -> int:
 
 
 def _take(turn: Transition, want: PendingKind) -> list[PendingRequest]:
-    """Take those that wait for this out of the room."""
+    """Remove the pending requests of this kind from the room, and return them."""
     taken = [waiting for waiting in turn.room.waiting if waiting.want is want]
     kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not want)
     turn.room = replace(turn.room, waiting=kept)

@@ -1,14 +1,13 @@
-"""How the raw files of a segment lie in time: what is put right and what is worth a warning.
+"""Synchronisation: clock drift and offset of raw files, and wall clocks that were set. Pure.
 
-Pure. Everything here is measured on the files; the event is only what they are held against.
+``mix_sync`` and ``notes`` compare measurements on the files with the event, for corrections and
+warnings.
 
-Times of one segment while the wall clock is set by somebody. Pure.
-
-The monotonic clock says how long a segment has lasted. Where the wall clock disagrees by more than
-``TOLERANCE_MS`` it was set meanwhile, and times that it told after that are moved back by as much:
-the segment keeps its length and its place, and so do files and stays in it. Between two readings
-nothing tells when the clock was set. A time that fits without being moved is taken as it is, so
-that a leap shorter than the segment may misplace what follows it by as much as the leap.
+``Timeline`` corrects times of a segment. The monotonic clock measures its length. If the wall clock
+differs by more than ``TOLERANCE_MS``, it was set meanwhile, and times read after that are moved
+back by the difference: the segment, its files and its presences keep length and place. The moment
+of the change is unknown. A time that fits without correction stays, so that a leap shorter than
+the segment may misplace later times by up to the leap.
 """
 
 from collections.abc import Iterator
@@ -23,27 +22,27 @@ DRIFT_LIMIT_PPM = 100.0
 LOSS_LIMIT_PERCENT = 2.0
 
 CREDIBLE_PPM = 1_000.0
-"""No oscillator is further off; what seems to be is a sender that counts wrongly, or a hole."""
+"""Largest drift of an oscillator; a larger one is a wrong counter at the sender, or a gap."""
 
 MIX_LONG_ENOUGH_MS = 600_000
-"""Of a mix only begin, end and length are known; in less than this they say little of its clock."""
+"""Shortest mix whose begin, end and length allow an estimate of its clock."""
 
 MIX_VAGUE_MS = 100
-"""So much may be missing because its begin and its end are told a moment early or late."""
+"""Difference in length that inexact times of begin and end explain."""
 
 
 def pace(drift_ppm: float | None) -> float:
-    """How long a second of a clock that runs fast by that much really lasts."""
+    """Return the real seconds that one second of a clock with this drift lasts."""
     if drift_ppm is None or abs(drift_ppm) > CREDIBLE_PPM:
         return 1.0
     return 1 / (1 + drift_ppm / 1_000_000)
 
 
 def mix_sync(info: SegmentInfo, file: RawFile, audio_us: int) -> TrackSync:
-    """How a piece of the mix that holds so much sound lies in the segment.
+    """Return the position in the segment of a piece of the mix that holds ``audio_us``.
 
-    What is missing or too much of a long one, and little, is taken for a clock that was off;
-    else for an offset, as nobody can tell where it belongs.
+    A small difference in a long piece is a drift of its clock. Any other difference is an
+    offset, as its place in the piece is unknown.
     """
     stopped_ms = info.completed_ms if file.stopped_ms is None else file.stopped_ms
     reported_ms, length_ms = stopped_ms - file.started_ms, round(audio_us / 1000)
@@ -64,23 +63,23 @@ def mix_sync(info: SegmentInfo, file: RawFile, audio_us: int) -> TrackSync:
 
 
 def _before_ms(info: SegmentInfo, file: RawFile, surplus_ms: int) -> int:
-    """How much of what a mix holds beyond its times lies before the segment.
+    """Return the part of a mix's surplus that lies before the segment, in ms.
 
-    One that began earlier is told to begin with the segment and to lag by so much more: by how
-    much of ``delay_ms``, its length alone can tell.
+    The controller reports a mix that began earlier with the start of the segment and a larger
+    ``delay_ms``. Only the length of the mix shows how much of the delay that is.
     """
     begins_with_it = file.started_ms == info.started_ms
     return surplus_ms if begins_with_it and 0 < surplus_ms <= file.delay_ms else 0
 
 
 def mix_pace(sync: TrackSync) -> float:
-    """How long a second of that mix really lasts; what the vagueness of its ends explains stays."""
+    """Return the pace correction of the mix; 1.0 when the drift is within measurement error."""
     missing_ms = (sync.drift_ppm or 0.0) / 1_000_000 * sync.length_ms
     return pace(sync.drift_ppm) if abs(missing_ms) > MIX_VAGUE_MS else 1.0
 
 
 def notes(sync: TrackSync) -> Iterator[str]:
-    """A sentence for each limit that is passed."""
+    """Yield a warning for each exceeded limit."""
     if abs(sync.offset_ms) > OFFSET_LIMIT_MS:
         yield _offset_note(sync)
     drift_ppm = sync.drift_ppm or 0.0
@@ -106,30 +105,30 @@ def _offset_note(sync: TrackSync) -> str:
 
 
 TOLERANCE_MS: Final = 1_000
-LEAD_LIMIT_MS: Final = 30_000  # no start takes longer: what seems to was told by another clock
+LEAD_LIMIT_MS: Final = 30_000  # no start takes longer; a longer lead comes from another clock
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The stretch from ``began`` to ``now``, on the wall clock as it was at ``began``."""
+    """Time from ``began`` to ``now``, on the wall clock as it was at ``began``."""
 
     began: Instant
     now: Instant
 
     @property
     def leap_ms(self) -> int:
-        """By how much the wall clock was set forward meanwhile; negative: back; 0: not at all."""
+        """Milliseconds by which the wall clock was set forward meanwhile; negative: back."""
         passed_ms = self.now.mono_ms - self.began.mono_ms
         leap_ms = self.now.wall_ms - self.began.wall_ms - passed_ms
         return leap_ms if abs(leap_ms) > TOLERANCE_MS else 0
 
     @property
     def end_ms(self) -> int:
-        """Now, epoch ms; never before ``began``."""
+        """Corrected time of ``now``, epoch ms; never before ``began``."""
         return max(self.now.wall_ms - self.leap_ms, self.began.wall_ms)
 
     def place(self, reported_ms: int) -> int:
-        """Return when something was whose time was read off a wall clock; epoch ms."""
+        """Return the corrected time of a wall clock reading, epoch ms."""
         leap_ms = self.leap_ms
         too_late = leap_ms > 0 and reported_ms > self.end_ms + TOLERANCE_MS
         too_early = leap_ms < 0 and reported_ms < self.began.wall_ms - LEAD_LIMIT_MS

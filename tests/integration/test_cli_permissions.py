@@ -61,7 +61,7 @@ def test_a_permission_is_set_shown_and_deleted_before_any_controller_runs(run: R
 
     assert (none[0], none[2]) == (
         1,
-        "sfu-wrapper: NOT_FOUND: there is no such permission for you\n",
+        "sfu-wrapper: NOT_FOUND: permission not found\n",
     )
     assert created[:2] == (0, "domain example: recordingType all, recordingProfile always\n")
     assert json.loads(shown[1]) == {

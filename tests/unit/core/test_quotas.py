@@ -49,7 +49,7 @@ def test_more_people_than_the_room_may_hold_cannot_come_in() -> None:
     call.join(ALICE)
     call.join(BOB)
 
-    with pytest.raises(Refused, match="wait until somebody leaves") as error:
+    with pytest.raises(Refused, match="wait until a participant leaves") as error:
         call.join(CAROL, by=SERVICE)
     assert refused(error) == (Code.QUOTA_EXCEEDED, "rooms.maxParticipants", 2)
     assert call.room.participant(CAROL) is None

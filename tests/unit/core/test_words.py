@@ -91,7 +91,7 @@ def public() -> Call:
         (lambda: established().invite("x", by=BOB), "only the owner may invite others", ROOM),
         (
             lambda: established().join(CAROL, by=BOB),
-            "only the room service may join somebody else",
+            "only the room service may join another user",
             (),
         ),
         (
@@ -101,7 +101,7 @@ def public() -> Call:
         ),
         (
             lambda: established().leave(BOB, by=ALICE),
-            "only the room service may act for somebody else",
+            "only the room service may act for another user",
             (),
         ),
         (
@@ -271,17 +271,17 @@ def person(*roles: Role) -> Identity:
         (
             lambda: require_may_write(person(Role.USER), Subject(HOME)),
             "FORBIDDEN",
-            "the token has not the role domain-admin",
+            'the token lacks the role "domain-admin"',
         ),
         (
             lambda: require_may_write(person(Role.DOMAIN_ADMIN), Subject(STRANGER.domain)),
             "NOT_FOUND",
-            "there is no such permission for you",
+            "permission not found",
         ),
         (
             lambda: require_may_read_effective(person(Role.DOMAIN_ADMIN), STRANGER),
             "NOT_FOUND",
-            "there is no such permission for you",
+            "permission not found",
         ),
     ],
 )
@@ -294,7 +294,7 @@ def test_a_refused_permission_says_why(ask: Asking, code: str, detail: str) -> N
 
 def test_an_administrator_may_ask_about_everybody_of_its_domain() -> None:
     require_may_read_effective(person(Role.DOMAIN_ADMIN), UserKey(HOME, BOB.user))
-    assert permission_not_found().detail == "there is no such permission for you"
+    assert permission_not_found().detail == "permission not found"
 
 
 def everything(failure: JobFailed) -> tuple[str, str, str, bool]:
