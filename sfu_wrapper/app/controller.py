@@ -1,15 +1,14 @@
-"""Composition of the controller: gateway, rooms, relay, media plane, in one TaskGroup.
+"""Composition of the controller: gateway, rooms, relay and media plane, in one TaskGroup.
 
-Start: load rooms, start the tasks, open the servers, log ``ready``. Stop: report unready, stop the
-running segments while clients are still connected, close the servers, publish the stored events as
-far as time allows.
+Start: load the rooms, start the tasks, open the servers, log ``ready``. Stop: report unready, stop
+the running segments while clients are still connected, close the servers, publish the stored
+events until ``FLUSH_S`` is over.
 
-Garbage collection in short steps: each collection visits new objects only.
-
-A full collection visits every object, some 120 of them a connection, and blocks all clients for a
-tenth of a second at 1,000 connections; floods of connections make full collections frequent. So the
-objects that survive a collection are frozen, and the next one skips them. A frozen object is still
-freed once nothing refers to it; cycles among frozen objects are collected only after much growth.
+``Collector`` keeps garbage collections short. A full collection visits every object, some 120 of
+them a connection, and blocks all clients for a tenth of a second at 1,000 connections; floods of
+connections make full collections frequent. So the survivors of each collection are frozen, and the
+next one skips them. A frozen object is still freed once no reference to it is left; cycles among
+frozen objects are collected only after much growth.
 """
 
 import asyncio
@@ -98,7 +97,7 @@ class Running:
     health: Health
 
 
-class _Inside:
+class _Components:
     """Components of a controller behind its servers."""
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
@@ -115,7 +114,7 @@ class _Inside:
             offer=self.relay.offer,
             monitor=HealthMonitor(self.health, self.metrics),
         )
-        self.keeper = Maintenance(
+        self.maintenance = Maintenance(
             parts.store,
             parts.plane,
             self.relay,
@@ -157,36 +156,43 @@ async def controller(settings: Settings, parts: Parts) -> AsyncIterator[Running]
         Misconfigured: no key to verify tokens with.
         Unavailable: an address is in use.
     """
-    inside = _Inside(settings, parts)
-    with count_errors(inside.metrics):
-        async with _running(settings, parts, inside) as running:
+    components = _Components(settings, parts)
+    with count_errors(components.metrics):
+        async with _running(settings, parts, components) as running:
             yield running
 
 
 @asynccontextmanager
-async def _running(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
+async def _running(
+    settings: Settings, parts: Parts, components: _Components
+) -> AsyncIterator[Running]:
     """Run the components while the context lasts; see ``controller``."""
-    inside.rooms.load()
-    work = (
-        parts.plane, inside.rooms, inside.relay, inside.keeper, inside.notifications, inside.keys
-    )  # fmt: skip
-    browsers, desk = parts.browsers, _trunk_desk(settings, parts, inside.rooms)
-    optional = [each.run() for each in (browsers, desk) if each is not None]
-    async with _together(*(each.run() for each in work), *optional):
+    components.rooms.load()
+    tasks = (
+        parts.plane,
+        components.rooms,
+        components.relay,
+        components.maintenance,
+        components.notifications,
+        components.keys,
+    )
+    browsers, gateway = parts.browsers, _trunk_gateway(settings, parts, components.rooms)
+    optional = [each.run() for each in (browsers, gateway) if each is not None]
+    async with _together(*(each.run() for each in tasks), *optional):
         try:
-            await inside.keys.settled()
-            async with _doors(settings, parts, inside) as running:
+            await components.keys.settled()
+            async with _servers(settings, parts, components) as running:
                 log.info("ready", extra={"websocket": running.url, "http": running.http_url})
                 yield running
-                inside.health.drain()
-                await _stop_recording(inside.rooms)
-            await _flush(inside.relay)
+                components.health.drain()
+                await _stop_recording(components.rooms)
+            await _flush(components.relay)
         finally:
-            inside.rooms.close()
+            components.rooms.close()
             await parts.plane.close()
 
 
-def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkGateway | None:
+def _trunk_gateway(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkGateway | None:
     """Return the creator of rooms for incoming calls, acting as the configured room service."""
     domain = settings.asterisk.trunk_domain
     if parts.trunk is None or domain is None:
@@ -197,24 +203,26 @@ def _trunk_desk(settings: Settings, parts: Parts, rooms: Rooms) -> TrunkGateway 
 
 
 @asynccontextmanager
-async def _doors(settings: Settings, parts: Parts, inside: _Inside) -> AsyncIterator[Running]:
+async def _servers(
+    settings: Settings, parts: Parts, components: _Components
+) -> AsyncIterator[Running]:
     """Run both servers while the context lasts."""
     gateway, http_limits = _within_descriptors(settings)
     async with (
         serve(
             gateway,
-            inside.rooms,
-            inside.keys,
+            components.rooms,
+            components.keys,
             parts.clock,
             None
             if parts.browsers is None
-            else MediaContext(parts.browsers, inside.rooms.media_sessions),
+            else MediaContext(parts.browsers, components.rooms.media_sessions),
         ) as server,
-        serve_http(http_limits, inside.rest(settings, parts, server.port)) as http,
+        serve_http(http_limits, components.rest(settings, parts, server.port)) as http,
     ):
-        _measure(inside.metrics, server, inside.relay)
+        _measure(components.metrics, server, components.relay)
         url = f"ws://{server.host}:{server.port}"
-        yield Running(url, http.url, inside.rooms, inside.relay, inside.health)
+        yield Running(url, http.url, components.rooms, components.relay, components.health)
 
 
 def _within_descriptors(settings: Settings) -> tuple[GatewaySettings, HttpSettings]:

@@ -60,16 +60,16 @@ def processor(
     confinement: Policy = "prefer",
 ) -> Iterator[Processor]:
     """Create the processor of segments; its processes end with the context."""
-    shelf = LocalStorage(folders(recording))
+    storage = LocalStorage(folders(recording))
     rules = output_rules(recording)
     program = _preprocessor(recording)
-    with MediaProcesses(program, shelf.open_raw, confinement) as media:
+    with MediaProcesses(program, storage.open_raw, confinement) as media:
         yield Processor(
             media,
-            shelf,
+            storage,
             rules,
             clock,
-            vault(recording, confinement),
+            encryptor(recording, confinement),
             files_at_once=len(os.sched_getaffinity(0)),
             keeps_events=keeps_events,
         )
@@ -120,7 +120,7 @@ def require_confinement(policy: Policy) -> None:
         raise Unavailable(f"worker.confinement = {policy}: {exc.strerror or exc}") from exc
 
 
-def vault(recording: Recording, confinement: Policy = "prefer") -> Encryptor | None:
+def encryptor(recording: Recording, confinement: Policy = "prefer") -> Encryptor | None:
     """Return the encryptor of finished files; None without encryption."""
     if not recording.should_encrypt or recording.encryption_mail is None:
         return None

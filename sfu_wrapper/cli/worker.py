@@ -10,12 +10,12 @@ from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.app.parts import open_broker, queues, store_file
 from sfu_wrapper.app.worker import (
+    encryptor,
     output_rules,
     processor,
     require_confinement,
     require_folders,
     require_preprocessor,
-    vault,
 )
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.common import stop_requested
@@ -96,7 +96,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
 
 async def _require_usable_key(settings: Settings) -> None:
     """Fail before taking a segment that could not be encrypted."""
-    encrypting = vault(settings.recording, settings.worker.confinement)
+    encrypting = encryptor(settings.recording, settings.worker.confinement)
     if encrypting is not None:
         await encrypting.check()
 

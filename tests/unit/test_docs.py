@@ -36,7 +36,7 @@ INLINE = re.compile(r"`[^`]*`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
-PASSING_ON = {"warn", "_tell"}
+PASSING_ON = {"warn", "_log_change"}
 # Where the action is not written in the log call itself but comes from one of these.
 INDIRECT = {"service/rooms/effects.py", "service/rooms/permissions.py"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -17,7 +17,7 @@ from sfu_wrapper.adapters.jwks import HttpKeySet
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.parts import authenticator
 from sfu_wrapper.app.planes import PLANES
-from sfu_wrapper.app.worker import vault
+from sfu_wrapper.app.worker import encryptor
 from sfu_wrapper.config import rules
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.keyset import read_key_set
@@ -98,7 +98,7 @@ async def check_token_keys(settings: Settings) -> AsyncIterator[Finding]:
 
 async def check_encryption(settings: Settings) -> AsyncIterator[Finding]:
     """Test the key as the worker does, without encrypting anything."""
-    encrypting = vault(settings.recording, settings.worker.confinement)
+    encrypting = encryptor(settings.recording, settings.worker.confinement)
     if encrypting is None:
         yield ok("finished files are not encrypted (should_encrypt = false)")
         return

@@ -1,7 +1,7 @@
-"""Carries what the recording service publishes to the people of its rooms.
+"""Notifications about jobs: messages of the recording service, forwarded to clients.
 
-Each controller hears everything and tells its own clients. It only hears, at most once: whoever
-must not miss anything reads the queues. Nothing that is published can end it.
+Each controller receives all messages and notifies its own clients, at most once. A consumer that
+must not miss a message reads the queues instead. No received message can end this task.
 """
 
 import asyncio
@@ -25,82 +25,92 @@ from sfu_wrapper.wire.job_messages import PROGRESS, parse_outcome, parse_progres
 from sfu_wrapper.wire.recording_info import parse_event
 
 KEYS: Final = ("processed", "failed", PROGRESS)
-LIMIT: Final = 1_000  # messages that wait to be heard
-SETTLED: Final = 16  # rooms that are kept at hand after their end
-AGAIN_S: Final = 0.2  # before it asks again whether the broker is open
+LIMIT: Final = 1_000  # received messages that wait
+RECENT_ROOMS: Final = 16  # closed rooms kept decoded
+RETRY_S: Final = 0.2  # until listening is retried while the broker is not open
 
 log = logging.getLogger(__name__)
 
 
 class Notifications:
-    """Tells owners, creating services and watchers. find: a room, living or over."""
+    """Forwarder of job messages to owners, creating services and watching clients.
+
+    Args:
+        broker: source of the messages.
+        find: returns a room, living or ended.
+        sessions: connections of the users.
+        job_results: keeps the latest messages.
+        subscriptions: clients that watch.
+    """
 
     def __init__(
         self,
         broker: Broker,
         find: Callable[[RoomUuid], Room | None],
         sessions: Sessions,
-        outcomes: JobResults,
-        watchers: Subscriptions,
+        job_results: JobResults,
+        subscriptions: Subscriptions,
     ) -> None:
         self._broker = broker
         self._find = find
         self._sessions = sessions
-        self._outcomes = outcomes
-        self._watchers = watchers
-        self._settled: OrderedDict[RoomUuid, Room] = OrderedDict()
+        self._job_results = job_results
+        self._subscriptions = subscriptions
+        self._recent: OrderedDict[RoomUuid, Room] = OrderedDict()
 
     async def run(self) -> None:
-        """Listen until cancelled; somebody else opens the broker."""
+        """Listen until cancelled; the relay opens the broker."""
         while True:
             async with aclosing(self._broker.listen(KEYS, LIMIT)) as messages:
-                async for heard in messages:
-                    self._take(heard)
-                    await asyncio.sleep(0)  # a thousand at once must not hold up the clients
-            await asyncio.sleep(AGAIN_S)
+                async for received in messages:
+                    self._handle(received)
+                    await asyncio.sleep(0)  # a burst of messages must not delay the clients
+            await asyncio.sleep(RETRY_S)
 
-    def _take(self, heard: ReceivedMessage) -> None:
+    def _handle(self, received: ReceivedMessage) -> None:
         try:
-            news = _read(heard)
+            news = _read(received)
             room = self._room(news.uuid)
             if room is None or room.segment(news.segment) is None:
-                return  # of an installation that shares the broker
-            if self._outcomes.note(news):
-                self._tell(room, news)
+                return  # from another installation on the same broker
+            if self._job_results.note(news):
+                self._notify(room, news)
         except Malformed as error:
             log.debug("notice.unreadable", extra={"error": error.detail})
         except RecordingError as error:
             log.warning("notice.notTold", extra={"error": error.detail})
         except Exception:
-            log.exception("notice.broke", extra={"message_id": heard.message_id})
+            log.exception("notice.broke", extra={"message_id": received.message_id})
 
     def _room(self, uuid: RoomUuid) -> Room | None:
         """Return a room; one that is settled changes no more, and is read once for all its news."""
-        if uuid in self._settled:
-            self._settled.move_to_end(uuid)
-            return self._settled[uuid]
+        if uuid in self._recent:
+            self._recent.move_to_end(uuid)
+            return self._recent[uuid]
         room = self._find(uuid)
         if room is not None and room.fully_closed:
-            self._settled[uuid] = room
-            if len(self._settled) > SETTLED:
-                self._settled.popitem(last=False)
+            self._recent[uuid] = room
+            if len(self._recent) > RECENT_ROOMS:
+                self._recent.popitem(last=False)
         return room
 
-    def _tell(self, room: Room, news: News) -> None:
+    def _notify(self, room: Room, news: News) -> None:
         if not isinstance(news, JobProgress):
-            told = [room.owner_key] if room.creator is None else [room.owner_key, room.creator]
-            self._sessions.send_event(room.domain, dict.fromkeys(told), *result_note(room.id, news))
-        self._watchers.worked_on(room, news.segment)
+            audience = [room.owner_key] if room.creator is None else [room.owner_key, room.creator]
+            self._sessions.send_event(
+                room.domain, dict.fromkeys(audience), *result_note(room.id, news)
+            )
+        self._subscriptions.worked_on(room, news.segment)
 
 
-def _read(heard: ReceivedMessage) -> News:
-    """Raises Malformed."""
-    if heard.routing_key == PROGRESS:
-        return parse_progress(heard.body)
+def _read(received: ReceivedMessage) -> News:
+    """Parse a message. Raises Malformed."""
+    if received.routing_key == PROGRESS:
+        return parse_progress(received.body)
     with suppress(Malformed):
-        return parse_outcome(heard.body)
-    # What the broker itself gave up on comes as it was: the job, not its result.
-    info, why = parse_event(heard.body), no_result(0)
+        return parse_outcome(received.body)
+    # A dead-lettered message is the job itself, without a result.
+    info, why = parse_event(received.body), no_result(0)
     return Failed(
         room=info.room,
         uuid=info.uuid,

@@ -1,7 +1,8 @@
-"""What was heard last of the recording service's work on each segment.
+"""Job results: the latest message of the recording service about each segment.
 
-In memory and bounded: of this controller's uptime only, and of the segments heard of most lately.
-Whoever must not miss anything reads ``processed_queue`` and ``failure_queue``.
+In memory and bounded: only messages since the start of this controller, about the segments with the
+latest messages. A consumer that must not miss a result reads ``processed_queue`` and
+``failure_queue``.
 """
 
 from collections import OrderedDict
@@ -19,11 +20,11 @@ FILES_LIMIT: Final = 100_000  # of all segments together
 
 
 class JobResults:
-    """The latest of each segment.
+    """Latest news of each segment.
 
     Args:
-        limit: Segments kept.
-        files_limit: Files kept, of all segments together; the news heard last are kept whole.
+        limit: maximum number of segments.
+        files_limit: maximum number of files of all segments; the latest news may exceed it.
     """
 
     def __init__(self, limit: int = LIMIT, files_limit: int = FILES_LIMIT) -> None:
@@ -34,9 +35,9 @@ class JobResults:
         self._files = 0
 
     def note(self, news: News) -> bool:
-        """Keep it. False where it says nothing new: a repeat, or progress that comes late."""
+        """Store news. Returns False for a repeat, and for progress after the result."""
         known = self.of(news.uuid, news.segment)
-        if isinstance(known, Processed):  # nothing can undo that
+        if isinstance(known, Processed):  # final
             return False
         if isinstance(known, Failed) and isinstance(news, Failed):
             return False
@@ -50,15 +51,15 @@ class JobResults:
         return True
 
     def of(self, uuid: RoomUuid, segment: SegmentNo) -> News | None:
-        """What was heard last of it."""
+        """Return the latest news of a segment."""
         return self._rooms.get(uuid, {}).get(segment)
 
     def of_room(self, room: Room) -> Mapping[SegmentNo, News]:
-        """Return what was heard last of each of its segments; no copy, to be read at once."""
+        """Return the latest news of each segment of a room; a view, valid until the next change."""
         return MappingProxyType(self._rooms.get(room.uuid, {}))
 
     def _forget_the_oldest(self) -> None:
-        """Whole rooms, but for the one just heard of: of that, its own oldest segments."""
+        """Remove the oldest rooms; of the last remaining room, its oldest segments."""
         while self._count > self._limit or (self._files > self._files_limit and self._count > 1):
             uuid, of_room = next(iter(self._rooms.items()))
             whole = len(self._rooms) > 1
@@ -80,7 +81,7 @@ def _files(news: News) -> int:
 
 
 def _slim(news: News) -> News:
-    """Without what clients are never told."""
+    """Return news without the fields that no client receives."""
     match news:
         case Processed():
             return replace(news, warnings=(), sync=())

@@ -1,6 +1,6 @@
-"""Periodic work: check broker and media plane, remove answers and rooms whose time is up.
+"""Periodic work: check broker and media plane, remove expired answers and old rooms.
 
-Reports of the rooms to health and metrics, without knowledge of either.
+``Monitor`` is the interface by which rooms report to health and metrics without knowing them.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.relay import Relay
 
-LOOK_S: Final = 0.5
+CHECK_S: Final = 0.5
 FORGET_S: Final = 60.0
 FORGET_WITHIN_S: Final = 10.0
-BATCH_ROWS: Final = 500  # removed in one transaction, between which others write
+BATCH_ROWS: Final = 500  # removed in one transaction; other writes come in between
 DAY_MS: Final = 86_400_000
 
 log = logging.getLogger(__name__)
 
 
 class HealthMonitor:
-    """Carries events of the rooms to health and metrics (``service.rooms.maintenance.Signals``)."""
+    """Carries events of the rooms to health and metrics (``Monitor``)."""
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
         self._health = health
@@ -43,9 +43,15 @@ class HealthMonitor:
 
 
 class Maintenance:
-    """Looks around until it is cancelled.
+    """Periodic checks and clean-up.
 
-    room_days: days after which a settled room leaves the store; 0: never.
+    Args:
+        store: where answers and rooms expire.
+        plane: media plane to check.
+        relay: publisher whose state is checked.
+        clock: wall and monotonic clock.
+        health: receives the results of the checks.
+        room_days: days after which a settled room is removed from the store; 0: never.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class Maintenance:
         self._began = clock.now()
 
     async def run(self) -> None:
-        """Look at the parts twice a second; remove what is too old once a minute."""
+        """Check the dependencies twice a second, and clean up once a minute, until cancelled."""
         loop = asyncio.get_running_loop()
         forget_at_s = loop.time()
         while True:
@@ -77,11 +83,11 @@ class Maintenance:
             if loop.time() >= forget_at_s:
                 forget_at_s = loop.time() + FORGET_S
                 await self._forget()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_S)
 
     async def _forget(self) -> None:
         now = self._clock.now()
-        # A clock that is set forward by years must not remove the rooms of years.
+        # A wall clock set forward by years must not remove the rooms of those years.
         rooms_ms = min(now.wall_ms, Timeline(self._began, now).end_ms)
         try:
             async with asyncio.timeout(FORGET_WITHIN_S):
@@ -89,11 +95,11 @@ class Maintenance:
                 if self._room_days:
                     await self._forget_rooms(rooms_ms - self._room_days * DAY_MS)
         except (RecordingError, TimeoutError) as error:
-            # They are only kept too long; the next round comes.
+            # Nothing is lost; the next round retries.
             log.warning("store.cleanupFailed", extra={"error": str(error)})
 
     async def _forget_rooms(self, ended_before_ms: int) -> None:
-        """Remove rooms in small batches; what is left when the time is over waits for its turn."""
+        """Remove rooms in small batches; the next round continues after a timeout."""
         while await self._store.forget_rooms(ended_before_ms, BATCH_ROWS) >= BATCH_ROWS:
             pass
 

@@ -1,7 +1,7 @@
-"""Whose media may be carried: one seat for each user in each room in which it takes part now.
+"""Media sessions: one slot for each participant whose browser sends media.
 
-A seat ends with the participation, and when the same user sits down again somewhere else: then the
-newer one counts, since a browser that comes back need not have noticed that it was away.
+A slot ends with the participation. A newer session of the same user in the same room replaces the
+older one, since a browser that reconnects may not have noticed that its connection was lost.
 """
 
 from collections.abc import Callable
@@ -19,52 +19,61 @@ REPLACED = "another window of yours has taken over"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MediaSessionSlot:
-    """One that is taken. cut: called once it is lost, with the reason; never after ``leave``."""
+    """Occupied slot.
+
+    Attributes:
+        place: room and user.
+        on_lost: called with the reason once the slot is lost; never after ``leave``.
+    """
 
     place: MediaPlace
-    cut: Callable[[str], None]
+    on_lost: Callable[[str], None]
 
 
 class MediaSessions:
-    """All seats of this controller. find: raises Refused where the user sees no such room."""
+    """Slots of this controller.
+
+    Args:
+        find: returns the room; raises Refused if the user sees no such room.
+    """
 
     def __init__(self, find: Callable[[UserKey, DomainId, RoomId], Room | None]) -> None:
         self._find = find
         self._taken: dict[RoomUuid, dict[UserKey, MediaSessionSlot]] = {}
 
     def take(
-        self, user: UserKey, domain: DomainId, room_id: RoomId, cut: Callable[[str], None]
+        self, user: UserKey, domain: DomainId, room_id: RoomId, on_lost: Callable[[str], None]
     ) -> MediaSessionSlot:
-        """Sit down in a room of the domain in which the user takes part.
+        """Occupy the slot of a participant; an older session of the user loses it.
 
         Raises:
-            Refused: ROOM_NOT_FOUND, to whoever does not, whether or not there is such a room.
+            Refused: ROOM_NOT_FOUND: the user is no participant, or the room does not exist.
         """
         room = self._find(user, domain, room_id)
         if room is None or not _takes_part(room, user):
             raise not_found(room_id)
-        seat = MediaSessionSlot(MediaPlace(room.uuid, user, shown_user(user, room.domain)), cut)
-        seats = self._taken.setdefault(room.uuid, {})
-        older = seats.get(user)
-        seats[user] = seat
+        slot = MediaSessionSlot(MediaPlace(room.uuid, user, shown_user(user, room.domain)), on_lost)
+        slots = self._taken.setdefault(room.uuid, {})
+        older = slots.get(user)
+        slots[user] = slot
         if older is not None:
-            older.cut(REPLACED)
-        return seat
+            older.on_lost(REPLACED)
+        return slot
 
-    def leave(self, seat: MediaSessionSlot) -> None:
-        """Get up; called again, or after the seat was lost, nothing happens."""
-        seats = self._taken.get(seat.place.room, {})
-        if seats.get(seat.place.user) is seat:
-            del seats[seat.place.user]
-            if not seats:
-                del self._taken[seat.place.room]
+    def leave(self, slot: MediaSessionSlot) -> None:
+        """Release a slot; does nothing if it was released or lost before."""
+        slots = self._taken.get(slot.place.room, {})
+        if slots.get(slot.place.user) is slot:
+            del slots[slot.place.user]
+            if not slots:
+                del self._taken[slot.place.room]
 
     def room_changed(self, room: Room) -> None:
-        """Take the seats of those who do not take part any more."""
-        for seat in tuple(self._taken.get(room.uuid, {}).values()):
-            if not _takes_part(room, seat.place.user):
-                self.leave(seat)
-                seat.cut(LEFT)
+        """Revoke the slots of users who are no longer participants."""
+        for slot in tuple(self._taken.get(room.uuid, {}).values()):
+            if not _takes_part(room, slot.place.user):
+                self.leave(slot)
+                slot.on_lost(LEFT)
 
 
 def _takes_part(room: Room, user: UserKey) -> bool:

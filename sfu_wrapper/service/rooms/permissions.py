@@ -1,7 +1,7 @@
-"""Stored permissions: read, set, delete, and what they come to. Who may is ``core.access``.
+"""Stored permissions: read, set, delete, and the grant that results. ``core.access`` authorizes.
 
-Writes are done one after another, each with its look at what was there before, so that of two
-changes made upon the same reading only one goes through. What is written counts at once.
+Writes are serialized, each with a check of the value before it, so that of two conditional changes
+based on the same version only one succeeds. A stored change takes effect at once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 
-WRITE_S = 10.0  # within which a change is on disk, those before it included
+WRITE_S = 10.0  # timeout of a change, including the changes queued before it
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ Check = Callable[[RecordingPermissions | None], None]
 
 
 class PermissionStore(Protocol):
-    """The part of ``ports.store.Store`` that this needs."""
+    """Subset of ``ports.store.Store`` for permissions."""
 
     def permissions(self, owner: UserKey) -> OwnerPermissions:
         """See ``Store``."""
@@ -53,13 +53,16 @@ class PermissionStore(Protocol):
 
 
 def _unconditionally(_: RecordingPermissions | None) -> None:
-    """Write whatever is there."""
+    """Accept any stored value."""
 
 
 class Permissions:
-    """Everybody's stored permissions. ``about`` None: those of whoever asks.
+    """Permissions of users and domains. ``about`` None: those of the requester.
 
-    system: ``rooms.record``. user_may_write: ``permissions.userMayWrite``.
+    Args:
+        store: holds the permissions.
+        system: default of the installation (``rooms.record``).
+        user_may_write: users may change their own (``permissions.userMayWrite``).
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Permissions:
         self._writing = asyncio.Lock()
 
     def get(self, by: Identity, about: Subject | None) -> RecordingPermissions:
-        """What is stored.
+        """Return the stored permission.
 
         Raises:
             Refused: NOT_FOUND or FORBIDDEN.
@@ -89,7 +92,7 @@ class Permissions:
         return stored
 
     def require_may_write(self, by: Identity, about: Subject | None) -> Subject:
-        """Whose permission it would be. Raises Refused: NOT_FOUND or FORBIDDEN."""
+        """Return the subject of a write. Raises Refused: NOT_FOUND or FORBIDDEN."""
         if about is None:
             require_may_write_own(by, self._user_may_write)
             return _own(by)
@@ -103,37 +106,44 @@ class Permissions:
         permission: RecordingPermissions,
         check: Check = _unconditionally,
     ) -> bool:
-        """Store it; returns once it is on disk. True where there was none before.
+        """Store a permission; returns once it is on disk.
 
-        check: called with what is there; raises where that should not be replaced.
+        Args:
+            by: the requester.
+            about: user or domain; None: the requester.
+            permission: the new value.
+            check: called with the current value; raises to prevent the change.
+
+        Returns:
+            True if none was stored before.
 
         Raises:
             Refused: NOT_FOUND or FORBIDDEN.
-            Unavailable: not known to be stored.
+            Unavailable: the outcome is unknown.
         """
         subject = self.require_may_write(by, about)
-        async with self._alone():
+        async with self._exclusively():
             before = self._stored(subject)
             check(before)
             await self._write(subject, permission)
-        self._tell("permission.set", by, subject)
+        self._log_change("permission.set", by, subject)
         return before is None
 
     async def delete(
         self, by: Identity, about: Subject | None, check: Check = _unconditionally
     ) -> None:
-        """Delete it; as ``put``, and NOT_FOUND where there is none."""
+        """Delete a permission, as ``put`` stores one. Raises NOT_FOUND if none is stored."""
         subject = self.require_may_write(by, about)
-        async with self._alone():
+        async with self._exclusively():
             before = self._stored(subject)
             if before is None:
                 raise permission_not_found()
             check(before)
             await self._write(subject, None)
-        self._tell("permission.deleted", by, subject)
+        self._log_change("permission.deleted", by, subject)
 
     def effective(self, by: Identity, user: UserKey) -> Grant:
-        """What is stored for a user, its domain and the system comes to.
+        """Return the grant that results from the permissions of user, domain and system.
 
         Raises:
             Refused: NOT_FOUND or FORBIDDEN.
@@ -143,26 +153,28 @@ class Permissions:
         return grant(self._store.permissions(user), self._system)
 
     def _stored(self, subject: Subject) -> RecordingPermissions | None:
-        # No user has an empty id, so that asking for one finds the domain's alone.
+        # No user has an empty id, so an empty one finds only the permission of the domain.
         owner = UserKey(subject.domain, subject.user or UserId(""))
         found = self._store.permissions(owner)
         return found.domain if subject.user is None else found.user
 
     async def _write(self, subject: Subject, permission: RecordingPermissions | None) -> None:
-        # Not to be cancelled: it is in the store's queue and will be written in any case.
+        # Shielded: the change is queued in the store and will be written after a cancellation too.
         await asyncio.shield(self._store.set_permission(subject.domain, subject.user, permission))
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
+    async def _exclusively(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(WRITE_S), self._writing:
                 yield
         except TimeoutError:
-            raise Unavailable("the store does not answer; look before trying again") from None
+            raise Unavailable(
+                "the store does not answer; check the current value before trying again"
+            ) from None
 
-    def _tell(self, action: str, by: Identity, subject: Subject) -> None:
-        whose = {"domain": subject.domain, "user": subject.user}
-        log.info(action, extra={"by": by.user, **whose})
+    def _log_change(self, action: str, by: Identity, subject: Subject) -> None:
+        target = {"domain": subject.domain, "user": subject.user}
+        log.info(action, extra={"by": by.user, **target})
 
 
 def _own(by: Identity) -> Subject:

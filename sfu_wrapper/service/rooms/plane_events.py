@@ -1,7 +1,7 @@
-"""What the media plane reports, carried to the rooms that it is about.
+"""Facts of the media plane: passed to the mailboxes of their rooms.
 
-What is about no room that we hold was left by a controller that died: it is taken down, as far as
-it is surely ours.
+Captures and media rooms without a room here were left by a controller that died. They are stopped
+and closed, but only if they are certainly ours.
 """
 
 import logging
@@ -33,60 +33,67 @@ log = logging.getLogger(__name__)
 
 
 class PlaneEvents:
-    """happened: puts an event into a room's mailbox."""
+    """Dispatcher of the facts of the media plane.
+
+    Args:
+        plane: source of the facts.
+        store: settled rooms.
+        registry: rooms in memory.
+        post: adds an event to the mailbox of a room.
+    """
 
     def __init__(
         self,
         plane: MediaPlane,
         store: Store,
-        directory: RoomRegistry,
-        happened: Callable[[RoomActor, Build], None],
+        registry: RoomRegistry,
+        post: Callable[[RoomActor, Build], None],
     ) -> None:
         self._plane = plane
         self._store = store
-        self._directory = directory
-        self._happened = happened
+        self._registry = registry
+        self._post = post
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Dispatch facts until cancelled."""
         async for fact in self._plane.facts():
-            self._report(fact)
+            self._dispatch(fact)
 
-    def _report(self, fact: PlaneFact) -> None:
+    def _dispatch(self, fact: PlaneFact) -> None:
         match fact:
             case RoomFound(room=room):
-                with suppress(Unavailable):  # it is found again after the next connection
-                    self._found(room)
+                with suppress(Unavailable):  # reported again after the next connection
+                    self._close_orphan(room)
             case PlaneBack():
-                for actor in self._directory:
-                    self._tell(actor, fact)
+                for actor in self._registry:
+                    self._post_fact(actor, fact)
             case TracksCarried(room=room):
-                self._carry(room, fact)
+                self._forward(room, fact)
             case _:
-                self._carry(fact.capture.room, fact)
+                self._forward(fact.capture.room, fact)
 
-    def _carry(self, room: RoomUuid, fact: RoomFact) -> None:
-        actor = self._directory.by_uuid(room)
+    def _forward(self, room: RoomUuid, fact: RoomFact) -> None:
+        actor = self._registry.by_uuid(room)
         if actor is not None:
-            self._tell(actor, fact)
+            self._post_fact(actor, fact)
         elif isinstance(fact, CaptureStarted | CaptureChanged):
-            # Nobody holds that room any more, so nobody else would ever stop it.
+            # No actor holds that room, so no other code would stop the capture.
             log.warning("capture.orphan", extra={"room": room})
-            with suppress(Unavailable):  # its next change is heard of, too
+            with suppress(Unavailable):  # the next fact of this capture triggers a retry
                 self._plane.send(StopCapture(fact.capture))
 
-    def _tell(self, actor: RoomActor, fact: RoomFact) -> None:
-        self._happened(actor, lambda _, at: PlaneReported(at, fact))
+    def _post_fact(self, actor: RoomActor, fact: RoomFact) -> None:
+        self._post(actor, lambda _, at: PlaneReported(at, fact))
 
-    def _found(self, room: RoomUuid) -> None:
-        """Close it where our own store says that it is over: what it does not know is not ours."""
+    def _close_orphan(self, room: RoomUuid) -> None:
+        """Close a media room if our store says that its room is over; others are not ours."""
         if self._is_over(room):
             log.warning("mediaRoom.orphan", extra={"room": room})
             self._plane.send(CloseMediaRoom(room))
 
     def _is_over(self, uuid: RoomUuid) -> bool:
-        """Whether it ended, and nothing of it is recorded any more. Raises Unavailable."""
-        actor = self._directory.by_uuid(uuid)
+        """Return True if the room has ended and no capture of it runs. Raises Unavailable."""
+        actor = self._registry.by_uuid(uuid)
         if actor is None:
             row = self._store.room(uuid)
             return self._store.has_used(uuid) if row is None else row.settled

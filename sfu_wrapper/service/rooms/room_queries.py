@@ -1,8 +1,7 @@
-"""Rooms as they were last committed, for whoever only looks: one by its id, or a page of them.
+"""Queries: rooms as last committed, one by its id or a page of them. Changes nothing, never waits.
 
-Changes nothing and never waits for a room. A page costs what it returns: it looks at no room that
-it does not hold. Rooms that have ended and are settled are found by their id for a day, and stand
-in no page.
+The cost of a page is that of the rooms in it; no other room is visited. Rooms that have ended and
+are settled are found by id for a day, and appear in no page.
 """
 
 import heapq
@@ -29,14 +28,17 @@ from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.ranking import Rank
 from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry, rank_of
 
-PAGE = 100  # rooms, where no limit is asked for
+PAGE = 100  # rooms in a page without a requested limit
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One room, with what is stored for its owner at this moment.
+    """Room with related data, at this moment.
 
-    news: of the recording service's work on its segments, as far as is known.
+    Attributes:
+        room: the room as last committed.
+        permissions: stored permissions of its owner.
+        news: latest known news about the jobs of its segments.
     """
 
     room: Room
@@ -46,7 +48,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Rooms of one page as they are now, and ``next`` as of ``Page``."""
+    """Rooms of one page without related data; ``next`` as in ``Page``."""
 
     rooms: tuple[Room, ...]
     next: str | None
@@ -54,18 +56,27 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rooms, the youngest first. next: what to ask for to go on; None at the end."""
+    """Rooms, youngest first; ``next``: cursor of the following page, None on the last one."""
 
     rooms: tuple[Snapshot, ...]
     next: str | None
 
 
 class RoomQueries:
-    """Looks at the rooms of this controller. policy: what their decisions go by."""
+    """Reads of the rooms of this controller.
+
+    Args:
+        registry: rooms in memory.
+        finder: finds a room by id.
+        clock: wall clock.
+        policy: settings of the recording policy.
+        permissions: returns the stored permissions of an owner.
+        news: returns the news about the jobs of a room.
+    """
 
     def __init__(
         self,
-        directory: RoomRegistry,
+        registry: RoomRegistry,
         finder: Finder,
         clock: Clock,
         policy: PolicySettings,
@@ -73,7 +84,7 @@ class RoomQueries:
         news: Callable[[Room], Mapping[SegmentNo, News]],
     ) -> None:
         self.policy = policy
-        self._directory = directory
+        self._registry = registry
         self._finder = finder
         self._clock = clock
         self._permissions = permissions
@@ -81,30 +92,30 @@ class RoomQueries:
 
     def created_by(self, creator: UserKey) -> tuple[Room, ...]:
         """Return the rooms of one room service that have not ended."""
-        rooms = (actor.room for actor in self._directory.created_by(creator))
+        rooms = (actor.room for actor in self._registry.created_by(creator))
         return tuple(each for each in rooms if each is not None and each.life is not Life.ENDED)
 
     def snapshot(self, by: Requester, room_id: RoomId, domain: DomainId | None = None) -> Snapshot:
         """Return one room.
 
         Args:
-            by: who asks.
+            by: the requester.
             room_id: the id of the room.
             domain: its domain; None: the requester's.
 
         Raises:
-            Refused: ROOM_NOT_FOUND: there is none, or none for the requester.
+            Refused: ROOM_NOT_FOUND: the room does not exist, or not for the requester.
             Unavailable: the store cannot be read.
         """
         now_ms = self._clock.now().wall_ms
         room = self._finder.by_id(by, domain or by.key.domain, room_id, now_ms).room
-        if room is None:  # being created; nobody has been told of it
+        if room is None:  # being created, so not announced to any client
             raise not_found(room_id)
         require_visible(room, by)
         return self.snapshot_of(room)
 
     def snapshot_of(self, room: Room) -> Snapshot:
-        """A room that is at hand. Raises Unavailable: the store cannot be read."""
+        """Return the snapshot of a loaded room. Raises Unavailable: the store cannot be read."""
         return Snapshot(room, self._permissions(room.owner_key), self._news(room))
 
     def page(
@@ -115,9 +126,7 @@ class RoomQueries:
         after: str | None = None,
         state: Life | None = None,
     ) -> Page:
-        """Return the rooms that the requester sees, with all that is shown of them.
-
-        Args and raises as of ``listing``.
+        """Return the rooms that the requester sees, with related data; see ``listing``.
 
         Raises:
             Unavailable: the store cannot be read.
@@ -136,13 +145,13 @@ class RoomQueries:
         """Return the rooms that the requester sees.
 
         Args:
-            by: who asks.
-            limit: rooms at most; None: 100.
-            after: ``next`` of the page before; None: the first page.
-            state: only rooms in this state; None: in any.
+            by: the requester.
+            limit: maximum number of rooms; None: 100.
+            after: ``next`` of the previous page; None: the first page.
+            state: only rooms in this state; None: in any state.
 
         Raises:
-            Refused: BAD_REQUEST: ``after`` is none of ours.
+            Refused: BAD_REQUEST: ``after`` is no valid cursor.
         """
         limit = limit or PAGE
         before = None if after is None else _parse(after)
@@ -152,29 +161,29 @@ class RoomQueries:
         return Listing(found[:limit], following)
 
     def snapshots(self, rooms: Iterable[Room]) -> Iterator[Snapshot]:
-        """Yield rooms that are at hand; the store is read as far as they are taken.
+        """Yield the snapshots of loaded rooms; reads the store once for each owner.
 
         Raises:
-            Unavailable: it cannot be read.
+            Unavailable: the store cannot be read.
         """
-        permissions = _Once(self._permissions)
+        permissions = _PermissionCache(self._permissions)
         for room in rooms:
             yield Snapshot(room, permissions.of(room.owner_key), self._news(room))
 
     def _seen(self, by: Requester, lives: tuple[Life, ...], before: Rank | None) -> Iterator[Room]:
-        """Yield the rooms that exist for the requester, the youngest first, as far as it reads."""
+        """Yield the rooms that the requester sees, youngest first, lazily."""
         if by.service:
-            return self._directory.youngest(None, lives, before)
+            return self._registry.youngest(None, lives, before)
         own = self._own(by, lives, before)
         if not by.admin:
             return own
-        of_domain = self._directory.youngest(by.key.domain, lives, before)
+        of_domain = self._registry.youngest(by.key.domain, lives, before)
         elsewhere = (room for room in own if room.domain != by.key.domain)
         return heapq.merge(of_domain, elsewhere, key=rank_of, reverse=True)
 
     def _own(self, by: Requester, lives: tuple[Life, ...], before: Rank | None) -> Iterator[Room]:
-        """Yield the rooms that the user owns or is in, the youngest first."""
-        rooms = (actor.room for actor in self._directory.known_to(by.key))
+        """Yield the rooms that the user owns or is in, youngest first."""
+        rooms = (actor.room for actor in self._registry.known_to(by.key))
         found = [
             room
             for room in rooms
@@ -186,17 +195,17 @@ class RoomQueries:
         return iter(sorted(found, key=rank_of, reverse=True))
 
 
-class _Once:
-    """Looks up the permissions of each owner once a page."""
+class _PermissionCache:
+    """Permissions of owners, each read once a page."""
 
-    def __init__(self, look_up: Callable[[UserKey], OwnerPermissions]) -> None:
-        self._look_up = look_up
+    def __init__(self, load: Callable[[UserKey], OwnerPermissions]) -> None:
+        self._load = load
         self._known: dict[UserKey, OwnerPermissions] = {}
 
     def of(self, owner: UserKey) -> OwnerPermissions:
         """Return what is stored for an owner. Raises Unavailable: the store cannot be read."""
         if owner not in self._known:
-            self._known[owner] = self._look_up(owner)
+            self._known[owner] = self._load(owner)
         return self._known[owner]
 
 

@@ -296,7 +296,7 @@ class Rooms:
 
         def undo() -> None:
             self._registry.remove(actor)
-            self._creation.take_back(spec)
+            self._creation.withdraw(spec)
 
         return actor, Command(make, ref, undo)
 

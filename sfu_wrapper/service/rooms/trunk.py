@@ -1,8 +1,13 @@
-"""Incoming calls of the trunk become rooms of origin ``pstn``.
+"""Trunk gateway: incoming telephone calls become rooms of origin ``pstn``.
 
-A room service of our own that lives inside the controller: what it may do and what it is told is
-what any room service may do and is told (protocol.md), over the same door. The room's uuid is made
-from the call, so that neither a repeated announcement nor a restart makes a second room of it.
+What enters: call events of the trunk (``run``), answers and ``roomEnded`` events (``deliver``).
+What leaves: createRoom, joinRoom and leaveRoom requests to the router, hang-ups to the trunk. The
+gateway acts as a room service inside the controller, with the same rights over the same interface
+as any other (protocol.md).
+
+Rules: the uuid of the room is derived from the call id, so that neither a repeated announcement nor
+a restart creates a second room. After a loss of connection the list of present calls is compared
+with the known legs (``_reconcile``).
 """
 
 import asyncio
@@ -34,7 +39,7 @@ from sfu_wrapper.wire.strict_json import dump, parse_strict
 log = logging.getLogger(__name__)
 
 ANSWER_S: Final = 15.0
-_AGAIN_S: Final = (0.5, 1.0, 2.0)  # where nothing can be stored right now
+_RETRY_S: Final = (0.5, 1.0, 2.0)  # pauses before retries after OVERLOADED
 _NAME: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._@+:-]+")
 _NUMBER_LENGTH: Final = 64
@@ -44,7 +49,7 @@ _GONE: Final = frozenset((Code.ROOM_ENDED, Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM
 
 @dataclass(slots=True)
 class _Leg:
-    """A phone in its room. call_id: empty after a restart, until the call is heard of again."""
+    """Phone leg in its room; ``call_id`` is empty after a restart until the call is reported."""
 
     room: str
     user: str
@@ -53,10 +58,13 @@ class _Leg:
 
 
 class TrunkGateway(Client):
-    """One controller's.
+    """Room service for the trunk of one controller.
 
-    created_by: the rooms of a room service that have not ended.
-    identity: of the room service that it acts for, with role ``service``.
+    Args:
+        trunk: source of the calls.
+        rooms: receives the requests.
+        created_by: returns the rooms of a room service that have not ended.
+        identity: identity of the room service, with role ``service``.
     """
 
     def __init__(
@@ -72,7 +80,7 @@ class TrunkGateway(Client):
         self._identity = identity
         self._key = f"trunk:{uuid.uuid4().hex}"
         self._legs: dict[RoomUuid, _Leg] = {}
-        self._asked: dict[str, asyncio.Future[Mapping[str, object]]] = {}
+        self._pending: dict[str, asyncio.Future[Mapping[str, object]]] = {}
 
     @property
     def key(self) -> str:
@@ -85,28 +93,28 @@ class TrunkGateway(Client):
         return self._identity
 
     def deliver(self, message: bytes) -> None:
-        """See ``Client``: answers, and what happens in its rooms."""
+        """See ``Client``; receives answers and the events of its rooms."""
         if b'"response"' not in message and b'"roomEnded"' not in message:
             return
         payload = cast("dict[str, object]", parse_strict(message))["payload"]
-        said = cast("dict[str, object]", payload)
-        asked = self._asked.get(str(said.get("id")))
-        if asked is not None:
-            if not asked.done():
-                asked.set_result(said)
-        elif said.get("event") == "roomEnded":
-            payload = cast("dict[str, object]", said["payload"])
-            if "domain" not in payload:  # otherwise a room of another domain that has the same id
+        response = cast("dict[str, object]", payload)
+        pending = self._pending.get(str(response.get("id")))
+        if pending is not None:
+            if not pending.done():
+                pending.set_result(response)
+        elif response.get("event") == "roomEnded":
+            payload = cast("dict[str, object]", response["payload"])
+            if "domain" not in payload:  # else a room of another domain with the same id
                 self._ended(str(payload["room"]))
 
     def charge(self, notices: int) -> None:
-        """See ``Client``: a room service has no such limit."""
+        """See ``Client``; a room service has no such limit."""
 
     async def run(self) -> None:
-        """Carry the trunk's calls to the rooms until cancelled; raises only on our own bugs."""
+        """Pass the calls of the trunk to the rooms until cancelled; raises only on our own bugs."""
         for room in self._created_by(self._identity.key):
             if not room.uuid.startswith(PSTN_PREFIX):
-                continue  # made by somebody else under the same name
+                continue  # created by another room service with the same user id
             entered = room.participant(room.owner_key) is not None
             self._legs[room.uuid] = _Leg(room.id, room.owner, entered=entered)
         self._rooms.connected(self)
@@ -125,7 +133,7 @@ class TrunkGateway(Client):
             case CallLeft(id=call_id):
                 await self._left(room_uuid(call_id))
             case CallsPresent(calls=calls):
-                await self._present(calls)
+                await self._reconcile(calls)
 
     async def _arrived(self, call: TrunkCall) -> None:
         room = room_uuid(call.id)
@@ -133,14 +141,14 @@ class TrunkGateway(Client):
             self._legs[room].call_id = call.id
             return
         user = user_of(call.caller)
-        wished = _valid(call.room_id)
-        answer = await self._create(call, room, user, wished)
-        if wished is not None and _taken(answer) == wished:
-            # Whoever calls is not let into a room by the header of a call.
-            log.warning("trunk.roomTaken", extra={"wished": wished, "call": call.id})
+        requested = _valid(call.room_id)
+        answer = await self._create(call, room, user, requested)
+        if requested is not None and _taken(answer) == requested:
+            # The header of a call must not admit its caller to an existing room.
+            log.warning("trunk.roomTaken", extra={"wished": requested, "call": call.id})
             answer = await self._create(call, room, user, None)
         if _taken(answer) == room:
-            self._trunk.hang_up(call.id)  # its room has ended while nobody heard of it
+            self._trunk.hang_up(call.id)  # the room ended while the trunk was unavailable
             return
         if answer.get("status") != "ok":
             log.error("trunk.callNotTaken", extra={"call": call.id, "error": _code(answer)})
@@ -152,8 +160,8 @@ class TrunkGateway(Client):
     async def _create(
         self, call: TrunkCall, room: RoomUuid, user: str, room_id: str | None
     ) -> Mapping[str, object]:
-        """Ask for the room of a call; again where its conference is still an earlier call's."""
-        for pause_s in _AGAIN_S:
+        """Create the room of a call; retry while an earlier call still has its conference."""
+        for pause_s in _RETRY_S:
             answer = await self._create_once(call, room, user, room_id)
             if _taken(answer) != call.conference or call.conference in (room, room_id):
                 return answer
@@ -164,11 +172,11 @@ class TrunkGateway(Client):
         self, call: TrunkCall, room: RoomUuid, user: str, room_id: str | None
     ) -> Mapping[str, object]:
         invited = [name for name in call.invited or () if _valid(name)]
-        wishes = {"id": room_id} if room_id is not None else {}
-        return await self._ask(
+        given = {"id": room_id} if room_id is not None else {}
+        return await self._request(
             "createRoom",
             {
-                **wishes,
+                **given,
                 "uuid": room,
                 "kind": "direct",
                 "origin": "pstn",
@@ -185,24 +193,24 @@ class TrunkGateway(Client):
             return
         leg.entered = True
         join = {"room": leg.room, "user": leg.user, "media": {"audio": True}}
-        answer = await self._ask("joinRoom", join)
+        answer = await self._request("joinRoom", join)
         if _code(answer) in _GONE:
             self._trunk.hang_up(call_id)
         elif answer.get("status") != "ok":
-            leg.entered = False  # tried again when the calls are listed
+            leg.entered = False  # retried with the next list of calls
             log.error("trunk.callNotTaken", extra={"call": call_id, "error": _code(answer)})
 
     async def _left(self, room: RoomUuid) -> None:
         leg = self._legs.pop(room, None)
         if leg is None:
             return
-        answer = await self._ask("leaveRoom", {"room": leg.room, "user": leg.user})
+        answer = await self._request("leaveRoom", {"room": leg.room, "user": leg.user})
         if answer.get("status") != "ok" and _code(answer) not in _GONE:
-            self._legs[room] = leg  # the same
+            self._legs[room] = leg  # likewise
             log.error("trunk.legNotEnded", extra={"room": room, "error": _code(answer)})
 
-    async def _present(self, calls: tuple[TrunkCall, ...]) -> None:
-        """Make up for what was not heard: calls that came, calls that went."""
+    async def _reconcile(self, calls: tuple[TrunkCall, ...]) -> None:
+        """Handle the missed entries and exits of calls."""
         here = {room_uuid(call.id) for call in calls}
         for room, leg in tuple(self._legs.items()):
             if leg.entered and room not in here:
@@ -212,41 +220,43 @@ class TrunkGateway(Client):
             await self._entered(call.id)
 
     def _ended(self, room_id: str) -> None:
-        """Whoever is left on the telephone is hung up."""
+        """Hang up the remaining phone legs of an ended room."""
         for room, leg in tuple(self._legs.items()):
             if leg.room == room_id:
                 del self._legs[room]
                 if leg.call_id:
                     self._trunk.hang_up(leg.call_id)
 
-    async def _ask(self, endpoint: str, payload: Mapping[str, object]) -> Mapping[str, object]:
-        """One request; the same again where nothing can be stored right now."""
-        request_id = uuid.uuid4().hex  # known again where only its answer was late
-        for pause_s in _AGAIN_S:
-            answer = await self._ask_once(endpoint, request_id, payload)
+    async def _request(self, endpoint: str, payload: Mapping[str, object]) -> Mapping[str, object]:
+        """Send a request and return its answer; retry after OVERLOADED."""
+        request_id = (
+            uuid.uuid4().hex
+        )  # kept for retries, so that a late first one counts as the same
+        for pause_s in _RETRY_S:
+            answer = await self._request_once(endpoint, request_id, payload)
             if _code(answer) != Code.OVERLOADED:
                 return answer
             await asyncio.sleep(pause_s)
-        return await self._ask_once(endpoint, request_id, payload)
+        return await self._request_once(endpoint, request_id, payload)
 
-    async def _ask_once(
+    async def _request_once(
         self, endpoint: str, request_id: str, payload: Mapping[str, object]
     ) -> Mapping[str, object]:
         asked = {"endpoint": endpoint, "id": request_id, "payload": payload}
         request = parse_request(dump({"type": "request", "payload": asked}).decode())
-        self._asked[request_id] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = asyncio.get_running_loop().create_future()
         try:
             self._rooms.handle(self, request)
             async with asyncio.timeout(ANSWER_S):
-                return await self._asked[request_id]
+                return await self._pending[request_id]
         except TimeoutError:
             return {"status": "error", "error": {"code": "OVERLOADED"}}
         finally:
-            del self._asked[request_id]
+            del self._pending[request_id]
 
 
 def room_uuid(call_id: str) -> RoomUuid:
-    """The room of that call: the same one whoever asks, and whenever."""
+    """Return the uuid of a call's room, always the same for the same call."""
     name = f"{PSTN_PREFIX}{call_id}"
     if len(name) > _UUID_LENGTH:
         name = f"{PSTN_PREFIX}{sha256(call_id.encode()).hexdigest()[:32]}"
@@ -254,7 +264,7 @@ def room_uuid(call_id: str) -> RoomUuid:
 
 
 def user_of(number: str) -> str:
-    """The caller's number as a user id. Marked, so that a number is never somebody's account."""
+    """Return a telephone number as a user id, with a prefix that no account has."""
     plain = _FOREIGN.sub("-", number.strip()).strip("-")[:_NUMBER_LENGTH]
     return f"tel:{plain or 'anonymous'}"
 
@@ -264,7 +274,7 @@ def _valid(name: str | None) -> str | None:
 
 
 def _taken(answer: Mapping[str, object]) -> str | None:
-    """Return the id, uuid or confbridgeId that another room has; None: not refused for that."""
+    """Return the id, uuid or confbridgeId in use; None: the request was not refused for that."""
     if _code(answer) != Code.ROOM_EXISTS:
         return None
     error = cast("dict[str, dict[str, object]]", answer["error"])

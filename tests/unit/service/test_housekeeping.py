@@ -43,7 +43,7 @@ class Relaying:
 @pytest.fixture(autouse=True)
 def _busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "FORGET_S", 0.0)
-    monkeypatch.setattr(maintenance, "LOOK_S", 0.0)
+    monkeypatch.setattr(maintenance, "CHECK_S", 0.0)
 
 
 async def removed_after(passed_ms: int, leap_ms: int) -> tuple[int, int]:
