@@ -47,12 +47,13 @@ def depacketizers() -> set[type]:
     names = [
         module.name for module in pkgutil.iter_modules(formats.__path__, "sfu_wrapper.formats.")
     ]
+    methods = [name for name in vars(VideoCodec) if not name.startswith("_")]
     return {
         found
         for name in names
         for found in vars(importlib.import_module(name)).values()
         if isinstance(found, type) and found is not VideoCodec
-        if isfunction(vars(found).get("picture"))
+        if all(isfunction(vars(found).get(method)) for method in methods)
     }
 
 
