@@ -1,8 +1,8 @@
-"""Reader of single bits and Exp-Golomb codes in H.264 and VP9 headers.
+"""Input of the readers in this folder: whole buffers, and single bits of codec headers.
 
-Input of the readers of this folder: bytes in memory or a mapped file.
-
-Readers return positions instead of copies, so that an hour of video needs no memory of its size.
+``Buffer`` is bytes in memory or a mapped file. Readers return positions instead of copies, so that
+an hour of video needs no memory of its size. ``BitReader`` reads bits and Exp-Golomb codes of H.264
+and VP9 headers.
 """
 
 from mmap import mmap

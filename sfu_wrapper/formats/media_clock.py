@@ -1,15 +1,14 @@
-"""Media time from 32-bit RTP timestamps, verified against the time of receipt.
+"""Media time from 32-bit RTP timestamps, and the drift of the sender's clock.
 
 ``stream`` calls ``at`` for each new timestamp in order of sending, and ``restart`` when SSRC or
 numbering change. The sender's clock decides, because it is free of network jitter; where its
-timestamps jump, the recorder's clock corrects them. Time never falls. Pure arithmetic.
+timestamps jump, the recorder's clock corrects them. Time never falls.
 
-Drift of a sender's clock against the recorder's, from timestamps and times of receipt.
-
-A packet arrives after it was sent, later the busier the network. So only the packet with the least
-delay in each stretch of time counts, and the result is the line through those packets with the
-median slope of all pairs (Theil, Sen), which a stalled link or a burst hardly bends. The delay of
-the fastest packet stays unknown. Pure arithmetic, in bounded memory.
+The drift compares timestamps with times of receipt. A packet arrives after it was sent, later the
+busier the network. So only the packet with the least delay in each stretch of time counts, and the
+result is the line through those packets with the median slope of all pairs (Theil, Sen), which a
+stalled link or a burst hardly bends. The delay of the fastest packet stays unknown. Pure
+arithmetic, in bounded memory.
 """
 
 from dataclasses import dataclass

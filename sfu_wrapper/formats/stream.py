@@ -1,6 +1,6 @@
 """Packets of one sender in a recording, in order of sending, with media time.
 
-This module selects the SSRC of the recording; ``reorder`` handles order and loss, ``mediaclock``
+This module selects the SSRC of the recording; ``reorder`` handles order and loss, ``media_clock``
 time. The output goes to ``assemble``. Linear in the file, with memory for one window of packets;
 payloads are not read.
 """

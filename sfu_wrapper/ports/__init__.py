@@ -1,1 +1,1 @@
-"""The outside as protocols: what ``service`` needs and ``adapters`` give."""
+"""Protocols of everything outside: required by ``service``, implemented by ``adapters``."""

@@ -1,14 +1,12 @@
-"""Media plane: an SFU and a mixer that record on request.
+"""Media plane: an SFU and a mixer that record on request, a trunk, and WebRTC media of browsers.
 
-Calls from the telephone network, as announced by the server that answers the trunk.
+``MediaPlane`` takes requests about rooms and captures, and yields facts. ``Trunk`` yields calls
+from the telephone network, as announced by the server that answers the trunk; their texts come from
+outside and must be validated. ``BrowserMedia`` opens one media session per browser.
 
-All announced texts come from outside; consumers must validate them.
-
-WebRTC media of one browser: its streams to the SFU and mixer, and theirs to the browser.
-
-Only session descriptions and ICE candidates pass through. The implementation composes each request
-to the SFU itself, so that no text from a browser can become a request about recording, about rooms
-or about other users.
+Only session descriptions and ICE candidates of a browser pass through. The implementation composes
+each request to the SFU itself, so that no text from a browser can become a request about recording,
+about rooms or about other users.
 """
 
 from collections.abc import AsyncIterator, Callable

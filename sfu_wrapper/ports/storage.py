@@ -1,6 +1,7 @@
-"""The folders of the recording service: raw files in, finished files out, each of them whole.
+"""Storage of the recording service: raw files in, finished files out, and their encryption.
 
-Encryption of finished files. Fails closed: after an error nothing readable was delivered.
+Each finished file appears whole or not at all. Encryption fails closed: after an error nothing
+readable was delivered.
 """
 
 from collections.abc import Iterable, Sequence

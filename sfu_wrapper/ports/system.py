@@ -1,8 +1,7 @@
-"""Wall clock and monotonic clock, read together.
+"""Services of the system: clocks, the key set of an identity provider, and leases on jobs.
 
-Key set of an identity provider, for the verification of its tokens.
-
-Leases on jobs, so that a second delivery of a segment waits instead of working in parallel.
+A clock reads wall time and monotonic time together. The key set verifies tokens. A lease makes a
+second delivery of a segment wait instead of working in parallel.
 """
 
 from typing import Protocol

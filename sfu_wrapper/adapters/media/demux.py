@@ -1,16 +1,15 @@
-"""Opening media files for reading, in the format of their name only.
+"""Reading of media files: bounded formats, tolerant decoding, prefetch.
 
-By default libavformat detects the format from the content: a file named as a video may be a
-playlist that makes the library read other files, or connect to other machines.
+``reading`` opens a file in the format of its name only. By default libavformat detects the format
+from the content: a file named as a video may be a playlist that makes the library read other files,
+or connect to other machines.
 
-Prefetching of items in a pool of threads, a bounded number ahead of their use.
+``prefetch`` computes items in a pool of threads, at most one batch ahead of their use. Its waits
+have no deadline of their own: the process that runs them has one.
 
-The waits here have no deadline of their own: the process that runs them has one.
-
-Raw files in a media process, read through the descriptors passed with its task.
-
-A process does one task, so the table of descriptors is global to the process. A path without a
-descriptor is opened here: by tools that call the readers directly.
+``opened`` gives raw files through the descriptors that were passed with the task of a media
+process. A process does one task, so the table of descriptors is global to it. A path without a
+descriptor is opened here, for tools that call the readers directly.
 """
 
 import os

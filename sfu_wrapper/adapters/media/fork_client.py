@@ -1,4 +1,4 @@
-"""Client of ``forkserver``: requests forks of a process that has all modules loaded.
+"""Client of ``fork_server``: requests forks of a process that has all modules loaded.
 
 Output and exit code of a fork arrive over sockets, so that the server is the only child process
 that we have to reap.

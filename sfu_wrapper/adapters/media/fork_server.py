@@ -2,7 +2,7 @@
 milliseconds.
 
 Loading the codecs takes a third of a second of processor time, more than many a task needs.
-``forkclient`` runs the server and requests forks on its standard input: a datagram holds the
+``fork_client`` runs the server and requests forks on its standard input: a datagram holds the
 limits of ``adapters.os.rlimits`` and three sockets:
 
 * ``talk``: the fork's standard input and output.

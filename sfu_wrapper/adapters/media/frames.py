@@ -1,9 +1,8 @@
-"""Decoded frames of one file by segment time, and the canvas they are painted on.
+"""Decoded frames of one file by segment time, the canvas they are painted on, and the poster.
 
 A ``FrameReader`` returns the frame to show at rising times; a ``Scaler`` fits it into its tile; a
-``Canvas`` paints tiles in place and touches only those that change. None of them knows scenes.
-
-Poster of a merged file: one of its frames, as JPEG.
+``Canvas`` paints tiles in place and touches only those that change. None of them knows scenes. The
+poster is one frame of the merged file, as JPEG.
 """
 
 from collections import deque

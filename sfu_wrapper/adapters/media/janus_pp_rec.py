@@ -101,10 +101,10 @@ def _copied(found: Recording, folder: Path) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
-def _noted(packets: Iterable[MediaPacket], account: TrackStats) -> Iterator[MediaPacket]:
+def _noted(packets: Iterable[MediaPacket], stats: TrackStats) -> Iterator[MediaPacket]:
     """Pass packets on, and note the time of each, even of those that yield no frame."""
     for packet in packets:
-        account.note(packet.time)
+        stats.note(packet.time)
         yield packet
 
 
@@ -134,20 +134,20 @@ def _run(program: str, source: Path, target: Path) -> str:
 
 def _measured(part: Path, found: Recording, output: str) -> TrackStats:
     """Measure a file from its first key frame on. Raises JobFailed where it holds no frame."""
-    account = TrackStats(CLOCK_HZ // 1000)
+    stats = TrackStats(CLOCK_HZ // 1000)
     if part.stat().st_size:
         with reading(part) as container:
             stream = container.streams.video[0]
             for packet in container.demux(stream):
-                if packet.pts is None or not (account.frames or packet.is_keyframe):
+                if packet.pts is None or not (stats.frames or packet.is_keyframe):
                     continue
                 time = round(Fraction(packet.pts * packet.time_base) * CLOCK_HZ)
-                account.note(time)
+                stats.note(time)
                 if packet.is_keyframe:
-                    account.note_key(time, None)
-    if not account.frames:
+                    stats.note_key(time, None)
+    if not stats.frames:
         raise _failed(found, f"wrote no frame ({output})", part)
-    return account
+    return stats
 
 
 def _differences(found: Recording, part: Path, got: TrackStats, whole: TrackStats) -> list[str]:

@@ -1,4 +1,4 @@
-"""The process that reads and writes media: one task per process, forked by ``forkserver``.
+"""The process that reads and writes media: one task per process, forked by ``fork_server``.
 
 A file that makes a codec crash or hang affects this process only. The parent (``tools``) sends the
 descriptors of raw files (``inputs``) and then the pickled task on standard input; the process then

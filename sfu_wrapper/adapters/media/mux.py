@@ -1,8 +1,8 @@
 """Muxing of encoded frames and audio packets into containers, unchanged, with their timestamps.
 
 A file appears under its name only when it is whole and on disk. ``formats`` decides what is kept.
-
-Split output: video copied packet by packet, the mix as a WAV of 16 kHz, mono, 8 bits.
+Split output is written here as well: video copied packet by packet, the mix as a WAV of 16 kHz,
+mono, 8 bits.
 """
 
 import os

@@ -154,20 +154,20 @@ def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile
     first = next(frames, None)
     if first is None or first.frame.size is None:
         return "it holds no key frame" if stream.received else "it holds no packet"
-    account = TrackStats(CLOCK_HZ // 1000)
+    stats = TrackStats(CLOCK_HZ // 1000)
     target = _named(base, VIDEO_SUFFIX[header.codec])
     with finished(target) as part:
-        noted = noted_frames(chain([first], frames), account, found.source)
+        noted = noted_frames(chain([first], frames), stats, found.source)
         write_video(part, header.codec, first.frame.size, noted)
     warnings = stream_warnings(reader, stream) + frame_warnings(assembler)
-    return account.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
+    return stats.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
 
 
 def noted_frames(
-    frames: Iterable[TimedFrame], account: TrackStats, source: Path
+    frames: Iterable[TimedFrame], stats: TrackStats, source: Path
 ) -> Iterator[TimedFrame]:
     """Pass frames on, and note each. Raises JobFailed for one of more than ``MAX_PIXELS``."""
-    note = account.note
+    note = stats.note
     for timed in frames:
         time, frame = timed
         note(time)
@@ -176,14 +176,14 @@ def noted_frames(
             if width * height > MAX_PIXELS:
                 detail = f"holds a frame of {width}x{height}; at most {MAX_PIXELS} pixels are read"
                 raise _failed(JobCode.PICTURE_TOO_LARGE, detail, source, permanent=True)
-            account.note_key(time, frame.size)
+            stats.note_key(time, frame.size)
         yield timed
 
 
 def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str:
     stream = MediaStream(reader, opus.RATE)
-    account = TrackStats(opus.RATE // 1000)
-    packets = _opus_packets(stream, reader.buffer, account)
+    stats = TrackStats(opus.RATE // 1000)
+    packets = _opus_packets(stream, reader.buffer, stats)
     first = next(packets, None)
     if first is None:
         return "it holds no audio"
@@ -191,11 +191,11 @@ def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str
     with finished(target) as part:
         write_opus(part, chain([first], packets))
     warnings = stream_warnings(reader, stream)
-    return account.track(target, header, stream, TrackKind.AUDIO, [], warnings)
+    return stats.track(target, header, stream, TrackKind.AUDIO, [], warnings)
 
 
 def _opus_packets(
-    stream: MediaStream, buffer: Buffer, account: TrackStats
+    stream: MediaStream, buffer: Buffer, stats: TrackStats
 ) -> Iterator[tuple[int, bytes, int]]:
     """Yield (time, packet, length) of valid Opus packets that do not overlap earlier ones."""
     end = 0
@@ -203,15 +203,15 @@ def _opus_packets(
         data = bytes(buffer[packet.start : packet.end])
         samples = opus.packet_samples(data)
         if samples is not None and packet.time >= end:
-            account.note(packet.time, samples)
+            stats.note(packet.time, samples)
             end = packet.time + samples
             yield packet.time, data, samples
 
 
 def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str:
     stream = MediaStream(reader, g711.RATE)
-    account = TrackStats(g711.RATE // 1000)
-    packets = _g711_packets(stream, reader.buffer, account)
+    stats = TrackStats(g711.RATE // 1000)
+    packets = _g711_packets(stream, reader.buffer, stats)
     first = next(packets, None)
     if first is None:
         return "it holds no audio"
@@ -219,16 +219,16 @@ def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str
     with finished(target) as part:
         write_g711(part, header.codec, chain([first], packets))
     warnings = stream_warnings(reader, stream)
-    return account.track(target, header, stream, TrackKind.AUDIO, [], warnings)
+    return stats.track(target, header, stream, TrackKind.AUDIO, [], warnings)
 
 
 def _g711_packets(
-    stream: MediaStream, buffer: Buffer, account: TrackStats
+    stream: MediaStream, buffer: Buffer, stats: TrackStats
 ) -> Iterator[tuple[int, bytes]]:
     for packet in stream.packets():
         data = bytes(buffer[packet.start : packet.end])
         if data:
-            account.note(packet.time, len(data))
+            stats.note(packet.time, len(data))
             yield packet.time, data
 
 

@@ -1,6 +1,7 @@
-"""Resource limits of a media process: proportional to its input, and well above normal use.
+"""Limits of the process of one task: its resources, and the files that it may access.
 
-Files and folders that stay accessible to the process of one task.
+Resources are proportional to the input and well above normal use. Files and folders are those of
+the task; everything else stays inaccessible to the process.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Verification of a finished media file by its content; exit codes are not trusted.
 
-All packets are demuxed, the first and the last group of pictures decoded, the durations compared.
+All packets are demuxed, the first and the last group of frames decoded, the durations compared.
 """
 
 from concurrent.futures import ThreadPoolExecutor
