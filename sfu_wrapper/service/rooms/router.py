@@ -126,13 +126,9 @@ class Rooms:
         self._creation = RoomCreation(self._registry, store, clock, rules.quotas)
         self.media_sessions = MediaSessions(self._visible_room)
         self._job_results = JobResults()
+        permissions, news = store.permissions, self._job_results.of_room
         self.queries = RoomQueries(
-            self._registry,
-            self._finder,
-            clock,
-            rules.policy,
-            store.permissions,
-            self._job_results.of_room,
+            self._registry, self._finder, clock, rules.policy, permissions, news
         )
         self._lister = Lister(self.queries)
         self._subscriptions = Subscriptions(self.queries, self._job_results, clock)
