@@ -11,8 +11,7 @@ from pathlib import Path
 from inputs import Call
 from measure import Cost, run
 
-from sfu_wrapper.core.layout import grid
-from sfu_wrapper.core.plan import AUDIO_BITS_PER_S, CANVAS_HEIGHT, CANVAS_WIDTH, FRAMES_PER_S
+from sfu_wrapper.core.plan import AUDIO_BITS_PER_S, CANVAS_HEIGHT, CANVAS_WIDTH, FRAMES_PER_S, grid
 
 FFMPEG = ("ffmpeg", "-nostdin", "-v", "error", "-y")
 ONE_THREAD = ("-threads", "1")

@@ -39,8 +39,7 @@ from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaContext
 from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.observe.health import KEYS, Health
-from sfu_wrapper.observe.metrics import Metrics, count_errors
+from sfu_wrapper.observe.metrics import KEYS, Health, Metrics, count_errors
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store

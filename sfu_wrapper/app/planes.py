@@ -20,8 +20,7 @@ from sfu_wrapper.adapters.janus.session import JanusAddress
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
-from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane, PairedPlane
 from sfu_wrapper.adapters.simulated.faults import Faults
 from sfu_wrapper.adapters.simulated.plane import SimulatedPlane
 from sfu_wrapper.config.controller import Mixer, Sfu

@@ -14,12 +14,13 @@ from sfu_wrapper.core.policy import Decision, Reason, Source, asks, decide
 from sfu_wrapper.model.errors import Malformed, Misconfigured
 from sfu_wrapper.model.identity import (
     DomainId,
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     UserId,
     UserKey,
 )
-from sfu_wrapper.model.room import Kind, Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 from sfu_wrapper.config.settings import Settings
 
-Path = tuple[str, ...]  # ("websocket", "port"), or ("quality",) for a key at the top level
+KeyPath = tuple[str, ...]  # ("websocket", "port"), or ("quality",) for a key at the top level
 JsonSchema = dict[str, Any]
 
 PREFIX = "SFU_WRAPPER__"  # of the environment variables that override keys
 # Spellings in the product's documentation and in its older versions.
-ALIASES: dict[Path, Path] = {
+ALIASES: dict[KeyPath, KeyPath] = {
     ("startRecordingAtStart",): ("recordRecordingAtStart",),
     ("recordRecordingAnStart",): ("recordRecordingAtStart",),
     ("processedQueue",): ("processed_queue",),
@@ -41,7 +41,7 @@ class Key:
         password_inside: True for an address that may hold a password, which is masked.
     """
 
-    path: Path
+    path: KeyPath
     schema: JsonSchema
     description: str
     default: object
@@ -61,7 +61,7 @@ class Key:
 
 
 @cache
-def known_keys() -> dict[Path, Key]:
+def known_keys() -> dict[KeyPath, Key]:
     """Return every key, in the order of the models."""
     schema = Settings.model_json_schema()
     return {key.path: key for key in _keys((), schema, schema["$defs"])}
@@ -73,17 +73,17 @@ def sections() -> frozenset[str]:
     return frozenset(path[0] for path in known_keys() if len(path) > 1)
 
 
-def canonical(path: Path) -> Path:
+def canonical(path: KeyPath) -> KeyPath:
     """Return the key of an alias; any other path unchanged."""
     return ALIASES.get(path, path)
 
 
-def simplified(path: Path) -> Path:
+def simplified(path: KeyPath) -> KeyPath:
     """Return the path without case and underscores, for the comparison with variables."""
     return tuple(part.lower().replace("_", "") for part in path)
 
 
-def nearest(path: Path) -> Key | None:
+def nearest(path: KeyPath) -> Key | None:
     """Return the known key with the most similar name; None where none is similar enough."""
     wanted = simplified(path)
     within = of_section(path[0]) if len(path) > 1 else ()
@@ -118,7 +118,7 @@ def _ratio(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 
-def _keys(prefix: Path, model: JsonSchema, defs: dict[str, JsonSchema]) -> Iterator[Key]:
+def _keys(prefix: KeyPath, model: JsonSchema, defs: dict[str, JsonSchema]) -> Iterator[Key]:
     for name, field in model["properties"].items():
         value = _resolved(field, defs)
         if value.get("type") == "object":
@@ -127,7 +127,7 @@ def _keys(prefix: Path, model: JsonSchema, defs: dict[str, JsonSchema]) -> Itera
             yield _key((*prefix, name), field, value)
 
 
-def _key(path: Path, field: JsonSchema, value: JsonSchema) -> Key:
+def _key(path: KeyPath, field: JsonSchema, value: JsonSchema) -> Key:
     return Key(
         path=path,
         schema={k: v for k, v in value.items() if k not in {"title", "description", "default"}},

@@ -17,12 +17,19 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sfu_wrapper.config import rules
-from sfu_wrapper.config.catalogue import LIFTED, JsonSchema, Key, allowed, known_keys
-from sfu_wrapper.config.catalogue import Path as KeyPath
-from sfu_wrapper.config.environment import read_environment, read_overrides
-from sfu_wrapper.config.files import directory, read_files
+from sfu_wrapper.config.catalogue import LIFTED, JsonSchema, Key, KeyPath, allowed, known_keys
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.config.sources import Findings, Problem, Source, masked, shown
+from sfu_wrapper.config.sources import (
+    Findings,
+    Problem,
+    Source,
+    directory,
+    masked,
+    read_environment,
+    read_files,
+    read_overrides,
+    shown,
+)
 from sfu_wrapper.model.errors import Misconfigured
 
 DEFAULT = "default"

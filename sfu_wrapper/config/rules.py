@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.core.layout import MAX_TILES
+from sfu_wrapper.core.plan import MAX_TILES
 from sfu_wrapper.core.policy import PstnConflict
 
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash

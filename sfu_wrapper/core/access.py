@@ -13,8 +13,16 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import DomainId, Identity, Role, RoomId, UserId, UserKey
-from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.identity import (
+    DomainId,
+    Identity,
+    Kind,
+    Origin,
+    Role,
+    RoomId,
+    UserId,
+    UserKey,
+)
 
 NOT_FOUND = "room not found"
 

@@ -10,6 +10,7 @@ from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import ContextValue
 from sfu_wrapper.model.identity import (
+    EndReason,
     OwnerPermissions,
     RoomId,
     RoomUuid,
@@ -18,7 +19,6 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.media import Media, Medium
-from sfu_wrapper.model.room import EndReason
 from sfu_wrapper.model.segment import SegmentInfo
 
 # Answers

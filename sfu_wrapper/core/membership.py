@@ -44,10 +44,17 @@ from sfu_wrapper.core.segment_report import presence_in
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.identity import OwnerPermissions, UserId, UserKey, shown_user
+from sfu_wrapper.model.identity import (
+    EndReason,
+    Kind,
+    OwnerPermissions,
+    StopReason,
+    UserId,
+    UserKey,
+    shown_user,
+)
 from sfu_wrapper.model.media import Media, Stream, Track
 from sfu_wrapper.model.persistent import PersistentSet
-from sfu_wrapper.model.room import EndReason, Kind, StopReason
 
 
 def join(turn: Transition, event: JoinRequested) -> None:

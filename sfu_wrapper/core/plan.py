@@ -1,12 +1,9 @@
-"""Plan of the output of one segment: kind of output, composition, poster, chapters. Pure.
+"""Plan of the output of one segment: which files, and what a merged file shows at each moment.
 
-In: the configuration, the event, the intervals on screen. Out: a complete ``Composition``, so that
-the media process decides nothing. Paths are plain text, times microseconds from the start of the
-segment.
-
-The first chapter is named after the users on screen, each further one after the change. A join or
-leave needs a presence of the event that begins or ends there; otherwise only a camera was turned
-on or off.
+A plan is complete: the process that carries it out decides nothing. It holds the tiles of each
+interval (recordings.md, "Merged"), the candidates for the poster, and the chapters, named after the
+participants on screen and after each change. Paths are plain text; times are microseconds from the
+start of the segment. Tiles have even edges, as yuv420p needs.
 """
 
 from bisect import bisect_left
@@ -15,12 +12,68 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from math import isqrt
 from typing import Literal
 
 from sfu_wrapper.core.intervals import Interval, Span
-from sfu_wrapper.core.layout import MAX_TILES, Tile, grid
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import SegmentInfo
+
+MAX_TILES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Rectangle on the canvas, in px; (x, y) is its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def grid(count: int, width: int, height: int) -> tuple[Tile, ...]:
+    """Divide the canvas among ``count`` tracks, in reading order, the last row from the left.
+
+    Columns are ceil(sqrt(count)), rows ceil(count / columns).
+
+    Raises:
+        ValueError: ``count`` is outside 0..9; the caller should have split instead.
+    """
+    if not 0 <= count <= MAX_TILES:
+        raise ValueError(f"count must be 0..{MAX_TILES}, got {count}")
+    if count == 0:
+        return ()
+    columns = isqrt(count - 1) + 1
+    rows = -(-count // columns)
+    xs = [_even_edge(i, columns, width) for i in range(columns + 1)]
+    ys = [_even_edge(i, rows, height) for i in range(rows + 1)]
+    cells = [divmod(i, columns) for i in range(count)]
+    return tuple(Tile(xs[c], ys[r], xs[c + 1] - xs[c], ys[r + 1] - ys[r]) for r, c in cells)
+
+
+def fit(tile: Tile, width: int, height: int) -> Tile:
+    """Return the largest centred rectangle in the tile with the aspect ratio of the frame.
+
+    Sides and position are rounded to even pixels; no side is below 2.
+    """
+    if width * tile.height >= height * tile.width:
+        inner_width, inner_height = tile.width, _even(tile.width * height, width)
+    else:
+        inner_width, inner_height = _even(tile.height * width, height), tile.height
+    x = tile.x + (tile.width - inner_width) // 4 * 2
+    y = tile.y + (tile.height - inner_height) // 4 * 2
+    return Tile(x, y, inner_width, inner_height)
+
+
+def _even_edge(index: int, parts: int, length: int) -> int:
+    return 2 * ((index * length + parts) // (2 * parts))
+
+
+def _even(dividend: int, divisor: int) -> int:
+    """Return the quotient rounded to an even number, at least 2."""
+    return max(2, 2 * ((dividend + divisor) // (2 * divisor)))
+
 
 _MOST = 5
 _LONG_ENOUGH_US = 500_000

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sfu_wrapper.model.identity import (
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.model.room import Kind, Origin
 
 
 class Source(StrEnum):

@@ -19,17 +19,20 @@ from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    EndReason,
+    Kind,
+    Origin,
     RecordingType,
     RoomId,
     RoomUuid,
     SegmentNo,
+    StopReason,
     UserId,
     UserKey,
     shown_user,
 )
 from sfu_wrapper.model.media import Medium, RawFile, Track
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
-from sfu_wrapper.model.room import EndReason, Kind, Origin, StopReason
 from sfu_wrapper.model.segment import Instant
 
 WAITING_LIMIT = 16  # pending start and stop requests of one room

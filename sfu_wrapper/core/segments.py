@@ -45,9 +45,8 @@ from sfu_wrapper.core.segment_report import presences_of, segment_info
 from sfu_wrapper.core.sync import Timeline
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.identity import RecordingType, SegmentNo, UserId
+from sfu_wrapper.model.identity import RecordingType, SegmentNo, StopReason, UserId
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.room import StopReason
 from sfu_wrapper.model.segment import Instant
 
 STOP_GIVEN_UP_MS = 30_000  # policy.md: longest wait for the confirmation of a stop

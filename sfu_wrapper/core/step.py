@@ -59,15 +59,17 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    Kind,
+    Origin,
     OwnerPermissions,
     RoomId,
     RoomUuid,
+    StopReason,
     UserId,
     UserKey,
     shown_user,
 )
 from sfu_wrapper.model.persistent import PersistentSet
-from sfu_wrapper.model.room import Kind, Origin, StopReason
 from sfu_wrapper.model.segment import Instant
 
 

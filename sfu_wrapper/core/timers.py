@@ -37,7 +37,7 @@ from sfu_wrapper.core.segments import (
 )
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
-from sfu_wrapper.model.room import EndReason, Kind
+from sfu_wrapper.model.identity import EndReason, Kind
 from sfu_wrapper.model.segment import Instant
 
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"

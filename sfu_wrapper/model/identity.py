@@ -1,8 +1,8 @@
-"""Identity of a requester, as asserted by a token or by a trusted gateway.
+"""Identifiers, identities, stored permissions, and the fixed properties of a room.
 
-Identifiers. Distinct types, so mypy catches a user id passed as a room id.
-
-Permissions that decide on recording, as stored (policy.md, "Permissions").
+Identifiers are distinct types, so that mypy finds a user id passed as a room id. An identity is
+asserted by a token or a trusted gateway. Permissions decide on recording (policy.md,
+"Permissions"); kind and origin of a room never change (policy.md, "Kinds of rooms").
 """
 
 from dataclasses import dataclass
@@ -112,3 +112,38 @@ class OwnerPermissions:
 
     user: RecordingPermissions | None = None
     domain: RecordingPermissions | None = None
+
+
+class Kind(StrEnum):
+    """Kind of a room, by its creation; it decides who may record."""
+
+    DIRECT = "direct"  # one-to-one or multiparty, by invitation
+    MEETING = "meeting"
+    PUBLIC = "public"
+
+
+class Origin(StrEnum):
+    """Origin of the call. PSTN is possible for DIRECT rooms only."""
+
+    INTERNAL = "internal"
+    PSTN = "pstn"
+
+
+class StopReason(StrEnum):
+    """Reason for the stop of a running segment."""
+
+    REQUESTED = "requested"
+    CALL_ENDED = "callEnded"
+    FAILED = "failed"
+    RESTART = "restart"
+
+
+class EndReason(StrEnum):
+    """Reason for the end of a room."""
+
+    HANGUP = "hangup"
+    CANCELLED = "cancelled"
+    NO_ANSWER = "noAnswer"
+    LAST_LEFT = "lastLeft"
+    IDLE = "idle"
+    ENDED = "ended"

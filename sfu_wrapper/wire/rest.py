@@ -16,14 +16,16 @@ from sfu_wrapper.core.policy import Decision, Grant, PolicySettings, Reason, Sou
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Malformed
 from sfu_wrapper.model.identity import (
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    StopReason,
     UserKey,
 )
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.room import Kind, Origin, StopReason
 from sfu_wrapper.wire.strict_json import parse_strict
 from sfu_wrapper.wire.validation import REQUEST, OneUnknownField, first_error
 

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.identity import Kind, Origin
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     FILE_NAME_PATTERN,

@@ -16,7 +16,7 @@ import av
 import pytest
 
 from sfu_wrapper.adapters.media.preprocess import convert
-from sfu_wrapper.core.layout import fit, grid
+from sfu_wrapper.core.plan import fit, grid
 from sfu_wrapper.model.media import TrackFile
 from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.pictures import (

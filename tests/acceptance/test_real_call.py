@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sfu_wrapper.core.layout import Tile, grid
+from sfu_wrapper.core.plan import Tile, grid
 from sfu_wrapper.wire.strict_json import parse_iso
 from tests.helpers.callpage import opened
 from tests.helpers.chromium import browser

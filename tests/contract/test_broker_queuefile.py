@@ -17,7 +17,7 @@ import pytest
 from sfu_wrapper.adapters.queue_file import broker as adapter
 from sfu_wrapper.adapters.queue_file import listeners
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
-from sfu_wrapper.adapters.queue_file.presence import is_alive
+from sfu_wrapper.adapters.queue_file.listeners import is_alive
 from sfu_wrapper.model.errors import Unavailable
 from tests.helpers import queue_file
 from tests.helpers.brokers import COPY, QUEUES, WORK, BrokerBench, message, numbers

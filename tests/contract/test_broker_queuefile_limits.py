@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.queue_file import broker as adapter
-from sfu_wrapper.adapters.queue_file import presence
+from sfu_wrapper.adapters.queue_file import listeners
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
-from sfu_wrapper.adapters.queue_file.presence import Presence, is_alive, sweep
+from sfu_wrapper.adapters.queue_file.listeners import Presence, is_alive, sweep
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers import queue_file
@@ -192,7 +192,7 @@ def test_presences_of_the_dead_are_swept_away(
     os.close(dead._fd)  # as a kill does: no clean-up, no lock
     sweep(tmp_path)
     assert (tmp_path / dead.id).exists()  # too young to tell from one that is just starting
-    monkeypatch.setattr(presence, "_STALE_S", -1.0)
+    monkeypatch.setattr(listeners, "_STALE_S", -1.0)
     sweep(tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == [living.id]

@@ -12,8 +12,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane, PairedPlane
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureLost,

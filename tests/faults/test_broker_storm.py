@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.app.controller import Parts, Running, controller

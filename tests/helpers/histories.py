@@ -44,9 +44,15 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
-from sfu_wrapper.model.identity import OwnerPermissions, RecordingProfile, RecordingType, SegmentNo
+from sfu_wrapper.model.identity import (
+    Kind,
+    Origin,
+    OwnerPermissions,
+    RecordingProfile,
+    RecordingType,
+    SegmentNo,
+)
 from sfu_wrapper.model.media import Media, Medium, RawFile
-from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.model.segment import Instant, SegmentInfo
 from sfu_wrapper.wire.recording_info import encode_announcement, parse_event
 from sfu_wrapper.wire.room_state import decode_room, encode_room

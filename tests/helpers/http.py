@@ -22,8 +22,7 @@ from sfu_wrapper.gateway.rest.app import RestParts
 from sfu_wrapper.gateway.rest.server import HttpServer, serve_http
 from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.observe.health import Health
-from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.observe.metrics import Health, Metrics
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.wire.signaling import Request, parse_request

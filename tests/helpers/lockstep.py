@@ -43,9 +43,8 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import OwnerPermissions, UserKey
+from sfu_wrapper.model.identity import Origin, OwnerPermissions, UserKey
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.room import Origin
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT
 from sfu_wrapper.service.rooms.messages import stored_room

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfu_wrapper.adapters.simulated.pattern import StripData, read
-from sfu_wrapper.core.layout import grid
+from sfu_wrapper.core.plan import grid
 
 WIDTH, HEIGHT = 640, 480
 BLACK = 40  # luma below which a tile shows nobody

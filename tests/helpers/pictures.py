@@ -10,7 +10,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from sfu_wrapper.core.layout import Tile
+from sfu_wrapper.core.plan import Tile
 
 COLOURS = {"alice": (198, 39, 39), "bob": (39, 168, 42), "carol": (38, 60, 200)}
 TONES_HZ = {"alice": 440, "bob": 880, "carol": 660}

@@ -43,6 +43,8 @@ from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
@@ -54,7 +56,6 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.identity import UserKey as Key
 from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
-from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.model.segment import Instant, SegmentInfo
 
 HOME = DomainId("example")

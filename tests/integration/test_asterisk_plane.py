@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sfu_wrapper.adapters.asterisk import conference, watch
+from sfu_wrapper.adapters.asterisk import conference, plane
 from sfu_wrapper.adapters.asterisk.conference import (
     ALREADY_RECORDED,
     CUT,
@@ -165,9 +165,9 @@ async def test_a_conference_recorded_by_another_client_is_not_touched(here: Worl
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten intervals of checks: a real Asterisk writes every two seconds only."""
-    monkeypatch.setattr(watch, "PERIOD_S", 0.05)
-    monkeypatch.setattr(watch, "CLOSED_S", 0.2)
-    monkeypatch.setattr(watch, "STALLED_S", 0.6)
+    monkeypatch.setattr(plane, "PERIOD_S", 0.05)
+    monkeypatch.setattr(plane, "CLOSED_S", 0.2)
+    monkeypatch.setattr(plane, "STALLED_S", 0.6)
 
 
 @pytest.mark.usefixtures("watchful")
@@ -205,14 +205,14 @@ async def test_a_hanging_asterisk_does_not_count_as_a_stopped_recording(
     here.server.silent = {"Ping"}
     here.server.stall()
     looks = asyncio.Semaphore(0)
-    is_awake = watch.FileWatch._is_awake
+    is_awake = plane.FileWatch._is_awake
 
-    async def noted(self: watch.FileWatch) -> bool:
+    async def noted(self: plane.FileWatch) -> bool:
         looks.release()
         return await is_awake(self)
 
-    monkeypatch.setattr(watch, "_PROMPT_S", 0.02)
-    monkeypatch.setattr(watch.FileWatch, "_is_awake", noted)
+    monkeypatch.setattr(plane, "_PROMPT_S", 0.02)
+    monkeypatch.setattr(plane.FileWatch, "_is_awake", noted)
     for _ in range(20):
         await looks.acquire()
     here.bench.send(StopCapture(AUDIO))
@@ -227,18 +227,18 @@ async def test_no_requests_are_sent_while_nothing_is_recorded(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, asked = asyncio.Semaphore(0), list[str]()
-    look = watch.FileWatch._check
+    look = plane.FileWatch._check
 
-    async def noted(self: watch.FileWatch) -> None:
+    async def noted(self: plane.FileWatch) -> None:
         looks.release()
         await look(self)
 
-    async def awake(self: watch.FileWatch) -> bool:
+    async def awake(self: plane.FileWatch) -> bool:
         asked.append("Ping")
         return True
 
-    monkeypatch.setattr(watch.FileWatch, "_check", noted)
-    monkeypatch.setattr(watch.FileWatch, "_is_awake", awake)
+    monkeypatch.setattr(plane.FileWatch, "_check", noted)
+    monkeypatch.setattr(plane.FileWatch, "_is_awake", awake)
     here.server.enter(BRIDGE)
     here.bench.send(OpenMediaRoom(ROOM, BRIDGE))
     for _ in range(10):

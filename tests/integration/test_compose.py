@@ -14,7 +14,6 @@ from sfu_wrapper.adapters.media.mux import copy_video, write_audio, write_video
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.intervals import Interval
-from sfu_wrapper.core.layout import fit, grid
 from sfu_wrapper.core.plan import (
     AudioSource,
     Composition,
@@ -23,6 +22,8 @@ from sfu_wrapper.core.plan import (
     Rotation,
     Source,
     compose,
+    fit,
+    grid,
 )
 from sfu_wrapper.core.plan import Codec as MergedCodec
 from sfu_wrapper.formats.assemble import TimedFrame as Coded

@@ -16,13 +16,14 @@ import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room, Rules, Segments
 from sfu_wrapper.model.identity import (
     Identity,
+    Kind,
     RecordingType,
     Role,
     RoomUuid,
@@ -32,7 +33,6 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.persistent import PersistentSet
-from sfu_wrapper.model.room import Kind
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms.effects import NOTICES_PER_ROUND
 from sfu_wrapper.service.rooms.registry import RECENT, Finder, RoomRegistry

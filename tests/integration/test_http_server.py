@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sfu_wrapper.gateway.rest.app import RestApp
 from sfu_wrapper.gateway.shares import Proxies, read_network
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.observe.health import BROKER, STORE
+from sfu_wrapper.observe.metrics import BROKER, STORE
 from tests.helpers.http import ALWAYS, SETTINGS, parse, pass_for, world
 
 ALICE = pass_for("alice")

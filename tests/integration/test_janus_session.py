@@ -12,8 +12,7 @@ from websockets.asyncio.client import ClientConnection
 
 from sfu_wrapper.adapters.janus import settings, videoroom
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
-from sfu_wrapper.adapters.janus.plane import audio_plane, video_plane
-from sfu_wrapper.adapters.janus.reconnect import keep_connected
+from sfu_wrapper.adapters.janus.plane import audio_plane, keep_connected, video_plane
 from sfu_wrapper.adapters.janus.room_queue import RoomQueue
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.identity import RoomUuid
 from tests.helpers.clocks import Ahead

@@ -23,12 +23,13 @@ from sfu_wrapper.core.policy import PolicySettings, PstnConflict, Reason, decide
 from sfu_wrapper.formats.assemble import video_codec
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.model.identity import (
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.model.room import Kind, Origin
 
 TOP = Path(__file__).parents[2]
 GATEWAY = TOP / "sfu_wrapper" / "gateway"

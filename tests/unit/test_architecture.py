@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -30,6 +31,8 @@ TOUCHING = {
     "read_bytes", "read_text", "stat", "touch", "unlink", "write_bytes", "write_text",
 }  # fmt: skip
 MAX_MODULE_LINES = 400
+MAX_MODULES = 230
+MEDIAN_LINES = range(130, 181)
 MAX_FUNCTION_LINES = 40
 
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -127,3 +130,11 @@ def test_functions_stay_short(path: Path) -> None:
     lengths = {f.name: (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions(path)}
 
     assert {name for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == set()
+
+
+def test_modules_are_few_enough_to_be_found_and_short_enough_to_be_read() -> None:
+    counted = [path for path in MODULES if path.name != "__init__.py"]
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in counted]
+
+    assert len(counted) <= MAX_MODULES
+    assert round(median(lengths)) in MEDIAN_LINES

@@ -4,11 +4,16 @@ Each request goes into the queue of its room (``conference``), which carries it 
 do not wait for each other. ``_listen`` reads events and link marks from ``ami``: events go to the
 conferences that they name and to the trunk (``trunk``); a link mark makes every conference check
 its files. Facts and call news leave through one queue each.
+
+Asterisk sends no event if another client ends the recording channel or its MixMonitor, or if the
+disk is full: the file is closed or stops growing. So all files are checked once a second, while
+anything is recorded, in one operation that sends one ping: while Asterisk hangs, no file grows and
+the check is skipped.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -21,9 +26,8 @@ from sfu_wrapper.adapters.asterisk.conference import (
     ConferenceContext,
     Nudge,
 )
-from sfu_wrapper.adapters.asterisk.folder import Folder
+from sfu_wrapper.adapters.asterisk.folder import Folder, Size
 from sfu_wrapper.adapters.asterisk.trunk import TrunkLine
-from sfu_wrapper.adapters.asterisk.watch import FileWatch
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
 from sfu_wrapper.core.media_plane import (
     CaptureFailed,
@@ -45,6 +49,71 @@ from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.media_plane import CallNews
 from sfu_wrapper.ports.system import Clock
+
+PERIOD_S: Final = 1.0
+CLOSED_S: Final = 0.9  # the event of a regular end comes long before
+STALLED_S: Final = 3.4  # Asterisk writes every 2.05 s
+_PROMPT_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Size of a file, and the loop time at which it last changed."""
+
+    size: Size
+    at_s: float
+
+
+class FileWatch:
+    """Periodic check of the files of all recordings.
+
+    Args:
+        ami: Client of the manager interface.
+        folder: Folder for the mixes.
+        conferences: Returns all conferences.
+    """
+
+    def __init__(
+        self, ami: Ami, folder: Folder, conferences: Callable[[], Iterable[Conference]]
+    ) -> None:
+        self._ami = ami
+        self._folder = folder
+        self._conferences = conferences
+        self._seen: dict[str, _Seen] = {}
+
+    async def run(self) -> None:
+        """Check until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            if self._folder.ours is not None:
+                await self._check()
+
+    async def _check(self) -> None:
+        pairs = ((each.written, each) for each in self._conferences())
+        written = {name: each for name, each in pairs if name is not None}
+        if not written or not await self._is_awake():
+            self._seen = {}
+            return
+        now_s = asyncio.get_running_loop().time()
+        sizes = await self._folder.sizes(tuple(written))
+        self._seen = {name: self._noted(name, size, now_s) for name, size in sizes.items()}
+        for name, seen in self._seen.items():
+            limit_s = CLOSED_S if seen.size.whole else STALLED_S
+            if now_s - seen.at_s >= limit_s:
+                written[name].put(Nudge.STALLED)
+
+    def _noted(self, name: str, size: Size, now_s: float) -> _Seen:
+        before = self._seen.get(name)
+        return before if before is not None and before.size == size else _Seen(size, now_s)
+
+    async def _is_awake(self) -> bool:
+        try:
+            async with asyncio.timeout(_PROMPT_S):
+                await self._ami.act("Ping")
+        except (TimeoutError, Unavailable, Declined):
+            return False
+        return True
+
 
 log = logging.getLogger(__name__)
 

@@ -1,28 +1,32 @@
 """Janus as the media plane for one medium: video from VideoRooms, or audio from AudioBridges.
 
 ``send`` puts a request into the queue of its room (``room_queue``), which carries it out over the
-current connection and reports facts. The plane keeps that connection (``reconnect``), hands it to
-every queue, and after each connection reports two more kinds of facts: ``PlaneBack`` once every
-queue has checked its room, and ``RoomFound`` for rooms that an earlier controller left at Janus.
-A queue removes itself from the plane once its room is closed and no request is left.
+current connection and reports facts. The plane keeps that connection (``keep_connected``), hands it
+to every queue, and after each connection reports two more kinds of facts: ``PlaneBack`` once every
+queue has checked its room, and ``RoomFound`` for rooms that an earlier controller left at Janus. A
+queue removes itself from the plane once its room is closed and no request is left.
+
+``keep_connected`` opens one session after another, with increasing pauses, and passes each on; the
+next one follows once that session is lost.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.errors import JanusRefused
-from sfu_wrapper.adapters.janus.reconnect import keep_connected
 from sfu_wrapper.adapters.janus.room import JanusRoom, Marked, marked_rooms
 from sfu_wrapper.adapters.janus.room_queue import RoomQueue
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
     VIDEO_ROOM,
+    JanusAddress,
     JanusSession,
+    open_session,
 )
 from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
@@ -46,6 +50,43 @@ from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium
 
 log = logging.getLogger(__name__)
+
+BACK_OFF_S: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
+_STABLE_AFTER_S: Final = 10.0  # a session that lasted longer resets the back-off
+
+
+async def keep_connected(
+    address: JanusAddress,
+    serve: Callable[[JanusSession], Awaitable[None]],
+    *,
+    back_off_s: tuple[float, ...] = BACK_OFF_S,
+) -> None:
+    """Open sessions one after another and pass each to ``serve``, until cancelled.
+
+    Args:
+        address: Address and credentials of Janus.
+        serve: Returns once the session is lost. Unavailable and JanusRefused end the session too.
+        back_off_s: Pauses between attempts; the last one repeats.
+    """
+    loop = asyncio.get_running_loop()
+    failures = 0
+    while True:
+        opened_s: float | None = None
+        try:
+            async with open_session(address) as session:
+                opened_s = loop.time()
+                log.info("janus.connected", extra={"url": address.url})
+                await serve(session)
+            error = "the connection is lost"
+        except (Unavailable, JanusRefused) as refused:
+            error = refused.detail
+        if opened_s is not None and loop.time() - opened_s > _STABLE_AFTER_S:
+            failures = 0
+        if opened_s is not None or failures == 0:
+            log.warning("janus.disconnected", extra={"url": address.url, "error": error})
+        await asyncio.sleep(back_off_s[min(failures, len(back_off_s) - 1)])
+        failures += 1
+
 
 _SETTLED_WITHIN_S: Final = 10.0
 _OVERDUE_S: Final = 3.0

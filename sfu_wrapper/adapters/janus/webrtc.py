@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from sfu_wrapper.adapters.janus.reconnect import keep_connected
+from sfu_wrapper.adapters.janus.plane import keep_connected
 from sfu_wrapper.adapters.janus.session import JanusAddress, JanusSession
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.errors import Unavailable

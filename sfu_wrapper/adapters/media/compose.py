@@ -19,7 +19,6 @@ from sfu_wrapper.adapters.media.audio import timeline
 from sfu_wrapper.adapters.media.demux import prefetch
 from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, FRAME_TIME_BASE, MergedWriter
 from sfu_wrapper.adapters.media.frames import Canvas, DecodedFrame, FrameReader, ScaledFrame, Scaler
-from sfu_wrapper.core.layout import Tile
 from sfu_wrapper.core.plan import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
@@ -28,6 +27,7 @@ from sfu_wrapper.core.plan import (
     Composition,
     Showing,
     Source,
+    Tile,
 )
 
 Progress = Callable[[float], None]

@@ -21,8 +21,7 @@ from PIL import Image
 
 from sfu_wrapper.adapters.media.demux import decoded, reading
 from sfu_wrapper.core.intervals import FREEZE_US
-from sfu_wrapper.core.layout import Tile, fit
-from sfu_wrapper.core.plan import Source
+from sfu_wrapper.core.plan import Source, Tile, fit
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 Plane = NDArray[np.uint8]

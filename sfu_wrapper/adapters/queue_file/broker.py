@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.queue_file import rows
-from sfu_wrapper.adapters.queue_file.listeners import Listener
-from sfu_wrapper.adapters.queue_file.presence import BEAT_S, Presence, is_alive, sweep
+from sfu_wrapper.adapters.queue_file.listeners import BEAT_S, Listener, Presence, is_alive, sweep
 from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.writer import Writer

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sfu_wrapper.adapters.queue_file import listeners
-from sfu_wrapper.adapters.sqlite.many import run_many
+from sfu_wrapper.adapters.sqlite.database import run_many
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
 

@@ -1,16 +1,23 @@
-"""Database files: access rights, durability, schema migrations; and the tables of the store.
+"""Database files: opening, migrating and inspecting one, and statements over many rows.
 
-``open_database`` creates and migrates a file by the caller's numbered migrations. Errors of SQLite
-and of the system become ``Unavailable`` (the caller may retry) or ``Misconfigured`` (an operator
-must act). The store's own ``MIGRATIONS`` are at the end: append only, never change a released one.
+The schema is a tuple of numbered migrations: append, never change what has been released. Every
+error of SQLite leaves as ``Unavailable`` (retry) or ``Misconfigured`` (an operator must act).
+``inspect`` reads a file without changing it, with or without a process that has it open.
+
+Statements over many rows are few: after each statement of the writer, other threads of the process
+run first, so the number of statements decides how long a transaction takes in a busy process. The
+numbers of rows are powers of two, so that SQLite keeps the statements prepared.
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 
@@ -201,3 +208,101 @@ _SECOND = (
 )
 
 MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """State of an intact file.
+
+    Attributes:
+        version: schema version; the next service that opens the file migrates an older one.
+        bytes: its size.
+        in_use: a controller has it open.
+    """
+
+    version: int
+    bytes: int
+    in_use: bool
+
+
+def inspect(path: Path, migrations: Migrations) -> Inspected | None:
+    """Return the state of the file; None if it does not exist.
+
+    Raises:
+        Misconfigured: the file is damaged, not a database, or of a newer release.
+        Unavailable: the file cannot be read now.
+    """
+    if not path.exists():
+        return None
+    with closing(open_reader(path)) as connection, translated(path):
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise Misconfigured(f"{path.name} is damaged ({verdict}): restore it from a backup")
+        known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema'").fetchone()
+        sql = "SELECT coalesce(max(version), 0) FROM schema"
+        version: int = connection.execute(sql).fetchone()[0] if known else 0
+    if version > len(migrations):
+        raise Misconfigured(f"{path.name} was written by a newer release (schema {version})")
+    return Inspected(version, path.stat().st_size, _locked(path))
+
+
+def _locked(path: Path) -> bool:
+    """Return True if a controller holds the lock file of the database."""
+    try:
+        with Path(f"{path}.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+_STEP: Final = 16  # fewer rows are one statement; more are split into multiples of this
+_MOST: Final = 64  # rows per statement, far below SQLite's limit on values
+
+Values = Sequence[Any]
+
+
+def run_many(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[Values]
+) -> list[tuple[Sequence[Values], sqlite3.Cursor]]:
+    """Execute a statement for many rows, in their order.
+
+    Args:
+        connection: in a transaction.
+        statement: SQL with ``{}`` after ``VALUES``, for the rows of placeholders.
+        rows: rows of equal length; may be empty.
+
+    Returns:
+        Rows and cursor of each executed statement.
+    """
+    return [
+        (piece, connection.execute(_with_rows(statement, len(piece[0]), len(piece)), _flat(piece)))
+        for piece in _pieces(rows)
+    ]
+
+
+def found_by(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[Values]
+) -> list[tuple[Any, ...]]:
+    """Return the result of a SELECT for many rows; see ``run_many``."""
+    return [row for _, cursor in run_many(connection, statement, rows) for row in cursor]
+
+
+def _pieces(rows: Sequence[Values]) -> Iterator[Sequence[Values]]:
+    at = 0
+    while left := len(rows) - at:
+        size = left if left < _STEP else min(_MOST, left // _STEP * _STEP)
+        yield rows[at : at + size]
+        at += size
+
+
+@cache
+def _with_rows(statement: str, width: int, count: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return statement.format(", ".join([row] * count))
+
+
+def _flat(rows: Sequence[Values]) -> list[Any]:
+    return [value for row in rows for value in row]

@@ -15,8 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from sfu_wrapper.adapters.sqlite import rows
-from sfu_wrapper.adapters.sqlite.database import MIGRATIONS, open_database, open_reader, translated
-from sfu_wrapper.adapters.sqlite.many import found_by, run_many
+from sfu_wrapper.adapters.sqlite.database import (
+    MIGRATIONS,
+    found_by,
+    open_database,
+    open_reader,
+    run_many,
+    translated,
+)
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,

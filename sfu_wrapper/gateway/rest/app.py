@@ -24,8 +24,7 @@ from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
 from sfu_wrapper.gateway.rest.rooms import room_routes
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
-from sfu_wrapper.observe.health import Health, Readiness, Status
-from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomQueries

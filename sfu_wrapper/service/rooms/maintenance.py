@@ -10,8 +10,7 @@ from typing import Final, Protocol
 from sfu_wrapper.core.sync import Timeline
 from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health
-from sfu_wrapper.observe.metrics import Metrics
+from sfu_wrapper.observe.metrics import BROKER, MIXER, SFU, STORE, Health, Metrics
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock

@@ -22,8 +22,7 @@ from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.step import RoomSpec
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, UserKey
-from sfu_wrapper.model.room import Origin
+from sfu_wrapper.model.identity import DomainId, Origin, RoomId, RoomUuid, UserKey
 from sfu_wrapper.ports.store import RoomRow, Store
 from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.messages import stored_room

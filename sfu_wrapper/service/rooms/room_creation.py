@@ -13,12 +13,13 @@ from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
     Identity,
+    Kind,
+    Origin,
     RoomId,
     RoomUuid,
     UserId,
     UserKey,
 )
-from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.registry import RoomRegistry

@@ -4,7 +4,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.os.clock import ManualClock
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane
 from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,

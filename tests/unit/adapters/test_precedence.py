@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from sfu_wrapper.adapters.sqlite.precedence import Precedence, Stage
-from sfu_wrapper.adapters.sqlite.writer import Writer
+from sfu_wrapper.adapters.sqlite.writer import Precedence, Stage, Writer
 
 STATEMENTS = 200
 MANY = 100  # rounds

@@ -385,7 +385,7 @@ def test_without_any_folder_the_built_in_defaults_count_and_a_note_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sfu_wrapper.config.files.SEARCHED", (Path("config"),))
+    monkeypatch.setattr("sfu_wrapper.config.sources.SEARCHED", (Path("config"),))
 
     loaded = read(None, {})
     assert loaded.folder is None

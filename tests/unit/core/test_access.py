@@ -9,8 +9,7 @@ from sfu_wrapper.core.effects import Stopped
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Refused
-from sfu_wrapper.model.identity import DomainId, UserId, UserKey
-from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.identity import DomainId, Kind, Origin, UserId, UserKey
 from tests.helpers.rooms import (
     ADMIN,
     ALICE,

@@ -7,10 +7,9 @@ import pytest
 
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.room import Segments
-from sfu_wrapper.model.identity import SegmentNo, UserId, UserKey
+from sfu_wrapper.model.identity import Kind, SegmentNo, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.persistent import PersistentSet
-from sfu_wrapper.model.room import Kind
 from tests.helpers.rooms import ALICE, BOTH, CAROL, HOME, MANUAL, VIDEO, Call, established, film
 from tests.helpers.work import calls_of
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.layout import MAX_TILES, Tile, fit, grid
+from sfu_wrapper.core.plan import MAX_TILES, Tile, fit, grid
 
 even = st.integers(8, 1000).map(lambda half: 2 * half)
 

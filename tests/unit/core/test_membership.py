@@ -26,9 +26,8 @@ from sfu_wrapper.core.media_plane import (
     UnpublishTrack,
 )
 from sfu_wrapper.core.room import Rules
-from sfu_wrapper.model.identity import UserId, UserKey
+from sfu_wrapper.model.identity import EndReason, Kind, Origin, UserId, UserKey
 from sfu_wrapper.model.media import Media, Medium, Stream, Track
-from sfu_wrapper.model.room import EndReason, Kind, Origin
 from tests.helpers.rooms import (
     ALICE,
     BOB,

@@ -3,7 +3,6 @@
 import pytest
 
 from sfu_wrapper.core.intervals import Interval, Span
-from sfu_wrapper.core.layout import Tile, grid
 from sfu_wrapper.core.plan import (
     AudioSource,
     Chapter,
@@ -13,9 +12,11 @@ from sfu_wrapper.core.plan import (
     Scene,
     Showing,
     Source,
+    Tile,
     audio_start_us,
     choose,
     compose,
+    grid,
     why_split,
     zero_us,
 )

@@ -15,12 +15,13 @@ from sfu_wrapper.core.policy import (
     grant,
 )
 from sfu_wrapper.model.identity import (
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
 )
-from sfu_wrapper.model.room import Kind, Origin
 from tests.helpers.rooms import FORBIDDEN, permitted
 
 STORED = (None, *(RecordingPermissions(*pair) for pair in product(RecordingType, RecordingProfile)))

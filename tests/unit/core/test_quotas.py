@@ -18,8 +18,7 @@ from sfu_wrapper.core.quotas import (
 )
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.errors import Code, Refused
-from sfu_wrapper.model.identity import UserId
-from sfu_wrapper.model.room import Kind
+from sfu_wrapper.model.identity import Kind, UserId
 from tests.helpers.rooms import (
     ALICE,
     BOB,

@@ -9,8 +9,7 @@ from sfu_wrapper.core.effects import Started
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.policy import PolicySettings, Reason
 from sfu_wrapper.model.errors import Refused
-from sfu_wrapper.model.identity import OwnerPermissions, RecordingType, UserKey
-from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.identity import Kind, Origin, OwnerPermissions, RecordingType, UserKey
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, SERVICE, Call, permitted
 
 EITHER = (True, False)

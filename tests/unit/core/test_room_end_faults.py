@@ -8,8 +8,7 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture
 from sfu_wrapper.core.room import Outcome
-from sfu_wrapper.model.identity import RecordingType
-from sfu_wrapper.model.room import StopReason
+from sfu_wrapper.model.identity import RecordingType, StopReason
 from tests.helpers.rooms import (
     AUDIO,
     BOB,

@@ -14,8 +14,8 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.media_plane import CaptureStarted, ResumeCapture, StopCapture
 from sfu_wrapper.core.room import Outcome
+from sfu_wrapper.model.identity import StopReason
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.room import StopReason
 from sfu_wrapper.wire.room_state import decode_room, encode_room
 from tests.helpers.rooms import (
     ALICE,

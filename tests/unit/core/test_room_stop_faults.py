@@ -6,7 +6,7 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.media_plane import StopCapture
-from sfu_wrapper.model.room import StopReason
+from sfu_wrapper.model.identity import StopReason
 from tests.helpers.rooms import (
     AUDIO,
     VIDEO,

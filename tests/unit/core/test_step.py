@@ -15,8 +15,8 @@ from sfu_wrapper.core.media_plane import (
 )
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict
 from sfu_wrapper.core.room import Rules
+from sfu_wrapper.model.identity import Kind, Origin
 from sfu_wrapper.model.media import Media, Stream, Track
-from sfu_wrapper.model.room import Kind, Origin
 from tests.helpers.rooms import ALICE, BOB, Call, established
 
 CONFLICT = PolicySettings(record_at_start=False, record_incoming_pstn=True)

@@ -8,7 +8,7 @@ from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.media_plane import OpenMediaRoom, StartCapture
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.core.timers import next_due_ms
-from sfu_wrapper.model.room import EndReason, Kind
+from sfu_wrapper.model.identity import EndReason, Kind
 from tests.helpers.rooms import (
     ALICE,
     AUDIO,

@@ -14,9 +14,8 @@ from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.media_plane import PublishTrack, TracksCarried, UnpublishTrack
 from sfu_wrapper.core.publisher_ids import publisher_id, track_of
 from sfu_wrapper.core.room import Rules
-from sfu_wrapper.model.identity import DomainId, UserId, UserKey, shown_user
+from sfu_wrapper.model.identity import DomainId, Kind, UserId, UserKey, shown_user
 from sfu_wrapper.model.media import Media, Medium, Stream, Track
-from sfu_wrapper.model.room import Kind
 from tests.helpers.rooms import BOB, HOME, Call, established
 
 FAR_BOB = UserKey(DomainId("elsewhere"), BOB.user)

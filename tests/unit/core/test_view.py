@@ -2,8 +2,7 @@
 
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source
 from sfu_wrapper.core.segment_report import RecordingStatus, recording_status
-from sfu_wrapper.model.identity import OwnerPermissions, RecordingType
-from sfu_wrapper.model.room import Kind
+from sfu_wrapper.model.identity import Kind, OwnerPermissions, RecordingType
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call, automatic, established, recording
 
 

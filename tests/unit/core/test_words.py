@@ -23,9 +23,8 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.job import as_failure, no_result
 from sfu_wrapper.core.media_plane import CloseMediaRoom, PublishTrack, UnpublishTrack
 from sfu_wrapper.model.errors import JobFailed, Refused, Unavailable
-from sfu_wrapper.model.identity import Identity, Role, UserKey
+from sfu_wrapper.model.identity import EndReason, Identity, Kind, Origin, Role, UserKey
 from sfu_wrapper.model.media import Media, Stream, Track
-from sfu_wrapper.model.room import EndReason, Kind, Origin
 from tests.helpers.rooms import (
     ADMIN,
     ALICE,

@@ -1,6 +1,6 @@
 """Readiness, from what its parts are said to be."""
 
-from sfu_wrapper.observe.health import BROKER, MIXER, SFU, STORE, Health, Status
+from sfu_wrapper.observe.metrics import BROKER, MIXER, SFU, STORE, Health, Status
 
 
 class Clock:

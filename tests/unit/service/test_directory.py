@@ -8,9 +8,17 @@ import pytest
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.people import Participant, Participants
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.identity import ConfbridgeId, DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.identity import (
+    ConfbridgeId,
+    DomainId,
+    EndReason,
+    Origin,
+    RoomId,
+    RoomUuid,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.room import EndReason, Origin
 from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.registry import RoomRegistry
 from tests.helpers.rooms import ALICE, BOB, CAROL, Call

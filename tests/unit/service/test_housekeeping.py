@@ -8,7 +8,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.os.clock import ManualClock
-from sfu_wrapper.observe.health import Health
+from sfu_wrapper.observe.metrics import Health
 from sfu_wrapper.service.rooms import maintenance
 from sfu_wrapper.service.rooms.maintenance import DAY_MS, Maintenance
 

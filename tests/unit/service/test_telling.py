@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.adapters.planes.null_plane import NoPlane
+from sfu_wrapper.adapters.planes.composite_plane import NoPlane
 from sfu_wrapper.core.effects import Effect, Notify, ParticipantLeft
 from sfu_wrapper.model.identity import Identity, Role, RoomId, UserId, UserKey
 from sfu_wrapper.service.rooms.effects import EffectRunner, notice_count

@@ -17,8 +17,8 @@ from sfu_wrapper.core.effects import (
     RoomEstablished,
 )
 from sfu_wrapper.core.room import Rules
+from sfu_wrapper.model.identity import Kind
 from sfu_wrapper.model.media import Media, Medium
-from sfu_wrapper.model.room import Kind
 from sfu_wrapper.wire.answers import (
     answer_payload,
     listed_json,

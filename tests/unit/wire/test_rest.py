@@ -14,6 +14,8 @@ from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import (
     ConfbridgeId,
     DomainId,
+    Kind,
+    Origin,
     OwnerPermissions,
     RecordingPermissions,
     RecordingProfile,
@@ -23,7 +25,6 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
-from sfu_wrapper.model.room import Kind, Origin
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.wire.rest import (
     DecisionModel,

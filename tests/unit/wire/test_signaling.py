@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.model.room import Kind, Origin
+from sfu_wrapper.model.identity import Kind, Origin
 from sfu_wrapper.wire import signaling as ws
 from sfu_wrapper.wire.envelope import Unanswerable
 from sfu_wrapper.wire.signaling import parse_request
