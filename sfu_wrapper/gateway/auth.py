@@ -1,13 +1,9 @@
-"""Whose tokens are believed (protocol.md, "Connecting").
+"""Verification of tokens, and the decision on WebSocket handshakes (protocol.md, "Connecting").
 
-The key and the signatures that go with it are fixed by the configuration, never by the token: its
-header can name neither an algorithm, nor an address to fetch a key from, and no key but one of a
-set that we have (``keyset``). Nothing is fetched while a token is checked, and no token is ever
-logged or repeated in an error.
-
-Who may open a WebSocket, and as what (protocol.md, "Connecting").
-
-Decides by path, origin and token alone, before anything is read from the connection.
+``TokenAuthenticator`` turns a token into an identity, or raises Refused. The configuration fixes
+the keys and their signature algorithms; the header of a token can only choose one of the keys that
+are loaded already (``keyset``). Verification fetches nothing, and tokens are never logged or
+repeated in an error. ``check_handshake`` decides by path, origin and token, before any message.
 """
 
 from collections.abc import Collection, Sequence
@@ -37,80 +33,80 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
 class Authenticator(Protocol):
-    """Who bears a token."""
+    """Verification of tokens."""
 
     def identify(self, token: str) -> Identity:
-        """Raises Refused with UNAUTHENTICATED, whatever is wrong with it."""
+        """Return the bearer of a token. Raises Refused: UNAUTHENTICATED, for any fault of it."""
         ...
 
 
 def bearer(values: Sequence[str], authenticator: Authenticator) -> Identity | None:
-    """Whom the ``Authorization`` headers of one request name; None where there is none.
+    """Return the identity in the ``Authorization`` headers of a request; None: no header.
 
     Raises:
-        Refused: UNAUTHENTICATED: several, another scheme, or a token that is not believed.
+        Refused: UNAUTHENTICATED: several headers, another scheme, or a token that is not valid.
     """
     if not values:
         return None
     scheme, _, token = values[0].partition(" ")
     if len(values) > 1 or scheme.lower() != "bearer":
-        return authenticator.identify("")  # no token at all: refused in the same words
+        return authenticator.identify("")  # no token: the same error as for a wrong one
     return authenticator.identify(token.strip())
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A key with the signatures that it may verify."""
+    """Key with the signature algorithms that it may verify."""
 
     material: bytes | PublicKey
     algorithms: tuple[str, ...]
 
 
 class KeySource(Protocol):
-    """Where keys come from."""
+    """Source of the keys that verify tokens."""
 
     def candidates(self, token: str) -> Sequence[VerifyingKey]:
-        """The keys that may have signed it, at hand; at most a few."""
+        """Return the loaded keys that may have signed the token; at most a few."""
         ...
 
     async def settled(self) -> None:
-        """Until it has looked for keys once."""
+        """Wait until the first attempt to load keys is over."""
         ...
 
     async def run(self) -> None:
-        """Keep them fresh, where that is needed."""
+        """Keep the keys fresh until cancelled, if they can change."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FixedKey:
-    """One key for all tokens, whatever key their header names."""
+    """Single key for all tokens; a key id in their header is ignored."""
 
     key: VerifyingKey
 
     def candidates(self, token: str) -> Sequence[VerifyingKey]:
-        """The one key."""
+        """Return the single key."""
         return (self.key,)
 
     async def settled(self) -> None:
-        """It is at hand from the beginning."""
+        """Return at once: the key is loaded."""
 
     async def run(self) -> None:
-        """It never changes."""
+        """Return at once: the key never changes."""
 
 
 def secret_key(secret: str, algorithms: Collection[str]) -> VerifyingKey:
-    """The shared secret of HS256 tokens. Raises Misconfigured where HS256 is not accepted."""
+    """Return the shared secret of HS256 tokens. Raises Misconfigured: HS256 is not accepted."""
     if "HS256" not in algorithms:
         raise Misconfigured("auth.secret goes with the algorithm HS256, which is not accepted")
     return VerifyingKey(secret.encode(), ("HS256",))
 
 
 def public_key(pem: bytes, algorithms: Collection[str]) -> VerifyingKey:
-    """The public key of RS256, ES256 or EdDSA tokens.
+    """Return the public key of RS256, ES256 or EdDSA tokens.
 
     Raises:
-        Misconfigured: it is none of these, or its signature is not among ``algorithms``.
+        Misconfigured: another kind of key, or its signature is not among ``algorithms``.
     """
     try:
         key = load_pem_public_key(pem)
@@ -139,9 +135,13 @@ def fitting_algorithm(key: object) -> str | None:
 
 
 class TokenAuthenticator:
-    """Checks JWTs.
+    """Authenticator of JWTs.
 
-    audience, issuer: what ``aud`` and ``iss`` must say; None: not looked at.
+    Args:
+        keys: source of the keys.
+        clock: time to which ``exp`` and ``nbf`` are compared.
+        audience: required value of ``aud``; None: not checked.
+        issuer: required value of ``iss``; None: not checked.
     """
 
     def __init__(
@@ -158,15 +158,15 @@ class TokenAuthenticator:
         self._issuer = issuer
 
     async def settled(self) -> None:
-        """Until it can believe somebody, or has seen that it cannot yet."""
+        """Wait until the first attempt to load keys is over."""
         await self._keys.settled()
 
     async def run(self) -> None:
-        """Keep its keys fresh, where that is needed."""
+        """Keep the keys fresh until cancelled, if they can change."""
         await self._keys.run()
 
     def identify(self, token: str) -> Identity:
-        """Who bears the token.
+        """Return the bearer of a token.
 
         Raises:
             Refused: UNAUTHENTICATED: a wrong signature or claim, expired, not valid yet.
@@ -193,7 +193,7 @@ class TokenAuthenticator:
         raise _unauthenticated("the token is not valid here")
 
     def _decode(self, token: str, key: VerifyingKey) -> dict[str, object] | None:
-        """The payload where signature, audience and issuer are right; times are not looked at."""
+        """Return the payload if signature, audience and issuer are right; times are not checked."""
         try:
             payload: dict[str, object] = jwt.decode(
                 token,
@@ -224,7 +224,7 @@ def _unauthenticated(detail: str) -> Refused:
 
 
 class Path(StrEnum):
-    """Where one may connect."""
+    """Path of a WebSocket."""
 
     CLIENT = "/client"
     GATEWAY = "/gateway"
@@ -233,7 +233,7 @@ class Path(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Come in. identity: None where the client is still to authenticate."""
+    """Accepted handshake. identity: None if the client has to authenticate by a message."""
 
     path: Path
     identity: Identity | None
@@ -248,7 +248,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Stay out; ``reason`` is for the person who set up the client."""
+    """Rejected handshake. reason: explanation for the developer of the client."""
 
     status: HTTPStatus
     reason: str
@@ -278,6 +278,6 @@ def check_handshake(
 
 
 def _origin_allowed(headers: Headers, settings: GatewaySettings) -> bool:
-    """Programs send no origin and no browser leaves it out, so that only a wrong one counts."""
+    """Return False for a wrong origin; programs send none, and browsers always send one."""
     origins = headers.get_all("Origin")
     return not settings.allowed_origins or settings.allowed_origins.issuperset(origins)

@@ -1,12 +1,10 @@
-"""The end of tokens: when one has expired, and when its connection is closed for it.
+"""Expiry of tokens, and the timers by which links learn of it.
 
-Tokens carry wall-clock times, timers run on the monotonic clock: an alarm that rings early, since
-the wall clock was set back, is set again.
-
-Alarms of links: one timer a connection, and a bounded number of rings a turn of the loop.
-
-Thousands of tokens may end in the same second. Their connections are then closed a few at a time,
-so that nobody else waits for all of them.
+``Expiry`` computes the deadline of one token, ``Expiring`` orders the clients of a gateway link by
+it, and ``Alarm`` calls ``tick`` of a link at its ``due_ms``. Tokens have wall-clock times and
+timers run on the monotonic clock, so a deadline that was reached too early, since the wall clock
+was set back, is computed again. Thousands of tokens may expire in the same second: alarms of one
+server ring a bounded number at a time, in one round of the event loop.
 """
 
 import asyncio
@@ -20,11 +18,11 @@ from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.system import Clock
 
 GRACE_MS = 60_000  # from the end of a token to that of its connection (protocol.md)
-_SLACK = 64  # entries of clients that are gone, beside as many as there are clients
+_SLACK = 64  # entries of ended clients, in addition to one for each client
 
 
 class Expiry:
-    """The time at which something happens to a connection because of its token.
+    """Deadline of a connection that depends on the expiry of its token.
 
     Args:
         after_ms: time from the expiry of the token to that; None: ``GRACE_MS``.
@@ -39,22 +37,22 @@ class Expiry:
 
     @property
     def due_ms(self) -> int | None:
-        """When to look, monotonic; None: never."""
+        """Monotonic time in ms at which to check; None: never."""
         return self._due_ms
 
     def renew(self, expires_ms: int | None, now: Instant) -> None:
-        """Begin with another token. expires_ms: epoch ms; None: it never expires."""
+        """Replace the token. expires_ms: its expiry, epoch ms; None: it never expires."""
         self._expires_ms = expires_ms
         self._due_ms = None
         if expires_ms is not None:
             self._due_ms = now.mono_ms + expires_ms + self._after_ms - now.wall_ms
 
     def has_expired(self, now: Instant) -> bool:
-        """Return True once the token counts no more."""
+        """Return True once the token has expired."""
         return self._expires_ms is not None and self._expires_ms <= now.wall_ms
 
     def is_due(self, now: Instant) -> bool:
-        """Return True when the time has come; look again at ``due_ms`` where it has not."""
+        """Return True if the deadline is reached; if not, check again at ``due_ms``."""
         if self._due_ms is None or self._expires_ms is None or now.mono_ms < self._due_ms:
             return False
         left_ms = self._expires_ms + self._after_ms - now.wall_ms
@@ -64,11 +62,11 @@ class Expiry:
 
 
 class Holder(Protocol):
-    """A client whose token expires."""
+    """Client whose token expires."""
 
     @property
     def expiry(self) -> Expiry:
-        """When it ends."""
+        """Deadline of the client."""
         ...
 
 
@@ -76,7 +74,7 @@ class Expiring:
     """Clients of one link in the order in which their tokens end.
 
     Args:
-        clients: those that there are, by name; a client that is gone needs no word here.
+        clients: present clients by name; ended ones need not be removed here.
     """
 
     def __init__(self, clients: Mapping[str, Holder]) -> None:
@@ -89,23 +87,23 @@ class Expiring:
 
     @property
     def due_ms(self) -> int | None:
-        """When to call ``take``, monotonic; None: never."""
+        """Monotonic time in ms at which to call ``take``; None: never."""
         return self._heap[0][0] if self._heap else None
 
     def add(self, name: str) -> None:
-        """Note when a client ends; call again when that may have changed."""
+        """Enter the deadline of a client; call again when it may have changed."""
         client = self._clients.get(name)
         due_ms = None if client is None else client.expiry.due_ms
         entered_ms = self._entered.get(name)
         if due_ms is None or (entered_ms is not None and entered_ms <= due_ms):
-            return  # it is looked at early enough, and noted again then
+            return  # the earlier entry is checked first, and entered again then
         self._entered[name] = due_ms
         heapq.heappush(self._heap, (due_ms, name))
         if len(self._heap) > 2 * len(self._clients) + _SLACK:
-            self._forget_the_gone()
+            self._remove_ended()
 
     def take(self, now: Instant, most: int) -> Iterator[str]:
-        """Yield clients whose time has come; look at ``most`` entries."""
+        """Yield the clients whose deadline is reached; check ``most`` entries."""
         for _ in range(most):
             if not self._heap or self._heap[0][0] > now.mono_ms:
                 return
@@ -119,7 +117,7 @@ class Expiring:
             else:
                 self.add(name)
 
-    def _forget_the_gone(self) -> None:
+    def _remove_ended(self) -> None:
         self._entered = {name: ms for name, ms in self._entered.items() if name in self._clients}
         self._heap = [(due_ms, name) for name, due_ms in self._entered.items()]
         heapq.heapify(self._heap)
@@ -129,15 +127,15 @@ _RINGS_A_TURN = 16
 
 
 class Link(Protocol):
-    """Something that has to look at the clock once in a while."""
+    """Link with a deadline."""
 
     @property
     def due_ms(self) -> int | None:
-        """When ``tick`` has something to do, monotonic; None: never."""
+        """Monotonic time in ms at which to call ``tick``; None: never."""
         ...
 
     def tick(self) -> list[Outgoing]:
-        """Look at the clock; returns what is to be sent."""
+        """Handle the deadlines that are reached. Returns the frames to send."""
         ...
 
 
@@ -153,7 +151,7 @@ class Alarms:
         return Alarm(self, link, put)
 
     def ring(self, alarm: "Alarm") -> None:
-        """Have an alarm ring in its turn."""
+        """Ring an alarm in its turn."""
         self._ringing.add(alarm.ring)
 
 
@@ -168,7 +166,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self) -> None:
-        """Look at when the link is due now."""
+        """Set the timer to the present deadline of the link."""
         due_ms = self._link.due_ms
         if due_ms == self._due_ms:
             return
@@ -180,14 +178,14 @@ class Alarm:
             self._timer = loop.call_later(max(delay_s, 0), self._alarms.ring, self)
 
     def cancel(self) -> None:
-        """Do not ring any more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
         self._due_ms = None
 
     def ring(self) -> None:
-        """Ring, unless it was cancelled since it was due."""
+        """Call ``tick``, unless the alarm was cancelled since it was due."""
         if self._timer is None:
             return
         self.cancel()

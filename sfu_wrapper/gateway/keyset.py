@@ -1,9 +1,8 @@
-"""The keys of an identity provider: read from its key set, kept at hand, and kept fresh.
+"""Key set (JWKS) of an identity provider: fetched in the background and kept fresh.
 
-A token is only ever checked with keys that are here; its header may choose one of them by ``kid``
-and name nothing else. A ``kid`` that nobody knows has the set fetched again soon, but never more
-often than ``AGAIN_S``. While the set cannot be had the last good keys count; without any, nobody is
-believed.
+A token is verified only with keys that are loaded; its header may choose one of them by ``kid``. An
+unknown ``kid`` makes ``run`` fetch the set again, at most once in ``AGAIN_S``. While the set is
+unavailable the last good keys stay valid; without any, every token is refused.
 """
 
 import asyncio
@@ -20,11 +19,11 @@ from sfu_wrapper.gateway.auth import VerifyingKey, fitting_algorithm
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.system import KeySetSource
 
-REFRESH_S: Final = 300.0  # so often it is fetched anyway: a key that was taken back is dropped
-AGAIN_S: Final = 10.0  # no unknown key makes it fetched sooner
-FIRST_S: Final = 5.0  # how long a controller waits for its first keys before it opens its doors
+REFRESH_S: Final = 300.0  # regular fetches, which drop withdrawn keys
+AGAIN_S: Final = 10.0  # least time between fetches for unknown keys
+FIRST_S: Final = 5.0  # that a controller waits for its first keys before it listens
 MAX_KEYS: Final = 32
-MAX_LISTED: Final = 256  # entries of a key set that are looked at, usable or not
+MAX_LISTED: Final = 256  # entries of a key set that are read, usable or not
 MAX_TRIED: Final = 4  # keys for one token
 BACK_OFF_S: Final = (1.0, 60.0)  # first, longest; doubled each time
 
@@ -35,15 +34,15 @@ Keys = tuple[_Named, ...]
 
 
 def read_key_set(body: bytes, algorithms: Collection[str]) -> Keys:
-    """The keys that may verify, each with its id if it has one; others are passed over.
+    """Return the keys that can verify tokens, each with its id; others are skipped.
 
     Raises:
-        Unavailable: it is no key set, or none of its keys can be used here.
+        Unavailable: the body is no key set, or none of its keys is accepted.
     """
     try:
         listed = json.loads(body)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Unavailable("what came is no key set") from error
+        raise Unavailable("the response is not a key set") from error
     listed = listed[:MAX_LISTED] if isinstance(listed, list) else ()
     keys = tuple(islice(_usable_keys(listed, algorithms), MAX_KEYS))
     if not keys:
@@ -52,12 +51,12 @@ def read_key_set(body: bytes, algorithms: Collection[str]) -> Keys:
 
 
 def _usable_keys(listed: Sequence[object], algorithms: Collection[str]) -> Iterator[_Named]:
-    """Not secrets, private keys, keys for encryption, or for signatures that are not accepted."""
+    """Yield public keys of accepted signatures; secrets and encryption keys are skipped."""
     for each in listed:
         try:
             key = jwt.PyJWK(cast("dict[str, Any]", each))
         except (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
-            continue  # a kind that is not known here, or not well made
+            continue  # unknown kind, or malformed
         algorithm = fitting_algorithm(key.key)
         if algorithm in algorithms and algorithm == key.algorithm_name and _signs(key):
             yield key.key_id, VerifyingKey(key.key, (algorithm,))
@@ -68,9 +67,15 @@ def _signs(key: jwt.PyJWK) -> bool:
 
 
 class KeySet:
-    """A ``KeySource`` that is fetched.
+    """``KeySource`` of a fetched key set.
 
-    report: told after each fetch whether it succeeded.
+    Args:
+        source: fetches the set.
+        algorithms: accepted signature algorithms.
+        report: called after each fetch; True: the fetch succeeded.
+        refresh_s: time between regular fetches.
+        again_s: least time between fetches for unknown keys.
+        back_off_s: first and longest pause after failures; doubled each time.
     """
 
     def __init__(
@@ -110,13 +115,13 @@ class KeySet:
         return [key for key in found if header.get("alg") in key.algorithms][:MAX_TRIED]
 
     async def settled(self) -> None:
-        """Until the set was fetched, or could not be; not for ever."""
+        """Wait for the end of the first fetch, at most ``FIRST_S``."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_S):
                 await self._tried.wait()
 
     async def run(self) -> None:
-        """Keep it fresh until cancelled."""
+        """Keep the keys fresh until cancelled."""
         while True:
             await self._refresh()
             self._tried.set()

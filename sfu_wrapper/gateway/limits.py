@@ -1,10 +1,9 @@
-"""How often somebody may ask (protocol.md, "Limits"). Knows no clock: the time is given to it.
+"""Rate limits of users (protocol.md, "Limits"), and bounds on the work of one event loop round.
 
-Fair turns: how much of what many peers ask for is done in one round of the event loop.
-
-A peer that has more to be done waits for its turn, in the order of arrival. So a round stays short
-however many peers flood: answers, commits and timers of everybody else are never more than a round
-away. A peer that asks for one thing at a time is served at once, and waits afterwards.
+Token buckets have no clock: callers pass the time. ``Turns`` and ``Errands`` do a bounded number of
+pieces of work in one round of the event loop, in order of arrival. A round stays short however
+many peers flood, so responses, commits and timers of all others are at most a round away. A peer
+that sends one request at a time gets its response at once, and waits afterwards.
 """
 
 import asyncio
@@ -14,8 +13,8 @@ from collections.abc import Callable
 from sfu_wrapper.gateway.settings import GatewaySettings
 from sfu_wrapper.model.identity import Identity, UserKey
 
-ANSWER_BYTES = 4096  # of an answer that counts as one request; a longer one counts as several
-NOTICES = 50  # people told of a change, that count as one more request of whoever made it
+ANSWER_BYTES = 4096  # of a response that counts as one request; a longer one counts as several
+NOTICES = 50  # recipients of a change that count as one more request of its sender
 _SWEEP_FROM = 1024  # buckets of users; below it nothing is ever cleaned up
 
 
@@ -31,7 +30,7 @@ class TokenBucket:
         self._filled_ms: int | None = None
 
     def wait_ms(self, now_ms: int) -> float:
-        """How long until there is a token; 0 when there is one."""
+        """Return the time in ms until a token is available; 0: now."""
         if self._filled_ms is not None and now_ms > self._filled_ms:
             gained = (now_ms - self._filled_ms) * self._per_ms
             self._tokens = min(self._burst, self._tokens + gained)
@@ -43,15 +42,15 @@ class TokenBucket:
         self._tokens -= tokens
 
     def charge(self, tokens: float) -> None:
-        """Count what a request cost beyond itself: a long answer, notices to many people.
+        """Charge the extra cost of a request: a long response, notices to many users.
 
-        One charge takes half a burst at most, and no more than a burst is ever owed: whoever asks
-        for little goes on at once, and whoever asks again and again waits for ``burst`` tokens.
+        One charge takes at most half a burst, and at most a burst is owed: a client with a single
+        costly request continues at once, one with many waits for ``burst`` tokens.
         """
         self._tokens = max(self._tokens - min(tokens, self._burst / 2), -self._burst)
 
     def is_full(self, now_ms: int) -> bool:
-        """Whether it cannot be told from a new one."""
+        """Return True if the bucket equals a new one."""
         return self.wait_ms(now_ms) == 0 and self._tokens >= self._burst
 
 
@@ -65,11 +64,11 @@ class Limits:
 
     @property
     def known(self) -> int:
-        """How many users have a bucket at hand."""
+        """Number of users with a bucket."""
         return len(self._users)
 
     def fresh(self, *, service: bool = False) -> TokenBucket:
-        """A bucket for one connection. The room service may burst for as long as anybody."""
+        """Return a bucket for one connection. The service's burst lasts as long as a user's."""
         rate, burst = self._settings.requests_per_second, self._settings.requests_burst
         if service:
             seconds = burst / rate
@@ -78,7 +77,7 @@ class Limits:
         return TokenBucket(rate, burst)
 
     def of(self, identity: Identity, now_ms: int) -> TokenBucket:
-        """The bucket of a user; a user that has not asked for a while has a new one."""
+        """Return the bucket of a user; a new one if the user was idle for long."""
         key = identity.key, identity.is_service
         bucket = self._users.get(key)
         if bucket is None:
@@ -96,11 +95,11 @@ class Limits:
 
 
 class Refusals:
-    """How long to leave a connection unread after its request was refused.
+    """Delay before the next request of a connection is read after a refusal.
 
-    Refusals of all connections together take tokens; while there are some, nobody waits. Of a flood
-    each connection waits until its own refusal is paid for, so that however many there are, they
-    are answered no faster than the tokens come.
+    Refusals of all connections take tokens from one bucket; while it has some, no connection waits.
+    In a flood each connection waits until its own refusal is paid for, so refusals are sent no
+    faster than the tokens come.
     """
 
     def __init__(self, per_second: float, burst: float, longest_s: float) -> None:
@@ -126,7 +125,7 @@ class Turns:
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     async def take(self, weight: int = 1) -> None:
-        """Wait for the next turn, a round away where nobody else waits.
+        """Wait for the next turn, a round away if no other peer waits.
 
         Args:
             weight: how many peers it counts as.
@@ -142,7 +141,7 @@ class Turns:
         left = self._a_round
         while self._waiting and left > 0:
             turn, weight = self._waiting.popleft()
-            if not turn.done():  # whoever was cancelled meanwhile takes no place
+            if not turn.done():  # a cancelled waiter takes no place
                 turn.set_result(None)
                 left -= weight
         if self._waiting:
@@ -150,7 +149,7 @@ class Turns:
 
 
 class Errands:
-    """Work that nobody waits for, a bounded number in one round of the event loop, in order.
+    """Background work, a bounded number of pieces in one round of the event loop, in order.
 
     Args:
         a_round: how many are done in one round; work raises nothing.
@@ -161,7 +160,7 @@ class Errands:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def add(self, work: Callable[[], None]) -> None:
-        """Do this in its turn."""
+        """Do the work in its turn."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next_round)
         self._waiting.append(work)

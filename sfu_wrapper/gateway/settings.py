@@ -1,7 +1,4 @@
-"""What the gateway is told at its start; the composition root makes it from the configuration.
-
-What the HTTP server is told at its start; the composition root makes it from ``[http]``.
-"""
+"""Settings of the WebSocket and HTTP servers; the composition root reads the configuration."""
 
 from dataclasses import dataclass, field
 
@@ -16,17 +13,20 @@ MIB = 1024 * KIB
 class GatewaySettings:
     """Addresses and limits (protocol.md); the names are those of ``[websocket]``.
 
-    port: 0 for any free one.
-    allowed_origins: compared as a whole; empty allows any.
-    gateway_roles: what a gateway may vouch for beside ``user``.
-    max_connections: WebSockets open at once; further ones get 503.
-    reserved_connections: WebSockets beside these, for gateways and the room service alone.
-    max_connections_per_address: of one address, however far they are; 0: no limit.
-    max_unauthenticated: connections without an identity yet; a further one displaces another.
-    head_s, max_head_bytes: of the request that opens a WebSocket.
-    proxies: addresses that speak for many clients.
-    max_clients: of one gateway; further ones are closed with 1013.
-    client_queue_bytes, gateway_queue_bytes: what may wait to be sent over one connection.
+    Attributes:
+        port: port to listen on; 0: any free one.
+        allowed_origins: compared as a whole; empty allows any.
+        gateway_roles: roles that a gateway may grant in addition to ``user``.
+        max_connections: WebSockets open at once; further ones get 503.
+        reserved_connections: further WebSockets, only for gateways and the room service.
+        max_connections_per_address: open connections of one address; 0: no limit.
+        max_unauthenticated: connections without an identity; a further one displaces another.
+        head_s: time in s for the request that opens a WebSocket.
+        max_head_bytes: limit of the head of that request.
+        proxies: addresses of proxies, each with many clients.
+        max_clients: clients of one gateway; further ones are closed with 1013.
+        client_queue_bytes: limit of waiting frames of one client connection.
+        gateway_queue_bytes: the same for one gateway connection.
     """
 
     host: str = "127.0.0.1"
@@ -57,15 +57,19 @@ class GatewaySettings:
 class HttpSettings:
     """Addresses and limits.
 
-    port: 0 for any free one.
-    max_body_bytes: of one request. discard_bytes: how much of one that is too long is still read,
-        so that whoever sends it comes to read the answer.
-    head_s: for a request's head to arrive. body_s: for its body. request_s: for the whole of it.
-    max_connections: open at once; a further one ends the oldest without a request under way.
-    max_connections_per_address: of one address; 0: no limit.
-    max_requests: under way at once, health and metrics aside; below max_connections.
-    proxies: addresses that speak for many clients.
-    stop_s: for requests under way when the server stops.
+    Attributes:
+        port: port to listen on; 0: any free one.
+        max_body_bytes: limit of the body of a request.
+        discard_bytes: bytes of a longer body that are still read, so that its sender reads the
+            response before the connection is closed.
+        head_s: time in s for the head of a request to arrive.
+        body_s: time in s for the body.
+        request_s: time in s for the whole request.
+        max_connections: open at once; a further one ends the oldest one without a request.
+        max_connections_per_address: open connections of one address; 0: no limit.
+        max_requests: under way at once, except health and metrics; below max_connections.
+        proxies: addresses of proxies, each with many clients.
+        stop_s: time in s for requests under way when the server stops.
     """
 
     host: str = "127.0.0.1"

@@ -1,9 +1,10 @@
-"""Fair shares of connections: how many an address may hold, and who makes room for whom.
+"""Fair shares of connections: how many an address may hold, and which one is displaced.
 
 A *stranger* is a connection that has not identified itself: nothing was received from it, its
 request head is incomplete, or its client has not authenticated. Strangers share a bounded number
 of places. When all are taken, a new one displaces the oldest stranger of the address that has
-most of them, so that an attacker displaces its own connections first and nobody is locked out.
+most of them, so that an attacker displaces its own connections first and locks out no other
+client.
 
 Rules of this file
     1. No sockets, no clock, no waiting: the owner of a connection calls ``enter``, then
@@ -11,9 +12,8 @@ Rules of this file
     2. ``evict`` of a ticket is called at most once, after its place was given up.
     3. Every call is O(1), however many connections there are.
 
-Addresses of peers: which ones count together, and whom a trusted proxy speaks for.
-
-Pure. Decides no limit; ``shares`` counts by what is returned here.
+Addresses of one IPv6 /64 count together; a connection of a trusted proxy counts under the client
+that the proxy names.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +29,13 @@ Network = IPv4Network | IPv6Network
 
 
 def read_network(text: str) -> Network:
-    """A network such as ``10.0.0.0/8``, or a single address. Raises ValueError."""
+    """Read a network such as ``10.0.0.0/8``, or a single address. Raises ValueError."""
     return ip_network(text)
 
 
 @lru_cache(_REMEMBERED)
 def counted_as(address: str) -> str:
-    """The name under which connections of an address are counted.
+    """Return the name under which connections of an address are counted.
 
     An IPv4 address is itself, however it is written; an IPv6 address is its /64.
 
@@ -54,26 +54,26 @@ class Proxies:
     """The proxies of an installation, each of which brings many clients from one address.
 
     Args:
-        networks: addresses that are believed when they name a client in ``X-Forwarded-For``.
+        networks: addresses whose ``X-Forwarded-For`` is trusted.
     """
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
         self._networks = tuple(networks)
-        self._trusts = lru_cache(_REMEMBERED)(self._look_up)
+        self._trusts = lru_cache(_REMEMBERED)(self._is_proxy)
 
     def trusts(self, address: str) -> bool:
         """Return True for a proxy of ours; its connections are not counted together."""
         return self._trusts(address)
 
     def client(self, peer: str, forwarded_for: Sequence[str]) -> str | None:
-        """The client behind a connection: the nearest address that is no proxy of ours.
+        """Return the client behind a connection: the nearest address that is no proxy of ours.
 
         Args:
-            peer: where the connection comes from.
+            peer: address at the other end of the connection.
             forwarded_for: the values of all ``X-Forwarded-For`` headers, in order.
 
         Returns:
-            None where only our own proxies are named, or what they wrote is no address.
+            None if only our own proxies are named, or a proxy has written no address.
         """
         if not self.trusts(peer):
             return peer
@@ -87,7 +87,7 @@ class Proxies:
                 return address
         return None
 
-    def _look_up(self, address: str) -> bool:
+    def _is_proxy(self, address: str) -> bool:
         try:
             found = ip_address(address)
         except ValueError:

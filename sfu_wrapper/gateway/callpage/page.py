@@ -1,9 +1,9 @@
-"""``/call/{room}``: the call page and the files that it is made of.
+"""``/call/{room}``: the call page and its files.
 
-Static but for three facts that the page is told in ``<meta>``: where the WebSockets are, whether
-there is real media, and what time it is here. Every file is read once, at the start; a name from
-an address is only ever looked up among these. Nothing here sees a token: the page keeps it in the
-fragment of its address, which no browser sends.
+The page is static except for three values in ``<meta>``: the addresses of the two WebSockets, and
+the time of this host. Every file is read once, at the start; the name in an address only selects
+one of these. The server never sees a token: the page keeps it in the fragment of its address, which
+browsers do not send.
 """
 
 import html
@@ -28,10 +28,13 @@ _Room = Annotated[str, Path(pattern=ID_PATTERN, max_length=ID_LENGTH)]
 
 @dataclass(frozen=True, slots=True)
 class CallPageSettings:
-    """Where a browser finds the WebSockets.
+    """Addresses that the page gets.
 
-    websocket_url: as seen from outside, without a path; None: this host's ``websocket_port``.
-    real_media: whether ``/media`` is served; without it nobody is seen or heard.
+    Attributes:
+        websocket_port: port of the WebSockets on this host.
+        websocket_url: their address as seen from outside, without a path; None:
+            ``websocket_port`` on the host that the browser has requested.
+        real_media: True if ``/media`` is served; without it the page shows no other participant.
     """
 
     websocket_port: int = 8765
@@ -40,25 +43,25 @@ class CallPageSettings:
 
 
 def call_routes(settings: CallPageSettings, clock: Clock) -> APIRouter:
-    """The routes of the call page."""
+    """Return the routes of the call page."""
     router = APIRouter(include_in_schema=False)
     files = _files()
     page = files.pop("index.html").decode()
 
     @router.get("/call/{room}")
     async def get_call_page(request: Request, room: _Room) -> Response:
-        """The page; which room it is about it reads in its own address."""
-        websockets = settings.websocket_url or _beside(request, settings.websocket_port)
-        told = {
+        """Return the page, which reads the id of its room from its own address."""
+        websockets = settings.websocket_url or _on_same_host(request, settings.websocket_port)
+        values = {
             "@signaling@": f"{websockets}/client",
             "@media@": f"{websockets}/media" if settings.real_media else "",
             "@now@": str(clock.now().wall_ms),
         }
-        return Response(_filled(page, told), headers=_headers(websockets), media_type="text/html")
+        return Response(_filled(page, values), headers=_headers(websockets), media_type="text/html")
 
     @router.get("/assets/callpage/{name}")
     async def get_call_asset(name: str) -> Response:
-        """One of its files."""
+        """Return a file of the page."""
         if name not in files:
             raise Refused(Code.UNKNOWN_ENDPOINT, "there is no such endpoint")
         return Response(files[name], headers=_QUIET, media_type=_kind(name))
@@ -70,7 +73,7 @@ _QUIET = {"Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-
 
 
 def _headers(websockets: str) -> dict[str, str]:
-    """No script but ours, no connection but to the WebSockets, in no frame of anybody's."""
+    """Return headers that allow our scripts and WebSockets only, and no embedding."""
     policy = (
         "default-src 'none'",
         "script-src 'self'",
@@ -92,14 +95,14 @@ def _headers(websockets: str) -> dict[str, str]:
     }
 
 
-def _beside(request: Request, port: int) -> str:
-    """The WebSockets on the host that the browser has asked, which it says itself."""
+def _on_same_host(request: Request, port: int) -> str:
+    """Return the address of the WebSockets on the host that the browser has requested."""
     host = _PORT.sub("", request.headers.get("host", ""))
     return f"ws://{host if _HOST.fullmatch(host) else _LOCAL}:{port}"
 
 
-def _filled(page: str, told: dict[str, str]) -> str:
-    for mark, value in told.items():
+def _filled(page: str, values: dict[str, str]) -> str:
+    for mark, value in values.items():
         page = page.replace(mark, html.escape(value))
     return page
 

@@ -1,6 +1,6 @@
-"""All routes as one application, with its errors and its description (OpenAPI 3.1).
+"""REST application: all routes, their errors, and their description (OpenAPI 3.1).
 
-Health and metrics: for whoever runs this, without a token, so without anybody's name.
+Health and metrics are for operators: they need no token, and show no name of a user or room.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +39,10 @@ from sfu_wrapper.wire.rest import (
 from sfu_wrapper.wire.strict_json import dump, iso
 
 _UNREADY: dict[int | str, dict[str, object]] = {
-    503: {"description": "Send nobody here: the store is lost, or it drains", "model": HealthModel}
+    503: {
+        "description": "Route no clients here: the store is lost, or the controller drains",
+        "model": HealthModel,
+    }
 }
 
 RENDERINGS_A_SECOND = 1
@@ -67,25 +70,25 @@ class _Scrapes:
 
 
 def operation_routes(health: Health, metrics: Metrics, clock: Clock) -> APIRouter:
-    """The routes of those who watch over this."""
+    """Return the routes for operators."""
     router = APIRouter(tags=["operations"])
     scrapes = _Scrapes(metrics, clock)
 
     @router.get("/health/live", response_model=LiveModel)
     async def get_live() -> Response:
-        """The process turns; anything else is not its restart's business."""
+        """Return ok: the event loop runs, so the process needs no restart."""
         return Response(dump({"status": "ok"}), media_type="application/json")
 
     @router.get("/health/ready", response_model=HealthModel, responses=_UNREADY)
     async def get_ready() -> Response:
-        """Whether to send anybody here, and what is away."""
+        """Return the readiness for clients, and the state of each part."""
         readiness = health.readiness()
         status = 503 if readiness.status is Status.UNAVAILABLE else 200
         return Response(dump(readiness_json(readiness)), status, media_type="application/json")
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def get_metrics(request: Request) -> Response:
-        """All numbers, for Prometheus; in OpenMetrics where that is asked for."""
+        """Return all metrics for Prometheus; as OpenMetrics if requested."""
         content_type, body = scrapes.answer(request.headers.get("accept"))
         return Response(body, headers={"Content-Type": content_type})
 
@@ -93,7 +96,7 @@ def operation_routes(health: Health, metrics: Metrics, clock: Clock) -> APIRoute
 
 
 def readiness_json(readiness: Readiness) -> Json:
-    """How all parts are."""
+    """Return the readiness and the state of each part as JSON."""
     parts = {
         name: {"state": "ok" if part.there else "away", "since": iso(part.since_ms)}
         for name, part in readiness.parts.items()
@@ -106,7 +109,7 @@ _ABOUT = "Permissions and rooms of the recording side of a WebRTC calling platfo
 
 @dataclass(frozen=True, slots=True)
 class RestParts:
-    """What the routes are about, and who may use them."""
+    """Parts that the routes use."""
 
     permissions: Permissions
     rooms: RoomQueries
@@ -119,7 +122,7 @@ class RestParts:
 
 
 class RestApp(FastAPI):
-    """The routes. One form of every address: no redirects, no pages of the framework's own."""
+    """Application with one form of each address: no redirects, no pages of the framework."""
 
     def __init__(self, settings: HttpSettings, parts: RestParts) -> None:
         super().__init__(
@@ -147,10 +150,10 @@ class RestApp(FastAPI):
         self.add_exception_handler(RecordingError, _refused)
         self.add_exception_handler(RequestValidationError, _wrong_parameter)
         self.add_exception_handler(HTTPException, self._not_routed)
-        self.add_exception_handler(Exception, _broke)
+        self.add_exception_handler(Exception, _on_bug)
 
     def openapi(self) -> dict[str, Any]:
-        """The description, without the answer that the framework would give to wrong parameters."""
+        """Return the description, without the framework's own response to wrong parameters."""
         if self.openapi_schema is None:
             schema = super().openapi()
             for operations in schema["paths"].values():
@@ -170,7 +173,7 @@ class RestApp(FastAPI):
         return Response(self._description, media_type="application/json")
 
     async def _not_routed(self, request: Request, error: Exception) -> Response:
-        """No such route (404), or not with this method (405)."""
+        """Return the response to an unknown route (404) or method (405)."""
         status = HTTPStatus.METHOD_NOT_ALLOWED
         if isinstance(error, HTTPException) and error.status_code == status:
             allow = ", ".join(sorted(self._methods(request)))
@@ -179,7 +182,7 @@ class RestApp(FastAPI):
         return respond(Refused(Code.UNKNOWN_ENDPOINT, "there is no such endpoint"))
 
     def _methods(self, request: Request) -> set[str]:
-        """All methods of this path; the framework names those of one of its routes."""
+        """Return all methods of a path; the framework has those of one route only."""
         found: set[str] = set()
         for route in chain(self.routes, *(router.routes for router in self._routers)):
             if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
@@ -201,5 +204,5 @@ async def _wrong_parameter(_: Request, error: Exception) -> Response:
     return respond(Refused(Code.BAD_REQUEST, f"{path} {why}", path=path))
 
 
-async def _broke(_: Request, error: Exception) -> Response:
+async def _on_bug(_: Request, error: Exception) -> Response:
     return internal(error)

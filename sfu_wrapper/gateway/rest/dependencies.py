@@ -1,8 +1,7 @@
-"""What is looked at in every request with a token: who asks, how often, what it accepts, its query.
+"""Checks of every request with a token: identity, rate limit, ``Accept``, query, and its body.
 
-Decides nothing about what is asked for.
-
-The body of a request: its declared type, its length, its time. Not what it says.
+``AuthenticatedRequest`` is a dependency of each route and returns the identity. ``JsonBodies``
+reads a body within its limits of type, length and time; the route validates the content.
 """
 
 import asyncio
@@ -26,12 +25,12 @@ from sfu_wrapper.ports.system import Clock
 _MAX_PARAMETERS = 16  # of one query; no route has more than 3
 _JSON = ("application/json", "application/*", "*/*")
 
-# Only says in the description that a token is needed; reading it is ours.
+# For the description only; ``AuthenticatedRequest`` reads the token itself.
 _scheme = HTTPBearer(bearerFormat="JWT", auto_error=False)
 
 
 class AuthenticatedRequest:
-    """A FastAPI dependency: who asks.
+    """FastAPI dependency that returns the identity of the requester.
 
     Raises:
         Refused: UNAUTHENTICATED, RATE_LIMITED or BAD_REQUEST.
@@ -48,17 +47,19 @@ class AuthenticatedRequest:
         request: Request,
         _: Annotated[HTTPAuthorizationCredentials | None, Security(_scheme)],
     ) -> Identity:
-        """Who asks."""
+        """Return the identity of the requester."""
         identity = bearer(request.headers.getlist("authorization"), self._authenticator)
         if identity is None:
-            raise Refused(Code.UNAUTHENTICATED, "bring a token: Authorization: Bearer …")
-        self._require_patience(identity)
+            raise Refused(Code.UNAUTHENTICATED, "send a token: Authorization: Bearer …")
+        self._check_rate_limit(identity)
         _require_plain_query(request)
         if not accepts_json(",".join(request.headers.getlist("accept"))):
-            raise HttpRefused(HTTPStatus.NOT_ACCEPTABLE, "only application/json is written here")
+            raise HttpRefused(
+                HTTPStatus.NOT_ACCEPTABLE, "the response is application/json, which Accept excludes"
+            )
         return identity
 
-    def _require_patience(self, identity: Identity) -> None:
+    def _check_rate_limit(self, identity: Identity) -> None:
         now_ms = self._clock.now().mono_ms
         bucket = self._limits.of(identity, now_ms)
         wait_ms = bucket.wait_ms(now_ms)
@@ -69,7 +70,7 @@ class AuthenticatedRequest:
 
 
 def accepts_json(accept: str) -> bool:
-    """Whether an ``Accept`` header lets JSON through; the most specific range decides."""
+    """Return True if an ``Accept`` header admits JSON; the most specific range decides."""
     if not accept.strip():
         return True
     weights = dict(_range(part) for part in accept.split(","))
@@ -115,7 +116,7 @@ _MAX_DIGITS = 15  # of a content-length; the server has let digits through alone
 
 
 class JsonBodies:
-    """Reads bodies; a few at once of one user, so that slow ones leave places for others."""
+    """Reader of bodies, a few at once of one user, so that slow ones leave places for others."""
 
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
@@ -155,7 +156,7 @@ async def _whole(request: Request, settings: HttpSettings) -> bytes:
 async def _read(request: Request, settings: HttpSettings) -> bytes:
     """Keep no more than is allowed, however much comes; read nothing where too much is announced.
 
-    What is only a little too long is still read, so that its sender comes to read the answer.
+    A body that is a little too long is read to its end, so that its sender reads the response.
     """
     too_long = HttpRefused(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body may have {settings.max_body_bytes} bytes"

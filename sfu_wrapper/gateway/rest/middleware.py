@@ -1,6 +1,4 @@
-"""What happens to every request before and after the routes: one form of its address, a deadline,
-the last word on errors, headers and numbers of every answer.
-"""
+"""ASGI middleware around the routes: form of addresses, deadline, errors, headers, metrics."""
 
 import asyncio
 import re
@@ -95,7 +93,7 @@ def _is_operational(path: str) -> bool:
 
 
 def _refusal(scope: Scope) -> Refused | None:
-    """Say what is wrong with the head of a request, before its token is even looked at."""
+    """Return the error in the head of a request, checked before its token; None: no error."""
     if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_ADDRESS:
         detail = f"the address may have {_MAX_ADDRESS} characters"
         return Refused(Code.BAD_REQUEST, detail, path="path")
@@ -111,7 +109,7 @@ def _refusal(scope: Scope) -> Refused | None:
 
 
 class _Sent:
-    """Passes an answer on, and remembers how far it came."""
+    """Send callable that records the progress of a response."""
 
     def __init__(self, send: Send, state: dict[str, object]) -> None:
         self._send = send

@@ -1,10 +1,8 @@
-"""``/permissions``: one's own, those of a domain and its users, and what they come to.
+"""``/permissions``: those of the requester, of a domain and of its users, and the effective ones.
 
-Reads the request, asks ``service.rooms.permissions``, writes the answer; it makes no decision.
-
-``If-Match`` and ``If-None-Match`` (RFC 9110, 13): whether a request is about what is there.
-
-A permission has two fields of four and three values, so that its tag is these two.
+Each route reads the request, calls ``service.rooms.permissions``, which decides, and writes the
+response. ``If-Match`` and ``If-None-Match`` (RFC 9110, 13) compare the entity tag of the stored
+permission, which consists of its two fields.
 """
 
 from collections.abc import Sequence
@@ -32,20 +30,20 @@ from sfu_wrapper.wire.strict_json import dump
 
 
 def tag(permission: RecordingPermissions) -> str:
-    """The ``ETag`` of a stored permission."""
+    """Return the ``ETag`` of a stored permission."""
     return f'"{permission.recording_type}.{permission.recording_profile}"'
 
 
 def unchanged(request: Request, permission: RecordingPermissions) -> bool:
-    """Whether the reader has it already (304)."""
+    """Return True if the client has this permission already (304)."""
     return _names(request.headers.getlist("if-none-match"), permission, weakly=True) is True
 
 
 def require_match(request: Request, stored: RecordingPermissions | None) -> None:
-    """A writer's condition holds.
+    """Check the condition of a write.
 
     Raises:
-        HttpRefused: 412.
+        HttpRefused: 412; the condition does not hold.
     """
     wanted = _names(request.headers.getlist("if-match"), stored, weakly=False)
     unwanted = _names(request.headers.getlist("if-none-match"), stored, weakly=True)
@@ -57,7 +55,7 @@ def require_match(request: Request, stored: RecordingPermissions | None) -> None
 def _names(
     headers: Sequence[str], stored: RecordingPermissions | None, *, weakly: bool
 ) -> bool | None:
-    """Whether the tags of a condition name what is stored; None: there is no condition."""
+    """Return True if the tags of a condition match the stored one; None: no condition."""
     if not headers:
         return None
     if stored is None:
@@ -101,7 +99,7 @@ _DomainInQuery = Annotated[
 def permission_routes(
     permissions: Permissions, asking: AuthenticatedRequest, settings: HttpSettings
 ) -> APIRouter:
-    """The routes of everything that is stored about who may record."""
+    """Return the routes of permissions."""
     router = APIRouter(tags=["permissions"])
     door = PermissionHandlers(permissions, settings)
     _effective_route(router, permissions, asking)
@@ -112,7 +110,7 @@ def permission_routes(
 
 
 class PermissionHandlers:
-    """What the three kinds of subjects have in common. about None: whoever asks."""
+    """Handlers shared by the three kinds of subjects. about: None for the requester."""
 
     def __init__(self, permissions: Permissions, settings: HttpSettings) -> None:
         self._permissions = permissions
@@ -151,7 +149,7 @@ def _effective_route(
         user: _UserInQuery = None,
         domain: _DomainInQuery = None,
     ) -> Response:
-        """What counts for your calls, or (domain-admin, service) for a user's."""
+        """Return the permission in effect for you, or (domain-admin, service) for a user."""
         whom = UserKey(DomainId(domain or by.domain), UserId(user or by.user))
         body = dump(effective_json(whom, permissions.effective(by, whom)))
         return Response(body, media_type="application/json")

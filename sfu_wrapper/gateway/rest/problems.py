@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem details: which status goes with which code, and how they are written.
 
 An error of ours never carries more than its detail and its small facts; one that is a bug carries
-an incident id that stands in the log.
+an incident id that is in the log.
 """
 
 import logging
@@ -45,25 +45,25 @@ STATUS = {
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
 }
 
-# What a status means here, for the description of the interface.
+# Meaning of a status, for the description of the interface.
 MEANINGS = {
     400: "A field or parameter is missing, wrong or not known",
-    401: "No token, or one that is not believed",
+    401: "No token, or an invalid one",
     403: "The role does not allow it",
-    404: "Nothing is there for the requester; what is not theirs looks the same",
-    406: "Only application/json is written here",
+    404: "Not found, or not visible to the requester",
+    406: "The response is application/json, which `Accept` excludes",
     408: "The body took too long",
     412: "What is stored is not what `If-Match` or `If-None-Match` says",
     413: "The body is too long",
     415: "The body must be application/json in UTF-8, not encoded",
     429: "Too many requests of this user",
-    500: "A bug of ours; `details.incident` stands in the log",
+    500: "A bug; `details.incident` is in the log",
     503: "Nothing can be stored or read right now",
 }
 
 
 class HttpRefused(RecordingError):
-    """Refused for what the protocol of HTTP is about, with a status of its own."""
+    """Refusal by a rule of HTTP, with a status of its own."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, code: Code = Code.BAD_REQUEST, **headers: str
@@ -75,7 +75,7 @@ class HttpRefused(RecordingError):
 
 
 def respond(error: RecordingError) -> Response:
-    """The answer to a request that was refused, or that failed."""
+    """Return the response to a request that was refused or failed."""
     if isinstance(error, HttpRefused):
         return problem(error.status, Code(error.code), error.detail, {}, error.headers)
     if isinstance(error, Broken) or error.code not in STATUS:
@@ -86,7 +86,7 @@ def respond(error: RecordingError) -> Response:
 
 
 def internal(error: BaseException) -> Response:
-    """The answer after a bug of ours: an incident id that stands in the log, no more."""
+    """Return the response after a bug, with nothing but the incident id in the log."""
     incident = uuid.uuid4().hex
     log.error("http.internalError", extra={"incident": incident}, exc_info=error)
     message = "something went wrong on our side"
@@ -100,13 +100,13 @@ def problem(
     details: Mapping[str, object],
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Problem details as an answer."""
+    """Return problem details as a response."""
     body = problem_json(status.value, status.phrase, code, detail, details)
     return Response(dump(body), status.value, headers, MEDIA_TYPE)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """What a route may answer beside its success, for the description of the interface."""
+    """Return the error responses of a route, for the description of the interface."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}}

@@ -1,6 +1,6 @@
-"""``/rooms``: the rooms that the requester sees, one of them, and why it is recorded or not.
+"""``/rooms``: the rooms that the requester sees, one room, and the decision about recording it.
 
-Reads only. Who sees which room is decided by ``service.rooms.room_queries``.
+Read-only. The visibility of rooms is decided by ``service.rooms.room_queries``.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ _State = Annotated[Life | None, Query(description="only rooms in this state")]
 
 
 def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
-    """The routes of all that is said about rooms."""
+    """Return the routes of rooms."""
     router = APIRouter(tags=["rooms"])
 
     @router.get("/rooms", response_model=RoomPage, responses=_ALL)
@@ -68,14 +68,14 @@ def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
         for each in rooms.snapshots(found.rooms):
             shown.append(listed_json(each.room, each.permissions, rooms.policy, each.news))
             if len(shown) % SLICE == 0:
-                await asyncio.sleep(0)  # nobody else waits for a long page
+                await asyncio.sleep(0)  # a long page must not delay others
         return _json(page_json(shown, found.next))
 
     @router.get("/rooms/{id}", response_model=RoomModel, responses=_ONE)
     async def get_room(
         by: Annotated[Identity, Depends(asking)], room: _RoomInPath, domain: _DomainOfRoom = None
     ) -> Response:
-        """One room; the youngest of its domain that bears or bore this id."""
+        """Return a room: the youngest of its domain with this id."""
         found = rooms.snapshot(requester(by), RoomId(room), _domain(domain))
         return _json(whole_json(found.room, found.permissions, rooms.policy, found.news))
 
@@ -83,7 +83,7 @@ def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
     async def get_room_decision(
         by: Annotated[Identity, Depends(asking)], room: _RoomInPath, domain: _DomainOfRoom = None
     ) -> Response:
-        """Why it is recorded, or is not: as of now, and as decided at establishment."""
+        """Return why a room is recorded or not: as of now, and as decided at establishment."""
         found = rooms.snapshot(requester(by), RoomId(room), _domain(domain))
         return _json(decision_json(found.room, found.permissions, rooms.policy))
 

@@ -30,7 +30,7 @@ _MAX_HEAD_LINES = (
     128  # each costs the parser some microseconds, before anything is known of its sender
 )
 
-# Refused requests of all connections; each takes about a millisecond of everybody's time.
+# Refused requests of all connections; each takes about a millisecond of the event loop.
 _REFUSED_A_SECOND, _REFUSED_AT_ONCE = 200, 400
 _LONGEST_WAIT_S = 5.0
 _REFUSED, _BROKEN = 400, 500  # the first status of each
@@ -39,7 +39,12 @@ log = logging.getLogger(__name__)
 
 
 class HttpServer:
-    """A running server. host, port: where it listens, the port that it was given for 0."""
+    """Running server.
+
+    Attributes:
+        host: address that it listens on.
+        port: port that it listens on; chosen by the system if the settings have 0.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
@@ -47,13 +52,13 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Its address, without a path."""
+        """Address of the server, without a path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
 
 class _Config(uvicorn.Config):
-    """The server's own settings beside the library's."""
+    """Configuration of the library, with the settings of this server."""
 
     def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
         super().__init__(
@@ -74,10 +79,9 @@ class _Config(uvicorn.Config):
 
 
 class _HeadBuffer(ReceiveBuffer):
-    """What the parser takes whole heads from; it gives out none of very many lines.
+    """Buffer of the parser that refuses a head of very many lines.
 
-    The parser has no limit of its own but that of bytes, and no door for one: it is put in place of
-    the parser's buffer.
+    The parser limits bytes only and has no setting for lines, so this replaces its buffer.
     """
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
@@ -113,7 +117,7 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
         self.arrival.replay(self.data_received)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read into; what is read is copied before anybody else reads."""
+        """Return the shared buffer, whose bytes are copied before the next read."""
         assert isinstance(self.config, _Config)  # noqa: S101  # made so below
         return self.config.piece
 
@@ -194,7 +198,7 @@ class _Uvicorn(uvicorn.Server):
         )
 
     async def open(self) -> int:
-        """Listen. Returns the port. Raises Unavailable where the address cannot be had."""
+        """Listen. Returns the port. Raises Unavailable if the address is in use."""
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         await self.on_tick(0)  # the headers of every answer
@@ -232,7 +236,7 @@ async def serve_http(settings: HttpSettings, parts: RestParts) -> AsyncIterator[
     """Serve while the context lasts; at its end requests under way are answered.
 
     Raises:
-        Unavailable: the address cannot be had.
+        Unavailable: the address is in use or not of this host.
     """
     routes = RestApp(settings, parts)
     app = Edge(routes, parts.metrics, settings.request_s, settings.max_requests)
