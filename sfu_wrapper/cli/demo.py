@@ -46,7 +46,7 @@ NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "iv
 DOMAIN = "example"
 MEDIA: Json = {"audio": True, "video": True}
 
-Tell = Callable[[str, str], None]
+Narrate = Callable[[str, str], None]
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class DemoCall:
     Attributes:
         url: address of the controller's WebSocket server.
         token: returns a token for a user and its roles.
-        tell: called with a participant and an action, to narrate.
+        narrate: called with a participant and an action, to narrate.
         names: user ids of the participants, at least two.
         seconds: length of each of the two segments.
         room: id of the room.
@@ -65,7 +65,7 @@ class DemoCall:
 
     url: str
     token: Callable[[str, tuple[str, ...]], str]
-    tell: Tell
+    narrate: Narrate
     names: tuple[str, ...]
     seconds: float
     room: str = "demo-call"
@@ -87,7 +87,7 @@ class DemoCall:
                 caller = calling(self.url, self.token(name, ("user",)))
                 self._callers[name] = await stack.enter_async_context(caller)
             created = await service.request("createRoom", self._wish())
-            self.tell("room service", f"creates the direct call {self.room!r} of {self.owner}")
+            self.narrate("room service", f"creates the direct call {self.room!r} of {self.owner}")
             await self._answered()
             await self._refused()
             await self._first_segment()
@@ -115,7 +115,9 @@ class DemoCall:
         try:
             await self._callers[other].request("startRoomRecording", {})
         except RequestRefused as refused:
-            self.tell(other, f"presses record, and is refused: {refused.code} ({refused.detail})")
+            self.narrate(
+                other, f"presses record, and is refused: {refused.code} ({refused.detail})"
+            )
             return
         raise RequestRefused("UNEXPECTED", f"{other} could start a recording")
 
@@ -147,25 +149,25 @@ class DemoCall:
         joined = await self._callers[name].request("joinRoom", {"room": self.room, "media": MEDIA})
         recording = joined["recording"]
         active = isinstance(recording, dict) and recording["active"]
-        told = " and is told that the call is being recorded" if active else ""
-        self.tell(name, words + told)
+        recorded = " and is told that the call is being recorded" if active else ""
+        self.narrate(name, words + recorded)
         self._retell()
 
     async def _do(self, name: str, endpoint: str, words: str) -> None:
         await self._callers[name].request(endpoint, {})
-        self.tell(name, words)
+        self.narrate(name, words)
         self._retell()
 
     async def _start(self) -> None:
         answer = await self._callers[self.owner].request("startRoomRecording", {})
         number, since = answer["segment"], answer["startedAt"]
-        self.tell(self.owner, f"presses record: segment {number} runs since {since}")
+        self.narrate(self.owner, f"presses record: segment {number} runs since {since}")
 
     async def _stop(self) -> None:
         answer = await self._callers[self.owner].request("stopRoomRecording", {})
         self.segments.append(answer)
         number, duration = answer["segment"], answer["duration"]
-        self.tell(self.owner, f"presses stop: segment {number} holds {duration} s")
+        self.narrate(self.owner, f"presses stop: segment {number} holds {duration} s")
 
     def _overheard(self, name: str, payload: Json) -> None:
         """Keep an event of the controller, to narrate it after its cause."""
@@ -176,15 +178,13 @@ class DemoCall:
 
     def _retell(self) -> None:
         for words in self._news:
-            self.tell("controller", words)
+            self.narrate("controller", words)
         self._news.clear()
 
 
 PROCESSING_S = 120.0  # more than a slow machine needs for two short segments
 TOKEN_S = 86_400
 _WORK = ("raw", "raw-audio", "state")  # folders that only the call itself needs
-
-Say = Callable[..., None]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -217,7 +217,7 @@ def run(args: Namespace) -> int:
 
 
 async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
-    say = _teller(args)
+    narrate = _narrator(args)
     clock = SystemClock()
     with open_store(settings) as store:
         may_record = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
@@ -230,25 +230,27 @@ async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
                 asyncio.TaskGroup() as group,
             ):
                 group.create_task(worker.run())
-                say("controller", f"listens on {running.url}")
+                narrate("controller", f"listens on {running.url}")
                 story = DemoCall(
                     running.url,
                     lambda user, roles: _token(settings, user, roles),
-                    say,
+                    narrate,
                     NAMES[: args.participants],
                     args.seconds,
                 )
                 await story.play()
-                files = await _processed(settings, broker, len(story.segments), say)
+                files = await _processed(settings, broker, len(story.segments), narrate)
                 _end(args, files, folder)
                 if args.keep_serving:
-                    say("controller", f"keeps serving on {running.url}; Ctrl-C ends it")
+                    narrate("controller", f"keeps serving on {running.url}; Ctrl-C ends it")
                     await stop_requested()
                 worker.stop()
     return common.DONE
 
 
-async def _processed(settings: Settings, broker: Broker, wanted: int, say: Say) -> list[Path]:
+async def _processed(
+    settings: Settings, broker: Broker, wanted: int, narrate: Narrate
+) -> list[Path]:
     """Wait for the results of the recording service on its queue, as any consumer does."""
     files: dict[int, Path] = {}
     try:
@@ -259,7 +261,7 @@ async def _processed(settings: Settings, broker: Broker, wanted: int, say: Say) 
                 files[done["segment"]] = file
                 await delivery.ack()
                 words = f"segment {done['segment']} is ready, {done['duration']:.1f} s"
-                say("recording service", words)
+                narrate("recording service", words)
                 if len(files) == wanted:
                     break
     except TimeoutError:
@@ -310,14 +312,14 @@ def _token(settings: Settings, user: str, roles: tuple[str, ...]) -> str:
     return encode(claims, secret.get_secret_value(), "HS256")
 
 
-def _teller(args: Namespace) -> Say:
+def _narrator(args: Namespace) -> Narrate:
     began = time.monotonic()
 
-    def say(who: str, what: str) -> None:
+    def narrate(who: str, what: str) -> None:
         at_s = time.monotonic() - began
         common.emit(args, f"{at_s:6.1f} s  {who:<17} {what}", at=round(at_s, 3), who=who, what=what)
 
-    return say
+    return narrate
 
 
 def _end(args: Namespace, files: list[Path], folder: Path) -> None:

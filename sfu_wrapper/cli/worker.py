@@ -45,7 +45,7 @@ async def _work(settings: Settings, *, once: bool) -> int:
         open_broker(settings) as broker,
         working(settings, broker, SystemClock()) as worker,
     ):
-        listening = asyncio.create_task(_stop_when_told(worker))
+        listening = asyncio.create_task(_stop_on_signal(worker))
         try:
             await (worker.run_once() if once else worker.run())
         finally:
@@ -54,7 +54,7 @@ async def _work(settings: Settings, *, once: bool) -> int:
     return common.DONE
 
 
-async def _stop_when_told(worker: Worker) -> None:
+async def _stop_on_signal(worker: Worker) -> None:
     await stop_requested()
     worker.stop()
 

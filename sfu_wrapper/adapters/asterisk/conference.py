@@ -223,9 +223,9 @@ class Conference:
             case Outcome.RECORDING:
                 self._note(capture, recording)
                 await self._report_begun(capture, recording.recorded_ms or self._context.now_ms())
-            case Outcome.NOBODY if self._confirmed is None and self._audible:
+            case Outcome.EMPTY if self._confirmed is None and self._audible:
                 log.info("asterisk.conferenceEmpty", extra={"conference": self.name})
-            case Outcome.NOBODY:
+            case Outcome.EMPTY:
                 if self._confirmed is None:
                     await self._report_begun(capture, self._context.now_ms())
             case Outcome.OTHERS:

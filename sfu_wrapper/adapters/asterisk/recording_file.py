@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 CONFIRMED_WITHIN_S: Final = 2.0
 WHOLE_WITHIN_S: Final = 2.0  # usually a few ms
 
-_NOBODY: Final = ("No active conferences.", "No Conference by that name found.")
+_EMPTY_ANSWERS: Final = ("No active conferences.", "No Conference by that name found.")
 _ALREADY: Final = "Conference is already being recorded."
 
 
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     """Outcome of a request to record."""
 
     RECORDING = "recording"
-    NOBODY = "nobody"  # the conference has no member, so it does not exist
+    EMPTY = "empty"  # the conference has no member, so it does not exist
     REFUSED = "refused"
     OTHERS = "others"  # it is already being recorded, to another file
     UNKNOWN = "unknown"  # no answer: Asterisk may have carried it out
@@ -125,7 +125,7 @@ class ConferenceRecorder:
         try:
             await self._ami.act("ConfbridgeList", ("Conference", conference))
         except Declined as declined:
-            return declined.detail in _NOBODY
+            return declined.detail in _EMPTY_ANSWERS
         except Unavailable:
             pass
         return False
@@ -154,8 +154,8 @@ class ConferenceRecorder:
         return await self._confirm(conference, recording)
 
     async def _declined(self, recording: RecordingFile, detail: str) -> Outcome:
-        if detail in _NOBODY:
-            return Outcome.NOBODY
+        if detail in _EMPTY_ANSWERS:
+            return Outcome.EMPTY
         if detail == _ALREADY:
             if not await self._is_ours(recording):
                 return Outcome.OTHERS

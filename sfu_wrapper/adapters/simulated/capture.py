@@ -207,8 +207,10 @@ class AudioCapture(Capture):
         self._mix.advance(self._clock.now_us())
 
     def _include(self, *seated: PositionedTrack) -> None:
-        self._audible |= {one.track: one.seat for one in seated if one.track.stream is Stream.AUDIO}
-        self._mix.seats = frozenset(self._audible.values())
+        self._audible |= {
+            one.track: one.position for one in seated if one.track.stream is Stream.AUDIO
+        }
+        self._mix.positions = frozenset(self._audible.values())
 
     def _advance(self, now_us: int) -> int:
         self._mix.advance(now_us)
@@ -252,4 +254,4 @@ def open_capture(begin: StartWriting, settings: Settings, folders: Folders) -> C
 def _pattern(room: RoomUuid, seated: PositionedTrack, settings: Settings) -> Pattern:
     screen = seated.track.stream is Stream.SCREEN
     who = StripData(seated.track.user, settings.token, screen, 0)
-    return Pattern(who, room, seated.seat, settings.width_px)
+    return Pattern(who, room, seated.position, settings.width_px)

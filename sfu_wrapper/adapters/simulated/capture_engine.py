@@ -1,6 +1,6 @@
 """The captures of the child process, and the execution of orders.
 
-``child`` passes each order to ``carry_out``; reports go out through the ``say`` callback. The
+``child`` passes each order to ``carry_out``; reports leave through ``send_report``. The
 plane decides which requests fail (``faults``), this module how they fail. Orders of one room and
 medium run one after another; slow work runs in threads, so that other captures keep their pace.
 """
@@ -46,7 +46,7 @@ from sfu_wrapper.model.media import Medium, Track
 _LONGEST_NAP_S: Final = 0.05
 _BACK_AFTER_S: Final = 1.0  # until a medium lost by an injected fault is available again
 
-Say = Callable[[Report], None]
+SendReport = Callable[[Report], None]
 Line = tuple[RoomUuid, Medium]
 """Orders of one room and medium are carried out one after another, as by an SFU and a mixer."""
 
@@ -56,13 +56,13 @@ class CaptureEngine:
 
     Args:
         settings: folders and format of the media.
-        say: sends a report to the plane.
+        send_report: sends a report to the plane.
     """
 
-    def __init__(self, settings: Settings, say: Say) -> None:
+    def __init__(self, settings: Settings, send_report: SendReport) -> None:
         self._settings = settings
         self._folders = Folders(Path(settings.recordings_path), Path(settings.audio_path))
-        self._say = say
+        self._send_report = send_report
         self._captures: dict[CaptureRef, Capture] = {}
         self._running = asyncio.Event()
         self._turns: WeakValueDictionary[Line, asyncio.Lock] = WeakValueDictionary()
@@ -127,7 +127,9 @@ class CaptureEngine:
         ref, fault = begin.capture, begin.fault
         match fault.way:
             case Way.REFUSE:
-                self._say(CaptureFailed(ref, "the simulated plane refused (injected fault)"))
+                self._send_report(
+                    CaptureFailed(ref, "the simulated plane refused (injected fault)")
+                )
                 return
             case Way.HANG:
                 return
@@ -137,7 +139,7 @@ class CaptureEngine:
             return
         capture = self._captures[ref]
         if fault.way is not Way.MUTE:
-            self._say(CaptureStarted(ref, capture.started_ms, capture.files))
+            self._send_report(CaptureStarted(ref, capture.started_ms, capture.files))
 
     async def _open(self, begin: StartWriting) -> bool:
         try:
@@ -145,7 +147,7 @@ class CaptureEngine:
                 open_capture, begin, self._settings, self._folders
             )
         except FAILURES as exc:
-            self._say(CaptureFailed(begin.capture, str(exc)))
+            self._send_report(CaptureFailed(begin.capture, str(exc)))
             return False
         self._running.set()
         loop = asyncio.get_running_loop()
@@ -178,19 +180,21 @@ class CaptureEngine:
             self._lose(ref, str(exc))
             return
         if not mute:
-            self._say(CaptureStopped(ref, stopped_ms or Stopwatch().now_us() // 1000, files))
+            self._send_report(
+                CaptureStopped(ref, stopped_ms or Stopwatch().now_us() // 1000, files)
+            )
 
     async def _resume(self, resume: Resume) -> None:
         ref = resume.capture
         if (capture := self._captures.get(ref)) is not None:
-            self._say(CaptureStarted(ref, capture.started_ms, capture.files))
+            self._send_report(CaptureStarted(ref, capture.started_ms, capture.files))
             return
         try:
             lost = await asyncio.to_thread(salvage, self._folders, ref, resume.files)
         except FAILURES as exc:
-            self._say(CaptureLost(ref, 0, resume.files, f"{resume.message}; {exc}"))
+            self._send_report(CaptureLost(ref, 0, resume.files, f"{resume.message}; {exc}"))
         else:
-            self._say(CaptureLost(ref, *lost, resume.message))
+            self._send_report(CaptureLost(ref, *lost, resume.message))
 
     def _add(self, line: Line, seated: PositionedTrack) -> None:
         for capture in self._of(line):
@@ -200,7 +204,7 @@ class CaptureEngine:
                 self._lose(capture.ref, str(exc))
                 continue
             if changed:
-                self._say(CaptureChanged(capture.ref, capture.files))
+                self._send_report(CaptureChanged(capture.ref, capture.files))
 
     async def _remove(self, line: Line, track: Track) -> None:
         for capture in self._of(line):
@@ -208,7 +212,7 @@ class CaptureEngine:
                 shut = capture.remove(track)
                 if shut is not None:
                     await asyncio.to_thread(shut)
-                    self._say(CaptureChanged(capture.ref, capture.files))
+                    self._send_report(CaptureChanged(capture.ref, capture.files))
             except FAILURES as exc:
                 self._lose(capture.ref, str(exc))
 
@@ -237,13 +241,13 @@ class CaptureEngine:
             stopped_ms, files = salvage(self._folders, ref)
         except FAILURES:
             stopped_ms, files = 0, capture.files if capture else ()
-        self._say(CaptureLost(ref, stopped_ms, files, message))
+        self._send_report(CaptureLost(ref, stopped_ms, files, message))
 
     def _lose_on_purpose(self, ref: CaptureRef) -> None:
         if ref in self._captures:
             self._lose(ref, "the simulated plane lost this capture (injected fault)")
             loop = asyncio.get_running_loop()
-            loop.call_later(_BACK_AFTER_S, self._say, PlaneBack(ref.medium))
+            loop.call_later(_BACK_AFTER_S, self._send_report, PlaneBack(ref.medium))
 
     def _die_on_purpose(self, ref: CaptureRef) -> None:
         if ref in self._captures:

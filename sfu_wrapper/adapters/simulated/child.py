@@ -14,7 +14,7 @@ from asyncio.streams import FlowControlMixin
 from contextlib import suppress
 from typing import BinaryIO, Final
 
-from sfu_wrapper.adapters.simulated.capture_engine import CaptureEngine, Say
+from sfu_wrapper.adapters.simulated.capture_engine import CaptureEngine, SendReport
 from sfu_wrapper.adapters.simulated.messages import (
     LIMIT_BYTES,
     ORDERS,
@@ -35,9 +35,9 @@ class _Over(Exception):
     """The input has ended."""
 
 
-async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
+async def _serve(reader: asyncio.StreamReader, send_report: SendReport) -> None:
     """Carry out orders until the input ends or the task is cancelled."""
-    engine = CaptureEngine(SETTINGS.load(await reader.readline()), say)
+    engine = CaptureEngine(SETTINGS.load(await reader.readline()), send_report)
     slots = asyncio.Semaphore(_UNDER_WAY)
 
     async def carry_out(order: Order) -> None:
@@ -55,7 +55,7 @@ async def _serve(reader: asyncio.StreamReader, say: Say) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(engine.pace())
-            tasks.create_task(_send_heartbeats(say))
+            tasks.create_task(_send_heartbeats(send_report))
             tasks.create_task(_sweep(engine))
             tasks.create_task(listen(tasks))
     except* _Over:
@@ -70,9 +70,9 @@ async def _sweep(engine: CaptureEngine) -> None:
         await asyncio.sleep(_SWEEP_EVERY_S)
 
 
-async def _send_heartbeats(say: Say) -> None:
+async def _send_heartbeats(send_report: SendReport) -> None:
     while True:
-        say(Heartbeat())
+        send_report(Heartbeat())
         await asyncio.sleep(_ALIVE_EVERY_S)
 
 
@@ -82,12 +82,12 @@ async def _main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     output, _ = await loop.connect_write_pipe(FlowControlMixin, _take_output())
 
-    def say(report: Report) -> None:
+    def send_report(report: Report) -> None:
         if output.get_write_buffer_size() > LIMIT_BYTES:
             raise BrokenPipeError("the plane does not read the reports")
         output.write(dump(report))
 
-    serving = asyncio.ensure_future(_serve(reader, say))
+    serving = asyncio.ensure_future(_serve(reader, send_report))
     loop.add_signal_handler(signal.SIGTERM, serving.cancel)
     _end_with_parent()
     with suppress(asyncio.CancelledError):

@@ -98,7 +98,7 @@ class PositionedTrack:
     """A track with its user's position in the room, which selects colour and tone."""
 
     track: Track
-    seat: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,16 +85,16 @@ class Pattern:
     Args:
         reading: user, token and kind of stream; its clock is not used.
         room: room to show, not part of the strip.
-        seat: position in the room, selects the colour.
+        position: position in the room, selects the colour.
         width_px: width of a frame, a multiple of 32; the height is three quarters of it.
     """
 
-    def __init__(self, reading: StripData, room: str, seat: int, width_px: int) -> None:
+    def __init__(self, reading: StripData, room: str, position: int, width_px: int) -> None:
         if width_px % COLUMNS or width_px <= 0:
             raise ValueError(f"width_px must be a multiple of {COLUMNS}, got {width_px}")
         self._cell = width_px // COLUMNS
         self._who = reading
-        self._still = _still(reading, room, seat, self._cell)
+        self._still = _still(reading, room, position, self._cell)
         self._digits = _glyphs(4 * self._cell)
 
     def frame(self, clock_ms: int) -> Plane:
@@ -182,10 +182,10 @@ def _clock_text(clock_ms: int) -> str:
     return f"{hours:02}:{minutes:02}:{seconds % 60:02}.{tenths % 10} UTC"
 
 
-def _still(who: StripData, room: str, seat: int, cell: int) -> Plane:
+def _still(who: StripData, room: str, position: int, cell: int) -> Plane:
     """Draw the static parts as yuv420p."""
     width, height = COLUMNS * cell, _FRAME_ROWS * cell
-    image = Image.new("RGB", (width, height), PALETTE[seat % len(PALETTE)])
+    image = Image.new("RGB", (width, height), PALETTE[position % len(PALETTE)])
     draw = ImageDraw.Draw(image)
     title = f"{who.name} (screen)" if who.screen else who.name
     _write(draw, title, (cell, cell // 2), width - 2 * cell, 4 * cell)

@@ -61,7 +61,7 @@ class RequestTracker:
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
-        self._seats: dict[RoomUuid, dict[UserId, int]] = {}
+        self._positions: dict[RoomUuid, dict[UserId, int]] = {}
         self._under_way: dict[CaptureRef, _UnderWay] = {}
         self._awaited: set[CaptureRef] = set()
 
@@ -75,11 +75,11 @@ class RequestTracker:
             case ResumeCapture(capture=capture, files=files):
                 return Resume(capture, files, "the simulated plane ended with its controller")
             case PublishTrack(room=room, track=track):
-                return Add(room, self._seat(room, track))
+                return Add(room, self._positioned(room, track))
             case UnpublishTrack(room=room, track=track):
                 return Remove(room, track)
             case CloseMediaRoom(room=room):
-                self._seats.pop(room, None)
+                self._positions.pop(room, None)
                 return CloseRoom(room)
             case OpenMediaRoom():
                 return None
@@ -138,7 +138,7 @@ class RequestTracker:
         return StartWriting(
             request.capture,
             request.confbridge_id,
-            tuple(self._seat(request.capture.room, track) for track in request.tracks),
+            tuple(self._positioned(request.capture.room, track) for track in request.tracks),
             fault=self._take(medium, "start") or InjectedFault(),
             lose_s=lose.after_s if lose else None,
             die_s=die.after_s if die else None,
@@ -148,10 +148,10 @@ class RequestTracker:
         fault, self.faults = self.faults.take(medium, point)
         return fault
 
-    def _seat(self, room: RoomUuid, track: Track) -> PositionedTrack:
+    def _positioned(self, room: RoomUuid, track: Track) -> PositionedTrack:
         """Return the track with its user's position; users get positions in order of appearance."""
-        seats = self._seats.setdefault(room, {})
-        return PositionedTrack(track, seats.setdefault(track.user, len(seats)))
+        positions = self._positions.setdefault(room, {})
+        return PositionedTrack(track, positions.setdefault(track.user, len(positions)))
 
     def _answered(self, capture: CaptureRef) -> tuple[PlaneFact, ...]:
         if capture not in self._awaited:

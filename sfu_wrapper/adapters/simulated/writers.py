@@ -36,20 +36,20 @@ _PORTION: Final = RATE_HZ  # samples computed at once
 _HEADER_EVERY_US: Final = 1_000_000
 
 
-def tone_hz(seat: int) -> int:
+def tone_hz(position: int) -> int:
     """Return the frequency of a position; positions beyond the last tone start again."""
-    return TONES_HZ[seat % len(TONES_HZ)]
+    return TONES_HZ[position % len(TONES_HZ)]
 
 
 class Mix:
     """A growing .wav. Raises OSError from every method that writes.
 
     Attributes:
-        seats: positions of the audible participants; call ``advance`` before changing them.
+        positions: positions of the audible participants; call ``advance`` before changing them.
     """
 
     def __init__(self, path: Path, start_us: int) -> None:
-        self.seats: frozenset[int] = frozenset()
+        self.positions: frozenset[int] = frozenset()
         self._start_us = start_us
         self._samples = 0
         self._header_us = start_us
@@ -66,7 +66,7 @@ class Mix:
         due = (now_us - self._start_us) * RATE_HZ // 1_000_000
         while self._samples < due:
             count = min(due - self._samples, _PORTION)
-            data = _tones(self._samples, count, self.seats).tobytes()
+            data = _tones(self._samples, count, self.positions).tobytes()
             os.pwrite(self._fd, data, wav.HEADER_BYTES + self._samples * _BYTES)
             self._samples += count
         if now_us - self._header_us >= _HEADER_EVERY_US:
@@ -102,11 +102,11 @@ def repair_lengths(path: Path) -> float:
     return samples / RATE_HZ
 
 
-def _tones(first: int, count: int, seats: frozenset[int]) -> NDArray[np.int16]:
+def _tones(first: int, count: int, positions: frozenset[int]) -> NDArray[np.int16]:
     seconds = np.arange(first, first + count) / RATE_HZ
     total = np.zeros(count)
-    for seat in seats:
-        total += np.sin(2 * np.pi * tone_hz(seat) * seconds)
+    for position in positions:
+        total += np.sin(2 * np.pi * tone_hz(position) * seconds)
     return np.clip(total * _AMPLITUDE, -32768, 32767).astype("<i2")
 
 

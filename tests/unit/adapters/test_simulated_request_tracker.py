@@ -49,7 +49,7 @@ def sent(desk: RequestTracker, *requests: object) -> None:
 
 def seats(order: object) -> list[int]:
     assert isinstance(order, StartWriting)
-    return [seated.seat for seated in order.tracks]
+    return [seated.position for seated in order.tracks]
 
 
 def test_a_user_has_one_seat_for_all_tracks_and_segments() -> None:
@@ -66,7 +66,7 @@ def test_the_seats_of_a_closed_room_are_given_anew() -> None:
 
     order = one.order(PublishTrack(ROOM, camera("bob")))
     assert isinstance(order, Add)
-    assert order.seated.seat == 0
+    assert order.seated.position == 0
 
 
 def test_opening_a_room_is_nothing_to_do() -> None:

@@ -70,7 +70,7 @@ def mix_of(path: Path, *steps: tuple[int, frozenset[int]]) -> Mix:
     """A mix that reaches each moment (ms) with these seats heard up to it."""
     mix = Mix(path, START_US)
     for ms, seats in steps:
-        mix.seats = seats
+        mix.positions = seats
         mix.advance(START_US + ms * 1000)
     return mix
 
