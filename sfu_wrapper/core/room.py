@@ -3,10 +3,9 @@
 Deadlines are milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); ``timers.resume``
 computes them again after a restart of the controller. Other times are milliseconds since the epoch.
 
-Collections are ``PersistentMap``s: lookup and change take constant time, and the difference from an
-earlier version is found without comparing all entries. Nothing here iterates over all participants
-or segments of a room; callers that must (an answer that lists them, an event to all) do so once.
-"""
+Collections are ``PersistentMap``s: lookup and change take constant time, and a difference between
+Collections are ``PersistentMap``s: lookup and change take constant time, and differences are found
+without comparing all entries. Nothing here iterates over participants or segments.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
