@@ -3,9 +3,9 @@
 Deadlines are milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); ``timers.resume``
 computes them again after a restart of the controller. Other times are milliseconds since the epoch.
 
-Collections are ``PersistentMap``s: lookup and change take constant time, and a difference between
 Collections are ``PersistentMap``s: lookup and change take constant time, and differences are found
 without comparing all entries. Nothing here iterates over participants or segments.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
