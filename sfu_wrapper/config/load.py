@@ -1,10 +1,8 @@
 """Load the configuration: files, variables and a command line become one ``Settings``.
 
 Order: built-in defaults < files < environment < command line. All problems are reported at once.
-
-Effective value and source of every key; secrets masked.
-
-Configuration as JSON Schema, by key: one name space over all four files.
+``rows`` yields each key with its value, secrets masked, and its source. ``schema`` describes the
+keys of all four files as one name space.
 """
 
 import json

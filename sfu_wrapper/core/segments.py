@@ -56,7 +56,7 @@ GIVEN_UP = "the recording was given up before the media plane confirmed it"
 
 _NEVER_RAN = {
     False: (Code.ROOM_ENDED, "the call ended before anything was recorded"),
-    True: (Code.OVERLOADED, "the controller restarts; ask again"),
+    True: (Code.OVERLOADED, "the controller restarts; try again"),
 }
 
 MEDIA_OF = {

@@ -225,7 +225,7 @@ def _wait(turn: Transition, waiting: PendingRequest) -> None:
 
 def _require_no_halt(room: Room) -> None:
     if room.halted:
-        raise Refused(Code.OVERLOADED, "the controller restarts; ask again", room=room.id)
+        raise Refused(Code.OVERLOADED, "the controller restarts; try again", room=room.id)
 
 
 def _note_connection(turn: Transition, user: UserKey, gone_by_ms: int | None) -> None:
@@ -238,7 +238,7 @@ def _note_connection(turn: Transition, user: UserKey, gone_by_ms: int | None) ->
 
 def _halt(turn: Transition) -> None:
     turn.room = replace(turn.room, halted=True)
-    refuse_starts(turn, Code.OVERLOADED, "the controller restarts; ask again")
+    refuse_starts(turn, Code.OVERLOADED, "the controller restarts; try again")
     if turn.room.capture in (Phase.STARTING, Phase.RECORDING):
         stop(turn, StopReason.RESTART)
 

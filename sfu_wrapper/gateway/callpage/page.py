@@ -63,7 +63,7 @@ def call_routes(settings: CallPageSettings, clock: Clock) -> APIRouter:
     async def get_call_asset(name: str) -> Response:
         """Return a file of the page."""
         if name not in files:
-            raise Refused(Code.UNKNOWN_ENDPOINT, "there is no such endpoint")
+            raise Refused(Code.UNKNOWN_ENDPOINT, "unknown endpoint")
         return Response(files[name], headers=_QUIET, media_type=_kind(name))
 
     return router

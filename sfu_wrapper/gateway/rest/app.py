@@ -179,7 +179,7 @@ class RestApp(FastAPI):
             allow = ", ".join(sorted(self._methods(request)))
             detail = f"this endpoint has {allow}"
             return respond(HttpRefused(status, detail, Code.UNKNOWN_ENDPOINT, Allow=allow))
-        return respond(Refused(Code.UNKNOWN_ENDPOINT, "there is no such endpoint"))
+        return respond(Refused(Code.UNKNOWN_ENDPOINT, "unknown endpoint"))
 
     def _methods(self, request: Request) -> set[str]:
         """Return all methods of a path; the framework has those of one route only."""

@@ -201,7 +201,7 @@ def test_a_stop_of_what_is_only_wanted_says_that_it_will_not_start_again() -> No
 def test_starts_that_wait_are_told_why_nothing_will_come_of_them() -> None:
     for happens, code, detail in (
         (Call.end, "ROOM_ENDED", "the room has ended"),
-        (Call.terminate, "OVERLOADED", "the controller restarts; ask again"),
+        (Call.terminate, "OVERLOADED", "the controller restarts; try again"),
     ):
         call = recording()
         call.stop()

@@ -10,7 +10,7 @@ import * as words from "./words.js";
 
 const KEPT = "sfu-wrapper.token";
 const INTERRUPTED = "Pictures and sound were interrupted; connecting again …";
-const FAREWELL_MS = 2000; // then whoever leaves is gone all the same, and after the grace for the others
+const FAREWELL_MS = 2000; // then the user is gone here, and for the others after the grace
 
 const room = decodeURIComponent(location.pathname.split("/").pop());
 // Of a public room of another domain; null: our own.
@@ -223,7 +223,7 @@ function heard(event, payload) {
       if (payload.reason === "failed") notice("The recording was interrupted. It goes on as soon as it can.");
       break;
     case "roomRecordingFailed":
-      if (payload.final && !$("notice").hidden) break; // whoever asked has been told why
+      if (payload.final && !$("notice").hidden) break; // the requester has the reason already
       notice(payload.final ? "The recording could not be started." : "The recording could not be started; it is tried again.");
       break;
     case "hangup":

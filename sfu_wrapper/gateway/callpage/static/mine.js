@@ -95,5 +95,5 @@ const failed = (kind) => (error) => {
   return null;
 };
 
-// Whoever closes the browser's own question needs no notice of it.
+// A user who closes the question of the browser needs no notice of it.
 const chosenNot = (error) => (error.name === "NotAllowedError" ? null : failed("screen")(error));

@@ -97,7 +97,7 @@ export class Socket {
     }
     if (this.ended) return;
     if (code === REFUSED) {
-      // Whoever brings another token may come in again.
+      // A user with another token may connect again.
       this.end(new Refusal(reason === EXPIRED ? "UNAUTHENTICATED" : "CLOSED", reason));
       return;
     }

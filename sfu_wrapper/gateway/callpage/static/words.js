@@ -47,7 +47,7 @@ const NO_DEVICE = {
 export const refused = (error) => {
   const words = REFUSED[error.code] ?? error.message;
   const incident = error.details?.incident;
-  return incident ? `${words} Tell whoever runs it: ${incident}.` : words;
+  return incident ? `${words} Give the operator this number: ${incident}.` : words;
 };
 
 export const ended = (reason) => ENDED[reason] ?? "The call is over.";
@@ -63,7 +63,7 @@ export function whyNotRecord({ kind, origin, owner, me, state, recording, connec
   if (kind === "public") return REFUSED.PUBLIC_ROOM;
   if (origin === "pstn") return REFUSED.PSTN_ROOM;
   if (owner !== me) return `Only ${owner}, who owns this call, can record it.`;
-  if (recording.active) return null; // whoever owns it can always stop it
+  if (recording.active) return null; // the owner can always stop it
   if (!recording.allowed) return `It cannot be recorded: ${NO_GRANT[recording.reason] ?? "your permissions do not allow it"}.`;
   if (state !== "established") return REFUSED.NOT_ESTABLISHED;
   return null;
