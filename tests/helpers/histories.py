@@ -1,4 +1,4 @@
-"""Whatever happens to a room, in whatever order: the rules, and what holds at every step.
+"""Events of a room in any order: the rules, and the invariants of every step.
 
 Run on the pure machine (tests/unit/core/test_room_histories) and, in step with it, on a live
 controller (tests/integration/test_live_histories).
@@ -8,13 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sfu_wrapper.core.effects import (
     Announce,
