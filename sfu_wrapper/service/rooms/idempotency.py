@@ -146,7 +146,17 @@ class KeptAnswers:
         return oldest.key
 
 
-NOT_KEPT = frozenset((Code.RATE_LIMITED, Code.OVERLOADED, Code.UNAUTHENTICATED, Code.INTERNAL))
+# Refusals that say "later": the same request is carried out when it is sent again, and a flood of
+# refused requests stores nothing.
+NOT_KEPT = frozenset(
+    (
+        Code.RATE_LIMITED,
+        Code.QUOTA_EXCEEDED,
+        Code.OVERLOADED,
+        Code.UNAUTHENTICATED,
+        Code.INTERNAL,
+    )
+)
 OTHER_PAYLOAD = "this id was used for another request; take a new one"
 
 
