@@ -171,8 +171,7 @@ def _exceeds(quota: str, limit: int, what: str, advice: str, **where: str) -> Re
 def _per_minute(quota: str, limit: int, what: str, wait_ms: int, **where: str) -> Refused:
     retry_after = round(wait_ms / 1000, 3)
     detail = (
-        f"quota {quota} exceeded: at most {limit} {what} a minute; "
-        f"try again in {retry_after} s"
+        f"quota {quota} exceeded: at most {limit} {what} a minute; try again in {retry_after} s"
     )
     return Refused(
         Code.QUOTA_EXCEEDED, detail, quota=quota, limit=limit, retryAfter=retry_after, **where
