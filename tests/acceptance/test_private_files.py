@@ -1,5 +1,6 @@
 """Whatever we write is for our own user alone, while a call runs and after it."""
 
+import os
 import signal
 import stat
 import subprocess
@@ -15,10 +16,15 @@ SECONDS = "1"
 def modes(root: Path) -> dict[str, int]:
     """Of every file and folder below a folder, and of itself."""
     found = {}
-    for path in (root, *root.rglob("*")):
+    below = (
+        Path(folder, name)
+        for folder, folders, files in os.walk(root)  # leaves out folders that are removed meanwhile
+        for name in (*folders, *files)
+    )
+    for path in (root, *below):
         try:
             status = path.lstat()
-        except FileNotFoundError:  # it has done its work meanwhile
+        except FileNotFoundError:  # removed since its folder was read
             continue
         if not stat.S_ISLNK(status.st_mode):
             found[str(path.relative_to(root))] = stat.S_IMODE(status.st_mode)

@@ -17,7 +17,7 @@ PARTS = (
 )  # fmt: skip
 VERSION = "99.0.1"
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
