@@ -31,6 +31,8 @@ UNRELEASED = "## Unreleased\n"
 VERSION_LINE = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 READY_S = 60.0
+COMMAND_S = 600.0  # for a build or an installation
+STOP_S = 30.0
 
 
 class ReleaseError(Exception):
@@ -78,7 +80,9 @@ def dated(changelog: str, version: str, day: datetime.date) -> str:
 def require_clean_tree() -> None:
     """Raise ReleaseError where git knows of changes that are not committed."""
     command = ["git", "status", "--porcelain"]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=TOP, capture_output=True, text=True, check=False, timeout=COMMAND_S
+    )
     if done.returncode == 0 and done.stdout.strip():
         raise ReleaseError(f"commit these changes first:\n{done.stdout.rstrip()}")
 
@@ -106,9 +110,14 @@ def run(*command: str | Path, cwd: Path = TOP) -> str:
     """Run a command and return what it printed.
 
     Raises:
-        ReleaseError: It failed; with its output.
+        ReleaseError: It failed; with its output. Or it did not end within ``COMMAND_S`` seconds.
     """
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, check=False, timeout=COMMAND_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ReleaseError(str(error)) from error
     if done.returncode:
         raise ReleaseError(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -191,7 +200,16 @@ def check_controller(command: Path, folder: Path) -> None:
         except OSError as error:
             raise ReleaseError(f"the installed controller does not answer: {error}") from error
         finally:
-            served.terminate()
+            stop(served)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and kill it after ``STOP_S`` seconds."""
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def wait_for_address(log: IO[bytes] | None) -> str:

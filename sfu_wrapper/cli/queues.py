@@ -1,20 +1,23 @@
 """``sfu-wrapper queues``: show the lengths of the queues, and empty those of results.
 
-``take`` prints each message before it is removed, so that a crash in between prints a message twice
-and loses none. It takes the messages that wait when it starts. The queue of segments to be
-processed is left to the workers.
+``take`` prints each message before it is removed, and waits until a file that it prints to is on
+disk, so that a crash in between prints a message twice and loses none. It takes the messages that
+wait when it starts. The queue of segments to be processed is left to the workers.
 """
 
 import asyncio
 import json
-from argparse import ArgumentParser, Namespace
+import os
+import stat
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import aclosing
 from typing import Final
 
 from sfu_wrapper.app.parts import open_broker, queues
 from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.errors import Malformed, Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery
 
 PREFETCH: Final = 32  # messages in transit
@@ -30,10 +33,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     showing = actions.add_parser("show", help=show, description=show)
     taking = actions.add_parser("take", help=take, description=take)
     taking.add_argument("queue", metavar="QUEUE", help="processed_queue or failure_queue")
-    taking.add_argument("--limit", metavar="N", type=int, default=_ALL, help="at most N messages")
+    taking.add_argument(
+        "--limit", metavar="N", type=_limit, default=_ALL, help="at most N messages"
+    )
     for inner, action in ((showing, _show), (taking, _take)):
         common.add_common(inner)
         inner.set_defaults(action=action)
+
+
+def _limit(text: str) -> int:
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number of messages; at least 1")
+    return limit
 
 
 def run(args: Namespace) -> int:
@@ -41,7 +56,7 @@ def run(args: Namespace) -> int:
 
     Raises:
         Malformed: the queue is not one of results.
-        Unavailable: the broker cannot be reached.
+        Unavailable: the broker cannot be reached, or the output cannot be written.
     """
     return asyncio.run(_run(args, common.start(args)))
 
@@ -83,8 +98,25 @@ async def _take(broker: Broker, queue: str, limit: int) -> None:
                 delivery = await asyncio.wait_for(anext(deliveries), _NEXT_S)
             except (TimeoutError, StopAsyncIteration):
                 return
-            print(_line(delivery), flush=True)
+            _print_durably(_line(delivery))
             await delivery.ack()
+
+
+def _print_durably(line: str) -> None:
+    """Print a line; where standard output is a file, return once the line is on disk.
+
+    Raises:
+        Unavailable: the line cannot be written, as on a full disk.
+    """
+    try:
+        print(line, flush=True)
+        descriptor = sys.stdout.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fsync(descriptor)
+    except BrokenPipeError:  # the reader has exited; ``main`` handles that for all commands
+        raise
+    except OSError as error:
+        raise Unavailable(f"standard output: {error.strerror}; the message stays queued") from error
 
 
 def _line(delivery: Delivery) -> str:

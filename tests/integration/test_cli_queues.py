@@ -1,8 +1,10 @@
 """``sfu-wrapper queues``: an operator sees how much waits, and empties the queues of results."""
 
 import asyncio
+import errno
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +53,9 @@ def failed(number: int, body: bytes | None = None) -> Message:
     )
 
 
-def taken(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def taken(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Return the printed messages."""
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
 def put(*messages: Message) -> None:
@@ -62,55 +64,78 @@ def put(*messages: Message) -> None:
     asyncio.run(publish(QueueFile(Path("data/queue.db")), *messages))
 
 
-def test_the_lengths_of_the_queues_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lengths_of_the_queues_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
     put(failed(1), failed(2))
 
     assert main(["queues", "show"]) == 0
-    assert capsys.readouterr().out == EMPTY.replace("failure_queue 0", "failure_queue 2")
+    assert capfd.readouterr().out == EMPTY.replace("failure_queue 0", "failure_queue 2")
     assert main(["queues", "show", "--json"]) == 0
-    assert taken(capsys)[2] == {"queue": "failure_queue", "messages": 2}
+    assert taken(capfd)[2] == {"queue": "failure_queue", "messages": 2}
 
 
-def test_a_queue_is_emptied_and_its_messages_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_queue_is_emptied_and_its_messages_printed(capfd: pytest.CaptureFixture[str]) -> None:
     put(failed(1), failed(2))
 
     assert main(["queues", "take", "failure_queue"]) == 0
-    first, second = taken(capsys)
+    first, second = taken(capfd)
     assert first["messageId"] == "61408347:1:failed"
     assert second["body"] == {"uuid": "61408347", "segment": 2, "status": "failed"}
     assert main(["queues", "show"]) == 0
-    assert capsys.readouterr().out == EMPTY
+    assert capfd.readouterr().out == EMPTY
     assert main(["queues", "take", "failure_queue"]) == 0
-    assert taken(capsys) == []
+    assert taken(capfd) == []
 
 
-def test_a_limit_leaves_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_leaves_the_rest(capfd: pytest.CaptureFixture[str]) -> None:
     put(*(failed(number) for number in range(1, 6)))
 
     assert main(["queues", "take", "failure_queue", "--limit", "2"]) == 0
-    assert [each["body"]["segment"] for each in taken(capsys)] == [1, 2]
+    assert [each["body"]["segment"] for each in taken(capfd)] == [1, 2]
     assert main(["queues", "take", "failure_queue"]) == 0
-    assert [each["body"]["segment"] for each in taken(capsys)] == [3, 4, 5]
+    assert [each["body"]["segment"] for each in taken(capfd)] == [3, 4, 5]
 
 
-def test_a_message_that_is_no_json_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_that_is_no_json_is_printed_as_text(capfd: pytest.CaptureFixture[str]) -> None:
     put(failed(1, b"\xff no json"))
 
     assert main(["queues", "take", "failure_queue"]) == 0
-    assert taken(capsys)[0]["body"] == "\ufffd no json"
+    assert taken(capfd)[0]["body"] == "\ufffd no json"
 
 
-def test_the_segments_of_the_workers_are_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_segments_of_the_workers_are_not_taken(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["queues", "take", "processing_queue"]) == 1
-    assert capsys.readouterr().err == (
+    assert capfd.readouterr().err == (
         "sfu-wrapper: BAD_REQUEST: processing_queue: not a queue of results; "
         "use processed_queue or failure_queue\n"
     )
 
 
+def test_a_message_that_is_not_on_disk_yet_stays_in_the_queue(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(failed(1))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert main(["queues", "take", "failure_queue"]) == 75
+    assert "standard output: No space left on device" in capfd.readouterr().err
+    assert main(["queues", "take", "failure_queue"]) == 0
+    assert [each["body"]["segment"] for each in taken(capfd)] == [1]
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", "some"])
+def test_a_limit_is_a_positive_number(limit: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["queues", "take", "failure_queue", "--limit", limit])
+    assert "is not a number of messages" in capfd.readouterr().err
+
+
 @pytest.mark.system
 def test_a_queue_of_rabbitmq_is_emptied_too(
-    rabbitmq: RabbitServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    rabbitmq: RabbitServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {
         f"SFU_WRAPPER__{key}": f"{key.lower()}_of_cli"
@@ -131,6 +156,6 @@ def test_a_queue_of_rabbitmq_is_emptied_too(
 
     asyncio.run(fill())
     assert main(["queues", "take", "failure_queue_of_cli"]) == 0
-    assert [each["body"]["segment"] for each in taken(capsys)] == list(range(1, 41))
+    assert [each["body"]["segment"] for each in taken(capfd)] == list(range(1, 41))
     assert main(["queues", "show"]) == 0
-    assert "failure_queue_of_cli 0\n" in capsys.readouterr().out
+    assert "failure_queue_of_cli 0\n" in capfd.readouterr().out

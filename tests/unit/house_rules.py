@@ -43,7 +43,7 @@ LISTED = re.compile(
 
 # Modules below 40 lines, with the reason why they are on their own; __init__.py is left out.
 SHORT = {
-    "adapters/os/clock.py": "adapter of ports/clock, used by everything that is composed",
+    "adapters/os/clock.py": "adapter of ports/system, used by everything that is composed",
     "cli/__main__.py": "python -m sfu_wrapper.cli needs it",
     "formats/g711.py": "one format a module",
     "formats/opus.py": "one format a module",

@@ -17,7 +17,7 @@ from sfu_wrapper.core.estimate import reading_s
 from sfu_wrapper.core.intervals import Held, Span, spans
 from sfu_wrapper.core.plan import AudioSource, Source, audio_start_us, zero_us
 from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
-from sfu_wrapper.model.errors import JobFailed, Stage
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.segment import SegmentInfo, TrackSync
 from sfu_wrapper.ports.media_tools import MediaTools, PreparedVideo
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _TIMEOUT_S, _TIMEOUT_PER_S = 60.0, 0.5  # reading takes a small part of the segment's length
 
 # After these the mix may be intact, so that the attempt fails rather than drop the audio.
-_FAILS_THE_ATTEMPT = ("UNSAFE_NAME", "MEDIA_CRASH", "TIMEOUT")
+_FAILS_THE_ATTEMPT = (JobCode.UNSAFE_NAME, JobCode.MEDIA_CRASH, JobCode.TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
