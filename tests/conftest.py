@@ -25,6 +25,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _SAID = "said"
 
+# What these folders start are real processes that share a machine with others.
+_OF_PROCESSES = ("acceptance", "contract", "faults", "integration", "samples")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test of real processes that fails run a second time, which the summary lists."""
+    root = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(root).parts[0] in _OF_PROCESSES:
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+
 
 @pytest.fixture
 def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
@@ -46,6 +57,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("said by tests")
     for node, line in said:
         terminalreporter.line(f"{node}: {line}")
+    _list_second_runs(terminalreporter)
+
+
+def _list_second_runs(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print each failure that a second run followed, since it is a fault to look for."""
+    failures = terminalreporter.stats.get("rerun", [])
+    if failures:
+        terminalreporter.section("failed at the first run, and run again")
+    for report in failures:
+        terminalreporter.line(f"{report.nodeid}:")
+        terminalreporter.line(report.longreprtext)
 
 
 @cache

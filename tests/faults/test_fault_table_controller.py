@@ -174,5 +174,5 @@ async def running(peer: Peer, segment: int) -> Json:
         found[:] = shown["segments"][segment - 1 :]
         return bool(found) and found[0]["state"] == "recording"
 
-    await until(look)
+    await until(look, pause_s=0.05)
     return found[0]

@@ -35,6 +35,14 @@ REQUESTS = itertools.count(101)
 Json = dict[str, Any]
 
 
+def retry_after(response: Json) -> float | None:
+    """The seconds to wait before the request is sent again, None where its rate was admitted."""
+    error = response.get("error", {})
+    if error.get("code") != "RATE_LIMITED":
+        return None
+    return float(error["details"]["retryAfter"])
+
+
 class Peer:
     """One client: requests in, responses and events out, in the order in which they came."""
 
@@ -60,8 +68,12 @@ class Peer:
         return response
 
     async def ok(self, endpoint: str, payload: Json | None = None) -> Json:
-        """The payload of a response that must be ok."""
+        """The payload of a response that must be ok, sent again where the rate was limited."""
         response = await self.ask(endpoint, payload)
+        async with asyncio.timeout(ANSWER_S):
+            while (wait_s := retry_after(response)) is not None:
+                await asyncio.sleep(wait_s)
+                response = await self.ask(endpoint, payload)
         assert response["status"] == "ok", response
         answer: Json = response["payload"]
         return answer
