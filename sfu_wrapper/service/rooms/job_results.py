@@ -1,22 +1,39 @@
-"""Job results: the latest message of the recording service about each segment.
+"""Job results: messages of the recording service about segments, kept and forwarded to clients.
 
-In memory and bounded: only messages since the start of this controller, about the segments with the
-latest messages. A consumer that must not miss a result reads ``processed_queue`` and
-``failure_queue``.
+Each controller receives all messages, keeps the latest one a segment (``JobResults``, bounded and
+in memory: only messages since its start) and notifies its own clients at most once
+(``Notifications``). A consumer that must not miss a message reads ``processed_queue`` and
+``failure_queue`` instead. No received message can end the task.
 """
 
+import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from sfu_wrapper.core.job import no_result
 from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Malformed, RecordingError
 from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.segment import Failed, JobProgress, News, Processed
+from sfu_wrapper.ports.broker import Broker, ReceivedMessage
+from sfu_wrapper.service.rooms.sessions import Sessions
+from sfu_wrapper.wire.answers import result_note
+from sfu_wrapper.wire.job_messages import PROGRESS, parse_outcome, parse_progress
+from sfu_wrapper.wire.recording_info import parse_event
 
-LIMIT: Final = 5_000
+LIMIT: Final = 5_000  # segments
 FILES_LIMIT: Final = 100_000  # of all segments together
+KEYS: Final = ("processed", "failed", PROGRESS)
+WAITING_LIMIT: Final = 1_000  # received messages that wait
+RECENT_ROOMS: Final = 16  # closed rooms kept decoded
+RETRY_S: Final = 0.2  # until listening is retried while the broker is not open
+
+log = logging.getLogger(__name__)
 
 
 class JobResults:
@@ -74,6 +91,97 @@ class JobResults:
             self._files -= _files(news)
         if not of_room:
             self._rooms.pop(uuid, None)
+
+
+class Notifications:
+    """Forwarder of job messages to owners, creating services and watching clients.
+
+    Args:
+        broker: source of the messages.
+        find: returns a room, living or ended.
+        sessions: connections of the users.
+        job_results: keeps the latest messages.
+        worked_on: called with the room and the segment of each new message.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        find: Callable[[RoomUuid], Room | None],
+        sessions: Sessions,
+        job_results: JobResults,
+        worked_on: Callable[[Room, SegmentNo], None],
+    ) -> None:
+        self._broker = broker
+        self._find = find
+        self._sessions = sessions
+        self._job_results = job_results
+        self._worked_on = worked_on
+        self._recent: OrderedDict[RoomUuid, Room] = OrderedDict()
+
+    async def run(self) -> None:
+        """Listen until cancelled; the relay opens the broker."""
+        while True:
+            async with aclosing(self._broker.listen(KEYS, WAITING_LIMIT)) as messages:
+                async for received in messages:
+                    self._handle(received)
+                    await asyncio.sleep(0)  # a burst of messages must not delay the clients
+            await asyncio.sleep(RETRY_S)
+
+    def _handle(self, received: ReceivedMessage) -> None:
+        try:
+            news = _read(received)
+            room = self._room(news.uuid)
+            if room is None or room.segment(news.segment) is None:
+                return  # from another installation on the same broker
+            if self._job_results.note(news):
+                self._notify(room, news)
+        except Malformed as error:
+            log.debug("notice.unreadable", extra={"error": error.detail})
+        except RecordingError as error:
+            log.warning("notice.notTold", extra={"error": error.detail})
+        except Exception:
+            log.exception("notice.broke", extra={"message_id": received.message_id})
+
+    def _room(self, uuid: RoomUuid) -> Room | None:
+        """Return a room; one that is settled changes no more, and is read once for all its news."""
+        if uuid in self._recent:
+            self._recent.move_to_end(uuid)
+            return self._recent[uuid]
+        room = self._find(uuid)
+        if room is not None and room.fully_closed:
+            self._recent[uuid] = room
+            if len(self._recent) > RECENT_ROOMS:
+                self._recent.popitem(last=False)
+        return room
+
+    def _notify(self, room: Room, news: News) -> None:
+        if not isinstance(news, JobProgress):
+            audience = [room.owner_key] if room.creator is None else [room.owner_key, room.creator]
+            self._sessions.send_event(
+                room.domain, dict.fromkeys(audience), *result_note(room.id, news)
+            )
+        self._worked_on(room, news.segment)
+
+
+def _read(received: ReceivedMessage) -> News:
+    """Parse a message. Raises Malformed."""
+    if received.routing_key == PROGRESS:
+        return parse_progress(received.body)
+    with suppress(Malformed):
+        return parse_outcome(received.body)
+    # A dead-lettered message is the job itself, without a result.
+    info, why = parse_event(received.body), no_result(0)
+    return Failed(
+        room=info.room,
+        uuid=info.uuid,
+        segment=info.segment or SegmentNo(1),
+        stage=why.stage,
+        code=why.code,
+        detail="the broker gave up on it",
+        file=None,
+        attempts=0,
+    )
 
 
 def _files(news: News) -> int:

@@ -42,8 +42,7 @@ from sfu_wrapper.service.rooms.idempotency import (
     parse_ref,
     ref_of,
 )
-from sfu_wrapper.service.rooms.job_notices import Notifications
-from sfu_wrapper.service.rooms.job_results import JobResults
+from sfu_wrapper.service.rooms.job_results import JobResults, Notifications
 from sfu_wrapper.service.rooms.listing import Lister
 from sfu_wrapper.service.rooms.mailbox import Apply, Command, Query
 from sfu_wrapper.service.rooms.maintenance import Monitor, NullMonitor
@@ -195,8 +194,9 @@ class Rooms:
 
     def notifications(self, broker: Broker) -> Notifications:
         """Return the forwarder of the recording service's messages to the users of these rooms."""
+        worked_on = self._subscriptions.worked_on
         return Notifications(
-            broker, self._finder.by_uuid, self._sessions, self._job_results, self._subscriptions
+            broker, self._finder.by_uuid, self._sessions, self._job_results, worked_on
         )
 
     def connected(self, client: Client) -> None:
