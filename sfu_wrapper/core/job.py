@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import JobCode, JobFailed, RecordingError, Stage
 
 _BYTES_PER_S: Final = 200_000  # of finished files: high quality, and as much for temporary files
@@ -51,7 +52,7 @@ class Retry:
 
     def pause_s(self, attempt: int) -> float:
         """Return the pause in seconds after attempt number ``attempt``, counted from 1."""
-        return min(self.first_s * self.factor ** (attempt - 1), self.longest_s)
+        return Backoff(self.first_s, self.longest_s, self.factor).after(attempt)
 
 
 def pause_before_next(retry: Retry, attempt: int, failure: JobFailed) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 import jwt
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.gateway.auth import VerifyingKey, fitting_algorithm
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.system import KeySetSource
@@ -25,7 +26,7 @@ FIRST_S: Final = 5.0  # that a controller waits for its first keys before it lis
 MAX_KEYS: Final = 32
 MAX_LISTED: Final = 256  # entries of a key set that are read, usable or not
 MAX_TRIED: Final = 4  # keys for one token
-BACK_OFF_S: Final = (1.0, 60.0)  # first, longest; doubled each time
+BACKOFF: Final = Backoff(1.0, 60.0)
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class KeySet:
         report: called after each fetch; True: the fetch succeeded.
         refresh_s: time between regular fetches.
         again_s: least time between fetches for unknown keys.
-        back_off_s: first and longest pause after failures; doubled each time.
+        backoff: pauses after failures.
     """
 
     def __init__(
@@ -86,18 +87,19 @@ class KeySet:
         *,
         refresh_s: float = REFRESH_S,
         again_s: float = AGAIN_S,
-        back_off_s: tuple[float, float] = BACK_OFF_S,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         self._source = source
         self._algorithms = algorithms
         self._report = report
         self._refresh_s = refresh_s
         self._again_s = again_s
-        self._back_off_s = back_off_s
+        self._backoff = backoff
+        self._pauses_s = iter(backoff)
         self._keys: Keys = ()
         self._tried = asyncio.Event()
         self._wanted = asyncio.Event()
-        self._failed = 0
+        self._failed = False
 
     def candidates(self, token: str) -> Sequence[VerifyingKey]:
         """Return the keys of the token's ``kid``; of a token without one, those of its ``alg``.
@@ -134,22 +136,21 @@ class KeySet:
                     await self._wanted.wait()
 
     def _pause_s(self) -> float:
-        first_s, longest_s = self._back_off_s
         if not self._failed:
             return self._refresh_s
-        return min(first_s * 2.0 ** min(self._failed - 1, 10), longest_s, self._refresh_s)
+        return min(next(self._pauses_s), self._refresh_s)
 
     async def _refresh(self) -> None:
         try:
             keys = read_key_set(await self._source.fetch(), self._algorithms)
         except Unavailable as error:
-            self._failed += 1
-            if self._failed == 1:
+            if not self._failed:
                 extra = {"error": error.detail, "keys": len(self._keys)}
                 log.warning("auth.jwksUnavailable", extra=extra)
+                self._failed, self._pauses_s = True, iter(self._backoff)
             self._report(False)
             return
         if self._failed or len(keys) != len(self._keys):
             log.info("auth.keysRead", extra={"keys": len(keys)})
-        self._keys, self._failed = keys, 0
+        self._keys, self._failed = keys, False
         self._report(True)

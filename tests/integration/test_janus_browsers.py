@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import (
@@ -133,7 +134,8 @@ async def test_a_line_waits_for_a_room_that_is_being_created(
 async def test_a_room_that_is_never_created_ends_the_line(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._RETRY_S", (0.01,))
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._BACKOFF", Backoff(0.01, 0.01))
+    monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._RETRIES", 1)
     janus.rooms.clear()
     alice = await bench.line(ALICE)
     outcome = alice.ask(Mix(SOUND))

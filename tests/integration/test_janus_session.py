@@ -23,6 +23,7 @@ from sfu_wrapper.adapters.janus.session import (
     open_session,
 )
 from sfu_wrapper.adapters.janus.settings import Folder, JanusSettings
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.media_plane import (
     CaptureLost,
     CaptureRef,
@@ -306,7 +307,7 @@ async def test_a_lost_session_is_reopened_each_time(
         served.put_nowait(session)
         await session.lost.wait()
 
-    keeping = asyncio.create_task(keep_connected(janus.address, serve, back_off_s=(0.01, 0.02)))
+    keeping = asyncio.create_task(keep_connected(janus.address, serve, backoff=Backoff(0.01, 0.02)))
     async with asyncio.timeout(SOON_S):
         first = await served.get()
         janus.cut()
@@ -332,7 +333,7 @@ async def test_a_refused_session_is_retried(janus: FakeJanus) -> None:
         tries.release()
         raise JanusRefused(403, "Unauthorized request (wrong or missing secret/token)")
 
-    keeping = asyncio.create_task(keep_connected(janus.address, serve, back_off_s=(0.01,)))
+    keeping = asyncio.create_task(keep_connected(janus.address, serve, backoff=Backoff(0.01, 0.01)))
     async with asyncio.timeout(SOON_S):
         for _ in range(3):
             await tries.acquire()

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import aclosing
 
 import aio_pika
 import pytest
 
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers import rabbitmq_rows
@@ -69,14 +71,15 @@ async def test_a_broker_that_stays_away_is_asked_with_growing_pauses(
         asked += 1
         writer.close()
 
-    def noted(seconds: float) -> float:
-        pauses_s.append(seconds)
-        if len(pauses_s) == 5:
-            enough.set()
-        return seconds / 10
+    class Noted(Backoff):
+        def __iter__(self) -> Iterator[float]:
+            for pause_s in super().__iter__():
+                pauses_s.append(pause_s)
+                if len(pauses_s) == 5:
+                    enough.set()
+                yield pause_s / 10
 
-    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.broker._jittered", noted)
-    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.broker.BACK_OFF_S", (0.05, 0.2))
+    monkeypatch.setattr("sfu_wrapper.adapters.rabbitmq.broker.BACKOFF", Noted(0.05, 0.2))
     door = await asyncio.start_server(turn_away, "127.0.0.1", 0)
     port = door.sockets[0].getsockname()[1]
     broker = RabbitBroker(f"amqp://guest:guest@127.0.0.1:{port}/")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.ports.media_plane import (
     CallArrived,
@@ -86,6 +87,11 @@ async def trunk_of(*overrides: str, store: MemoryStore | None = None) -> AsyncIt
     domain = f"asterisk.trunkDomain={DOMAIN}"
     async with live(domain, *overrides, trunk=trunk, store=store) as controller:
         yield Here(controller, trunk, await controller.client("trunk", "service"))
+
+
+def retry_quickly(monkeypatch: pytest.MonkeyPatch, pause_s: float, retries: int) -> None:
+    monkeypatch.setattr(trunk, "_BACKOFF", Backoff(pause_s, pause_s))
+    monkeypatch.setattr(trunk, "_RETRIES", retries)
 
 
 async def test_a_call_is_a_direct_room_of_the_caller() -> None:
@@ -199,7 +205,7 @@ async def test_nobody_keeps_a_call_out_by_a_uuid_that_is_called_as_its_conferenc
 async def test_a_call_whose_conference_an_earlier_room_still_has_waits_and_is_not_hung_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trunk, "_RETRY_S", (0.01,) * 2_000)
+    retry_quickly(monkeypatch, 0.01, 2_000)
     busy = TrunkCall("second.1", CALL.conference, "112")
     async with trunk_of() as here:
         room = await here.ring()
@@ -215,7 +221,7 @@ async def test_a_call_whose_conference_an_earlier_room_still_has_waits_and_is_no
 async def test_a_call_whose_conference_another_room_has_is_named_and_not_hung_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(trunk, "_RETRY_S", (0.01,))
+    retry_quickly(monkeypatch, 0.01, 1)
     async with trunk_of() as here:
         await here.ring()
         here.trunk.say(CallArrived(TrunkCall("second.1", CALL.conference, "112")))
@@ -308,7 +314,7 @@ async def test_a_call_whose_answer_comes_late_is_the_same_call_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trunk, "ANSWER_S", 0.05)
-    monkeypatch.setattr(trunk, "_RETRY_S", (0.2,) * 50)
+    retry_quickly(monkeypatch, 0.2, 50)
     store = SlowStore(after_s=0.15)
     async with trunk_of(store=store) as here:
         here.trunk.say(CallArrived(CALL), CallEntered(CALL.id))
@@ -350,7 +356,7 @@ async def test_a_call_that_comes_while_nothing_can_be_stored_gets_its_room_later
 async def test_what_could_not_be_stored_of_a_call_is_made_up_for_when_calls_are_listed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(trunk, "_RETRY_S", (0.01,))
+    retry_quickly(monkeypatch, 0.01, 1)
     coming, going = _call(call_id="coming.1"), _call(call_id="going.1")
     store = MemoryStore()
     async with trunk_of(store=store) as here:
@@ -371,7 +377,7 @@ async def test_what_could_not_be_stored_of_a_call_is_made_up_for_when_calls_are_
 async def test_a_call_that_cannot_be_taken_is_told_to_the_operator(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trunk, "_RETRY_S", (0.01,))
+    retry_quickly(monkeypatch, 0.01, 1)
     store = MemoryStore()
     async with trunk_of(store=store) as here:
         await here.ring()

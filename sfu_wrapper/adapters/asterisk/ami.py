@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import Malformed, RecordingError, Unavailable
 
 END = b"\r\n\r\n"
@@ -97,7 +98,7 @@ log = logging.getLogger(__name__)
 
 _QUEUE: Final = 10_000
 _BANNER: Final = b"Asterisk Call Manager/"
-_BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+_BACKOFF: Final = Backoff(0.1, 5.0, factor=3.0)
 _STABLE_AFTER_S: Final = 10.0  # a link that lasted longer resets the back-off
 _CLOSE_S: Final = 1.0  # for the socket to close
 _LIST_LIMIT: Final = 100_000  # entries of one list
@@ -235,7 +236,7 @@ class Ami:
     async def run(self) -> None:
         """Stay connected until cancelled."""
         loop = asyncio.get_running_loop()
-        losses = 0
+        pauses_s = iter(_BACKOFF)
         while True:
             born = loop.time()
             try:
@@ -243,9 +244,8 @@ class Ami:
             except (OSError, Unavailable, Declined) as error:
                 log.warning("asterisk.disconnected", extra={"error": str(error)})
             if loop.time() - born > _STABLE_AFTER_S:
-                losses = 0
-            await asyncio.sleep(_BACK_OFF_S[min(losses, len(_BACK_OFF_S) - 1)])
-            losses += 1
+                pauses_s = iter(_BACKOFF)
+            await asyncio.sleep(next(pauses_s))
 
     async def _banner(self, reader: asyncio.StreamReader) -> str:
         try:

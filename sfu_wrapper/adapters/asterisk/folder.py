@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from itertools import chain, repeat, takewhile
+from itertools import takewhile
 from pathlib import Path
 from stat import S_ISREG
 from struct import Struct
@@ -25,6 +25,7 @@ from typing import Final, TypeVar
 
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.adapters.os.threads import BoundedThreadPool
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.formats.wav import HEADER_BYTES
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
@@ -34,7 +35,7 @@ BYTES_PER_S: Final = 16_000  # mono, 16 bit, 8000 Hz
 GROWS_WITHIN_S: Final = 3.0
 LOOK_WITHIN_S: Final = 2.0
 _LOOKS: Final = 32  # concurrent file operations
-_PAUSES_S: Final = (0.01, 0.02, 0.04, 0.08)  # between checks of one file
+_BACKOFF: Final = Backoff(0.01, 0.08)  # between checks of one file
 _SIZES: Final = Struct("<4sI32sI")  # "RIFF", size, …, size of the audio
 _FURTHER_LIMIT: Final = 10_000  # files of one segment
 _ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -271,7 +272,7 @@ def _is_true(head: bytes, size: int) -> bool:
 async def _until(true: Callable[[], Awaitable[bool]], within_s: float) -> bool:
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
-    pauses_s = chain(_PAUSES_S, repeat(_PAUSES_S[-1]))
+    pauses_s = iter(_BACKOFF)
     while not await true():
         if loop.time() >= end:
             return False

@@ -32,6 +32,7 @@ from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.adapters.janus.videoroom import VideoRoom
 from sfu_wrapper.adapters.janus.watch import RecordingWatch
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
     OpenMediaRoom,
@@ -51,7 +52,7 @@ from sfu_wrapper.model.media import Medium
 
 log = logging.getLogger(__name__)
 
-BACK_OFF_S: Final = (0.1, 0.3, 1.0, 2.0, 5.0)
+BACKOFF: Final = Backoff(0.1, 5.0, factor=3.0)
 _STABLE_AFTER_S: Final = 10.0  # a session that lasted longer resets the back-off
 
 
@@ -59,17 +60,17 @@ async def keep_connected(
     address: JanusAddress,
     serve: Callable[[JanusSession], Awaitable[None]],
     *,
-    back_off_s: tuple[float, ...] = BACK_OFF_S,
+    backoff: Backoff = BACKOFF,
 ) -> None:
     """Open sessions one after another and pass each to ``serve``, until cancelled.
 
     Args:
         address: Address and credentials of Janus.
         serve: Returns once the session is lost. Unavailable and JanusRefused end the session too.
-        back_off_s: Pauses between attempts; the last one repeats.
+        backoff: Pauses between attempts.
     """
     loop = asyncio.get_running_loop()
-    failures = 0
+    pauses_s, failed_before = iter(backoff), False
     while True:
         opened_s: float | None = None
         try:
@@ -81,11 +82,11 @@ async def keep_connected(
         except (Unavailable, JanusRefused) as refused:
             error = refused.detail
         if opened_s is not None and loop.time() - opened_s > _STABLE_AFTER_S:
-            failures = 0
-        if opened_s is not None or failures == 0:
+            pauses_s = iter(backoff)
+        if opened_s is not None or not failed_before:
             log.warning("janus.disconnected", extra={"url": address.url, "error": error})
-        await asyncio.sleep(back_off_s[min(failures, len(back_off_s) - 1)])
-        failures += 1
+        await asyncio.sleep(next(pauses_s))
+        failed_before = True
 
 
 _SETTLED_WITHIN_S: Final = 10.0

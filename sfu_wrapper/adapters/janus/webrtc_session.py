@@ -16,6 +16,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from sfu_wrapper.adapters.janus.errors import JanusRefused, Trouble
@@ -27,6 +28,7 @@ from sfu_wrapper.adapters.janus.session import (
     JanusSession,
     Json,
 )
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.publisher_ids import publisher_id, track_of
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.media import Medium, Stream, Track
@@ -56,7 +58,8 @@ _WAITING: Final = 64  # requests of one browser
 _LEGS: Final = 64  # handles of one browser
 _NO_SUCH_FEED: Final = 428
 _NOT_PUBLISHED: Final = 435
-_RETRY_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0)  # while the media plane makes the room
+_BACKOFF: Final = Backoff(0.1, 2.0)  # while the media plane makes the room
+_RETRIES: Final = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -319,7 +322,7 @@ def _feed_of(publisher: object) -> Track | None:
 
 
 async def _retry_until_room_exists(ask: Callable[[], Awaitable[Json]]) -> Json:
-    for pause_s in _RETRY_S:
+    for pause_s in islice(_BACKOFF, _RETRIES):
         try:
             return await ask()
         except JanusRefused as error:

@@ -22,13 +22,13 @@ from sfu_wrapper.adapters.queue_file.listeners import BEAT_S, Listener, Presence
 from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.writer import Writer
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 MAX_DEPTH: Final = 1_000_000
 DEADLINE_S: Final = 10.0  # longer than SQLite waits for the lock of another process
-_PAUSE_MIN_S: Final = 0.01
-_PAUSE_MAX_S: Final = 0.1
+_BACKOFF: Final = Backoff(0.01, 0.1)  # of polling for messages of other processes
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -237,7 +237,7 @@ class _Consumer:
         self._ready: deque[rows.Taken] = deque()
         self._requested: asyncio.Future[list[rows.Taken]] | None = None
         self._closed = False
-        self._pause_s = _PAUSE_MIN_S
+        self._pauses_s = iter(_BACKOFF)
 
     async def next(self) -> rows.Taken | None:
         """Return the next message, or None after a pause without any."""
@@ -249,14 +249,13 @@ class _Consumer:
             else:
                 await self._pause()
         if not self._ready:
-            self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_S)
             return None
-        self._pause_s = _PAUSE_MIN_S
+        self._pauses_s = iter(_BACKOFF)
         return self._ready.popleft()
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._pause_s):
+            async with asyncio.timeout(next(self._pauses_s)):
                 await self.changed.wait()
 
     def close(self) -> None:

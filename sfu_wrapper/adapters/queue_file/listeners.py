@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from sfu_wrapper.adapters.sqlite.database import run_many
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.ports.broker import Message, ReceivedMessage
 
-_PAUSE_MIN_S: Final = 0.01
-_PAUSE_MAX_S: Final = 0.1
+_BACKOFF: Final = Backoff(0.01, 0.1)  # of polling for messages of other processes
 _AT_ONCE: Final = 100
 _LISTENING: Final = "SELECT listener, most FROM listeners WHERE routing_key = ?"
 _NOTICE: Final = "INSERT INTO notices (listener, routing_key, message_id, body) VALUES {}"
@@ -76,7 +76,7 @@ class Listener:
         self._routing_keys = routing_keys
         self._limit = limit
         self._holder: str | None = None
-        self._pause_s = _PAUSE_MIN_S
+        self._pauses_s = iter(_BACKOFF)
 
     def listens_to(self, routing_key: str) -> bool:
         """Return True if the listener is registered for the routing key."""
@@ -88,15 +88,14 @@ class Listener:
         try:
             await self._register()
             if self._host.read(partial(has_notices, listener=self._id)):
-                self._pause_s = _PAUSE_MIN_S
+                self._pauses_s = iter(_BACKOFF)
                 return await self._host.write(partial(take_notices, listener=self._id))
         except RecordingError as error:
             log.warning("queue.readFailed", extra={"queue": "notices", "error": error.detail})
-            await asyncio.sleep(_PAUSE_MAX_S)
+            await asyncio.sleep(_BACKOFF.longest_s)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._pause_s):
+            async with asyncio.timeout(next(self._pauses_s)):
                 await self.changed.wait()
-        self._pause_s = min(self._pause_s * 2, _PAUSE_MAX_S)
         return []
 
     def close(self) -> None:

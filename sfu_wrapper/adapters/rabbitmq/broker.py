@@ -8,7 +8,7 @@ publish waits for one up to its deadline; consumers and listeners subscribe agai
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -21,12 +21,15 @@ from sfu_wrapper.adapters.rabbitmq.subscription import (
     subscribe,
 )
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 PUBLISH_S: Final = 5.0
-BACK_OFF_S: Final = (0.2, 5.0)  # first, longest; doubled each time, with jitter
-_LISTEN_BACK_OFF_S: Final = (1.0, 30.0)  # the same; long, since the user may lack the right to
+BACKOFF: Final = Backoff(0.2, 5.0, jitter=random.random)
+_CONSUME_BACKOFF: Final = Backoff(1.0, 1.0, jitter=random.random)
+# Long, since the user may lack the right to listen.
+_LISTEN_BACKOFF: Final = Backoff(1.0, 30.0, jitter=random.random)
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +80,10 @@ class RabbitBroker:
 
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[RabbitDelivery, None]:
         """See ``Broker``."""
+        pauses_s = iter(_CONSUME_BACKOFF)
         while self._keeper is not None:
             subscription = await self._subscribe(
-                queue, lambda link: subscribe(link, queue, prefetch), 1.0
+                queue, lambda link: subscribe(link, queue, prefetch), pauses_s
             )
             if subscription is None:
                 continue
@@ -95,18 +99,16 @@ class RabbitBroker:
         self, routing_keys: tuple[str, ...], limit: int
     ) -> AsyncGenerator[ReceivedMessage, None]:
         """See ``Broker``."""
-        first_s, longest_s = _LISTEN_BACK_OFF_S
-        pause_s = first_s
+        pauses_s = iter(_LISTEN_BACKOFF)
         while self._keeper is not None:
             subscription = await self._subscribe(
                 "notices",
                 lambda link: listen_on(link, self._exchange, routing_keys, limit),
-                pause_s,
+                pauses_s,
             )
             if subscription is None:
-                pause_s = min(pause_s * 2, longest_s)
                 continue
-            pause_s = first_s
+            pauses_s = iter(_LISTEN_BACKOFF)
             self._subscriptions.add(subscription)
             try:
                 while (delivery := await subscription.next()) is not None:
@@ -161,15 +163,18 @@ class RabbitBroker:
         return self._link is not None and self._link.usable
 
     async def _subscribe(
-        self, queue: str, begin: Callable[[Link], Awaitable[Subscription]], pause_s: float
+        self,
+        queue: str,
+        begin: Callable[[Link], Awaitable[Subscription]],
+        pauses_s: Iterator[float],
     ) -> Subscription | None:
-        """Subscribe on the current link; after a failure wait about ``pause_s`` and return None."""
+        """Subscribe on the current link; after a failure, pause and return None."""
         try:
             return await begin(await self._linked())
         except Unavailable as error:
             if self._keeper is not None:
                 log.warning("broker.cannotConsume", extra={"queue": queue, "error": error.detail})
-                await asyncio.sleep(_jittered(pause_s))
+                await asyncio.sleep(next(pauses_s))
             return None
 
     async def _set(self, link: Link | None) -> None:
@@ -189,7 +194,7 @@ class RabbitBroker:
             log.info("broker.recovered")
 
     async def _reconnect(self) -> Link:
-        pause_s, longest_s = BACK_OFF_S
+        pauses_s = iter(BACKOFF)
         while True:
             try:
                 return await connect(self._url, self._exchange, tuple(self._queues.values()))
@@ -197,9 +202,4 @@ class RabbitBroker:
                 log.warning("broker.unavailable", extra={"error": error.detail})
             except Exception:  # a bug here must not end the reconnection
                 log.exception("broker.connectFailed")
-            await asyncio.sleep(_jittered(pause_s))
-            pause_s = min(pause_s * 2, longest_s)
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 spreads load, keeps no secret
+            await asyncio.sleep(next(pauses_s))

@@ -29,6 +29,7 @@ from sfu_wrapper.adapters.simulated.messages import (
     dump,
 )
 from sfu_wrapper.adapters.simulated.request_tracker import RequestTracker
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.media_plane import PlaneFact, PlaneRequest
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.media import Medium
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 _QUEUE: Final = 10_000
 _CLOSE_S: Final = 4.0  # limit for a child to close its files
-_BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+_BACKOFF: Final = Backoff(0.1, 5.0, factor=3.0)
 _STABLE_AFTER_S: Final = 10.0  # the death of a child that lived longer resets the back-off
 
 
@@ -130,18 +131,18 @@ class SimulatedPlane:
     async def run(self) -> None:
         """See ``MediaPlane``; returns once the plane is closed."""
         loop = asyncio.get_running_loop()
-        deaths = 0
+        pauses_s, reborn = iter(_BACKOFF), False
         while not self._closed.is_set():
             born = loop.time()
             try:
-                await self._live(reborn=deaths > 0)
+                await self._live(reborn=reborn)
             except* (_Gone, OSError) as group:
                 if not self._closed.is_set():
                     log.warning("plane.gone", extra={"error": str(group.exceptions[0])})
             if loop.time() - born > _STABLE_AFTER_S:
-                deaths = 0
-            await self._sleep(_BACK_OFF_S[min(deaths, len(_BACK_OFF_S) - 1)])
-            deaths += 1
+                pauses_s = iter(_BACKOFF)
+            await self._sleep(next(pauses_s))
+            reborn = True
 
     async def close(self) -> None:
         """See ``MediaPlane``."""

@@ -19,11 +19,12 @@ returns no row twice.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
@@ -125,8 +126,7 @@ class Backlog:
 WINDOW: Final = 64  # messages in flight
 LIMIT: Final = 10_000  # rows in memory
 PAGE: Final = 500  # rows per read of the store
-_FIRST_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 5.0
+_BACKOFF: Final = Backoff(0.2, 5.0)
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Relay:
         self._backlog = Backlog(self._limit)
         self._ready: asyncio.Queue[RoomUuid] = asyncio.Queue()  # bounded by the backlog's rooms
         self._paused: dict[RoomUuid, asyncio.TimerHandle] = {}
-        self._failures: dict[RoomUuid, int] = {}  # consecutive, of failing rooms
+        self._pauses_s: dict[RoomUuid, Iterator[float]] = {}  # of failing rooms
         self._waiting_for_broker: set[RoomUuid] = set()  # paused by an outage
         self._error: str | None = None
         self._opened = False
@@ -235,14 +235,12 @@ class Relay:
             await self._progressed.wait()
 
     async def _open(self) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while True:
+        for pause_s in _BACKOFF:
             try:
                 await self._broker.open(self._queues)
             except Unavailable as error:
                 self._failed(error)
                 await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 self._error = None
                 self._opened = True
@@ -256,7 +254,7 @@ class Relay:
                     page = self._store.pending_outbox(self._backlog.read_to, self._page)
                 except RecordingError as error:
                     log.warning("relay.cannotRead", extra={"error": error.detail})
-                    await asyncio.sleep(_LONGEST_PAUSE_S)
+                    await asyncio.sleep(_BACKOFF.longest_s)
                     continue
                 self._enqueue(self._backlog.refill(page, self._page))
                 await asyncio.sleep(0)
@@ -288,7 +286,7 @@ class Relay:
         """Declare the queues again, at most once in 5 s: one was deleted while connected."""
         loop = asyncio.get_running_loop()
         if loop.time() >= self._declare_at_s:
-            self._declare_at_s = loop.time() + _LONGEST_PAUSE_S
+            self._declare_at_s = loop.time() + _BACKOFF.longest_s
             with suppress(Unavailable):  # the next unroutable message triggers a retry
                 await self._broker.open(self._queues)
 
@@ -302,7 +300,7 @@ class Relay:
                 with suppress(Unavailable):
                     await self._store.mark_published(seqs)
                     break
-                await asyncio.sleep(_FIRST_PAUSE_S)
+                await asyncio.sleep(_BACKOFF.first_s)
             self._backlog.forgotten(seqs)
             self._progressed.set()
             self._to_read.set()
@@ -317,18 +315,17 @@ class Relay:
         self._error = error.detail
 
     def _succeeded(self, room: RoomUuid) -> None:
-        self._failures.pop(room, None)
+        self._pauses_s.pop(room, None)
         for waiting in tuple(self._waiting_for_broker):
             self._resume(waiting)  # the broker is available again
-        if self._error is not None and not self._failures:
+        if self._error is not None and not self._pauses_s:
             log.info("relay.recovered")
             self._error = None
 
     def _pause(self, room: RoomUuid, *, of_room: bool) -> None:
-        failures = self._failures[room] = self._failures.get(room, 0) + 1
-        pause_s = min(_FIRST_PAUSE_S * 2 ** min(failures - 1, 10), _LONGEST_PAUSE_S)
+        pauses_s = self._pauses_s.setdefault(room, iter(_BACKOFF))
         loop = asyncio.get_running_loop()
-        self._paused[room] = loop.call_later(pause_s, self._resume, room)
+        self._paused[room] = loop.call_later(next(pauses_s), self._resume, room)
         if not of_room:
             self._waiting_for_broker.add(room)
 

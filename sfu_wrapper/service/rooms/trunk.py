@@ -17,8 +17,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import Final, cast
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import Identity, RoomUuid, UserKey
@@ -39,7 +41,8 @@ from sfu_wrapper.wire.strict_json import dump, parse_strict
 log = logging.getLogger(__name__)
 
 ANSWER_S: Final = 15.0
-_RETRY_S: Final = (0.5, 1.0, 2.0)  # pauses before retries after OVERLOADED
+_BACKOFF: Final = Backoff(0.5, 2.0)  # before retries after OVERLOADED
+_RETRIES: Final = 3
 _NAME: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._@+:-]+")
 _NUMBER_LENGTH: Final = 64
@@ -161,7 +164,7 @@ class TrunkGateway(Client):
         self, call: TrunkCall, room: RoomUuid, user: str, room_id: str | None
     ) -> Mapping[str, object]:
         """Create the room of a call; retry while an earlier call still has its conference."""
-        for pause_s in _RETRY_S:
+        for pause_s in islice(_BACKOFF, _RETRIES):
             answer = await self._create_once(call, room, user, room_id)
             if _taken(answer) != call.conference or call.conference in (room, room_id):
                 return answer
@@ -232,7 +235,7 @@ class TrunkGateway(Client):
         request_id = (
             uuid.uuid4().hex
         )  # kept for retries, so that a late first one counts as the same
-        for pause_s in _RETRY_S:
+        for pause_s in islice(_BACKOFF, _RETRIES):
             answer = await self._request_once(endpoint, request_id, payload)
             if _code(answer) != Code.OVERLOADED:
                 return answer

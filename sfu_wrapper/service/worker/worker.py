@@ -30,6 +30,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.fairness import Claim, owner_of
 from sfu_wrapper.core.job import (
     as_failure,
@@ -65,8 +66,7 @@ from sfu_wrapper.service.worker.scheduling import (
 from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
 
-_FIRST_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 5.0
+_BACKOFF: Final = Backoff(0.2, 5.0)
 _REQUEUE_S: Final = 5.0
 _BROKER, _STORE, _SPACE = "no broker", "no store", "no space on a disk"  # in error messages
 
@@ -144,15 +144,14 @@ class Worker:
 
     async def _open(self) -> bool:
         """Connect to the broker. Returns False if the worker was stopped before that."""
-        pause_s = _FIRST_PAUSE_S
+        pauses_s = iter(_BACKOFF)
         while not self._stopping.is_set():
             try:
                 await self._broker.open(self._queues)
             except Unavailable as error:
                 log.warning("worker.brokerAway", extra={"error": error.detail})
                 self._missed(_BROKER, error.detail)
-                await self._pause(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                await self._pause(next(pauses_s))
             else:
                 self._outages.recovered(_BROKER)
                 reads = {"queue": self._settings.queue, "atOnce": self._settings.concurrency}
@@ -179,7 +178,7 @@ class Worker:
             except Unavailable as error:
                 log.warning("worker.brokerAway", extra={"error": error.detail})
                 self._missed(_BROKER, error.detail)
-                await self._pause(_FIRST_PAUSE_S)
+                await self._pause(_BACKOFF.first_s)
             else:
                 self._outages.recovered(_BROKER)
                 return depth
@@ -360,8 +359,7 @@ class Worker:
         """Publish until the broker confirms, or the outage limit is exceeded (_Stopped)."""
         timestamp_ms = self._clock.now().wall_ms
         message = Message(key, message_id, body, room, timestamp_ms, mandatory=True)
-        pause_s = _FIRST_PAUSE_S
-        while True:
+        for pause_s in _BACKOFF:
             try:
                 await self._broker.publish(message)
             except Unavailable as error:
@@ -371,7 +369,6 @@ class Worker:
                 if self._outages.ended is not None:
                     raise _Stopped("the result cannot be published") from error
                 await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 self._outages.recovered(_BROKER)
                 return

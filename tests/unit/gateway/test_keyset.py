@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.gateway.auth import TokenAuthenticator
 from sfu_wrapper.gateway.keyset import MAX_KEYS, MAX_LISTED, MAX_TRIED, KeySet, read_key_set
 from sfu_wrapper.model.errors import Refused, Unavailable
@@ -64,7 +65,9 @@ class Kept:
 
     def __init__(self, source: Source, again_s: float) -> None:
         self.there: list[bool] = []
-        self.keys = KeySet(source, ALL, self.there.append, again_s=again_s, back_off_s=(0.001, 1))
+        self.keys = KeySet(
+            source, ALL, self.there.append, again_s=again_s, backoff=Backoff(0.001, 1)
+        )
         self.checks = TokenAuthenticator(self.keys, StandingClock())
 
     def believes(self, token: str) -> bool:
@@ -277,12 +280,30 @@ async def test_nobody_waits_for_ever_for_the_first_keys(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("failed", "pause_s"), [(0, 300), (1, 1), (2, 2), (3, 4), (99, 60)])
 async def test_a_set_that_is_away_is_asked_for_less_and_less_often(
-    failed: int, pause_s: float, monkeypatch: pytest.MonkeyPatch
+    failed: int, pause_s: float
 ) -> None:
     keys = KeySet(Source(b""), ALL, lambda _: None)
-    monkeypatch.setattr(keys, "_failed", failed)
+    found_s = keys._pause_s()
+    for _ in range(failed):
+        await keys._refresh()
+        found_s = keys._pause_s()
 
-    assert keys._pause_s() == pause_s
+    assert found_s == pause_s
+
+
+async def test_a_set_that_was_away_twice_starts_over_each_time() -> None:
+    source = Source(b"")
+    keys = KeySet(source, ALL, lambda _: None)
+    for _ in range(5):
+        await keys._refresh()
+        keys._pause_s()
+    source.answer = key_set(old=OLD)
+    await keys._refresh()
+    assert keys._pause_s() == 300
+    source.answer = b""
+    await keys._refresh()
+
+    assert keys._pause_s() == 1
 
 
 async def test_a_token_is_tried_with_few_keys_of_its_own_kind() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from sfu_wrapper.ports.store import Commit, OutboxRow
@@ -24,8 +25,7 @@ DEADLINE_S = 15.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not wait out."""
-    monkeypatch.setattr(relay, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(relay, "_LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr(relay, "_BACKOFF", Backoff(0.01, 0.02))
 
 
 @asynccontextmanager

@@ -1,0 +1,40 @@
+"""Backoff: growing pauses between attempts at what is unavailable. Pure: waits nowhere.
+
+The one rule of this house for such pauses. A module that retries keeps its values in a constant,
+and takes the next pause of ``iter(BACKOFF)`` after each failure; a new iterator starts over. Pauses
+after failed attempts at a recording are a table instead, since the state of a room keeps their
+number (``core.segments``).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Schedule of pauses, each a multiple of the one before, up to a limit.
+
+    Attributes:
+        first_s: first pause, in seconds.
+        longest_s: upper limit of a pause, in seconds.
+        factor: ratio of each pause to the one before.
+        jitter: source of numbers from 0 to 1 that shorten each pause by up to a half, so that many
+            that lost the same peer do not return at once; None: pauses are exact.
+    """
+
+    first_s: float
+    longest_s: float
+    factor: float = 2.0
+    jitter: Callable[[], float] | None = None
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield the pauses in seconds, without end."""
+        pause_s = min(self.first_s, self.longest_s)
+        while True:
+            yield pause_s if self.jitter is None else pause_s * (1 - self.jitter() / 2)
+            pause_s = min(pause_s * self.factor, self.longest_s)
+
+    def after(self, failures: int) -> float:
+        """Return the pause in seconds after that many consecutive failures, at least one."""
+        return next(islice(self, failures - 1, None))
