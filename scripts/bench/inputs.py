@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.plan import (
     AudioSource,
-    Codec,
     Composition,
     OutputRules,
     Quality,
     Source,
     compose,
 )
+from sfu_wrapper.model.codecs import MergedCodec
 
 RATE = 30
 WIDTH, HEIGHT = 640, 480
@@ -72,7 +72,7 @@ class Call:
             for a, b in pairwise(edges)
         ]  # fmt: skip
 
-    def plan(self, codec: Codec = "vp8", quality: Quality = "low") -> Composition:
+    def plan(self, codec: MergedCodec = "vp8", quality: Quality = "low") -> Composition:
         """What the service would be told to do."""
         rules = OutputRules(codec, quality, "{{uuid}}", split=False, mix_limit=9)
         sources = [Source(str(stay.path), round(stay.start_s * _US)) for stay in self.stays]

@@ -13,12 +13,12 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from sfu_wrapper.config.section import Count, FolderPath, Limit, Seconds, Section, Text, Whole
 from sfu_wrapper.core.policy import PstnConflict
+from sfu_wrapper.model.codecs import VideoInput
 from sfu_wrapper.model.identity import RecordingType
 
 _SQLITE = "sqlite:"
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
-InputCodec = Literal["vp8", "vp9", "h264"]
 Sfu = Literal["simulated", "janus", "none"]
 Mixer = Literal["simulated", "audiobridge", "asterisk", "none"]
 Secret = Annotated[SecretStr, Field(min_length=1)]
@@ -208,7 +208,7 @@ class Janus(Section):
     audio_path: FolderPath | None = Field(
         None, description="audio_path as Janus sees it; unset: the same path"
     )
-    video_codecs: tuple[InputCodec, ...] = Field(
+    video_codecs: tuple[VideoInput, ...] = Field(
         ("vp8", "h264"), min_length=1, description="codecs of the rooms, in order of preference"
     )
     publishers: Count = Field(

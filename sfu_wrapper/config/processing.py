@@ -12,7 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from sfu_wrapper.config.section import Count, FolderPath, Section, Text
 from sfu_wrapper.core.naming import format_fault
-from sfu_wrapper.core.plan import Codec, Quality
+from sfu_wrapper.core.plan import Quality
+from sfu_wrapper.model.codecs import MergedCodec
 
 DEFAULT_FILEFORMAT = (
     "rec-{{year}}{{month}}{{day}}-{{hours}}{{minutes}}{{seconds}}-{{uuid}}-{{confbridgeid}}"
@@ -89,7 +90,7 @@ class Recording(Section):
     failure_queue: QueueName = Field(
         "failure_queue", description="queue of segments that failed for good"
     )
-    webm_codec: Codec = Field("vp8", description="video codec of merged files")
+    webm_codec: MergedCodec = Field("vp8", description="video codec of merged files")
     quality: Quality = Field(
         "low", description="quality of merged files: about 2, 3 or 4 MB a minute"
     )

@@ -16,6 +16,7 @@ from math import isqrt
 from typing import Literal
 
 from sfu_wrapper.core.intervals import Interval, Span
+from sfu_wrapper.model.codecs import MergedCodec
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import SegmentInfo
 
@@ -95,7 +96,6 @@ CANVAS_WIDTH, CANVAS_HEIGHT = 640, 480
 FRAMES_PER_S = 25
 FRAME_US = 1_000_000 // FRAMES_PER_S
 
-Codec = Literal["vp8", "vp9"]
 Quality = Literal["low", "medium", "high"]
 
 AUDIO_BITS_PER_S = 32_000
@@ -115,7 +115,7 @@ class Output(StrEnum):
 class OutputRules:
     """Configuration of finished files (configuration.md, "recording.toml")."""
 
-    codec: Codec
+    codec: MergedCodec
     quality: Quality
     fileformat: str
     split: bool
@@ -198,7 +198,7 @@ class Composition:
     """
 
     duration_us: int
-    codec: Codec
+    codec: MergedCodec
     video_bits_per_s: int
     sources: tuple[Source, ...]
     scenes: tuple[Scene, ...]

@@ -1,7 +1,7 @@
 """Assembly of decodable frames from ordered packets.
 
-``stream`` supplies the packets in order of sending, a depacketizer (``video_codec``) joins those of
-one timestamp to a frame, and ``Assembler.frames`` yields the frames to keep; the muxer writes them.
+``stream`` supplies the packets in order of sending, a depacketizer joins those of one timestamp to
+a frame, and ``Assembler.frames`` yields the frames to keep; the muxer writes them.
 
 Left out are frames with a missing packet, frames before the first key frame, and frames after a
 loss up to the next key frame: their references are missing, and a decoder would show garbage.
@@ -12,8 +12,8 @@ padding) or no receiver was connected. The frames since the loss are kept in tha
 smear shows more than a hole that lasts until the next key frame, possibly minutes later.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, assert_never
 
 from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import CodedFrame, VideoCodec
@@ -21,8 +21,8 @@ from sfu_wrapper.formats.h264 import H264
 from sfu_wrapper.formats.stream import PacketRef
 from sfu_wrapper.formats.vp8 import Vp8
 from sfu_wrapper.formats.vp9 import Vp9
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInput
 
-CLOCK_HZ = 90_000
 KEY_FRAME_TIMEOUT_S = 3
 _NEVER = -1
 _new = tuple.__new__  # for a NamedTuple: half the time of calling it
@@ -117,7 +117,7 @@ class Assembler:
             self.before_key += 1
             return ()
         self._pending.append(timed)
-        waited = timed.time - self._broken_at > KEY_FRAME_TIMEOUT_S * CLOCK_HZ
+        waited = timed.time - self._broken_at > KEY_FRAME_TIMEOUT_S * VIDEO_CLOCK_HZ
         if not waited and len(self._pending) <= _MAX_PENDING:
             return ()
         kept, self._pending = self._pending, []
@@ -134,14 +134,13 @@ class Assembler:
             self.turns.append((time, degrees))
 
 
-_VIDEO: dict[str, Callable[[str | None], VideoCodec]] = {
-    "vp8": lambda _fmtp: Vp8(),
-    "vp9": lambda _fmtp: Vp9(),
-    "h264": H264,
-}
-
-
-def video_codec(name: str, fmtp: str | None = None) -> VideoCodec | None:
-    """Return a new depacketizer; None for an unknown codec."""
-    make = _VIDEO.get(name)
-    return make(fmtp) if make else None
+def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:
+    """Return a new depacketizer; ``fmtp`` holds the SDP parameters of the codec."""
+    match codec:
+        case "vp8":
+            return Vp8()
+        case "vp9":
+            return Vp9()
+        case "h264":
+            return H264(fmtp)
+    assert_never(codec)

@@ -1,6 +1,8 @@
 """G.711 (ITU-T G.711): mu-law and A-law bytes to 16-bit little-endian PCM."""
 
-RATE = 8_000
+from sfu_wrapper.model.codecs import AUDIO_INPUT
+
+RATE = AUDIO_INPUT["pcmu"].clock_hz
 SAMPLE_BYTES = 2
 
 

@@ -1,6 +1,8 @@
 """Duration of Opus packets (RFC 6716, 3.1)."""
 
-RATE = 48_000
+from sfu_wrapper.model.codecs import AUDIO_INPUT
+
+RATE = AUDIO_INPUT["opus"].clock_hz
 MAX_SAMPLES = 5_760  # 120 ms
 
 _SILK_MS = (10, 20, 40, 60)

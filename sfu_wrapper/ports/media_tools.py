@@ -16,7 +16,7 @@ class PreparedVideo:
 
     Attributes:
         path: ``.webm`` or ``.mp4``.
-        codec: ``vp8``, ``vp9`` or ``h264``.
+        codec: name in the table of ``model.codecs``.
         zero_us: epoch microseconds of the file's own time 0, by the clock of its writer.
         first_us: start of the first frame, in the file's own time.
         end_us: end of the last frame, in the file's own time.

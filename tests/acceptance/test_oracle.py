@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from sfu_wrapper.core.plan import Codec
+from sfu_wrapper.model.codecs import MergedCodec
 from sfu_wrapper.model.media import Stream
 from tests.helpers.oracle import assert_true_to_script, judge
 from tests.helpers.staged import MixRole, Role, merged, processed, spoil_lengths, stage
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(150)
 
 @pytest.mark.parametrize(("codec", "seconds"), [("vp8", 8.0), ("vp9", 4.0)])
 async def test_one_to_nine_people_come_and_go_in_their_tiles(
-    tmp_path: Path, codec: Codec, seconds: float
+    tmp_path: Path, codec: MergedCodec, seconds: float
 ) -> None:
     step = seconds / 20
     roles = [Role(f"user{n}", step * n, seconds - step * n) for n in range(9)]

@@ -20,8 +20,9 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.simulated.pattern import PALETTE, Pattern, StripData
 from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
-from sfu_wrapper.core.plan import Codec, OutputRules
+from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9, wav
+from sfu_wrapper.model.codecs import MergedCodec
 from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, Processed, SegmentInfo
@@ -137,7 +138,7 @@ def stage(
 
 
 async def processed(
-    call: Staged, codec: Codec = "vp8", tools: MediaProcesses | None = None
+    call: Staged, codec: MergedCodec = "vp8", tools: MediaProcesses | None = None
 ) -> tuple[Processed, Path]:
     """What the recording service tells of the call, and the one file that it makes."""
     out = call.folder / "out"
@@ -149,7 +150,7 @@ async def processed(
     return done.result, out / "rec-uuid-1.webm"
 
 
-async def merged(call: Staged, codec: Codec = "vp8") -> Path:
+async def merged(call: Staged, codec: MergedCodec = "vp8") -> Path:
     """The call's one file, as the recording service makes it."""
     _, file = await processed(call, codec)
     return file

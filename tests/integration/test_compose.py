@@ -25,10 +25,10 @@ from sfu_wrapper.core.plan import (
     fit,
     grid,
 )
-from sfu_wrapper.core.plan import Codec as MergedCodec
 from sfu_wrapper.formats.assemble import TimedFrame as Coded
 from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.formats.vp9 import Vp9, frame_size
+from sfu_wrapper.model.codecs import VIDEO_INPUT, MergedCodec
 from sfu_wrapper.model.errors import JobFailed, Stage
 from tests.helpers.pictures import TimedFrame, heard_s, is_black, sound, timed_frames, within
 
@@ -198,7 +198,7 @@ async def test_of_a_picture_in_layers_the_largest_is_shown(tmp_path: Path) -> No
     picture = Vp9().frame([memoryview(b"\x0c" + layer) for layer in layers])  # B and E
     assert picture is not None
     file = tmp_path / "a.webm"
-    write_video(file, "vp9", (320, 240), [Coded(n * 9_000, picture) for n in range(4)])
+    write_video(file, VIDEO_INPUT["vp9"], (320, 240), [Coded(n * 9_000, picture) for n in range(4)])
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
 
@@ -212,7 +212,7 @@ async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> No
     assert frame_size(bad) == (65_536, 65_536)
     file = tmp_path / "a.webm"
     coded = [Coded(n * 9_000, CodedFrame(bad if n == 2 else good, key=n != 2)) for n in range(4)]
-    write_video(file, "vp9", (320, 240), coded)
+    write_video(file, VIDEO_INPUT["vp9"], (320, 240), coded)
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
     copy_video(file, tmp_path / "copy.webm")

@@ -22,6 +22,7 @@ from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import wav
 from sfu_wrapper.formats.assemble import TimedFrame
 from sfu_wrapper.formats.frame import CodedFrame
+from sfu_wrapper.model.codecs import VIDEO_INPUT
 from sfu_wrapper.model.errors import JobFailed, Malformed, Stage
 from tests.helpers.forks import server_of
 
@@ -201,7 +202,7 @@ def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:
     timed_frames = (
         TimedFrame(at_ms * 90, one) for at_ms, one in zip(shown_ms, pictures, strict=True)
     )
-    write_video(source, "vp8", (32, 32), timed_frames)
+    write_video(source, VIDEO_INPUT["vp8"], (32, 32), timed_frames)
     copy_video(source, target, pace)
     with av.open(str(target)) as reader:
         packets = reader.demux(reader.streams.video[0])

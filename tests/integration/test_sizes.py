@@ -21,15 +21,15 @@ from sfu_wrapper.core.plan import (
     CANVAS_WIDTH,
     FRAMES_PER_S,
     VIDEO_BITS_PER_S,
-    Codec,
     Quality,
 )
+from sfu_wrapper.model.codecs import MergedCodec
 
 SECONDS = 16
 MB_A_MINUTE: dict[Quality, float] = {"low": 2.0, "medium": 3.0, "high": 4.0}
-KINDS = tuple(product(get_args(Codec), get_args(Quality)))
+KINDS = tuple(product(get_args(MergedCodec), get_args(Quality)))
 
-Sizes = dict[tuple[Codec, Quality], float]
+Sizes = dict[tuple[MergedCodec, Quality], float]
 
 
 def clouds(dice: np.random.Generator) -> NDArray[np.uint8]:
@@ -82,6 +82,6 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Sizes:
 
 @pytest.mark.parametrize(("codec", "quality"), KINDS)
 def test_a_minute_takes_what_its_quality_promises(
-    sizes: Sizes, codec: Codec, quality: Quality
+    sizes: Sizes, codec: MergedCodec, quality: Quality
 ) -> None:
     assert sizes[codec, quality] == pytest.approx(MB_A_MINUTE[quality], rel=0.1)

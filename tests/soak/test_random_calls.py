@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sfu_wrapper.core.plan import Codec
+from sfu_wrapper.model.codecs import MergedCodec
 from sfu_wrapper.model.media import Stream
 from tests.helpers.oracle import assert_true_to_script, judge
 from tests.helpers.staged import MixRole, Role, merged, stage
@@ -74,7 +74,7 @@ async def test_calls_made_up_at_random_are_true_to_their_scripts(
     while time.monotonic() < end:
         seed += 1
         chance = random.Random(seed)  # noqa: S311 - nothing secret in a test
-        codec: Codec = chance.choice(("vp8", "vp9"))
+        codec: MergedCodec = chance.choice(("vp8", "vp9"))
         call = stage(tmp_path / str(seed), *made_up(chance))
 
         verdict = judge(await merged(call, codec), call)

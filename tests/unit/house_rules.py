@@ -45,7 +45,6 @@ LISTED = re.compile(
 SHORT = {
     "adapters/os/clock.py": "adapter of ports/system, used by everything that is composed",
     "cli/__main__.py": "python -m sfu_wrapper.cli needs it",
-    "formats/g711.py": "one format a module",
     "formats/opus.py": "one format a module",
 }
 

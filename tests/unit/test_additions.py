@@ -12,16 +12,28 @@ from itertools import product
 from pathlib import Path
 from typing import get_args
 
+import av
 import pytest
 
 from sfu_wrapper import formats
-from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX
+from sfu_wrapper.adapters.media import demux, encoder, mux
 from sfu_wrapper.app.planes import PLANES
-from sfu_wrapper.config.controller import InputCodec, Mixer, Sfu
+from sfu_wrapper.config.controller import Mixer, Sfu
 from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, Quality
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict, Reason, decide
-from sfu_wrapper.formats.assemble import video_codec
+from sfu_wrapper.formats import g711, opus
+from sfu_wrapper.formats.assemble import depacketizer
 from sfu_wrapper.formats.frame import VideoCodec
+from sfu_wrapper.model.codecs import (
+    AUDIO_INPUT,
+    MERGED_ENCODERS,
+    VIDEO_INPUT,
+    AudioInput,
+    AudioInputCodec,
+    MergedCodec,
+    VideoInput,
+    VideoInputCodec,
+)
 from sfu_wrapper.model.identity import (
     Kind,
     Origin,
@@ -96,8 +108,14 @@ def test_every_quality_is_in_the_example_of_the_configuration(quality: Quality) 
     assert quality in entry_of_quality("config/recording.toml").partition("#")[2]
 
 
-def test_every_depacketizer_is_in_the_table_of_formats_assemble() -> None:
-    assert {type(video_codec(name)) for name in get_args(InputCodec)} == depacketizers()
+def test_every_name_of_a_codec_is_in_the_table_of_model_codecs() -> None:
+    assert tuple(VIDEO_INPUT) == get_args(VideoInput)
+    assert tuple(AUDIO_INPUT) == get_args(AudioInput)
+    assert tuple(MERGED_ENCODERS) == tuple(encoder.OPTIONS) == get_args(MergedCodec)
+
+
+def test_every_depacketizer_is_used_by_formats_assemble() -> None:
+    assert {type(depacketizer(codec.name)) for codec in VIDEO_INPUT.values()} == depacketizers()
 
 
 @pytest.mark.parametrize("name", sorted(each.__module__ for each in depacketizers()))
@@ -107,16 +125,24 @@ def test_every_depacketizer_has_its_tests(name: str) -> None:
     assert (TOP / "tests" / "unit" / "formats" / f"test_{module}.py").is_file()
 
 
-def test_every_input_codec_has_its_container_in_adapters_media_mux() -> None:
-    assert set(VIDEO_SUFFIX) == set(get_args(InputCodec))
+def test_every_container_of_a_codec_can_be_written_and_read() -> None:
+    video = {suffix for codec in VIDEO_INPUT.values() for suffix in codec.suffixes}
+    audio = {codec.suffix for codec in AUDIO_INPUT.values()}
+
+    assert video == set(mux.COPIES)
+    assert video | audio == set(demux.DEMUXERS)
 
 
-@pytest.mark.parametrize("codec", get_args(InputCodec))
-def test_every_input_codec_is_described(codec: str) -> None:
-    page = (TOP / "docs/explanation/recording-service.md").read_text(encoding="utf-8")
-    step = page.partition("**Preprocess.**")[2].partition("\n2. ")[0]
+@pytest.mark.parametrize("codec", VIDEO_INPUT.values(), ids=VIDEO_INPUT)
+def test_every_video_codec_is_known_to_libavcodec(codec: VideoInputCodec) -> None:
+    assert av.Codec(codec.decoder, "r").type == "video"
+    assert av.codec.codec.Codec(codec.muxer, "r").type == "video"
 
-    assert codec in step.lower().replace(".", "")
+
+@pytest.mark.parametrize("codec", AUDIO_INPUT.values(), ids=AUDIO_INPUT)
+def test_the_rtp_clock_of_audio_is_that_of_its_format(codec: AudioInputCodec) -> None:
+    assert codec.clock_hz == (opus.RATE if codec.name == "opus" else g711.RATE)
+    assert codec.name == "opus" or codec.name in g711.CODECS
 
 
 @pytest.mark.parametrize("routes", sorted(public_functions("_routes")))

@@ -14,6 +14,7 @@ from sfu_wrapper.core.job import FAILURES
 from sfu_wrapper.core.policy import Reason
 from sfu_wrapper.core.segments import GIVEN_UP
 from sfu_wrapper.core.timers import NOT_CONFIRMED
+from sfu_wrapper.model.codecs import AUDIO_INPUT, VIDEO_INPUT
 from sfu_wrapper.model.errors import Code, JobCode
 from sfu_wrapper.wire.signaling import Payload
 
@@ -310,3 +311,18 @@ def test_a_page_is_written_in_plain_technical_english(path: Path) -> None:
     prose = INLINE.sub("", without_code(path))
 
     assert not UNWANTED.findall(prose)
+
+
+def test_the_table_of_codecs_is_that_of_the_code() -> None:
+    """An input codec that no reader of the page would expect fails here."""
+    page = (DOCS / "reference" / "recordings.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+) \| (.+) \|$", page.partition("### Codecs")[2], re.MULTILINE
+    )
+    video = [
+        (it.name, it.title, " or ".join(map("`{}`".format, it.suffixes)))
+        for it in VIDEO_INPUT.values()
+    ]
+    audio = [(it.name, it.title, f"`{it.suffix}`") for it in AUDIO_INPUT.values()]
+
+    assert rows[: len(video) + len(audio)] == video + audio

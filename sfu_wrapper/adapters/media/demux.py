@@ -26,7 +26,7 @@ from av.container import InputContainer
 
 from sfu_wrapper.adapters.os.beneath import open_plain
 
-_DEMUXERS = {".webm": "matroska", ".mp4": "mov", ".wav": "wav", ".opus": "ogg"}
+DEMUXERS = {".webm": "matroska", ".mp4": "mov", ".wav": "wav", ".opus": "ogg"}
 
 _OPTIONS = {
     "protocol_whitelist": "file",
@@ -39,7 +39,7 @@ def reading(path: Path | str) -> InputContainer:
     """Open a media file. Raises av.FFmpegError, or KeyError for an unknown file extension."""
     return av.open(
         f"file:{path}",
-        format=_DEMUXERS[Path(path).suffix],
+        format=DEMUXERS[Path(path).suffix],
         options=_OPTIONS,
         metadata_errors="replace",
     )

@@ -18,8 +18,8 @@ from sfu_wrapper.core.plan import (
     CANVAS_WIDTH,
     FRAMES_PER_S,
     Chapter,
-    Codec,
 )
+from sfu_wrapper.model.codecs import MERGED_ENCODERS, MergedCodec
 
 if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter  # exists for type checkers alone
@@ -30,13 +30,12 @@ FRAME_TIME_BASE = Fraction(1, FRAMES_PER_S)
 WEBM_OPTIONS = {"cues_to_front": "1", "fflags": "+bitexact"}
 _US = Fraction(1, 1_000_000)
 _KEY_FRAME_EVERY_S = 10
-_OPTIONS: dict[Codec, dict[str, str]] = {
+OPTIONS: dict[MergedCodec, dict[str, str]] = {
     # A negative speed is fixed; a positive one adapts to the load of the machine.
     "vp8": {"deadline": "realtime", "cpu-used": "-8", "error-resilient": "0"},
     # Without the last two options the output exceeds its bit rate by a quarter.
     "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "aq-mode": "3"},
 }
-_ENCODERS: dict[Codec, str] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class MergedWriter:
@@ -53,7 +52,7 @@ class MergedWriter:
     def __init__(
         self,
         target: Path,
-        codec: Codec,
+        codec: MergedCodec,
         bits_per_s: int,
         *,
         audio: bool,
@@ -96,10 +95,10 @@ class MergedWriter:
         self._samples += len(samples)
         self._container.mux(self._audio.encode(frame))
 
-    def _add_video(self, codec: Codec, bits_per_s: int) -> av.VideoStream:
+    def _add_video(self, codec: MergedCodec, bits_per_s: int) -> av.VideoStream:
         rates = {"maxrate": bits_per_s, "minrate": bits_per_s, "bufsize": bits_per_s * 4}
-        options = _OPTIONS[codec] | {name: str(value) for name, value in rates.items()}
-        name = _ENCODERS[codec]
+        options = OPTIONS[codec] | {name: str(value) for name, value in rates.items()}
+        name = MERGED_ENCODERS[codec]
         stream = cast(
             "av.VideoStream", self._container.add_stream(name, FRAMES_PER_S, options=options)
         )

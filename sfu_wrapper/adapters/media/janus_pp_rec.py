@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from sfu_wrapper.adapters.media.demux import reading
-from sfu_wrapper.adapters.media.mux import VIDEO_SUFFIX, base_name, finished
+from sfu_wrapper.adapters.media.mux import base_name, finished
 from sfu_wrapper.adapters.media.preprocess import (
     Recording,
     failures,
@@ -29,9 +29,9 @@ from sfu_wrapper.adapters.media.track_stats import TrackStats, stream_warnings
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space
 from sfu_wrapper.adapters.os.rlimits import end_with
-from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler
-from sfu_wrapper.formats.frame import VideoCodec
+from sfu_wrapper.formats.assemble import Assembler, depacketizer
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInputCodec
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.media import TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
@@ -54,22 +54,23 @@ def preprocess(source: Path, target_dir: Path, program: str = PROGRAM) -> Prepar
     with failures(source):
         target_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = recording(source)
-        if found is None or found.codec is None:
+        if found is None or not isinstance(found.codec, VideoInputCodec):
             return None
         return _convert(found, found.codec, target_dir, program)
 
 
 def _convert(
-    found: Recording, codec: VideoCodec, target_dir: Path, program: str
+    found: Recording, codec: VideoInputCodec, target_dir: Path, program: str
 ) -> PreparedVideo | None:
-    stream = MediaStream(found.reader, CLOCK_HZ)
-    whole, sent = TrackStats(CLOCK_HZ // 1000), TrackStats(CLOCK_HZ // 1000)
-    assembler = Assembler(_noted(stream.packets(), sent), found.reader.buffer, codec)
+    stream = MediaStream(found.reader, VIDEO_CLOCK_HZ)
+    whole, sent = TrackStats(VIDEO_CLOCK_HZ // 1000), TrackStats(VIDEO_CLOCK_HZ // 1000)
+    frames_of = depacketizer(codec.name, found.header.fmtp)
+    assembler = Assembler(_noted(stream.packets(), sent), found.reader.buffer, frames_of)
     for _ in noted_frames(assembler.frames(), whole, found.source):
         pass
     if not whole.frames:
         return None
-    target = target_dir / f"{base_name(found.source)}{VIDEO_SUFFIX[found.header.codec]}"
+    target = target_dir / f"{base_name(found.source)}{_suffix(codec)}"
     with finished(target) as part, _copied(found, target_dir) as copy:
         output = _run(program, copy, part)
         got = _measured(part, found, output)
@@ -77,11 +78,16 @@ def _convert(
             lasts = f"wrote {got.end_ms / 1000:.3f} s instead of {sent.end_ms / 1000:.3f} s"
             raise _failed(found, lasts, part)
         warnings = stream_warnings(found.reader, stream) + _differences(found, part, got, whole)
-        length = Expected(got.end_ms * 1000, _END_US, found.header.codec, None, copied=True)
+        length = Expected(got.end_ms * 1000, _END_US, codec.decoder, None, copied=True)
         verify(_STAGE, part, length)
     return prepared(
         got.track(target, found.header, stream, TrackKind.VIDEO, assembler.turns, warnings)
     )
+
+
+def _suffix(codec: VideoInputCodec) -> str:
+    """Return the container: MP4 where possible, as the program writes AV1 in no other."""
+    return ".mp4" if ".mp4" in codec.suffixes else codec.suffixes[0]
 
 
 @contextmanager
@@ -134,14 +140,14 @@ def _run(program: str, source: Path, target: Path) -> str:
 
 def _measured(part: Path, found: Recording, output: str) -> TrackStats:
     """Measure a file from its first key frame on. Raises JobFailed where it holds no frame."""
-    stats = TrackStats(CLOCK_HZ // 1000)
+    stats = TrackStats(VIDEO_CLOCK_HZ // 1000)
     if part.stat().st_size:
         with reading(part) as container:
             stream = container.streams.video[0]
             for packet in container.demux(stream):
                 if packet.pts is None or not (stats.frames or packet.is_keyframe):
                     continue
-                time = round(Fraction(packet.pts * packet.time_base) * CLOCK_HZ)
+                time = round(Fraction(packet.pts * packet.time_base) * VIDEO_CLOCK_HZ)
                 stats.note(time)
                 if packet.is_keyframe:
                     stats.note_key(time, None)

@@ -20,12 +20,11 @@ from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
 from sfu_wrapper.adapters.media.track_stats import LAST_FRAME_MS
 from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import g711, opus, wav
-from sfu_wrapper.formats.assemble import CLOCK_HZ, TimedFrame
-
-VIDEO_SUFFIX = {"vp8": ".webm", "vp9": ".webm", "h264": ".mp4"}
+from sfu_wrapper.formats.assemble import TimedFrame
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInputCodec
 
 _MAX_NAME_BYTES = 200  # a file system takes 255
-_TICKS_A_MS = CLOCK_HZ // 1000
+_TICKS_A_MS = VIDEO_CLOCK_HZ // 1000
 _PRE_SKIP = slice(10, 12)  # of the OpusHead (RFC 7845, 5.1)
 _WEBM = {"fflags": "+bitexact"}
 _MP4 = {"fflags": "+bitexact", "movflags": "+faststart"}  # its index in front
@@ -58,21 +57,23 @@ def finished(target: Path) -> Iterator[Path]:
 
 
 def write_video(
-    path: Path, codec: str, size: tuple[int, int], frames: Iterable[TimedFrame]
+    path: Path, codec: VideoInputCodec, size: tuple[int, int], frames: Iterable[TimedFrame]
 ) -> None:
-    """Write WebM (VP8, VP9: times to the millisecond) or MP4 (H.264: to 1/90000 s).
+    """Write WebM (times to the millisecond) or MP4 (to 1/90000 s), by the suffix of the path.
 
     Times rise strictly; frames with the same time are written one tick apart. Raises
     av.FFmpegError.
     """
-    webm = VIDEO_SUFFIX[codec] == ".webm"
+    webm = path.suffix == ".webm"
     container_format, options = ("webm", _WEBM) if webm else ("mp4", _MP4)
     divisor = _TICKS_A_MS if webm else 1
     width, height = size
     longest = LAST_FRAME_MS * _TICKS_A_MS // divisor
     with av.open(str(path), "w", format=container_format, options=options) as container:
-        time_base = Fraction(divisor, CLOCK_HZ)
-        stream = container.add_mux_stream(codec, width=width, height=height, time_base=time_base)
+        time_base = Fraction(divisor, VIDEO_CLOCK_HZ)
+        stream = container.add_mux_stream(
+            codec.muxer, width=width, height=height, time_base=time_base
+        )
         time = -1
         for at, frame in frames:
             packet = av.Packet(frame.data)
@@ -107,7 +108,7 @@ def write_opus(path: Path, packets: Iterable[tuple[int, bytes, int]]) -> None:
             container.mux_one(packet)
 
 
-def write_g711(path: Path, codec: str, packets: Iterable[tuple[int, bytes]]) -> None:
+def write_g711(path: Path, packets: Iterable[tuple[int, bytes]], codec: str) -> None:
     """Write a WAV of 16-bit PCM from (time in samples at 8 kHz, payload); holes are silence.
 
     Audio beyond the maximum length of a WAV file is left out. Raises OSError.
@@ -128,7 +129,7 @@ def write_g711(path: Path, codec: str, packets: Iterable[tuple[int, bytes]]) -> 
 
 
 WAV_RATE = 16_000
-_CONTAINERS = {
+COPIES = {
     ".webm": ("webm", WEBM_OPTIONS),
     ".mp4": ("mp4", {"movflags": "+faststart", "fflags": "+bitexact"}),
 }
@@ -145,7 +146,7 @@ def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
         target: path of the copy.
         pace: duration of a second of the sender's clock; times are stretched by this factor.
     """
-    container_format, options = _CONTAINERS[target.suffix]
+    container_format, options = COPIES[target.suffix]
     with (
         reading(source) as reader,
         av.open(target, "w", format=container_format, options=options) as writer,

@@ -6,18 +6,19 @@ video, so it must not run in an event loop.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import TypeVar, assert_never
 
 import av
 
 from sfu_wrapper.adapters.media.demux import opened
 from sfu_wrapper.adapters.media.mux import (
-    VIDEO_SUFFIX,
     base_name,
     finished,
     write_g711,
@@ -28,12 +29,18 @@ from sfu_wrapper.adapters.media.track_stats import TrackStats, frame_warnings, s
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.core.plan import Rotation
-from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.assemble import CLOCK_HZ, Assembler, TimedFrame, video_codec
+from sfu_wrapper.formats import opus
+from sfu_wrapper.formats.assemble import Assembler, TimedFrame, depacketizer
 from sfu_wrapper.formats.bits import Buffer
-from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.formats.mjr import Header, Kind, Reader
 from sfu_wrapper.formats.stream import MediaStream
+from sfu_wrapper.model.codecs import (
+    AUDIO_INPUT,
+    VIDEO_CLOCK_HZ,
+    VIDEO_INPUT,
+    AudioInputCodec,
+    VideoInputCodec,
+)
 from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.model.media import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
@@ -41,17 +48,18 @@ from sfu_wrapper.ports.media_tools import PreparedVideo
 MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
 
 _STAGE = Stage.PREPROCESS
-_OPUS = "opus"
+
+Packet = TypeVar("Packet")
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A raw file that can be read; ``codec`` is None for audio."""
+    """A raw file that can be read."""
 
     source: Path
     reader: Reader
     header: Header
-    codec: VideoCodec | None
+    codec: VideoInputCodec | AudioInputCodec
 
 
 def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
@@ -80,7 +88,7 @@ def prepared(track: TrackFile) -> PreparedVideo:
 
 
 def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
-    """Write ``<name>.webm`` (VP8, VP9), ``.mp4`` (H.264), ``.opus`` or ``.wav`` (G.711).
+    """Write ``<name>`` with the suffix of the container of its codec.
 
     The file's time 0 is the receipt of the first packet; lost media leaves a gap of its length.
     ``target_dir`` is made where missing; a file of that name is replaced.
@@ -125,40 +133,47 @@ def recording(source: Path) -> Recording | None:
     if header.encrypted:
         detail = "the media is encrypted end to end"
         raise _failed(JobCode.ENCRYPTED_MJR, detail, source, permanent=True)
-    if header.kind is Kind.AUDIO and header.codec in {_OPUS, *g711.CODECS}:
-        return Recording(source, reader, header, None)
-    codec = video_codec(header.codec, header.fmtp) if header.kind is Kind.VIDEO else None
+    codec = _codec(header)
     if codec is None:
         detail = f"codec {header.codec!r} is not supported"
         raise _failed(JobCode.UNSUPPORTED_CODEC, detail, source, permanent=True)
     return Recording(source, reader, header, codec)
 
 
+def _codec(header: Header) -> VideoInputCodec | AudioInputCodec | None:
+    match header.kind:
+        case Kind.VIDEO:
+            return VIDEO_INPUT.get(header.codec)
+        case Kind.AUDIO:
+            return AUDIO_INPUT.get(header.codec)
+        case Kind.DATA:
+            return None
+    assert_never(header.kind)
+
+
 def _convert(found: Recording, base: Path) -> TrackFile | EmptyTrack:
-    reader, header = found.reader, found.header
-    track: TrackFile | str
-    if found.codec is not None:
-        track = _convert_video(found, found.codec, base)
-    elif header.codec == _OPUS:
-        track = _convert_opus(reader, header, base)
-    else:
-        track = _convert_g711(reader, header, base)
+    codec = found.codec
+    track = (
+        _convert_video(found, codec, base)
+        if isinstance(codec, VideoInputCodec)
+        else _convert_audio(found, codec, base)
+    )
     return track if isinstance(track, TrackFile) else EmptyTrack(found.source, track)
 
 
-def _convert_video(found: Recording, codec: VideoCodec, base: Path) -> TrackFile | str:
+def _convert_video(found: Recording, codec: VideoInputCodec, base: Path) -> TrackFile | str:
     reader, header = found.reader, found.header
-    stream = MediaStream(reader, CLOCK_HZ)
-    assembler = Assembler(stream.places(), reader.buffer, codec)
+    stream = MediaStream(reader, VIDEO_CLOCK_HZ)
+    assembler = Assembler(stream.places(), reader.buffer, depacketizer(codec.name, header.fmtp))
     frames = assembler.frames()
     first = next(frames, None)
     if first is None or first.frame.size is None:
         return "it holds no key frame" if stream.received else "it holds no packet"
-    stats = TrackStats(CLOCK_HZ // 1000)
-    target = _named(base, VIDEO_SUFFIX[header.codec])
+    stats = TrackStats(VIDEO_CLOCK_HZ // 1000)
+    target = _named(base, codec.suffixes[0])
     with finished(target) as part:
         noted = noted_frames(chain([first], frames), stats, found.source)
-        write_video(part, header.codec, first.frame.size, noted)
+        write_video(part, codec, first.frame.size, noted)
     warnings = stream_warnings(reader, stream) + frame_warnings(assembler)
     return stats.track(target, header, stream, TrackKind.VIDEO, assembler.turns, warnings)
 
@@ -180,18 +195,35 @@ def noted_frames(
         yield timed
 
 
-def _convert_opus(reader: Reader, header: Header, base: Path) -> TrackFile | str:
-    stream = MediaStream(reader, opus.RATE)
-    stats = TrackStats(opus.RATE // 1000)
-    packets = _opus_packets(stream, reader.buffer, stats)
+def _convert_audio(found: Recording, codec: AudioInputCodec, base: Path) -> TrackFile | str:
+    reader = found.reader
+    stream = MediaStream(reader, codec.clock_hz)
+    stats = TrackStats(codec.clock_hz // 1000)
+    target = _named(base, codec.suffix)
+    match codec.name:
+        case "opus":
+            written = _written(target, _opus_packets(stream, reader.buffer, stats), write_opus)
+        case "pcmu" | "pcma":
+            packets = _g711_packets(stream, reader.buffer, stats)
+            written = _written(target, packets, partial(write_g711, codec=codec.name))
+        case _:
+            assert_never(codec.name)
+    if not written:
+        return "it holds no audio"
+    warnings = stream_warnings(reader, stream)
+    return stats.track(target, found.header, stream, TrackKind.AUDIO, [], warnings)
+
+
+def _written(
+    target: Path, packets: Iterator[Packet], write: Callable[[Path, Iterable[Packet]], None]
+) -> bool:
+    """Write the file and return True; False where there is no packet."""
     first = next(packets, None)
     if first is None:
-        return "it holds no audio"
-    target = _named(base, ".opus")
+        return False
     with finished(target) as part:
-        write_opus(part, chain([first], packets))
-    warnings = stream_warnings(reader, stream)
-    return stats.track(target, header, stream, TrackKind.AUDIO, [], warnings)
+        write(part, chain([first], packets))
+    return True
 
 
 def _opus_packets(
@@ -206,20 +238,6 @@ def _opus_packets(
             stats.note(packet.time, samples)
             end = packet.time + samples
             yield packet.time, data, samples
-
-
-def _convert_g711(reader: Reader, header: Header, base: Path) -> TrackFile | str:
-    stream = MediaStream(reader, g711.RATE)
-    stats = TrackStats(g711.RATE // 1000)
-    packets = _g711_packets(stream, reader.buffer, stats)
-    first = next(packets, None)
-    if first is None:
-        return "it holds no audio"
-    target = _named(base, ".wav")
-    with finished(target) as part:
-        write_g711(part, header.codec, chain([first], packets))
-    warnings = stream_warnings(reader, stream)
-    return stats.track(target, header, stream, TrackKind.AUDIO, [], warnings)
 
 
 def _g711_packets(

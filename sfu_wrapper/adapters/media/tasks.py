@@ -21,6 +21,7 @@ from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space, over_limit, refused
 from sfu_wrapper.core.plan import FRAME_US, AudioSource, Composition, Rotation
 from sfu_wrapper.core.sync import pace
+from sfu_wrapper.model.codecs import VIDEO_INPUT
 from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.ports.media_tools import PreparedVideo, Progress
 
@@ -168,7 +169,7 @@ def _merged(plan: Composition) -> Expected:
 
 def _copied(source: PreparedVideo) -> Expected:
     length_us = round((source.end_us - source.first_us) * pace(source.drift_ppm))
-    return Expected(length_us, _SLACK_US, source.codec, None, copied=True)
+    return Expected(length_us, _SLACK_US, VIDEO_INPUT[source.codec].decoder, None, copied=True)
 
 
 def result_to_json(result: Result) -> object:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from sfu_wrapper.formats.assemble import CLOCK_HZ, KEY_FRAME_TIMEOUT_S, Assembler
+from sfu_wrapper.formats.assemble import KEY_FRAME_TIMEOUT_S, Assembler
 from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.formats.stream import MediaPacket
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ
 
-STEP = CLOCK_HZ // 10
+STEP = VIDEO_CLOCK_HZ // 10
 WRAP = 128
 
 

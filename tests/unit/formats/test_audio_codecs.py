@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.assemble import video_codec
+from sfu_wrapper.formats.assemble import depacketizer
 from sfu_wrapper.formats.h264 import H264
 
 
@@ -57,8 +57,5 @@ def test_both_laws_are_odd_functions_that_rise(codec: str) -> None:
     assert len(set(decoded(codec, *range(256)))) >= 255
 
 
-def test_a_codec_is_found_by_its_name() -> None:
-    assert isinstance(video_codec("h264", "x=y"), H264)
-    assert video_codec("vp8") is not None
-    assert video_codec("vp9") is not None
-    assert video_codec("av1") is None
+def test_h264_gets_the_parameters_of_the_description() -> None:
+    assert isinstance(depacketizer("h264", "x=y"), H264)

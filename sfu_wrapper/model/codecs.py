@@ -1,0 +1,72 @@
+"""Table of codecs: what raw files may hold, what becomes of it, and the codecs of merged files.
+
+Whatever else differs by codec is matched exhaustively over these names, or held to this table by a
+test (CONTRIBUTING.md, "Five common additions").
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+VideoInput = Literal["vp8", "vp9", "h264"]
+AudioInput = Literal["opus", "pcmu", "pcma"]
+MergedCodec = Literal["vp8", "vp9"]
+
+VIDEO_CLOCK_HZ: Final = 90_000
+"""RTP clock of every video codec."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInputCodec:
+    """Video codec of raw files, and of the rooms of Janus.
+
+    Attributes:
+        name: lower case, as in SDP and in the header of an .mjr.
+        title: name for people.
+        suffixes: containers into which it is copied, the preferred one first.
+        muxer: name of the codec in libavcodec.
+        decoder: name of the decoder in libavcodec, which a file that is read back shows.
+    """
+
+    name: VideoInput
+    title: str
+    suffixes: tuple[str, ...]
+    muxer: str
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInputCodec:
+    """Audio codec of raw files.
+
+    Attributes:
+        name: lower case, as in SDP and in the header of an .mjr.
+        title: name for people.
+        clock_hz: RTP clock.
+        suffix: container.
+    """
+
+    name: AudioInput
+    title: str
+    clock_hz: int
+    suffix: str
+
+
+VIDEO_INPUT: Final[Mapping[str, VideoInputCodec]] = {
+    codec.name: codec
+    for codec in (
+        VideoInputCodec("vp8", "VP8", (".webm",), "vp8", "vp8"),
+        VideoInputCodec("vp9", "VP9", (".webm",), "vp9", "vp9"),
+        VideoInputCodec("h264", "H.264", (".mp4",), "h264", "h264"),
+    )
+}
+AUDIO_INPUT: Final[Mapping[str, AudioInputCodec]] = {
+    codec.name: codec
+    for codec in (
+        AudioInputCodec("opus", "Opus", 48_000, ".opus"),
+        AudioInputCodec("pcmu", "G.711 mu-law", 8_000, ".wav"),
+        AudioInputCodec("pcma", "G.711 A-law", 8_000, ".wav"),
+    )
+}
+MERGED_ENCODERS: Final[Mapping[MergedCodec, str]] = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Encoders in libavcodec, by codec of merged files."""
