@@ -6,6 +6,10 @@ a frame, and ``Assembler.frames`` yields the frames to keep; the muxer writes th
 Left out are frames with a missing packet, frames before the first key frame, and frames after a
 loss up to the next key frame: their references are missing, and a decoder would show garbage.
 
+A browser that is asked for a key frame may drop the packets of the frame before that still wait to
+be sent. It numbers packets as they leave, so that no number is missing: only the marker of the last
+packet is. A frame without a marker is left out if the other frames of its sender end with one.
+
 A receiver that misses a frame requests a key frame and gets it within about a second. If none
 arrives within ``KEY_FRAME_TIMEOUT_S``, then no receiver missed the lost packets (a droppable layer,
 padding) or no receiver was connected. The frames since the loss are kept in that case: a temporary
@@ -13,6 +17,7 @@ smear shows more than a hole that lasts until the next key frame, possibly minut
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple, assert_never
 
 from sfu_wrapper.formats.bits import Buffer
@@ -27,6 +32,7 @@ KEY_FRAME_TIMEOUT_S = 3
 _NEVER = -1
 _new = tuple.__new__  # for a NamedTuple: half the time of calling it
 _MAX_PENDING = 1_000  # frames; a bound should the timestamps not advance
+_SAMPLED_FRAMES, _SAMPLED_PACKETS = 16, 20_000  # at the beginning, for the habits of the sender
 
 
 class TimedFrame(NamedTuple):
@@ -41,6 +47,7 @@ class Assembler:
 
     Attributes:
         damaged: frames left out because packets of them are missing or unreadable.
+        cut: frames left out because the sender dropped the rest of them.
         before_key: complete frames before the first key frame.
         unreferenced: complete frames left out because their references are missing.
         smeared: complete frames kept although their references are missing.
@@ -48,10 +55,10 @@ class Assembler:
     """
 
     def __init__(self, packets: Iterable[PacketRef], buffer: Buffer, codec: VideoCodec) -> None:
-        self._packets = packets
+        self._packets = iter(packets)
         self._buffer = memoryview(buffer)
         self._codec = codec
-        self.damaged = self.before_key = self.unreferenced = self.smeared = 0
+        self.damaged = self.cut = self.before_key = self.unreferenced = self.smeared = 0
         self.turns: list[tuple[int, int]] = []
         self._last: CodedFrame | None = None  # the last complete one, kept or not
         self._started = self._intact = False  # intact: nothing to refer to is missing
@@ -61,12 +68,15 @@ class Assembler:
     def frames(self) -> Iterator[TimedFrame]:
         """Yield the frames to keep, in order of sending."""
         missing = False  # packets, since the last complete frame
-        for time, payloads, whole, gap in self._groups():
+        for time, payloads, whole, gap, cut in self._groups():
             missing = missing or gap
             if not payloads and whole:
                 continue  # padding alone
             frame = self._codec.frame(payloads) if whole else None
-            if frame is None:
+            if cut and (frame is None or frame.data):
+                self.cut += 1
+                self._break(time)
+            elif frame is None:
                 self.damaged += 1
                 self._break(time)
             elif frame.data:
@@ -80,18 +90,22 @@ class Assembler:
         self.unreferenced += len(self._pending)
         self._pending.clear()
 
-    def _groups(self) -> Iterator[tuple[int, list[memoryview], bool, bool]]:
-        """Yield (time, payloads, complete, packets missing before) for each timestamp.
+    def _groups(self) -> Iterator[tuple[int, list[memoryview], bool, bool, bool]]:
+        """Yield (time, payloads, complete, packets missing before, cut) for each timestamp.
 
-        Padding packets follow the last packet of a frame, under the same timestamp.
+        Padding packets follow the last packet of a frame, under the same timestamp. A frame that
+        the end of the recording cuts is no damage, and is left out without a word.
         """
+        first = _first_packets(self._packets)
+        marks = _ends_with_markers(first)
         buffer, payloads = self._buffer, list[memoryview]()
         time, whole, closed = _NEVER, True, True
         gap_before = gap_after = False
-        for at, start, end, marker, gap, rotation in self._packets:
+        for at, start, end, marker, gap, rotation in chain(first, self._packets):
             if at != time:
                 if time != _NEVER:
-                    yield time, payloads, whole and (closed or not gap), gap_before
+                    whole = whole and (closed or not gap)
+                    yield time, payloads, whole, gap_before, whole and marks and not closed
                 gap_before, gap_after = gap or gap_after, False
                 time, payloads, whole, closed = at, [], True, False
             elif gap and closed and start == end:
@@ -103,8 +117,8 @@ class Assembler:
                 closed = marker
             if rotation is not None:
                 self._turn(at, rotation)
-        if time != _NEVER:
-            yield time, payloads, whole and (closed or not payloads), gap_before
+        if time != _NEVER and (closed or not whole):
+            yield time, payloads, whole, gap_before, False
 
     def _select(self, timed: TimedFrame) -> Sequence[TimedFrame]:
         """Return the frames to keep, given this one."""
@@ -132,6 +146,25 @@ class Assembler:
     def _turn(self, time: int, degrees: int) -> None:
         if degrees != (self.turns[-1][1] if self.turns else 0):
             self.turns.append((time, degrees))
+
+
+def _first_packets(packets: Iterator[PacketRef]) -> list[PacketRef]:
+    """Take packets of the first frames, or all where there are fewer."""
+    taken: list[PacketRef] = []
+    times: set[int] = set()
+    for packet in islice(packets, _SAMPLED_PACKETS):
+        taken.append(packet)
+        times.add(packet[0])
+        if len(times) > _SAMPLED_FRAMES:
+            break
+    return taken
+
+
+def _ends_with_markers(packets: Sequence[PacketRef]) -> bool:
+    """Return True if a marker ends at least half of these frames; the last one may be cut here."""
+    ends = list({one[0]: one[3] for one in packets if one[2] > one[1]}.values())
+    known = ends if ends and ends[-1] else ends[:-1]
+    return 0 < 2 * sum(known) >= len(known)
 
 
 def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:

@@ -114,6 +114,7 @@ def frame_warnings(assembler: Assembler) -> list[str]:
     found = [
         (assembler.before_key, "left out before the first key frame"),
         (assembler.damaged, "left out because of lost packets"),
+        (assembler.cut, "left out, cut by the sender"),
         (assembler.unreferenced, "left out because they refer to lost frames"),
         (assembler.smeared, "kept although they refer to lost frames, as no key frame came"),
     ]

@@ -105,10 +105,39 @@ def test_a_picture_without_a_marker_ends_where_the_next_begins() -> None:
     assert assemble("0 K", "1 D", "2 D!")[0] == ["0K", "1D", "2D"]
 
 
-def test_a_picture_cut_by_the_end_of_the_file_is_left_out() -> None:
+def test_a_picture_cut_by_the_end_of_the_file_is_left_out_and_is_no_damage() -> None:
     frames, assembler = assemble("0 K!", "1 D")
     assert frames == ["0K"]
-    assert assembler.damaged == 1
+    assert (assembler.damaged, assembler.cut) == (0, 0)
+
+
+def test_a_picture_that_its_sender_cut_is_left_out_with_all_that_refers_to_it() -> None:
+    frames, assembler = assemble("0 K!", "1 D!", "2 D", "3 D!", "4 K!", "5 D!")
+    assert frames == ["0K", "1D", "4K", "5D"]
+    assert (assembler.cut, assembler.unreferenced, assembler.damaged) == (1, 1, 0)
+
+
+def test_the_very_first_picture_may_be_cut_too() -> None:
+    frames, assembler = assemble("0 K", "1 K!", "2 D!")
+    assert frames == ["1K", "2D"]
+    assert assembler.cut == 1
+
+
+def test_a_cut_after_many_packets_is_found_as_one_at_the_beginning_is() -> None:
+    long = ["0 K", *["0 -"] * 2500, "0 -!"]
+    frames, assembler = assemble(*long, *(f"{n} D!" for n in range(1, 50)), "50 D", "51 K!")
+    assert (len(frames), assembler.cut) == (51, 1)
+
+
+def test_lost_packets_after_a_cut_picture_are_not_taken_for_the_cut() -> None:
+    _, assembler = assemble("0 K!", "1 D!", "2 D", "3 ?D!", "4 K!")
+    assert (assembler.cut, assembler.damaged) == (0, 1)
+
+
+def test_parameter_sets_without_a_marker_are_no_cut_picture() -> None:
+    frames, assembler = assemble("0 K!", "1 P", "2 D!")
+    assert frames == ["0K", "2D"]
+    assert assembler.cut == 0
 
 
 def test_a_picture_whose_beginning_is_missing_is_left_out() -> None:
