@@ -1,7 +1,7 @@
 """Real Asterisk for the tests: on loopback, free ports, all files in a temporary folder.
 
-It comes from ``scripts/fetch-asterisk`` and runs with the files of ``config/asterisk``, in which
-only ports, the secret and folders are other ones.
+It comes from ``scripts/fetch-asterisk``, or from a folder of ``roots``, and runs with the files of
+``config/asterisk``, in which only ports, the secret and folders are other ones.
 """
 
 import socket
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.asterisk.ami import AmiSettings
+from tests.helpers import roots
 from tests.helpers.processes import free_port
 
 TOP = Path(__file__).parents[2]
@@ -46,7 +47,8 @@ class AsteriskServer:
     """Asterisk process; ``sip_port`` is that of the trunk, ``recordings`` its folder for mixes."""
 
     def __init__(self, folder: Path) -> None:
-        if not FETCHED.is_dir():
+        self._root = roots.root_of(roots.ASTERISK) or FETCHED
+        if not self._root.is_dir():
             pytest.skip(NOT_FETCHED)
         self._folder = folder
         self.ami_port, self.sip_port = free_port(), free_port(socket.SOCK_DGRAM)
@@ -80,20 +82,13 @@ class AsteriskServer:
         return done.stdout
 
     def _command(self, *arguments: str) -> list[str | Path]:
-        (libraries,) = (FETCHED / "lib").glob("*-linux-gnu*")
-        (loader,) = libraries.glob("ld-*.so")
-        paths = (libraries, FETCHED / "usr/lib" / libraries.name, FETCHED / "usr/lib")
-        program = FETCHED / "usr/sbin/asterisk"
-        config = self._folder / "etc" / "asterisk.conf"
-        return [
-            loader,
-            "--library-path",
-            ":".join(map(str, paths)),
-            program,
-            "-C",
-            config,
-            *arguments,
-        ]
+        # bullseye has them in /lib, later releases in /usr/lib, of which /lib is a link.
+        places = [self._root / place for place in ("lib", "usr/lib")]
+        loader = next(each for at in places for each in at.glob("*-linux-gnu*/ld-linux-*.so.*"))
+        libraries = [str(at / each) for at in places for each in (loader.parent.name, ".")]
+        program, config = self._root / "usr/sbin/asterisk", self._folder / "etc" / "asterisk.conf"
+        start = [loader, "--library-path", ":".join(libraries), program]
+        return [*start, "-C", config, *arguments]
 
     def _spawn(self) -> None:
         with (self._folder / "log" / "console").open("ab") as console:
@@ -131,8 +126,8 @@ class AsteriskServer:
         with (etc / "extensions.conf").open("a", encoding="utf-8") as extensions:
             extensions.write(_TEST_CALLERS)
         _allow_originate(etc / "manager.conf")
-        modules = FETCHED / "usr/lib/asterisk/modules"
-        inside = {"astmoddir": modules, "astdatadir": FETCHED / "usr/share/asterisk"}
+        (modules,) = self._root.glob("usr/lib/**/asterisk/modules")
+        inside = {"astmoddir": modules, "astdatadir": self._root / "usr/share/asterisk"}
         lines = [
             f"{key} => {inside.get(key, self._folder / name)}" for key, name in _FOLDERS.items()
         ]

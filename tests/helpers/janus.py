@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.janus.session import JanusAddress
+from tests.helpers import roots
 from tests.helpers.processes import environment, freeze
 
 START_S = 40.0
@@ -63,7 +64,8 @@ class JanusServer:
     """Janus process; its rooms write to ``recordings`` and ``audio``."""
 
     def __init__(self, folder: Path) -> None:
-        if not _LIBRARY.is_dir():
+        self._root = roots.root_of(roots.JANUS)
+        if not (self._root or Path("/")).joinpath(_LIBRARY.relative_to("/")).is_dir():
             pytest.fail("Janus is not installed: apt-get install -y janus janus-tools")
         self.folder = folder
         self.url = f"ws://127.0.0.1:{WS_PORT}"
@@ -86,7 +88,8 @@ class JanusServer:
 
     def start(self) -> None:
         """Start the process; return once it accepts connections."""
-        command = ["janus", "-F", str(self.folder), "-C", str(self.folder / "janus.jcfg"), "-o"]
+        config = ("-F", str(self.folder), "-C", str(self.folder / "janus.jcfg"))
+        command = roots.inside(self._root, "janus", *config, "-o")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -5,7 +5,7 @@ nothing of an installed service is touched.
 """
 
 import os
-import shutil
+import shlex
 import signal
 import socket
 import subprocess
@@ -22,6 +22,7 @@ from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.ports.broker import QueueSpec
+from tests.helpers import roots
 from tests.helpers.processes import free_port, freeze
 
 START_S = 60.0
@@ -34,10 +35,12 @@ class RabbitServer:
     """One node. url: with the default user, who may come from loopback alone."""
 
     def __init__(self, folder: Path) -> None:
-        found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"))
-        if not found or shutil.which("epmd") is None:
+        self._root = roots.root_of(roots.RABBITMQ)
+        top = self._root or Path("/")
+        found = sorted((top / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"))
+        if not found or not (top / "usr/bin/epmd").exists():
             pytest.fail(_MISSING)
-        self._sbin = found[-1]
+        self._sbin = Path("/") / found[-1].relative_to(top)
         self._folder = folder
         self.port = free_port()
         self._epmd_port, self._dist_port = free_port(), free_port()
@@ -59,11 +62,11 @@ class RabbitServer:
     def start(self) -> None:
         """Start, or start again with what was stored; returns once it takes connections."""
         if self._epmd is None:
-            epmd = [shutil.which("epmd") or "epmd", "-address", "127.0.0.1"]
-            epmd += ["-port", str(self._epmd_port)]
+            port = str(self._epmd_port)
+            epmd = roots.inside(self._root, "epmd", "-address", "127.0.0.1", "-port", port)
             self._epmd = _spawn(epmd, self._environment(), self._folder / "epmd.log")
             self._wait(self._epmd_port, b"")
-        server = [str(self._sbin / "rabbitmq-server")]
+        server = roots.inside(self._root, str(self._sbin / "rabbitmq-server"))
         self._node = _spawn(server, self._environment(), self._folder / "node.log")
         self._wait(self.port, b"AMQP\x00\x00\x09\x01")
 
@@ -98,12 +101,17 @@ class RabbitServer:
     @property
     def tools(self) -> dict[str, str]:
         """Variables with which ``rabbitmqctl`` of a shell speaks to this node."""
-        environment = self._environment()
-        return environment | {"PATH": f"{self._sbin}:{environment['PATH']}"}
+        environment, tools = self._environment(), self._folder / "tools"
+        tools.mkdir(exist_ok=True)
+        program = roots.inside(self._root, str(self._sbin / "rabbitmqctl"))
+        script = tools / "rabbitmqctl"
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(program)} "$@"\n')
+        script.chmod(0o755)
+        return environment | {"PATH": f"{tools}:{environment['PATH']}"}
 
     def ctl(self, *command: str) -> str:
         """Run ``rabbitmqctl``. Takes seconds."""
-        argv = [str(self._sbin / "rabbitmqctl"), "-q", *command]
+        argv = roots.inside(self._root, str(self._sbin / "rabbitmqctl"), "-q", *command)
         run = subprocess.run(
             argv, env=self._environment(), capture_output=True, text=True, timeout=60, check=True
         )
