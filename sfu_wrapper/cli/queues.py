@@ -83,8 +83,14 @@ def _require_results(queue: str, settings: Settings) -> None:
 
 async def _show(args: Namespace, broker: Broker, names: list[str]) -> None:
     for name in names:
-        waiting = await broker.depth(name)
-        common.emit(args, f"{name} {waiting}", queue=name, messages=waiting)
+        try:
+            waiting = await broker.depth(name)
+        except Unavailable as error:
+            if "denied" not in error.context:
+                raise
+            common.emit(args, error.detail, queue=name, messages=None)
+        else:
+            common.emit(args, f"{name} {waiting}", queue=name, messages=waiting)
 
 
 async def _take(broker: Broker, queue: str, limit: int) -> None:

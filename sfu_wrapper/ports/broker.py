@@ -144,7 +144,12 @@ class Broker(Protocol):
         ...
 
     async def depth(self, queue: str) -> int:
-        """Return the number of messages that wait for delivery, unsettled ones excluded."""
+        """Return the number of messages that wait for delivery, unsettled ones excluded.
+
+        Raises:
+            Unavailable: no answer within the deadline, or no right to inspect that queue
+                (``context["denied"]`` is True).
+        """
         ...
 
     async def close(self) -> None:

@@ -83,6 +83,15 @@ class NeverGivesUp(MemoryBroker):
         await super().open(tuple(replace(queue, delivery_limit=None) for queue in queues))
 
 
+class LimitsEveryQueue(MemoryBroker):
+    """Takes what was returned often from queues that name no limit, too."""
+
+    async def open(self, queues: tuple[QueueSpec, ...]) -> None:
+        many = brokers.MANY_RETURNS
+        limited = (replace(each, delivery_limit=each.delivery_limit or many) for each in queues)
+        await super().open(tuple(replace(each, dead_letter_key="failed") for each in limited))
+
+
 class ForgetsTheUnsettled(MemoryBroker):
     """A consumer that dies takes its messages with it."""
 
@@ -184,6 +193,7 @@ BROKEN: dict[Callable[[], MemoryBroker], tuple[Promise, type[BaseException]]] = 
     OneQueueIsEnough: (brokers.every_bound_queue_has_a_copy, TimeoutError),
     NoPrefetch: (brokers.prefetch_bounds_what_is_unsettled, AssertionError),
     NeverGivesUp: (brokers.a_message_that_comes_back_too_often_is_dead_lettered, TimeoutError),
+    LimitsEveryQueue: (brokers.a_message_without_a_limit_comes_back_for_ever, TimeoutError),
     ForgetsTheUnsettled: (brokers.what_a_lost_consumer_held_comes_back, TimeoutError),
     SettlesOverAnyLink: (brokers.a_delivery_cannot_be_settled_over_a_lost_link, NotRefused),
     CountsWhatIsOut: (brokers.depth_counts_what_waits, TimeoutError),

@@ -25,7 +25,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 WORK = "processing_queue"
 QUEUES = (
-    QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=8),
+    QueueSpec(  # RabbitMQ obeys this timeout from 3.12 on, and that of ``impatient`` before
+        WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=8, consumer_timeout_s=1
+    ),
     QueueSpec("processed_queue", ("processed",)),
     QueueSpec("failure_queue", ("failed",)),
 )
@@ -101,18 +103,20 @@ def _patience(server: RabbitServer, timeout_ms: str, look_ms: str) -> None:
 
 
 async def test_a_segment_that_outlasts_the_brokers_patience_is_worked_on_once(
-    impatient: RabbitServer,
+    impatient: RabbitServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     names, work, leases = Names(), Slow(), Watched()
     broker = ApartBroker(impatient.url, names)
     settings = WorkerSettings(WORK, 2, Retry(), drain_s=5, lease_s=3)
     worker = Worker(broker, leases, work, SystemClock(), QUEUES, settings)
     await broker.open(QUEUES)
+    before = await asyncio.to_thread(channels, impatient)
     await broker.publish(Message("recordingInfo", "uuid:1", encode_event(INFO), "room"))
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
         running = group.create_task(worker.run())
         while len(leases.holders) < 2:  # noqa: ASYNC110 nothing to wait on but what it did
             await asyncio.sleep(0.1)  # it is taken from the worker, and given to it again
+        consuming = await asyncio.to_thread(channels, impatient)
         work.go.set()
         while work.cleaned == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
@@ -122,7 +126,15 @@ async def test_a_segment_that_outlasts_the_brokers_patience_is_worked_on_once(
     assert (work.begun, work.most_at_once) == (1, 1)
     assert await broker.depth(WORK) == 0
     assert await told(broker) == {"uuid:1:processed"}
+    (ended, *_) = [each for each in caplog.records if each.message == "broker.consumerEnded"]
+    assert "raise worker.consumerTimeoutSeconds" in ended.__dict__["why"]
+    assert consuming - before <= 1, "no channel of a consumer that has ended is left"
     await broker.close()
+
+
+def channels(server: RabbitServer) -> int:
+    """Return the number of channels of all connections."""
+    return len(server.ctl("list_channels", "pid").splitlines())
 
 
 async def told(broker: ApartBroker) -> set[str | None]:

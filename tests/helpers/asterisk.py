@@ -87,7 +87,7 @@ class AsteriskServer:
         loader = next(each for at in places for each in at.glob("*-linux-gnu*/ld-linux-*.so.*"))
         libraries = [str(at / each) for at in places for each in (loader.parent.name, ".")]
         program, config = self._root / "usr/sbin/asterisk", self._folder / "etc" / "asterisk.conf"
-        start = [loader, "--library-path", ":".join(libraries), program]
+        start: list[str | Path] = [loader, "--library-path", ":".join(libraries), program]
         return [*start, "-C", config, *arguments]
 
     def _spawn(self) -> None:

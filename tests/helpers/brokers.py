@@ -19,7 +19,7 @@ from tests.helpers.wait import until
 
 WORK, COPY, DEAD = "work", "copy", "dead"
 PROBE = "probe"
-LIMIT = 3
+LIMIT, MANY_RETURNS = 3, 20  # the latter is the limit of RabbitMQ 4 for a queue that names none
 QUEUES = (
     QueueSpec(WORK, ("recordingInfo",), dead_letter_key="failed", delivery_limit=LIMIT),
     QueueSpec(COPY, ("recordingInfo", "processed")),
@@ -256,6 +256,18 @@ async def a_message_that_comes_back_too_often_is_dead_lettered(bench: BrokerBenc
     assert await broker.depth(WORK) == 0
 
 
+async def a_message_without_a_limit_comes_back_for_ever(bench: BrokerBench) -> None:
+    broker = await bench.connect()
+    await broker.publish(message(1, "processed"))
+    async with aclosing(broker.consume(COPY, 1)) as deliveries:
+        for _ in range(2 * MANY_RETURNS):
+            (delivery,) = await bench.next(deliveries)
+            await delivery.requeue()
+        (delivery,) = await bench.next(deliveries)
+
+    assert delivery.message_id == "uuid:1"
+
+
 async def prefetch_bounds_what_is_unsettled(bench: BrokerBench) -> None:
     broker = await bench.connect()
     for n in range(5):
@@ -467,6 +479,7 @@ PROMISES: tuple[Promise, ...] = (
     a_delivery_cannot_be_settled_over_a_lost_link,
     a_requeued_message_comes_again_and_is_counted,
     a_message_that_comes_back_too_often_is_dead_lettered,
+    a_message_without_a_limit_comes_back_for_ever,
     prefetch_bounds_what_is_unsettled,
     consumers_share_a_queue,
     a_waiting_consumer_hears_of_a_new_message,

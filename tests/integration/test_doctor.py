@@ -361,7 +361,7 @@ def test_queues_of_another_type_are_named_and_nothing_is_made(
         code, report = doctor(**settings)
 
         assert code == 0
-        assert about("broker", report)[0]["text"].startswith("RabbitMQ 3.")
+        assert about("broker", report)[0]["text"].startswith("RabbitMQ ")
         classic = line(report, "queue doctor.classic")
         assert classic["status"] == "warning"
         assert "inequivalent arg 'x-queue-type'" in classic["text"]
@@ -371,8 +371,46 @@ def test_queues_of_another_type_are_named_and_nothing_is_made(
     assert line(report, "queue doctor.missing is created at the first start")["status"] == "ok"
 
 
-async def declare(url: str) -> None:
-    """What another program has left there."""
+@pytest.mark.system
+def test_a_user_with_few_rights_is_told_what_was_not_compared(
+    doctor: Doctor, rabbitmq: RabbitServer
+) -> None:
+    asyncio.run(declare(rabbitmq.url))
+    rabbitmq.ctl("add_user", "looker", "pass-word")
+    rabbitmq.ctl("set_permissions", "looker", "^$", "^$", "^doctor.right$")
+    code, report = doctor(
+        RABBITMQ__ADDRESS=rabbitmq.url.replace("guest:guest", "looker:pass-word"),
+        PROCESSING_QUEUE="doctor.right",
+        PROCESSED_QUEUE="doctor.classic",
+        FAILURE_QUEUE="doctor.other",
+    )
+
+    assert code == 0
+    for queue in ("right", "classic", "other"):
+        found = line(report, f"queue doctor.{queue}")
+        assert found["status"] == "ok"
+        assert "ACCESS_REFUSED" in found["text"]
+        assert found["text"].endswith("its arguments are not compared")
+
+
+@pytest.mark.system
+def test_an_old_queue_of_results_is_named_where_the_server_drops_what_is_returned(
+    doctor: Doctor, rabbitmq: RabbitServer
+) -> None:
+    """RabbitMQ 4 does; 3 has no such limit, and the queue is as it should be."""
+    asyncio.run(declare(rabbitmq.url, as_before="doctor.before"))
+    _, report = doctor(RABBITMQ__ADDRESS=rabbitmq.url, FAILURE_QUEUE="doctor.before")
+    found = line(report, "queue doctor.before")
+
+    if about("broker", report)[0]["text"].startswith("RabbitMQ 3."):
+        assert found["status"] == "ok"
+    else:
+        assert "x-delivery-limit" in found["text"]
+        assert "lost after 21 deliveries" in found["advice"]
+
+
+async def declare(url: str, as_before: str | None = None) -> None:
+    """What another program has left there, or an older version of ours."""
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel()
@@ -380,5 +418,10 @@ async def declare(url: str) -> None:
         await channel.declare_queue(
             "doctor.other", durable=True, arguments={"x-queue-type": "quorum"}
         )
-        arguments = topology.arguments(QueueSpec("doctor.right", ("failed",)), EXCHANGE)
+        limits = topology.limits_returns(*topology.server(connection))
+        spec = QueueSpec("doctor.right", ("failed",))
+        arguments = topology.arguments(spec, EXCHANGE, limits_returns=limits)
         await channel.declare_queue("doctor.right", durable=True, arguments={**arguments})
+        if as_before is not None:
+            older = topology.arguments(spec, EXCHANGE, limits_returns=False)
+            await channel.declare_queue(as_before, durable=True, arguments={**older})

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sfu_wrapper.adapters.rabbitmq import link
-from tests.helpers.brokers import BrokerBench, message
+from sfu_wrapper.model.errors import Unavailable
+from tests.helpers.brokers import BrokerBench, Listener, message
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -55,6 +56,31 @@ async def test_a_listener_has_a_bounded_queue_that_goes_with_it(
     assert queue.split("\t")[1:3] == ["true", "true"]
     assert '{"x-max-length",7}' in queue
     assert after == before
+
+
+@pytest.mark.parametrize("ends", ["listening", "connection"])
+async def test_nobody_else_is_refused_while_a_listener_leaves(
+    ends: str, bench: BrokerBench
+) -> None:
+    """RabbitMQ 4.3 refuses what is published while a bound queue is deleted."""
+    publisher = await bench.connect()
+    refused = 0
+    for _ in range(5):
+        controller = await bench.connect()
+        heard = controller.listen(("processed",), 100)
+        await Listener(heard, bench.deadline_s).settle_in(publisher, "processed")
+        leaving = asyncio.ensure_future(
+            heard.aclose() if ends == "listening" else controller.close()
+        )
+        while not leaving.done():
+            try:
+                await publisher.publish(message(1, "processed"))
+            except Unavailable:
+                refused += 1
+        await leaving
+        await heard.aclose()
+
+    assert refused == 0
 
 
 async def test_a_broker_that_hangs_does_not_hold_up_whoever_stops_listening(

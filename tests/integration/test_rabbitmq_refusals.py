@@ -8,6 +8,7 @@ from contextlib import aclosing
 import aio_pika
 import pytest
 
+from sfu_wrapper.adapters.rabbitmq import topology
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import Unavailable
@@ -140,3 +141,50 @@ async def test_a_user_who_may_declare_nothing_uses_what_is_there(
     await limited.close()
 
     assert delivery.message_id == "uuid:1"
+
+
+async def test_the_depth_of_a_queue_without_any_right_is_shown_or_the_right_is_named(
+    rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
+) -> None:
+    """RabbitMQ before 4.3 shows it to everybody."""
+
+    def limit() -> None:
+        rabbitmq.ctl("add_user", "reader", "pass-word")
+        rabbitmq.ctl("set_permissions", "reader", "^$", "^$", "processing.*")
+
+    await asyncio.to_thread(limit)
+    limited = ApartBroker(rabbitmq.url.replace("guest:guest", "reader:pass-word"), names)
+    await limited.open(QUEUES)
+    try:
+        shown: int | str = await limited.depth("failure_queue")
+    except Unavailable as error:
+        shown = error.detail if error.context["denied"] else "another error"
+    waiting = await limited.depth(WORK)
+    await limited.close()
+
+    assert shown in (0, f"{names.name('failure_queue')}: this user has no right on the queue")
+    assert waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "limits"),
+    [
+        ("RabbitMQ", "3.10.8", False),
+        ("RabbitMQ", "3.13.7", False),
+        ("RabbitMQ", "4.0.5", True),
+        ("RabbitMQ", "4.3.6", True),
+        ("RabbitMQ", "10.0.0", True),
+        ("RabbitMQ", "", False),
+        ("Another broker", "4.3.6", False),
+    ],
+)
+def test_only_a_server_with_a_limit_of_its_own_is_asked_for_none(
+    product: str, version: str, *, limits: bool
+) -> None:
+    asks = topology.limits_returns(product, version)
+    results = topology.arguments(QUEUES[1], "events", limits_returns=asks)
+    work = topology.arguments(QUEUES[0], "events", limits_returns=asks)
+
+    assert asks is limits
+    assert results.get("x-delivery-limit") == (-1 if limits else None)
+    assert work["x-delivery-limit"] == QUEUES[0].delivery_limit

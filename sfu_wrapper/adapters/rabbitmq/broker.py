@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from aiormq.exceptions import ChannelAccessRefused
+
 from sfu_wrapper.adapters.rabbitmq.foreign import translated
 from sfu_wrapper.adapters.rabbitmq.link import CONNECT_S, Link, connect
 from sfu_wrapper.adapters.rabbitmq.subscription import (
@@ -130,7 +132,11 @@ class RabbitBroker:
             async with asyncio.timeout(self._publish_timeout_s):
                 channel = await (await self._linked()).channel()
                 async with channel:
-                    found = await channel.declare_queue(queue, passive=True)
+                    try:
+                        found = await channel.declare_queue(queue, passive=True)
+                    except ChannelAccessRefused as error:
+                        reason = f"{queue}: this user has no right on the queue"
+                        raise Unavailable(reason, denied=True) from error
                     return found.declaration_result.message_count or 0
 
     async def close(self) -> None:
@@ -140,6 +146,7 @@ class RabbitBroker:
             return
         keeper.cancel()
         await asyncio.wait([keeper])
+        await asyncio.gather(*(each.unbind() for each in self._subscriptions))
         link = self._link
         await self._set(None)
         if link is not None:

@@ -11,7 +11,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, Chann
 
 from sfu_wrapper.adapters.rabbitmq.foreign import translated
 from sfu_wrapper.adapters.rabbitmq.link import APP_ID, CONNECT_S, drop
-from sfu_wrapper.adapters.rabbitmq.topology import arguments
+from sfu_wrapper.adapters.rabbitmq.topology import arguments, limits_returns, server
 from sfu_wrapper.ports.broker import QueueSpec
 
 
@@ -23,11 +23,15 @@ class Queue:
         name: its name.
         waiting: number of messages in it; None: no such queue, or no right to inspect it.
         differs: the broker's message if its arguments differ from ours; else empty.
+        denied: the broker's message if the user has no right to inspect or declare it; else empty.
+        limited: the server drops its messages after some returns, unless a policy says otherwise.
     """
 
     name: str
     waiting: int | None
     differs: str = ""
+    denied: str = ""
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +72,20 @@ async def _queue(connection: AbstractConnection, exchange: str, spec: QueueSpec)
     except ChannelNotFoundEntity:
         return Queue(spec.name, None)
     except ChannelAccessRefused as refused:
-        return Queue(spec.name, None, str(refused))
+        return Queue(spec.name, None, denied=str(refused))
+    forgets = limits_returns(*server(connection))
     try:
         async with connection.channel() as channel:
-            await channel.declare_queue(
-                spec.name, durable=True, arguments={**arguments(spec, exchange)}
-            )
-    except (ChannelPreconditionFailed, ChannelAccessRefused) as refused:
-        return Queue(spec.name, waiting, str(refused))
+            given = arguments(spec, exchange, limits_returns=forgets)
+            await channel.declare_queue(spec.name, durable=True, arguments={**given})
+    except ChannelPreconditionFailed as refused:
+        limited = forgets and spec.delivery_limit is None
+        return Queue(spec.name, waiting, str(refused), limited=limited)
+    except ChannelAccessRefused as refused:
+        return Queue(spec.name, waiting, denied=str(refused))
     return Queue(spec.name, waiting)
 
 
 def _product(connection: AbstractConnection) -> str:
     """Return name and version as the broker reports them."""
-    transport = connection.transport
-    properties = {} if transport is None else transport.connection.server_properties
-    words = (properties.get(key) for key in ("product", "version"))
-    return " ".join(str(word) for word in words if word) or "unknown broker"
+    return " ".join(filter(None, server(connection))) or "unknown broker"

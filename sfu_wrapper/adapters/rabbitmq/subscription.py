@@ -4,15 +4,20 @@
 deletes with the link. ``broker`` makes a new subscription after each loss of the link. A delivery
 can be settled only over the channel on which it arrived: once that channel is closed, the broker
 delivers the message again, to any consumer.
+
+Where the broker ends a consumer (its queue was deleted, or from RabbitMQ 4.3 on a delivery exceeded
+the consumer timeout), the channel is closed at once: it would keep the other deliveries.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aiormq.exceptions import ChannelPreconditionFailed
 
 from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
 from sfu_wrapper.adapters.rabbitmq.link import Link
@@ -26,26 +31,49 @@ _LISTENER: Final = (
 )
 _LISTEN_PREFETCH: Final = 100
 _LISTEN_BYTES: Final = 64 * 1024 * 1024  # messages that wait at the broker for a listener
+_TIMED_OUT: Final = "timed out"  # in the reason of RabbitMQ before 4.3
+_DELETED: Final = "the queue was deleted, or moves to another node"
+_TIMEOUT: Final = (
+    "a delivery was not settled within the consumer timeout: raise worker.consumerTimeoutSeconds "
+    "and the queue's x-consumer-timeout, before RabbitMQ 3.12 consumer_timeout of the server"
+)
+
+log = logging.getLogger(__name__)
 
 
 class Subscription:
-    """Deliveries of one queue, until ``close`` or the loss of the link."""
+    """Deliveries of one queue, until ``close`` or the loss of the link.
 
-    def __init__(self, link: Link, channel: AbstractChannel, queue: AbstractQueue) -> None:
+    Args:
+        link: the connection.
+        channel: a channel of its own.
+        queue: the queue.
+        bound: exchange and routing keys to unbind before the end.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        channel: AbstractChannel,
+        queue: AbstractQueue,
+        bound: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self._link = link
         self._channel = channel
         self._queue = queue
+        self._bound = bound
         # Bounded by the prefetch; None marks the end and wakes the reader.
         self._inbox: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
         self._tag: str | None = None
-        self._unsettled: set[int] = set()  # tags of unsettled deliveries
+        self._unsettled: dict[int, float] = {}  # tag to loop time of unsettled deliveries
         self._lost = False
-        channel.close_callbacks.add(self._gone)
+        self._closing: asyncio.Task[None] | None = None  # keeps the task from being collected
+        channel.close_callbacks.add(self._on_closed)
 
     async def start(self) -> None:
         """Start consuming. Raises errors of the library."""
-        # If the queue is deleted or loses its leader, the broker cancels the consumer.
-        (await self._channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._gone)
+        underlying = await self._channel.get_underlay_channel()
+        underlying.on_consumer_cancel_callbacks.add(self._on_cancelled)
         self._tag = await self._queue.consume(self._arrived)
 
     async def next(self) -> "RabbitDelivery | None":
@@ -56,7 +84,7 @@ class Subscription:
         if message is None or self._lost:
             return None
         if message.delivery_tag is not None:
-            self._unsettled.add(message.delivery_tag)
+            self._unsettled[message.delivery_tag] = asyncio.get_running_loop().time()
         return RabbitDelivery(self, message)
 
     async def close(self) -> None:
@@ -65,6 +93,7 @@ class Subscription:
         If the broker does not answer in time, drop the link.
         """
         tag, self._tag = self._tag, None
+        await self.unbind()
         with suppress(Unavailable), translated("ending a consumer"):
             async with _answered_in_time(self._link):
                 if tag is not None and not self._lost:
@@ -72,7 +101,7 @@ class Subscription:
                 while not self._inbox.empty():
                     message = self._inbox.get_nowait()
                     if message is not None and not self._lost:
-                        await message.nack(requeue=True)
+                        await message.nack(requeue=True)  # not tried: RabbitMQ 4.3 counts no nack
                 if not self._unsettled:
                     await self._channel.close()
 
@@ -89,16 +118,51 @@ class Subscription:
                 return  # the broker closes a channel on which a tag is settled twice
             async with asyncio.timeout(_SETTLE_S):
                 await _send(message, tag, done=done)
-            self._unsettled.discard(tag)
+            self._unsettled.pop(tag, None)
         if self._tag is None and not self._unsettled:
             await self.close()
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
         self._inbox.put_nowait(message)
 
-    def _gone(self, *_: object) -> None:
+    async def unbind(self) -> None:
+        """Stop new messages for a queue that ends with its consumer.
+
+        From RabbitMQ 4.3 on, a message published while the queue is deleted is refused.
+        """
+        bound, self._bound = self._bound, ()
+        with suppress(Unavailable), translated("unbinding a queue"):
+            async with _answered_in_time(self._link):
+                for exchange, key in () if self._lost else bound:
+                    await self._queue.unbind(exchange, routing_key=key)
+
+    async def _on_cancelled(self, _: object) -> None:
+        if not self._lost:
+            # It gives no reason, so that a deleted queue looks the same while deliveries are out.
+            self._end(f"{_TIMEOUT}; or {_DELETED}" if self._unsettled else _DELETED)
+            self._closing = asyncio.create_task(self._give_back())
+
+    def _on_closed(self, _: object, error: BaseException | None) -> None:
+        timed_out = isinstance(error, ChannelPreconditionFailed) and _TIMED_OUT in str(error)
+        self._end(_TIMEOUT if timed_out else None)
+
+    def _end(self, why: str | None) -> None:
+        """Wake the reader; the broker delivers again what is unsettled."""
         self._lost = True
         self._inbox.put_nowait(None)
+        if why is not None:
+            now_s = asyncio.get_running_loop().time()
+            longest_s = now_s - min(self._unsettled.values(), default=now_s)
+            more = {"unsettled": len(self._unsettled), "longestSeconds": round(longest_s, 1)}
+            log.warning(
+                "broker.consumerEnded", extra={"queue": self._queue.name, "why": why, **more}
+            )
+
+    async def _give_back(self) -> None:
+        """Close the channel, so that the broker delivers all that it holds to other consumers."""
+        with suppress(Unavailable), translated("closing a channel"):
+            async with _answered_in_time(self._link):
+                await self._channel.close()
 
 
 async def subscribe(link: Link, queue: str, prefetch: int) -> Subscription:
@@ -140,7 +204,8 @@ async def listen_on(
                 )
                 for key in routing_keys:
                     await queue.bind(exchange, routing_key=key)
-                subscription = Subscription(link, channel, queue)
+                bound = tuple((exchange, key) for key in routing_keys)
+                subscription = Subscription(link, channel, queue, bound)
                 await subscription.start()
                 return subscription
 
@@ -177,11 +242,14 @@ async def _answered_in_time(link: Link) -> AsyncIterator[None]:
 
 
 async def _send(message: AbstractIncomingMessage, tag: int, *, done: bool) -> None:
-    """Send ack or nack without waiting: AMQP has no reply to them."""
+    """Send ack or reject without waiting: AMQP has no reply to them.
+
+    RabbitMQ 4.3 counts a returned message as delivered only after reject, not after nack.
+    """
     if done:
         await message.channel.basic_ack(tag, wait=False)
     else:
-        await message.channel.basic_nack(tag, requeue=True, wait=False)
+        await message.channel.basic_reject(tag, requeue=True, wait=False)
 
 
 class RabbitDelivery:

@@ -2,10 +2,14 @@
 
 An existing queue is used unchanged, whatever its type and arguments. A user without the right to
 declare or bind works with the existing topology.
+
+RabbitMQ 4 returns a message at most 20 times, then drops it; -1 means no limit there. RabbitMQ 3
+has no limit by default, and takes -1 for a limit that the first return exceeds.
 """
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from aio_pika import ExchangeType
@@ -15,13 +19,29 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 from sfu_wrapper.ports.broker import QueueSpec
 
 EXCHANGE: Final = "sfu_wrapper.events"
+_LIMITS_RETURNS_FROM: Final = 4  # RabbitMQ 4.0
+_NO_LIMIT: Final = -1
 
 log = logging.getLogger(__name__)
 
 Arguments = dict[str, str | int]
 
 
-def arguments(spec: QueueSpec, exchange: str) -> Arguments:
+def server(connection: AbstractConnection) -> tuple[str, str]:
+    """Return product and version of a connected server; empty where it does not report them."""
+    transport = connection.transport
+    properties = {} if transport is None else transport.connection.server_properties
+    product, version = (properties.get(key) or "" for key in ("product", "version"))
+    return str(product), str(version)
+
+
+def limits_returns(product: str, version: str) -> bool:
+    """Return True if a server drops messages that are returned often, unless told otherwise."""
+    major = version.partition(".")[0]
+    return product == "RabbitMQ" and major.isdecimal() and int(major) >= _LIMITS_RETURNS_FROM
+
+
+def arguments(spec: QueueSpec, exchange: str, *, limits_returns: bool) -> Arguments:
     """Return the arguments with which a new queue is declared.
 
     At-least-once dead-lettering requires ``reject-publish``. RabbitMQ obeys the consumer timeout of
@@ -33,6 +53,8 @@ def arguments(spec: QueueSpec, exchange: str) -> Arguments:
     }
     if spec.delivery_limit is not None:
         given["x-delivery-limit"] = spec.delivery_limit
+    elif limits_returns:
+        given["x-delivery-limit"] = _NO_LIMIT
     if spec.dead_letter_key is not None:
         given |= {
             "x-dead-letter-exchange": exchange,
@@ -58,14 +80,15 @@ async def declare(
 
 
 async def _declare_queue(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> None:
+    given = arguments(spec, exchange, limits_returns=limits_returns(*server(connection)))
     try:
         async with connection.channel() as channel:
-            await channel.declare_queue(
-                spec.name, durable=True, arguments={**arguments(spec, exchange)}
-            )
+            await channel.declare_queue(spec.name, durable=True, arguments={**given})
     except (ChannelPreconditionFailed, ChannelAccessRefused) as exc:
-        async with connection.channel() as channel:
-            await channel.declare_queue(spec.name, passive=True)
+        # From RabbitMQ 4.3 on, a user without any right on a queue may not even look for it.
+        with suppress(ChannelAccessRefused):
+            async with connection.channel() as channel:
+                await channel.declare_queue(spec.name, passive=True)
         log.info("broker.queueArgumentsDiffer", extra={"queue": spec.name, "why": str(exc)})
 
 

@@ -20,6 +20,10 @@ from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 TOO_LITTLE_BYTES: Final = 500_000_000
 LITTLE_BYTES: Final = 5_000_000_000
+_LIMITED: Final = (
+    "it is used unchanged, and a result is lost after 21 deliveries without acknowledgement, "
+    "unless a policy sets delivery-limit to -1 (docs/reference/brokers.md)"
+)
 _UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
 
 
@@ -73,9 +77,12 @@ async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
         return
     yield ok(f"{found.product} answers")
     for queue in found.queues:
+        text = f"queue {queue.name}: {queue.differs or queue.denied}"
         if queue.differs:
             advice = "it is used unchanged; to change it, stop all processes, empty and delete it"
-            yield warning(f"queue {queue.name}: {queue.differs}", advice)
+            yield warning(text, _LIMITED if queue.limited else advice)
+        elif queue.denied:
+            yield ok(f"{text}; it is used as it is, its arguments are not compared")
         elif queue.waiting is None:
             yield ok(f"queue {queue.name} is created at the first start")
         else:
