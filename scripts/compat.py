@@ -150,10 +150,10 @@ def fetch(root: Path, suite: str, packages: str) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(parents=True, exist_ok=True)
     made = subprocess.run(
-        ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", *_SETTINGS]
-        + [f"--include={_BASE},{packages}", suite, str(new), f"deb {mirror} {suite} main"],
+        ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", *_SETTINGS,
+         f"--include={_BASE},{packages}", suite, str(new), f"deb {mirror} {suite} main"],
         check=False,
-    )
+    )  # fmt: skip
     if made.returncode:
         raise Failed(f"{packages} of {suite} cannot be fetched")
     complete(new)
@@ -178,10 +178,10 @@ def version_of(root: Path, kind: Kind) -> str:
     said = subprocess.run(
         ["chroot", str(root), *kind.version], capture_output=True, text=True, check=False
     )
-    found = re.findall(r"\d+\.\d+(?:\.\d+)+", said.stdout + said.stderr)
-    if not found:
+    found = re.search(r"\d+\.\d+(?:\.\d+)+", said.stdout + said.stderr)
+    if found is None:
         raise Failed(f"{' '.join(kind.version)} in {root} says no version; remove it and try again")
-    return found[-1]
+    return found[0]
 
 
 def tests_of(kind: Kind) -> list[str]:
