@@ -30,8 +30,8 @@ _MARK = int.from_bytes(_FRAME_MARK, "big")
 _FRAME = Struct(">IIH")  # mark, ms, length
 _FRAME_BYTES = _FRAME.size
 _HEADED_FRAME = Struct(">IIHHHII2xH")  # and the first 16 bytes of the packet
-_PADDING = bytes(_HEADED_FRAME.size)
 _LENGTH = Struct(">H")
+_END = 4  # in a Head
 _HEADER_AT = len(MAGIC) + _LENGTH.size
 
 
@@ -113,8 +113,7 @@ class Reader:
             try:
                 mark, ms, length, head, sequence, timestamp, ssrc, words = unpack(buffer, position)
             except struct_error:  # near the end, with less in the frame than is read
-                rest = bytes(buffer[position:]) + _PADDING
-                mark, ms, length, head, sequence, timestamp, ssrc, words = unpack(rest)
+                mark, ms, length, head, sequence, timestamp, ssrc, words = self._at(position)
             if mark != _MARK:
                 position = self._resume(position)
                 continue
@@ -126,12 +125,38 @@ class Reader:
             yield sequence, timestamp, ms if timed else 0, start, position, head, words, ssrc
         self._judge_tail(position)
 
+    def heads_from(self, position: int) -> Iterator[Head]:
+        """Yield the frames from the begin of one on, up to the first damage. Counts nothing."""
+        while position <= len(self.buffer) - _FRAME_BYTES:
+            mark, ms, length, head, sequence, timestamp, ssrc, words = self._at(position)
+            start = position + _FRAME_BYTES
+            position = start + length
+            if mark != _MARK or position > len(self.buffer):
+                return
+            yield sequence, timestamp, ms if self.timed else 0, start, position, head, words, ssrc
+
+    def heads_before(self, position: int, limit_bytes: int) -> Iterator[Head]:
+        """Yield the frames in the last ``limit_bytes`` before a position. Counts nothing."""
+        at = max(self._first, position - limit_bytes)
+        while 0 <= (at := self.buffer.find(_FRAME_MARK, at)) < position:
+            for found in self.heads_from(at):
+                at = found[_END]
+                if at > position:
+                    return
+                yield found
+            at += 1
+
     def believed_ms(self, ms: int, end: int) -> int:
         """Return the receipt of the frame that ends at ``end``, at most that of the next one."""
         if end + _FRAME_BYTES > len(self.buffer):
             return ms
         mark, next_ms, _ = _FRAME.unpack_from(self.buffer, end)
         return min(ms, next_ms) if mark == _MARK else ms
+
+    def _at(self, position: int) -> tuple[int, ...]:
+        """Return the fields of the frame at a position, with 0 beyond the end of the file."""
+        some = bytes(self.buffer[position : position + _HEADED_FRAME.size])
+        return _HEADED_FRAME.unpack(some.ljust(_HEADED_FRAME.size, b"\0"))
 
     def _resume(self, position: int) -> int:
         """Skip bytes that are no frame: to the next mark, or to the end."""

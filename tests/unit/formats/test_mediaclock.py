@@ -1,6 +1,8 @@
 """Media time: the sender's clock while it can be true, the recorder's where it cannot."""
 
 import itertools
+from collections import deque
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -12,17 +14,25 @@ HZ = 90_000
 FRAME = 3_000  # ticks of 1/30 s
 
 
+_coming = deque[tuple[int, int]]()  # what follows in the recording
+
+
 def seconds(clock: MediaClock, stamps: list[tuple[float, float]]) -> list[float]:
     """Media seconds for pairs of (timestamp s, received s)."""
     base = 4_294_900_000  # wraps within a second
-    return [
-        clock.at((base + round(raw * HZ)) % 2**32, round(received * 1000)) / HZ
-        for raw, received in stamps
-    ]
+    _coming.clear()
+    _coming.extend(
+        ((base + round(raw * HZ)) % 2**32, round(received * 1000)) for raw, received in stamps
+    )
+    return [clock.at(*_coming.popleft()) / HZ for _ in stamps]
 
 
 def timed() -> MediaClock:
-    return MediaClock(HZ, timed=True)
+    def upcoming() -> Iterator[tuple[int, int]]:
+        until_ms = _coming[0][1] + 2000 if _coming else 0
+        return (stamp for stamp in _coming if stamp[1] <= until_ms)
+
+    return MediaClock(HZ, timed=True, upcoming=upcoming)
 
 
 def test_the_senders_clock_decides_across_the_wrap_and_through_jitter() -> None:
@@ -110,3 +120,46 @@ def test_any_timestamps_give_finite_times(stamps: list[tuple[int, int]]) -> None
     clock = timed()
     times = [clock.at(raw, ms) for raw, ms in stamps]
     assert all(abs(time) < 2**45 for time in times)
+
+
+@pytest.mark.parametrize("pause", [1.0, 3.0, 5.0, 9.0, 60.0])
+def test_a_sender_whose_clock_stops_in_a_pause_is_right_from_the_first_frame_after_it(
+    pause: float,
+) -> None:
+    stamps = [(n / 15, n / 15 + (pause if n >= 60 else 0)) for n in range(150)]
+    clock = timed()
+    assert seconds(clock, stamps) == pytest.approx([at for _, at in stamps], abs=0.02)
+    assert clock.jumps == 1
+
+
+@pytest.mark.parametrize("leap", [-20.0, -2.5, -1.2, -0.5, 0.5, 1.2, 2.5, 20.0])
+def test_a_leap_of_a_sender_s_clock_is_corrected_from_the_first_frame_on(leap: float) -> None:
+    stamps = [(n / 15 + (leap if n >= 60 else 0), n / 15) for n in range(150)]
+    clock = timed()
+    assert seconds(clock, stamps) == pytest.approx([at for _, at in stamps], abs=0.02)
+    assert clock.jumps == 1
+
+
+def test_a_clock_that_moves_in_the_last_second_is_corrected_too() -> None:
+    stamps = [(n / 15, n / 15 + (4 if n >= 60 else 0)) for n in range(66)]
+    assert seconds(timed(), stamps)[-1] == pytest.approx(stamps[-1][1], abs=0.02)
+
+
+def test_one_frame_from_the_future_moves_no_other() -> None:
+    stamps = [(n / 15 + (2 if n == 60 else 0), n / 15) for n in range(150)]
+    found = seconds(timed(), stamps)
+    assert found == pytest.approx([at for _, at in stamps], abs=0.02)
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("delay", [0.5, 0.8, 1.5, 6.0])
+def test_a_backlog_that_drains_is_no_leap(delay: float) -> None:
+    """The link stalls, then delivers what waited at three times the pace."""
+    stamps = []
+    for n in range(300):
+        behind = max(0.0, delay - (n - 60) / 15 * 2) if n >= 60 else 0.0
+        stamps.append((n / 15, n / 15 + behind))
+    clock = timed()
+    found = seconds(clock, stamps)
+    assert found[-1] == pytest.approx(stamps[-1][0], abs=0.05)
+    assert clock.jumps <= (delay > 3)

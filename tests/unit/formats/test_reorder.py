@@ -2,12 +2,13 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.formats.reorder import RUN, WINDOW, Raw, Sorter
+from sfu_wrapper.formats.reorder import RUN, WINDOW, Gap, Judge, Raw, Sorter
 
 
 def packet(number: int) -> Raw:
@@ -102,3 +103,83 @@ def test_a_restart_that_is_told_begins_anew() -> None:
 def test_any_numbers_are_accounted_for(numbers: list[int | None]) -> None:
     out, _, sorter = sort([*numbers])
     assert len(out) + sorter.late == sum(n is not None for n in numbers)
+
+
+class Told(Judge):
+    """Judge whose judgement a test gives."""
+
+    def __init__(
+        self, why: Gap = Gap.LOSS, *, copied: bool = False, continues: bool = False
+    ) -> None:
+        self.why, self.is_copied, self.is_continued = why, copied, continues
+
+    def gap(self, missing: int, after: Raw) -> Gap:
+        return self.why
+
+    def copied(self, run: Sequence[Raw], behind: int) -> bool:
+        return self.is_copied
+
+    def continues(self, after: Raw) -> bool:
+        return self.is_continued
+
+
+def judged(numbers: list[int], judge: Judge) -> tuple[list[int], list[int], Sorter]:
+    sorter = Sorter(judge)
+    out = list(sorter.sort((n % 65536, at, 0, 0, 0, 0) for at, n in enumerate(numbers)))
+    return [raw[1] for raw, _ in out], [raw[1] for raw, gap in out if gap], sorter
+
+
+@pytest.mark.parametrize("back", [3, 8, 50, 300, 1_500, WINDOW, 9_000])
+def test_a_restart_behind_the_last_number_loses_no_packet(back: int) -> None:
+    numbers = [*range(3_000, 6_000), *range(6_000 - back, 9_000 - back)]
+    out, gaps, sorter = judged(numbers, Told())
+    assert out == list(range(len(numbers)))
+    assert gaps == [3_000]
+    assert (sorter.lost, sorter.late, sorter.restarts) == (0, 0, 1)
+
+
+def test_a_restart_while_a_lost_packet_is_awaited_loses_none_either() -> None:
+    numbers = [*range(100, 180), *range(181, 200), *range(120, 200)]
+    out, _, sorter = judged(numbers, Told())
+    assert out == list(range(len(numbers)))
+    assert (sorter.lost, sorter.late, sorter.restarts) == (1, 0, 1)
+
+
+def test_a_restart_of_which_packets_are_lost_or_swapped_is_followed_all_the_same() -> None:
+    fresh = [200, 201, 203, 202, 205, 206, 208, 207, 209, 210, *range(211, 240)]
+    out, _, sorter = judged([*range(100, 600), *fresh], Told())
+    assert len(out) == 500 + len(fresh)
+    assert (sorter.lost, sorter.late, sorter.restarts) == (1, 0, 1)
+
+
+def test_a_restart_in_the_last_packets_is_followed() -> None:
+    out, _, sorter = judged([*range(100, 600), 300, 301, 302], Told())
+    assert out == list(range(503))
+    assert sorter.restarts == 1
+
+
+@pytest.mark.parametrize("count", [3, RUN, 40])
+def test_copies_of_earlier_packets_count_as_late_however_many(count: int) -> None:
+    copies = range(100 - count, 100)
+    out, gaps, sorter = judged([*range(100), *copies, *range(100, 200)], Told(copied=True))
+    assert len(out) == 200
+    assert (gaps, sorter.lost, sorter.late, sorter.restarts) == ([], 0, count, 0)
+
+
+def test_a_leap_of_the_numbers_is_followed_at_once_and_back_again() -> None:
+    numbers = [*range(100), *range(20_000, 20_050), *range(100, 150), *range(50_000, 50_050)]
+    out, _, sorter = judged(numbers, Told(Gap.LEAP))
+    assert out == list(range(len(numbers)))
+    assert (sorter.lost, sorter.late, sorter.restarts) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("why", [Gap.PAUSE, Gap.LEAP])
+def test_numbers_that_were_never_sent_are_not_lost_but_a_gap(why: Gap) -> None:
+    out, gaps, sorter = judged([*range(100), *range(130, 200)], Told(why))
+    assert len(out) == 170
+    assert (gaps, sorter.lost) == ([100], 0)
+
+
+def test_where_nothing_is_missing_a_restart_is_no_gap() -> None:
+    _, gaps, sorter = judged([*range(500, 600), *range(300, 400)], Told(continues=True))
+    assert (gaps, sorter.restarts) == ([], 1)

@@ -12,6 +12,7 @@ from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
 
 HZ = 90_000
+FRAME = 33 * 90  # ticks
 HEADER = mjr.Header(
     mjr.Kind.VIDEO, "vp8", 1, 2, extensions=((3, rtp.VIDEO_ORIENTATION), (4, "urn:other"))
 )
@@ -211,3 +212,79 @@ def test_whatever_the_shape_of_packets_their_stream_is_the_same(seed: int, turni
     ]
     for name in ("received", "foreign", "lost", "late", "restarts", "jumps", "drift"):
         assert getattr(usual, name) == getattr(unusual, name), name
+
+
+def numbered(number: int, sequence: int, ticks: int, payload: bytes = b"") -> bytes:
+    """A packet whose payload tells its number, whatever else it says."""
+    return rtp.encode(
+        rtp.Packet(
+            payload=payload or number.to_bytes(4, "big"),
+            sequence=sequence % 65536,
+            timestamp=ticks % 2**32,
+            ssrc=1,
+            payload_type=96,
+            marker=True,
+        )
+    )
+
+
+@pytest.mark.parametrize("back", [5, 50, 300, 1_500, 30_000])
+@pytest.mark.parametrize("ticks", ["go on", "begin again", "are others"])
+def test_a_sender_that_begins_its_numbers_again_loses_no_packet(back: int, ticks: str) -> None:
+    at = {"go on": 0, "begin again": back * FRAME, "are others": 987_654_321}[ticks]
+    frames = [(n * 33, numbered(n, 4_000 + n, n * FRAME)) for n in range(1_600)]
+    frames += [(n * 33, numbered(n, 4_000 + n - back, n * FRAME - at)) for n in range(1_600, 2_000)]
+    stream, found = read(frames)
+    assert numbers(found) == list(range(2_000))
+    assert [round(one.time / HZ - n * 0.033) for n, (one, _) in enumerate(found)] == [0] * 2_000
+    assert (stream.lost, stream.late, stream.restarts) == (0, 0, 1)
+    assert [n for n, (one, _) in enumerate(found) if one.gap] == (
+        [] if ticks == "go on" else [1600]
+    )
+
+
+def test_copies_of_many_packets_are_left_out_where_only_their_contents_tell() -> None:
+    frames = [(n * 33, numbered(n, n, n * 3000)) for n in range(400)]
+    frames[300:300] = [(300 * 33, data) for _, data in frames[250:300]]
+    stream, found = read(frames)
+    assert numbers(found) == list(range(400))
+    assert (stream.late, stream.restarts) == (50, 0)
+
+
+@pytest.mark.parametrize("jump", [3_000, 20_000, 32_000, 45_000])
+def test_a_leap_of_the_numbers_is_no_loss(jump: int) -> None:
+    frames = [(n * 33, numbered(n, n + (jump if n >= 100 else 0), n * 3000)) for n in range(300)]
+    stream, found = read(frames)
+    assert numbers(found) == list(range(300))
+    assert (stream.lost, stream.restarts) == (0, 1)
+
+
+def test_a_leap_that_a_window_could_hold_is_no_loss_either() -> None:
+    frames = [(n * 33, numbered(n, n + (900 if n >= 100 else 0), n * 3000)) for n in range(300)]
+    stream, found = read(frames)
+    assert (numbers(found), stream.lost) == (list(range(300)), 0)
+    assert found[100][0].gap
+
+
+@pytest.mark.parametrize("pause", [30, 60, 150, 3_000])
+def test_numbers_that_are_missing_over_a_pause_of_their_length_are_not_lost(pause: int) -> None:
+    kept = [n for n in range(90 + pause + 90) if not 90 <= n < 90 + pause]
+    stream, found = read([(n * 33, packet(n)) for n in kept])
+    assert numbers(found) == kept
+    assert (stream.lost, stream.restarts) == (0, 0)
+    assert [n for n, (one, _) in zip(kept, found, strict=True) if one.gap] == [90 + pause]
+
+
+def test_what_is_lost_within_a_second_or_from_a_pause_is_told_as_lost() -> None:
+    burst = [n for n in range(400) if not 100 <= n < 120]
+    assert read([(n * 33, packet(n)) for n in burst])[0].lost == 20
+    paused = [(n * 33 + (5_000 if n >= 100 else 0), packet(n)) for n in range(200) if n != 100]
+    assert read(paused)[0].lost == 1
+
+
+def test_time_in_which_nothing_useful_came_is_measured() -> None:
+    frames = [(n * 33, packet(n)) for n in range(100)]
+    others = [(3_300 + n * 100, packet(n * 77, ssrc=50 + n)) for n in range(60)]
+    stream, _ = read([*frames, *others, *((9_300 + n * 33, packet(100 + n)) for n in range(100))])
+    assert stream.foreign == 60
+    assert 4_500 < stream.unused_ms < 6_000
