@@ -14,6 +14,7 @@ from tests.helpers.wait import until
 KILLS = 10
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
     tmp_path: Path, say: Callable[[str], None]

@@ -40,6 +40,7 @@ class Measured:
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 async def test_two_hundred_good_clients_get_every_answer_beside_a_hundred_hostile_ones(
     tmp_path: Path, record_property: Callable[[str, object], None]

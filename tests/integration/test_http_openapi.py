@@ -101,7 +101,14 @@ async def peopled(here: World) -> None:
     await here.ask("PUT", "/permissions/domain/example", pass_for("root", "domain-admin"), SKIP)
 
 
-@pytest.mark.parametrize("role", ["user", "domain-admin", "service"])
+@pytest.mark.parametrize(
+    "role",
+    [
+        "domain-admin",  # has the most behind the addresses
+        pytest.param("user", marks=pytest.mark.slow),
+        pytest.param("service", marks=pytest.mark.slow),
+    ],
+)
 async def test_schemathesis_finds_nothing(role: str, tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG, encoding="utf-8")

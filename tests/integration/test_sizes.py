@@ -25,6 +25,8 @@ from sfu_wrapper.core.plan import (
 )
 from sfu_wrapper.model.codecs import MergedCodec
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 16
 MB_A_MINUTE: dict[Quality, float] = {"low": 2.0, "medium": 3.0, "high": 4.0}
 KINDS = tuple(product(get_args(MergedCodec), get_args(Quality)))

@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from statistics import median
 
 import pytest
+
+from tests.helpers.source import nodes, tree
 
 ROOT = Path(__file__).parents[2] / "sfu_wrapper"
 FLOORS = [
@@ -47,13 +48,8 @@ def part_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0]
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         match node:
             case ast.Import(names=names):
                 yield from (alias.name for alias in names)
@@ -63,7 +59,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def calls(path: Path) -> set[str]:
     """The last name of everything that is called."""
-    functions = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    functions = [node.func for node in nodes(path) if isinstance(node, ast.Call)]
     return {
         called.attr if isinstance(called, ast.Attribute) else called.id
         for called in functions
@@ -72,7 +68,7 @@ def calls(path: Path) -> set[str]:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
 
@@ -114,9 +110,7 @@ def test_pydantic_stays_at_the_border(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_import_is_relative(path: Path) -> None:
-    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)]
-
-    assert not [node for node in nodes if node.level]
+    assert not [node for node in nodes(path) if isinstance(node, ast.ImportFrom) and node.level]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -2,12 +2,12 @@
 
 import ast
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from sfu_wrapper.model.errors import Code, JobCode
+from tests.helpers.source import nodes
 
 TESTS = Path(__file__).parents[1]
 FILES = sorted(TESTS.rglob("*.py"))
@@ -18,14 +18,9 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(TESTS))
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def job_codes(path: Path) -> Iterator[str]:
     """Yield the codes of the failures of jobs that a test expects or sends as JSON."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         match node:
             case ast.Dict(keys=keys, values=values):
                 literals = {

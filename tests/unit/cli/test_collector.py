@@ -70,10 +70,10 @@ def test_what_was_set_aside_is_not_walked_over_to_be_counted(
 
 def test_cycles_that_were_set_aside_do_not_pile_up() -> None:
     ends: list[weakref.ref[Node]] = []
-    with Collector(growth=50_000, count_every=2):
+    with Collector(growth=10_000, count_every=2):
         for _ in range(10):
-            nodes = [Node() for _ in range(100_000)]
-            ends += [weakref.ref(node) for node in nodes[::1000]]
+            nodes = [Node() for _ in range(20_000)]
+            ends += [weakref.ref(node) for node in nodes[::200]]
             del nodes
 
     assert sum(end() is not None for end in ends) < len(ends) // 2
