@@ -2,7 +2,7 @@
 
 Theory of operation
     * In: ``on_fact`` with one fact about one capture, or ``PlaneBack``; ``not_answered`` from
-      ``timers``.
+      ``timers``. The state after a fact is that of ``lifecycle.CAPTURE_ARROWS``.
     * Out: the new state and files of the capture, and a request to stop it where it writes although
       no segment needs it.
     * Next: ``on_fact`` calls ``derive_phase``, which decides on the segment; then it notifies the
@@ -19,7 +19,7 @@ from heapq import nlargest
 from typing import Final, assert_never
 
 from sfu_wrapper.core.effects import RecordingChanged
-from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.lifecycle import CaptureState, Phase, advance
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFact,
@@ -29,13 +29,12 @@ from sfu_wrapper.core.media_plane import (
     CaptureStopped,
     PlaneBack,
 )
-from sfu_wrapper.core.room import Capture, CaptureState, Segment
+from sfu_wrapper.core.room import Capture, Segment
 from sfu_wrapper.core.segments import announce_when_closed, back_off_ms, derive_phase, stop_capture
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.media import Medium, RawFile
 from sfu_wrapper.model.segment import Instant
 
-WRITING = (CaptureState.ASKED, CaptureState.RUNNING, CaptureState.FAILED)
 LOST = "the media plane stopped writing while it recorded"
 TOO_MANY_FILES = "more files than one event carries"
 MAX_FILES: Final = 2_000
@@ -85,19 +84,17 @@ def _notify_missing(turn: Transition, before: Segment) -> None:
 
 def not_answered(turn: Transition, segment: Segment, capture: Capture) -> None:
     """Mark a capture as failed whose start was not answered; it may still be carried out."""
+    state = advance(capture.state, "due")
     message = "no answer in time"
-    _put_failed(turn, segment, replace(capture, unanswered=True, message=message))
+    _put_failed(turn, segment, replace(capture, state=state, unanswered=True, message=message))
 
 
 def _started(turn: Transition, segment: Segment, capture: Capture, fact: CaptureStarted) -> None:
-    known = _with_files(capture, fact.files)
-    if segment.outcome is not None or turn.room.capture is Phase.STOPPING:
-        # The segment has failed or is stopping: close the files that were opened meanwhile.
+    known = replace(_with_files(capture, fact.files), state=advance(capture.state, "started"))
+    if known.state is CaptureState.STOPPING:  # close the files that were opened meanwhile
         stop_capture(turn, segment, known)
         return
-    running = replace(
-        known, state=CaptureState.RUNNING, due_ms=None, failures=0, unanswered=False, message=None
-    )
+    running = replace(known, due_ms=None, failures=0, unanswered=False, message=None)
     started = segment.started or _began(turn, segment, fact.started_ms)
     turn.put_capture(replace(segment, started=started), running)
 
@@ -115,46 +112,50 @@ def _began(turn: Transition, segment: Segment, written_ms: int) -> Instant:
 
 
 def _changed(turn: Transition, segment: Segment, capture: Capture) -> None:
-    if capture.state is CaptureState.CLOSED:  # a closed capture still writes
-        stop_capture(turn, segment, capture)
+    after = replace(capture, state=advance(capture.state, "changed"))
+    if after.state is not capture.state:  # a closed capture still writes
+        stop_capture(turn, segment, after)
     else:
-        turn.put_capture(segment, capture)
+        turn.put_capture(segment, after)
 
 
 def _failed(turn: Transition, segment: Segment, capture: Capture) -> None:
-    if segment.outcome is None and capture.state in (CaptureState.ASKED, CaptureState.FAILED):
-        _put_failed(turn, segment, replace(capture, unanswered=False))
-    elif capture.state is CaptureState.STOPPING:
-        _closed(turn, segment, capture)
+    after = replace(capture, state=advance(capture.state, "failed"))
+    if after.state is CaptureState.FAILED:
+        _put_failed(turn, segment, replace(after, unanswered=False))
+    elif after.state is not capture.state:
+        _put_closed(turn, segment, after)
 
 
 def _stopped(turn: Transition, segment: Segment, capture: Capture) -> None:
-    if segment.outcome is None and capture.state in WRITING:
-        # The controller requested no stop: handle it as a loss.
+    after = replace(capture, state=advance(capture.state, "stopped"))
+    if after.state is CaptureState.FAILED:  # the controller requested no stop: handle it as a loss
         _lost(turn, segment, replace(capture, message="the capture stopped by itself"))
-        return
-    _closed(turn, segment, capture)
+    else:
+        _put_closed(turn, segment, after)
 
 
 def _lost(turn: Transition, segment: Segment, capture: Capture) -> None:
-    if segment.outcome is None:
-        if capture.holds_media or capture.state is CaptureState.RUNNING:
-            segment = replace(segment, incomplete=segment.incomplete or LOST)
-        if capture.state in WRITING:
-            _put_failed(turn, segment, replace(capture, unanswered=False))
-            return
-    _closed(turn, segment, capture)
+    after = replace(capture, state=advance(capture.state, "lost"))
+    wrote = capture.holds_media or capture.state is CaptureState.RUNNING
+    if segment.outcome is None and wrote:
+        segment = replace(segment, incomplete=segment.incomplete or LOST)
+    if after.state is CaptureState.FAILED:
+        _put_failed(turn, segment, replace(after, unanswered=False))
+    else:
+        _put_closed(turn, segment, after)
 
 
 def _put_failed(turn: Transition, segment: Segment, capture: Capture) -> None:
+    """Store a capture that has failed, with the deadline of its next attempt."""
     failures = capture.failures + 1
     due_ms = turn.at.mono_ms + back_off_ms(failures)
-    failed = replace(capture, state=CaptureState.FAILED, failures=failures, due_ms=due_ms)
-    turn.put_capture(segment, failed)
+    turn.put_capture(segment, replace(capture, failures=failures, due_ms=due_ms))
 
 
-def _closed(turn: Transition, segment: Segment, capture: Capture) -> None:
-    closed = replace(capture, state=CaptureState.CLOSED, due_ms=None)
+def _put_closed(turn: Transition, segment: Segment, capture: Capture) -> None:
+    """Store a capture that is closed, without files if its segment was announced already."""
+    closed = replace(capture, due_ms=None)
     if segment.announced:
         closed = replace(closed, files=())
     turn.put_capture(segment, closed)

@@ -211,7 +211,7 @@ Announcement = SegmentInfo | RecordingStarted | RecordingStopped | RecordingFail
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """Send a request to the media plane."""
 
     request: PlaneRequest
@@ -248,4 +248,4 @@ class Warn:
     alarm: bool = False
 
 
-Effect = Ask | Reply | Notify | Announce | Warn
+Effect = Request | Reply | Notify | Announce | Warn

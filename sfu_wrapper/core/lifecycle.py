@@ -1,11 +1,12 @@
-"""State machines of a room: its life (``Life``) and its capture (``Phase``).
+"""State machines of a room: its life, the phase of its segment, and the state of each capture.
 
 Theory of operation
     * In: the current state and the name of a trigger. Out: the next state.
-    * Callers: ``membership`` advances the life, ``segments`` the phase. Each stores the result in
-      ``Room.life`` or ``Room.capture`` in the same step.
+    * Callers: ``membership`` advances the life, ``segments`` the phase; ``captures``, ``segments``
+      and ``timers`` the captures. Each stores the result in the room in the same step.
     * Rule: ``advance`` is the only way to a next state. A trigger without an arrow is a bug of the
-      caller, which checks before if the request is allowed.
+      caller, which checks before if the request is allowed. Facts of the media plane cannot be
+      refused: each has an arrow from every state of a capture.
 
 The arrows are declared once, for one ``transitions.Machine`` each (no model, no callbacks). The
 lookup table is computed from these machines at import, so that an advance costs one dictionary
@@ -35,6 +36,20 @@ class Phase(StrEnum):
     STOPPING = "stopping"  # stop requested, files not closed yet
 
 
+class CaptureState(StrEnum):
+    """State of one capture within its segment.
+
+    The segment needs a capture that is REQUESTED, RUNNING or FAILED. One that is STOPPING or CLOSED
+    is not needed any more, and is stopped if it writes all the same.
+    """
+
+    REQUESTED = "asked"  # start requested, no answer yet; the value is the one that stores hold
+    RUNNING = "running"
+    FAILED = "failed"  # refused, unanswered or lost; requested again at ``due_ms``
+    STOPPING = "stopping"  # stop requested, not confirmed yet
+    CLOSED = "closed"  # no file is open any more
+
+
 LIFE_ARROWS = (
     # trigger      from              to
     ("establish", Life.WAITING, Life.ESTABLISHED),
@@ -42,7 +57,7 @@ LIFE_ARROWS = (
     ("end", Life.ESTABLISHED, Life.ENDED),
 )
 
-CAPTURE_ARROWS = (
+PHASE_ARROWS = (
     # trigger      from              to
     ("start", Phase.IDLE, Phase.STARTING),
     ("started", Phase.STARTING, Phase.RECORDING),
@@ -52,7 +67,48 @@ CAPTURE_ARROWS = (
     ("stopped", Phase.STOPPING, Phase.IDLE),
 )
 
-State = TypeVar("State", Life, Phase)
+CAPTURE_ARROWS = (
+    # trigger      from                    to
+    # facts: what the media plane reports (``core.media_plane``)
+    ("started", CaptureState.REQUESTED, CaptureState.RUNNING),
+    ("started", CaptureState.RUNNING, CaptureState.RUNNING),
+    ("started", CaptureState.FAILED, CaptureState.RUNNING),  # after all
+    ("started", CaptureState.STOPPING, CaptureState.STOPPING),  # the stop is requested again
+    ("started", CaptureState.CLOSED, CaptureState.STOPPING),  # a late start is stopped
+    ("failed", CaptureState.REQUESTED, CaptureState.FAILED),
+    ("failed", CaptureState.RUNNING, CaptureState.RUNNING),  # of an earlier request
+    ("failed", CaptureState.FAILED, CaptureState.FAILED),
+    ("failed", CaptureState.STOPPING, CaptureState.CLOSED),
+    ("failed", CaptureState.CLOSED, CaptureState.CLOSED),
+    ("changed", CaptureState.REQUESTED, CaptureState.REQUESTED),
+    ("changed", CaptureState.RUNNING, CaptureState.RUNNING),
+    ("changed", CaptureState.FAILED, CaptureState.FAILED),
+    ("changed", CaptureState.STOPPING, CaptureState.STOPPING),
+    ("changed", CaptureState.CLOSED, CaptureState.STOPPING),  # it writes all the same
+    ("stopped", CaptureState.REQUESTED, CaptureState.FAILED),  # by itself: no stop was requested
+    ("stopped", CaptureState.RUNNING, CaptureState.FAILED),
+    ("stopped", CaptureState.FAILED, CaptureState.FAILED),
+    ("stopped", CaptureState.STOPPING, CaptureState.CLOSED),
+    ("stopped", CaptureState.CLOSED, CaptureState.CLOSED),
+    ("lost", CaptureState.REQUESTED, CaptureState.FAILED),
+    ("lost", CaptureState.RUNNING, CaptureState.FAILED),
+    ("lost", CaptureState.FAILED, CaptureState.FAILED),
+    ("lost", CaptureState.STOPPING, CaptureState.CLOSED),
+    ("lost", CaptureState.CLOSED, CaptureState.CLOSED),
+    # decisions of the controller
+    ("due", CaptureState.REQUESTED, CaptureState.FAILED),  # no answer in time
+    ("due", CaptureState.FAILED, CaptureState.REQUESTED),  # the next attempt
+    ("due", CaptureState.STOPPING, CaptureState.STOPPING),  # the stop is requested again
+    ("stop", CaptureState.REQUESTED, CaptureState.STOPPING),
+    ("stop", CaptureState.RUNNING, CaptureState.STOPPING),
+    ("stop", CaptureState.FAILED, CaptureState.STOPPING),  # a start was never answered
+    ("stop", CaptureState.STOPPING, CaptureState.STOPPING),
+    ("release", CaptureState.FAILED, CaptureState.CLOSED),  # nothing can be writing
+    ("resume", CaptureState.REQUESTED, CaptureState.REQUESTED),  # after a restart
+    ("resume", CaptureState.RUNNING, CaptureState.REQUESTED),
+)
+
+State = TypeVar("State", Life, Phase, CaptureState)
 
 
 def _machine(states: type[StrEnum], arrows: tuple[tuple[str, StrEnum, StrEnum], ...]) -> Machine:
@@ -74,9 +130,15 @@ def _table(machine: Machine, states: type[State]) -> dict[tuple[StrEnum, str], S
 
 
 LIFE_MACHINE = _machine(Life, LIFE_ARROWS)
-CAPTURE_MACHINE = _machine(Phase, CAPTURE_ARROWS)
+PHASE_MACHINE = _machine(Phase, PHASE_ARROWS)
+CAPTURE_MACHINE = _machine(CaptureState, CAPTURE_ARROWS)
 
-_ARROWS = _table(LIFE_MACHINE, Life) | _table(CAPTURE_MACHINE, Phase)
+# By kind of state: members of two enumerations with the same value are equal.
+_ARROWS: dict[type[StrEnum], dict[tuple[StrEnum, str], StrEnum]] = {
+    Life: _table(LIFE_MACHINE, Life),
+    Phase: _table(PHASE_MACHINE, Phase),
+    CaptureState: _table(CAPTURE_MACHINE, CaptureState),
+}
 
 
 def advance(state: State, trigger: str) -> State:
@@ -85,7 +147,7 @@ def advance(state: State, trigger: str) -> State:
     Raises:
         ValueError: no arrow has this trigger and state, which is a bug of the caller.
     """
-    found = _ARROWS.get((state, trigger))
+    found = _ARROWS[type(state)].get((state, trigger))
     if found is None:
         raise ValueError(f"no arrow {trigger!r} from {state!r}")
     return cast("State", found)

@@ -185,7 +185,7 @@ def end(turn: Transition, reason: EndReason) -> None:
     if room.capture in (Phase.STARTING, Phase.RECORDING):
         stop(turn, StopReason.CALL_ENDED)
     elif room.capture is Phase.IDLE and room.opened:  # else ``segments`` closes it after the stop
-        turn.ask(CloseMediaRoom(room.uuid))
+        turn.request(CloseMediaRoom(room.uuid))
 
 
 def refuse_starts(turn: Transition, code: Code, detail: str) -> None:
@@ -204,7 +204,7 @@ def _shown(turn: Transition, user: UserKey) -> UserId:
 def _enter(turn: Transition, key: UserKey, media: Media, *, by_service: bool) -> None:
     room = turn.room
     if not room.opened:
-        turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
+        turn.request(OpenMediaRoom(room.uuid, room.confbridge_id))
     entry = room.entries + 1
     participant = Participant(key, entry, turn.at.wall_ms, media, by_service)
     turn.room = replace(
@@ -236,7 +236,7 @@ def _counted(turn: Transition, user: UserKey, claimed: Media) -> Media:
 def _request_plane(turn: Transition, request: PublishTrack | UnpublishTrack) -> None:
     """Send the request, unless the plane detects the tracks of this medium itself."""
     if request.track.stream.medium not in turn.rules.authoritative_media:
-        turn.ask(request)
+        turn.request(request)
 
 
 def _put(turn: Transition, participant: Participant) -> None:

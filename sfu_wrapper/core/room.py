@@ -10,7 +10,7 @@ without comparing all entries. Nothing here iterates over participants or segmen
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.people import Participant, Participants, PlaneTracks, PresenceIntervals
 from sfu_wrapper.core.policy import Decision, PolicySettings
@@ -59,22 +59,12 @@ class Rules:
     quotas: Quotas = field(default_factory=Quotas)
 
 
-class CaptureState(StrEnum):
-    """State of one capture within its segment."""
-
-    ASKED = "asked"  # start requested, no answer yet
-    RUNNING = "running"
-    FAILED = "failed"  # refused, unanswered or lost; requested again at ``due_ms``
-    STOPPING = "stopping"  # stop requested, not confirmed yet
-    CLOSED = "closed"  # no file is open any more
-
-
 @dataclass(frozen=True, slots=True)
 class Capture:
     """Video or audio of one segment, over all attempts to capture it.
 
     Attributes:
-        due_ms: monotonic deadline: in ASKED for the answer, in FAILED for the next attempt, in
+        due_ms: monotonic deadline: in REQUESTED for the answer, in FAILED for the next attempt, in
             STOPPING for the next request to stop; None: no deadline.
         files: files written so far.
         failures: consecutive failures, for the back-off.
@@ -213,7 +203,7 @@ class Segment:
         """Media that the segment requests and that are not being captured now."""
         running = {CaptureState.RUNNING}
         if self.resumed:
-            running.add(CaptureState.ASKED)  # it ran before the restart
+            running.add(CaptureState.REQUESTED)  # it ran before the restart
         return tuple(each.medium for each in self.captures if each.state not in running)
 
 
@@ -389,7 +379,7 @@ class Room:
         if segment is None or self.capture is Phase.STOPPING:
             return False
         starting = self.capture is Phase.STARTING or segment.resumed
-        return starting and segment.any_capture(CaptureState.ASKED)
+        return starting and segment.any_capture(CaptureState.REQUESTED)
 
     @property
     def fully_closed(self) -> bool:

@@ -27,13 +27,12 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
-from sfu_wrapper.core.lifecycle import Life, Phase, advance
+from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase, advance
 from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.people import PresenceIntervals
 from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
 from sfu_wrapper.core.room import (
     Capture,
-    CaptureState,
     Outcome,
     PendingKind,
     PendingRequest,
@@ -82,7 +81,7 @@ def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
         type=recorded,
         requested_at=turn.at,
         captures=tuple(
-            Capture(medium, CaptureState.ASKED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
+            Capture(medium, CaptureState.REQUESTED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
         ),
         entries=room.entries,
     )
@@ -91,7 +90,7 @@ def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
     tracks = room.tracks
     for capture in segment.captures:
         ref = room.ref(segment, capture.medium)
-        turn.ask(StartCapture(ref, room.confbridge_id, tracks))
+        turn.request(StartCapture(ref, room.confbridge_id, tracks))
 
 
 def start_wanted(turn: Transition) -> None:
@@ -128,12 +127,12 @@ def _quota_spacing_ms(turn: Transition) -> int:
 def request_start(turn: Transition, segment: Segment, medium: Medium) -> None:
     """Request the start of one capture, with the tracks that are published now."""
     room = turn.room
-    turn.ask(StartCapture(room.ref(segment, medium), room.confbridge_id, room.tracks))
+    turn.request(StartCapture(room.ref(segment, medium), room.confbridge_id, room.tracks))
 
 
 def request_stop(turn: Transition, segment: Segment, medium: Medium) -> None:
     """Request the stop of one capture."""
-    turn.ask(StopCapture(turn.room.ref(segment, medium)))
+    turn.request(StopCapture(turn.room.ref(segment, medium)))
 
 
 def derive_phase(turn: Transition) -> None:
@@ -178,7 +177,7 @@ def release(turn: Transition, segment: Segment) -> Segment:
     """Close the captures that cannot be writing, and request the stop of the others."""
     for capture in segment.captures:
         if capture.state is CaptureState.FAILED and not capture.unanswered:
-            done = replace(capture, state=CaptureState.CLOSED, due_ms=None)
+            done = replace(capture, state=advance(capture.state, "release"), due_ms=None)
             segment = turn.put_capture(segment, done)
         else:
             segment = stop_capture(turn, segment, capture)
@@ -188,9 +187,9 @@ def release(turn: Transition, segment: Segment) -> Segment:
 def stop_capture(turn: Transition, segment: Segment, capture: Capture) -> Segment:
     """Request the stop of a capture; ``timers`` repeats the request until it is confirmed."""
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
-    asked = replace(capture, state=CaptureState.STOPPING, due_ms=due_ms, failures=0)
-    segment = turn.put_capture(segment, asked)
-    turn.ask(StopCapture(turn.room.ref(segment, capture.medium)))
+    state = advance(capture.state, "stop")
+    segment = turn.put_capture(segment, replace(capture, state=state, due_ms=due_ms, failures=0))
+    request_stop(turn, segment, capture.medium)
     return segment
 
 
@@ -364,7 +363,7 @@ def _next(turn: Transition) -> None:
     """Start the segment after this one, if one is pending or wanted; or close the ended room."""
     room = turn.room
     if room.life is Life.ENDED:
-        turn.ask(CloseMediaRoom(room.uuid))
+        turn.request(CloseMediaRoom(room.uuid))
         return
     starts = _take(turn, PendingKind.START)
     if starts:

@@ -21,11 +21,11 @@ from dataclasses import replace
 
 from sfu_wrapper.core.captures import not_answered
 from sfu_wrapper.core.effects import Refusal
-from sfu_wrapper.core.lifecycle import Life, Phase
+from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase, advance
 from sfu_wrapper.core.media_plane import OpenMediaRoom, ResumeCapture
 from sfu_wrapper.core.membership import depart, end
 from sfu_wrapper.core.people import Participants
-from sfu_wrapper.core.room import Capture, CaptureState, Room, Segment
+from sfu_wrapper.core.room import Capture, Room, Segment
 from sfu_wrapper.core.segments import (
     announce_late_segment,
     back_off_ms,
@@ -65,7 +65,7 @@ def resume(turn: Transition) -> None:
     room = turn.room
     over = room.life is Life.ENDED and room.capture is Phase.IDLE
     if room.opened and not over:
-        turn.ask(OpenMediaRoom(room.uuid, room.confbridge_id))
+        turn.request(OpenMediaRoom(room.uuid, room.confbridge_id))
     grace_by_ms = turn.at.mono_ms + turn.rules.reconnect_grace_ms
     turn.room = replace(
         room,
@@ -115,10 +115,10 @@ def _resume_segment(turn: Transition, segment: Segment, due_ms: int) -> None:
         )
     )
     for capture in segment.captures:
-        if capture.state in (CaptureState.ASKED, CaptureState.RUNNING):
-            asked = replace(capture, state=CaptureState.ASKED, due_ms=due_ms)
-            segment = turn.put_capture(segment, asked)
-            turn.ask(ResumeCapture(turn.room.ref(segment, capture.medium), capture.files))
+        if capture.state in (CaptureState.REQUESTED, CaptureState.RUNNING):
+            state = advance(capture.state, "resume")
+            segment = turn.put_capture(segment, replace(capture, state=state, due_ms=due_ms))
+            turn.request(ResumeCapture(turn.room.ref(segment, capture.medium), capture.files))
         elif capture.state is not CaptureState.CLOSED:
             segment = turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
 
@@ -178,18 +178,18 @@ def _captures_due(turn: Transition, segment: Segment) -> None:
 
 
 def _capture_due(turn: Transition, segment: Segment, capture: Capture) -> None:
+    state = advance(capture.state, "due")
     again_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
-    match capture.state:
-        case CaptureState.ASKED:
-            not_answered(turn, segment, capture)
-        case CaptureState.FAILED:
-            asked = replace(capture, state=CaptureState.ASKED, due_ms=again_ms)
-            request_start(turn, turn.put_capture(segment, asked), capture.medium)
-        case _:  # STOPPING: repeat the request with growing pauses until it is confirmed
-            failures = capture.failures + 1
-            again_ms = max(again_ms, turn.at.mono_ms + back_off_ms(failures))
-            asked = replace(capture, due_ms=again_ms, failures=failures)
-            request_stop(turn, turn.put_capture(segment, asked), capture.medium)
+    if state is CaptureState.FAILED:
+        not_answered(turn, segment, capture)
+    elif state is CaptureState.REQUESTED:
+        requested = replace(capture, state=state, due_ms=again_ms)
+        request_start(turn, turn.put_capture(segment, requested), capture.medium)
+    else:  # repeat the request to stop with growing pauses until it is confirmed
+        failures = capture.failures + 1
+        again_ms = max(again_ms, turn.at.mono_ms + back_off_ms(failures))
+        stopping = replace(capture, state=state, due_ms=again_ms, failures=failures)
+        request_stop(turn, turn.put_capture(segment, stopping), capture.medium)
 
 
 def _unconfirmed_stops(turn: Transition) -> None:

@@ -9,11 +9,11 @@ from sfu_wrapper.core.effects import (
     Announce,
     Announcement,
     Answer,
-    Ask,
     Effect,
     Note,
     Notify,
     Reply,
+    Request,
     Warn,
 )
 from sfu_wrapper.core.media_plane import PlaneRequest
@@ -39,9 +39,9 @@ class Transition:
         """Effects, replies first: a response precedes the events that it causes (protocol.md)."""
         return (*self._replies, *self._others)
 
-    def ask(self, request: PlaneRequest) -> None:
+    def request(self, request: PlaneRequest) -> None:
         """Send a request to the media plane."""
-        self._others.append(Ask(request))
+        self._others.append(Request(request))
 
     def reply(self, ref: str, answer: Answer) -> None:
         """Answer a request."""

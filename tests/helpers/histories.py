@@ -12,12 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sfu_wrapper.core.effects import (
     Announce,
-    Ask,
     Effect,
     RecordingFailed,
     RecordingStarted,
     RecordingStopped,
     Reply,
+    Request,
     Started,
 )
 from sfu_wrapper.core.events import ControllerReady
@@ -306,7 +306,7 @@ class Histories(RuleBasedStateMachine):
     # The machinery
 
     def ask(self, what: str, *args: object, **how: object) -> str | None:
-        """Ask something; the code of the refusal at once. Refused changes nothing."""
+        """Request something; the code of the refusal at once. Refused changes nothing."""
         before = self.call.room
         try:
             self.refs.append(getattr(self.call, what)(*args, **how))
@@ -396,7 +396,7 @@ class Histories(RuleBasedStateMachine):
                 if isinstance(effect.answer, Started):
                     self.started[effect.answer.segment.number] += 1
                     assert self.started[effect.answer.segment.number] == 1
-            case Ask(request=StartCapture() | StopCapture() | ResumeCapture() as request):
+            case Request(request=StartCapture() | StopCapture() | ResumeCapture() as request):
                 self.open_asks.append(request)
             case Announce(announcement=SegmentInfo() as info):
                 self.judge_info(info)

@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.app import controller as controller_module
 from sfu_wrapper.app.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
-from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Refusal, Reply
+from sfu_wrapper.core.effects import Announce, Effect, Notify, Refusal, Reply, Request
 from sfu_wrapper.core.events import (
     ControllerReady,
     ControllerStopping,
@@ -237,7 +237,7 @@ class LiveRoom:
             await self._repeat(event.ref)
 
     async def _repeat(self, ref: str) -> None:
-        """Ask the same once more, which changes nothing; ``Person`` compares the answers."""
+        """Request the same once more, which changes nothing; ``Person`` compares the answers."""
         asked, person = self._asked[ref], self._people[self._asked[ref].by]
         if self._codes.get(ref, Code.OVERLOADED) in NOT_KEPT or person.connection is None:
             return  # not answered yet, or to be tried anew
@@ -285,7 +285,7 @@ class LiveRoom:
                             far = {} if user.domain == HOME else {"domain": HOME}
                             heard = json.loads(event_message(name, {**payload, **far}))
                             self._told[user].append(heard["payload"])
-                case Ask(request=request):
+                case Request(request=request):
                     self._wanted.append(request)
                 case Announce(announcement=announcement):
                     said = encode_announcement(announcement)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pytest
 
-from sfu_wrapper.core.effects import Announce, Answer, Ask, Effect, Note, Notify, Refusal, Reply
+from sfu_wrapper.core.effects import Announce, Answer, Effect, Note, Notify, Refusal, Reply, Request
 from sfu_wrapper.core.effects import Warn as Warning_
 from sfu_wrapper.core.events import (
     ControllerReady,
@@ -24,6 +24,7 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
+from sfu_wrapper.core.lifecycle import CaptureState
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,
     CaptureFailed,
@@ -36,7 +37,7 @@ from sfu_wrapper.core.media_plane import (
     RoomFact,
 )
 from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.core.room import CaptureState, Rules, Segment
+from sfu_wrapper.core.room import Rules, Segment
 from sfu_wrapper.core.step import RoomSpec, create, step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
@@ -359,7 +360,7 @@ class Call:
         return [
             each.request
             for each in self.effects
-            if isinstance(each, Ask) and isinstance(each.request, kind)
+            if isinstance(each, Request) and isinstance(each.request, kind)
         ]
 
     @property

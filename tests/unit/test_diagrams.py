@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from sfu_wrapper.core.lifecycle import CAPTURE_ARROWS
+
 TOP = Path(__file__).parents[2]
 ARCHITECTURE = TOP / "docs" / "explanation" / "architecture.md"
 
@@ -39,12 +41,13 @@ def test_the_diagrams_are_fresh() -> None:
         assert script().drawn(text) == text, f"{page.name} is stale: run scripts/diagrams"
 
 
-def test_a_capture_that_runs_is_closed_only_after_a_stop_or_its_end() -> None:
-    arrows = script().capture_arrows()
+def test_the_diagram_of_a_capture_shows_each_change_of_its_state() -> None:
+    text = script().DIAGRAMS["capture"]()
+    shown = re.findall(r"(\w+) --> (\w+): (.*)", text)
 
-    assert ("confirmed", "asked", "running") in arrows
-    assert ("stop", "running", "stopping") in arrows
-    assert not [arrow for arrow in arrows if arrow[0] == "stop" and arrow[2] == "running"]
+    found = {(by, source, target) for source, target, bys in shown for by in bys.split(", ")}
+    changes = {arrow for arrow in CAPTURE_ARROWS if arrow[1] is not arrow[2]}
+    assert found == {(by, a.name.lower(), b.name.lower()) for by, a, b in changes}
 
 
 @cache

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from sfu_wrapper.core.effects import Announce, Ask, Effect, Notify, Reply, Warn
+from sfu_wrapper.core.effects import Announce, Effect, Notify, Reply, Request, Warn
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid
@@ -132,16 +132,16 @@ class EffectRunner:
                         yield from self._sessions.send_stepwise(
                             room.domain, audience, *note_payload(note)
                         )
-                    case Ask() | Warn():
+                    case Request() | Warn():
                         self._carry_out(effect, None if room is None else room.uuid)
                     case Reply() | Announce() | Notify():
                         pass  # executed with the commit
             except Exception as bug:
                 on_error(bug)
 
-    def _carry_out(self, effect: Ask | Warn, room: RoomUuid | None) -> None:
+    def _carry_out(self, effect: Request | Warn, room: RoomUuid | None) -> None:
         match effect:
-            case Ask(request=request):
+            case Request(request=request):
                 try:
                     self._plane.send(request)
                 except Unavailable:

@@ -4,6 +4,7 @@ import pytest
 
 from sfu_wrapper.core.captures import LOST, MAX_FILES, TOO_MANY_FILES
 from sfu_wrapper.core.effects import RecordingChanged
+from sfu_wrapper.core.lifecycle import CaptureState
 from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureRef,
@@ -12,7 +13,6 @@ from sfu_wrapper.core.media_plane import (
     StartCapture,
     StopCapture,
 )
-from sfu_wrapper.core.room import CaptureState
 from sfu_wrapper.model.identity import RecordingType, SegmentNo
 from sfu_wrapper.model.media import RawFile
 from tests.helpers.rooms import (

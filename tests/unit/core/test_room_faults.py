@@ -10,9 +10,9 @@ from sfu_wrapper.core.effects import (
     RecordingStopped,
     Started,
 )
-from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.lifecycle import CaptureState, Phase
 from sfu_wrapper.core.media_plane import StartCapture, StopCapture
-from sfu_wrapper.core.room import CaptureState, Outcome
+from sfu_wrapper.core.room import Outcome
 from sfu_wrapper.model.media import Medium
 from tests.helpers.rooms import (
     AUDIO,

@@ -11,9 +11,9 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
-from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.lifecycle import CaptureState, Phase
 from sfu_wrapper.core.media_plane import StartCapture, StopCapture
-from sfu_wrapper.core.room import CaptureState, Outcome
+from sfu_wrapper.core.room import Outcome
 from sfu_wrapper.core.segments import BACK_OFF_MS, MEDIA_OF, back_off_ms
 from sfu_wrapper.model.identity import RecordingType, StopReason
 from sfu_wrapper.model.media import Media, Stream, Track

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sfu_wrapper.core.effects import Ask, Created, Reply
+from sfu_wrapper.core.effects import Created, Reply, Request
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
@@ -33,7 +33,7 @@ def test_a_new_room_waits_with_nobody_in_it_and_is_answered_with_its_forecast() 
 
 def asked(call: Call) -> list[PlaneRequest]:
     """What the media plane was asked so far."""
-    return [each.request for each in call.effects if isinstance(each, Ask)]
+    return [each.request for each in call.effects if isinstance(each, Request)]
 
 
 def test_a_room_that_nobody_ever_joins_asks_the_media_plane_for_nothing() -> None:

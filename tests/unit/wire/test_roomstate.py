@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sfu_wrapper.core.lifecycle import CaptureState
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.wire.room_state import StoredRoom, decode_room, encode_room
@@ -50,6 +51,16 @@ def test_fields_of_a_segment_keep_the_keys_under_which_they_were_stored() -> Non
     assert stored["told"] is True
     assert stored["asked"]["wall_ms"] == segment.requested_at.wall_ms
     assert not stored.keys() & {"announced", "requested_at", "presences"}
+
+
+def test_a_capture_keeps_the_state_under_which_it_was_stored() -> None:
+    call = Call()
+    call.join(ALICE)
+    call.join(BOB)
+    stored = json.loads(encode_room(call.room).parts["segment/1"] or b"")
+
+    assert {each["state"] for each in stored["captures"]} == {"asked"}
+    assert set(call.states()) == {CaptureState.REQUESTED}
 
 
 def test_a_room_for_which_nobody_is_invited_is_not_open_to_all() -> None:
