@@ -23,6 +23,7 @@ from typing import NamedTuple, assert_never
 from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import CodedFrame, VideoCodec
 from sfu_wrapper.formats.h264 import H264
+from sfu_wrapper.formats.h265 import H265
 from sfu_wrapper.formats.stream import PacketRef
 from sfu_wrapper.formats.vp8 import Vp8
 from sfu_wrapper.formats.vp9 import Vp9
@@ -176,4 +177,6 @@ def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:
             return Vp9()
         case "h264":
             return H264(fmtp)
+        case "h265":
+            return H265(fmtp)
     assert_never(codec)

@@ -36,7 +36,8 @@ class H264:
 
     def __init__(self, fmtp: str | None = None) -> None:
         self._sps = self._pps = b""
-        self._remember(_sets_of(fmtp or ""))
+        units = parameter_sets(fmtp or "", ("sprop-parameter-sets",))
+        self._remember(START_CODE + unit for unit in units)
 
     def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         """See VideoCodec."""
@@ -130,7 +131,7 @@ def _units(payloads: Sequence[memoryview]) -> list[bytes]:
         elif 0 < form <= _LAST_SINGLE:
             units.append(START_CODE + payload)
         elif form == _STAP_A:
-            units += _aggregate(payload)
+            units += [START_CODE + unit for unit in aggregated(payload, 1)]
         else:
             raise Malformed(f"packets of type {form} are not known")
     if fragments:
@@ -138,27 +139,31 @@ def _units(payloads: Sequence[memoryview]) -> list[bytes]:
     return units
 
 
-def _aggregate(payload: memoryview) -> Iterator[bytes]:
-    position = 1
+def aggregated(payload: memoryview, position: int) -> Iterator[bytes]:
+    """Yield the units of an aggregation packet, from ``position`` on. Raises Malformed."""
     while position < len(payload):
         length = int.from_bytes(payload[position : position + 2], "big")
         position += 2
         if not 0 < length <= len(payload) - position:
             raise Malformed("an aggregated unit is cut")
-        yield START_CODE + payload[position : position + length]
+        yield bytes(payload[position : position + length])
         position += length
 
 
-def _sets_of(fmtp: str) -> list[bytes]:
-    """Return the parameter sets in the SDP (RFC 6184, 8.1); empty if unreadable."""
+def parameter_sets(fmtp: str, names: Sequence[str]) -> list[bytes]:
+    """Return the parameter sets in these fields of the SDP (RFC 6184, 8.1; RFC 7798, 7.1).
+
+    Empty if one is unreadable.
+    """
+    found = []
     for field in fmtp.split(";"):
         name, _, value = field.strip().partition("=")
-        if name == "sprop-parameter-sets":
+        if name in names:
             try:
-                return [START_CODE + unit for text in value.split(",") if (unit := b64decode(text))]
+                found += [unit for text in value.split(",") if (unit := b64decode(text))]
             except (binascii.Error, ValueError):
                 return []
-    return []
+    return found
 
 
 def _read_size(bits: BitReader) -> tuple[int, int]:

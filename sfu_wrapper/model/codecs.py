@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-VideoInput = Literal["vp8", "vp9", "h264"]
+VideoInput = Literal["vp8", "vp9", "h264", "h265"]
 AudioInput = Literal["opus", "pcmu", "pcma"]
 MergedCodec = Literal["vp8", "vp9"]
 
@@ -24,15 +24,15 @@ class VideoInputCodec:
         name: lower case, as in SDP and in the header of an .mjr.
         title: name for people.
         suffixes: containers into which it is copied, the preferred one first.
-        muxer: name of the codec in libavcodec.
-        decoder: name of the decoder in libavcodec, which a file that is read back shows.
+        libav: name in libavcodec.
+        mp4_tag: its four characters in an MP4, where players expect others than libavformat writes.
     """
 
     name: VideoInput
     title: str
     suffixes: tuple[str, ...]
-    muxer: str
-    decoder: str
+    libav: str
+    mp4_tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,10 @@ class AudioInputCodec:
 VIDEO_INPUT: Final[Mapping[str, VideoInputCodec]] = {
     codec.name: codec
     for codec in (
-        VideoInputCodec("vp8", "VP8", (".webm",), "vp8", "vp8"),
-        VideoInputCodec("vp9", "VP9", (".webm",), "vp9", "vp9"),
-        VideoInputCodec("h264", "H.264", (".mp4",), "h264", "h264"),
+        VideoInputCodec("vp8", "VP8", (".webm",), "vp8"),
+        VideoInputCodec("vp9", "VP9", (".webm",), "vp9"),
+        VideoInputCodec("h264", "H.264", (".mp4",), "h264"),
+        VideoInputCodec("h265", "H.265", (".mp4",), "hevc", "hvc1"),
     )
 }
 AUDIO_INPUT: Final[Mapping[str, AudioInputCodec]] = {

@@ -9,7 +9,7 @@ import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 
 import av
@@ -27,6 +27,7 @@ from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Processor
+from tests.helpers.packetizers import h265_payloads
 
 START_MS = 1_795_484_878_000
 TOKEN = "0badcafe"
@@ -37,19 +38,22 @@ BEEPS_HZ = tuple(range(600, 3000, 200))
 
 _HZ = 90_000
 # Without a key frame; H.264 decoders show nothing that refers to what is missing.
-_PATIENCE_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf}
+_PATIENCE_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf, "h265": inf}
 _H264_SETS = (6, 7, 8)  # enhancement information, sequence and picture parameters
+_H265_SETS = (32, 33, 34, 39)  # the same, and those of the whole video
 _MTU = 1_100
-_ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264"}
+_ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264", "h265": "libx265"}
 _OPTIONS = {
     "vp8": {"deadline": "realtime", "cpu-used": "-12", "lag-in-frames": "0"},
     "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
     "h264": {"preset": "ultrafast", "tune": "zerolatency"},
+    "h265": {"preset": "ultrafast", "tune": "zerolatency"},
 }
 _CUT: dict[str, Callable[[bytes, int, bool], list[bytes]]] = {
     "vp8": lambda data, number, _key: vp8.packetise(data, _MTU, number),
     "vp9": lambda data, number, key: vp9.packetise(data, _MTU, number, key),
     "h264": lambda data, _number, _key: h264.packetise(data, _MTU),
+    "h265": lambda data, _number, _key: h265_payloads(data, _MTU),
 }
 
 
@@ -138,16 +142,20 @@ def stage(
 
 
 async def processed(
-    call: Staged, codec: MergedCodec = "vp8", tools: MediaProcesses | None = None
+    call: Staged,
+    codec: MergedCodec = "vp8",
+    tools: MediaProcesses | None = None,
+    *,
+    split: bool = False,
 ) -> tuple[Processed, Path]:
-    """What the recording service tells of the call, and the one file that it makes."""
+    """What the recording service tells of the call, and the file or the folder that it makes."""
     out = call.folder / "out"
-    rules = OutputRules(codec, "low", "rec-{{uuid}}", split=False, mix_limit=9)
+    rules = OutputRules(codec, "low", "rec-{{uuid}}", split=split, mix_limit=9)
     shelf = LocalStorage(Folders(call.folder, call.folder, out))
     with tools or MediaProcesses() as media:
         service = Processor(media, shelf, rules, SystemClock())
         done = await service.process(call.info)
-    return done.result, out / "rec-uuid-1.webm"
+    return done.result, out / ("uuid-bridge" if split else "rec-uuid-1.webm")
 
 
 async def merged(call: Staged, codec: MergedCodec = "vp8") -> Path:
@@ -258,6 +266,8 @@ def _said_before(codec: str, payload: bytes) -> bool:
 
     Only before a picture's first packet can a reader know that nothing else is missing.
     """
+    if codec == "h265":
+        return payload[0] >> 1 in _H265_SETS
     return codec == "h264" and payload[0] & 0x1F in _H264_SETS
 
 
@@ -266,21 +276,26 @@ def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool, b
     whether the first of its size.
     """
     who = StripData(role.user, TOKEN, role.stream is Stream.SCREEN, START_MS)
-    widths, picture = list(role.widths), None
+    ends = [at_s for at_s, _ in role.widths[1:]] + [role.stop_s - role.start_s]
+    for (first_s, width), end_s in zip(role.widths, ends, strict=True):
+        numbers = range(ceil(first_s * role.fps), ceil(min(end_s, ends[-1]) * role.fps))
+        picture = Pattern(who, "room", seat, width)
+        frames = (picture.frame(_ms(role.start_s + n / role.fps)) for n in numbers)
+        for number, (data, key) in zip(numbers, _packets(role, frames), strict=True):
+            at_s = number / role.fps
+            yield at_s, _ms(role.start_s + at_s), data, key, number == numbers[0]
+
+
+def _packets(role: Role, frames: Iterator[NDArray[np.uint8]]) -> Iterator[tuple[bytes, bool]]:
+    """Of each picture, some of them later: its data, and whether it is a key frame."""
     encoder: av.VideoCodecContext | None = None
-    for number in range(round((role.stop_s - role.start_s) * role.fps)):
-        at_s = number / role.fps
-        if widths and at_s >= widths[0][0]:
-            picture = Pattern(who, "room", seat, widths.pop(0)[1])
-            encoder = None
-        assert picture is not None
-        clock_ms = _ms(role.start_s + at_s)
-        frame = av.VideoFrame.from_ndarray(picture.frame(clock_ms), format="yuv420p")
+    for number, picture in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts = number
-        fresh = encoder is None
         encoder = encoder or _encoder(role, frame.width, frame.height)
-        (packet,) = encoder.encode(frame)
-        yield at_s, clock_ms, bytes(packet), packet.is_keyframe, fresh
+        yield from ((bytes(packet), packet.is_keyframe) for packet in encoder.encode(frame))
+    if encoder is not None:
+        yield from ((bytes(packet), packet.is_keyframe) for packet in encoder.encode(None))
 
 
 def _encoder(role: Role, width: int, height: int) -> av.VideoCodecContext:
@@ -291,6 +306,9 @@ def _encoder(role: Role, width: int, height: int) -> av.VideoCodecContext:
     every = round(role.key_every_s * role.fps)
     encoder.bit_rate, encoder.gop_size, encoder.thread_count = 600_000, every, 1
     encoder.options = {"keyint_min": str(every), **_OPTIONS[role.codec]}
+    if role.codec == "h265":
+        parameters = f"log-level=none:pools=1:slices=2:repeat-headers=1:keyint={every}"
+        encoder.options = {**encoder.options, "x265-params": parameters}
     return encoder
 
 

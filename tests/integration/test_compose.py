@@ -215,7 +215,7 @@ async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> No
     write_video(file, VIDEO_INPUT["vp9"], (320, 240), coded)
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
-    copy_video(file, tmp_path / "copy.webm")
+    copy_video(file, tmp_path / "copy.webm", VIDEO_INPUT["vp9"])
     verify(
         Stage.SPLIT, tmp_path / "copy.webm", Expected(400_000, 100_000, "vp9", None, copied=True)
     )

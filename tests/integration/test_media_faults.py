@@ -190,7 +190,7 @@ def test_an_odd_number_of_samples_ends_on_an_even_byte(tmp_path: Path) -> None:
 
 
 def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
-    copy_video(bob, tmp_path / "copy.webm")
+    copy_video(bob, tmp_path / "copy.webm", VIDEO_INPUT["vp8"])
 
     verify(Stage.SPLIT, tmp_path / "copy.webm", AS_BOB)
 
@@ -203,7 +203,7 @@ def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:
         TimedFrame(at_ms * 90, one) for at_ms, one in zip(shown_ms, pictures, strict=True)
     )
     write_video(source, VIDEO_INPUT["vp8"], (32, 32), timed_frames)
-    copy_video(source, target, pace)
+    copy_video(source, target, VIDEO_INPUT["vp8"], pace)
     with av.open(str(target)) as reader:
         packets = reader.demux(reader.streams.video[0])
         return [float(p.pts * p.time_base * 1000) for p in packets if p.pts is not None]

@@ -14,21 +14,25 @@ import pytest
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9
 from sfu_wrapper.model.media import EmptyTrack, Gap, TrackFile
+from tests.helpers.packetizers import h265_payloads
 from tests.helpers.samples import Received, draw_counter, recorded, watch
 
 FRAMES, FPS, GOP = 120, 30, 30
 MTU = 300  # small, so that pictures take several packets
+X265 = f"log-level=none:pools=1:slices=3:repeat-headers=1:keyint={GOP}:min-keyint={GOP}"
 _OPTIONS = {
     "libvpx": {"deadline": "realtime", "cpu-used": "-8"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     "libx264": {"preset": "ultrafast", "tune": "zerolatency"},
+    "libx265": {"preset": "ultrafast", "tune": "zerolatency", "x265-params": X265},
 }
 _CUT: dict[str, Callable[[bytes, int, bool], list[bytes]]] = {
     "libvpx": lambda data, _number, _key: vp8.packetise(data, MTU),
     "libvpx-vp9": lambda data, number, key: vp9.packetise(data, MTU, number, key),
     "libx264": lambda data, _number, _key: h264.packetise(data, MTU),
+    "libx265": lambda data, number, _key: h265_payloads(data, MTU, aggregate=number % 2 == 0),
 }
-_NAMES = {"libvpx": "vp8", "libvpx-vp9": "vp9", "libx264": "h264"}
+_NAMES = {"libvpx": "vp8", "libvpx-vp9": "vp9", "libx264": "h264", "libx265": "h265"}
 
 
 def picture(number: int) -> av.VideoFrame:

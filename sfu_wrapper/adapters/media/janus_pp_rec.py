@@ -78,7 +78,7 @@ def _convert(
             lasts = f"wrote {got.end_ms / 1000:.3f} s instead of {sent.end_ms / 1000:.3f} s"
             raise _failed(found, lasts, part)
         warnings = stream_warnings(found.reader, stream) + _differences(found, part, got, whole)
-        length = Expected(got.end_ms * 1000, _END_US, codec.decoder, None, copied=True)
+        length = Expected(got.end_ms * 1000, _END_US, codec.libav, None, copied=True)
         verify(_STAGE, part, length)
     return prepared(
         got.track(target, found.header, stream, TrackKind.VIDEO, assembler.turns, warnings)

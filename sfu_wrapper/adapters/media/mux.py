@@ -72,7 +72,7 @@ def write_video(
     with av.open(str(path), "w", format=container_format, options=options) as container:
         time_base = Fraction(divisor, VIDEO_CLOCK_HZ)
         stream = container.add_mux_stream(
-            codec.muxer, width=width, height=height, time_base=time_base
+            codec.libav, width=width, height=height, time_base=time_base
         )
         time = -1
         for at, frame in frames:
@@ -135,7 +135,7 @@ COPIES = {
 }
 
 
-def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
+def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float = 1.0) -> None:
     """Copy the frames without re-encoding into a seekable file with its index in front.
 
     The first frame is at time 0, so that the file begins at the time given in the JSON file.
@@ -144,6 +144,7 @@ def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
     Args:
         source: converted video file.
         target: path of the copy.
+        codec: codec of the file.
         pace: duration of a second of the sender's clock; times are stretched by this factor.
     """
     container_format, options = COPIES[target.suffix]
@@ -153,6 +154,8 @@ def copy_video(source: Path, target: Path, pace: float = 1.0) -> None:
     ):
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
+        if codec.mp4_tag and target.suffix == ".mp4":
+            copy.codec_context.codec_tag = codec.mp4_tag
         first: int | None = None
         last = -1
         for packet in reader.demux(stream):

@@ -140,7 +140,8 @@ def _carry_out(task: Task, progress: Progress) -> Result:
                 write_poster(target, plan.poster_us, poster)
             return repeated
         case CopyVideo(source=source, target=target):
-            copy_video(source.path, target, pace(source.drift_ppm))
+            codec = VIDEO_INPUT[source.codec]
+            copy_video(source.path, target, codec, pace(source.drift_ppm))
             verify(Stage.SPLIT, target, _copied(source))
         case WriteAudio(sources=sources, duration_us=duration_us, target=target):
             write_audio(sources, duration_us, target)
@@ -169,7 +170,7 @@ def _merged(plan: Composition) -> Expected:
 
 def _copied(source: PreparedVideo) -> Expected:
     length_us = round((source.end_us - source.first_us) * pace(source.drift_ppm))
-    return Expected(length_us, _SLACK_US, VIDEO_INPUT[source.codec].decoder, None, copied=True)
+    return Expected(length_us, _SLACK_US, VIDEO_INPUT[source.codec].libav, None, copied=True)
 
 
 def result_to_json(result: Result) -> object:

@@ -67,7 +67,7 @@ def _check_streams(
     stage: Stage, path: Path, reader: av.container.InputContainer, expected: Expected
 ) -> None:
     for kind, wanted in (("video", expected.video), ("audio", expected.audio)):
-        found = [s.codec_context.name for s in reader.streams if s.type == kind]
+        found = [s.codec_context.codec.canonical_name for s in reader.streams if s.type == kind]
         if found != ([wanted] if wanted else []):
             raise _bad(stage, path, f"holds {kind} {found}, expected {wanted}")
 
