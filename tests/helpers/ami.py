@@ -60,8 +60,8 @@ class FakeAsterisk:
 
     silent: actions that are not answered. denied: actions that the user may not do. writable: where
     False, recordings are accepted and no file is made. finishes: where False, files keep the
-    header that says 0, as on a full disk. mute: no events are sent. answer_s: how long clients
-    shall wait for an answer.
+    header that says 0, as on a full disk. mute: no events are sent. loading: logins are taken, the
+    actions of ConfBridge are not known yet. answer_s: how long clients shall wait for an answer.
     """
 
     folder: Path
@@ -70,6 +70,7 @@ class FakeAsterisk:
     writable: bool = True
     finishes: bool = True
     mute: bool = False
+    loading: bool = False
     answer_s: float = 10.0
     modules: set[str] = field(default_factory=lambda: set(MODULES))
     confbridge: Block = field(default_factory=lambda: dict(GOOD_CONFBRIDGE))
@@ -211,6 +212,8 @@ class FakeAsterisk:
         name, conference = action["Action"], self._known_as(action.get("Conference", ""))
         if name in self.denied:
             return self._reply(writer, action, "Error", "Permission denied")
+        if name.startswith("Confbridge") and self.loading:
+            return self._reply(writer, action, "Error", "Invalid/unknown command")
         match name:
             case "Login":
                 self._login(writer, action)
@@ -233,6 +236,11 @@ class FakeAsterisk:
             case "Hangup":
                 self.hung_up.append(action["Channel"])
                 self._reply(writer, action, "Success", "Channel Hungup")
+            case "ListCommands":
+                known = {"Ping": "Keepalive command."}
+                if "app_confbridge" in self.modules and not self.loading:
+                    known["ConfbridgeStartRecord"] = "Start recording a Confbridge conference."
+                self._write(writer, {"Response": "Success", **_id(action), **known})
             case "CoreSettings":
                 version = {"AsteriskVersion": "16.28.0"}
                 self._write(writer, {"Response": "Success", **_id(action), **version})

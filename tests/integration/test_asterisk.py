@@ -281,7 +281,7 @@ async def test_doctor_finds_the_examples_in_order(server: AsteriskServer) -> Non
     found = [finding async for finding in server_checks()["asterisk"](settings)]
 
     assert {finding.status for finding in found} == {Status.OK}
-    assert found[0].text.startswith("Asterisk 16.")
+    assert found[0].text.startswith("Asterisk ")
 
 
 async def test_two_segments_of_a_call_are_two_files_with_all_members(

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.asterisk import plane
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.identity import ConfbridgeId
+from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.media_plane import (
     CallArrived,
     CallEntered,
@@ -69,13 +72,45 @@ async def test_calls_that_arrived_without_a_link_are_found(tmp_path: Path) -> No
     assert present == CallsPresent((call,))
 
 
-async def test_without_the_right_to_list_conferences_no_calls_are_reported(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_calls_are_listed_again_until_it_succeeds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plane, "_LIST_BACKOFF", Backoff(0.05, 0.1))
+
+    def failures() -> int:
+        return sum(record.message == "asterisk.listFailed" for record in caplog.records)
+
     async with asterisk(tmp_path) as server:
         server.denied = {"ConfbridgeListRooms"}
-        async with connected(server, tmp_path):
-            await until(lambda: any(r.message == "asterisk.listFailed" for r in caplog.records))
+        async with connected(server, tmp_path) as world:
+            await until(lambda: failures() >= 3)
+            server.drop()
+            before = failures()
+            await until(lambda: failures() >= before + 2)
+            server.denied = set()
+
+            assert await anext(world.plane.calls()) == CallsPresent(())
+
+
+async def test_calls_that_ended_with_asterisk_are_known_although_its_modules_load_late(
+    here: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = here.plane.calls()
+    here.server.announce("pstn-1", PHONE)
+    here.server.enter("pstn-1", PHONE)
+    while not isinstance(await anext(calls), CallEntered):
+        pass
+    await here.server.kill()
+    here.server.loading = True
+    here.server.asked.clear()
+    await here.server.start()
+    await until(lambda: sum(a["Action"] == "ListCommands" for a in here.server.asked) >= 2)
+    available = here.plane.is_available(Medium.AUDIO)
+    here.server.loading = False
+
+    assert not available, "a start now would be refused"
+    assert await anext(calls) == CallsPresent(())
+    assert not any(record.message == "asterisk.listFailed" for record in caplog.records)
 
 
 async def test_a_call_can_be_hung_up(here: World) -> None:

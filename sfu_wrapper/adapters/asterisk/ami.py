@@ -6,6 +6,9 @@ and fails at once if there is no link or the link breaks. Events leave through `
 queue that also marks when a link came up (``LinkUp``) and went down (``LinkDown``). Asterisk
 replays nothing, so the reader must check the state of Asterisk after each ``LinkUp``.
 
+Asterisk takes logins before it has loaded its modules, up to a second on an idle machine: a link
+is up only once Asterisk knows the actions of ConfBridge.
+
 Messages of Asterisk's manager interface: blocks of ``Key: value`` lines.
 
 Pure. A value that we send can neither end its line nor begin another; a repeated key keeps all its
@@ -102,6 +105,8 @@ _BACKOFF: Final = Backoff(0.1, 5.0, factor=3.0)
 _STABLE_AFTER_S: Final = 10.0  # a link that lasted longer resets the back-off
 _CLOSE_S: Final = 1.0  # for the socket to close
 _LIST_LIMIT: Final = 100_000  # entries of one list
+_NEEDED: Final = "ConfbridgeStartRecord"
+_LOOK_S: Final = 0.1  # between two looks for it
 
 
 class Declined(RecordingError):
@@ -119,6 +124,7 @@ class AmiSettings:
         secret: Password of the manager user.
         timeout_s: Time for one answer.
         ping_s: Interval of pings.
+        loaded_s: Time for ConfBridge to be loaded; then the link is up without it.
     """
 
     host: str
@@ -127,6 +133,7 @@ class AmiSettings:
     secret: str = field(repr=False)
     timeout_s: float = 5.0
     ping_s: float = 10.0
+    loaded_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,12 @@ class LinkDown:
     """Mark of a lost link; later events are missed until the next ``LinkUp``."""
 
 
-AmiNews = Message | LinkUp | LinkDown
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """Mark that a reader has asked for."""
+
+
+AmiNews = Message | LinkUp | LinkDown | Reminder
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +220,15 @@ class Ami:
             raise Unavailable("Asterisk's manager interface cannot be reached")
         return await self._request(action, fields)
 
+    def remind(self, after_s: float) -> None:
+        """Add a ``Reminder`` to the news after a time, unless the link is lost by then."""
+        asyncio.get_running_loop().call_later(after_s, self._remind, self._writer)
+
+    def _remind(self, writer: asyncio.StreamWriter | None) -> None:
+        if self.up and self._writer is writer:
+            with suppress(Unavailable):  # the link is about to break, and is checked then
+                self._put(Reminder())
+
     async def link(self) -> None:
         """Open one link and serve it until it ends.
 
@@ -261,12 +282,25 @@ class Ami:
         """Log in, then send pings until one fails."""
         settings = self._settings
         await self._request("Login", (("Username", settings.user), ("Secret", settings.secret)))
+        if not await self._is_loaded():
+            log.warning("asterisk.notLoaded", extra={"action": _NEEDED})
         self._put(LinkUp(version))
         self._up.set()
         log.info("asterisk.connected", extra={"version": version})
         while True:
             await asyncio.sleep(settings.ping_s)
             await self._request("Ping")
+
+    async def _is_loaded(self) -> bool:
+        """Wait until Asterisk knows the actions of ConfBridge. Returns False after a time."""
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + self._settings.loaded_s
+        with suppress(Declined):  # it cannot be known
+            while not (await self._request("ListCommands")).message.all(_NEEDED):
+                if loop.time() >= give_up_s:
+                    return False
+                await asyncio.sleep(_LOOK_S)
+        return True
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:

@@ -7,7 +7,7 @@ exist.
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sfu_wrapper.adapters.asterisk.ami import Ami, AmiNews, AmiSettings, Answer, Declined
@@ -17,6 +17,7 @@ from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 MODULES: Final = ("app_confbridge", "app_mixmonitor", "format_wav", "app_userevent")
 _NOT_PERMITTED: Final = "Permission denied"
+_LOADED_S: Final = 3.0  # a module that is not loaded by then is a finding
 _NOWHERE: Final = "sfu-wrapper-doctor"
 _LINE: Final = re.compile(r"Line-(\d+)-\d+", re.IGNORECASE)
 _CATEGORY: Final = re.compile(r"Category-(\d+)", re.IGNORECASE)
@@ -93,7 +94,7 @@ async def inspect(settings: AmiSettings) -> Found:
     Raises:
         Unavailable, Declined, OSError: The login failed.
     """
-    ami = Ami(settings)
+    ami = Ami(replace(settings, loaded_s=_LOADED_S))
     link = asyncio.create_task(ami.link())
     up = asyncio.create_task(_first(ami.news()))
     try:

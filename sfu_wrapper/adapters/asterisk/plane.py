@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, assert_never
 
-from sfu_wrapper.adapters.asterisk.ami import Ami, AmiSettings, Declined, LinkUp, Message
+from sfu_wrapper.adapters.asterisk.ami import (
+    Ami,
+    AmiSettings,
+    Declined,
+    LinkUp,
+    Message,
+    Reminder,
+)
 from sfu_wrapper.adapters.asterisk.conference import (
     NOT_WRITTEN,
     Conference,
@@ -29,6 +36,7 @@ from sfu_wrapper.adapters.asterisk.conference import (
 from sfu_wrapper.adapters.asterisk.folder import Folder, Size
 from sfu_wrapper.adapters.asterisk.trunk import TrunkLine
 from sfu_wrapper.adapters.planes.fact_queue import FactQueue
+from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.core.media_plane import (
     CaptureFailed,
     CaptureLost,
@@ -120,6 +128,7 @@ log = logging.getLogger(__name__)
 _QUEUE: Final = 10_000
 _WAITING: Final = 1_000  # queued orders of one room
 _CLOSE_S: Final = 4.0
+_LIST_BACKOFF: Final = Backoff(0.5, 60.0)
 _NO_VIDEO: Final = "Asterisk records audio only"
 
 
@@ -160,6 +169,7 @@ class AsteriskPlane:
         self._emptied = asyncio.Event()
         self._fresh: asyncio.Queue[Conference] = asyncio.Queue()  # at most one a room
         self._calls: FactQueue[CallNews] = FactQueue()
+        self._list_pauses = iter(_LIST_BACKOFF)
         self._to_hang_up: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
         self._closed = asyncio.Event()
 
@@ -285,14 +295,22 @@ class AsteriskPlane:
             if isinstance(news, Message):
                 await self._handle_event(news)
                 continue
-            for conference in tuple(self._rooms.values()):
-                conference.put(Nudge.LINK)
+            if not isinstance(news, Reminder):
+                for conference in tuple(self._rooms.values()):
+                    conference.put(Nudge.LINK)
             if isinstance(news, LinkUp):
                 await self._facts.put(PlaneBack(Medium.AUDIO))
-                for call_news in (
-                    await self._trunk.present_calls(self._ami) if self._trunk is not None else ()
-                ):
-                    await self._calls.put(call_news)
+                self._list_pauses = iter(_LIST_BACKOFF)
+            if isinstance(news, LinkUp | Reminder) and self._trunk is not None:
+                await self._list_calls(self._trunk)
+
+    async def _list_calls(self, trunk: TrunkLine) -> None:
+        """Report the present calls, in order with events; try again later where it fails."""
+        present = await trunk.present_calls(self._ami)
+        if present is not None:
+            await self._calls.put(present)
+            return
+        self._ami.remind(next(self._list_pauses))
 
     async def _handle_event(self, message: Message) -> None:
         for conference in tuple(self._named.get(_key(message.get("Conference")), ())):

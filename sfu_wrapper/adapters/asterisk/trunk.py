@@ -59,13 +59,13 @@ class TrunkLine:
             case _:
                 return ()
 
-    async def present_calls(self, ami: Ami) -> tuple[CallNews, ...]:
-        """Return the calls that are present now; nothing if they cannot be listed."""
+    async def present_calls(self, ami: Ami) -> CallsPresent | None:
+        """Return the calls that are present now; None if they cannot be listed."""
         try:
             legs = await _legs(ami)
         except (Declined, Unavailable) as error:
             log.warning("asterisk.listFailed", extra={"error": error.detail})
-            return ()
+            return None
         present = {}
         for leg in legs:
             call_id = leg.get("Uniqueid")
@@ -79,7 +79,7 @@ class TrunkLine:
         self._calls = coming | present
         self._channels = {c: name for c, name in self._channels.items() if c in present}
         self._coming = {c: name for c, name in self._coming.items() if c in coming}
-        return (CallsPresent(tuple(present.values())),)
+        return CallsPresent(tuple(present.values()))
 
     def channel(self, call_id: str) -> str | None:
         """Return Asterisk's channel of a leg; None if it is neither in a conference nor coming."""
