@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, assert_never
 
+from sfu_wrapper.formats.av1 import Av1
 from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import CodedFrame, VideoCodec
 from sfu_wrapper.formats.h264 import H264
@@ -177,6 +178,8 @@ def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:
             return Vp9()
         case "h264":
             return H264(fmtp)
+        case "av1":
+            return Av1()
         case "h265":
             return H265(fmtp)
     assert_never(codec)

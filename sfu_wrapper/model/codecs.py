@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-VideoInput = Literal["vp8", "vp9", "h264", "h265"]
+VideoInput = Literal["vp8", "vp9", "h264", "av1", "h265"]
 AudioInput = Literal["opus", "pcmu", "pcma"]
 MergedCodec = Literal["vp8", "vp9"]
 
@@ -58,6 +58,7 @@ VIDEO_INPUT: Final[Mapping[str, VideoInputCodec]] = {
         VideoInputCodec("vp8", "VP8", (".webm",), "vp8"),
         VideoInputCodec("vp9", "VP9", (".webm",), "vp9"),
         VideoInputCodec("h264", "H.264", (".mp4",), "h264"),
+        VideoInputCodec("av1", "AV1", (".webm", ".mp4"), "av1"),
         VideoInputCodec("h265", "H.265", (".mp4",), "hevc", "hvc1"),
     )
 }

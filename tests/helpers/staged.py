@@ -27,7 +27,7 @@ from sfu_wrapper.model.identity import ConfbridgeId, RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Processor
-from tests.helpers.packetizers import h265_payloads
+from tests.helpers.packetizers import av1_payloads, av1_units, h265_payloads
 
 START_MS = 1_795_484_878_000
 TOKEN = "0badcafe"
@@ -38,22 +38,30 @@ BEEPS_HZ = tuple(range(600, 3000, 200))
 
 _HZ = 90_000
 # Without a key frame; H.264 decoders show nothing that refers to what is missing.
-_PATIENCE_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf, "h265": inf}
+_PATIENCE_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf, "h265": inf, "av1": 3.0}
 _H264_SETS = (6, 7, 8)  # enhancement information, sequence and picture parameters
 _H265_SETS = (32, 33, 34, 39)  # the same, and those of the whole video
 _MTU = 1_100
-_ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264", "h265": "libx265"}
+_ENCODERS = {
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+    "h264": "libx264",
+    "h265": "libx265",
+    "av1": "libsvtav1",
+}
 _OPTIONS = {
     "vp8": {"deadline": "realtime", "cpu-used": "-12", "lag-in-frames": "0"},
     "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
     "h264": {"preset": "ultrafast", "tune": "zerolatency"},
     "h265": {"preset": "ultrafast", "tune": "zerolatency"},
+    "av1": {"preset": "12", "svtav1-params": "pred-struct=1:rtc=1:lp=1:rc=2:tbr=600"},
 }
 _CUT: dict[str, Callable[[bytes, int, bool], list[bytes]]] = {
     "vp8": lambda data, number, _key: vp8.packetise(data, _MTU, number),
     "vp9": lambda data, number, key: vp9.packetise(data, _MTU, number, key),
     "h264": lambda data, _number, _key: h264.packetise(data, _MTU),
     "h265": lambda data, _number, _key: h265_payloads(data, _MTU),
+    "av1": lambda data, _number, key: av1_payloads(av1_units(data), _MTU, key=key),
 }
 
 

@@ -275,7 +275,7 @@ def test_a_picture_is_turned_as_it_says_itself(tmp_path: Path, source: Path) -> 
     ("change", "code"),
     [
         ({"encrypted": True}, "ENCRYPTED_MJR"),
-        ({"codec": "av1"}, "UNSUPPORTED_CODEC"),
+        ({"codec": "h266"}, "UNSUPPORTED_CODEC"),
         ({"kind": mjr.Kind.AUDIO}, "UNSUPPORTED_CODEC"),
         ({"kind": mjr.Kind.DATA, "codec": "text"}, "UNSUPPORTED_CODEC"),
     ],

@@ -2,8 +2,6 @@
 
 import random
 import wave
-from collections.abc import Callable
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,81 +10,20 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media.preprocess import convert
-from sfu_wrapper.formats import h264, mjr, rtp, vp8, vp9
+from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.model.media import EmptyTrack, Gap, TrackFile
-from tests.helpers.packetizers import h265_payloads
-from tests.helpers.samples import Received, draw_counter, recorded, watch
-
-FRAMES, FPS, GOP = 120, 30, 30
-MTU = 300  # small, so that pictures take several packets
-X265 = f"log-level=none:pools=1:slices=3:repeat-headers=1:keyint={GOP}:min-keyint={GOP}"
-_OPTIONS = {
-    "libvpx": {"deadline": "realtime", "cpu-used": "-8"},
-    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
-    "libx264": {"preset": "ultrafast", "tune": "zerolatency"},
-    "libx265": {"preset": "ultrafast", "tune": "zerolatency", "x265-params": X265},
-}
-_CUT: dict[str, Callable[[bytes, int, bool], list[bytes]]] = {
-    "libvpx": lambda data, _number, _key: vp8.packetise(data, MTU),
-    "libvpx-vp9": lambda data, number, key: vp9.packetise(data, MTU, number, key),
-    "libx264": lambda data, _number, _key: h264.packetise(data, MTU),
-    "libx265": lambda data, number, _key: h265_payloads(data, MTU, aggregate=number % 2 == 0),
-}
-_NAMES = {"libvpx": "vp8", "libvpx-vp9": "vp9", "libx264": "h264", "libx265": "h265"}
-
-
-def picture(number: int) -> av.VideoFrame:
-    pixels = np.full((240, 320, 3), (198, 40, 40), np.uint8)
-    left = number * 4 % 280
-    pixels[20:60, left : left + 40] = 255
-    draw_counter(pixels, number)
-    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-    frame.pts, frame.time_base = number, Fraction(1, FPS)
-    return frame
-
-
-def encoded(encoder: str, frames: int = FRAMES) -> list[tuple[int, bytes, bool]]:
-    """(number, data, whether a key frame) of each picture."""
-    context = av.CodecContext.create(encoder, "w")
-    assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
-    context.time_base, context.framerate = Fraction(1, FPS), Fraction(FPS)
-    context.bit_rate, context.gop_size, context.thread_count = 400_000, GOP, 1
-    context.options = {"keyint_min": str(GOP), "g": str(GOP), **_OPTIONS[encoder]}
-    made = []
-    for number in [*range(frames), None]:
-        for packet in context.encode(None if number is None else picture(number)):
-            assert packet.pts is not None
-            made.append((packet.pts, bytes(packet), packet.is_keyframe))
-    return made
-
-
-def sent(encoder: str, frames: int = FRAMES) -> list[Received]:
-    """The packets of a publisher, from number 65500 on, so that they wrap."""
-    packets: list[Received] = []
-    for number, data, key in encoded(encoder, frames):
-        payloads = _CUT[encoder](data, number, key)
-        for index, payload in enumerate(payloads):
-            packet = rtp.Packet(
-                payload,
-                sequence=(65_500 + len(packets)) % 65_536,
-                timestamp=number * 90_000 // FPS,
-                ssrc=5,
-                payload_type=96,
-                marker=index == len(payloads) - 1,
-            )
-            packets.append((number * 1000 // FPS, packet))
-    return packets
+from tests.helpers.samples import Received, recorded, watch
+from tests.helpers.senders import FPS, FRAMES, GOP, NAMES, sent
 
 
 def converted(tmp_path: Path, encoder: str, packets: list[Received]) -> TrackFile:
-    header = mjr.Header(mjr.Kind.VIDEO, _NAMES[encoder], 1, 2)
+    header = mjr.Header(mjr.Kind.VIDEO, NAMES[encoder], 1, 2)
     track = convert(recorded(tmp_path / "made.mjr", header, packets), tmp_path)
     assert isinstance(track, TrackFile)
     return track
 
 
-@pytest.mark.parametrize("encoder", sorted(_NAMES))
+@pytest.mark.parametrize("encoder", sorted(NAMES))
 def test_every_codec_comes_through_whole(tmp_path: Path, encoder: str) -> None:
     track = converted(tmp_path, encoder, sent(encoder))
     seen = watch(track.path)
@@ -97,7 +34,7 @@ def test_every_codec_comes_through_whole(tmp_path: Path, encoder: str) -> None:
     assert track.warnings == ()
 
 
-@pytest.mark.parametrize("encoder", sorted(_NAMES))
+@pytest.mark.parametrize("encoder", sorted(NAMES))
 @pytest.mark.parametrize("loss", [0.005, 0.03])
 def test_after_loss_nothing_but_whole_pictures_is_shown_at_their_times(
     tmp_path: Path, encoder: str, loss: float

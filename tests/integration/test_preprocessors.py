@@ -16,6 +16,7 @@ import pytest
 
 from sfu_wrapper.adapters.media import janus_pp_rec
 from sfu_wrapper.adapters.media.demux import reading
+from sfu_wrapper.adapters.media.mux import copy_video
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.app.worker import require_preprocessor
@@ -23,8 +24,10 @@ from sfu_wrapper.cli.doctor.settings import check_runtime
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.formats import mjr, rtp
+from sfu_wrapper.model.codecs import VIDEO_INPUT
 from sfu_wrapper.model.errors import JobFailed, Misconfigured
 from sfu_wrapper.ports.media_tools import PreparedVideo
+from tests.helpers.packetizers import av1_payloads, av1_units, h265_payloads
 from tests.helpers.processes import is_there
 from tests.helpers.samples import (
     ALICE,
@@ -40,6 +43,7 @@ from tests.helpers.samples import (
     received,
     recorded,
 )
+from tests.helpers.senders import FRAMES, NAMES, Cut, sent
 
 pytestmark = pytest.mark.system
 
@@ -180,6 +184,36 @@ def test_what_comes_before_the_first_key_frame_shows_in_neither(tmp_path: Path) 
     assert [look for _, look in pictures(ours.path)] == [look for _, look in pictures(theirs.path)]
 
 
+def av1_counted(data: bytes, _number: int, key: bool) -> list[bytes]:
+    return av1_payloads(av1_units(data), key=key)
+
+
+def av1_sized(data: bytes, _number: int, key: bool) -> list[bytes]:
+    return av1_payloads(av1_units(data), key=key, counted=False)
+
+
+def h265_single(data: bytes, _number: int, _key: bool) -> list[bytes]:
+    return h265_payloads(data)
+
+
+def h265_shared(data: bytes, _number: int, _key: bool) -> list[bytes]:
+    return h265_payloads(data, aggregate=True)
+
+
+def published(tmp_path: Path, encoder: str, cut: Cut) -> Path:
+    header = mjr.Header(mjr.Kind.VIDEO, NAMES[encoder], 1, 2)
+    return recorded(tmp_path / "made.mjr", header, sent(encoder, cut=cut))
+
+
+def test_of_av1_both_make_the_same(tmp_path: Path) -> None:
+    _, theirs = compare(published(tmp_path, "libsvtav1", av1_counted), tmp_path)
+    copy = tmp_path / "copy.mp4"
+    copy_video(theirs.path, copy, VIDEO_INPUT["av1"])
+
+    assert theirs.path.suffix == ".mp4"
+    assert pictures(copy) == pictures(theirs.path)
+
+
 @both
 @pytest.mark.parametrize("name", ["empty.mjr", "magic-only.mjr"])
 def test_where_nothing_is_recorded_neither_makes_anything(
@@ -216,7 +250,7 @@ def fails(run: Preprocess, source: Path, target_dir: Path) -> JobFailed:
 @both
 def test_what_nobody_can_read_both_refuse_for_good(tmp_path: Path, run: Preprocess) -> None:
     header, packets = received(ALICE)
-    other = recorded(tmp_path / "av1.mjr", replace(header, codec="av1"), packets)
+    other = recorded(tmp_path / "other.mjr", replace(header, codec="h266"), packets)
     sealed = recorded(tmp_path / "e2e.mjr", replace(header, encrypted=True), packets)
     junk = tmp_path / "junk.mjr"
     junk.write_bytes(b"ffconcat version 1.0\nfile /etc/passwd\n")
@@ -266,6 +300,21 @@ def test_a_jump_of_the_clock_is_nothing_that_theirs_can_be_trusted_with(tmp_path
     assert failure.code == "PREPROCESSOR_FAILED"
     assert "instead of 7.2" in failure.detail
     assert "preprocessor = builtin" in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("encoder", "cut"),
+    [("libsvtav1", av1_sized), ("libx265", h265_single), ("libx265", h265_shared)],
+)
+def test_a_file_of_theirs_that_lacks_bytes_or_cannot_be_read_is_a_failure(
+    tmp_path: Path, encoder: str, cut: Cut
+) -> None:
+    source = published(tmp_path, encoder, cut)
+    failure = fails(janus_pp_rec.preprocess, source, tmp_path / "out")
+
+    assert (failure.code, failure.permanent) == ("PREPROCESSOR_FAILED", False)
+    assert "preprocessor = builtin" in failure.detail
+    assert len(pictures(made(preprocess, source, tmp_path / "ours").path)) == FRAMES
 
 
 # What a program may do instead of its work.

@@ -153,7 +153,9 @@ def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float =
         av.open(target, "w", format=container_format, options=options) as writer,
     ):
         stream = reader.streams.video[0]
-        copy = writer.add_stream_from_template(stream)
+        # By default PyAV looks for an encoder of the decoder's name; AV1's decoder has another one.
+        opaque = stream.codec_context.name != codec.libav
+        copy = writer.add_stream_from_template(stream, opaque=opaque)
         if codec.mp4_tag and target.suffix == ".mp4":
             copy.codec_context.codec_tag = codec.mp4_tag
         first: int | None = None
