@@ -32,7 +32,7 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.core.room import Capture, Segment
 from sfu_wrapper.core.segments import announce_when_closed, back_off_ms, derive_phase, stop_capture
 from sfu_wrapper.core.transition import Transition
-from sfu_wrapper.model.media import Medium, RawFile
+from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.model.segment import Instant
 
 LOST = "the media plane stopped writing while it recorded"
@@ -59,8 +59,8 @@ def on_fact(turn: Transition, fact: CaptureFact | PlaneBack) -> None:
             _failed(turn, segment, replace(capture, message=message))
         case CaptureChanged(files=files):
             _changed(turn, segment, _with_files(capture, files))
-        case CaptureStopped(files=files):
-            _stopped(turn, segment, _with_files(capture, files))
+        case CaptureStopped(stopped_ms=stopped_ms, files=files):
+            _stopped(turn, segment, _with_files(capture, _until_the_end(files, stopped_ms)))
         case CaptureLost(message=message):
             _lost(turn, segment, replace(_sealed(capture, fact), message=message))
         case _:
@@ -183,6 +183,19 @@ def _with_files(capture: Capture, files: tuple[RawFile, ...]) -> Capture:
         kept = nlargest(MAX_FILES, range(len(known)), key=lambda number: _worth(known[number]))
         known = tuple(known[number] for number in sorted(kept))
     return replace(capture, files=known)
+
+
+def _until_the_end(files: tuple[RawFile, ...], stopped_ms: int) -> tuple[RawFile, ...]:
+    """Return the files with those tracks open that were published when the capture stopped.
+
+    They end with the segment, which ends a moment later: when its last capture has stopped.
+    """
+    return tuple(
+        replace(file, stopped_ms=None)
+        if file.stopped_ms == stopped_ms and file.stream is not Stream.AUDIO
+        else file
+        for file in files
+    )
 
 
 def _worth(file: RawFile) -> tuple[bool, bool, int]:

@@ -6,7 +6,8 @@ intervals count from the start of the segment.
 
 The times in the media overrule the event: a track is on screen from its first frame to the end of
 its last one. Exception: if the frames end long before the event ends the track, the track is
-frozen, and its last frame stays.
+frozen, and its last frame stays. A screen is sent when it changes, so that it stays for as long as
+it is published.
 
 A clock that was set forward makes an event hours longer than the call: the end has the new time,
 and earlier files seem to be open until then. The sign of it is that no file holds media for hours.
@@ -21,11 +22,13 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from sfu_wrapper.model.identity import UserId
-from sfu_wrapper.model.media import RawFile
+from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, SegmentInfo
 
-FREEZE_US = 5_000_000  # the last frame of a frozen track stays for that long
+FREEZE_US = 5_000_000  # the last frame of a frozen camera stays for that long
 FROZEN_AFTER_US = 1_000_000  # frames may end that much before their track without it being frozen
+STILL_AFTER_US = 200_000  # the same of a screen: the time that the news of its end may take
+LATE_BEAT = 1.5  # by this factor a sender may be later than in its longest pause
 CLOCK_TOLERANCE_US = 2_000_000  # beyond this the SFU's clock is not the controller's
 
 
@@ -37,11 +40,22 @@ class Held:
         file: the file.
         first_us: start of its first frame.
         end_us: end of its last frame.
+        beat_us: longest pause between its frames in which no packet is missing; 0: all are short.
+        received_us: receipt of its last packet; None: unknown.
+        single: True where it holds one frame only.
     """
 
     file: RawFile
     first_us: int
     end_us: int
+    beat_us: int = 0
+    received_us: int | None = None
+    single: bool = False
+
+    @property
+    def is_screen(self) -> bool:
+        """True for a shared screen."""
+        return self.file.stream is Stream.SCREEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,8 @@ def spans(info: SegmentInfo, held: Sequence[Held]) -> tuple[Span, ...]:
 
     Tile order is the order of first joining: by user, then by first frame.
     """
-    found = [span for track, one in enumerate(held) if (span := _span(info, track, one))]
+    ends = _reported_stops_us(info, held)
+    found = [span for n, one in enumerate(held) if (span := _span(info, n, one, ends[n]))]
     joined = _first_joined(info, held)
 
     def order(span: Span) -> tuple[tuple[int, int], int, int]:
@@ -113,23 +128,62 @@ def most_on_screen(shown: Iterable[Span]) -> int:
     return max(accumulate(change for _, change in edges), default=0)
 
 
-def _span(info: SegmentInfo, track: int, one: Held) -> Span | None:
+def _span(info: SegmentInfo, track: int, one: Held, reported_stop: int) -> Span | None:
     start_of_segment = info.started_ms * 1000
-    reported_start, reported_stop = one.file.started_ms * 1000, _reported_stop_us(info, one.file)
+    reported_start = one.file.started_ms * 1000
     agrees = (
         reported_start - CLOCK_TOLERANCE_US <= one.first_us <= reported_stop + CLOCK_TOLERANCE_US
     )
     shift = 0 if agrees else reported_start - one.first_us
     start, stop = one.first_us + shift, one.end_us + shift
-    if reported_stop - stop > FROZEN_AFTER_US:
-        stop = reported_stop
+    if _stays(info, one, reported_stop, reported_stop - stop):
+        stop = max(stop, reported_stop)
     start = max(start - start_of_segment, 0)
     stop = min(stop - start_of_segment, info.completed_ms * 1000 - start_of_segment)
     return Span(track, start, stop, shift) if start < stop else None
 
 
-def _reported_stop_us(info: SegmentInfo, file: RawFile) -> int:
-    return (info.completed_ms if file.stopped_ms is None else file.stopped_ms) * 1000
+def _stays(info: SegmentInfo, one: Held, reported_stop: int, rest_us: int) -> bool:
+    """Return True if a track stays on screen for the rest of its time, after its last frame."""
+    until_the_end = reported_stop >= info.completed_ms * 1000
+    if one.is_screen:
+        return rest_us > STILL_AFTER_US or until_the_end
+    # A disabled camera is sent once a second.
+    beats = until_the_end and rest_us <= one.beat_us * LATE_BEAT
+    return rest_us > FROZEN_AFTER_US or beats or _ends_with_its_last_packet(one)
+
+
+def _reported_stops_us(info: SegmentInfo, held: Sequence[Held]) -> list[int]:
+    """Return the end of each track as the event has it, in the order of ``held``.
+
+    Controllers up to 0.1.0 report the last packet of a track as its end. A track of theirs whose
+    next frame was not due yet by its own rhythm stays until the end of the segment or the leave of
+    its user.
+    """
+    completed_us = info.completed_ms * 1000
+    left_us = {stay.user: stay.left_ms * 1000 for stay in info.presences}
+    latest: dict[tuple[UserId | None, Stream], int] = {}
+    for file in (one.file for one in held):
+        kind = file.user, file.stream
+        latest[kind] = max(latest.get(kind, 0), file.started_ms)
+    stops = []
+    for one in held:
+        file = one.file
+        stop_us = completed_us if file.stopped_ms is None else file.stopped_ms * 1000
+        again = file.started_ms < latest[file.user, file.stream]
+        if not again and _ends_with_its_last_packet(one):
+            end_us = min(completed_us, left_us.get(file.user or UserId(""), completed_us))
+            due_us = one.end_us + max(one.beat_us * LATE_BEAT, STILL_AFTER_US)
+            if due_us >= end_us or (one.single and one.is_screen):
+                stop_us = max(stop_us, end_us)
+        stops.append(stop_us)
+    return stops
+
+
+def _ends_with_its_last_packet(one: Held) -> bool:
+    if one.received_us is None or one.file.stopped_ms is None:
+        return False
+    return abs(one.received_us // 1000 - one.file.stopped_ms) <= 1
 
 
 def _user(one: Held) -> UserId | None:

@@ -140,12 +140,14 @@ class Source:
         zero_us: time of its own time 0.
         turns: rotations in order, in its own time.
         pace: seconds that one second of its own time lasts; 1 unless the sender's clock drifted.
+        stays: True where a frame stays until the next one, however late; else ``FREEZE_US``.
     """
 
     path: str
     zero_us: int
     turns: tuple[Rotation, ...] = ()
     pace: float = 1.0
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class Assembler:
         unreferenced: complete frames left out because their references are missing.
         smeared: complete frames kept although their references are missing.
         turns: (time, degrees clockwise) at each change of the orientation; upright before.
+        lost_at: time of the latest frame with something missing in it or before it; -1 for none.
     """
 
     def __init__(self, packets: Iterable[PacketRef], buffer: Buffer, codec: VideoCodec) -> None:
@@ -62,6 +63,7 @@ class Assembler:
         self._codec = codec
         self.damaged = self.cut = self.before_key = self.unreferenced = self.smeared = 0
         self.turns: list[tuple[int, int]] = []
+        self.lost_at = _NEVER
         self._last: CodedFrame | None = None  # the last complete one, kept or not
         self._started = self._intact = False  # intact: nothing to refer to is missing
         self._broken_at = 0  # time of the loss
@@ -71,6 +73,8 @@ class Assembler:
         """Yield the frames to keep, in order of sending."""
         missing = False  # packets, since the last complete frame
         for time, payloads, whole, gap, cut in self._groups():
+            if gap or cut or not whole:
+                self.lost_at = time
             missing = missing or gap
             if not payloads and whole:
                 continue  # padding alone

@@ -24,6 +24,7 @@ MAGIC = b"MJR00002"
 MAGIC_UNTIMED = b"MJR00001"
 MAX_PACKET_BYTES = 0xFFFF
 MAX_OFFSET_MS = 0xFFFFFFFF
+TAIL_BYTES = 262_144  # of a file's end for ``last_offset_ms``: several packets of the largest size
 
 _FRAME_MARK = b"MEET"
 _MARK = int.from_bytes(_FRAME_MARK, "big")

@@ -68,7 +68,8 @@ class RawFile:
         filename: relative to ``recordings_path`` (video) or ``audio_path`` (the mix).
         stream: kind of the track; AUDIO for the mix.
         started_ms: epoch ms of the first media.
-        stopped_ms: epoch ms of the end of the media; None while the file is open.
+        stopped_ms: epoch ms at which the track ended; None while it is published: it ends with the
+            segment.
         user: owner of the track; None for the mix.
         holds_media: False only where certainly nothing was written.
         mixer: for the mix, the software that wrote it.
@@ -141,7 +142,10 @@ class TrackFile:
         packets_lost: number of packets that never arrived, by their sequence numbers.
         ahead_ms: ms by which the file's time is ahead of the recorder's clock at its beginning.
         drift_ppm: parts per million by which it runs fast against that clock; None: not measurable.
-        gaps: interruptions longer than a second.
+        gaps: interruptions longer than a second with packets missing; of video where none is
+            missing, longer than 5 s.
+        still: number of gaps in which no packet is missing.
+        beat_ms: longest pause in which no packet is missing; 0 where all are below half a second.
         warnings: defects of the raw file, one readable sentence each.
     """
 
@@ -161,6 +165,8 @@ class TrackFile:
     ahead_ms: float = 0.0
     drift_ppm: float | None = None
     gaps: tuple[Gap, ...] = ()
+    still: int = 0
+    beat_ms: int = 0
     warnings: tuple[str, ...] = ()
 
     @property

@@ -113,7 +113,8 @@ class TrackSync:
         drift_ppm: parts per million by which the file's clock runs fast; None: not measurable.
         packets_received: number of packets in the file.
         packets_lost: number of packets that never arrived, by their sequence numbers.
-        gaps: number of interruptions longer than a second.
+        gaps: number of interruptions: longer than a second with packets missing, or, of a camera,
+            longer than 5 s.
         frames_repeated: frames of the merged file that repeat the previous frame of this source.
     """
 

@@ -24,7 +24,13 @@ class PreparedVideo:
             unknown.
         packets_received: number of packets in the file.
         packets_lost: number of packets missing in the sequence.
+        frames: number of frames.
         gaps: number of long interruptions.
+        still: number of these in which no packet is missing.
+        beat_us: longest pause in which no packet is missing; 0 where all are short.
+        created_us: epoch microseconds of the opening of the raw file.
+        started_us: epoch microseconds of the receipt of the first packet.
+        received_us: epoch microseconds of the receipt of the last packet; None: unknown.
         notes: damage that was worked around, for the log and the warnings.
         turns: changes of rotation, in the file's own time.
     """
@@ -37,7 +43,13 @@ class PreparedVideo:
     drift_ppm: float | None = None
     packets_received: int = 0
     packets_lost: int = 0
+    frames: int = 0
     gaps: int = 0
+    still: int = 0
+    beat_us: int = 0
+    created_us: int = 0
+    started_us: int = 0
+    received_us: int | None = None
     notes: tuple[str, ...] = ()
     turns: tuple[Rotation, ...] = ()
 

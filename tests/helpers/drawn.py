@@ -192,7 +192,7 @@ class Segment:
         stop_s: float | None = None,
         turnable: bool = False,
     ) -> None:
-        """Write a raw file that begins with the segment and is published until ``stop_s``."""
+        """Write a raw file that was opened with the segment and is published until ``stop_s``."""
         name = f"{len(self.video)}.mjr"
         began_us = START_MS * 1000 + received[0][0] * 1000
         extensions = ((3, rtp.VIDEO_ORIENTATION),) if turnable else ()

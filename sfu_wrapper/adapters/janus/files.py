@@ -5,7 +5,8 @@ The file name identifies the publisher; the duration is read from the file:
     videoroom-<room>-user-<publisher>-<epoch µs>-<audio|video|data>-<m-line>.mjr
 
 The header has the time of the first packet, each packet its offset from that. A file of 8 bytes
-belongs to a publisher that sent no packet.
+belongs to a publisher that sent no packet. A publisher may send nothing for long (a screen that
+does not change), so that its track ends when it is unpublished, not with its last packet.
 
 AudioBridge recordings on disk.
 
@@ -20,16 +21,16 @@ Once Janus has closed a file, the lengths in its header are those of the whole f
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
 from sfu_wrapper.core.publisher_ids import track_of
-from sfu_wrapper.formats.mjr import Reader, last_offset_ms
+from sfu_wrapper.formats.mjr import TAIL_BYTES, Reader, last_offset_ms
 from sfu_wrapper.formats.wav import HEADER_BYTES, Wav, parse, repaired_header
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import RoomUuid
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _REST: Final = re.compile(r"(.+)-(\d{1,19})-(audio|video|data)-(\d{1,4})\.mjr")
 _HEAD_BYTES: Final = 65_536 + 10  # no header is longer
-_TAIL_BYTES: Final = 262_144  # several packets of the largest size
+_LATE_PACKETS_MS: Final = 1_000  # Janus may still write packets that long after the unpublishing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,23 @@ class _VideoFile:
     line: int
 
 
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """Times of the publishers of one capture, as far as they are known.
+
+    Attributes:
+        open: Publishers whose last file Janus is still writing.
+        stopped: Publishers that were published when the recording stopped.
+        ended_ms: Times at which publishers were unpublished, epoch ms, in order.
+    """
+
+    open: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
+    ended_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
 def video_files(
-    folder: Path, room: RoomUuid, below: str, *, open_for: frozenset[str]
+    folder: Path, room: RoomUuid, below: str, publishing: Publishing
 ) -> tuple[RawFile, ...]:
     """Return every file with video of a room in a folder, in the order of opening.
 
@@ -70,15 +86,20 @@ def video_files(
         folder: Folder of one capture.
         room: Id of the VideoRoom.
         below: Path prefix of the file names in events.
-        open_for: Publishers whose last file Janus is still writing.
+        publishing: Times of the publishers.
 
     Raises:
         OSError: The folder cannot be read.
     """
     found = _found(folder, room)
-    last = {(each.publisher, each.line): each for each in found}
-    still_open = {each.path for each in last.values() if each.publisher in open_for}
-    return tuple(_raw_file(each, below, is_open=each.path in still_open) for each in found)
+    following: dict[Path, int] = {}  # when the next file of the same m-line was opened
+    last: dict[tuple[str, int], _VideoFile] = {}
+    for each in found:
+        before = last.get((each.publisher, each.line))
+        if before is not None:
+            following[before.path] = each.opened_us // 1000
+        last[each.publisher, each.line] = each
+    return tuple(_raw_file(each, below, publishing, following.get(each.path)) for each in found)
 
 
 def publishers_in(folder: Path, room: RoomUuid) -> frozenset[str]:
@@ -129,14 +150,29 @@ def _matching_files(folder: Path, room: RoomUuid) -> Iterator[_VideoFile]:
             yield _VideoFile(folder / name, match[1], track, int(match[2]), int(match[4]))
 
 
-def _raw_file(found: _VideoFile, below: str, *, is_open: bool) -> RawFile:
+def _raw_file(
+    found: _VideoFile, below: str, publishing: Publishing, next_ms: int | None
+) -> RawFile:
+    """Return the file with its times; ``next_ms`` is the opening of the file that follows it."""
     file = RawFile(
         f"{below}/{found.path.name}",
         found.track.stream,
         found.opened_us // 1000,
         user=found.track.user,
     )
-    return file if is_open else _measured(found.path, file)
+    if next_ms is None and found.publisher in publishing.open:
+        return file
+    file = _measured(found.path, file)
+    if not file.holds_media:
+        return file
+    if next_ms is None and found.publisher in publishing.stopped:
+        return replace(file, stopped_ms=None)  # published until the segment stopped
+    last_ms = file.stopped_ms or 0
+    ended_ms = publishing.ended_ms.get(found.publisher, ())
+    end_ms = next((at_ms for at_ms in ended_ms if at_ms >= last_ms - _LATE_PACKETS_MS), last_ms)
+    return replace(
+        file, stopped_ms=max(last_ms, end_ms if next_ms is None else min(end_ms, next_ms))
+    )
 
 
 def _measured(path: Path, file: RawFile) -> RawFile:
@@ -148,7 +184,7 @@ def _measured(path: Path, file: RawFile) -> RawFile:
     with os.fdopen(number, "rb") as data:
         head = data.read(_HEAD_BYTES)
         size = data.seek(0, os.SEEK_END)
-        data.seek(max(0, size - _TAIL_BYTES))
+        data.seek(max(0, size - TAIL_BYTES))
         tail = data.read()
     try:
         header = Reader(head).header

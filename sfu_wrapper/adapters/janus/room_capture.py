@@ -92,6 +92,7 @@ class RoomCapture:
         self._doubt: tuple[CaptureStarted, str] | None = None
         self._known: tuple[RawFile, ...] = ()  # its files as last reported
         self._orphaned: CaptureRef | None = None  # Janus may still write it
+        self._stopped: tuple[CaptureRef, int] | None = None  # the last stop, epoch ms
         self._carried: tuple[Track, ...] | None = None  # as last reported
 
     @property
@@ -173,11 +174,18 @@ class RoomCapture:
         ours = self._is_running(capture)
         if ours or (self._running is None and await self._is_ours(handle)):
             await self._room.stop_recording(handle, capture)
+        if ours or self._stopped is None or self._stopped[0] != capture:
+            self._stopped = capture, _now_ms()
+        stopped_ms = self._stopped[1]
         files, error = await self._files(capture, running=False)
         if ours:
             self._running = None
+        files = tuple(
+            replace(file, stopped_ms=stopped_ms) if file.stopped_ms is None else file
+            for file in files
+        )
         if error is None:
-            await self._emit(CaptureStopped(capture, _now_ms(), files))
+            await self._emit(CaptureStopped(capture, stopped_ms, files))
         else:
             await self._emit(CaptureLost(capture, _now_ms(), files, error))
 

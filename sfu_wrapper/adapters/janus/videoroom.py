@@ -11,11 +11,18 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from sfu_wrapper.adapters.janus.files import publishers_in, remove_audio, video_files
+from sfu_wrapper.adapters.janus.files import (
+    Publishing,
+    publishers_in,
+    remove_audio,
+    video_files,
+)
 from sfu_wrapper.adapters.janus.room import JanusRoom, NotWritten, RoomChange
 from sfu_wrapper.adapters.janus.session import VIDEO_ROOM, Handle, Json
+from sfu_wrapper.adapters.janus.settings import JanusSettings
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.publisher_ids import track_of
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
 _OPENED_WITHIN_S: Final = 1.0
@@ -32,7 +39,12 @@ class VideoRoom(JanusRoom):
 
     plugin = VIDEO_ROOM
     medium = Medium.VIDEO
-    _publishing: frozenset[str] = frozenset()
+
+    def __init__(self, room: str, settings: JanusSettings, uuid: RoomUuid | None = None) -> None:
+        super().__init__(room, settings, uuid)
+        self._publishing = frozenset[str]()
+        self._stopped: frozenset[str] | None = None  # published when the recording stopped
+        self._ended_ms: dict[str, list[int]] = {}  # unpublished during the recording
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -63,6 +75,8 @@ class VideoRoom(JanusRoom):
             )
         for key in ("unpublished", "leaving", "kicked"):
             self._publishing -= {str(data.get(key))}
+        for name in before - self._publishing:
+            self._ended_ms.setdefault(name, []).append(time.time_ns() // 1_000_000)
         removed = data.get("leaving") == "ok"  # Janus informs a publisher of its own removal
         if removed or data.get("videoroom") == "destroyed":
             return RoomChange.GONE
@@ -77,6 +91,7 @@ class VideoRoom(JanusRoom):
             self._secured("edit", new_rec_dir=folder.at_janus(capture), **key_frames)
         )
         started_ms = time.time_ns() // 1_000_000
+        self._stopped, self._ended_ms = None, {}
         await self._switch(handle, on=True)
         missing = await self._publishers_without_file(capture)
         if missing:
@@ -93,6 +108,7 @@ class VideoRoom(JanusRoom):
         """See ``JanusRoom``; Janus keeps writing files that are open."""
         folder = self._settings.folder.at_janus(capture)
         await handle.request(self._secured("edit", new_rec_dir=folder))
+        self._stopped = None
         await self._switch(handle, on=True)
 
     async def finish_warm_up(self, handle: Handle) -> None:
@@ -102,6 +118,8 @@ class VideoRoom(JanusRoom):
     async def stop_recording(self, handle: Handle, capture: CaptureRef | None) -> None:
         """See ``JanusRoom``; the files are closed when Janus answers."""
         await self._switch_off(handle)
+        if self._stopped is None:  # a stop may be repeated
+            self._stopped = self._publishing
         if capture is not None:
             with suppress(OSError):  # ``files`` reports a folder that cannot be read
                 folder = self._settings.folder
@@ -114,11 +132,15 @@ class VideoRoom(JanusRoom):
 
     def _read(self, capture: CaptureRef, *, running: bool) -> tuple[RawFile, ...]:
         below = f"/{capture.room}/{capture.segment}"
-        publishing = self._publishing if running else frozenset()
+        publishing = Publishing(
+            open=self._publishing if running else frozenset(),
+            stopped=(not running and self._stopped) or frozenset(),
+            ended_ms=self._ended_ms,
+        )
         folder = self._settings.folder.of(capture)
         if not running:  # one that was lost has seen no ``stop_recording``
             remove_audio(folder, capture.room)
-        return video_files(folder, capture.room, below, open_for=publishing)
+        return video_files(folder, capture.room, below, publishing)
 
     @property
     def _room_properties(self) -> Json:

@@ -54,6 +54,7 @@ class FrameReader:
     def __init__(self, source: Source) -> None:
         self._container = reading(source.path)
         self._frames = self._decode(source)
+        self._stays = source.stays
         self._shown: DecodedFrame | None = None
         self._next = next(self._frames, None)
 
@@ -66,13 +67,13 @@ class FrameReader:
     def at(self, time_us: int) -> DecodedFrame | None:
         """Return the frame to show at that time; times must not decrease from call to call.
 
-        None before the first frame, and where the last one is older than ``FREEZE_US``.
+        None before the first frame, and where that of a camera is older than ``FREEZE_US``.
         """
         while self._next is not None and self._next.at_us <= time_us:
             self._shown, self._next = self._next, next(self._frames, None)
-        if self._shown is None or time_us - self._shown.at_us >= FREEZE_US:
-            return None
-        return self._shown
+        if self._shown is None or self._stays or time_us - self._shown.at_us < FREEZE_US:
+            return self._shown
+        return None
 
     def _decode(self, source: Source) -> Iterator[DecodedFrame]:
         stream = self._container.streams.video[0]

@@ -67,9 +67,10 @@ def _convert(
     found: Recording, codec: VideoInputCodec, target_dir: Path, program: str
 ) -> PreparedVideo | None:
     stream = MediaStream(found.reader, VIDEO_CLOCK_HZ)
-    whole, sent = TrackStats(VIDEO_CLOCK_HZ // 1000), TrackStats(VIDEO_CLOCK_HZ // 1000)
+    sent = TrackStats(VIDEO_CLOCK_HZ // 1000)
     frames_of = depacketizer(codec.name, found.header.fmtp)
     assembler = Assembler(_noted(stream.packets(), sent), found.reader.buffer, frames_of)
+    whole = TrackStats(VIDEO_CLOCK_HZ // 1000, lambda: assembler.lost_at)
     noted = noted_frames(assembler.frames(), whole, found.source)
     whole_bytes = sum(len(timed.frame.data) for timed in noted)
     if not whole.frames:
@@ -90,9 +91,9 @@ def _convert(
         length = Expected(got.end_ms * 1000, _END_US, codec.libav, None, copied=damaged)
         with _judged(found, part):
             verify(_STAGE, part, length)
-    return prepared(
-        got.track(target, found.header, stream, TrackKind.VIDEO, assembler.turns, warnings)
-    )
+    got.take_pauses(whole)
+    track = got.track(target, found.header, stream, TrackKind.VIDEO, assembler.turns, warnings)
+    return prepared(track, found.source)
 
 
 def _suffix(codec: VideoInputCodec) -> str:

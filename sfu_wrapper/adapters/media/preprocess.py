@@ -32,7 +32,7 @@ from sfu_wrapper.core.plan import Rotation
 from sfu_wrapper.formats import opus
 from sfu_wrapper.formats.assemble import Assembler, TimedFrame, depacketizer
 from sfu_wrapper.formats.bits import Buffer
-from sfu_wrapper.formats.mjr import Header, Kind, Reader
+from sfu_wrapper.formats.mjr import TAIL_BYTES, Header, Kind, Reader, last_offset_ms
 from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.codecs import (
     AUDIO_INPUT,
@@ -67,11 +67,12 @@ def preprocess(source: Path, target_dir: Path) -> PreparedVideo | None:
     track = convert(source, target_dir)
     if isinstance(track, EmptyTrack) or track.kind is not TrackKind.VIDEO:
         return None
-    return prepared(track)
+    return prepared(track, source)
 
 
-def prepared(track: TrackFile) -> PreparedVideo:
-    """Return a converted video track as the MediaTools port describes it."""
+def prepared(track: TrackFile, source: Path) -> PreparedVideo:
+    """Return a converted video track as the MediaTools port describes it. Raises OSError."""
+    last_ms = _last_received_ms(source)
     return PreparedVideo(
         path=track.path,
         codec=track.codec,
@@ -81,10 +82,22 @@ def prepared(track: TrackFile) -> PreparedVideo:
         drift_ppm=track.drift_ppm,
         packets_received=track.packets_received,
         packets_lost=track.packets_lost,
+        frames=track.frames,
         gaps=len(track.gaps),
+        still=track.still,
+        beat_us=track.beat_ms * 1000,
+        created_us=track.created_us,
+        started_us=track.started_us,
+        received_us=None if last_ms is None else track.started_us + last_ms * 1000,
         notes=track.warnings,
         turns=tuple(Rotation(one.at_ms * 1000, one.degrees) for one in track.rotations),
     )
+
+
+def _last_received_ms(source: Path) -> int | None:
+    with opened(source) as number:
+        size = os.fstat(number).st_size
+        return last_offset_ms(os.pread(number, TAIL_BYTES, max(0, size - TAIL_BYTES)))
 
 
 def convert(source: Path, target_dir: Path) -> TrackFile | EmptyTrack:
@@ -169,7 +182,7 @@ def _convert_video(found: Recording, codec: VideoInputCodec, base: Path) -> Trac
     first = next(frames, None)
     if first is None or first.frame.size is None:
         return "it holds no key frame" if stream.received else "it holds no packet"
-    stats = TrackStats(VIDEO_CLOCK_HZ // 1000)
+    stats = TrackStats(VIDEO_CLOCK_HZ // 1000, lambda: assembler.lost_at)
     target = _named(base, codec.suffixes[0])
     with finished(target) as part:
         noted = noted_frames(chain([first], frames), stats, found.source)

@@ -1,9 +1,11 @@
 """Statistics of one converted track: times of its frames, gaps, and warnings for the operator.
 
 Pure bookkeeping during the conversion. It defines when an interruption counts as a gap, and the
-duration of the last frame.
+duration of the last frame. A screen that does not change is sent once a second or less often, and
+so is a disabled camera. So a short pause is a gap only where packets are missing.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sfu_wrapper.formats.assemble import Assembler
@@ -12,6 +14,14 @@ from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.media import Gap, Resolution, Rotation, TrackFile, TrackKind
 
 GAP_MS = 1_000
+"""Longest pause that is no gap although packets are missing in it; of audio, any."""
+
+PAUSE_MS = 5_000
+"""Longest pause of video that is no gap where no packet is missing."""
+
+BEAT_MS = 500
+"""Shortest pause that counts as the rhythm of a sender with little to show."""
+
 LAST_FRAME_MS = 100
 """Limit of the last frame's duration, which is unknown: that of the frame before is assumed."""
 
@@ -19,25 +29,52 @@ _ONLY_FRAME_MS = 40
 
 
 class TrackStats:
-    """Statistics of the frames written so far; times are in ticks, ``ticks_a_ms`` per ms."""
+    """Statistics of the frames written so far; times are in ticks, ``ticks_a_ms`` per ms.
 
-    def __init__(self, ticks_a_ms: int) -> None:
+    Args:
+        ticks_a_ms: ticks per ms.
+        lost_at: returns the time of the latest loss; None: every pause is taken for a loss.
+
+    Attributes:
+        frames: number of frames.
+        gaps: interruptions.
+        still: number of gaps in which no packet is missing.
+        beat_ms: longest pause in which no packet is missing; 0 where all are short.
+    """
+
+    def __init__(self, ticks_a_ms: int, lost_at: Callable[[], int] | None = None) -> None:
         self._ticks_a_ms = ticks_a_ms
-        self._longest_gap = GAP_MS * ticks_a_ms
+        self._shortest_pause = BEAT_MS * ticks_a_ms
+        self._lost_at = lost_at
         self._first = self._before = self._last = self._over = -1
         self.frames = 0
         self._keys_ms: list[int] = []
         self._resolutions: list[Resolution] = []
-        self._gaps: list[Gap] = []
+        self.gaps: list[Gap] = []
+        self.still = self.beat_ms = 0
 
     def note(self, time: int, length: int = 0) -> None:
         """Add a frame; ``length`` is its duration in ticks, 0 where it is unknown."""
         if not self.frames:
             self._first = time
-        elif time - self._over > self._longest_gap:
-            self._gaps.append(Gap(self._ms(self._over), self._ms(time)))
+        elif time - self._over > self._shortest_pause:
+            self._pause(time)
         self._before, self._last, self._over = self._last, time, time + length
         self.frames += 1
+
+    def _pause(self, time: int) -> None:
+        gap = Gap(self._ms(self._over), self._ms(time))
+        length_ms = (time - self._over) / self._ticks_a_ms
+        lost = self._lost_at is None or self._lost_at() > self._last
+        if not lost:
+            self.beat_ms = max(self.beat_ms, round(length_ms))
+        if length_ms > (GAP_MS if lost else PAUSE_MS):
+            self.gaps.append(gap)
+            self.still += not lost
+
+    def take_pauses(self, other: "TrackStats") -> None:
+        """Take the pauses of another measurement of the same track, which knows what was lost."""
+        self.gaps, self.still, self.beat_ms = other.gaps, other.still, other.beat_ms
 
     def note_key(self, time: int, size: tuple[int, int] | None) -> None:
         """Record that the frame added last is a key frame, and its size."""
@@ -86,7 +123,9 @@ class TrackStats:
             packets_lost=stream.lost,
             ahead_ms=drift.ahead_ms,
             drift_ppm=drift.ppm,
-            gaps=tuple(self._gaps),
+            gaps=tuple(self.gaps),
+            still=self.still,
+            beat_ms=self.beat_ms,
             warnings=tuple(warnings),
         )
 

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S, _TIMEOUT_PER_S = 60.0, 0.5  # reading takes a small part of the segment's length
 
+_SILENT_US = 2_000_000  # a track that is published longer than this without a packet is noted
+
 # After these the mix may be intact, so that the attempt fails rather than drop the audio.
 _FAILS_THE_ATTEMPT = (JobCode.UNSAFE_NAME, JobCode.MEDIA_CRASH, JobCode.TIMEOUT)
 
@@ -94,6 +96,7 @@ class Material:
                 zero_us(info.started_ms, video.prepared.zero_us, shifts.get(track, unseen)),
                 video.prepared.turns,
                 pace(video.prepared.drift_ppm),
+                stays=video.held.is_screen,
             )
             for track, video in enumerate(self.videos)
         )
@@ -125,12 +128,17 @@ async def ingest(
     shifts_us = {span.track: span.shift_us for span in shown}
     sync = [_video_sync(info, one, shifts_us.get(n, 0)) for n, one in enumerate(videos)]
     sync += [one.sync for one in audio_pieces]
+    length_us = (info.completed_ms - info.started_ms) * 1000
     return Material(
         videos=tuple(videos),
         shown=shown,
         audio=tuple(one.source for one in audio_pieces),
         sync=tuple(sync),
-        warnings=(*_warnings(read), *_sync_notes(sync, shifts_us), *_unseen(videos, shown)),
+        warnings=(
+            *_warnings(read, length_us),
+            *_sync_notes(sync, shifts_us),
+            *_unseen(videos, shown),
+        ),
     )
 
 
@@ -158,13 +166,21 @@ def without_empty_hours(info: SegmentInfo, material: Material) -> tuple[SegmentI
     return intervals.moved_info(left_out, info), material
 
 
-def _warnings(read: Iterable[Video | AudioPiece | str]) -> Iterator[str]:
+def _warnings(read: Iterable[Video | AudioPiece | str], length_us: int) -> Iterator[str]:
     """Yield the notes on converted files, and the reasons why others were left out."""
     for one in read:
         if isinstance(one, str):
             yield one
         elif isinstance(one, Video):
-            yield from (f"{one.held.file.filename}: {note}" for note in one.prepared.notes)
+            notes = (*one.prepared.notes, *_silence(one.prepared, length_us))
+            yield from (f"{one.held.file.filename}: {note}" for note in notes)
+
+
+def _silence(prepared: PreparedVideo, length_us: int) -> Iterator[str]:
+    """Yield a note where a published track gave nothing for long at its beginning."""
+    silent_us = prepared.started_us - prepared.created_us
+    if _SILENT_US < silent_us <= length_us:
+        yield f"published, but nothing came for the first {silent_us / 1_000_000:.1f} s"
 
 
 def _unseen(videos: Sequence[Video], shown: Iterable[Span]) -> Iterator[str]:
@@ -199,7 +215,14 @@ class _Reading:
             return f"{file.filename} holds no frame"
         stretch = pace(prepared.drift_ppm)
         first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
-        held = Held(file, prepared.zero_us + first_us, prepared.zero_us + end_us)
+        held = Held(
+            file,
+            prepared.zero_us + first_us,
+            prepared.zero_us + end_us,
+            beat_us=prepared.beat_us,
+            received_us=prepared.received_us,
+            single=prepared.frames == 1,
+        )
         return Video(prepared, held, raw_bytes)
 
     async def audio(self, file: RawFile) -> AudioPiece | str:
@@ -234,7 +257,7 @@ def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:
         drift_ppm=prepared.drift_ppm,
         packets_received=prepared.packets_received,
         packets_lost=prepared.packets_lost,
-        gaps=prepared.gaps,
+        gaps=prepared.gaps - (prepared.still if held.is_screen else 0),
     )
 
 

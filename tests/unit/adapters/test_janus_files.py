@@ -9,6 +9,7 @@ import pytest
 
 from sfu_wrapper.adapters.janus import files as module
 from sfu_wrapper.adapters.janus.files import (
+    Publishing,
     is_closed,
     mix_files,
     publishers_in,
@@ -38,7 +39,7 @@ def written(*offsets_ms: int) -> bytes:
 
 
 def read(folder: Path, *still_open: str) -> tuple[RawFile, ...]:
-    return video_files(folder, ROOM, "/below", open_for=frozenset(still_open))
+    return video_files(folder, ROOM, "/below", Publishing(open=frozenset(still_open)))
 
 
 def test_a_closed_file_runs_from_its_first_to_its_last_packet(tmp_path: Path) -> None:
@@ -96,11 +97,53 @@ def test_a_file_truncated_by_a_crash_ends_with_its_last_complete_packet(tmp_path
 def test_the_end_of_a_long_file_is_found_without_reading_it_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TAIL_BYTES", 150)
+    monkeypatch.setattr(module, "TAIL_BYTES", 150)
     tape(tmp_path, "p-alice", written(*range(0, 100_000, 33)))
     (file,) = read(tmp_path)
 
     assert file.stopped_ms == FIRST_US // 1000 + 99_990
+
+
+def ends(folder: Path, publishing: Publishing) -> list[int | None]:
+    """When the files end, in ms after their first packet."""
+    found = video_files(folder, ROOM, "", publishing)
+    return [file.stopped_ms and file.stopped_ms - FIRST_US // 1000 for file in found]
+
+
+def test_a_track_ends_when_it_was_unpublished_however_long_it_sent_nothing(tmp_path: Path) -> None:
+    tape(tmp_path, "s-alice", written(0, 500, 900))
+    at = FIRST_US // 1000
+
+    unpublished = {"s-alice": [at - 5_000, at + 200_000, at + 300_000]}
+    assert ends(tmp_path, Publishing(ended_ms=unpublished)) == [200_000]
+    assert ends(tmp_path, Publishing(ended_ms={"s-bob": [at + 5_000]})) == [900]
+    assert ends(tmp_path, Publishing(ended_ms={"s-alice": [at + 850]})) == [900]
+
+
+def test_a_track_that_was_published_at_the_stop_ends_with_the_segment(tmp_path: Path) -> None:
+    tape(tmp_path, "s-alice", written(0, 900))
+    tape(tmp_path, "p-bob", written(0, 900))
+
+    assert ends(tmp_path, Publishing(stopped=frozenset({"s-alice"}))) == [900, None]
+
+
+def test_a_track_ends_at_the_latest_when_the_next_file_of_its_publisher_begins(
+    tmp_path: Path,
+) -> None:
+    at = FIRST_US // 1000
+    tape(tmp_path, "s-alice", written(0, 900))
+    tape(tmp_path, "s-alice", written(0, 20_000), opened_us=OPENED_US + 5_000_000)
+    unpublished = {"s-alice": [at + 9_000]}
+
+    publishing = Publishing(stopped=frozenset({"s-alice"}), ended_ms=unpublished)
+    assert ends(tmp_path, publishing) == [4_960, None]
+
+
+def test_a_published_track_without_a_packet_holds_nothing(tmp_path: Path) -> None:
+    tape(tmp_path, "s-alice", b"MJR00002")
+    (file,) = video_files(tmp_path, ROOM, "", Publishing(stopped=frozenset({"s-alice"})))
+
+    assert not file.holds_media
 
 
 def test_files_of_other_rooms_and_unknown_publishers_are_ignored(tmp_path: Path) -> None:
@@ -115,7 +158,7 @@ def test_files_of_other_rooms_and_unknown_publishers_are_ignored(tmp_path: Path)
 
 
 def test_a_missing_folder_counts_as_empty(tmp_path: Path) -> None:
-    assert video_files(tmp_path / "later", ROOM, "", open_for=frozenset()) == ()
+    assert video_files(tmp_path / "later", ROOM, "", Publishing()) == ()
     assert mix_files(tmp_path / "later", "", 0, running=False) == ()
     assert is_closed(tmp_path / "later")
 

@@ -155,6 +155,23 @@ def test_a_file_opened_in_mid_segment_is_reported() -> None:
     assert [file.user for file in call.infos[0].video] == ["alice", "bob"]
 
 
+def test_what_is_published_at_the_stop_of_its_capture_ends_with_the_segment() -> None:
+    call = recording()
+    began_ms = call.wall_ms
+    at_ms, call.mono_ms = began_ms + 9_000, call.mono_ms + 9_000
+    call.wall_ms = at_ms
+    call.stop()
+    files = film("alice", began_ms, at_ms), film("bob", began_ms, at_ms - 2_000)
+    call.fact(CaptureStopped(call.capture_ref(VIDEO), at_ms, files))
+    call.wall_ms, call.mono_ms = at_ms + 700, call.mono_ms + 700  # the mixer takes its time
+    call.close(AUDIO)
+
+    (info,) = call.infos
+    assert info.completed_ms == at_ms + 700
+    ends = {file.user: file.stopped_ms for file in info.video}
+    assert ends == {"alice": info.completed_ms, "bob": at_ms - 2_000}
+
+
 def test_files_that_surely_hold_nothing_are_not_reported() -> None:
     call = recording()
     call.change(VIDEO, film("bob", call.wall_ms, holds_media=False))

@@ -1,7 +1,10 @@
 """Who is on screen when."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +96,69 @@ def test_a_file_still_open_is_taken_to_end_with_the_segment() -> None:
     (span,) = spans(segment(), [Held(file, START_MS * 1000, (START_MS + 2000) * 1000)])
 
     assert span.stop_us == DURATION_US
+
+
+def share(first_ms: int, end_ms: int, told_stop_ms: int, **more: Any) -> Held:  # noqa: ANN401
+    """A screen; ``more`` are fields of Held."""
+    one = held(first_ms, end_ms, told_stop_ms=told_stop_ms)
+    return replace(one, file=replace(one.file, stream=Stream.SCREEN), **more)
+
+
+@pytest.mark.parametrize("end_ms", [2000, 8000, 9700, 9990])
+def test_a_screen_stays_until_the_end_of_a_segment_in_which_it_is_shared(end_ms: int) -> None:
+    (span,) = spans(segment(), [share(0, end_ms, 10_000)])
+
+    assert span.stop_us == DURATION_US
+
+
+@pytest.mark.parametrize(("told_ms", "stop_ms"), [(9000, 9000), (2500, 2500), (2150, 2000)])
+def test_a_screen_stays_until_it_is_unpublished(told_ms: int, stop_ms: int) -> None:
+    (span,) = spans(segment(), [share(0, 2000, told_ms)])
+
+    assert span.stop_us == stop_ms * 1000
+
+
+def older(one: Held, *, beat_ms: int = 0, single: bool = False) -> Held:
+    """The same from a controller that reported the last packet as the end."""
+    received_us = (one.file.stopped_ms or 0) * 1000 + 400
+    return replace(one, received_us=received_us, beat_us=beat_ms * 1000, single=single)
+
+
+@pytest.mark.parametrize(
+    ("one", "stop_ms"),
+    [
+        (older(share(0, 9100, 9000), beat_ms=1000), 10_000),  # its next frame was not due
+        (older(share(0, 5100, 5000), beat_ms=4000), 10_000),
+        (older(share(0, 5100, 5000), beat_ms=1000), 5100),
+        (older(share(0, 5100, 5000)), 5100),
+        (older(share(4000, 4040, 4000), single=True), 10_000),
+        (older(held(0, 9900, told_stop_ms=9850)), 10_000),
+        (older(held(0, 9100, told_stop_ms=9000), beat_ms=1000), 10_000),
+        (older(held(0, 9100, told_stop_ms=9000)), 9100),
+        (older(held(4000, 4040, told_stop_ms=4000), single=True), 4040),
+    ],
+)
+def test_an_end_that_is_but_the_last_packet_is_judged_by_the_rhythm(
+    one: Held, stop_ms: int
+) -> None:
+    (span,) = spans(segment(), [one])
+
+    assert span.stop_us == stop_ms * 1000
+
+
+def test_such_a_screen_ends_when_its_user_left_or_shared_again() -> None:
+    left = Presence(UserId("alice"), START_MS, START_MS + 9500)
+    first, second = older(share(0, 4100, 4000), beat_ms=9000), share(6000, 9000, 9000)
+
+    assert spans(segment(left), [older(share(0, 9100, 9000), beat_ms=1000)])[0].stop_us == 9_500_000
+    assert [span.stop_us for span in spans(segment(), [first, second])] == [4_100_000, 9_000_000]
+
+
+def test_a_disabled_camera_that_is_sent_once_a_second_stays_to_the_end() -> None:
+    beats = replace(held(0, 9200, told_stop_ms=10_000), beat_us=1_000_000)
+
+    assert spans(segment(), [beats])[0].stop_us == DURATION_US
+    assert spans(segment(), [replace(beats, beat_us=0)])[0].stop_us == 9_200_000
 
 
 def test_where_clocks_disagree_the_event_says_when_the_file_begins() -> None:
