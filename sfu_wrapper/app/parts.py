@@ -48,6 +48,7 @@ def rules(settings: Settings, authoritative: frozenset[Medium]) -> Rules:
         unused_timeout_ms=_ms(rooms.unused_timeout_seconds),
         authoritative_media=authoritative,
         quotas=settings.quota_limits(),
+        limits=settings.recording_limits(),
     )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from sfu_wrapper.config.section import Count, FolderPath, Limit, Seconds, Section, Text, Whole
-from sfu_wrapper.core.policy import PstnConflict
+from sfu_wrapper.core.policy import PstnConflict, StopBy
 from sfu_wrapper.model.codecs import VideoInput
 from sfu_wrapper.model.identity import RecordingType
 
@@ -58,6 +58,13 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _none_or_a_second(value: float) -> float:
+    """Refuse lengths at which segments would follow each other faster than they can be stored."""
+    if 0 < value < 1:
+        raise ValueError("must be 0 or at least 1")
+    return value
+
+
 def _asterisk_folder(value: str) -> str:
     """Refuse commas: Asterisk takes ``file,options,command`` for a file and runs the command."""
     if not re.fullmatch(r"/[^,\r\n\0]*", value) or ".." in value.split("/"):
@@ -66,6 +73,7 @@ def _asterisk_folder(value: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
+SecondsOrNone = Annotated[float, Field(ge=0), AfterValidator(_none_or_a_second)]
 Name = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._@+:-]{1,128}\z")]
 
 
@@ -253,10 +261,17 @@ class Asterisk(Section):
 
 
 class Policy(Section):
-    """``[policy]``: interpretation of stored permissions."""
+    """``[policy]``: interpretation of stored permissions, and who may stop a recording."""
 
     optional_allows_manual: bool = Field(
         False, description="whether recordingProfile optional lets the owner start by hand"
+    )
+    stop_by: StopBy = Field(
+        StopBy.OWNER,
+        description="who in the room may stop a recording: its owner, or every participant",
+    )
+    unattended_stop_seconds: SecondsOrNone = Field(
+        0, description="s after which a recording without its owner in the room ends; 0: never"
     )
 
 
@@ -269,10 +284,16 @@ class Permissions(Section):
 
 
 class Recordings(Section):
-    """``[recordings]``: right to delete recordings."""
+    """``[recordings]``: length of recordings, and the right to delete them."""
 
     owner_may_delete: bool = Field(
         False, description="whether the owner of a recording may delete it"
+    )
+    max_segment_seconds: SecondsOrNone = Field(
+        14_400, description="s after which a segment ends and the next one starts; 0: no limit"
+    )
+    max_room_seconds: SecondsOrNone = Field(
+        0, description="recorded s of one room after which its recording is over; 0: no limit"
     )
 
 

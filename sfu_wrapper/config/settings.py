@@ -25,6 +25,7 @@ from sfu_wrapper.config.controller import (
 from sfu_wrapper.config.processing import Recording, Worker
 from sfu_wrapper.config.section import Section
 from sfu_wrapper.config.servers import Http, Websocket
+from sfu_wrapper.core.intent import RecordingLimits
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.quotas import Quotas
 
@@ -62,6 +63,15 @@ class Settings(Section):
             record_incoming_pstn=self.trunk.record_incoming_pstn,
             pstn_conflict=self.trunk.conflict,
             optional_allows_manual=self.policy.optional_allows_manual,
+            stop_by=self.policy.stop_by,
+        )
+
+    def recording_limits(self) -> RecordingLimits:
+        """Return the limits at which recordings are stopped, in the form of the core."""
+        return RecordingLimits(
+            max_segment_ms=round(1000 * self.recordings.max_segment_seconds),
+            max_room_ms=round(1000 * self.recordings.max_room_seconds),
+            unattended_ms=round(1000 * self.policy.unattended_stop_seconds),
         )
 
     def quota_limits(self) -> Quotas:

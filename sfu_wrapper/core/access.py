@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
-from sfu_wrapper.core.policy import Decision
+from sfu_wrapper.core.policy import Decision, StopBy
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import (
@@ -112,7 +112,8 @@ def require_member(room: Room, by: Requester, user: UserKey) -> None:
 def require_may_start(room: Room, by: Requester, decision: Decision) -> None:
     """Check startRoomRecording, except for the last rule (no segment is being recorded)."""
     _require_in_call(room, by)
-    _require_recordable(room)
+    _require_not_public(room)
+    _require_not_pstn(room)
     if not by.service and by.key != room.owner_key:
         word = "caller may record this call" if room.kind is Kind.DIRECT else "creator may record"
         raise Refused(Code.NOT_ROOM_OWNER, f"only the {word}", room=room.id)
@@ -124,14 +125,20 @@ def require_may_start(room: Room, by: Requester, decision: Decision) -> None:
         raise Refused(Code.NOT_ESTABLISHED, "the call is not established yet", room=room.id)
 
 
-def require_may_stop(room: Room, by: Requester) -> None:
-    """Check stopRoomRecording, except for the last rule (a segment is being recorded)."""
-    if by.service:
-        require_alive(room, by)
+def require_may_stop(room: Room, by: Requester, stop_by: StopBy) -> None:
+    """Check stopRoomRecording, except for the last rule (a segment runs or is wanted).
+
+    The service and an administrator of the domain may stop any recording, the owner its own,
+    present or not (policy.md, "Who may stop").
+    """
+    require_alive(room, by)
+    _require_not_public(room)
+    administers = by.admin and by.key.domain == room.domain
+    if by.service or administers:
         return
-    _require_in_call(room, by)
-    _require_recordable(room)
-    if by.key != room.owner_key:
+    _require_not_pstn(room)
+    takes_part = room.participant(by.key) is not None
+    if by.key != room.owner_key and not (takes_part and stop_by is StopBy.PARTICIPANTS):
         raise Refused(Code.NOT_ROOM_OWNER, "only the owner may stop a recording", room=room.id)
 
 
@@ -141,9 +148,12 @@ def _require_in_call(room: Room, by: Requester) -> None:
         raise Refused(Code.NOT_IN_ROOM, "join the room first", room=room.id)
 
 
-def _require_recordable(room: Room) -> None:
+def _require_not_public(room: Room) -> None:
     if room.kind is Kind.PUBLIC:
         raise Refused(Code.PUBLIC_ROOM, "public rooms are never recorded", room=room.id)
+
+
+def _require_not_pstn(room: Room) -> None:
     if room.origin is Origin.PSTN:
         message = "recording of calls from the telephone network is up to the system"
         raise Refused(Code.PSTN_ROOM, message, room=room.id)

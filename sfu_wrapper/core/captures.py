@@ -221,5 +221,5 @@ def _retry_now(turn: Transition, medium: Medium) -> None:
         capture = segment.capture(medium)
         if capture is not None and capture.state in (CaptureState.FAILED, CaptureState.STOPPING):
             turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
-    if room.wanted is not None and room.capture is Phase.IDLE:
+    if room.wanted is not None and room.capture is Phase.IDLE and not room.paused:
         turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=turn.at.mono_ms))

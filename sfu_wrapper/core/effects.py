@@ -141,6 +141,24 @@ class RecordingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseChanged:
+    """Change of a pause; ``resumes_at_ms``: its end, epoch ms; None: recording is over."""
+
+    room: RoomId
+    segment: SegmentNo
+    resumes_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingUnattended:
+    """Recording without its owner in the room, since ``since_ms`` (epoch)."""
+
+    room: RoomId
+    segment: SegmentNo
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ParticipantJoined:
     """Join of a participant."""
 
@@ -192,11 +210,16 @@ class Hangup:
     user: UserId
 
 
-Note = (
+RecordingNote = (
     RecordingStarted
     | RecordingStopped
     | RecordingFailed
     | RecordingChanged
+    | PauseChanged
+    | RecordingUnattended
+)
+Note = (
+    RecordingNote
     | ParticipantJoined
     | ParticipantLeft
     | ParticipantMedia

@@ -94,16 +94,20 @@ class StartRequested:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """stopRoomRecording."""
+    """stopRoomRecording.
+
+    ``resume_after_ms``: length of the pause after which recording goes on; None: it is over.
+    """
 
     at: Instant
     ref: str
     by: Requester
+    resume_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UserGone:
-    """Loss of the user's last connection."""
+    """Loss of the last connection with which the user joined."""
 
     at: Instant
     user: UserKey
@@ -111,7 +115,7 @@ class UserGone:
 
 @dataclass(frozen=True, slots=True)
 class UserBack:
-    """New connection of a user that had none."""
+    """New connection of a user during its grace, or a repeat of its join over another one."""
 
     at: Instant
     user: UserKey

@@ -27,6 +27,7 @@ from sfu_wrapper.core.events import (
     LeaveRequested,
     MediaRequested,
 )
+from sfu_wrapper.core.intent import PendingKind, RecordingIntent
 from sfu_wrapper.core.lifecycle import Life, Phase, advance
 from sfu_wrapper.core.media_plane import (
     CloseMediaRoom,
@@ -39,7 +40,6 @@ from sfu_wrapper.core.people import Participant, Participants, Publishing
 from sfu_wrapper.core.policy import decide
 from sfu_wrapper.core.publisher_ids import media_place
 from sfu_wrapper.core.quotas import require_invited, require_participants
-from sfu_wrapper.core.room import PendingKind, RecordingIntent
 from sfu_wrapper.core.segment_report import presence_in
 from sfu_wrapper.core.segments import start_wanted, stop
 from sfu_wrapper.core.transition import Transition

@@ -47,6 +47,13 @@ class PstnConflict(StrEnum):
     RECORD = "record"
 
 
+class StopBy(StrEnum):
+    """Users who may stop a recording, besides the room service and administrators."""
+
+    OWNER = "owner"
+    PARTICIPANTS = "participants"
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     """Configuration of the policy (policy.md)."""
@@ -56,6 +63,7 @@ class PolicySettings:
     record_incoming_pstn: bool = False  # trunk.recordIncomingPSTN
     pstn_conflict: PstnConflict = PstnConflict.WARN  # trunk.conflict
     optional_allows_manual: bool = False  # policy.optionalAllowsManual
+    stop_by: StopBy = StopBy.OWNER  # policy.stopBy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ without comparing all entries. Nothing here iterates over participants or segmen
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sfu_wrapper.core.intent import Absence, PendingRequest, RecordingIntent, RecordingLimits
 from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.people import Participant, Participants, PlaneTracks, PresenceIntervals
@@ -57,6 +58,7 @@ class Rules:
     unused_timeout_ms: int = 604_800_000
     authoritative_media: frozenset[Medium] = frozenset()
     quotas: Quotas = field(default_factory=Quotas)
+    limits: RecordingLimits = field(default_factory=RecordingLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,9 @@ class Segment:
         outcome: None while the segment is open.
         reason: set as soon as the stop is decided.
         stop_by_ms: monotonic deadline for the confirmation of the stop.
+        ends_by_ms: monotonic end of the longest segment that is allowed; None: no limit.
+        resumes_at_ms: epoch ms; end of the pause that the stop began; None: no pause.
+        begun_by: user that began the recording, where the controller started this segment.
         missing: media without a running capture at the end.
         incomplete: why media that should exist may be missing; None: they are complete.
         announced: True once its recordingInfo is in the outbox.
@@ -150,6 +155,9 @@ class Segment:
     incomplete: str | None = None
     announced: bool = False
     resumed: bool = False
+    ends_by_ms: int | None = None
+    resumes_at_ms: int | None = None
+    begun_by: UserId | None = None
 
     def capture(self, medium: Medium) -> Capture | None:
         """Return the capture of that medium; None: the segment does not record it."""
@@ -236,46 +244,6 @@ class Segments(PersistentMap[SegmentNo, Segment]):
         return segment
 
 
-class PendingKind(StrEnum):
-    """Kind of a pending request."""
-
-    START = "start"
-    STOP = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRequest:
-    """Request whose answer depends on the media plane.
-
-    Attributes:
-        ref: name of the request for the reply.
-        by: user that sent it.
-        want: start or stop.
-        due_ms: monotonic deadline, at which the answer is MEDIA_FAILED; None: not running yet.
-    """
-
-    ref: str
-    by: UserId
-    want: PendingKind
-    type: RecordingType = RecordingType.NONE
-    due_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingIntent:
-    """Intent to record (policy.md, "Segments"): the next segment starts automatically.
-
-    Attributes:
-        type: media to record.
-        failures: consecutive failed starts, for the back-off.
-        due_ms: monotonic time of the next start; None: a segment is open.
-    """
-
-    type: RecordingType
-    failures: int = 0
-    due_ms: int | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Room:
     """Room, from createRoom to the last event of its segments.
@@ -297,6 +265,8 @@ class Room:
         open_by_ms: monotonic deadline for the establishment.
         halted: True while the controller shuts down: no segment starts.
         plane_tracks: tracks that the media plane reports as published.
+        recorded_ms: length of all segments that are over.
+        absence: absence of the owner from the recording; None: present, or nothing is recorded.
     """
 
     uuid: RoomUuid
@@ -326,6 +296,8 @@ class Room:
     end_reason: EndReason | None = None
     halted: bool = False
     plane_tracks: PlaneTracks = PlaneTracks()  # noqa: RUF009 immutable
+    recorded_ms: int = 0
+    absence: Absence | None = None
 
     @property
     def owner_key(self) -> UserKey:
@@ -367,6 +339,17 @@ class Room:
     def may_start(self) -> bool:
         """True if a segment may start automatically now."""
         return self.capture is Phase.IDLE and not self.halted
+
+    @property
+    def unattended(self) -> bool:
+        """True while a segment runs and the owner is not in the room."""
+        return self.absence is not None and self.capture is Phase.RECORDING
+
+    @property
+    def paused(self) -> bool:
+        """True while no segment is open and the next one starts at the end of a pause."""
+        resumes = self.wanted is not None and self.wanted.resumes_at_ms is not None
+        return resumes and self.capture is Phase.IDLE
 
     @property
     def undecided(self) -> bool:

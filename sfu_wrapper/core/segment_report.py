@@ -12,7 +12,13 @@ from sfu_wrapper.core.people import Participant, PresenceInterval
 from sfu_wrapper.core.policy import PolicySettings, Reason, Source, decide
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, Timeline
-from sfu_wrapper.model.identity import OwnerPermissions, RecordingType, SegmentNo, shown_user
+from sfu_wrapper.model.identity import (
+    OwnerPermissions,
+    RecordingType,
+    SegmentNo,
+    UserId,
+    shown_user,
+)
 from sfu_wrapper.model.media import Medium, RawFile, Stream
 from sfu_wrapper.model.segment import Instant, Presence, SegmentInfo
 
@@ -144,6 +150,43 @@ def _presence(interval: PresenceInterval, span: _Span) -> Presence:
     return Presence(interval.user, *span.clamp(interval.joined_ms, interval.left_ms))
 
 
+def stamped(segment: Segment, now: Instant) -> Segment:
+    """Return the segment with its times: begin by the wall clock, length by the monotonic one."""
+    started = segment.started or _first_written(segment, now)
+    line = Timeline(started, now)
+    stopped_ms = line.end_ms
+    if segment.cut_short or segment.lost:
+        stopped_ms = _last_written(segment, line)
+    idle_ms = max(0, line.end_ms - stopped_ms)  # since the last write
+    duration_ms = max(0, now.mono_ms - started.mono_ms - idle_ms)
+    if stopped_ms < started.wall_ms:  # the clock was set back meanwhile
+        stopped_ms = started.wall_ms + duration_ms
+    return replace(
+        segment,
+        started=started,
+        stopped_ms=stopped_ms,
+        duration_ms=duration_ms,
+        stop_by_ms=None,
+    )
+
+
+def _first_written(segment: Segment, now: Instant) -> Instant:
+    line = Timeline(segment.requested_at, now)
+    first_ms = line.place(min(file.started_ms for file in segment.media_files))
+    after_ms = max(0, first_ms - segment.requested_at.wall_ms)
+    return Instant(first_ms, segment.requested_at.mono_ms + after_ms)
+
+
+def _last_written(segment: Segment, line: Timeline) -> int:
+    """Return the time of the last known write; now if a file is open or no time is known."""
+    lost = [each.written_ms for each in segment.captures if each.written_ms is not None]
+    closed = [
+        line.end_ms if file.stopped_ms is None else line.place(file.stopped_ms)
+        for file in segment.media_files
+    ]
+    return max([*map(line.place, lost), *closed], default=line.end_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingStatus:
     """Recording status: the fields of ``core.policy.Decision``, and the running segment."""
@@ -156,6 +199,9 @@ class RecordingStatus:
     active: bool
     segment: SegmentNo | None = None
     started_ms: int | None = None
+    begun_by: UserId | None = None
+    unattended: bool = False
+    resumes_at_ms: int | None = None
 
 
 def recording_status(
@@ -174,4 +220,7 @@ def recording_status(
         active=running is not None,
         segment=running.number if running is not None else None,
         started_ms=running.started.wall_ms if running is not None and running.started else None,
+        begun_by=running.begun_by if running is not None else None,
+        unattended=room.unattended,
+        resumes_at_ms=room.wanted.resumes_at_ms if room.paused and room.wanted else None,
     )

@@ -27,6 +27,7 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
+from sfu_wrapper.core.intent import PendingKind, PendingRequest, RecordingIntent, leading
 from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase, advance
 from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.people import PresenceIntervals
@@ -34,14 +35,10 @@ from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
 from sfu_wrapper.core.room import (
     Capture,
     Outcome,
-    PendingKind,
-    PendingRequest,
-    RecordingIntent,
     Room,
     Segment,
 )
-from sfu_wrapper.core.segment_report import presences_of, segment_info
-from sfu_wrapper.core.sync import Timeline
+from sfu_wrapper.core.segment_report import presences_of, segment_info, stamped
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import RecordingType, SegmentNo, StopReason, UserId
@@ -51,6 +48,7 @@ from sfu_wrapper.model.segment import Instant
 STOP_GIVEN_UP_MS = 30_000  # policy.md: longest wait for the confirmation of a stop
 BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)
 FAILURES_TO_ALARM = 3
+BEYOND_LIMIT = "the room has been recorded for as long as the operator allows"
 GIVEN_UP = "the recording was given up before the media plane confirmed it"
 
 _NEVER_RAN = {
@@ -84,6 +82,7 @@ def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
             Capture(medium, CaptureState.REQUESTED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
         ),
         entries=room.entries,
+        begun_by=room.wanted.by if by is None and room.wanted is not None else None,
     )
     turn.room = replace(room, capture=advance(room.capture, "start"))
     turn.put_segment(segment)
@@ -100,12 +99,15 @@ def start_wanted(turn: Transition) -> None:
         return
     if wanted.due_ms > turn.at.mono_ms:
         return
+    if turn.rules.limits.spent(turn.room.recorded_ms):
+        turn.room = replace(turn.room, wanted=None)
+        return
     spacing_ms = _quota_spacing_ms(turn)
     if spacing_ms > 0:
         due_ms = turn.at.mono_ms + spacing_ms
         turn.room = replace(turn.room, wanted=replace(wanted, due_ms=due_ms))
         return
-    turn.room = replace(turn.room, wanted=replace(wanted, due_ms=None))
+    turn.room = replace(turn.room, wanted=replace(wanted, due_ms=None, resumes_at_ms=None))
     begin(turn, None, wanted.type)
 
 
@@ -165,6 +167,7 @@ def stop(turn: Transition, reason: StopReason, by: UserId | None = None) -> None
             reason=reason,
             stopped_by=by,
             missing=room.segments[-1].not_running if room.capture is Phase.RECORDING else (),
+            ends_by_ms=None,
             stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS,
         )
     )
@@ -202,9 +205,12 @@ def close(turn: Transition, segment: Segment) -> None:
     if not segment.ran or segment.cut_short:
         segment = replace(segment, missing=segment.never_written)
     turn.room = replace(turn.room, capture=advance(turn.room.capture, "stopped"))
-    segment = turn.put_segment(_stamped(turn, replace(segment, outcome=Outcome.STOPPED)))
+    segment = stamped(replace(segment, outcome=Outcome.STOPPED), turn.at)
+    if turn.rules.limits.spent(turn.room.recorded_ms + (segment.duration_ms or 0)):
+        turn.room = replace(turn.room, wanted=None)
+    segment = turn.put_segment(replace(segment, resumes_at_ms=_resumes_at_ms(turn.room)))
     announce_segment(turn, segment)
-    for waiting in _take_stops(turn):
+    for waiting in _take(turn, PendingKind.STOP):
         turn.reply(waiting.ref, Stopped(turn.room.id, segment))
     note = RecordingStopped(turn.room.id, turn.room.uuid, segment)
     turn.notify(note)
@@ -228,8 +234,9 @@ def fail(turn: Transition, segment: Segment, code: Code, message: str) -> None:
         for waiting in _take(turn, PendingKind.START):
             context = (("room", room.id), ("segment", segment.number))
             turn.reply(waiting.ref, Refusal(code, message, context))
-    for waiting in _take_stops(turn):
+    for waiting in _take(turn, PendingKind.STOP):
         turn.reply(waiting.ref, Refusal(Code.NOT_RECORDING, "the recording could not be started"))
+        turn.room = replace(turn.room, wanted=None)  # a pause needs something to pause
     _count_failure(turn)
     final = turn.room.wanted is None
     note = RecordingFailed(room.id, room.uuid, segment, code, message, final)
@@ -251,12 +258,14 @@ def announce_when_closed(turn: Transition, segment: Segment) -> None:
 def announce_late_segment(turn: Transition, segment: Segment) -> None:
     """Report the known files of a segment that failed although media was written."""
     late = replace(segment, incomplete=GIVEN_UP, missing=segment.never_written)
-    announce_segment(turn, _stamped(turn, late))
+    announce_segment(turn, stamped(late, turn.at))
 
 
 def announce_segment(turn: Transition, segment: Segment) -> None:
     """Put the ``SegmentInfo`` into the outbox, and drop files and presences from the segment."""
     turn.announce(segment_info(turn.room, segment, turn.at))
+    recorded_ms = turn.room.recorded_ms + (segment.duration_ms or 0)
+    turn.room = replace(turn.room, recorded_ms=recorded_ms)
     slim = tuple(replace(capture, files=()) for capture in segment.captures)
     turn.put_segment(replace(segment, announced=True, captures=slim, presences=PresenceIntervals()))
 
@@ -264,19 +273,25 @@ def announce_segment(turn: Transition, segment: Segment) -> None:
 def _confirm(turn: Transition, segment: Segment) -> None:
     room = turn.room
     turn.room = replace(room, capture=advance(room.capture, "started"))
-    segment = turn.put_segment(replace(segment, ran=True, resumed=False))
+    segment = limit_length(turn, replace(segment, ran=True, resumed=False))
     starts = _take(turn, PendingKind.START)
     for waiting in starts:
         turn.reply(waiting.ref, Started(room.id, segment))
-    if starts or room.wanted is not None:
-        turn.room = replace(turn.room, wanted=RecordingIntent(segment.type))
     note = RecordingStarted(room.id, room.uuid, segment)
     turn.notify(note)
     turn.announce(note)
-    stops = [waiting for waiting in turn.room.waiting if waiting.want is PendingKind.STOP]
-    if stops:
-        turn.room = replace(turn.room, wanted=None)
-        stop(turn, StopReason.REQUESTED, stops[0].by)
+    if leading(turn.room.waiting, PendingKind.STOP):  # it has set the intent already
+        stop(turn, StopReason.REQUESTED, turn.room.waiting[0].by)
+    elif starts or room.wanted is not None:
+        by = segment.by or segment.begun_by
+        turn.room = replace(turn.room, wanted=RecordingIntent(segment.type, by=by))
+
+
+def limit_length(turn: Transition, segment: Segment) -> Segment:
+    """Store a running segment with the deadline at which its limits stop it."""
+    began = segment.started or segment.requested_at
+    end = turn.rules.limits.end_of_segment(began.mono_ms, turn.room.recorded_ms)
+    return turn.put_segment(replace(segment, ends_by_ms=None if end is None else end[0]))
 
 
 def _lose(turn: Transition, segment: Segment) -> None:
@@ -284,77 +299,41 @@ def _lose(turn: Transition, segment: Segment) -> None:
     stop(turn, StopReason.RESTART if segment.resumed else StopReason.FAILED)
 
 
-def _stamped(turn: Transition, segment: Segment) -> Segment:
-    """Return the segment with its times: begin by the wall clock, length by the monotonic one."""
-    started = segment.started or _first_written(segment, turn.at)
-    line = Timeline(started, turn.at)
-    stopped_ms = line.end_ms
-    if segment.cut_short or segment.lost:
-        stopped_ms = _last_written(segment, line)
-    idle_ms = max(0, line.end_ms - stopped_ms)  # since the last write
-    duration_ms = max(0, turn.at.mono_ms - started.mono_ms - idle_ms)
-    if stopped_ms < started.wall_ms:  # the clock was set back meanwhile
-        stopped_ms = started.wall_ms + duration_ms
-    return replace(
-        segment,
-        started=started,
-        stopped_ms=stopped_ms,
-        duration_ms=duration_ms,
-        stop_by_ms=None,
-    )
+def _take(turn: Transition, want: PendingKind) -> tuple[PendingRequest, ...]:
+    """Remove and return the pending requests of this kind that come first.
 
-
-def _first_written(segment: Segment, now: Instant) -> Instant:
-    line = Timeline(segment.requested_at, now)
-    first_ms = line.place(min(file.started_ms for file in segment.media_files))
-    after_ms = max(0, first_ms - segment.requested_at.wall_ms)
-    return Instant(first_ms, segment.requested_at.mono_ms + after_ms)
-
-
-def _last_written(segment: Segment, line: Timeline) -> int:
-    """Return the time of the last known write; now if a file is open or no time is known."""
-    lost = [each.written_ms for each in segment.captures if each.written_ms is not None]
-    closed = [
-        line.end_ms if file.stopped_ms is None else line.place(file.stopped_ms)
-        for file in segment.media_files
-    ]
-    return max([*map(line.place, lost), *closed], default=line.end_ms)
-
-
-def _take(turn: Transition, want: PendingKind) -> list[PendingRequest]:
-    """Remove the pending requests of this kind from the room, and return them."""
-    taken = [waiting for waiting in turn.room.waiting if waiting.want is want]
-    kept = tuple(waiting for waiting in turn.room.waiting if waiting.want is not want)
-    turn.room = replace(turn.room, waiting=kept)
-    return taken
-
-
-def _take_stops(turn: Transition) -> list[PendingRequest]:
-    """Remove and return the stops of the open segment: those before any pending start."""
+    Starts that come first are of the segment that starts; stops, of the open segment.
+    """
     waiting = turn.room.waiting
-    starts = [index for index, each in enumerate(waiting) if each.want is PendingKind.START]
-    upto = min(starts, default=len(waiting))
-    turn.room = replace(turn.room, waiting=waiting[upto:])
-    return list(waiting[:upto])
+    count = leading(waiting, want)
+    turn.room = replace(turn.room, waiting=waiting[count:])
+    return waiting[:count]
 
 
 def _start_stop_deadlines(turn: Transition) -> None:
-    """Set the deadlines of the pending stops: the media plane has the request from now on."""
+    """Set the deadlines of the stops that come first: the media plane has the request now."""
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
-    waiting = tuple(
-        replace(each, due_ms=due_ms) if each.want is PendingKind.STOP else each
-        for each in turn.room.waiting
-    )
-    turn.room = replace(turn.room, waiting=waiting)
+    waiting = turn.room.waiting
+    count = leading(waiting, PendingKind.STOP)
+    stops = (replace(each, due_ms=due_ms) for each in waiting[:count])
+    turn.room = replace(turn.room, waiting=(*stops, *waiting[count:]))
+
+
+def _resumes_at_ms(room: Room) -> int | None:
+    """Return the end of the pause that begins now; None: another segment starts, or none does."""
+    if room.wanted is None or any(each.want is PendingKind.START for each in room.waiting):
+        return None
+    return room.wanted.resumes_at_ms
 
 
 def _count_failure(turn: Transition) -> None:
     wanted = turn.room.wanted
-    if wanted is None:
-        return
+    if wanted is None or (wanted.due_ms or 0) > turn.at.mono_ms:
+        return  # not wanted, or a pause goes on
     failures = wanted.failures + 1
     due_ms = turn.at.mono_ms + back_off_ms(failures)
-    turn.room = replace(turn.room, wanted=replace(wanted, failures=failures, due_ms=due_ms))
+    counted = replace(wanted, failures=failures, due_ms=due_ms, resumes_at_ms=None)
+    turn.room = replace(turn.room, wanted=counted)
     if failures == FAILURES_TO_ALARM:
         turn.warn("recording.missed", alarm=True)
 
@@ -364,20 +343,44 @@ def _next(turn: Transition) -> None:
     room = turn.room
     if room.life is Life.ENDED:
         turn.request(CloseMediaRoom(room.uuid))
-        return
-    starts = _take(turn, PendingKind.START)
-    if starts:
-        first, *others = starts
-        begin(turn, first.by, first.type)
-        turn.room = replace(turn.room, waiting=(*turn.room.waiting, first))
-        number = turn.room.segments[-1].number
-        for waiting in others:
-            context = (("room", room.id), ("segment", number))
-            refusal = Refusal(Code.ALREADY_RECORDING, "another start came first", context)
-            turn.reply(waiting.ref, refusal)
+    elif turn.rules.limits.spent(room.recorded_ms):
+        _refuse_beyond_limit(turn)
+    elif leading(room.waiting, PendingKind.START):
+        _begin_pending(turn)
     elif room.wanted is not None and room.wanted.due_ms is None:
-        due_ms = turn.at.mono_ms + (0 if room.segments[-1].resumed else BACK_OFF_MS[0])
+        last = room.segments[-1]
+        at_once = last.resumed or last.reason is StopReason.MAX_LENGTH
+        due_ms = turn.at.mono_ms + (0 if at_once else BACK_OFF_MS[0])
         turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=due_ms))
+        if last.reason is StopReason.MAX_LENGTH:
+            start_wanted(turn)
+
+
+def _begin_pending(turn: Transition) -> None:
+    """Start the first of the starts that come first; the others of them come too late."""
+    first, *others = _take(turn, PendingKind.START)
+    turn.room = replace(turn.room, waiting=(first, *turn.room.waiting))
+    begin(turn, first.by, first.type)
+    number = turn.room.segments[-1].number
+    for waiting in others:
+        context = (("room", turn.room.id), ("segment", number))
+        refusal = Refusal(Code.ALREADY_RECORDING, "another start came first", context)
+        turn.reply(waiting.ref, refusal)
+
+
+def _refuse_beyond_limit(turn: Transition) -> None:
+    """Refuse all pending requests: the room has no more time to record."""
+    limit_s = turn.rules.limits.max_room_ms // 1000
+    for waiting in turn.room.waiting:
+        context = (("room", turn.room.id), ("limit", limit_s))
+        begins = waiting.want is PendingKind.START
+        refusal = (
+            Refusal(Code.RECORDING_LIMIT, BEYOND_LIMIT, context)
+            if begins
+            else Refusal(Code.NOT_RECORDING, BEYOND_LIMIT, context)
+        )
+        turn.reply(waiting.ref, refusal)
+    turn.room = replace(turn.room, waiting=(), wanted=None)
 
 
 def _messages(segment: Segment) -> str:

@@ -21,7 +21,7 @@ from typing import assert_never
 
 from sfu_wrapper.core.access import require_may_start, require_may_stop
 from sfu_wrapper.core.captures import on_fact
-from sfu_wrapper.core.effects import Created, Effect, Refusal
+from sfu_wrapper.core.effects import Created, Effect, PauseChanged, Refusal, Stopped
 from sfu_wrapper.core.events import (
     ControllerReady,
     ControllerStopping,
@@ -38,7 +38,9 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
+from sfu_wrapper.core.intent import PendingKind, PendingRequest, RecordingIntent
 from sfu_wrapper.core.lifecycle import Phase
+from sfu_wrapper.core.limits import note_absence
 from sfu_wrapper.core.media_plane import RoomFact, TracksCarried
 from sfu_wrapper.core.membership import (
     apply_plane_tracks,
@@ -51,8 +53,8 @@ from sfu_wrapper.core.membership import (
 )
 from sfu_wrapper.core.policy import Reason, decide
 from sfu_wrapper.core.quotas import require_segment
-from sfu_wrapper.core.room import WAITING_LIMIT, PendingKind, PendingRequest, Room, Rules
-from sfu_wrapper.core.segments import begin, quota_wait_ms, stop
+from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Segment
+from sfu_wrapper.core.segments import BEYOND_LIMIT, begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code, Refused
@@ -127,6 +129,7 @@ def step(room: Room, event: Event, rules: Rules) -> tuple[Room, tuple[Effect, ..
     """
     turn = Transition(room, rules, event.at)
     _apply(turn, event)
+    note_absence(turn)
     return turn.room, turn.effects
 
 
@@ -174,10 +177,14 @@ def _start(turn: Transition, event: StartRequested) -> None:
     policy = turn.rules.policy
     decision = decide(room.kind, room.origin, room.flag, event.permissions, policy)
     require_may_start(room, event.by, decision)
-    if room.capture in (Phase.STARTING, Phase.RECORDING):
+    if _is_recording(room):
         number = room.segments[-1].number
         message = f"segment {number} of this room is being recorded"
         raise Refused(Code.ALREADY_RECORDING, message, room=room.id, segment=number)
+    limits = turn.rules.limits
+    if limits.spent(room.recorded_ms):
+        limit_s = limits.max_room_ms // 1000
+        raise Refused(Code.RECORDING_LIMIT, BEYOND_LIMIT, room=room.id, limit=limit_s)
     _require_no_halt(room)
     quotas = turn.rules.quotas
     require_segment(quotas, quota_wait_ms(room, quotas, turn.at), room.id)
@@ -189,9 +196,15 @@ def _start(turn: Transition, event: StartRequested) -> None:
         begin(turn, waiting.by, waiting.type)
 
 
+def _is_recording(room: Room) -> bool:
+    """Return True if a segment starts or runs and no stop of it is waiting."""
+    stops = any(each.want is PendingKind.STOP for each in room.waiting)
+    return room.capture in (Phase.STARTING, Phase.RECORDING) and not stops
+
+
 def _stop(turn: Transition, event: StopRequested) -> None:
     room = turn.room
-    require_may_stop(room, event.by)
+    require_may_stop(room, event.by, turn.rules.policy.stop_by)
     if room.capture is Phase.IDLE:
         _stop_wanting(turn, event)
         return
@@ -203,18 +216,48 @@ def _stop(turn: Transition, event: StopRequested) -> None:
         due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     # Otherwise a start is pending before it; the decision on that one sets the deadline.
     _wait(turn, PendingRequest(event.ref, by, PendingKind.STOP, due_ms=due_ms))
-    turn.room = replace(turn.room, wanted=None)
+    turn.room = replace(turn.room, wanted=_pause(turn, event, room.segments[-1]))
     if room.capture is Phase.RECORDING:
         stop(turn, StopReason.REQUESTED, by)
 
 
+def _pause(turn: Transition, event: StopRequested, last: Segment) -> RecordingIntent | None:
+    """Return the intent after a stop: none, or to go on after a pause."""
+    if event.resume_after_ms is None:
+        return None
+    return RecordingIntent(
+        last.type,
+        due_ms=turn.at.mono_ms + event.resume_after_ms,
+        resumes_at_ms=turn.at.wall_ms + event.resume_after_ms,
+        by=last.by or last.begun_by,
+    )
+
+
 def _stop_wanting(turn: Transition, event: StopRequested) -> None:
-    """Cancel the automatic start of the next segment; refuse the stop, as no segment is open."""
-    if turn.room.wanted is None:
-        raise Refused(Code.NOT_RECORDING, "nothing is being recorded", room=turn.room.id)
-    turn.room = replace(turn.room, wanted=None)
-    message = "nothing is being recorded; it will not start again by itself"
-    turn.reply(event.ref, Refusal(Code.NOT_RECORDING, message, (("room", turn.room.id),)))
+    """Cancel or postpone the automatic start of the next segment.
+
+    The answer is the last segment that ran; NOT_RECORDING where none has.
+    """
+    room = turn.room
+    if room.wanted is None:
+        raise Refused(Code.NOT_RECORDING, "nothing is being recorded", room=room.id)
+    last = _last_that_ran(room)
+    if last is None:
+        turn.room = replace(room, wanted=None)
+        message = "nothing is being recorded; it will not start again by itself"
+        turn.reply(event.ref, Refusal(Code.NOT_RECORDING, message, (("room", room.id),)))
+        return
+    paused = _pause(turn, event, last)
+    resumes_at_ms = paused.resumes_at_ms if paused is not None else None
+    turn.room = replace(room, wanted=paused)
+    turn.reply(event.ref, Stopped(room.id, replace(last, resumes_at_ms=resumes_at_ms)))
+    turn.notify(PauseChanged(room.id, last.number, resumes_at_ms))
+
+
+def _last_that_ran(room: Room) -> Segment | None:
+    """Return the last segment that was recorded; None: none was."""
+    numbers = range(len(room.segments) - 1, -1, -1)
+    return next((room.segments[number] for number in numbers if room.segments[number].ran), None)
 
 
 def _wait(turn: Transition, waiting: PendingRequest) -> None:

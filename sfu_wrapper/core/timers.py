@@ -19,9 +19,11 @@ Source: policy.md, "The life of a room", "Segments", "What happens when things g
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sfu_wrapper.core import limits
 from sfu_wrapper.core.captures import not_answered
 from sfu_wrapper.core.effects import Refusal
 from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase, advance
+from sfu_wrapper.core.limits import passed, rebased
 from sfu_wrapper.core.media_plane import OpenMediaRoom, ResumeCapture
 from sfu_wrapper.core.membership import depart, end
 from sfu_wrapper.core.people import Participants
@@ -38,7 +40,6 @@ from sfu_wrapper.core.segments import (
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import EndReason, Kind
-from sfu_wrapper.model.segment import Instant
 
 NOT_CONFIRMED = "the media plane did not confirm that it stopped"
 
@@ -55,6 +56,7 @@ def pass_time(turn: Transition) -> None:
     for segment in turn.room.segments.marked_values():
         _captures_due(turn, segment)
     derive_phase(turn)
+    limits.enforce(turn)
     _unconfirmed_stops(turn)
     _given_up(turn)
     start_wanted(turn)
@@ -77,7 +79,9 @@ def resume(turn: Transition) -> None:
         ),
     )
     if room.wanted is not None and room.capture is Phase.IDLE:
-        turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=turn.at.mono_ms))
+        pause_ms = max(0, (room.wanted.resumes_at_ms or 0) - turn.at.wall_ms)
+        due_ms = turn.at.mono_ms + pause_ms
+        turn.room = replace(turn.room, wanted=replace(room.wanted, due_ms=due_ms))
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     turn.room = replace(
         turn.room,
@@ -88,6 +92,7 @@ def resume(turn: Transition) -> None:
     for segment in room.segments:
         if segment.pending or not segment.announced:  # the times of the others are final
             _resume_segment(turn, segment, due_ms)
+    limits.resume(turn)
 
 
 def _open_by_ms(turn: Transition) -> int:
@@ -109,8 +114,8 @@ def _resume_segment(turn: Transition, segment: Segment, due_ms: int) -> None:
         replace(
             segment,
             resumed=segment.outcome is None,
-            requested_at=_rebased(turn, segment.requested_at),
-            started=_rebased(turn, segment.started) if segment.started is not None else None,
+            requested_at=rebased(turn, segment.requested_at),
+            started=rebased(turn, segment.started) if segment.started is not None else None,
             stop_by_ms=None if segment.stop_by_ms is None else due_ms,
         )
     )
@@ -123,12 +128,6 @@ def _resume_segment(turn: Transition, segment: Segment, due_ms: int) -> None:
             segment = turn.put_capture(segment, replace(capture, due_ms=turn.at.mono_ms))
 
 
-def _rebased(turn: Transition, moment: Instant) -> Instant:
-    """Return the instant on the monotonic clock of this process, by means of the wall clock."""
-    elapsed_ms = max(0, turn.at.wall_ms - moment.wall_ms)
-    return replace(moment, mono_ms=turn.at.mono_ms - elapsed_ms)
-
-
 def _deadlines(room: Room) -> Iterator[int]:
     if room.open_by_ms is not None:
         yield room.open_by_ms
@@ -139,6 +138,7 @@ def _deadlines(room: Room) -> Iterator[int]:
             yield waiting.due_ms
     if room.wanted is not None and room.wanted.due_ms is not None and room.may_start:
         yield room.wanted.due_ms
+    yield from limits.deadlines(room)
     for segment in room.segments.marked_values():
         if segment.stop_by_ms is not None:
             yield segment.stop_by_ms
@@ -151,19 +151,15 @@ def _is_deferred(room: Room, capture: Capture) -> bool:
     return room.undecided and capture.state is CaptureState.FAILED
 
 
-def _passed(turn: Transition, due_ms: int | None) -> bool:
-    return due_ms is not None and due_ms <= turn.at.mono_ms
-
-
 def _unused(turn: Transition) -> None:
-    if _passed(turn, turn.room.open_by_ms):
+    if passed(turn, turn.room.open_by_ms):
         direct = turn.room.kind is Kind.DIRECT
         end(turn, EndReason.NO_ANSWER if direct else EndReason.IDLE)
 
 
 def _grace(turn: Transition) -> None:
     for participant in turn.room.participants.marked_values():
-        if _passed(turn, participant.gone_by_ms):
+        if passed(turn, participant.gone_by_ms):
             depart(turn, participant.key)
 
 
@@ -173,7 +169,7 @@ def _captures_due(turn: Transition, segment: Segment) -> None:
         capture = current.captures[index]
         if _is_deferred(turn.room, capture):
             continue
-        if _passed(turn, capture.due_ms):
+        if passed(turn, capture.due_ms):
             _capture_due(turn, current, capture)
 
 
@@ -196,16 +192,16 @@ def _unconfirmed_stops(turn: Transition) -> None:
     """Refuse pending requests whose deadline has passed; the stop itself continues."""
     message = "the media plane has not confirmed the stop yet; it is asked again"
     for waiting in turn.room.waiting:
-        if _passed(turn, waiting.due_ms):
+        if passed(turn, waiting.due_ms):
             turn.reply(waiting.ref, Refusal(Code.MEDIA_FAILED, message, (("room", turn.room.id),)))
-    kept = tuple(each for each in turn.room.waiting if not _passed(turn, each.due_ms))
+    kept = tuple(each for each in turn.room.waiting if not passed(turn, each.due_ms))
     turn.room = replace(turn.room, waiting=kept)
 
 
 def _given_up(turn: Transition) -> None:
     """Close segments whose stop was not confirmed in time; keep requesting the stop."""
     for segment in turn.room.segments.marked_values():
-        if not _passed(turn, segment.stop_by_ms):
+        if not passed(turn, segment.stop_by_ms):
             continue
         if segment.outcome is None:
             close(turn, turn.put_segment(replace(segment, incomplete=NOT_CONFIRMED)))

@@ -136,6 +136,9 @@ class StopReason(StrEnum):
     CALL_ENDED = "callEnded"
     FAILED = "failed"
     RESTART = "restart"
+    MAX_LENGTH = "maxLength"  # the next segment starts at once
+    MAX_ROOM = "maxRoom"
+    UNATTENDED = "unattended"
 
 
 class EndReason(StrEnum):

@@ -24,10 +24,13 @@ from sfu_wrapper.core.effects import (
     ParticipantJoined,
     ParticipantLeft,
     ParticipantMedia,
+    PauseChanged,
     RecordingChanged,
     RecordingFailed,
+    RecordingNote,
     RecordingStarted,
     RecordingStopped,
+    RecordingUnattended,
     Refusal,
     RoomEnded,
     RoomEstablished,
@@ -39,7 +42,7 @@ from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publisher_ids import MediaPlace
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.segment_report import recording_status
-from sfu_wrapper.model.identity import OwnerPermissions, RoomId, SegmentNo, UserId, shown_user
+from sfu_wrapper.model.identity import OwnerPermissions, RoomId, SegmentNo, shown_user
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.segment import Failed, FinishedFile, JobProgress, News, Processed
 from sfu_wrapper.wire.strict_json import iso
@@ -125,26 +128,6 @@ def answer_payload(answer: Answer, policy: PolicySettings) -> Json:
 def note_payload(note: Note) -> tuple[str, Json]:
     """Return the name and the payload of an event."""
     match note:
-        case RecordingStarted(room=room, segment=segment):
-            by = {"by": segment.by or SYSTEM, "type": segment.type}
-            return "roomRecordingStarted", {"room": room} | _started(segment) | by
-        case RecordingStopped(room=room, segment=segment):
-            why = {"by": segment.stopped_by or SYSTEM, "reason": segment.reason}
-            return "roomRecordingStopped", {"room": room} | _stopped(segment) | why
-        case RecordingFailed():
-            return "roomRecordingFailed", {
-                "room": note.room,
-                "segment": note.segment.number,
-                "code": note.code,
-                "message": note.message,
-                "final": note.final,
-            }
-        case RecordingChanged(room=room, segment=number, missing=missing):
-            return "roomRecordingChanged", {
-                "room": room,
-                "segment": number,
-                "missing": list(missing),
-            }
         case ParticipantJoined(room=room, user=user, media=media):
             return "participantJoined", {"room": room, "user": user, "media": media_json(media)}
         case ParticipantLeft(room=room, user=user):
@@ -157,6 +140,30 @@ def note_payload(note: Note) -> tuple[str, Json]:
             return "roomEnded", {"room": room, "at": iso(at_ms), "reason": reason}
         case Hangup(room=room, user=user):
             return "hangup", {"room": room, "user": user}
+        case _:
+            return _recording_payload(note)
+
+
+def _recording_payload(note: RecordingNote) -> tuple[str, Json]:
+    room: Json = {"room": note.room}
+    match note:
+        case RecordingStarted(segment=segment):
+            by = _by(segment) | {"type": segment.type}
+            return "roomRecordingStarted", room | _started(segment) | by
+        case RecordingStopped(segment=segment):
+            why = {"by": segment.stopped_by or SYSTEM, "reason": segment.reason}
+            return "roomRecordingStopped", room | _stopped(segment) | why
+        case RecordingFailed(segment=segment, code=code, message=message, final=final):
+            failure = {"segment": segment.number, "code": code, "message": message, "final": final}
+            return "roomRecordingFailed", room | failure
+        case RecordingChanged(segment=number, missing=missing):
+            return "roomRecordingChanged", room | {"segment": number, "missing": list(missing)}
+        case PauseChanged(segment=number, resumes_at_ms=at_ms):
+            end: Json = {"missing": [], "resumesAt": None if at_ms is None else iso(at_ms)}
+            return "roomRecordingChanged", room | {"segment": number} | end
+        case RecordingUnattended(segment=number, since_ms=since_ms):
+            since = {"segment": number, "since": iso(since_ms)}
+            return "roomRecordingUnattended", room | since
     assert_never(note)
 
 
@@ -276,7 +283,22 @@ def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySett
         shown["segment"] = view.segment
     if view.started_ms is not None:
         shown["startedAt"] = iso(view.started_ms)
-    return shown
+    if view.begun_by is not None:
+        shown["begunBy"] = view.begun_by
+    if view.unattended:
+        shown["unattended"] = True
+    return shown | _resumes_at(view.resumes_at_ms)
+
+
+def _resumes_at(end_ms: int | None) -> Json:
+    """Return the end of a pause; empty without one."""
+    return {} if end_ms is None else {"resumesAt": iso(end_ms)}
+
+
+def _by(segment: Segment) -> Json:
+    """Return the starter of a segment; where it is the system, also who began the recording."""
+    begun: Json = {} if segment.begun_by is None else {"begunBy": segment.begun_by}
+    return {"by": segment.by or SYSTEM} | begun
 
 
 def participant_json(room: Room, participant: Participant) -> Json:
@@ -305,9 +327,8 @@ def media_json(media: Media) -> Json:
 
 def segment_json(room: Room, segment: Segment, news: News | None = None) -> Json:
     """Return one item of ``segments``."""
-    by: UserId | str = segment.by or SYSTEM
     state = segment.outcome if segment.outcome is not None else room.capture
-    shown: Json = {"segment": segment.number, "state": state, "by": by}
+    shown: Json = {"segment": segment.number, "state": state} | _by(segment)
     if segment.started is not None:
         shown["startedAt"] = iso(segment.started.wall_ms)
     if segment.stopped_ms is not None and segment.duration_ms is not None:
@@ -340,4 +361,4 @@ def _stopped(segment: Segment) -> Json:
         "startedAt": iso(started.wall_ms),
         "stoppedAt": iso(segment.stopped_ms or started.wall_ms),
         "duration": (segment.duration_ms or 0) / 1000,
-    }
+    } | _resumes_at(segment.resumes_at_ms)

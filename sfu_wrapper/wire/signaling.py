@@ -138,7 +138,9 @@ class StartRoomRecording(_InRoom):
 
 
 class StopRoomRecording(_InRoom):
-    """Stop recording."""
+    """Stop recording; with ``resumeAfterSeconds``, pause it."""
+
+    resume_after_seconds: _Maybe[Annotated[int, Field(ge=1, le=3600)]] = None
 
 
 class GetRoom(_InRoom):

@@ -21,6 +21,7 @@ from sfu_wrapper.core.effects import (
     Started,
 )
 from sfu_wrapper.core.events import ControllerReady
+from sfu_wrapper.core.intent import RecordingLimits
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,
@@ -33,8 +34,8 @@ from sfu_wrapper.core.media_plane import (
     StartCapture,
     StopCapture,
 )
-from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.core.room import Room
+from sfu_wrapper.core.policy import PolicySettings, StopBy
+from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
@@ -50,6 +51,7 @@ from sfu_wrapper.model.media import Media, Medium, RawFile
 from sfu_wrapper.model.segment import Instant, SegmentInfo
 from sfu_wrapper.wire.recording_info import encode_announcement, parse_event
 from sfu_wrapper.wire.room_state import decode_room, encode_room
+from tests.helpers.room_oracle import Oracle
 from tests.helpers.rooms import (
     ADMIN,
     ALICE,
@@ -60,7 +62,6 @@ from tests.helpers.rooms import (
     Call,
     film,
     permitted,
-    who,
 )
 
 USERS = st.sampled_from((ALICE, BOB, CAROL, STRANGER))
@@ -82,6 +83,16 @@ POLICIES = st.builds(
     record_at_start=st.booleans(),
     record_incoming_pstn=st.booleans(),
     optional_allows_manual=st.booleans(),
+    stop_by=st.sampled_from(StopBy),
+)
+LIMITS = st.sampled_from(
+    (
+        *[RecordingLimits()] * 3,
+        RecordingLimits(max_segment_ms=7_000),
+        RecordingLimits(max_room_ms=20_000),
+        RecordingLimits(max_segment_ms=5_000, max_room_ms=12_000, unattended_ms=9_000),
+        RecordingLimits(unattended_ms=4_000),
+    )
 )
 KINDS = st.sampled_from(
     (
@@ -94,67 +105,6 @@ KINDS = st.sampled_from(
 PHASE_LIMIT_MS = 30_000
 
 
-class Oracle:
-    """policy.md read a second time: what a start or a stop must come to."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.room = call.room
-
-    def start(self, by: object) -> str | None:
-        """The code of the refusal; None: it is taken up."""
-        return self._common(by) or self._grant() or self._state()
-
-    def begins_by_itself(self) -> bool:
-        """Whether establishment starts segment 1."""
-        room, policy = self.room, self.call.policy
-        if room.kind is Kind.PUBLIC or not policy.record_at_start:
-            return False
-        if room.origin is Origin.PSTN:
-            return policy.record_incoming_pstn
-        asked = room.kind is Kind.DIRECT if room.flag is None else room.flag
-        stored = self.call.permissions.user or self.call.permissions.domain
-        profile = stored.recording_profile.value if stored else "always"
-        recorded = stored.recording_type if stored else policy.system
-        return asked and profile == "always" and recorded != "none"
-
-    def _common(self, by: object) -> str | None:
-        asker = who(by)  # type: ignore[arg-type]  # a user or a requester
-        room = self.room
-        present = any(each.key == asker.key for each in room.participants)
-        owner = asker.key == ALICE
-        took_part = asker.key in room.members
-        admin = asker.admin and asker.key.domain == room.domain
-        knows = asker.service or owner or present or admin
-        if not knows and not (room.life is Life.ENDED and took_part):
-            return "ROOM_NOT_FOUND"
-        if room.life is Life.ENDED:
-            return "ROOM_ENDED"
-        if not asker.service and not present:
-            return "NOT_IN_ROOM"
-        if room.kind is Kind.PUBLIC:
-            return "PUBLIC_ROOM"
-        if room.origin is Origin.PSTN:
-            return "PSTN_ROOM"
-        return None if asker.service or owner else "NOT_ROOM_OWNER"
-
-    def _grant(self) -> str | None:
-        stored = self.call.permissions.user or self.call.permissions.domain
-        policy = self.call.policy
-        profiles = {"always", "optional"} if policy.optional_allows_manual else {"always"}
-        profile = stored.recording_profile.value if stored else "always"
-        recorded = stored.recording_type if stored else policy.system
-        return None if profile in profiles and recorded != "none" else "NOT_PERMITTED"
-
-    def _state(self) -> str | None:
-        room = self.room
-        if room.life is Life.WAITING:
-            return "NOT_ESTABLISHED"
-        if room.capture in (Phase.STARTING, Phase.RECORDING):
-            return "ALREADY_RECORDING"
-        return "OVERLOADED" if room.halted or len(room.waiting) >= 16 else None
-
-
 class Histories(RuleBasedStateMachine):
     """Requests, facts (also late, repeated, mistaken ones), time, restarts, clocks that jump."""
 
@@ -165,6 +115,7 @@ class Histories(RuleBasedStateMachine):
         permissions=st.sampled_from((True, True, True, False)).flatmap(
             lambda usual: st.just(permitted()) if usual else PERMISSIONS
         ),
+        limits=LIMITS,
         joined=st.sampled_from((True, True, True, False)),
     )
     def begin(
@@ -173,9 +124,13 @@ class Histories(RuleBasedStateMachine):
         flag: bool | None,
         policy: PolicySettings,
         permissions: OwnerPermissions,
+        limits: RecordingLimits,
         joined: bool,
     ) -> None:
-        self.call = self.made(Call(*kind, flag=flag, policy=policy, permissions=permissions))
+        rules = Rules(limits=limits)
+        self.call = self.made(
+            Call(*kind, flag=flag, policy=policy, permissions=permissions, rules=rules)
+        )
         self.before: Room = self.call.room
         self.told = 0  # how many effects have been looked at
         self.refs: list[str] = []
@@ -221,13 +176,14 @@ class Histories(RuleBasedStateMachine):
     def owner_starts(self) -> None:
         self.start(ALICE)
 
-    @rule(by=ASKERS)
-    def stop(self, by: object) -> None:
-        self.ask("stop", by)
+    @rule(by=ASKERS, pause_s=st.sampled_from((None, None, 1, 12, 3_600)))
+    def stop(self, by: object, pause_s: int | None) -> None:
+        expected = Oracle(self.call).stop(by)
+        assert self.ask("stop", by, resume_after_s=pause_s) == expected
 
     @rule()
     def owner_stops(self) -> None:
-        self.stop(ALICE)
+        self.stop(ALICE, None)
 
     @rule(by=ASKERS)
     @precondition(lambda self: self.elapsed_ms > 40_000)
@@ -462,6 +418,39 @@ class Histories(RuleBasedStateMachine):
         waits = room.capture in (Phase.STARTING, Phase.STOPPING) or room.life is Life.WAITING
         wants = room.wanted is not None and room.capture is Phase.IDLE and not room.halted
         assert next_due_ms(room) is not None or not (waits or wants)
+
+    @invariant()
+    def a_segment_ends_at_its_limits(self) -> None:
+        room, limits = self.call.room, self.call.rules.limits
+        if room.capture is not Phase.RECORDING:
+            return
+        segment = room.segments[-1]
+        assert segment.started is not None
+        age_ms = self.call.mono_ms - segment.started.mono_ms
+        recorded_ms = self.call.recorded_ms + age_ms
+        over = [
+            limits.max_segment_ms and age_ms >= limits.max_segment_ms,
+            limits.max_room_ms and recorded_ms >= limits.max_room_ms,
+        ]
+        due_ms = next_due_ms(room)
+        assert not any(over) or (due_ms is not None and due_ms <= self.call.mono_ms)
+
+    @invariant()
+    def what_is_recorded_without_its_owner_is_noticed(self) -> None:
+        room, limits = self.call.room, self.call.rules.limits
+        absent = all(each.key != ALICE for each in room.participants)
+        assert room.unattended is (absent and room.capture is Phase.RECORDING)
+        if room.unattended and limits.unattended_ms:
+            assert room.absence is not None
+            assert room.absence.stop_by_ms is not None
+
+    @invariant()
+    def a_pause_is_one_of_a_room_that_goes_on(self) -> None:
+        room = self.call.room
+        if room.paused:
+            assert room.life is Life.ESTABLISHED
+            assert room.wanted is not None
+            assert room.wanted.due_ms is not None
 
     def teardown(self) -> None:
         """In the end nothing is open, nobody waits, and every segment has had its say."""

@@ -28,6 +28,7 @@ from sfu_wrapper.core.events import (
     ControllerReady,
     ControllerStopping,
     Event,
+    JoinRequested,
     PlaneReported,
     Requester,
     TimePassed,
@@ -182,7 +183,7 @@ class LiveRoom:
             "websocket.requestsBurst=1000000",  # the clock stands still: nothing flows back
             "websocket.idempotencySeconds=1e9",
             "quotas.segmentsPerMinute=0",
-            *settings_of(self._call.policy),
+            *settings_of(self._call.rules),
         )
         parts = Parts(self._store, self._broker, self._plane, self._call)
         with suppress(Killed):
@@ -217,6 +218,7 @@ class LiveRoom:
                 await self._start()
             case UserBack(user=user):
                 await self._people[user].come(self._running.url)
+                self._people[user].bound = True
             case UserGone(user=user):
                 await self._leave(user)
             case PlaneReported(fact=fact):
@@ -230,6 +232,8 @@ class LiveRoom:
                 await self._ask(event.ref, event.by.key, *request_of(event, self._call.room.id))
                 if code is not None:
                     self._codes[event.ref] = code
+                elif isinstance(event, JoinRequested) and event.user == event.by.key:
+                    self._people[event.user].bound = True
         self._note(effects)
         await self._settle()
         await self._go_on_elsewhere()
@@ -245,6 +249,19 @@ class LiveRoom:
         await person.ask(ref, asked.endpoint, asked.payload)
         await until(lambda: person.times_answered[ref] > before, pause_s=SOON_S)
         await self._settle()
+
+    def connect(self, user: UserKey) -> None:
+        """A connection that has joined nothing is no news for the room."""
+        if not self.is_connected(user):
+            self._do(self._people[user].come(self._running.url))
+
+    def disconnect(self, user: UserKey) -> None:
+        """Nor is the loss of one."""
+        self._do(self._leave(user))
+
+    def is_bound(self, user: UserKey) -> bool:
+        """Whether the user has joined over the present connection."""
+        return self._people[user].bound
 
     async def _ask(self, ref: str, by: UserKey, endpoint: str, payload: Json) -> None:
         person = self._people[by]
@@ -385,9 +402,14 @@ class Mirrored(Call):
             case ControllerReady() if self.room.fully_closed:
                 self.live.mirror(event, (), None)  # a restart does not take it up
                 return ()
-            case UserGone(user=user) if not self.live.is_connected(user):
+            case UserGone(user=user) if not self.live.is_bound(user):
+                if self.live.is_connected(user):
+                    self.live.disconnect(user)
                 return ()
             case UserBack(user=user) if self.live.is_connected(user):
+                return ()
+            case UserBack(user=user) if not self._waits_for(user):
+                self.live.connect(user)
                 return ()
         try:
             effects = super().happens(event)
@@ -399,13 +421,20 @@ class Mirrored(Call):
         self.live.mirror(event, effects, None)
         return effects
 
+    def _waits_for(self, user: UserKey) -> bool:
+        """Whether a new connection takes the place of a lost one."""
+        participant = self.room.participant(user)
+        return participant is not None and not participant.by_service
+
 
 class LiveHistories(Histories):
     """The same rules, each carried out on both."""
 
     def made(self, call: Call) -> Call:
         """Beside it the live one."""
-        room = Mirrored(call.kind, call.origin, call.flag, call.policy, call.permissions)
+        room = Mirrored(
+            call.kind, call.origin, call.flag, call.policy, call.permissions, rules=call.rules
+        )
         room.live = LiveRoom(room)
         return room
 

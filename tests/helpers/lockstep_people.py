@@ -17,7 +17,7 @@ from sfu_wrapper.core.events import (
     StartRequested,
     StopRequested,
 )
-from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.room import Rules
 from sfu_wrapper.model.identity import UserKey
 from sfu_wrapper.model.media import Media
 from tests.helpers.live import Json, token
@@ -36,10 +36,14 @@ Asking = (
 
 @dataclass
 class Person:
-    """A user with at most one connection. events, answers: all that were ever heard over it."""
+    """A user with at most one connection. events, answers: all that were ever heard over it.
+
+    ``bound``: whether it has joined over this connection.
+    """
 
     key: UserKey
     connection: ClientConnection | None = None
+    bound: bool = False
     pump: "asyncio.Task[None] | None" = None
     events: list[Json] = field(default_factory=list)  # about other rooms left out
     answers: dict[str, Json] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Person:
 
     async def go(self) -> None:
         connection, self.connection = self.connection, None
+        self.bound = False
         if connection is not None and self.pump is not None:
             await connection.close()
             await self.pump
@@ -92,13 +97,18 @@ class Asked:
     seen: bool = False
 
 
-def settings_of(policy: PolicySettings) -> tuple[str, ...]:
+def settings_of(rules: Rules) -> tuple[str, ...]:
+    policy, limits = rules.policy, rules.limits
     return (
         f"rooms.record={policy.system}",
         f"recordRecordingAtStart={str(policy.record_at_start).lower()}",
         f"trunk.recordIncomingPSTN={str(policy.record_incoming_pstn).lower()}",
         f"trunk.conflict={policy.pstn_conflict}",
         f"policy.optionalAllowsManual={str(policy.optional_allows_manual).lower()}",
+        f"policy.stopBy={policy.stop_by}",
+        f"policy.unattendedStopSeconds={limits.unattended_ms / 1000}",
+        f"recordings.maxSegmentSeconds={limits.max_segment_ms / 1000}",
+        f"recordings.maxRoomSeconds={limits.max_room_ms / 1000}",
     )
 
 
@@ -124,7 +134,9 @@ def request_of(event: Asking, room: str) -> tuple[str, Json]:
             return "endRoom", payload
         case StartRequested():
             return "startRoomRecording", payload
-        case StopRequested():
+        case StopRequested(resume_after_ms=pause_ms):
+            if pause_ms is not None:
+                payload["resumeAfterSeconds"] = pause_ms // 1000
             return "stopRoomRecording", payload
 
 

@@ -58,6 +58,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.identity import UserKey as Key
 from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
 from sfu_wrapper.model.segment import Instant, SegmentInfo
+from sfu_wrapper.wire.room_state import decode_room, encode_room
 
 HOME = DomainId("example")
 ALICE, BOB, CAROL = (Key(HOME, UserId(name)) for name in ("alice", "bob", "carol"))
@@ -193,10 +194,11 @@ class Call:
         self.happens(StartRequested(self.at, ref, who(by), self.permissions))
         return ref
 
-    def stop(self, by: Key | Requester = ALICE) -> str:
-        """stopRoomRecording."""
+    def stop(self, by: Key | Requester = ALICE, resume_after_s: int | None = None) -> str:
+        """stopRoomRecording; with a number of seconds, a pause."""
         ref = self.ref()
-        self.happens(StopRequested(self.at, ref, who(by)))
+        pause_ms = None if resume_after_s is None else 1000 * resume_after_s
+        self.happens(StopRequested(self.at, ref, who(by), pause_ms))
         return ref
 
     def ref(self) -> str:
@@ -309,6 +311,11 @@ class Call:
     # What came of it
 
     @property
+    def recorded_ms(self) -> int:
+        """The length of all that has been announced."""
+        return sum(each.duration_ms or 0 for each in self.room.segments if each.announced)
+
+    @property
     def segment(self) -> Segment:
         """The last segment."""
         return self.room.segments[-1]
@@ -380,6 +387,12 @@ def refusal(call: Call, ask: str, *args: object, **how: object) -> str:
         getattr(call, ask)(*args, **how)
     assert (call.room, len(call.effects)) == (before, said)
     return caught.value.code
+
+
+def restarted(call: Call, *, after_ms: int) -> None:
+    """Another controller reads the room from its store."""
+    call.room = decode_room(encode_room(call.room))
+    call.restart(after_ms=after_ms)
 
 
 def established(policy: PolicySettings = MANUAL, **given: object) -> Call:

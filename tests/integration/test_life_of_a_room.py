@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
-from tests.helpers.calls import metric
+from tests.helpers.calls import ALWAYS, metric
 from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.held_store import HeldStore
 from tests.helpers.live import DOMAIN, Json, Live, Peer, connected, live
@@ -232,9 +232,52 @@ async def test_one_device_is_enough_to_stay(clock: Ahead) -> None:
         ):
             await first.ok("joinRoom", ROOM)
             await carol.ok("joinRoom", ROOM)
-            await controller.client("bob")  # it has not joined, and that does not matter
+            await join(controller, "bob")
         left = await graceless(service, clock, "participantLeft")
         assert left["user"] == "carol"
+        assert await inside(service) == ["bob"]
+
+
+async def test_a_connection_that_never_joined_keeps_nobody_in_the_room(clock: Ahead) -> None:
+    async with live(GRACE, clock=clock) as controller:
+        service = await create(controller, "meeting")
+        bystander = await controller.client("bob")
+        await bystander.ok("watch", {"topics": ["rooms"]})
+        await join(controller, "alice")
+        async with connected(controller.url, "bob") as bob:
+            await bob.ok("joinRoom", ROOM)
+        assert (await graceless(service, clock, "participantLeft"))["user"] == "bob"
+        assert await inside(service) == ["alice"]
+
+
+async def test_the_last_one_with_an_idle_connection_keeps_no_recording_running(
+    clock: Ahead,
+) -> None:
+    async with live(GRACE, clock=clock) as controller:
+        await controller.permit("alice", ALWAYS)
+        service = await create(controller, "meeting", record=True)
+        idle = await controller.client("alice")
+        async with connected(controller.url, "alice") as alice:
+            await alice.ok("joinRoom", ROOM)
+            await alice.event("roomRecordingStarted")
+        await graceless(idle, clock, "roomRecordingStopped")
+        assert await ended(service) == "lastLeft"
+
+
+async def test_a_join_that_is_repeated_is_bound_to_the_connection_that_repeats_it(
+    clock: Ahead,
+) -> None:
+    async with live(GRACE, clock=clock) as controller:
+        service = await create(controller, "meeting")
+        idle = await controller.client("bob")
+        async with (
+            connected(controller.url, "bob") as bob,
+            connected(controller.url, "carol") as carol,
+        ):
+            first = await bob.ask("joinRoom", ROOM, request_id="bob-joins")
+            await carol.ok("joinRoom", ROOM)
+        assert await idle.ask("joinRoom", ROOM, request_id="bob-joins") == first
+        assert (await graceless(service, clock, "participantLeft"))["user"] == "carol"
         assert await inside(service) == ["bob"]
 
 

@@ -21,11 +21,12 @@ from tests.helpers.live import DOMAIN, Json, Live, Peer, live
 ALWAYS = RecordingPermissions(RecordingType.ALL, RecordingProfile.ALWAYS)
 ROLES = ("user", "domain-admin", "service", "gateway", "nobody")
 
-# Meetings by their owner and those who are in them. Alice, who asks, has been in ``left``; carol is
-# there for whatever alice may try to do to her.
+# Meetings by their owner and those who are in them. Alice, who asks, has been in ``left`` and, as
+# its owner, in ``away``; carol is there for whatever alice may try to do to her.
 ROOMS = {
     "owned": (("alice", DOMAIN), ("alice", "carol")),
     "joined": (("bob", DOMAIN), ("bob", "alice", "carol")),
+    "away": (("alice", DOMAIN), ("bob", "carol")),
     "left": (("bob", DOMAIN), ("bob", "carol")),
     "bobs": (("bob", DOMAIN), ("bob", "carol")),
     "zoes": (("zoe", "other"), ("zoe",)),
@@ -40,6 +41,7 @@ CODES = {
 # Columns: user, domain-admin, service, gateway, a token without a role we know.
 MATRIX = """
 getRoom              owned   ok  ok  ok  FB FB
+getRoom              away    ok  ok  ok  FB FB
 getRoom              joined  ok  ok  ok  FB FB
 getRoom              left    NF  ok  ok  FB FB
 getRoom              bobs    NF  ok  ok  FB FB
@@ -94,19 +96,22 @@ inviteToRoom         none    NF  NF  NF  FB FB
 
 startRoomRecording   owned   ok  ok  ok  FB FB
 startRoomRecording   joined  NO  NO  ok  FB FB
+startRoomRecording   away    NI  NI  ok  FB FB
 startRoomRecording   left    NF  NI  ok  FB FB
 startRoomRecording   bobs    NF  NI  ok  FB FB
 startRoomRecording   zoes    NF  NF  ok  FB FB
 startRoomRecording   none    NF  NF  NF  FB FB
 
 stopRoomRecording    owned   ok  ok  ok  FB FB
-stopRoomRecording    joined  NO  NO  ok  FB FB
-stopRoomRecording    left    NF  NI  ok  FB FB
-stopRoomRecording    bobs    NF  NI  ok  FB FB
+stopRoomRecording    away    ok  ok  ok  FB FB
+stopRoomRecording    joined  NO  ok  ok  FB FB
+stopRoomRecording    left    NF  ok  ok  FB FB
+stopRoomRecording    bobs    NF  ok  ok  FB FB
 stopRoomRecording    zoes    NF  NF  ok  FB FB
 stopRoomRecording    none    NF  NF  NF  FB FB
 
 endRoom              owned   ok  ok  ok  FB FB
+endRoom              away    ok  ok  ok  FB FB
 endRoom              joined  NO  NO  ok  FB FB
 endRoom              left    NF  NO  ok  FB FB
 endRoom              bobs    NF  NO  ok  FB FB
@@ -146,13 +151,39 @@ async def controller() -> AsyncIterator[Live]:
         yield running
 
 
+# The same with ``policy.stopBy = "participants"``: whoever takes part may stop, and no more.
+STOP_BY_PARTICIPANTS = """
+startRoomRecording   joined  NO  NO  ok  FB FB
+stopRoomRecording    owned   ok  ok  ok  FB FB
+stopRoomRecording    away    ok  ok  ok  FB FB
+stopRoomRecording    joined  ok  ok  ok  FB FB
+stopRoomRecording    left    NF  ok  ok  FB FB
+stopRoomRecording    bobs    NF  ok  ok  FB FB
+stopRoomRecording    zoes    NF  NF  ok  FB FB
+endRoom              joined  NO  NO  ok  FB FB
+"""
+
+
+async def test_every_role_where_participants_may_stop() -> None:
+    async with live("websocket.requestsBurst=10000", "policy.stopBy=participants") as running:
+        for owner, domain in (("alice", DOMAIN), ("bob", DOMAIN), ("zoe", "other")):
+            await running.store.set_permission(DomainId(domain), UserId(owner), ALWAYS)
+        await check(running, [line.split() for line in STOP_BY_PARTICIPANTS.splitlines() if line])
+
+
 @pytest.mark.parametrize("operation", BY_OPERATION)
 async def test_every_role_is_answered_what_the_matrix_says(
     controller: Live, operation: str
 ) -> None:
+    await check(controller, BY_OPERATION[operation])
+
+
+async def check(controller: Live, rows: list[list[str]]) -> None:
+    """Each role asks what the row says, and is answered so."""
     service = await controller.service()
     askers = {role: await controller.client("alice", role) for role in ROLES}
-    for asked, kind, *expected in BY_OPERATION[operation]:
+    for asked, kind, *expected in rows:
+        operation = asked.partition(":")[0]
         for role, code in zip(ROLES, expected, strict=True):
             room = f"{kind}-{asked.replace(':', '-')}-{role}"
             await make(service, kind, room, recording=operation == "stopRoomRecording")
@@ -176,7 +207,7 @@ async def make(service: Peer, kind: str, room: str, *, recording: bool) -> None:
     await service.ok("createRoom", wish)
     for user in present:
         await service.ok("joinRoom", {"room": room, "domain": domain, "user": user})
-    if kind == "left":
+    if kind in ("left", "away"):
         await service.ok("joinRoom", {"room": room, "user": "alice"})
         await service.ok("leaveRoom", {"room": room, "user": "alice"})
     if recording:

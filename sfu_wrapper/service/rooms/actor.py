@@ -31,6 +31,7 @@ from enum import Enum, auto
 
 from sfu_wrapper.core.effects import Effect, Refusal, Reply
 from sfu_wrapper.core.events import TimePassed
+from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms
@@ -140,6 +141,11 @@ class RoomActor:
     def is_idle(self) -> bool:
         """True while no command waits, no commit is under way and no effect is still to execute."""
         return self._state in (_State.RESTING, _State.SCHEDULED) and not self._mailbox
+
+    @property
+    def is_quiet(self) -> bool:
+        """True while the actor is idle and no segment of the room is open."""
+        return self.is_idle and (self.room is None or self.room.capture is Phase.IDLE)
 
     def is_joining(self, user: UserKey) -> bool:
         """Return True if a request of the user to join is waiting or being stored."""

@@ -104,14 +104,7 @@ class Lister:
         self, client: Client, request: Request, shown: Callable[[], _Json]
     ) -> Iterator[None]:
         """Deliver one answer. Raises nothing, yields nothing."""
-        try:
-            answer = ok_response(request.endpoint, request.id, shown())
-        except (Refused, Unavailable) as error:
-            answer = encode_error(request, error)
-        except Exception:
-            log.exception("request.failed", extra={"endpoint": request.endpoint})
-            answer = internal_error(request)
-        client.deliver(answer)
+        client.deliver(answered(request, shown))
         yield from ()
 
     def _write_page(
@@ -136,3 +129,14 @@ class Lister:
             log.exception("request.failed", extra={"endpoint": request.endpoint})
             answer = internal_error(request)
         client.deliver(answer)
+
+
+def answered(request: Request, shown: Callable[[], _Json]) -> bytes:
+    """Return the response with the payload that ``shown`` returns, or with its error."""
+    try:
+        return ok_response(request.endpoint, request.id, shown())
+    except (Refused, Unavailable) as error:
+        return encode_error(request, error)
+    except Exception:
+        log.exception("request.failed", extra={"endpoint": request.endpoint})
+        return internal_error(request)

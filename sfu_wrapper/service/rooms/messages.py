@@ -53,6 +53,11 @@ def requester(identity: Identity) -> Requester:
     return Requester(identity.key, identity.is_service, Role.DOMAIN_ADMIN in identity.roles)
 
 
+def joins_itself(payload: Payload, by: Requester) -> bool:
+    """Return True for a joinRoom by which the requester itself joins."""
+    return isinstance(payload, JoinRoom) and payload.user in (None, by.key.user)
+
+
 def event_of(
     payload: Payload,
     ref: str,
@@ -88,8 +93,9 @@ def event_of(
             return lambda _, at: EndRequested(at, ref, by)
         case StartRoomRecording():
             return lambda room, at: StartRequested(at, ref, by, permissions(room))
-        case StopRoomRecording():
-            return lambda _, at: StopRequested(at, ref, by)
+        case StopRoomRecording(resume_after_seconds=pause_s):
+            pause_ms = None if pause_s is None else 1000 * pause_s
+            return lambda _, at: StopRequested(at, ref, by, pause_ms)
         case _:
             raise Refused(Code.UNKNOWN_ENDPOINT, "this endpoint is not served here")
 

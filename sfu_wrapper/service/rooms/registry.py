@@ -360,10 +360,10 @@ class Finder:
 
     def _rooms_with(self, uuids: Iterable[RoomUuid], user: UserKey) -> list[RoomActor]:
         actors = (self._registry.by_uuid(uuid) for uuid in uuids)
-        return [actor for actor in actors if actor is not None and _may_be_in(actor, user)]
+        return [actor for actor in actors if actor is not None and may_be_in(actor, user)]
 
 
-def _may_be_in(actor: RoomActor, user: UserKey) -> bool:
+def may_be_in(actor: RoomActor, user: UserKey) -> bool:
     """Return True if the user is a participant, or its join waits in the mailbox."""
     takes_part = actor.room is not None and actor.room.participant(user) is not None
     return takes_part or actor.is_joining(user)

@@ -11,6 +11,7 @@ refused before it reaches a room or repeats an answered one, else from the actor
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import partial
 
 from sfu_wrapper.core.access import NOT_FOUND, require_visible
@@ -22,7 +23,6 @@ from sfu_wrapper.core.events import (
     UserBack,
     UserGone,
 )
-from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import create, step
@@ -43,7 +43,7 @@ from sfu_wrapper.service.rooms.idempotency import (
     ref_of,
 )
 from sfu_wrapper.service.rooms.job_results import JobResults, Notifications
-from sfu_wrapper.service.rooms.listing import Lister
+from sfu_wrapper.service.rooms.listing import Lister, answered
 from sfu_wrapper.service.rooms.mailbox import Apply, Command, Query
 from sfu_wrapper.service.rooms.maintenance import Monitor, NullMonitor
 from sfu_wrapper.service.rooms.media_sessions import MediaSessions
@@ -52,11 +52,12 @@ from sfu_wrapper.service.rooms.messages import (
     encode_error,
     event_of,
     internal_error,
+    joins_itself,
     requester,
     stored_room,
 )
 from sfu_wrapper.service.rooms.plane_events import PlaneEvents
-from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry
+from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry, may_be_in
 from sfu_wrapper.service.rooms.room_creation import RoomCreation
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.service.rooms.scheduling import Scheduler
@@ -73,7 +74,6 @@ from sfu_wrapper.wire.signaling import (
     Request,
     Unwatch,
     Watch,
-    ok_response,
 )
 
 _Addressed = tuple[RoomActor, Command]
@@ -176,7 +176,7 @@ class Rooms:
             self._post_fact(actor, lambda _, at: ControllerStopping(at))
         try:
             async with asyncio.timeout(within_s):
-                while not all(_is_quiet(actor) for actor in self._registry):
+                while not all(actor.is_quiet for actor in self._registry):
                     self._room_idle.clear()
                     await self._room_idle.wait()
         except TimeoutError:
@@ -201,17 +201,22 @@ class Rooms:
 
     def connected(self, client: Client) -> None:
         """See ``RoomsApi``."""
-        if self._sessions.add(client):
-            user = client.identity.key
-            self._for_rooms_of(user, lambda _, at: UserBack(at, user))
+        self._sessions.add(client)
+        user = client.identity.key
+        for uuid in self._registry.rooms_of(user):
+            actor = self._registry.by_uuid(uuid)
+            if actor is not None and not self._sessions.is_bound(user, uuid):
+                self._bind(client, actor)  # in the grace: it takes the place of the lost one
 
     def disconnected(self, client: Client) -> None:
         """See ``RoomsApi``."""
         self._lister.forget(client)
         self._subscriptions.forget(client)
-        gone = self._sessions.remove(client)
-        if gone is not None:
-            self._for_rooms_of(gone, _user_gone(gone))
+        user, rooms = self._sessions.remove(client) or (None, ())
+        for uuid in rooms:
+            actor = self._registry.by_uuid(uuid)
+            if actor is not None and user is not None:
+                self._post_fact(actor, _user_gone(user))
 
     def handle(self, client: Client, request: Request) -> None:
         """See ``RoomsApi``."""
@@ -223,6 +228,8 @@ class Rooms:
             if self._idempotency.begin(client, ref, self._clock.now().wall_ms):
                 actor, command = self._command(client, request.payload, ref)
                 actor.post(command)
+            else:
+                self._bind_repeat(client, request.payload)
         except (Refused, Unavailable) as error:
             self._refuse(client, request, ref, error)
         except Exception:
@@ -271,11 +278,25 @@ class Rooms:
         build = event_of(payload, str(ref), by, self._permissions)
         actor = self._actor_for(client, payload)
         joins = None
-        if isinstance(payload, JoinRoom) and payload.user in (None, by.key.user):
+        if joins_itself(payload, by):
             self._sessions.joined(client, actor.uuid)
             joins = by.key
         charge = None if by.service else client.charge
         return actor, Command(self._step_with(build), ref, joins=joins, charge=charge)
+
+    def _bind_repeat(self, client: Client, payload: Payload) -> None:
+        """Bind the participation to the connection that repeats a join which was carried out."""
+        by = requester(client.identity)
+        if not joins_itself(payload, by):
+            return
+        with suppress(Refused, Unavailable):  # the repeat has its answer
+            actor = self._actor_for(client, payload)
+            if may_be_in(actor, by.key):
+                self._bind(client, actor)
+
+    def _bind(self, client: Client, actor: RoomActor) -> None:
+        self._sessions.joined(client, actor.uuid)
+        self._post_fact(actor, lambda _, at: UserBack(at, client.identity.key))
 
     def _creation_of(self, identity: Identity, payload: CreateRoom, ref: RequestRef) -> _Addressed:
         if self._draining:
@@ -300,19 +321,9 @@ class Rooms:
         by = requester(client.identity)
 
         def read(room: Room | None) -> None:
-            client.deliver(self._room_response(request, by, room))
+            client.deliver(answered(request, lambda: self._room_json(by, room)))
 
         self._actor_for(client, payload).post(Query(read))
-
-    def _room_response(self, request: Request, by: Requester, room: Room | None) -> bytes:
-        """Return the response to getRoom: the room or an error."""
-        try:
-            return ok_response(request.endpoint, request.id, self._room_json(by, room))
-        except (Refused, Unavailable) as error:
-            return encode_error(request, error)
-        except Exception:
-            log.exception("request.failed", extra={"endpoint": request.endpoint})
-            return internal_error(request)
 
     def _room_json(self, by: Requester, room: Room | None) -> dict[str, object]:
         if room is None:
@@ -355,12 +366,6 @@ class Rooms:
     def _post_fact(self, actor: RoomActor, build: Build) -> None:
         actor.post(Command(self._step_with(build)))
 
-    def _for_rooms_of(self, user: UserKey, build: Build) -> None:
-        for room in self._registry.rooms_of(user):
-            member = self._registry.by_uuid(room)
-            if member is not None:
-                self._post_fact(member, build)
-
     def _committed(self, actor: RoomActor, before: Room | None) -> None:
         room = actor.room
         if room is None:
@@ -384,13 +389,9 @@ class Rooms:
     def _start_missed_grace(self, actor: RoomActor, joined: Participant) -> None:
         """Start the grace of a participant whose connection was lost while its join was stored."""
         unbound = joined.by_service or joined.gone_by_ms is not None
-        if not unbound and not self._sessions.is_connected(joined.key):
+        if not unbound and not self._sessions.is_bound(joined.key, actor.uuid):
             self._post_fact(actor, _user_gone(joined.key))
 
 
 def _user_gone(user: UserKey) -> Build:
     return lambda _, at: UserGone(at, user)
-
-
-def _is_quiet(actor: RoomActor) -> bool:
-    return actor.is_idle and (actor.room is None or actor.room.capture is Phase.IDLE)

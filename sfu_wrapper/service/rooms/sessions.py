@@ -41,7 +41,7 @@ class RoomsApi(Protocol):
         ...
 
     def disconnected(self, client: Client) -> None:
-        """Remove a client; after the last one of its user, the grace of policy.md begins."""
+        """Remove a client; the grace of policy.md begins in rooms that only it had joined."""
         ...
 
     def handle(self, client: Client, request: Request) -> None:
@@ -60,33 +60,39 @@ class Sessions:
         self._user_of: dict[str, UserKey] = {}
         self._rooms_of: dict[str, dict[RoomUuid, None]] = {}
 
-    def add(self, client: Client) -> bool:
-        """Add a client. Returns True if it is the first of its user."""
+    def add(self, client: Client) -> None:
+        """Add a client."""
         user = client.identity.key
-        clients = self._clients.setdefault(user, {})
-        clients[client.key] = client
+        self._clients.setdefault(user, {})[client.key] = client
         self._user_of[client.key] = user
-        return len(clients) == 1
 
-    def remove(self, client: Client) -> UserKey | None:
-        """Remove a client. Returns its user if it was the last one, else None."""
-        self._rooms_of.pop(client.key, None)
+    def remove(self, client: Client) -> tuple[UserKey, tuple[RoomUuid, ...]] | None:
+        """Remove a client.
+
+        Returns:
+            Its user, and the rooms that no other connection of that user has joined; None: the
+            client is unknown.
+        """
+        joined = self._rooms_of.pop(client.key, {})
         user = self._user_of.pop(client.key, None)
         if user is None:
             return None
         clients = self._clients[user]
         clients.pop(client.key)
-        if clients:
-            return None
-        del self._clients[user]
-        return user
+        if not clients:
+            del self._clients[user]
+        return user, tuple(room for room in joined if not self.is_bound(user, room))
 
     def is_connected(self, user: UserKey) -> bool:
         """Return True if the user has a connection."""
         return user in self._clients
 
+    def is_bound(self, user: UserKey, room: RoomUuid) -> bool:
+        """Return True if a connection of the user has joined the room (policy.md)."""
+        return any(room in self._rooms_of.get(key, ()) for key in self._clients.get(user, ()))
+
     def joined(self, client: Client, room: RoomUuid) -> None:
-        """Record that this connection joined a room (protocol.md, ``room`` left out)."""
+        """Record that this connection joined a room; the participation is bound to it."""
         if client.key in self._user_of:
             self._rooms_of.setdefault(client.key, {})[room] = None
 

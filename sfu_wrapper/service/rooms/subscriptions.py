@@ -1,7 +1,8 @@
 """Subscriptions: events about rooms and recordings for the clients that watch them.
 
 What enters: changes of rooms, from the router after each commit, and news about jobs, from the
-recording service. What leaves: ``roomChanged`` and ``recordingChanged`` events to clients.
+recording service. What leaves: ``roomChanged`` and ``recordingChanged`` events to clients, and
+``roomRecordingUnattended``.
 
 Rule: changes are collected for ``TICK_S`` and published once a room, in its latest state. Nothing
 is kept for a client: its own connection is closed if it does not read. ``core.access`` decides who
@@ -16,7 +17,9 @@ from itertools import islice
 from typing import Final
 
 from sfu_wrapper.core.access import sees, sees_recordings
+from sfu_wrapper.core.effects import RecordingUnattended
 from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.intent import Absence
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.errors import RecordingError
@@ -31,6 +34,7 @@ from sfu_wrapper.wire.answers import (
     followed_json,
     latest_segments,
     listed_json,
+    note_payload,
     segment_json,
 )
 from sfu_wrapper.wire.signaling import RECORDINGS, ROOMS, Topic, event
@@ -131,6 +135,8 @@ class Subscriptions:
         """Record a change of a room; the cost is independent of participants and watchers."""
         if self._watches:
             self._change(before, after)
+            if after.absence is not None and (before is None or before.absence is None):
+                self._publish_absence(_Change(before, after), after.absence)
 
     def worked_on(self, room: Room, segment: SegmentNo) -> None:
         """Record news about the job of a segment."""
@@ -243,6 +249,16 @@ class Subscriptions:
                     watch.client.deliver(message)
             elif before is not None and sees(before, by):
                 watch.client.deliver(gone)
+
+    def _publish_absence(self, change: _Change, absence: Absence) -> None:
+        """Send roomRecordingUnattended at once to those who do not get it from the room itself."""
+        room = change.room
+        number = room.segments[-1].number
+        name, body = note_payload(RecordingUnattended(room.id, number, absence.since.wall_ms))
+        message = event(name, {**body, "domain": room.domain})
+        for watch, by in self._audience(change):
+            if by.key not in (room.owner_key, room.creator) and sees(room, by):
+                watch.client.deliver(message)
 
     def _recording_events(self, change: _Change) -> Iterator[bytes]:
         room = change.room

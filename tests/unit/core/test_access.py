@@ -1,15 +1,17 @@
 """Who may do what, and in which order it is checked (policy.md, protocol.md)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from sfu_wrapper.core.access import require_visible, sees
 from sfu_wrapper.core.effects import Stopped
 from sfu_wrapper.core.events import Requester
-from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.lifecycle import Life
+from sfu_wrapper.core.policy import PolicySettings, StopBy
 from sfu_wrapper.model.errors import Refused
-from sfu_wrapper.model.identity import DomainId, Kind, Origin, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, Kind, Origin, StopReason, UserId, UserKey
 from tests.helpers.rooms import (
     ADMIN,
     ALICE,
@@ -99,7 +101,13 @@ def not_answered(**given: object) -> Call:
 @pytest.mark.parametrize("make", [public, incoming])
 def test_taking_part_is_checked_before_the_kind_of_room(make: Callable[[], Call]) -> None:
     assert refusal(make(), "start", ALICE) == "NOT_IN_ROOM"
-    assert refusal(make(), "stop", ALICE) == "NOT_IN_ROOM"
+
+
+@pytest.mark.parametrize(("make", "code"), [(public, "PUBLIC_ROOM"), (incoming, "PSTN_ROOM")])
+def test_an_owner_who_takes_no_part_may_stop_where_anybody_may(
+    make: Callable[[], Call], code: str
+) -> None:
+    assert refusal(make(), "stop", ALICE) == code
 
 
 def test_a_domain_admin_who_takes_no_part_is_told_so() -> None:
@@ -155,7 +163,88 @@ def test_the_service_starts_only_where_the_owner_could() -> None:
     assert refusal(not_answered(), "start", SERVICE) == "NOT_ESTABLISHED"
 
 
-# stop: exists, takes part, public, pstn, owner, something runs
+# stop: exists, public, pstn, may stop, something runs or waits to run
+
+BY_ALL = PolicySettings(record_at_start=False, stop_by=StopBy.PARTICIPANTS)
+MAY_STOP = [
+    # who, what it is of the call, with stopBy owner, with stopBy participants
+    (ALICE, "takes part", "ok", "ok"),
+    (ALICE, "left", "ok", "ok"),
+    (ALICE, "never joined", "ok", "ok"),
+    (BOB, "takes part", "NOT_ROOM_OWNER", "ok"),
+    (CAROL, "left", "ROOM_NOT_FOUND", "ROOM_NOT_FOUND"),
+    (CAROL, "never joined", "ROOM_NOT_FOUND", "ROOM_NOT_FOUND"),
+    (STRANGER, "never joined", "ROOM_NOT_FOUND", "ROOM_NOT_FOUND"),
+    (SERVICE, "never joined", "ok", "ok"),
+    (ADMIN, "never joined", "ok", "ok"),
+    (FOREIGN_ADMIN, "never joined", "ROOM_NOT_FOUND", "ROOM_NOT_FOUND"),
+]
+
+
+def meeting_without(user: UserKey, presence: str, policy: PolicySettings) -> Call:
+    """A recorded meeting of Alice, in which the user takes part, or not any more, or never did."""
+    call = Call(Kind.MEETING, policy=policy)
+    call.join(BOB)
+    if presence != "never joined":
+        call.join(user)
+    call.start(SERVICE)
+    call.confirm()
+    if presence == "left":
+        call.leave(user)
+    return call
+
+
+@pytest.mark.parametrize(("by", "presence", "owner", "participants"), MAY_STOP)
+def test_who_may_stop(by: object, presence: str, owner: str, participants: str) -> None:
+    asker = who(by)  # type: ignore[arg-type]  # a user or a requester
+    for policy, expected in ((MANUAL, owner), (BY_ALL, participants)):
+        call = meeting_without(asker.key, presence, policy)
+        if expected != "ok":
+            assert refusal(call, "stop", asker) == expected
+            continue
+        ref = call.stop(asker)
+        call.close()
+
+        assert isinstance(call.answer(ref), Stopped)
+        assert call.segment.stopped_by == asker.key.user
+
+
+@pytest.mark.parametrize("policy", [MANUAL, BY_ALL])
+def test_an_incoming_call_is_stopped_by_service_and_administrator_alone(
+    policy: PolicySettings,
+) -> None:
+    for by, expected in (
+        (ALICE, "PSTN_ROOM"),
+        (BOB, "PSTN_ROOM"),
+        (FOREIGN_ADMIN, "ROOM_NOT_FOUND"),
+        (ADMIN, "ok"),
+        (SERVICE, "ok"),
+    ):
+        recorded = replace(policy, record_at_start=True, record_incoming_pstn=True)
+        call = Call(origin=Origin.PSTN, policy=recorded)
+        call.join(ALICE, by=SERVICE)
+        call.join(BOB)
+        call.confirm()
+        if expected != "ok":
+            assert refusal(call, "stop", by) == expected
+            continue
+        ref = call.stop(by)
+        call.close()
+        assert isinstance(call.answer(ref), Stopped)
+
+
+@pytest.mark.parametrize("by", [ALICE, BOB, SERVICE, ADMIN])
+def test_a_public_room_says_so_to_everybody_who_would_stop_it(by: object) -> None:
+    assert refusal(public(), "stop", by) == "PUBLIC_ROOM"
+
+
+@pytest.mark.parametrize("presence", ["takes part", "left", "never joined"])
+def test_an_owner_ends_its_room_from_wherever_it_is(presence: str) -> None:
+    call = meeting_without(ALICE, presence, MANUAL)
+    call.end()
+
+    assert call.room.life is Life.ENDED
+    assert call.segment.reason is StopReason.CALL_ENDED
 
 
 def test_the_owner_is_checked_before_what_runs_in_a_stop() -> None:

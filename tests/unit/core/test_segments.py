@@ -4,15 +4,14 @@ import pytest
 
 from sfu_wrapper.core.effects import (
     Notify,
-    RecordingFailed,
     RecordingStarted,
     RecordingStopped,
     Reply,
     Started,
     Stopped,
 )
-from sfu_wrapper.core.lifecycle import CaptureState, Phase
-from sfu_wrapper.core.media_plane import StartCapture, StopCapture
+from sfu_wrapper.core.lifecycle import CaptureState
+from sfu_wrapper.core.media_plane import StartCapture
 from sfu_wrapper.core.room import Outcome
 from sfu_wrapper.core.segments import BACK_OFF_MS, MEDIA_OF, back_off_ms
 from sfu_wrapper.model.identity import RecordingType, StopReason
@@ -161,145 +160,6 @@ def test_segments_are_numbered_in_the_order_in_which_they_start() -> None:
 
     assert [segment.number for segment in call.room.segments] == [1, 2, 3]
     assert [info.segment for info in call.infos] == [1, 2]
-
-
-def test_a_second_start_is_refused_with_the_running_segment() -> None:
-    starting = established()
-    starting.start()
-
-    assert refusal(starting, "start") == "ALREADY_RECORDING"
-    assert refusal(recording(), "start") == "ALREADY_RECORDING"
-
-
-def test_a_stop_while_starting_is_carried_out_once_the_start_is_decided() -> None:
-    call = established()
-    start, stop = call.start(), call.stop()
-    assert call.asked(StopCapture) == []
-    call.confirm()
-    assert isinstance(call.answer(start), Started)
-    assert call.answer(stop) is None
-    call.close()
-
-    replies = [each.ref for each in call.effects if isinstance(each, Reply)]
-    assert replies[-2:] == [start, stop]
-    assert isinstance(call.answer(stop), Stopped)
-    assert call.segment.reason is StopReason.REQUESTED
-    assert call.room.wanted is None
-
-
-def test_a_stop_of_a_start_that_fails_has_nothing_to_stop() -> None:
-    call = established()
-    start, stop = call.start(), call.stop()
-    call.refuse()
-
-    assert (call.code(start), call.code(stop)) == ("MEDIA_FAILED", "NOT_RECORDING")
-
-
-def test_a_stop_while_an_automatic_start_is_under_way_ends_the_wish_too() -> None:
-    call = automatic()
-    stop = call.stop()
-    call.refuse()
-    call.wait(60_000)
-
-    assert call.code(stop) == "NOT_RECORDING"
-    assert [note.final for note in call.notes(RecordingFailed)] == [True]
-    assert len(call.room.segments) == 1
-
-
-def test_several_stops_are_answered_alike() -> None:
-    call = recording()
-    first, second = call.stop(), call.stop(SERVICE)
-    call.close()
-
-    assert call.answer(first) == call.answer(second)
-    assert call.segment.stopped_by == ALICE.user
-
-
-def test_a_start_while_stopping_waits_and_gets_the_next_segment() -> None:
-    call = recording()
-    call.stop()
-    start = call.start()
-    assert len(call.room.segments) == 1
-    call.close()
-    call.confirm()
-
-    answer = call.answer(start)
-    assert isinstance(answer, Started)
-    assert answer.segment.number == 2
-
-
-def test_of_several_starts_that_wait_the_first_is_taken() -> None:
-    call = recording()
-    call.stop()
-    first, second = call.start(), call.start(SERVICE)
-    call.close()
-    call.confirm()
-
-    assert isinstance(call.answer(first), Started)
-    assert call.code(second) == "ALREADY_RECORDING"
-
-
-def test_a_stop_after_a_start_that_waits_stops_that_start() -> None:
-    call = recording()
-    early = call.stop()
-    start, late = call.start(), call.stop()
-    call.close()
-    assert isinstance(call.answer(early), Stopped)
-    assert call.answer(late) is None
-    call.confirm()
-    call.close()
-
-    answer = call.answer(late)
-    assert isinstance(call.answer(start), Started)
-    assert isinstance(answer, Stopped)
-    assert answer.segment.number == 2
-    assert call.room.capture is Phase.IDLE
-    call.wait(60_000)
-    assert len(call.room.segments) == 2
-
-
-def test_a_start_that_waits_is_told_when_the_room_ends() -> None:
-    call = recording()
-    call.stop()
-    start = call.start()
-    call.end()
-
-    assert call.code(start) == "ROOM_ENDED"
-
-
-def test_a_start_outlives_a_segment_that_wrote_nothing() -> None:
-    call = automatic()
-    call.terminate()
-    call.restart()
-    start = call.start()
-    call.close()
-    call.confirm()
-
-    answer = call.answer(start)
-    assert call.room.segments[0].outcome is Outcome.FAILED
-    assert isinstance(answer, Started)
-    assert answer.segment.number == 2
-
-
-def test_a_stop_by_hand_in_the_back_off_ends_the_wish_and_says_that_nothing_runs() -> None:
-    call = automatic()
-    call.refuse()
-    stop = call.stop()
-    call.wait(60_000)
-
-    assert call.code(stop) == "NOT_RECORDING"
-    assert len(call.room.segments) == 1
-
-
-def test_a_start_by_hand_in_the_back_off_is_the_next_attempt() -> None:
-    call = automatic()
-    call.refuse()
-    start = call.start()
-    call.confirm()
-    call.wait(60_000)
-
-    assert isinstance(call.answer(start), Started)
-    assert len(call.room.segments) == 2
 
 
 def test_a_running_segment_is_wanted_and_a_stopped_one_not() -> None:

@@ -1,0 +1,116 @@
+"""Intents of a room: pending requests, the wish to record, its limits, and absence of its owner.
+
+Frozen values, and calculations on them; ``segments`` and ``limits`` decide with them. Deadlines are
+milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); other times are milliseconds since
+the epoch.
+
+Source: policy.md, "Recording is wanted", "Limits and pauses", "Who may stop".
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import takewhile
+
+from sfu_wrapper.model.identity import RecordingType, StopReason, UserId
+from sfu_wrapper.model.segment import Instant
+
+
+class PendingKind(StrEnum):
+    """Kind of a pending request."""
+
+    START = "start"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """Request whose answer depends on the media plane.
+
+    Attributes:
+        ref: name of the request for the reply.
+        by: user that sent it.
+        want: start or stop.
+        due_ms: monotonic deadline, at which the answer is MEDIA_FAILED; None: not running yet.
+    """
+
+    ref: str
+    by: UserId
+    want: PendingKind
+    type: RecordingType = RecordingType.NONE
+    due_ms: int | None = None
+
+
+def leading(waiting: Iterable[PendingRequest], want: PendingKind) -> int:
+    """Count the requests of this kind before the first of the other kind.
+
+    Requests wait in order of arrival: starts of the open segment, then its stops, then starts of
+    the next segment, and so on.
+    """
+    return sum(1 for _ in takewhile(lambda each: each.want is want, waiting))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingIntent:
+    """Intent to record (policy.md, "Segments"): the next segment starts automatically.
+
+    Attributes:
+        type: media to record.
+        failures: consecutive failed starts, for the back-off.
+        due_ms: monotonic time of the next start; None: a segment is open.
+        resumes_at_ms: epoch ms; set while the recording is paused.
+        by: user that began the recording; None: the controller.
+    """
+
+    type: RecordingType
+    failures: int = 0
+    due_ms: int | None = None
+    resumes_at_ms: int | None = None
+    by: UserId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Absence of the owner while a recording runs.
+
+    Attributes:
+        since: first moment of both.
+        stop_by_ms: monotonic deadline at which the recording is stopped; None: it goes on.
+    """
+
+    since: Instant
+    stop_by_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLimits:
+    """Limits at which a recording is stopped; 0: none.
+
+    Attributes:
+        max_segment_ms: length of a segment, after which the next one starts.
+        max_room_ms: recorded time of a room, after which recording is over.
+        unattended_ms: time of a recording without its owner in the room.
+    """
+
+    max_segment_ms: int = 0
+    max_room_ms: int = 0
+    unattended_ms: int = 0
+
+    def spent(self, recorded_ms: int) -> bool:
+        """Return True if no more may be recorded in a room with so much recorded time."""
+        return 0 < self.max_room_ms <= recorded_ms
+
+    def end_of_segment(self, started_ms: int, recorded_ms: int) -> tuple[int, StopReason] | None:
+        """Return the monotonic end of a segment, and the reason for it; None: no limit applies.
+
+        Args:
+            started_ms: monotonic start of the segment.
+            recorded_ms: length of the earlier segments of the room.
+        """
+        ends = []
+        if self.max_room_ms:
+            left_ms = max(0, self.max_room_ms - recorded_ms)
+            ends.append((started_ms + left_ms, StopReason.MAX_ROOM))
+        if self.max_segment_ms:
+            ends.append((started_ms + self.max_segment_ms, StopReason.MAX_LENGTH))
+        return min(ends, key=lambda end: end[0], default=None)  # at a tie, that of the room
