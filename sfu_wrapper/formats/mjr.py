@@ -1,6 +1,6 @@
 """The .mjr container of Janus: a JSON header, then RTP packets as they arrived.
 
-    'MJR00002' | u16 length | JSON {t, c, f?, x?, s, u, e?} | frame ...
+    'MJR00002' | u16 length | JSON {t, c, f?, x?, s, u, e?, or?} | frame ...
     frame: 'MEET' | u32 ms since the first packet | u16 length | RTP packet
     'MJR00001' has frames 'MEETECHO' | u16 length | RTP packet, without a time of receipt.
 
@@ -55,6 +55,7 @@ class Header:
         started_us: epoch µs of the first packet.
         fmtp: SDP parameters of the codec.
         extensions: RTP header extensions, id to URI.
+        red_type: payload type of Opus with redundancy (RED); None: no packet is in RED.
         encrypted: True for end-to-end encrypted payloads, which no server can read.
     """
 
@@ -65,6 +66,7 @@ class Header:
     fmtp: str | None = None
     extensions: tuple[tuple[int, str], ...] = ()
     encrypted: bool = False
+    red_type: int | None = None
 
     def extension_id(self, uri: str) -> int | None:
         """Return the id of a header extension in the packets; None where it is not used."""
@@ -217,6 +219,8 @@ def encode_header(header: Header) -> bytes:
     fields["u"] = header.started_us
     if header.encrypted:
         fields["e"] = True
+    if header.red_type is not None:
+        fields["or"] = header.red_type
     text = json.dumps(fields).encode("ascii")
     return MAGIC + _prefixed(text)
 
@@ -262,6 +266,7 @@ def _parse_json(text: bytes) -> Header:
         fmtp=_text(fields, "f") if "f" in fields else None,
         extensions=_extensions(fields.get("x")),
         encrypted=fields.get("e") is True,
+        red_type=_payload_type(fields.get("or")),
     )
 
 
@@ -283,6 +288,13 @@ def _epoch_us(fields: dict[str, object], key: str) -> int:
     value = fields.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
         raise Malformed(f"the .mjr header has no time in {key!r}", path=key)
+    return value
+
+
+def _payload_type(value: object) -> int | None:
+    """Return a payload type; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 7:
+        return None
     return value
 
 

@@ -114,6 +114,11 @@ class MediaStream(Judge):
         """Drift of the sender's clock against the recorder's."""
         return self._meter.drift() if self._reader.timed else Drift(0.0, None)
 
+    @property
+    def payload_type(self) -> int:
+        """Payload type of the packet yielded last, where each has a timestamp of its own."""
+        return self._reader.buffer[self._start + 1] & 0x7F
+
     def packets(self) -> Iterator[MediaPacket]:
         """Yield the packets in order of sending."""
         return map(MediaPacket._make, self.places())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 VideoInput = Literal["vp8", "vp9", "h264", "av1", "h265"]
-AudioInput = Literal["opus", "pcmu", "pcma"]
+AudioInput = Literal["opus", "red", "pcmu", "pcma"]
 MergedCodec = Literal["vp8", "vp9"]
 
 VIDEO_CLOCK_HZ: Final = 90_000
@@ -66,6 +66,7 @@ AUDIO_INPUT: Final[Mapping[str, AudioInputCodec]] = {
     codec.name: codec
     for codec in (
         AudioInputCodec("opus", "Opus", 48_000, ".opus"),
+        AudioInputCodec("red", "Opus in RED", 48_000, ".opus"),
         AudioInputCodec("pcmu", "G.711 mu-law", 8_000, ".wav"),
         AudioInputCodec("pcma", "G.711 A-law", 8_000, ".wav"),
     )

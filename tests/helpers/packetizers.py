@@ -88,3 +88,12 @@ def _av1_payload(flags: int, elements: Sequence[bytes], counted: bool) -> bytes:
         return bytes([flags]) + b"".join(leb128(len(one)) + one for one in elements)
     sized = b"".join(leb128(len(one)) + one for one in elements[:-1])
     return bytes([flags | len(elements) << 4]) + sized + elements[-1]
+
+
+def red_payload(older: Sequence[tuple[int, bytes]], own: bytes, payload_type: int) -> bytes:
+    """A payload of RFC 2198. older: ticks before the packet's own time, and the data."""
+    headers = b"".join(
+        ((0x80 | payload_type) << 24 | age << 10 | len(data)).to_bytes(4, "big")
+        for age, data in older
+    )
+    return headers + bytes([payload_type]) + b"".join(data for _, data in older) + own

@@ -214,11 +214,12 @@ def _convert_audio(found: Recording, codec: AudioInputCodec, base: Path) -> Trac
     stats = TrackStats(codec.clock_hz // 1000)
     target = _named(base, codec.suffix)
     match codec.name:
-        case "opus":
-            written = _written(target, _opus_packets(stream, reader.buffer, stats), write_opus)
+        case "opus" | "red":
+            packets = _opus_packets(stream, found, stats)
+            written = _written(target, packets, write_opus)
         case "pcmu" | "pcma":
-            packets = _g711_packets(stream, reader.buffer, stats)
-            written = _written(target, packets, partial(write_g711, codec=codec.name))
+            samples = _g711_packets(stream, reader.buffer, stats)
+            written = _written(target, samples, partial(write_g711, codec=codec.name))
         case _:
             assert_never(codec.name)
     if not written:
@@ -240,17 +241,24 @@ def _written(
 
 
 def _opus_packets(
-    stream: MediaStream, buffer: Buffer, stats: TrackStats
+    stream: MediaStream, found: Recording, stats: TrackStats
 ) -> Iterator[tuple[int, bytes, int]]:
-    """Yield (time, packet, length) of valid Opus packets that do not overlap earlier ones."""
+    """Yield (time, packet, length) of valid Opus packets that do not overlap earlier ones.
+
+    Redundant blocks of a packet take the place of lost ones before it.
+    """
+    buffer, red_type = found.reader.buffer, found.header.red_type
     end = 0
     for packet in stream.packets():
-        data = bytes(buffer[packet.start : packet.end])
-        samples = opus.packet_samples(data)
-        if samples is not None and packet.time >= end:
-            stats.note(packet.time, samples)
-            end = packet.time + samples
-            yield packet.time, data, samples
+        blocks = [(0, bytes(buffer[packet.start : packet.end]))]
+        if found.codec.name == "red" or stream.payload_type == red_type:
+            blocks = opus.red_blocks(blocks[0][1])
+        for age, data in blocks if packet.gap else blocks[-1:]:
+            time, samples = packet.time - age, opus.packet_samples(data)
+            if samples is not None and time >= end:
+                stats.note(time, samples)
+                end = time + samples
+                yield time, data, samples
 
 
 def _g711_packets(

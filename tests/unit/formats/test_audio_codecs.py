@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sfu_wrapper.formats import g711, opus
 from sfu_wrapper.formats.assemble import depacketizer
 from sfu_wrapper.formats.h264 import H264
+from tests.helpers.packetizers import red_payload
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,28 @@ def test_both_laws_are_odd_functions_that_rise(codec: str) -> None:
 
 def test_h264_gets_the_parameters_of_the_description() -> None:
     assert isinstance(depacketizer("h264", "x=y"), H264)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, (1 << 14) - 1), st.binary(max_size=60)), max_size=4),
+    st.binary(min_size=1, max_size=60),
+    st.integers(0, 127),
+)
+def test_blocks_of_redundant_audio_are_found_again(
+    older: list[tuple[int, bytes]], own: bytes, payload_type: int
+) -> None:
+    assert opus.red_blocks(red_payload(older, own, payload_type)) == [*older, (0, own)]
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_blocks_or_none(payload: bytes) -> None:
+    blocks = opus.red_blocks(payload)
+    assert sum(len(data) for _, data in blocks) <= len(payload)
+    assert not blocks or blocks[-1][1]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x6f", b"\xef", b"\xef\x0f\x00\x01", b"\xef\x0f\x00\x02\x6fab"]
+)
+def test_redundant_audio_that_is_cut_has_no_blocks(payload: bytes) -> None:
+    assert opus.red_blocks(payload) == []

@@ -130,6 +130,18 @@ def test_header_extensions_are_known_by_their_uri_and_nonsense_in_them_is_left_o
     assert header.codec == "vp8"
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"), [(63, 63), (0, 0), (128, None), (-1, None), (True, None), ("63", None)]
+)
+def test_the_payload_type_of_redundant_audio_is_read(said: object, kind: int | None) -> None:
+    text = json.dumps({"t": "a", "c": "opus", "s": 1, "u": 2, "or": said}).encode()
+    header = mjr.Reader(mjr.MAGIC + len(text).to_bytes(2, "big") + text).header
+    assert header is not None
+    assert header.red_type == kind
+    if kind:
+        assert mjr.Reader(mjr.encode_header(header)).header == header
+
+
 def test_garbage_between_frames_is_skipped_and_counted() -> None:
     data = written(HEADER, [(0, b"one")]) + b"garbageMEE" + mjr.encode_frame(20, b"two") + b"tail!"
     reader = mjr.Reader(data)
