@@ -61,9 +61,14 @@ def private_network() -> Iterator[None]:
 
 
 class JanusServer:
-    """Janus process; its rooms write to ``recordings`` and ``audio``."""
+    """Janus process; its rooms write to ``recordings`` and ``audio``.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Folder of all its files.
+        open_extension: Extension that it adds to the names of open recordings; empty for none.
+    """
+
+    def __init__(self, folder: Path, *, open_extension: str = "") -> None:
         self._root = roots.root_of(roots.JANUS)
         if not (self._root or Path("/")).joinpath(_LIBRARY.relative_to("/")).is_dir():
             pytest.fail("Janus is not installed: apt-get install -y janus janus-tools")
@@ -74,7 +79,7 @@ class JanusServer:
         self._process: subprocess.Popen[bytes] | None = None
         for each in (self.recordings, self.audio):
             each.mkdir(parents=True)
-        self._configure()
+        self._configure(open_extension)
 
     @property
     def address(self) -> JanusAddress:
@@ -133,9 +138,15 @@ class JanusServer:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(20)
 
-    def _configure(self) -> None:
+    def _configure(self, open_extension: str) -> None:
+        options = {"janus": "recordings_tmp_ext", "janus.plugin.audiobridge": "record_tmp_ext"}
         for name, text in _files(self.folder).items():
-            (self.folder / name).write_text(text)
+            option = options.get(name.removesuffix(".jcfg"))
+            if option is not None and open_extension:
+                line = f'general: {{\n\t{option} = "{open_extension}"\n'
+                (self.folder / name).write_text(text.replace("general: {\n", line, 1))
+            else:
+                (self.folder / name).write_text(text)
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -159,10 +170,10 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running_janus(folder: Path) -> Iterator[JanusServer]:
+def running_janus(folder: Path, *, open_extension: str = "") -> Iterator[JanusServer]:
     """Run a Janus in a private network."""
     with private_network():
-        server = JanusServer(folder)
+        server = JanusServer(folder, open_extension=open_extension)
         server.start()
         try:
             yield server

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.janus.files import (
+    has_mix,
     is_closed,
     mix_files,
     newest_bytes,
@@ -79,7 +80,7 @@ class AudioBridge(JanusRoom):
         await asyncio.sleep(_TICKS_S)
         started_ms = time.time_ns() // 1_000_000
         path = await self._switch_on(handle, capture, started_ms)
-        if not await self._poll(path.exists, _OPENED_WITHIN_S):
+        if not await self._poll(lambda: has_mix(path.parent, path.name), _OPENED_WITHIN_S):
             await self._switch_off(handle)
             raise NotWritten(
                 f"Janus opened no file in {self._settings.folder.at_janus(capture)}, which the "

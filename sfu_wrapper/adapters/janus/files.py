@@ -8,6 +8,10 @@ The header has the time of the first packet, each packet its offset from that. A
 belongs to a publisher that sent no packet. A publisher may send nothing for long (a screen that
 does not change), so that its track ends when it is unpublished, not with its last packet.
 
+With ``recordings_tmp_ext`` or ``record_tmp_ext`` in its configuration, Janus appends another
+extension to the name of an open file, and removes it when it closes the file. ``finish_names``
+does so for the files of a Janus that died; events have the names without it.
+
 AudioBridge recordings on disk.
 
 The file name gives the start of a mix, the file size its duration:
@@ -38,7 +42,8 @@ from sfu_wrapper.model.media import Medium, RawFile, Stream, Track
 
 log = logging.getLogger(__name__)
 
-_REST: Final = re.compile(r"(.+)-(\d{1,19})-(audio|video|data)-(\d{1,4})\.mjr")
+_OPEN: Final = r"(?P<open>\.[^./]{1,32})?"  # extension of an open file, chosen by the operator
+_REST: Final = re.compile(rf"(.+)-(\d{{1,19}})-(audio|video|data)-(\d{{1,4}})\.mjr{_OPEN}")
 _HEAD_BYTES: Final = 65_536 + 10  # no header is longer
 _LATE_PACKETS_MS: Final = 1_000  # Janus may still write packets that long after the unpublishing
 
@@ -53,6 +58,7 @@ class _VideoFile:
         track: Track that the id names.
         opened_us: Time at which Janus opened the file, epoch µs.
         line: Number of the SDP media line.
+        name: Name of the file once it is closed.
     """
 
     path: Path
@@ -60,6 +66,7 @@ class _VideoFile:
     track: Track
     opened_us: int
     line: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +77,13 @@ class Publishing:
         open: Publishers whose last file Janus is still writing.
         stopped: Publishers that were published when the recording stopped.
         ended_ms: Times at which publishers were unpublished, epoch ms, in order.
+        over: True once the recording has stopped, so that Janus renames no file any more.
     """
 
     open: frozenset[str] = frozenset()
     stopped: frozenset[str] = frozenset()
     ended_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    over: bool = False
 
 
 def video_files(
@@ -92,6 +101,8 @@ def video_files(
         OSError: The folder cannot be read.
     """
     found = _found(folder, room)
+    if publishing.over:  # one that could not be renamed keeps its name
+        found = [replace(each, name=each.path.name) for each in found]
     following: dict[Path, int] = {}  # when the next file of the same m-line was opened
     last: dict[tuple[str, int], _VideoFile] = {}
     for each in found:
@@ -147,7 +158,21 @@ def _matching_files(folder: Path, room: RoomUuid) -> Iterator[_VideoFile]:
             continue
         track = track_of(match[1], Medium.VIDEO)
         if track is not None:
-            yield _VideoFile(folder / name, match[1], track, int(match[2]), int(match[4]))
+            path, opened_us, line = folder / name, int(match[2]), int(match[4])
+            yield _VideoFile(path, match[1], track, opened_us, line, _final(name, match))
+
+
+def _final(name: str, match: re.Match[str]) -> str:
+    return name.removesuffix(match["open"] or "")
+
+
+def finish_names(folder: Path) -> None:
+    """Give files that Janus writes no more the names of closed ones, where we may."""
+    for name in _names(folder):
+        match = _REST.fullmatch(name) or _NAME.fullmatch(name)
+        if match is not None and match["open"] and not (folder / _final(name, match)).exists():
+            with suppress(OSError):
+                (folder / name).rename(folder / _final(name, match))
 
 
 def _raw_file(
@@ -155,7 +180,7 @@ def _raw_file(
 ) -> RawFile:
     """Return the file with its times; ``next_ms`` is the opening of the file that follows it."""
     file = RawFile(
-        f"{below}/{found.path.name}",
+        f"{below}/{found.name}",
         found.track.stream,
         found.opened_us // 1000,
         user=found.track.user,
@@ -197,7 +222,7 @@ def _measured(path: Path, file: RawFile) -> RawFile:
     return replace(file, started_ms=started_ms, stopped_ms=started_ms + last_ms)
 
 
-_NAME: Final = re.compile(r"recording-.+-(\d{1,16})\.wav")
+_NAME: Final = re.compile(rf"recording-.+-(\d{{1,16}})\.wav{_OPEN}")
 
 
 def mix_files(folder: Path, below: str, delay_ms: int, *, running: bool) -> tuple[RawFile, ...]:
@@ -212,11 +237,18 @@ def mix_files(folder: Path, below: str, delay_ms: int, *, running: bool) -> tupl
     Raises:
         OSError: The folder cannot be read.
     """
+    if not running:
+        finish_names(folder)
     paths = _paths(folder)
     return tuple(
         _mix_file(path, at_ms, below, delay_ms, is_open=running and (at_ms, path) == paths[-1])
         for at_ms, path in paths
     )
+
+
+def has_mix(folder: Path, name: str) -> bool:
+    """Return True if Janus has opened the mix of that name. Raises OSError."""
+    return any(_final_mix(path) == name for _, path in _paths(folder))
 
 
 def is_closed(folder: Path) -> bool:
@@ -227,7 +259,8 @@ def is_closed(folder: Path) -> bool:
     Raises:
         OSError: The folder cannot be read.
     """
-    return all(_is_closed(path) for _, path in _paths(folder)[-1:])
+    last = _paths(folder)[-1:]
+    return all(path.name == _final_mix(path) and _is_closed(path) for _, path in last)
 
 
 def newest_bytes(folder: Path) -> int | None:
@@ -256,6 +289,11 @@ def _paths(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), folder / match[0]) for match in matches)
 
 
+def _final_mix(path: Path) -> str:
+    match = _NAME.fullmatch(path.name)
+    return path.name if match is None else _final(path.name, match)
+
+
 def _is_closed(path: Path) -> bool:
     with suppress(Malformed):
         wav = _parse(path)
@@ -267,9 +305,8 @@ def _is_closed(path: Path) -> bool:
 
 
 def _mix_file(path: Path, at_ms: int, below: str, delay_ms: int, *, is_open: bool) -> RawFile:
-    file = RawFile(
-        f"{below}/{path.name}", Stream.AUDIO, at_ms, mixer="audiobridge", delay_ms=delay_ms
-    )
+    name = _final_mix(path) if is_open else path.name
+    file = RawFile(f"{below}/{name}", Stream.AUDIO, at_ms, mixer="audiobridge", delay_ms=delay_ms)
     if is_open:
         return file
     try:

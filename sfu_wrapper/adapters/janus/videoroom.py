@@ -13,6 +13,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.janus.files import (
     Publishing,
+    finish_names,
     publishers_in,
     remove_audio,
     video_files,
@@ -136,10 +137,12 @@ class VideoRoom(JanusRoom):
             open=self._publishing if running else frozenset(),
             stopped=(not running and self._stopped) or frozenset(),
             ended_ms=self._ended_ms,
+            over=not running,
         )
         folder = self._settings.folder.of(capture)
         if not running:  # one that was lost has seen no ``stop_recording``
             remove_audio(folder, capture.room)
+            finish_names(folder)
         return video_files(folder, capture.room, below, publishing)
 
     @property

@@ -10,6 +10,8 @@ import pytest
 from sfu_wrapper.adapters.janus import files as module
 from sfu_wrapper.adapters.janus.files import (
     Publishing,
+    finish_names,
+    has_mix,
     is_closed,
     mix_files,
     publishers_in,
@@ -299,3 +301,50 @@ def test_a_pipe_among_the_files_does_not_block(tmp_path: Path) -> None:
     assert is_closed(tmp_path)
     assert mix_files(tmp_path, "below", 0, running=False)[0].stopped_ms == AT_MS
     assert read(tmp_path)[0].stopped_ms == OPENED_US // 1000
+
+
+def test_the_extension_of_an_open_file_is_not_in_its_name(tmp_path: Path) -> None:
+    path = tape(tmp_path, "p-alice", written(0))
+    path.rename(path.with_name(f"{path.name}.part"))
+    mix = tmp_path / "recording-bridge-1-1795484368561.wav"
+    mix.with_name(f"{mix.name}.part").write_bytes(b"")
+
+    (video,) = read(tmp_path, "p-alice")
+    (audio,) = mix_files(tmp_path, "below", 0, running=True)
+
+    assert (video.filename, video.stopped_ms) == (f"/below/{path.name}", None)
+    assert publishers_in(tmp_path, ROOM) == {"p-alice"}
+    assert audio.filename == f"below/{mix.name}"
+    assert has_mix(tmp_path, mix.name)
+    assert not is_closed(tmp_path), "Janus renames it when it closes it"
+
+
+def test_what_a_janus_that_died_left_open_gets_its_name(tmp_path: Path) -> None:
+    path = tape(tmp_path, "p-alice", written(0, 400))
+    path.rename(path.with_name(f"{path.name}.part"))
+    mix = tmp_path / "recording-bridge-1-1795484368561.wav"
+    mix.with_name(f"{mix.name}.part").write_bytes(wav.header(1600, rate=16_000) + bytes(1600))
+
+    (video,) = read(tmp_path)
+    (audio,) = mix_files(tmp_path, "below", 0, running=False)
+
+    assert (video.filename, audio.filename) == (f"/below/{path.name}", f"below/{mix.name}")
+    assert path.exists()
+    assert mix.exists()
+
+
+def test_a_file_that_cannot_be_renamed_keeps_the_name_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tape(tmp_path, "p-alice", written(0, 400))
+    path.rename(path.with_name(f"{path.name}.part"))
+    monkeypatch.setattr(Path, "rename", refuse)
+    finish_names(tmp_path)
+
+    (video,) = video_files(tmp_path, ROOM, "/below", Publishing(over=True))
+
+    assert video.filename == f"/below/{path.name}.part"
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError
