@@ -23,7 +23,7 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-_SAID = "said"
+_NOTED = "noted"
 
 # What these folders start are real processes that share a machine with others.
 _OF_PROCESSES = ("acceptance", "contract", "faults", "integration", "samples")
@@ -38,24 +38,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def note(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Print a line at the end of the run, whichever process the test runs in."""
-    return lambda line: record_property(_SAID, line)
+    return lambda line: record_property(_NOTED, line)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests had to say beside pass or fail."""
+    """Print the notes of tests, which are neither pass nor fail."""
     reports = [report for each in terminalreporter.stats.values() for report in each]
-    said = [
+    noted = [
         (report.nodeid, line)
         for report in reports
         if isinstance(report, pytest.TestReport) and report.when == "call"
         for name, line in report.user_properties
-        if name == _SAID
+        if name == _NOTED
     ]
-    if said:
-        terminalreporter.section("said by tests")
-    for node, line in said:
+    if noted:
+        terminalreporter.section("notes of tests")
+    for node, line in noted:
         terminalreporter.line(f"{node}: {line}")
     _list_second_runs(terminalreporter)
 

@@ -61,7 +61,7 @@ async def test_a_call_is_held_and_recorded_by_keyboard_alone(chromium: Browser, 
     await alice.page.until("document.querySelector('#mic').ariaPressed === 'false'")
     await alice.tab_to("record")
     await alice.press("Enter")
-    await alice.says("recording", "by alice")
+    await alice.has_text("recording", "by alice")
     assert await alice.text("record") == "Stop"
     await alice.press("Enter")
     await alice.page.until("document.querySelector('#recording').hidden")
@@ -85,11 +85,11 @@ async def test_everybody_sees_since_when_and_by_whom_it_is_recorded(
 
     await alice.click("record")
     for each in (alice, bob):
-        await each.says("recording", "by alice")
-        await each.says("spoken", "This call is being recorded")
+        await each.has_text("recording", "by alice")
+        await each.has_text("spoken", "This call is being recorded")
     carol = await opened(chromium, here.http_url, "carol")
     await carol.join()
-    await carol.says("recording", "by alice")
+    await carol.has_text("recording", "by alice")
     since = await bob.text("recording-since")
     assert since == await carol.text("recording-since")
     assert since.startswith("since ")
@@ -98,7 +98,7 @@ async def test_everybody_sees_since_when_and_by_whom_it_is_recorded(
 
     await alice.click("record")
     for each in (alice, bob, carol):
-        await each.says("spoken", "not being recorded any more")
+        await each.has_text("spoken", "not being recorded any more")
         assert not await each.visible("recording")
 
 
@@ -110,7 +110,7 @@ async def test_whoever_may_not_record_reads_why(chromium: Browser, here: Live) -
     assert await bob.page.run("document.querySelector('#record').ariaDisabled") == "true"
     assert await bob.text("record-why") == "Only alice, who owns this call, can record it."
     await bob.click("record")
-    await bob.says("spoken", "Only alice")
+    await bob.has_text("spoken", "Only alice")
 
     alice = await opened(chromium, here.http_url, "alice")
     await alice.join()
@@ -126,7 +126,7 @@ async def test_errors_are_said_in_words(chromium: Browser, here: Live, plane: Me
     await alice.join()
     await alice.click("record")
 
-    await alice.says("notice", "The recorder did not answer as it should")
+    await alice.has_text("notice", "The recorder did not answer as it should")
     assert not await alice.visible("recording")
 
 
@@ -143,7 +143,7 @@ async def test_the_token_stands_in_no_address_and_a_wrong_one_is_asked_for_again
     await nobody.shows("token")
     await nobody.page.run("document.querySelector('#token').value = 'nonsense'")
     await nobody.page.run("document.querySelector('#token-form').requestSubmit()")
-    await nobody.says("notice", "Your pass is not valid")
+    await nobody.has_text("notice", "Your pass is not valid")
     await nobody.shows("token")
     await nobody.page.run(f"document.querySelector('#token').value = '{token('bob')}'")
     await nobody.page.run("document.querySelector('#token-form').requestSubmit()")
@@ -153,7 +153,9 @@ async def test_the_token_stands_in_no_address_and_a_wrong_one_is_asked_for_again
 async def test_without_devices_one_joins_all_the_same(chromium: Browser, here: Live) -> None:
     bob = await opened(chromium, here.http_url, "bob", before=NO_DEVICES)
     await bob.shows("lobby")
-    await bob.says("devices", "Without microphone (not allowed by you or your browser) and camera")
+    await bob.has_text(
+        "devices", "Without microphone (not allowed by you or your browser) and camera"
+    )
     await bob.join()
 
     assert await bob.visible("no-media")
@@ -180,7 +182,7 @@ async def test_what_is_sent_is_told_to_the_others(chromium: Browser, here: Live)
     told = await bob.event("participantMedia")
     assert told["media"] == {"audio": True, "video": False, "screen": False}
     await bob.ok("updateMedia", {"room": "standup", "media": {"screen": True}})
-    await alice.says("grid", "bob: screen")
+    await alice.has_text("grid", "bob: screen")
 
 
 async def test_a_room_that_is_not_there_can_be_started(chromium: Browser, here: Live) -> None:
@@ -203,7 +205,7 @@ async def test_a_call_that_is_hung_up_says_so(chromium: Browser, here: Live) -> 
     assert await alice.text("record-why") == "It can be recorded once somebody else has joined."
     bob = await here.client("bob")
     await bob.ok("joinRoom", {"room": "pair"})
-    await alice.says("grid", "bob")
+    await alice.has_text("grid", "bob")
     await bob.ok("leaveRoom", {"room": "pair"})
 
     await alice.shows("over")
@@ -216,13 +218,13 @@ async def test_a_controller_that_is_restarted_is_come_back_to(chromium: Browser)
         await meeting(before)
         alice = await opened(chromium, before.http_url, "alice")
         await alice.join()
-    await alice.says("notice", "The connection was lost")
+    await alice.has_text("notice", "The connection was lost")
     assert await alice.text("record-why") == "There is no connection to the call right now."
 
     async with live(BY_HAND, port, store=store) as after:
         await alice.page.until("document.querySelector('#notice').hidden")
         await alice.click("record")
-        await alice.says("recording", "by alice")
+        await alice.has_text("recording", "by alice")
         bob = await after.client("bob")
         joined = await bob.ok("joinRoom", {"room": "standup"})
         assert [each["user"] for each in joined["participants"]] == ["alice", "bob"]
@@ -233,7 +235,7 @@ async def test_one_can_leave_without_a_connection(chromium: Browser) -> None:
         await meeting(here)
         alice = await opened(chromium, here.http_url, "alice")
         await alice.join()
-    await alice.says("notice", "The connection was lost")
+    await alice.has_text("notice", "The connection was lost")
     await alice.click("leave")
 
     await alice.shows("over")
@@ -244,7 +246,7 @@ async def test_on_a_phone_everything_is_within_reach(chromium: Browser, here: Li
     await alice.look(360, 640)
     await alice.join()
     await alice.click("record")
-    await alice.says("recording", "by alice")
+    await alice.has_text("recording", "by alice")
 
     assert await alice.page.run("document.scrollingElement.scrollWidth") <= 360
     within = """[...document.querySelectorAll('#controls button')].every(button => {
@@ -273,7 +275,7 @@ async def test_axe_finds_nothing_serious(chromium: Browser, here: Live) -> None:
     await alice.join()
     await look_at(alice, "call")
     await alice.click("record")
-    await alice.says("recording", "by alice")
+    await alice.has_text("recording", "by alice")
     await look_at(alice, "recording", "light", "dark")
     carol = await opened(chromium, here.http_url, "carol")
     await carol.join()

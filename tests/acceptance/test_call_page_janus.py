@@ -37,7 +37,7 @@ LOUDEST = """(async () => {
 
 
 class Unwilling(JanusBrowsers):
-    """Once it does not let somebody speak who was silent. made_anew: the sound was, after that."""
+    """Once it does not let somebody speak who was silent. made_anew: the audio was, after that."""
 
     refused = made_anew = False
 
@@ -70,7 +70,7 @@ def video(user: str, stream: str = "camera") -> str:
 
 
 async def sees(page: CallPage, user: str, stream: str = "camera") -> None:
-    """Wait until pictures are shown, and new ones come."""
+    """Wait until frames are shown, and new ones come."""
     frames = f"{video(user, stream)}.getVideoPlaybackQuality().totalVideoFrames"
     await page.page.until(f"{video(user, stream)}?.videoWidth > 0 && !{video(user, stream)}.hidden")
     before = await page.page.run(frames)
@@ -112,7 +112,7 @@ async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServ
             await sees(bob, "alice")
 
             janus.kill()
-            await alice.says("notice", "Pictures and sound were interrupted")
+            await alice.has_text("notice", "Pictures and sound were interrupted")
             janus.start()
         async with rooms_at_janus(janus):
             await sees(bob, "alice")

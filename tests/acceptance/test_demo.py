@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.adapters.simulated.writers import tone_hz
-from tests.helpers.merged import Frame, frames, loudness, sound
+from tests.helpers.merged import Frame, decode_audio, frames, loudness
 
 SECONDS = 5.0
 FRAME_MS = 40
-CAMERAS_ON_S = 1.0  # each publishes its first picture at a time of its own
+CAMERAS_ON_S = 1.0  # each publishes its first frame at a time of its own
 CAMERAS_OFF_S = 1.0  # and is closed at one
 AUDIBLE = 0.01
 
 
 @dataclass(frozen=True)
-class Told:
+class DemoRun:
     """What the demo printed, line by line."""
 
     lines: list[dict[str, Any]]
@@ -33,14 +33,14 @@ class Told:
         """The files that it names at the end."""
         return [Path(name) for name in self.lines[-1]["files"]]
 
-    def said(self, who: str, pattern: str) -> list[str]:
+    def actions_of(self, who: str, pattern: str) -> list[str]:
         """What somebody did that fits."""
         lines = (line for line in self.lines if line.get("who") == who)
         return [line["what"] for line in lines if re.search(pattern, line["what"])]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """One run of the demo."""
     out = tmp_path_factory.mktemp("demo")
     arguments = ["--json", "--seconds", str(SECONDS), "--out", str(out)]
@@ -52,67 +52,67 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    return Told([json.loads(line) for line in ran.stdout.splitlines()])
+    return DemoRun([json.loads(line) for line in ran.stdout.splitlines()])
 
 
 @pytest.mark.timeout(150)
-def test_the_owner_records_twice_and_another_participant_is_refused(told: Told) -> None:
-    assert len(told.said("alice", r"presses record: segment [12] runs since")) == 2
-    assert len(told.said("alice", r"presses stop: segment [12] holds")) == 2
-    assert told.said("bob", "is refused: NOT_ROOM_OWNER")
-    assert told.said("carol", "joins late and is told that the call is being recorded")
-    assert told.said("bob", "leaves early")
+def test_the_owner_records_twice_and_another_participant_is_refused(demo: DemoRun) -> None:
+    assert len(demo.actions_of("alice", r"presses record: segment [12] runs since")) == 2
+    assert len(demo.actions_of("alice", r"presses stop: segment [12] holds")) == 2
+    assert demo.actions_of("bob", "is refused: NOT_ROOM_OWNER")
+    assert demo.actions_of("carol", "joins late and is told that the call is being recorded")
+    assert demo.actions_of("bob", "leaves early")
 
 
-def test_one_playable_file_a_segment_is_named_at_the_end(told: Told) -> None:
-    assert [file.suffix for file in told.files] == [".webm", ".webm"]
-    for number, file in enumerate(told.files, start=1):
-        (holds,) = told.said("alice", rf"segment {number} holds [\d.]+ s$")
+def test_one_playable_file_a_segment_is_named_at_the_end(demo: DemoRun) -> None:
+    assert [file.suffix for file in demo.files] == [".webm", ".webm"]
+    for number, file in enumerate(demo.files, start=1):
+        (holds,) = demo.actions_of("alice", rf"segment {number} holds [\d.]+ s$")
         length_s = float(holds.split()[-2])
         last = list(frames(file))[-1]
         assert length_s > SECONDS - 0.5
         assert last.at_s == pytest.approx(length_s, abs=0.2)
 
 
-def test_nothing_is_left_but_the_files_and_the_logs(told: Told) -> None:
-    left = {path.name for path in told.files[0].parent.iterdir()}
+def test_nothing_is_left_but_the_files_and_the_logs(demo: DemoRun) -> None:
+    left = {path.name for path in demo.files[0].parent.iterdir()}
 
     assert left == {"demo.log", "logs", ".sfu-wrapper"} | {
-        file.with_suffix(ending).name for file in told.files for ending in (".webm", ".jpg")
+        file.with_suffix(ending).name for file in demo.files for ending in (".webm", ".jpg")
     }
 
 
-def test_the_first_file_shows_two_people_and_then_a_third(told: Told) -> None:
-    assert casts(told.files[0]) == [("alice", "bob"), ("alice", "bob", "carol")]
+def test_the_first_file_shows_two_people_and_then_a_third(demo: DemoRun) -> None:
+    assert casts(demo.files[0]) == [("alice", "bob"), ("alice", "bob", "carol")]
 
 
-def test_the_second_file_shows_three_people_of_whom_one_leaves(told: Told) -> None:
-    assert casts(told.files[1]) == [("alice", "bob", "carol"), ("alice", "carol")]
+def test_the_second_file_shows_three_people_of_whom_one_leaves(demo: DemoRun) -> None:
+    assert casts(demo.files[1]) == [("alice", "bob", "carol"), ("alice", "carol")]
 
 
-def test_every_picture_carries_the_token_of_this_run(told: Told) -> None:
-    tokens = {tile.token for file in told.files for frame in frames(file) for tile in frame.tiles}
+def test_every_frame_carries_the_token_of_this_run(demo: DemoRun) -> None:
+    tokens = {tile.token for file in demo.files for frame in frames(file) for tile in frame.tiles}
 
     assert len(tokens) == 1
 
 
-def test_every_tile_shows_its_own_time_to_within_a_frame_or_two(told: Told) -> None:
-    for file in told.files:
+def test_every_tile_shows_its_own_time_to_within_a_frame_or_two(demo: DemoRun) -> None:
+    for file in demo.files:
         tiles = fresh_ms(frames(file))
         assert sum(map(len, tiles.values())) > SECONDS * 5
         for who, offsets in tiles.items():
             assert max(offsets) - min(offsets) <= 2 * FRAME_MS, who
 
 
-def test_the_clocks_say_when_the_segment_was_recorded(told: Told) -> None:
-    first, second = (next(frame for frame in frames(file) if frame.tiles) for file in told.files)
+def test_the_clocks_say_when_the_segment_was_recorded(demo: DemoRun) -> None:
+    first, second = (next(frame for frame in frames(file) if frame.tiles) for file in demo.files)
 
     assert second.tiles[0].clock_ms - first.tiles[0].clock_ms > SECONDS * 1000
 
 
-def test_each_voice_is_heard_while_its_owner_is_in_the_call(told: Told) -> None:
-    alice, bob, carol = (tone_hz(seat) for seat in range(3))
-    first, second = (sound(file) for file in told.files)
+def test_each_voice_is_heard_while_its_owner_is_in_the_call(demo: DemoRun) -> None:
+    alice, bob, carol = (tone_hz(position) for position in range(3))
+    first, second = (decode_audio(file) for file in demo.files)
     second_s = 48_000
 
     begin = first[second_s // 2 : 3 * second_s // 2]
@@ -149,5 +149,5 @@ def casts(file: Path) -> list[tuple[str, ...]]:
 
 
 def names(frame: Frame) -> tuple[str, ...]:
-    """The names in the tiles of a picture."""
+    """The names in the tiles of a frame."""
     return tuple(tile.name for tile in frame.tiles)

@@ -1,4 +1,4 @@
-"""The finished files play to their end in a real browser, with their pictures shown."""
+"""The finished files play to their end in a real browser, with their frames shown."""
 
 import asyncio
 import json
@@ -80,5 +80,5 @@ async def test_merged_and_split_files_play_to_their_end(tmp_path: Path) -> None:
     assert all((seen[file].width, seen[file].height) == (640, 480) for file in (vp8, vp9))
     assert all(abs(seen[file].duration_s - 3.1) < 0.1 for file in (vp8, vp9))
     for file, one in seen.items():
-        # A busy machine leaves some out; a picture that stands would be one.
+        # A busy machine leaves some out; a frame that stands would be one.
         assert one.shown >= (0 if file.suffix == ".wav" else 20), file.name

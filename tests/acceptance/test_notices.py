@@ -40,7 +40,7 @@ async def test_the_owner_hears_of_the_files_that_another_process_made(tmp_path: 
         await bob.ok("updateMedia", {"media": {"audio": True}})
         await alice.ok("stopRoomRecording")
         told = await alice.event("roomRecordingProcessed")
-        watched = await alice.hear(is_done)
+        watched = await alice.receive(is_done)
         shown = await bob.ok("getRoom")
         others = bob.events()
     assert await worker.terminate() == 0

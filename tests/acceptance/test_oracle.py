@@ -1,6 +1,6 @@
-"""What a merged file says by itself: who is on screen when, how fresh, in time with the sound?
+"""What a merged file says by itself: who is on screen when, how fresh, in time with the audio?
 
-Calls are staged to the picture and to the second (``helpers.staged``); the oracle
+Calls are staged to the frame and to the second (``helpers.staged``); the oracle
 (``helpers.oracle``) knows nothing but the script and the file. A minute of media in all; an hour of
 it is in ``tests/soak``.
 """
@@ -32,7 +32,7 @@ async def test_one_to_nine_people_come_and_go_in_their_tiles(
     assert verdict.most == 9
 
 
-async def test_whatever_befalls_the_tracks_their_pictures_stay_in_time(tmp_path: Path) -> None:
+async def test_whatever_befalls_the_tracks_their_frames_stay_in_time(tmp_path: Path) -> None:
     roles = [
         Role("alice", 0, 14, fps=15, loss=0.03, key_every_s=1, jitter_s=0.03, wraps=True),
         Role("bob", 1, 5, codec="h264", widths=((0, 320), (2, 640))),
@@ -49,7 +49,7 @@ async def test_whatever_befalls_the_tracks_their_pictures_stay_in_time(tmp_path:
     assert verdict.most == 4
 
 
-async def test_sound_and_picture_stay_together_though_clocks_are_off_and_the_mix_lies(
+async def test_audio_and_video_stay_together_though_clocks_are_off_and_the_mix_lies(
     tmp_path: Path,
 ) -> None:
     alice = Role("alice", 0, 34, fps=30, clock_ppm=950)  # comes to 32 ms

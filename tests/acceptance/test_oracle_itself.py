@@ -27,7 +27,7 @@ def file(call: Staged) -> Path:
 
 
 def later(track: Track, ms: int) -> Track:
-    """As if its pictures had been taken at other times."""
+    """As if its frames had been taken at other times."""
     return replace(track, shown_ms=tuple(at_ms + ms for at_ms in track.shown_ms))
 
 
@@ -67,7 +67,7 @@ def test_it_notices_who_is_on_screen_and_should_not_be(call: Staged, file: Path)
     assert len(verdict.complaints) > 40
 
 
-async def test_it_notices_that_sound_lags_and_that_it_is_another_seconds(tmp_path: Path) -> None:
+async def test_it_notices_that_audio_lags_and_that_it_is_another_seconds(tmp_path: Path) -> None:
     call = stage(tmp_path, 3.0, ROLES[:1], MixRole(0.0, 3.0, lag_s=1.09))
     untold = replace(call.info.audio[0], delay_ms=0)
     file = await merged(replace(call, info=replace(call.info, audio=(untold,))))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.pictures import TONES_HZ, counter, heard_s, sound, timed_frames, whose
+from tests.helpers.frames import TONES_HZ, audible_s, counter, decode_audio, timed_frames, whose
 from tests.helpers.samples import SAMPLES
 
 pytestmark = pytest.mark.system
@@ -74,7 +74,7 @@ def test_what_is_missing_is_told(made: Any, output: str, preprocessor: str) -> N
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_both_preprocessors_save_the_same_pictures(made: Any, output: str) -> None:  # noqa: ANN401
+def test_both_preprocessors_save_the_same_frames(made: Any, output: str) -> None:  # noqa: ANN401
     ours, theirs = (made(output, preprocessor) for preprocessor in PREPROCESSORS)
 
     assert [path.name for path in videos(ours)] == [path.name for path in videos(theirs)]
@@ -87,7 +87,7 @@ def test_both_preprocessors_save_the_same_pictures(made: Any, output: str) -> No
         assert len(seen[0]) > 30
 
 
-def test_the_sound_of_a_killed_mixer_is_read_to_its_end(made: Any) -> None:  # noqa: ANN401
+def test_the_audio_of_a_killed_mixer_is_read_to_its_end(made: Any) -> None:  # noqa: ANN401
     for preprocessor in PREPROCESSORS:
         (mix,) = (f for f in made("split", preprocessor)["files"] if f["kind"] == "audio")
-        assert heard_s(sound(Path(mix["filename"])), TONES_HZ["alice"])[1] > 5.9
+        assert audible_s(decode_audio(Path(mix["filename"])), TONES_HZ["alice"])[1] > 5.9

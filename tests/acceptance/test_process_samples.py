@@ -1,6 +1,6 @@
 """``sfu-wrapper process`` on recordings of a real Janus: what is seen and heard in the files.
 
-The publishers drew a colour and a counter into every picture and sent a tone each; the samples'
+The publishers drew a colour and a counter into every frame and sent a tone each; the samples'
 ``timeline.json`` says who did what when. The rest comes from the raw files' own headers and times.
 """
 
@@ -19,12 +19,12 @@ from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.core.plan import fit, grid
 from sfu_wrapper.model.media import TrackFile
 from sfu_wrapper.wire.strict_json import parse_iso
-from tests.helpers.pictures import (
+from tests.helpers.frames import (
     TONES_HZ,
+    audible_s,
     counter,
-    heard_s,
+    decode_audio,
     is_black,
-    sound,
     timed_frames,
     whose,
     within,
@@ -126,7 +126,7 @@ def test_everybody_is_in_their_tile_exactly_while_they_are_there(run: Run, segme
 
 
 @pytest.mark.parametrize("segment", ["seg-1", "seg-2"])
-def test_every_picture_shows_the_frame_of_its_moment(
+def test_every_merged_frame_shows_the_raw_frame_of_its_moment(
     run: Run, drawn: Callable[[str], dict[str, list[Any]]], segment: str
 ) -> None:
     (path,) = run(segment).files("merged")
@@ -151,22 +151,22 @@ def test_every_picture_shows_the_frame_of_its_moment(
 def test_all_three_tones_are_heard_while_their_owners_are_there(run: Run, output: str) -> None:
     settings = [] if output == "merged" else ["split_recording_output=true"]
     (path,) = run("seg-1", *settings).files(output)
-    samples = sound(path)
+    samples = decode_audio(path)
 
     for user, (start_s, stop_s) in STAYS_S["seg-1"].items():
-        first_s, last_s = heard_s(samples, TONES_HZ[user])
+        first_s, last_s = audible_s(samples, TONES_HZ[user])
         # The mixer lets a newcomer in a little late and drops what it still held of a leaver.
         assert abs(first_s - start_s) < 0.1, user
         assert -0.2 < last_s - stop_s < 0.1, user
 
 
-def test_sound_and_pictures_last_as_long_as_the_segment(run: Run) -> None:
+def test_audio_and_video_last_as_long_as_the_segment(run: Run) -> None:
     (path,) = run("seg-1").files("merged")
 
     with av.open(path) as reader:
         assert [s.codec_context.name for s in reader.streams] == ["vp8", "opus"]
         assert (reader.streams.video[0].width, reader.streams.video[0].height) == (640, 480)
-    assert abs(len(sound(path)) / 16_000 - 7.244) < 0.03
+    assert abs(len(decode_audio(path)) / 16_000 - 7.244) < 0.03
     assert len(list(timed_frames(path))) == 182  # 25 a second, the last one begun
 
 
@@ -199,7 +199,7 @@ def test_the_split_json_has_the_products_shape(run: Run) -> None:
     assert path.name == "rec-20261124-014756-61408347-conf-1-1.json"
 
 
-def test_split_videos_hold_every_picture_and_start_when_the_json_says(
+def test_split_videos_hold_every_frame_and_start_when_the_json_says(
     run: Run, drawn: Callable[[str], dict[str, list[Any]]]
 ) -> None:
     (path,) = run("seg-1", "split_recording_output=true").files("metadata")
@@ -214,7 +214,7 @@ def test_split_videos_hold_every_picture_and_start_when_the_json_says(
         assert {whose(timed.rgb) for timed in held} == {video["userID"]}
 
 
-def test_the_split_sound_is_a_wav_of_128_kbit_a_second(run: Run) -> None:
+def test_the_split_audio_is_a_wav_of_128_kbit_a_second(run: Run) -> None:
     (path,) = run("seg-1", "split_recording_output=true").files("audio")
 
     with av.open(path) as reader:
@@ -228,8 +228,8 @@ def test_a_killed_janus_leaves_a_recording_to_its_last_second(run: Run) -> None:
     (path,) = output.files("merged")
 
     assert any("ends within a packet" in warning for warning in output.message["warnings"])
-    samples = sound(path)
-    assert heard_s(samples, TONES_HZ["alice"])[1] > 5.9  # the header says 5.0
+    samples = decode_audio(path)
+    assert audible_s(samples, TONES_HZ["alice"])[1] > 5.9  # the header says 5.0
     last = list(timed_frames(path))[-1]
     assert whose(last.rgb) == "carol"  # her last second was lost with the process: she is frozen
 
@@ -300,10 +300,10 @@ def test_without_video_there_is_a_wav_under_the_same_name(tmp_path: Path) -> Non
     (path,) = output.files("audio")
     assert path.name == "rec-20261124-014805-61408347-conf-1-2.wav"
     assert output.message["output"] == "merged"
-    assert heard_s(sound(path), TONES_HZ["carol"])[1] > 2.9
+    assert audible_s(decode_audio(path), TONES_HZ["carol"])[1] > 2.9
 
 
-def test_without_sound_there_are_the_pictures_alone(tmp_path: Path) -> None:
+def test_without_audio_there_is_the_video_alone(tmp_path: Path) -> None:
     output = process(changed("seg-2", tmp_path, audio={}), tmp_path / "out")
 
     (path,) = output.files("merged")

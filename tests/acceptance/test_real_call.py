@@ -22,12 +22,12 @@ from tests.helpers.chromium import browser
 from tests.helpers.janus import JanusServer, environment_at_janus, running_janus
 from tests.helpers.januscalls import (
     first_frame_us,
+    frames_before_key,
     key_frame_us,
     last_frame_us,
-    pictures_before_key,
 )
 from tests.helpers.live import DOMAIN, Peer, connected
-from tests.helpers.merged import HEIGHT, WIDTH, loudness, sound
+from tests.helpers.merged import HEIGHT, WIDTH, decode_audio, loudness
 from tests.helpers.processes import free_port, serve, start
 from tests.helpers.publishers import Camera, Tone, person
 
@@ -37,7 +37,7 @@ ROOM = {"room": "standup"}
 TONES_HZ = {"alice": 440, "bob": 880, "carol": 1320}
 AUDIBLE, SILENT = 0.02, 0.006
 SETTLED_S = 0.8  # after a change: encoders begin, grids are laid anew, the mixer has its delay
-SOON = 15  # pictures, a second of them: until a key frame that was asked for comes
+SOON = 15  # frames, a second of them: until a key frame that was asked for comes
 
 # A camera of one colour and a microphone with one tone, in place of the browser's own.
 DEVICES = """(() => {
@@ -73,14 +73,14 @@ DEVICES = """(() => {
 
 
 @dataclass
-class Told:
+class RealCall:
     """What happened. Times in s since the epoch.
 
     asked_s, begun_s: when each start was asked for, and since when its segment runs, as is said.
     stop_s, ended_s: when each stop was asked for and answered. carol_s: when she began to come and
     was there; bob_s: when he began to go and was gone.
     raw: of each segment's video of each user, when its first packet, its first key frame and its
-    last packet came. late: how many pictures came before that key frame.
+    last packet came. late: how many frames came before that key frame.
     names: of all files beside and including these.
     """
 
@@ -108,21 +108,21 @@ class Told:
                 (video,) = (folder / str(segment)).glob(f"*-user-p-{user}[-~]*.mjr")
                 times = first_frame_us(video), key_frame_us(video), last_frame_us(video)
                 self.raw[segment, user] = [us / 1e6 for us in times]
-                self.late[segment, user] = pictures_before_key(video)
+                self.late[segment, user] = frames_before_key(video)
         self.names = [path.name for path in folder.rglob("*.*")]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def real_call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCall]:
     folder = tmp_path_factory.mktemp("call")
     with running_janus(folder / "janus") as janus:
-        yield asyncio.run(scenario(janus, Told(folder)))
+        yield asyncio.run(scenario(janus, RealCall(folder)))
 
 
-async def scenario(janus: JanusServer, told: Told) -> Told:
+async def scenario(janus: JanusServer, real_call: RealCall) -> RealCall:
     """Alice and Bob with browsers; Carol comes in segment 1, Bob goes in segment 2."""
     ports = free_port(), free_port()
-    env = installation(janus, told.folder, *ports)
+    env = installation(janus, real_call.folder, *ports)
     url, http_url = f"ws://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
     controller = await serve(env)
     async with (
@@ -146,30 +146,30 @@ async def scenario(janus: JanusServer, told: Told) -> Told:
         await seen_and_heard(service, "alice", "bob")
 
         await asyncio.sleep(1)  # a browser sends no two key frames at once, whoever asks
-        await begin(alice, told)
+        await begin(alice, real_call)
         await asyncio.sleep(1.5)
         where = (await client.ok("joinRoom", ROOM))["media"]
         comes_s = time.time()
-        await carol.film(where["videoRoom"], where["publisherId"], Camera((120, 60, 60)))
+        await carol.send_video(where["videoRoom"], where["publisherId"], Camera((120, 60, 60)))
         await carol.speak(where["audioRoom"], where["publisherId"], Tone(TONES_HZ["carol"]))
         await seen_and_heard(service, "alice", "bob", "carol")
-        told.carol_s = comes_s, time.time()
+        real_call.carol_s = comes_s, time.time()
         await asyncio.sleep(1.8)
-        await end(alice, told)
+        await end(alice, real_call)
 
-        await begin(alice, told)
+        await begin(alice, real_call)
         await asyncio.sleep(1.8)
         goes_s = time.time()
         await pages["bob"].click("leave")
         await seen_and_heard(service, "alice", "carol")
-        told.bob_s = goes_s, time.time()
+        real_call.bob_s = goes_s, time.time()
         await asyncio.sleep(1.8)
-        await end(alice, told)
-    told.measure()
+        await end(alice, real_call)
+    real_call.measure()
     worker = await start(env, "worker", "--once")
     assert await worker.ended() == 0
     assert await controller.terminate() == 0
-    return told
+    return real_call
 
 
 def installation(janus: JanusServer, folder: Path, port: int, http_port: int) -> dict[str, str]:
@@ -193,46 +193,46 @@ async def seen_and_heard(service: Peer, *users: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def begin(owner: Peer, told: Told) -> None:
-    told.asked_s.append(time.time())
+async def begin(owner: Peer, real_call: RealCall) -> None:
+    real_call.asked_s.append(time.time())
     started = await owner.ok("startRoomRecording", ROOM)
-    told.begun_s.append(parse_iso(started["startedAt"]) / 1000)
+    real_call.begun_s.append(parse_iso(started["startedAt"]) / 1000)
 
 
-async def end(owner: Peer, told: Told) -> None:
-    told.stop_s.append(time.time())
+async def end(owner: Peer, real_call: RealCall) -> None:
+    real_call.stop_s.append(time.time())
     await owner.ok("stopRoomRecording", ROOM)
-    told.ended_s.append(time.time())
+    real_call.ended_s.append(time.time())
 
 
-def test_each_segment_is_one_file(told: Told) -> None:
-    assert len(told.files) == 2
+def test_each_segment_is_one_file(real_call: RealCall) -> None:
+    assert len(real_call.files) == 2
 
 
-def test_the_first_file_shows_the_two_browsers_and_then_the_third(told: Told) -> None:
-    assert casts(told.files[0]) == ["alice bob", "alice bob carol"]
+def test_the_first_file_shows_the_two_browsers_and_then_the_third(real_call: RealCall) -> None:
+    assert casts(real_call.files[0]) == ["alice bob", "alice bob carol"]
 
 
-def test_the_second_file_shows_all_three_of_whom_one_leaves(told: Told) -> None:
-    assert casts(told.files[1]) == ["alice bob carol", "alice carol"]
+def test_the_second_file_shows_all_three_of_whom_one_leaves(real_call: RealCall) -> None:
+    assert casts(real_call.files[1]) == ["alice bob carol", "alice carol"]
 
 
-def test_whoever_comes_and_goes_is_shown_from_then_on_and_until_then(told: Told) -> None:
-    came_s = next(at for at, cast in shown(told.files[0]) if "carol" in cast)
-    last_s = max(at for at, cast in shown(told.files[1]) if "bob" in cast)
+def test_whoever_comes_and_goes_is_shown_from_then_on_and_until_then(real_call: RealCall) -> None:
+    came_s = next(at for at, cast in shown(real_call.files[0]) if "carol" in cast)
+    last_s = max(at for at, cast in shown(real_call.files[1]) if "bob" in cast)
 
-    _, key_s, _ = told.raw[1, "carol"]
-    _, _, gone_s = told.raw[2, "bob"]
-    assert came_s == pytest.approx(key_s - told.begun_s[0], abs=SETTLED_S)
-    assert last_s == pytest.approx(gone_s - told.begun_s[1], abs=SETTLED_S)
-    assert told.carol_s[0] < key_s
-    assert gone_s < told.bob_s[1]
+    _, key_s, _ = real_call.raw[1, "carol"]
+    _, _, gone_s = real_call.raw[2, "bob"]
+    assert came_s == pytest.approx(key_s - real_call.begun_s[0], abs=SETTLED_S)
+    assert last_s == pytest.approx(gone_s - real_call.begun_s[1], abs=SETTLED_S)
+    assert real_call.carol_s[0] < key_s
+    assert gone_s < real_call.bob_s[1]
 
 
-def test_everybody_is_heard_while_there(told: Told) -> None:
-    first, second = (sound(file) for file in told.files)
-    comes_s, here_s = (at_s - told.begun_s[0] for at_s in told.carol_s)
-    goes_s, gone_s = (at_s - told.begun_s[1] for at_s in told.bob_s)
+def test_everybody_is_heard_while_there(real_call: RealCall) -> None:
+    first, second = (decode_audio(file) for file in real_call.files)
+    comes_s, here_s = (at_s - real_call.begun_s[0] for at_s in real_call.carol_s)
+    goes_s, gone_s = (at_s - real_call.begun_s[1] for at_s in real_call.bob_s)
 
     assert heard(first, SETTLED_S, comes_s) == {"alice", "bob"}
     assert heard(first, here_s + SETTLED_S, here_s + 1.7) == {"alice", "bob", "carol"}
@@ -240,21 +240,21 @@ def test_everybody_is_heard_while_there(told: Told) -> None:
     assert heard(second, gone_s + SETTLED_S, gone_s + 1.7) == {"alice", "carol"}
 
 
-def test_recording_begins_with_a_key_frame_soon_and_ends_with_the_stop(told: Told) -> None:
-    for segment, asked_s in enumerate(told.asked_s, start=1):
+def test_recording_begins_with_a_key_frame_soon_and_ends_with_the_stop(real_call: RealCall) -> None:
+    for segment, asked_s in enumerate(real_call.asked_s, start=1):
         for user in ("alice", "bob"):
-            first_s, key_s, _ = told.raw[segment, user]
+            first_s, key_s, _ = real_call.raw[segment, user]
             assert asked_s <= first_s <= key_s
-            assert told.late[segment, user] < SOON
-    changed_s = told.carol_s[1], told.bob_s[1]
-    for segment, ended_s in enumerate(told.ended_s, start=1):
+            assert real_call.late[segment, user] < SOON
+    changed_s = real_call.carol_s[1], real_call.bob_s[1]
+    for segment, ended_s in enumerate(real_call.ended_s, start=1):
         for user in ("alice", "carol"):
-            assert changed_s[segment - 1] < told.raw[segment, user][2] < ended_s
+            assert changed_s[segment - 1] < real_call.raw[segment, user][2] < ended_s
 
 
-def test_no_sound_is_kept_beside_the_pictures(told: Told) -> None:
-    assert len(told.names) == 6
-    assert not [name for name in told.names if "-audio-" in name]
+def test_no_audio_is_kept_beside_the_video(real_call: RealCall) -> None:
+    assert len(real_call.names) == 6
+    assert not [name for name in real_call.names if "-audio-" in name]
 
 
 def casts(file: Path) -> list[str]:
@@ -264,14 +264,14 @@ def casts(file: Path) -> list[str]:
 
 
 def shown(file: Path) -> list[tuple[float, str]]:
-    """Of every second picture its time, s, and who is on it."""
+    """Of every second frame its time, s, and who is on it."""
     with av.open(str(file)) as container:
         return [
             (
-                float(picture.time or 0),
-                who_is_on(np.asarray(picture.to_ndarray(format="yuv444p"), np.uint8)),
+                float(frame.time or 0),
+                who_is_on(np.asarray(frame.to_ndarray(format="yuv444p"), np.uint8)),
             )
-            for index, picture in enumerate(container.decode(video=0))
+            for index, frame in enumerate(container.decode(video=0))
             if index % 2 == 0
         ]
 

@@ -55,9 +55,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     mix = replace(call.info.audio[0], stopped_ms=call.info.completed_ms)
     info = replace(call.info, video=video, audio=(mix,))
     rules = OutputRules("vp8", "low", "{{uuid}}", split=True, mix_limit=9)  # quicker than merging
-    shelf = LocalStorage(Folders(folder, folder, folder / "out"))
+    storage = LocalStorage(Folders(folder, folder, folder / "out"))
     with MediaProcesses() as media:
-        service = Processor(media, shelf, rules, SystemClock())
+        service = Processor(media, storage, rules, SystemClock())
         told = asyncio.run(service.process(info)).result
     (file,) = (folder / "out").rglob("uuid-bridge/*.json")
     return Report(
@@ -96,7 +96,7 @@ def test_loss_is_told_as_it_was(report: Report) -> None:
     assert report.tracks[UserId("right")].packets_lost == 0
 
 
-def test_sound_that_is_missing_is_told_of_the_mix(report: Report) -> None:
+def test_audio_that_is_missing_is_told_of_the_mix(report: Report) -> None:
     assert report.tracks[None].offset_ms == pytest.approx(80, abs=1)
     assert report.tracks[None].length_ms == pytest.approx(SECONDS * 1000 - 80, abs=1)
 
@@ -116,7 +116,7 @@ def test_the_split_recordings_json_tells_the_same(report: Report) -> None:
 
 
 @pytest.mark.parametrize("user", ["fast", "slow", "right"])
-def test_a_split_video_shows_its_pictures_when_they_were_taken(report: Report, user: str) -> None:
+def test_a_split_video_shows_its_frames_when_they_were_taken(report: Report, user: str) -> None:
     """From startTime on, whatever the sender's clock did: 200 ppm would be 10 ms at the end."""
     (told,) = (video for video in report.json["videos"] if video["userID"] == user)
     (track,) = (track for track in report.call.tracks if track.role.user == user)

@@ -32,7 +32,7 @@ from sfu_wrapper.model.webrtc import (
 )
 from tests.helpers.browserlines import ALICE, BOB, Bench
 from tests.helpers.janusrooms import janus_with_rooms
-from tests.helpers.sdp import PICTURES, SOUND
+from tests.helpers.sdp import AUDIO_SDP, VIDEO_SDP
 
 
 @asynccontextmanager
@@ -65,7 +65,11 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 async def test_offers_are_answered_with_descriptions(bench: Bench) -> None:
     alice = await bench.line(ALICE)
 
-    for ask in (Publish(Stream.CAMERA, PICTURES), Publish(Stream.SCREEN, PICTURES), Mix(SOUND)):
+    for ask in (
+        Publish(Stream.CAMERA, VIDEO_SDP),
+        Publish(Stream.SCREEN, VIDEO_SDP),
+        Mix(AUDIO_SDP),
+    ):
         assert str(await alice.ask(ask)).startswith("v=0")
 
 
@@ -73,8 +77,8 @@ async def test_what_others_publish_is_told_to_those_who_are_there_and_who_come_l
     bench: Bench,
 ) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
-    await alice.ask(Publish(Stream.SCREEN, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
+    await alice.ask(Publish(Stream.SCREEN, VIDEO_SDP))
     camera, screen = Track(ALICE, Stream.CAMERA), Track(ALICE, Stream.SCREEN)
 
     await bob.told(FeedPublished(camera))
@@ -87,7 +91,7 @@ async def test_what_others_publish_is_told_to_those_who_are_there_and_who_come_l
 
 async def test_whoever_speaks_may_be_silent(bench: Bench) -> None:
     alice = await bench.line(ALICE)
-    await alice.ask(Mix(SOUND, muted=True))
+    await alice.ask(Mix(AUDIO_SDP, muted=True))
 
     assert await alice.ask(Mute(False)) is None
     assert await alice.ask(Mute(True)) is None
@@ -95,7 +99,7 @@ async def test_whoever_speaks_may_be_silent(bench: Bench) -> None:
 
 async def test_nothing_is_told_of_other_rooms(bench: Bench) -> None:
     alice, elsewhere = await bench.line(ALICE), await bench.line(BOB, "room-2")
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     late = await bench.line(UserId("late"))
     await late.told(FeedPublished(Track(ALICE, Stream.CAMERA)))
 
@@ -105,11 +109,11 @@ async def test_nothing_is_told_of_other_rooms(bench: Bench) -> None:
 async def test_a_feed_is_watched_with_an_offer_and_an_answer(bench: Bench) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
     feed = Track(ALICE, Stream.CAMERA)
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     await bob.told(FeedPublished(feed))
 
     assert str(await bob.ask(Subscribe(feed))).startswith("v=0")
-    assert await bob.ask(Accept(feed, PICTURES)) is None
+    assert await bob.ask(Accept(feed, VIDEO_SDP)) is None
     assert await bob.ask(Trickle(feed, IceCandidate("candidate:1", "0", 0))) is None
     assert await bob.ask(Trickle(feed, None)) is None
     assert await bob.ask(Unsubscribe(feed)) is None
@@ -120,7 +124,7 @@ async def test_a_feed_is_watched_with_an_offer_and_an_answer(bench: Bench) -> No
     "ask",
     [
         Subscribe(Track(BOB, Stream.CAMERA)),
-        Accept(Track(BOB, Stream.CAMERA), PICTURES),
+        Accept(Track(BOB, Stream.CAMERA), VIDEO_SDP),
         Trickle(Track(BOB, Stream.CAMERA), None),
         Trickle(Track(ALICE, Stream.SCREEN), None),
         Mute(True),
@@ -135,8 +139,8 @@ async def test_what_is_not_there_is_not_found(bench: Bench, ask: Ask) -> None:
 
 async def test_the_end_of_a_feed_is_told_whichever_way_it_ends(bench: Bench) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
-    await alice.ask(Publish(Stream.SCREEN, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
+    await alice.ask(Publish(Stream.SCREEN, VIDEO_SDP))
     await bob.told(FeedPublished(Track(ALICE, Stream.SCREEN)))
 
     await alice.ask(Unpublish(Stream.SCREEN))
@@ -149,46 +153,46 @@ async def test_what_is_published_again_is_told_again(bench: Bench) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
     feed = FeedPublished(Track(ALICE, Stream.CAMERA))
     for _ in range(2):
-        await alice.ask(Publish(Stream.CAMERA, PICTURES))
+        await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
         await bob.told(feed)
         bob.news.clear()
         await alice.ask(Unpublish(Stream.CAMERA))
         await alice.ask(Unpublish(Stream.CAMERA))
-    await alice.ask(Mix(SOUND))
-    await alice.ask(Mix(SOUND))
+    await alice.ask(Mix(AUDIO_SDP))
+    await alice.ask(Mix(AUDIO_SDP))
 
 
 async def test_a_newer_line_of_the_same_user_replaces_the_older(bench: Bench) -> None:
     older, bob = await bench.line(ALICE), await bench.line(BOB)
-    await older.ask(Publish(Stream.CAMERA, PICTURES))
+    await older.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     newer = await bench.line(ALICE)
 
     await older.told(MediaLost())
-    assert isinstance(await older.ask(Mix(SOUND)), Unavailable)
-    assert str(await newer.ask(Publish(Stream.CAMERA, PICTURES))).startswith("v=0")
+    assert isinstance(await older.ask(Mix(AUDIO_SDP)), Unavailable)
+    assert str(await newer.ask(Publish(Stream.CAMERA, VIDEO_SDP))).startswith("v=0")
     await bob.told(FeedPublished(Track(ALICE, Stream.CAMERA)))
 
 
 async def test_a_closed_line_says_so_and_hears_nothing(bench: Bench) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
-    await bob.ask(Mix(SOUND))
+    await bob.ask(Mix(AUDIO_SDP))
     bob.line.close()
     bob.line.close()
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
 
-    assert isinstance(await bob.ask(Mix(SOUND)), Unavailable)
+    assert isinstance(await bob.ask(Mix(AUDIO_SDP)), Unavailable)
     assert bob.news == []
 
 
 async def test_a_server_that_is_lost_is_told_and_comes_back(bench: Bench) -> None:
     alice = await bench.line(ALICE)
-    await alice.ask(Mix(SOUND))
+    await alice.ask(Mix(AUDIO_SDP))
     await _done(bench.lose())
     await alice.told(MediaLost())
 
-    assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
+    assert isinstance(await alice.ask(Mix(AUDIO_SDP)), Unavailable)
     await _done(bench.back())
-    assert str(await (await bench.line(ALICE)).ask(Mix(SOUND))).startswith("v=0")
+    assert str(await (await bench.line(ALICE)).ask(Mix(AUDIO_SDP))).startswith("v=0")
 
 
 async def _done(result: Any) -> None:  # noqa: ANN401  # a coroutine or nothing

@@ -231,8 +231,8 @@ BROKEN: dict[type[MemoryPlane], Promise] = {
 
 @pytest.mark.parametrize(("broken", "promise"), BROKEN.items(), ids=lambda x: x.__name__)
 async def test_a_broken_plane_is_found_out(broken: type[MemoryPlane], promise: Promise) -> None:
-    async with running(MemoryPlane(), deadline_s=20) as sound:
-        await promise(sound)
+    async with running(MemoryPlane(), deadline_s=20) as audio:
+        await promise(audio)
     async with running(broken(), deadline_s=0.05) as bench:
         with pytest.raises((AssertionError, TimeoutError, ValueError)):
             await promise(bench)

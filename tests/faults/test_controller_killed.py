@@ -17,7 +17,7 @@ KILLS = 10
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
-    tmp_path: Path, say: Callable[[str], None]
+    tmp_path: Path, note: Callable[[str], None]
 ) -> None:
     url = f"ws://127.0.0.1:{(port := free_port())}"
     env = environment(tmp_path, WEBSOCKET__PORT=str(port), HTTP__PORT="0", ROOMS__RECORD="all")
@@ -25,7 +25,7 @@ async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
     async with connected(url, "room-service", "service") as service:
         await service.ok("createRoom", {"id": "call", "owner": "alice", "domain": DOMAIN})
     numbers: list[int] = []
-    away_s: list[float] = []
+    down_s: list[float] = []
     for round_ in range(KILLS + 1):
         async with connected(url, "alice") as alice, connected(url, "bob") as bob:
             if round_ == 0:
@@ -38,10 +38,10 @@ async def test_ten_kills_in_mid_segment_leave_rising_numbers_and_one_event_each(
             died_s = asyncio.get_running_loop().time()
             await controller.kill()
             controller = await serve(env)
-            away_s.append(asyncio.get_running_loop().time() - died_s)
+            down_s.append(asyncio.get_running_loop().time() - died_s)
     assert await controller.terminate() == 0
 
-    say(f"accepted connections again after {max(away_s):.1f} s at most")
+    note(f"accepted connections again after {max(down_s):.1f} s at most")
     events = await queued(tmp_path)
     assert numbers == list(range(1, KILLS + 2))
     assert [event["recordingInfo"]["segment"] for event in events] == numbers
@@ -72,8 +72,8 @@ async def is_written(folder: Path, segment: int) -> bool:
     return len(films) >= 2 * segment and all(each.stat().st_size > 100 for each in films[-2:])
 
 
-def _begun_ms(film: Path) -> int:
-    return int(film.name.split("-")[-2])
+def _begun_ms(video_file: Path) -> int:
+    return int(video_file.name.split("-")[-2])
 
 
 def written(folder: Path, event: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from sfu_wrapper.config.load import load
 from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.model.media import Medium
 from tests.helpers.ami import SECRET, FakeAsterisk, asterisk
-from tests.helpers.calls import told
+from tests.helpers.calls import events_of
 from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.live import DOMAIN, Live, Peer, live
 from tests.helpers.live import SECRET as TOKEN_SECRET
@@ -47,7 +47,7 @@ class Call:
     controller: Live
     alice: Peer
 
-    async def told(self, count: int = 1) -> list[dict[str, Any]]:
+    async def events_at_broker(self, count: int = 1) -> list[dict[str, Any]]:
         """Return the queue's messages about segments."""
         published = self.controller.broker.published
 
@@ -93,7 +93,7 @@ async def test_asterisk_dies_in_mid_segment_and_the_next_segment_starts_after_it
         await here.alice.ok("startRoomRecording")
         await here.server.kill()
         stopped = await here.alice.event("roomRecordingStopped")
-        (info,) = await here.told()
+        (info,) = await here.events_at_broker()
         await here.server.start()
         here.server.enter(CONFERENCE)
         since = len(here.alice.received)
@@ -105,7 +105,7 @@ async def test_asterisk_dies_in_mid_segment_and_the_next_segment_starts_after_it
     assert file["filename"] == f"{info['uuid']}/recording-bridge-1-1.wav"
     assert file["stopTime"] == info["completed"] == stopped["stoppedAt"]
     assert again["by"] == "system"
-    failed = told(here.alice, "roomRecordingFailed", again["room"])
+    failed = events_of(here.alice, "roomRecordingFailed", again["room"])
     assert [each["segment"] for each in failed] == list(range(2, again["segment"]))
 
 
@@ -139,7 +139,7 @@ async def test_a_stop_that_asterisk_does_not_answer_is_confirmed_later_with_one_
         here.server.silent = set()
         clock.forward(ANSWER_S)
         stopped = await here.alice.event("roomRecordingStopped")
-        (info,) = await here.told()
+        (info,) = await here.events_at_broker()
 
     assert code == "MEDIA_FAILED"
     assert stopped["reason"] == "requested"
@@ -156,7 +156,7 @@ async def test_the_end_of_the_call_ends_the_recording_though_the_conference_ends
         here.server.leave(CONFERENCE, leg)
         await here.alice.ok("endRoom")
         stopped = await here.alice.event("roomRecordingStopped")
-        (info,) = await here.told()
+        (info,) = await here.events_at_broker()
 
     assert stopped["reason"] == "callEnded"
     assert not info["incomplete"]

@@ -13,9 +13,9 @@ from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.wire.strict_json import iso
-from tests.helpers.calls import BOTH, Call, call, closings, report, reported, told
+from tests.helpers.calls import BOTH, Call, call, closings, events_of, report, reported
 from tests.helpers.live import DOMAIN, Json, Peer, connected, live
-from tests.helpers.processes import environment, free_port, is_there, queued, serve
+from tests.helpers.processes import environment, free_port, is_running, queued, serve
 from tests.helpers.wait import until
 
 
@@ -63,7 +63,7 @@ async def test_the_controller_is_stopped_by_sigterm(tmp_path: Path) -> None:
         for peer in (alice, bob):
             stopped = await peer.event("roomRecordingStopped")
             assert (stopped["segment"], stopped["reason"]) == (1, "restart")
-        assert told(alice, "roomEnded") == []
+        assert events_of(alice, "roomEnded") == []
     (info,) = await here.infos()
     assert (info["segment"], info["incomplete"]) == (1, False)
 
@@ -146,7 +146,7 @@ def children(pid: int) -> list[int]:
 
 async def has_ended(pid: int) -> bool:
     """Whether that process is there no more."""
-    return not is_there(pid)
+    return not is_running(pid)
 
 
 class Outliving(MemoryPlane):

@@ -14,7 +14,7 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.planes.composite_plane import PairedPlane
 from sfu_wrapper.core.media_plane import CloseMediaRoom, PlaneRequest
 from sfu_wrapper.wire.strict_json import parse_iso
-from tests.helpers.calls import call, files, is_away, is_there, mixes, report, reported
+from tests.helpers.calls import call, files, is_available, is_unavailable, mixes, report, reported
 from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.janus import ADMIN_KEY, WS_PORT, JanusServer, environment_at_janus, running_janus
 from tests.helpers.januscalls import (
@@ -69,7 +69,7 @@ async def test_janus_is_killed_in_mid_segment(janus: JanusServer, tmp_path: Path
         started = await recorded(real, 1.5)
         janus.kill()
         await real.go()
-        await until(lambda: is_away(real.controller.http_url, "sfu"))
+        await until(lambda: is_unavailable(real.controller.http_url, "sfu"))
         await asyncio.sleep(1.0)
         back_ms = time.time_ns() // 1_000_000
         janus.start()
@@ -112,7 +112,7 @@ async def test_janus_hangs_for_10_s_in_mid_segment(
         answer = await stop
         assert answer["error"]["code"] == "MEDIA_FAILED"
         assert await real.call.segments() == ["stopping"]
-        await until(lambda: is_away(real.controller.http_url, "sfu"))
+        await until(lambda: is_unavailable(real.controller.http_url, "sfu"))
         await asyncio.sleep(8)
         assert reported(real.controller.broker, real.call.room) == []
         janus.thaw()
@@ -122,7 +122,7 @@ async def test_janus_hangs_for_10_s_in_mid_segment(
         assert (stopped["segment"], stopped["reason"]) == (1, "requested")
         assert (info["incomplete"], len(real.videos(info))) == (False, 2)
         assert await is_recording(janus, real.call.room) == [False, False]
-        await until(lambda: is_there(real.controller.http_url, "sfu"))
+        await until(lambda: is_available(real.controller.http_url, "sfu"))
         assert (await recorded(real))["segment"] == 2
 
 
@@ -250,7 +250,9 @@ async def test_janus_keeps_recording_when_the_controller_is_killed(
         await service.ok("createRoom", room | {"owner": "alice", "domain": DOMAIN})
         where = (await owner.ok("joinRoom", {"room": "killed"}))["media"]
         await bob.ok("joinRoom", {"room": "killed"})
-        await again(lambda: alice.film("killed", where["publisherId"], Camera(COLOURS["alice"])))
+        await again(
+            lambda: alice.send_video("killed", where["publisherId"], Camera(COLOURS["alice"]))
+        )
         await again(lambda: alice.speak("killed", where["publisherId"], Tone(440)))
         await owner.ok("startRoomRecording")
         await until(lambda: is_written(tmp_path, 0, 1))
@@ -271,8 +273,8 @@ async def test_janus_keeps_recording_when_the_controller_is_killed(
     (video,) = [tmp_path / "raw" / name.lstrip("/") for name in files(first)]
     assert first_frame_us(video) < killed_us < back_us < last_frame_us(video), "all the time"
     (mix,) = mixes(first)
-    sound_s = (tmp_path / "raw-audio" / mix).stat().st_size / 32_000
-    assert 2 * sound_s > (back_us - killed_us) / 1e6, "while nobody was there too"
+    audio_s = (tmp_path / "raw-audio" / mix).stat().st_size / 32_000
+    assert 2 * audio_s > (back_us - killed_us) / 1e6, "while nobody was there too"
 
 
 async def test_the_controller_dies_between_the_end_of_a_call_and_that_of_its_room(

@@ -11,14 +11,14 @@ from tests.helpers.calls import (
     BOTH,
     Call,
     call,
+    events_of,
     faulty,
     files,
-    is_away,
-    is_there,
+    is_available,
+    is_unavailable,
     page,
     report,
     reported,
-    told,
 )
 from tests.helpers.live import Json, connected, live
 from tests.helpers.processes import environment, free_port, queued, serve
@@ -36,7 +36,7 @@ async def test_the_broker_is_away() -> None:
             assert (await talk.started())["segment"] == number
             assert (await talk.stopped())["segment"] == number
         assert reported(broker) == []
-        await until(lambda: is_away(controller.http_url, "broker"))
+        await until(lambda: is_unavailable(controller.http_url, "broker"))
         status, _ = await page(f"{controller.http_url}/health/ready")
         assert status == 200, "calls go on"
 
@@ -53,11 +53,11 @@ async def test_the_broker_is_away() -> None:
 async def test_the_broker_is_away_while_nothing_happens() -> None:
     broker = MemoryBroker()
     async with live(broker=broker) as controller:
-        await until(lambda: is_there(controller.http_url, "broker"))
+        await until(lambda: is_available(controller.http_url, "broker"))
         broker.unavailable = True
-        await until(lambda: is_away(controller.http_url, "broker"))
+        await until(lambda: is_unavailable(controller.http_url, "broker"))
         broker.unavailable = False
-        await until(lambda: is_there(controller.http_url, "broker"))
+        await until(lambda: is_available(controller.http_url, "broker"))
 
 
 async def test_the_broker_is_away_when_the_controller_starts_and_when_it_stops() -> None:
@@ -89,7 +89,7 @@ async def test_the_store_cannot_write(tmp_path: Path) -> None:
         }
         for endpoint, payload in refused.items():
             assert await talk.owner.refused(endpoint, payload) in ("OVERLOADED", "INTERNAL")
-        await until(lambda: is_away(bench.controller.http_url, "store"))
+        await until(lambda: is_unavailable(bench.controller.http_url, "store"))
         status, _ = await page(f"{bench.controller.http_url}/health/ready")
         assert status == 503
         assert store.room(RoomUuid("call")) == before, "no state has changed"
@@ -102,7 +102,7 @@ async def test_the_store_cannot_write(tmp_path: Path) -> None:
         (info,) = await report(bench.controller.broker)
         assert (info["incomplete"], len(files(info))) == (False, 2)
         await talk.owner.ok("createRoom", {"id": "another"})
-        await until(lambda: is_there(bench.controller.http_url, "store"))
+        await until(lambda: is_available(bench.controller.http_url, "store"))
 
 
 async def test_the_store_cannot_write_when_a_start_is_confirmed(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_the_store_cannot_write_when_a_start_is_confirmed(tmp_path: Path) 
         store.failing = True
         bench.release()
         assert (await start)["error"]["code"] == "OVERLOADED"
-        assert told(talk.other, "roomRecordingStarted") == [], "it could not be stored"
+        assert events_of(talk.other, "roomRecordingStarted") == [], "it could not be stored"
 
         store.failing = False
         started = await talk.other.event("roomRecordingStarted")
@@ -167,7 +167,7 @@ async def test_the_disk_of_the_store_is_full(tmp_path: Path) -> None:
         resource.prlimit(controller.process.pid, resource.RLIMIT_FSIZE, free)
         stopped = await alice.ok("stopRoomRecording", {"room": "call"})
         assert stopped["segment"] == 1
-        await until(lambda: is_there(http, "store"))
+        await until(lambda: is_available(http, "store"))
     assert await controller.terminate() == 0
     (message,) = await queued(tmp_path)
     info = message["recordingInfo"]

@@ -10,13 +10,13 @@ from tests.helpers.calls import (
     Call,
     back_off,
     call,
+    events_of,
     faulty,
     files,
     metric,
     mixes,
     report,
     still_written,
-    told,
 )
 from tests.helpers.wait import until
 
@@ -33,10 +33,14 @@ async def test_a_start_by_hand_refused_by_the_plane_or_not_answered_in_time(
             await until(lambda: is_starting(talk))
             bench.run_out()
         answer = await start
-        told = await talk.other.event("roomRecordingFailed")
+        events_of = await talk.other.event("roomRecordingFailed")
 
         assert answer["error"]["code"] == "MEDIA_FAILED"
-        assert (told["segment"], told["code"], told["final"]) == (1, "MEDIA_FAILED", True)
+        assert (events_of["segment"], events_of["code"], events_of["final"]) == (
+            1,
+            "MEDIA_FAILED",
+            True,
+        )
         assert await talk.segments() == ["failed"]
 
         bench.spoil("start=refuse*1")
@@ -57,7 +61,7 @@ async def test_the_same_at_an_automatic_start(
         with caplog.at_level(logging.ERROR):
             talk = await call(bench.controller, record=True)
             started = await talk.owner.event("roomRecordingStarted")
-        failures = told(talk.owner, "roomRecordingFailed")
+        failures = events_of(talk.owner, "roomRecordingFailed")
 
         assert [each["segment"] for each in failures] == [1, 2, 3]
         assert [each["final"] for each in failures] == [False] * 3

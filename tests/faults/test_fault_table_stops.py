@@ -11,13 +11,13 @@ from tests.helpers.calls import (
     Faulty,
     call,
     closings,
+    events_of,
     faulty,
     files,
     mixes,
     report,
     reported,
     still_written,
-    told,
 )
 from tests.helpers.live import Json
 from tests.helpers.wait import until
@@ -155,7 +155,7 @@ async def test_a_room_ends_while_the_plane_hangs(tmp_path: Path) -> None:
         assert (info["incomplete"], len(files(info))) == (False, 2)
         stopped = await talk.owner.event("roomRecordingStopped")
         assert stopped["reason"] == "callEnded"
-        assert told(talk.owner, "roomRecordingStopped") == [stopped]
+        assert events_of(talk.owner, "roomRecordingStopped") == [stopped]
 
 
 async def test_a_room_ends_while_the_plane_hangs_for_longer_than_30_s(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def end_call(talk: Call, how: str) -> None:
 
 async def started_event(talk: Call, segment: int) -> Json:
     """The ``roomRecordingStarted`` of that segment."""
-    frame = await talk.other.hear(
+    frame = await talk.other.receive(
         lambda frame: (
             frame["payload"].get("event") == "roomRecordingStarted"
             and frame["payload"]["payload"]["segment"] == segment

@@ -34,7 +34,7 @@ QUIET_S = 30.0
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_or_doubled_or_stuck_wherever_the_controller_dies(
-    tmp_path: Path, say: Callable[[str], None]
+    tmp_path: Path, note: Callable[[str], None]
 ) -> None:
     there = Installation(tmp_path)
     await there.begin()
@@ -44,7 +44,7 @@ async def test_nothing_is_lost_or_doubled_or_stuck_wherever_the_controller_dies(
     rooms = await there.end()
     events = await queued(tmp_path)
 
-    say(f"it struck in: {dict(there.struck)}")
+    note(f"it struck in: {dict(there.struck)}")
     assert sum(there.struck.values()) >= len(POINTS) + AT_RANDOM
     assert {"idle", "starting", "recording", "stopping"} <= {phase for _, phase in there.struck}
     told = Counter((e["conferenceId"], e["recordingInfo"]["segment"]) for e in events)

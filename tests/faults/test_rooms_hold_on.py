@@ -20,7 +20,7 @@ from sfu_wrapper.model.identity import OwnerPermissions, RoomUuid, SegmentNo, Us
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.store import Commit
 from tests.helpers import stores
-from tests.helpers.calls import Call, call, is_away
+from tests.helpers.calls import Call, call, is_unavailable
 from tests.helpers.clocks import Ahead, noticing
 from tests.helpers.held_store import HeldStore
 from tests.helpers.live import connected, live
@@ -125,7 +125,7 @@ async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outc
         await asyncio.sleep(0)  # it is sent
         assert await talk.other.refused("leaveRoom", ROOM) == "OVERLOADED"
         assert (await first)["error"]["code"] == "OVERLOADED"
-        assert await is_away(controller.http_url, "store")
+        assert await is_unavailable(controller.http_url, "store")
         assert (await talk.shown())["segments"] == [], "nothing is stored yet"
 
         monkeypatch.undo()
@@ -141,7 +141,7 @@ async def test_a_store_that_hangs_is_overloaded_and_who_asks_again_gets_the_outc
         assert await talk.segments() == ["recording"]
         assert len((await talk.shown())["participants"]) == 2, "who was refused has not left"
         await talk.stopped()
-        assert not await is_away(controller.http_url, "store")
+        assert not await is_unavailable(controller.http_url, "store")
 
 
 async def test_a_capture_of_a_room_that_nobody_holds_is_stopped_and_costs_nobody_else() -> None:

@@ -89,12 +89,12 @@ class Watched(MemoryLeases):
 def impatient(rabbitmq: RabbitServer) -> Iterator[RabbitServer]:
     """A server that takes a message back after a second."""
     before = "1800000", "60000"
-    _patience(rabbitmq, "1000", "500")
+    _set_timeouts(rabbitmq, "1000", "500")
     yield rabbitmq
-    _patience(rabbitmq, *before)
+    _set_timeouts(rabbitmq, *before)
 
 
-def _patience(server: RabbitServer, timeout_ms: str, look_ms: str) -> None:
+def _set_timeouts(server: RabbitServer, timeout_ms: str, look_ms: str) -> None:
     server.ctl(
         "eval",
         f"application:set_env(rabbit, consumer_timeout, {timeout_ms}), "

@@ -136,18 +136,18 @@ class FakeAsterisk:
         legs = self._conferences.setdefault(conference, {})
         if not legs:
             self._bridges[conference] = f"bridge-{number}"
-            self._say("ConfbridgeStart", conference)
+            self._emit("ConfbridgeStart", conference)
         legs[leg.unique_id] = leg
-        self._say("ConfbridgeJoin", conference, leg.fields())
+        self._emit("ConfbridgeJoin", conference, leg.fields())
         return leg
 
     def leave(self, conference: str, leg: Leg) -> None:
         """Let a member leave; the last one ends the conference and its recording."""
         del self._conferences[conference][leg.unique_id]
-        self._say("ConfbridgeLeave", conference, leg.fields())
+        self._emit("ConfbridgeLeave", conference, leg.fields())
         if not self._conferences[conference]:
             del self._conferences[conference]
-            self._say("ConfbridgeEnd", conference)
+            self._emit("ConfbridgeEnd", conference)
             self._cease(conference)
 
     def announce(self, conference: str, leg: Leg, **fields: str) -> None:
@@ -299,9 +299,9 @@ class FakeAsterisk:
         self._write(writer, {"Event": f"{name}Complete", **_id(action), "EventList": "Complete"})
 
     def _begin(self, conference: str, file: Path) -> None:
-        self._say("ConfbridgeRecord", conference)
+        self._emit("ConfbridgeRecord", conference)
         if not self.writable:
-            self._say("ConfbridgeStopRecord", conference)
+            self._emit("ConfbridgeStopRecord", conference)
             return
         self._recording[conference] = file
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -312,7 +312,7 @@ class FakeAsterisk:
         file = self._recording.pop(conference, None)
         if file is None:
             return
-        self._say("ConfbridgeStopRecord", conference)
+        self._emit("ConfbridgeStopRecord", conference)
         # As on a real one, the file is whole only a moment later.
         if self.finishes:
             asyncio.get_running_loop().call_later(0.004, _finish, file)
@@ -329,7 +329,7 @@ class FakeAsterisk:
                     with file.open("ab") as out:
                         out.write(bytes(2 * samples))
 
-    def _say(self, event: str, conference: str, fields: Block | None = None) -> None:
+    def _emit(self, event: str, conference: str, fields: Block | None = None) -> None:
         head = {"Event": event, "Privilege": "call,all", "Timestamp": f"{time.time():.6f}"}
         bridge = {"Conference": conference, "BridgeUniqueid": self._bridges.get(conference, "")}
         self._send({**head, **bridge, **(fields or {})})
@@ -361,14 +361,14 @@ def _id(action: Block) -> Block:
     return {"ActionID": action["ActionID"]} if "ActionID" in action else {}
 
 
-def _header(sound_bytes: int | None) -> bytes:
+def _header(audio_bytes: int | None) -> bytes:
     """Return a WAV header of 44 bytes; None as the size gives lengths of 0, as in an open file."""
-    riff = 0 if sound_bytes is None else sound_bytes + 36
+    riff = 0 if audio_bytes is None else audio_bytes + 36
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16)
     return (
         struct.pack("<4sI4s", b"RIFF", riff, b"WAVE")
         + form
-        + struct.pack("<4sI", b"data", sound_bytes or 0)
+        + struct.pack("<4sI", b"data", audio_bytes or 0)
     )
 
 

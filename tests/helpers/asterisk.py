@@ -161,7 +161,7 @@ def seconds_of(mix: Path) -> float:
 def loudness_of(mix: Path, hz: float) -> float:
     """Return the level of one tone in a mix."""
     with wave.open(str(mix)) as file:
-        sound = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    turns = np.exp(-2j * np.pi * hz * np.arange(len(sound)) / 8000)
-    strength: float = 2 * abs((turns * sound).mean())
+        audio = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    turns = np.exp(-2j * np.pi * hz * np.arange(len(audio)) / 8000)
+    strength: float = 2 * abs((turns * audio).mean())
     return strength

@@ -49,7 +49,7 @@ class CallPage:
         """Whether it can be seen."""
         return bool(await self.page.run(f"document.querySelector('#{element}').checkVisibility()"))
 
-    async def says(self, element: str, text: str) -> None:
+    async def has_text(self, element: str, text: str) -> None:
         """Wait until something with these words is written there, to be seen or to be heard."""
         await self.page.until(
             f"document.querySelector('#{element}').textContent.includes({text!r})"
@@ -132,8 +132,8 @@ async def rooms_at_janus(janus: JanusServer) -> AsyncIterator[None]:
         room = {"request": "create", "secret": "s", "admin_key": ADMIN_KEY}
         video = {"room": JANUS_ROOM, "publishers": 50, "videocodec": "vp8,h264"}
         await (await session.attach(VIDEO_ROOM)).request(room | video | {"lock_record": True})
-        sound = {"room": JANUS_ROOM, "sampling_rate": 16_000}
-        await (await session.attach(AUDIO_BRIDGE)).request(room | sound)
+        audio = {"room": JANUS_ROOM, "sampling_rate": 16_000}
+        await (await session.attach(AUDIO_BRIDGE)).request(room | audio)
         yield
 
 

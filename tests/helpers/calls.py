@@ -158,7 +158,7 @@ async def back_off(controller: Live) -> None:
     await wanted.service.ok("endRoom", {"room": wanted.room})
 
 
-def told(peer: Peer, name: str, room: str = "call") -> list[Json]:
+def events_of(peer: Peer, name: str, room: str = "call") -> list[Json]:
     """The payloads of every such event of a room so far."""
     events = [frame["payload"] for frame in peer.received if frame["type"] == "event"]
     named = [event["payload"] for event in events if event["event"] == name]
@@ -180,12 +180,12 @@ async def page(url: str) -> tuple[int, str]:
     return await asyncio.to_thread(get)
 
 
-async def is_away(url: str, part: str) -> bool:
+async def is_unavailable(url: str, part: str) -> bool:
     """Whether health says that this part is away."""
-    return not await is_there(url, part)
+    return not await is_available(url, part)
 
 
-async def is_there(url: str, part: str) -> bool:
+async def is_available(url: str, part: str) -> bool:
     """Whether health says that this part is there."""
     _, text = await page(f"{url}/health/ready")
     state: str = json.loads(text)["parts"][part]["state"]

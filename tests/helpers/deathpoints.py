@@ -209,7 +209,7 @@ async def publish(folder: Path, event: dict[str, Any]) -> None:
 
 
 def decoded(path: Path) -> str:
-    """A digest of every decoded picture and all sound of a file."""
+    """A digest of every decoded frame and all audio of a file."""
     digest = sha256()
     if path.suffix == ".json":
         return sha256(path.read_bytes()).hexdigest()
@@ -219,17 +219,17 @@ def decoded(path: Path) -> str:
     return digest.hexdigest()
 
 
-def record(raw: Path, sounds: Path) -> dict[str, Any]:
+def record(raw: Path, mixes: Path) -> dict[str, Any]:
     """One second of one user and of the mix; the event that tells of it."""
     raw.mkdir(parents=True)
-    sounds.mkdir(exist_ok=True)
+    mixes.mkdir(exist_ok=True)
     header, packets = received(ALICE)
     recorded(raw / "a.mjr", header, [(ms, packet) for ms, packet in packets if ms < 1000])
     mix = (SAMPLES / "seg-1" / "mix.wav").read_bytes()
     parsed = wav.parse(mix)
     assert parsed is not None
     data = mix[parsed.data_start : parsed.data_start + 32_000]
-    (sounds / "mix.wav").write_bytes(wav.header(len(data), rate=16_000) + data)
+    (mixes / "mix.wav").write_bytes(wav.header(len(data), rate=16_000) + data)
     started, completed = iso(_STARTED_MS), iso(_STARTED_MS + 1000)
     times = {"startTime": started, "stopTime": completed}
     return {

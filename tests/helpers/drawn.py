@@ -1,6 +1,6 @@
 """Recordings of plain fields whose brightness is 16 + 10 x second of their own time.
 
-``encode`` makes the coded pictures, ``packets`` cuts them as a sender does, ``Segment`` writes them
+``encode`` makes the coded frames, ``packets`` cuts them as a sender does, ``Segment`` writes them
 as the raw files of a call and has them processed, and ``levels`` says what a finished file shows.
 """
 
@@ -43,8 +43,8 @@ _CUT: dict[str, Callable[[bytes, int, bool, int], list[bytes]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Coded picture: shown at ``at_ms``, sent as the ``number``-th of all."""
+class CodedImage:
+    """Coded frame: shown at ``at_ms``, sent as the ``number``-th of all."""
 
     at_ms: int
     number: int
@@ -78,8 +78,8 @@ def encode(
     size: tuple[int, int] = SIZE,
     rough: int = 0,
     **options: str,
-) -> list[Picture]:
-    """Return the pictures of these times as they are sent; the first and ``keys_ms`` are keys."""
+) -> list[CodedImage]:
+    """Return the frames of these times as they are sent; the first and ``keys_ms`` are keys."""
     context = av.CodecContext.create(ENCODERS[codec], "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = *size, "yuv420p"
@@ -94,12 +94,12 @@ def encode(
             frame.pict_type = 1  # I: the encoders make it a key frame
         made += context.encode(frame)
     made += context.encode(None)
-    return [Picture(p.pts or 0, n, bytes(p), p.is_keyframe) for n, p in enumerate(made)]
+    return [CodedImage(p.pts or 0, n, bytes(p), p.is_keyframe) for n, p in enumerate(made)]
 
 
 def packets(
     codec: str,
-    pictures: Iterable[Picture],
+    images: Iterable[CodedImage],
     *,
     mtu: int = 1_100,
     sequence: int = 1_000,
@@ -107,28 +107,28 @@ def packets(
     delay_ms: int = 0,
     rotation: bytes | None = None,
 ) -> list[Received]:
-    """Return the packets as received, each picture when it was taken but in order of sending.
+    """Return the packets as received, each frame when it was taken but in order of sending.
 
     Args:
-        codec: of the pictures.
-        pictures: in order of sending.
+        codec: of the frames.
+        frames: in order of sending.
         mtu: longest payload.
         sequence: number of the first packet.
         payload_type: as in the packets.
-        delay_ms: from the taking of a picture to its receipt.
+        delay_ms: from the taking of a frame to its receipt.
         rotation: content of the orientation's header extension, id 3, on the last packet.
     """
     made: list[Received] = []
     now_ms = 0
-    for picture in pictures:
-        now_ms = max(now_ms, picture.at_ms + delay_ms)
-        payloads = _CUT[codec](picture.data, picture.number, picture.key, mtu)
+    for coded in images:
+        now_ms = max(now_ms, coded.at_ms + delay_ms)
+        payloads = _CUT[codec](coded.data, coded.number, coded.key, mtu)
         for index, payload in enumerate(payloads):
             last = index == len(payloads) - 1
             packet = rtp.Packet(
                 payload,
                 sequence=(sequence + len(made)) % 65_536,
-                timestamp=(5_000_000 + picture.at_ms * 90) % 2**32,
+                timestamp=(5_000_000 + coded.at_ms * 90) % 2**32,
                 ssrc=5,
                 payload_type=payload_type,
                 marker=last,
@@ -250,7 +250,7 @@ def process_sample(name: str, out: Path, *, split: bool = False) -> Result:
 
 
 def levels(path: Path) -> list[tuple[float, float]]:
-    """Return (second, brightness of the middle) of each picture of a file."""
+    """Return (second, brightness of the middle) of each frame of a file."""
     found = []
     with av.open(str(path)) as reader:
         for frame in reader.decode(video=0):

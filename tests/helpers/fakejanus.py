@@ -97,7 +97,7 @@ class FakeJanus:
         text = message if isinstance(message, str | bytes) else orjson.dumps(message).decode()
         await self.connections[-1].send(text)
 
-    async def say(self, handle: int, data: Json, **more: object) -> None:
+    async def emit(self, handle: int, data: Json, **more: object) -> None:
         """Send an event of the plugin on a handle."""
         session, plugin, connection = self.handles[handle]
         event = {

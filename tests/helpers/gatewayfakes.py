@@ -67,7 +67,7 @@ class FakeRooms:
         for client, request in waiting:
             self._answer(client, request)
 
-    def tell_all(self, message: bytes) -> None:
+    def broadcast(self, message: bytes) -> None:
         """An event to everybody."""
         for client in self.present:
             client.deliver(message)
@@ -81,7 +81,7 @@ class FakeRooms:
         if self.size:
             body["filling"] = "x" * self.size
         client.deliver(ok_response(request.endpoint, request.id, body))
-        self.tell_all(b'{"type":"event","payload":{"event":"told","payload":{}}}')
+        self.broadcast(b'{"type":"event","payload":{"event":"told","payload":{}}}')
 
 
 def token(**claims: object) -> str:

@@ -60,8 +60,8 @@ from tests.helpers.rooms import (
     SERVICE,
     STRANGER,
     Call,
-    film,
     permitted,
+    video_file,
 )
 
 USERS = st.sampled_from((ALICE, BOB, CAROL, STRANGER))
@@ -291,7 +291,9 @@ class Histories(RuleBasedStateMachine):
         now_ms = self.call.wall_ms
         for number in range(new_files if what != "failed" else 0):
             name = f"{ref.medium}{ref.segment}-{len(known)}"
-            known[name] = replace(film("alice", now_ms, holds_media=number == 0), filename=name)
+            known[name] = replace(
+                video_file("alice", now_ms, holds_media=number == 0), filename=name
+            )
         over = what in ("stopped", "lost")
         for name, file in known.items():
             if over and file.stopped_ms is None:

@@ -53,11 +53,11 @@ class RealCall:
             await self._come(user)
 
     async def _come(self, user: str) -> None:
-        somebody = await self.stack.enter_async_context(person(self.server.address))
-        self.people[user] = somebody
+        connection = await self.stack.enter_async_context(person(self.server.address))
+        self.people[user] = connection
         room, publisher = self.call.room, f"p-{user}"
-        await again(lambda: somebody.film(room, publisher, Camera(COLOURS[user])))
-        await again(lambda: somebody.speak(room, publisher, Tone(TONES_HZ[user])))
+        await again(lambda: connection.send_video(room, publisher, Camera(COLOURS[user])))
+        await again(lambda: connection.speak(room, publisher, Tone(TONES_HZ[user])))
         await self.shows(user, audio=True, video=True)
 
     async def shows(self, user: str, **media: bool) -> None:
@@ -177,18 +177,18 @@ def key_frame_us(video: Path) -> int:
     return first_frame_us(video) + _until_key(video)[0] * 1000
 
 
-def pictures_before_key(video: Path) -> int:
+def frames_before_key(video: Path) -> int:
     """Return how many frames, complete or partial, precede that key frame."""
     return _until_key(video)[1]
 
 
 def _until_key(video: Path) -> tuple[int, int]:
     data = video.read_bytes()
-    pictures = set[bytes]()
+    timestamps = set[bytes]()
     for offset_ms, start, end in Reader(data).frames():
         span = payload_span(data, start, end)
-        picture = Vp8().frame([memoryview(data)[slice(*span)]])
-        if picture is not None and picture.key:
-            return offset_ms, len(pictures)
-        pictures.add(data[start + 4 : start + 8])  # the timestamp of its packets
+        coded = Vp8().frame([memoryview(data)[slice(*span)]])
+        if coded is not None and coded.key:
+            return offset_ms, len(timestamps)
+        timestamps.add(data[start + 4 : start + 8])  # the timestamp of its packets
     raise AssertionError(f"no key frame in {video}")

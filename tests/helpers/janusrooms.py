@@ -15,7 +15,7 @@ DESCRIPTION = "v=0\r\ns=janus\r\n"
 
 
 @dataclass(slots=True)
-class _Seat:
+class _Membership:
     """Handle that has joined a VideoRoom."""
 
     room: str
@@ -29,22 +29,22 @@ class JanusRooms(FakeJanus):
     def __init__(self) -> None:
         super().__init__()
         self.rooms = {"room-1", "room-2"}
-        self.seats: dict[int, _Seat] = {}
-        self._told: list[tuple[int, Json]] = []
+        self.memberships: dict[int, _Membership] = {}
+        self._notified: list[tuple[int, Json]] = []
 
     async def stop(self) -> None:
         """Stop, and forget all state."""
-        self.seats.clear()
+        self.memberships.clear()
         await super().stop()
 
     async def _answer(self, connection: ServerConnection, message: Json) -> None:
         if message["janus"] == "detach":
             self._leave(message["handle_id"])
         await super()._answer(connection, message)
-        told, self._told = self._told, []
+        told, self._notified = self._notified, []
         for handle, data in told:
             if handle in self.handles:
-                await self.say(handle, data)
+                await self.emit(handle, data)
 
     def _message(self, message: Json) -> list[Json]:
         handle, body = message["handle_id"], message["body"]
@@ -66,19 +66,19 @@ class JanusRooms(FakeJanus):
         return ({"audiobridge": "joined"} if known else refusal(485)), None
 
     def _room(self, handle: int, body: Json) -> tuple[Json, str | None]:
-        seat = self.seats.get(handle)
-        match body, seat:
+        membership = self.memberships.get(handle)
+        match body, membership:
             case {"request": "join", "ptype": "subscriber", "streams": [{"feed": feed}]}, None:
                 there = feed in self._publishers(body["room"], handle)
                 return ({"videoroom": "attached"}, "offer") if there else (refusal(428), None)
             case {"request": "join", "ptype": "publisher"}, None:
                 return self._join(handle, body), None
-            case {"request": "publish"}, _Seat(publishes=False):
-                seat.publishes = True
-                self._tell(seat, {"publishers": [{"id": seat.publisher}]})
+            case {"request": "publish"}, _Membership(publishes=False):
+                membership.publishes = True
+                self._notify(membership, {"publishers": [{"id": membership.publisher}]})
                 return {"configured": "ok"}, "answer"
-            case {"request": "unpublish"}, _Seat():
-                return self._unpublish(seat), None
+            case {"request": "unpublish"}, _Membership():
+                return self._unpublish(membership), None
             case {"request": "start"}, None:
                 return {"started": "ok"}, None
         return refusal(423), None
@@ -86,31 +86,39 @@ class JanusRooms(FakeJanus):
     def _join(self, handle: int, body: Json) -> Json:
         if body["room"] not in self.rooms:
             return refusal(426)
-        self.seats[handle] = _Seat(body["room"], body["id"])
+        self.memberships[handle] = _Membership(body["room"], body["id"])
         publishers = [{"id": each} for each in self._publishers(body["room"], handle)]
         return {"videoroom": "joined", "publishers": publishers}
 
-    def _unpublish(self, seat: _Seat) -> Json:
-        if not seat.publishes:
+    def _unpublish(self, membership: _Membership) -> Json:
+        if not membership.publishes:
             return refusal(435)
-        seat.publishes = False
-        self._tell(seat, {"unpublished": seat.publisher})
+        membership.publishes = False
+        self._notify(membership, {"unpublished": membership.publisher})
         return {"unpublished": "ok"}
 
     def _leave(self, handle: int) -> None:
-        seat = self.seats.pop(handle, None)
-        if seat is not None:
-            self._tell(seat, {"unpublished": seat.publisher})
-            self._tell(seat, {"leaving": seat.publisher})
+        membership = self.memberships.pop(handle, None)
+        if membership is not None:
+            self._notify(membership, {"unpublished": membership.publisher})
+            self._notify(membership, {"leaving": membership.publisher})
 
     def _publishers(self, room: str, but: int) -> list[str]:
-        seats = ((handle, seat) for handle, seat in self.seats.items() if handle != but)
-        return [seat.publisher for _, seat in seats if seat.room == room and seat.publishes]
+        memberships = (
+            (handle, membership) for handle, membership in self.memberships.items() if handle != but
+        )
+        return [
+            membership.publisher
+            for _, membership in memberships
+            if membership.room == room and membership.publishes
+        ]
 
-    def _tell(self, seat: _Seat, data: Json) -> None:
-        for handle, other in self.seats.items():
-            if other is not seat and other.room == seat.room:
-                self._told.append((handle, {"videoroom": "event", "room": seat.room} | data))
+    def _notify(self, membership: _Membership, data: Json) -> None:
+        for handle, other in self.memberships.items():
+            if other is not membership and other.room == membership.room:
+                self._notified.append(
+                    (handle, {"videoroom": "event", "room": membership.room} | data)
+                )
 
 
 def refusal(number: int) -> Json:

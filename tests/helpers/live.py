@@ -60,7 +60,7 @@ class Peer:
         before = len(self.received)
         body = {"endpoint": endpoint, "payload": payload or {}, "id": request_id}
         await self._send(json.dumps({"type": "request", "payload": body}))
-        found = await self.hear(
+        found = await self.receive(
             lambda frame: frame["type"] == "response" and frame["payload"]["id"] == request_id,
             since=before,
         )
@@ -86,14 +86,14 @@ class Peer:
 
     async def event(self, name: str, *, since: int = 0) -> Json:
         """The payload of the first such event, waited for."""
-        found = await self.hear(
+        found = await self.receive(
             lambda frame: frame["type"] == "event" and frame["payload"]["event"] == name,
             since=since,
         )
         payload: Json = found["payload"]["payload"]
         return payload
 
-    async def hear(self, wanted: Callable[[Json], bool], *, since: int = 0) -> Json:
+    async def receive(self, wanted: Callable[[Json], bool], *, since: int = 0) -> Json:
         """The first frame from ``since`` on that is wanted."""
         async with asyncio.timeout(ANSWER_S), self._news:
             while True:

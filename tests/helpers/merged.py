@@ -17,19 +17,19 @@ BLACK = 40  # luma below which a tile shows nobody
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture: its time, s, and what each tile says, in reading order."""
+    """One decoded frame: its time, s, and what each tile says, in reading order."""
 
     at_s: float
     tiles: tuple[StripData, ...]
 
 
 def frames(file: Path, every: int = 5) -> Iterator[Frame]:
-    """Every n-th picture, read for the number of people that it turns out to show."""
+    """Every n-th frame, read for the number of people that it turns out to show."""
     with av.open(str(file)) as container:
-        for index, picture in enumerate(container.decode(video=0)):
+        for index, frame in enumerate(container.decode(video=0)):
             if index % every == 0:
-                luma = np.asarray(picture.to_ndarray()[:HEIGHT], np.uint8)
-                yield Frame(float(picture.time or 0), _tiles(luma))
+                luma = np.asarray(frame.to_ndarray()[:HEIGHT], np.uint8)
+                yield Frame(float(frame.time or 0), _tiles(luma))
 
 
 def _tiles(luma: NDArray[np.uint8]) -> tuple[StripData, ...]:
@@ -44,8 +44,8 @@ def _tiles(luma: NDArray[np.uint8]) -> tuple[StripData, ...]:
     return ()
 
 
-def sound(file: Path) -> NDArray[np.float32]:
-    """The whole sound, mono at 48 kHz, from -1 to 1."""
+def decode_audio(file: Path) -> NDArray[np.float32]:
+    """The whole audio, mono at 48 kHz, from -1 to 1."""
     resampler = av.AudioResampler("flt", "mono", 48_000)
     with av.open(str(file)) as container:
         parts = [
@@ -57,7 +57,7 @@ def sound(file: Path) -> NDArray[np.float32]:
 
 
 def loudness(samples: NDArray[np.float32], hz: float) -> float:
-    """How strong one tone is in a stretch of sound, from 0 to about 1."""
+    """How strong one tone is in a stretch of audio, from 0 to about 1."""
     window = np.hanning(len(samples))
     times = np.arange(len(samples)) / 48_000
     wave = np.exp(-2j * np.pi * hz * times)

@@ -23,8 +23,8 @@ from tests.helpers.staged import BEEP_S, START_MS, Staged, Track, beep_hz, colou
 WIDTH, HEIGHT = 640, 480
 FRAME_MS = 40
 AUDIO_RATE = 16_000
-LAST_PICTURE_MS = 100  # how long a last picture stays at most
-FROZEN_AFTER_MS = 1_000  # without pictures, while the event says that somebody is there
+LAST_FRAME_MS = 100  # how long a last frame stays at most
+FROZEN_AFTER_MS = 1_000  # without frames, while the event says that somebody is there
 
 Plane = NDArray[np.uint8]
 
@@ -43,14 +43,14 @@ class Place:
 class Verdict:
     """What was seen and heard.
 
-    complaints: what does not fit, each with its time. read, unread: tiles whose picture said who
-    and when, and tiles known by their colour alone. repeats: of each track, how often its picture
-    of before was read once more. lags_ms: of second n of the call, by how much its pictures appear
+    complaints: what does not fit, each with its time. read, unread: tiles whose frame said who
+    and when, and tiles known by their colour alone. repeats: of each track, how often its frame
+    of before was read once more. lags_ms: of second n of the call, by how much its frames appear
     late; beeps_ms: by how much its beep is heard late.
     """
 
     complaints: list[str] = field(default_factory=list)
-    pictures: int = 0
+    frames_seen: int = 0
     read: int = 0
     unread: int = 0
     most: int = 0
@@ -65,7 +65,7 @@ class Verdict:
 
     @property
     def apart_ms(self) -> float:
-        """By how much sound and picture are apart where it is worst; late sound is positive."""
+        """By how much audio and video are apart where it is worst; late audio is positive."""
         both = self.beeps_ms.keys() & self.lags_ms.keys()
         return max((self.beeps_ms[n] - self.lags_ms[n] for n in both), key=abs)
 
@@ -77,28 +77,28 @@ def assert_true_to_script(verdict: Verdict) -> None:
     assert abs(verdict.apart_ms) <= FRAME_MS
 
 
-def judge(file: Path, call: Staged, *, sounds: bool = True) -> Verdict:
-    """Look at every picture and listen to every second of a merged file."""
+def judge(file: Path, call: Staged, *, check_audio: bool = True) -> Verdict:
+    """Look at every frame and listen to every second of a merged file."""
     verdict, viewer = Verdict(), _Viewer(call)
-    for at_ms, planes in _pictures(file):
+    for at_ms, planes in _frames(file):
         viewer.look(at_ms, planes, verdict)
     verdict.lags_ms = viewer.lags_ms()
     verdict.repeats = viewer.repeats()
     expected = -(-round(call.seconds * 1000) // FRAME_MS)
-    if verdict.pictures != expected:
-        verdict.complaints.append(f"{verdict.pictures} pictures instead of {expected}")
-    if sounds:
-        _listen(_sound(file), call, verdict)
+    if verdict.frames_seen != expected:
+        verdict.complaints.append(f"{verdict.frames_seen} pictures instead of {expected}")
+    if check_audio:
+        _listen(_audio(file), call, verdict)
     return verdict
 
 
 class _Viewer:
-    """Holds what the pictures say against what was staged."""
+    """Holds what the frames say against what was staged."""
 
     def __init__(self, call: Staged) -> None:
         users = list(dict.fromkeys(track.role.user for track in call.tracks))
         first = {u: min(t.role.start_s for t in call.tracks if t.role.user == u) for u in users}
-        # In order of first joining, a user's own tracks in order of their first picture.
+        # In order of first joining, a user's own tracks in order of their first frame.
         self._tracks = sorted(
             (track for track in call.tracks if track.shown_ms),
             key=lambda t: (first[t.role.user], users.index(t.role.user), t.shown_ms[0]),
@@ -112,8 +112,8 @@ class _Viewer:
         self._read = Counter[Track]()
 
     def look(self, at_ms: float, planes: Sequence[Plane], verdict: Verdict) -> None:
-        """One picture of the file, which stands for [at, at + 40)."""
-        verdict.pictures += 1
+        """One frame of the file, which is shown in [at, at + 40)."""
+        verdict.frames_seen += 1
         tried = []
         for cast in self._casts(at_ms + FRAME_MS / 2):
             tried.append((*self._compare(at_ms, cast, planes), len(cast)))
@@ -129,15 +129,15 @@ class _Viewer:
             self._read[track] += 1
 
     def repeats(self) -> dict[Track, int]:
-        """Of each track, how often its picture of before was read once more."""
+        """Of each track, how often its frame of before was read once more."""
         distinct = Counter(track for track, _ in self._appeared)
         return {track: self._read[track] - distinct[track] for track in self._tracks}
 
     def lags_ms(self) -> dict[int, float]:
-        """Of each second, the median of how late its pictures appeared."""
+        """Of each second, the median of how late its frames appeared."""
         seconds = defaultdict[int, list[float]](list)
         for (track, clock_ms), at_ms in self._appeared.items():
-            if not track.role.loss:  # a picture after a loss may have replaced a missing one
+            if not track.role.loss:  # a frame after a loss may have replaced a missing one
                 seconds[clock_ms // 1000].append(at_ms - clock_ms)
         return {second: median(lags) for second, lags in seconds.items()}
 
@@ -157,7 +157,7 @@ class _Viewer:
     def _compare(
         self, at_ms: float, cast: Sequence[Track], planes: Sequence[Plane]
     ) -> tuple[list[str], dict[Track, int]]:
-        """What does not fit if these are on screen, and which picture of whom was read."""
+        """What does not fit if these are on screen, and which frame of whom was read."""
         when = f"{at_ms / 1000:.2f} s"
         said, read = [], {}
         rest = np.ones((HEIGHT, WIDTH), np.bool_)
@@ -179,7 +179,7 @@ class _Viewer:
     ) -> tuple[int | None, str | None]:
         says = read(_cut(planes[0], place, 1))
         if says is None:
-            return None, None if _coloured(planes, place, track.seat) else "nobody"
+            return None, None if _coloured(planes, place, track.position) else "nobody"
         if (says.name, says.screen) != (track.role.user, track.role.stream == "sfuscreen"):
             return None, f"{says.name}{' (screen)' if says.screen else ''}"
         clock_ms = says.clock_ms - START_MS
@@ -188,7 +188,7 @@ class _Viewer:
         return clock_ms, None
 
     def _fits(self, track: Track, clock_ms: int, at_ms: float) -> bool:
-        """Whether that picture was the latest at some time from a frame before to one after."""
+        """Whether that frame was the latest at some time from a frame before to one after."""
         shown = self._shown[track]
         index = self._index[track].get(clock_ms)
         if index is None:
@@ -198,14 +198,14 @@ class _Viewer:
 
 
 def _span(track: Track, shown: Sequence[int]) -> tuple[float, float]:
-    """From the first picture until the last one is over; who is there longer stands still."""
+    """From the first frame until the last one is over; who is there longer stands still."""
     last = shown[-1] - shown[-2] if len(shown) > 1 else FRAME_MS
-    over_ms, told_ms = shown[-1] + min(last, LAST_PICTURE_MS), track.role.stop_s * 1000
+    over_ms, told_ms = shown[-1] + min(last, LAST_FRAME_MS), track.role.stop_s * 1000
     return shown[0], told_ms if told_ms - over_ms > FROZEN_AFTER_MS else over_ms
 
 
-def _pictures(file: Path) -> Iterator[tuple[float, tuple[Plane, ...]]]:
-    """(time in ms, luma and both chroma planes) of every picture."""
+def _frames(file: Path) -> Iterator[tuple[float, tuple[Plane, ...]]]:
+    """(time in ms, luma and both chroma planes) of every frame."""
     with av.open(str(file)) as container:
         for frame in container.decode(video=0):
             assert frame.pts is not None
@@ -221,7 +221,7 @@ def _pictures(file: Path) -> Iterator[tuple[float, tuple[Plane, ...]]]:
             yield float(frame.pts * Fraction(frame.time_base) * 1000), planes
 
 
-def _sound(file: Path) -> NDArray[np.int16]:
+def _audio(file: Path) -> NDArray[np.int16]:
     """All of it, mono, at ``AUDIO_RATE``."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_RATE)
     with av.open(str(file)) as container:
@@ -231,7 +231,7 @@ def _sound(file: Path) -> NDArray[np.int16]:
 
 
 def _places(count: int) -> list[Place]:
-    """Where so many pictures of 4:3 stand: fitted into even cells, in reading order."""
+    """Where so many frames of 4:3 stand: fitted into even cells, in reading order."""
     columns = ceil(sqrt(count))
     rows = ceil(count / max(columns, 1))
     places = []
@@ -258,11 +258,11 @@ def _cut(plane: Plane, place: Place, step: int) -> Plane:
     return plane[place.top // step : place.bottom // step, place.left // step : place.right // step]
 
 
-def _coloured(planes: Sequence[Plane], place: Place, seat: int) -> bool:
+def _coloured(planes: Sequence[Plane], place: Place, position: int) -> bool:
     """Whether the upper third, where names stand, has the seat's colour."""
     upper = replace(place, bottom=place.top + (place.bottom - place.top) // 3)
     u, v = (float(np.median(_cut(plane, upper, 2))) for plane in planes[1:])
-    red, green, blue = colour(seat)
+    red, green, blue = colour(position)
     wanted_u = 128 + (-37.797 * red - 74.203 * green + 112.0 * blue) / 255
     wanted_v = 128 + (112.0 * red - 93.786 * green - 18.214 * blue) / 255
     return abs(u - wanted_u) < 12 and abs(v - wanted_v) < 12

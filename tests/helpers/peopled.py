@@ -134,7 +134,7 @@ class Peopled:
         if track.stream is Stream.AUDIO:
             await people.speak(room, publisher, Tone(440), name)
         else:
-            await people.film(room, publisher, Camera((120, 90, 200)), name=name)
+            await people.send_video(room, publisher, Camera((120, 90, 200)), name=name)
         await self._until(room, track, carried=True)
 
     async def _until(self, room: RoomUuid, track: Track, *, carried: bool) -> None:

@@ -59,7 +59,7 @@ def bridge_of(room: RoomUuid) -> ConfbridgeId:
     return BRIDGE if room == ROOM else ConfbridgeId(f"bridge-of-{room}")
 
 
-def tell_often(plane: MediaPlane, request: PlaneRequest) -> None:
+def send_repeatedly(plane: MediaPlane, request: PlaneRequest) -> None:
     """More often than any bounded queue can take."""
     for _ in range(200_000):
         plane.send(request)

@@ -78,7 +78,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return os.environ | ours
 
 
-def is_there(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether it runs, or stands still; a process that is only waited for has no command."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())

@@ -79,16 +79,16 @@ class PretendedTools:
         write(target, source.path.name)
 
     async def write_audio(
-        self, sounds: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
+        self, mixes: Sequence[AudioSource], duration_us: int, target: Path, *, timeout_s: float
     ) -> None:
-        write(target, f"{len(sounds)} sounds, {duration_us} us")
+        write(target, f"{len(mixes)} sounds, {duration_us} us")
 
     def _maybe_break(self, stage: Stage) -> None:
         if self.broken == stage:
             raise JobFailed(stage, JobCode.MEDIA_CRASH, "it broke", permanent=False)
 
 
-class PretendedVault:
+class FakeEncryptor:
     """Encrypts by saying so."""
 
     usable = True
@@ -110,18 +110,18 @@ class Place:
         for name in ("a.mjr", "b.mjr", "mix.wav"):
             (self.raw / name).write_text(name)
         self.tools = PretendedTools()
-        self.vault = PretendedVault()
-        self.shelf = LocalStorage(Folders(self.raw, self.raw, self.out, root / "plain"))
+        self.encryptor = FakeEncryptor()
+        self.storage = LocalStorage(Folders(self.raw, self.raw, self.out, root / "plain"))
 
     def processor(
         self,
         rules: OutputRules = RULES,
-        vault: PretendedVault | None = None,
+        encryptor: FakeEncryptor | None = None,
         *,
         keeps_events: bool = True,
     ) -> Processor:
         return Processor(
-            self.tools, self.shelf, rules, ManualClock(), vault, keeps_events=keeps_events
+            self.tools, self.storage, rules, ManualClock(), encryptor, keeps_events=keeps_events
         )
 
     def delivered(self) -> set[str]:

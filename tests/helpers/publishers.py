@@ -53,7 +53,7 @@ class Camera(MediaStreamTrack):
         flat = [(height, colour[0]), (height // 4, colour[1]), (height // 4, colour[2])]
         planes = [np.full((rows, width), value, np.uint8) for rows, value in flat]
         dice = np.random.default_rng(1)
-        self._pictures = [
+        self._frames = [
             np.concatenate(
                 [planes[0] + dice.integers(0, 20, (height, width), np.uint8), *planes[1:]]
             )
@@ -61,11 +61,11 @@ class Camera(MediaStreamTrack):
         ]
 
     async def recv(self) -> VideoFrame:
-        """The next picture when it is due."""
+        """The next frame when it is due."""
         self._begun_s = self._begun_s or time.monotonic()
         await asyncio.sleep(max(0, self._begun_s + self._count / FPS - time.monotonic()))
-        picture = self._pictures[self._count % len(self._pictures)]
-        frame = VideoFrame.from_ndarray(picture, format="yuv420p")
+        image = self._frames[self._count % len(self._frames)]
+        frame = VideoFrame.from_ndarray(image, format="yuv420p")
         frame.pts, frame.time_base = self._count * 90_000 // FPS, fractions.Fraction(1, 90_000)
         self._count += 1
         return frame
@@ -87,8 +87,8 @@ class Tone(MediaStreamTrack):
         self._begun_s = self._begun_s or time.monotonic()
         await asyncio.sleep(max(0, self._begun_s + self._samples / RATE_HZ - time.monotonic()))
         at = (self._samples + np.arange(RATE_HZ // 50)) / RATE_HZ
-        sound = (np.sin(2 * np.pi * self._hertz * at) * 8000).astype(np.int16)
-        frame = AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="mono")
+        audio = (np.sin(2 * np.pi * self._hertz * at) * 8000).astype(np.int16)
+        frame = AudioFrame.from_ndarray(audio.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = RATE_HZ
         frame.pts, frame.time_base = self._samples, fractions.Fraction(1, RATE_HZ)
         self._samples += RATE_HZ // 50
@@ -102,14 +102,14 @@ class Person:
         self._session = session
         self._peers: dict[str, tuple[Handle, RTCPeerConnection]] = {}
 
-    async def film(
+    async def send_video(
         self,
         room: str,
         publisher: str,
         camera: MediaStreamTrack,
         codec: str = "VP8",
         name: str = "",
-        sound: MediaStreamTrack | None = None,
+        audio: MediaStreamTrack | None = None,
     ) -> None:
         """Publish a camera or screen in a VideoRoom; returns once media may flow.
 
@@ -121,9 +121,9 @@ class Person:
             {"request": "join", "ptype": "publisher", "room": room, "id": publisher}
         )
         request = {"request": "publish"}
-        await self._publish(name or publisher, handle, camera, request, codec, sound)
+        await self._publish(name or publisher, handle, camera, request, codec, audio)
 
-    async def say(self, publisher: str, body: dict[str, Any]) -> dict[str, object]:
+    async def request(self, publisher: str, body: dict[str, Any]) -> dict[str, object]:
         """Ask Janus something as this publisher."""
         handle, _ = self._peers[publisher]
         return await handle.request(body)
@@ -159,7 +159,7 @@ class Person:
         track: MediaStreamTrack,
         body: dict[str, Any],
         codec: str | None = None,
-        sound: MediaStreamTrack | None = None,
+        audio: MediaStreamTrack | None = None,
     ) -> None:
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         transceiver = peer.addTransceiver(track, direction="sendonly" if codec else "sendrecv")
@@ -167,8 +167,8 @@ class Person:
             known = RTCRtpSender.getCapabilities("video").codecs
             wanted = [each for each in known if each.mimeType == f"video/{codec}"]
             transceiver.setCodecPreferences(wanted)
-        if sound is not None:
-            peer.addTransceiver(sound, direction="sendonly")
+        if audio is not None:
+            peer.addTransceiver(audio, direction="sendonly")
         self._peers[name] = handle, peer
         connected = asyncio.Event()
 

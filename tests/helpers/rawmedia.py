@@ -1,4 +1,4 @@
-"""Looks inside raw files as a post-processor would: pictures of an .mjr, tones of a .wav."""
+"""Looks inside raw files as a post-processor would: frames of an .mjr, tones of a .wav."""
 
 import wave
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from sfu_wrapper.formats.vp8 import Vp8
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One decoded picture: when its RTP time says it was taken, epoch ms, and what it says."""
+    """One decoded frame: when its RTP time says it was taken, epoch ms, and what it says."""
 
     at_ms: float
-    says: StripData | None
+    strip: StripData | None
     key: bool
 
 
-def pictures(path: Path) -> list[Shown]:
+def decoded_frames(path: Path) -> list[Shown]:
     """Decode a VP8 .mjr of the simulated plane."""
     decoder = CodecContext.create("vp8", "r")
     assert isinstance(decoder, VideoCodecContext)
@@ -36,13 +36,13 @@ def pictures(path: Path) -> list[Shown]:
         payloads.append(memoryview(packet.payload))
         if not packet.marker:
             continue
-        picture = vp8.frame(payloads)
+        coded = vp8.frame(payloads)
         payloads = []
-        assert picture is not None
-        for frame in decoder.decode(Packet(bytes(picture.data))):
+        assert coded is not None
+        for frame in decoder.decode(Packet(bytes(coded.data))):
             luma = np.asarray(frame.to_ndarray()[: frame.height], np.uint8)
             at_ms = reader.header.started_us / 1000 + packet.timestamp / 90
-            shown.append(Shown(at_ms, read(luma), picture.key))
+            shown.append(Shown(at_ms, read(luma), coded.key))
     return shown
 
 
@@ -53,9 +53,9 @@ def samples(path: Path) -> NDArray[np.int16]:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
-def tones(sound: NDArray[np.int16]) -> set[int]:
+def tones(audio: NDArray[np.int16]) -> set[int]:
     """The frequencies, Hz, that can be heard in some sound of at least a quarter second."""
-    window = sound[: len(sound) // 1600 * 1600] * np.hanning(len(sound) // 1600 * 1600)
+    window = audio[: len(audio) // 1600 * 1600] * np.hanning(len(audio) // 1600 * 1600)
     strength = np.abs(np.fft.rfft(window)) / len(window)
     step_hz = 16000 / len(window)
     peaks = [

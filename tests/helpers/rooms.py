@@ -96,7 +96,7 @@ def who(by: Key | Requester) -> Requester:
     return by if isinstance(by, Requester) else Requester(by)
 
 
-def film(
+def video_file(
     user: str, started_ms: int, stopped_ms: int | None = None, *, holds_media: bool = True
 ) -> RawFile:
     """A camera's file."""
@@ -258,7 +258,9 @@ class Call:
     def confirm(self, *media: Medium, segment: int | None = None) -> None:
         """The captures run, with a file each."""
         for medium in media or BOTH:
-            files = (film("alice", self.wall_ms),) if medium is VIDEO else (mix(self.wall_ms),)
+            files = (
+                (video_file("alice", self.wall_ms),) if medium is VIDEO else (mix(self.wall_ms),)
+            )
             ref = self.capture_ref(medium, segment)
             self.fact(CaptureStarted(ref, self.wall_ms, files))
 
@@ -404,7 +406,7 @@ def established(policy: PolicySettings = MANUAL, **given: object) -> Call:
 
 
 def recording(**given: object) -> Call:
-    """The same, and Alice's start was confirmed: segment 1 runs, with a film and a mix."""
+    """The same, and Alice's start was confirmed: segment 1 runs, with a video file and a mix."""
     call = established(**given)  # type: ignore[arg-type]  # passed on as they are
     call.start()
     call.confirm()

@@ -1,7 +1,7 @@
-"""The real recordings in tests/samples: reading what their pictures say, and damaging copies.
+"""The real recordings in tests/samples: reading what their frames say, and damaging copies.
 
-The aiortc publishers' pictures are 320x240 of one colour, with a white square that moves 4 px a
-picture and the number of the picture along the bottom, 16 blocks of 12x16 px, least bit first.
+The aiortc publishers' frames are 320x240 of one colour, with a white square that moves 4 px a
+frame and the number of the frame along the bottom, 16 blocks of 12x16 px, least bit first.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 ALICE = SAMPLES / "seg-1/videoroom-conf-1-user-alice-1795484876572728-video-1.mjr"
 BOB = SAMPLES / "seg-1/videoroom-conf-1-user-bob-1795484876573190-video-1.mjr"
 CAROL = SAMPLES / "seg-1/videoroom-conf-1-user-carol-1795484878695706-video-1.mjr"
-ALICE_SOUND = SAMPLES / "seg-1/videoroom-conf-1-user-alice-1795484876572580-audio-0.mjr"
+ALICE_AUDIO = SAMPLES / "seg-1/videoroom-conf-1-user-alice-1795484876572580-audio-0.mjr"
 CHROMIUM_VP8 = SAMPLES / "chromium/videoroom-room-x-user-c1-1795484660904529-video-0.mjr"
 CHROMIUM_H264 = SAMPLES / "chromium/videoroom-room-x-user-c2-1795484660905389-video-0.mjr"
 CRASH_VP8 = SAMPLES / "crash/videoroom-conf-1-user-alice-1795484888626998-video-1.mjr"
@@ -36,36 +36,36 @@ Received = tuple[int, rtp.Packet]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One decoded picture of a publisher: when it shows, its number, its colour."""
+    """One decoded frame of a publisher: when it shows, its number, its colour."""
 
     at_ms: float
     counter: int
     colour: str
 
 
-def counter(picture: Rgb) -> int:
-    """The number of a picture, of height, width, RGB."""
+def counter(image: Rgb) -> int:
+    """The number of a frame, of height, width, RGB."""
     blocks = (_FIRST_BLOCK_PX + _BLOCK_STEP_PX * bit for bit in range(COUNTER_BITS))
-    return sum(_is_white(picture, left) << bit for bit, left in enumerate(blocks))
+    return sum(_is_white(image, left) << bit for bit, left in enumerate(blocks))
 
 
-def colour(picture: Rgb) -> str:
+def colour(image: Rgb) -> str:
     """``red``, ``green`` or ``blue``: that of the ground, read from the top left corner."""
-    ground = picture[:16, :16].reshape(-1, 3).mean(axis=0)
+    ground = image[:16, :16].reshape(-1, 3).mean(axis=0)
     return min(_COLOURS, key=lambda name: float(np.abs(ground - _COLOURS[name]).sum()))
 
 
-def draw_counter(picture: Rgb, number: int) -> None:
-    """Put a number on a picture of 320x240, as the publishers do."""
-    picture[_BLOCK_TOP_PX:] = 0
+def draw_counter(image: Rgb, number: int) -> None:
+    """Put a number on a frame of 320x240, as the publishers do."""
+    image[_BLOCK_TOP_PX:] = 0
     for bit in range(COUNTER_BITS):
         if number >> bit & 1:
             left = _FIRST_BLOCK_PX + _BLOCK_STEP_PX * bit
-            picture[_BLOCK_TOP_PX : _BLOCK_TOP_PX + _BLOCK_HEIGHT_PX, left : left + 12] = 255
+            image[_BLOCK_TOP_PX : _BLOCK_TOP_PX + _BLOCK_HEIGHT_PX, left : left + 12] = 255
 
 
 def watch(path: Path) -> list[Seen]:
-    """Decode every picture of a media file, in order."""
+    """Decode every frame of a media file, in order."""
     with av.open(str(path)) as container:
         return [_seen(frame) for frame in container.decode(video=0)]
 
@@ -86,15 +86,15 @@ def recorded(path: Path, header: mjr.Header, packets: Iterable[Received]) -> Pat
     return path
 
 
-def _is_white(picture: Rgb, left: int) -> bool:
+def _is_white(image: Rgb, left: int) -> bool:
     rows = slice(_BLOCK_TOP_PX + 4, _BLOCK_TOP_PX + _BLOCK_HEIGHT_PX - 4)
     columns = slice(left + 3, left + _BLOCK_WIDTH_PX - 3)
-    return bool(picture[rows, columns].min(axis=2).mean() > 150)
+    return bool(image[rows, columns].min(axis=2).mean() > 150)
 
 
 def _seen(frame: av.VideoFrame) -> Seen:
-    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     assert frame.pts is not None
     assert frame.time_base is not None
     at_ms = float(frame.pts * frame.time_base * 1000)
-    return Seen(at_ms, counter(picture), colour(picture))
+    return Seen(at_ms, counter(image), colour(image))

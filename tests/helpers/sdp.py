@@ -7,5 +7,5 @@ def sdp(*media: str) -> str:
     return beginning + "".join(f"m={each} 9 UDP/TLS/RTP/SAVPF 96\r\n" for each in media)
 
 
-PICTURES = sdp("video")
-SOUND = sdp("audio")
+VIDEO_SDP = sdp("video")
+AUDIO_SDP = sdp("audio")

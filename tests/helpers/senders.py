@@ -1,4 +1,4 @@
-"""Publishers of every codec that never were: numbered pictures, encoded, cut into RTP packets."""
+"""Publishers of every codec that never were: numbered frames, encoded, cut into RTP packets."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,10 +11,10 @@ from tests.helpers.packetizers import av1_payloads, av1_units, h265_payloads
 from tests.helpers.samples import Received, draw_counter
 
 Cut = Callable[[bytes, int, bool], list[bytes]]
-"""(data, number, whether a key frame) of a picture to payloads."""
+"""(data, number, whether a key frame) of a frame to payloads."""
 
 FRAMES, FPS, GOP = 120, 30, 30
-MTU = 300  # small, so that pictures take several packets
+MTU = 300  # small, so that frames take several packets
 X265 = f"log-level=none:pools=1:slices=3:repeat-headers=1:keyint={GOP}:min-keyint={GOP}"
 SVT_AV1 = "pred-struct=1:rtc=1:lp=1:tile-columns=1:tile-rows=1:rc=2:tbr=400"
 _OPTIONS = {
@@ -42,8 +42,8 @@ NAMES = {
 }
 
 
-def picture(number: int) -> av.VideoFrame:
-    """One picture of 320x240 with its number."""
+def image(number: int) -> av.VideoFrame:
+    """One frame of 320x240 with its number."""
     pixels = np.full((240, 320, 3), (198, 40, 40), np.uint8)
     left = number * 4 % 280
     pixels[20:60, left : left + 40] = 255
@@ -54,7 +54,7 @@ def picture(number: int) -> av.VideoFrame:
 
 
 def encoded(encoder: str, frames: int = FRAMES) -> list[tuple[int, bytes, bool]]:
-    """(number, data, whether a key frame) of each picture."""
+    """(number, data, whether a key frame) of each frame."""
     context = av.CodecContext.create(encoder, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
@@ -63,7 +63,7 @@ def encoded(encoder: str, frames: int = FRAMES) -> list[tuple[int, bytes, bool]]
     context.options = {"keyint_min": str(GOP), "g": str(GOP), **_OPTIONS[encoder]}
     made = []
     for number in [*range(frames), None]:
-        for packet in context.encode(None if number is None else picture(number)):
+        for packet in context.encode(None if number is None else image(number)):
             assert packet.pts is not None
             made.append((packet.pts, bytes(packet), packet.is_keyframe))
     return made

@@ -1,6 +1,6 @@
-"""Calls that were never held: raw files as an SFU and a mixer leave them, known to the picture.
+"""Calls that were never held: raw files as an SFU and a mixer leave them, known to the frame.
 
-Every picture says who and when (the simulated plane's pattern); every second of the mix begins with
+Every frame says who and when (the simulated plane's pattern); every second of the mix begins with
 a beep whose pitch says which second it is. Seconds count from the start of the segment.
 """
 
@@ -38,7 +38,7 @@ BEEPS_HZ = tuple(range(600, 3000, 200))
 
 _HZ = 90_000
 # Without a key frame; H.264 decoders show nothing that refers to what is missing.
-_PATIENCE_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf, "h265": inf, "av1": 3.0}
+_MAX_WAIT_S = {"vp8": 3.0, "vp9": 3.0, "h264": inf, "h265": inf, "av1": 3.0}
 _H264_SETS = (6, 7, 8)  # enhancement information, sequence and picture parameters
 _H265_SETS = (32, 33, 34, 39)  # the same, and those of the whole video
 _MTU = 1_100
@@ -90,11 +90,11 @@ class Role:
 
 @dataclass(frozen=True)
 class Track:
-    """A role that was played. shown_ms: when each picture that can be decoded was taken."""
+    """A role that was played. shown_ms: when each frame that can be decoded was taken."""
 
     role: Role
     file: RawFile
-    seat: int
+    position: int
     shown_ms: tuple[int, ...]
     packets: int
     lost: int
@@ -102,7 +102,7 @@ class Track:
 
 @dataclass(frozen=True)
 class MixRole:
-    """The mix. Its first sample is of ``start_s``; its sound lags; told as the event tells it."""
+    """The mix. Its first sample is of ``start_s``; its audio lags; told as the event tells it."""
 
     start_s: float
     stop_s: float
@@ -126,8 +126,12 @@ def stage(
 ) -> Staged:
     """Write the raw files of a segment."""
     folder.mkdir(exist_ok=True)
-    seats = {user: seat for seat, user in enumerate(dict.fromkeys(role.user for role in roles))}
-    tracks = tuple(_film(folder, n, role, seats[role.user]) for n, role in enumerate(roles))
+    positions = {
+        user: position for position, user in enumerate(dict.fromkeys(role.user for role in roles))
+    }
+    tracks = tuple(
+        _video_track(folder, n, role, positions[role.user]) for n, role in enumerate(roles)
+    )
     audio: tuple[RawFile, ...] = ()
     if mix is not None:
         write_mix(folder / "mix.wav", mix)
@@ -159,9 +163,9 @@ async def processed(
     """What the recording service tells of the call, and the file or the folder that it makes."""
     out = call.folder / "out"
     rules = OutputRules(codec, "low", "rec-{{uuid}}", split=split, mix_limit=9)
-    shelf = LocalStorage(Folders(call.folder, call.folder, out))
+    storage = LocalStorage(Folders(call.folder, call.folder, out))
     with tools or MediaProcesses() as media:
-        service = Processor(media, shelf, rules, SystemClock())
+        service = Processor(media, storage, rules, SystemClock())
         done = await service.process(call.info)
     return done.result, out / ("uuid-bridge" if split else "rec-uuid-1.webm")
 
@@ -199,9 +203,9 @@ def beep_hz(second: int) -> int:
     return BEEPS_HZ[second % len(BEEPS_HZ)]
 
 
-def colour(seat: int) -> tuple[int, int, int]:
-    """What a seat's pictures are coloured in, RGB."""
-    return PALETTE[seat % len(PALETTE)]
+def colour(position: int) -> tuple[int, int, int]:
+    """What the frames of a position are coloured in, RGB."""
+    return PALETTE[position % len(PALETTE)]
 
 
 def _beeps(at_s: NDArray[np.float64]) -> NDArray[np.int16]:
@@ -212,7 +216,7 @@ def _beeps(at_s: NDArray[np.float64]) -> NDArray[np.int16]:
     return np.asarray(np.sin(2 * np.pi * pitch * since) * loud, np.int16)
 
 
-def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
+def _video_track(folder: Path, number: int, role: Role, position: int) -> Track:
     name = f"{number}-{role.user}-{role.stream}.mjr"
     file = RawFile(name, role.stream, _ms(role.start_s), _ms(role.stop_s), UserId(role.user))
     chance = random.Random(number)  # noqa: S311 - nothing secret in a test
@@ -220,10 +224,10 @@ def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
         mjr.Kind.VIDEO, role.codec, created_us=_us(role.start_s), started_us=_us(role.start_s)
     )
     first = (65_500, 2**32 - _HZ) if role.wraps else (1_000, 5_000)
-    seen, sequence, lost = _Seen(_PATIENCE_S[role.codec]), 0, 0
+    seen, sequence, lost = _Seen(_MAX_WAIT_S[role.codec]), 0, 0
     with (folder / name).open("wb") as raw:
         raw.write(mjr.encode_header(header))
-        for at_s, clock_ms, data, key, fresh in _encoded(role, seat):
+        for at_s, clock_ms, data, key, fresh in _encoded(role, position):
             payloads = _CUT[role.codec](data, sequence, key)
             stamp = first[1] + round(at_s * (1 + role.clock_ppm / 1e6) * _HZ)
             whole, begun = True, False
@@ -245,15 +249,15 @@ def _film(folder: Path, number: int, role: Role, seat: int) -> Track:
                 late_s = chance.random() * role.jitter_s if at_s else 0.0
                 raw.write(mjr.encode_frame(int((at_s + late_s) * 1000), rtp.encode(packet)))
             seen.note(at_s, clock_ms, key=key, whole=whole)
-    return Track(role, file, seat, tuple(seen.shown_ms), sequence, lost)
+    return Track(role, file, position, tuple(seen.shown_ms), sequence, lost)
 
 
 class _Seen:
-    """Which pictures are to be seen, by the rules of recording-service.md."""
+    """Which frames are to be seen, by the rules of recording-service.md."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, max_wait_s: float) -> None:
         self.shown_ms: list[int] = []
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
         self._pending_ms: list[int] = []
         self._broken_s: float | None = None
 
@@ -264,41 +268,41 @@ class _Seen:
             return
         self._pending_ms = [] if key else self._pending_ms
         self._pending_ms.append(clock_ms)
-        if key or self._broken_s is None or at_s - self._broken_s > self._patience_s:
+        if key or self._broken_s is None or at_s - self._broken_s > self._max_wait_s:
             self.shown_ms += self._pending_ms
             self._pending_ms, self._broken_s = [], None
 
 
 def _said_before(codec: str, payload: bytes) -> bool:
-    """Whether it only repeats what describes all pictures, which a reader remembers.
+    """Whether it only repeats what describes all frames, which a reader remembers.
 
-    Only before a picture's first packet can a reader know that nothing else is missing.
+    Only before a frame's first packet can a reader know that nothing else is missing.
     """
     if codec == "h265":
         return payload[0] >> 1 in _H265_SETS
     return codec == "h264" and payload[0] & 0x1F in _H264_SETS
 
 
-def _encoded(role: Role, seat: int) -> Iterator[tuple[float, int, bytes, bool, bool]]:
-    """Each picture: seconds after the track's start, its clock, data, whether a key frame, and
+def _encoded(role: Role, position: int) -> Iterator[tuple[float, int, bytes, bool, bool]]:
+    """Each frame: seconds after the track's start, its clock, data, whether a key frame, and
     whether the first of its size.
     """
     who = StripData(role.user, TOKEN, role.stream is Stream.SCREEN, START_MS)
     ends = [at_s for at_s, _ in role.widths[1:]] + [role.stop_s - role.start_s]
     for (first_s, width), end_s in zip(role.widths, ends, strict=True):
         numbers = range(ceil(first_s * role.fps), ceil(min(end_s, ends[-1]) * role.fps))
-        picture = Pattern(who, "room", seat, width)
-        frames = (picture.frame(_ms(role.start_s + n / role.fps)) for n in numbers)
+        image = Pattern(who, "room", position, width)
+        frames = (image.frame(_ms(role.start_s + n / role.fps)) for n in numbers)
         for number, (data, key) in zip(numbers, _packets(role, frames), strict=True):
             at_s = number / role.fps
             yield at_s, _ms(role.start_s + at_s), data, key, number == numbers[0]
 
 
 def _packets(role: Role, frames: Iterator[NDArray[np.uint8]]) -> Iterator[tuple[bytes, bool]]:
-    """Of each picture, some of them later: its data, and whether it is a key frame."""
+    """Of each frame, some of them later: its data, and whether it is a key frame."""
     encoder: av.VideoCodecContext | None = None
-    for number, picture in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+    for number, image in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(image, format="yuv420p")
         frame.pts = number
         encoder = encoder or _encoder(role, frame.width, frame.height)
         yield from ((bytes(packet), packet.is_keyframe) for packet in encoder.encode(frame))

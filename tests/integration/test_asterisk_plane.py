@@ -294,5 +294,5 @@ async def test_the_end_of_an_earlier_conference_of_the_same_name_is_ignored(
 
 def _closed(data: bytes) -> bytes:
     """Write a WAV file with a true header."""
-    riff, sound = (len(data) - 8).to_bytes(4, "little"), (len(data) - 44).to_bytes(4, "little")
-    return data[:4] + riff + data[8:40] + sound + data[44:]
+    riff, audio = (len(data) - 8).to_bytes(4, "little"), (len(data) - 44).to_bytes(4, "little")
+    return data[:4] + riff + data[8:40] + audio + data[44:]

@@ -30,7 +30,7 @@ from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.formats.vp9 import Vp9, frame_size
 from sfu_wrapper.model.codecs import VIDEO_INPUT, MergedCodec
 from sfu_wrapper.model.errors import JobFailed, Stage
-from tests.helpers.pictures import TimedFrame, heard_s, is_black, sound, timed_frames, within
+from tests.helpers.frames import TimedFrame, audible_s, decode_audio, is_black, timed_frames, within
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 30), (30, 30, 200)
 S = 1_000_000
@@ -41,7 +41,7 @@ Drawn = tuple[float, Colour, tuple[int, int]]  # s, colour, size
 
 
 def video(path: Path, drawn: Iterable[Drawn]) -> Path:
-    """A VP8 file whose pictures are of one colour each, at their times; the size may change."""
+    """A VP8 file whose frames are of one colour each, at their times; the size may change."""
     encoder: av.VideoCodecContext | None = None
     with av.open(path, "w") as container:
         stream = container.add_mux_stream("vp8", width=320, height=240, time_base=MS)
@@ -68,8 +68,8 @@ def h264(path: Path, drawn: Sequence[Drawn]) -> Path:
 
 
 def _frame(at_s: float, colour: Colour, size: tuple[int, int]) -> av.VideoFrame:
-    picture = np.full((size[1], size[0], 3), colour, np.uint8)
-    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+    image = np.full((size[1], size[0], 3), colour, np.uint8)
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
     frame.pts, frame.time_base = round(at_s * 1000), MS
     return frame
 
@@ -114,13 +114,13 @@ def plan(
     duration_s: float,
     cut: Sequence[tuple[float, float, tuple[int, ...]]],
     sources: Sequence[Source] = (),
-    sounds: Sequence[AudioSource] = (),
+    mixes: Sequence[AudioSource] = (),
     codec: MergedCodec = "vp8",
     quality: Quality = "low",
 ) -> Composition:
     rules = OutputRules(codec, quality, "{{uuid}}", split=False, mix_limit=9)
     intervals = [Interval(round(a * S), round(b * S), tracks) for a, b, tracks in cut]
-    return compose(rules, round(duration_s * S), sources, intervals, sounds, chapters=())
+    return compose(rules, round(duration_s * S), sources, intervals, mixes, chapters=())
 
 
 async def merged(wanted: Composition, folder: Path) -> list[TimedFrame]:
@@ -140,7 +140,7 @@ def colour_of(timed: TimedFrame, count: int = 1, place: int = 0) -> Colour | Non
     return near[0] if near else None
 
 
-async def test_a_frozen_track_shows_its_last_picture_for_five_seconds_then_black(
+async def test_a_frozen_track_shows_its_last_frame_for_five_seconds_then_black(
     tmp_path: Path,
 ) -> None:
     file = video(tmp_path / "a.webm", steady(RED, 1.0))
@@ -151,7 +151,7 @@ async def test_a_frozen_track_shows_its_last_picture_for_five_seconds_then_black
     assert all(is_black(timed.rgb) for timed in seen if timed.at_s > 5.94)
 
 
-async def test_a_change_of_size_leaves_nothing_of_the_picture_before(tmp_path: Path) -> None:
+async def test_a_change_of_size_leaves_nothing_of_the_frame_before(tmp_path: Path) -> None:
     drawn = steady(RED, 1.0, (640, 480)) + [
         (1 + at_s, GREEN, (240, 320)) for at_s, _, _ in steady(GREEN, 1.0)
     ]
@@ -167,16 +167,16 @@ async def test_a_change_of_size_leaves_nothing_of_the_picture_before(tmp_path: P
 
 @pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)),
                                                  (270, (-1, 0))])  # fmt: skip
-async def test_a_turned_picture_is_put_upright(
+async def test_a_turned_frame_is_put_upright(
     tmp_path: Path, degrees: int, corner: tuple[int, int]
 ) -> None:
     file = tmp_path / "a.webm"
-    picture = np.zeros((240, 320, 3), np.uint8)
-    picture[:120, :160] = RED  # the upper left corner; turned clockwise it goes to the right
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[:120, :160] = RED  # the upper left corner; turned clockwise it goes to the right
     encoder = _encoder(320, 240)
     with av.open(file, "w") as container:
         stream = container.add_mux_stream("vp8", width=320, height=240, time_base=MS)
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
         frame.pts, frame.time_base = 0, MS
         for packet in encoder.encode(frame):
             packet.stream = stream
@@ -195,17 +195,17 @@ async def test_a_turned_picture_is_put_upright(
 
 async def test_of_a_picture_in_layers_the_largest_is_shown(tmp_path: Path) -> None:
     layers = [vp9_key(RED, (160, 120)), vp9_key(GREEN, (320, 240))]
-    picture = Vp9().frame([memoryview(b"\x0c" + layer) for layer in layers])  # B and E
-    assert picture is not None
+    image = Vp9().frame([memoryview(b"\x0c" + layer) for layer in layers])  # B and E
+    assert image is not None
     file = tmp_path / "a.webm"
-    write_video(file, VIDEO_INPUT["vp9"], (320, 240), [Coded(n * 9_000, picture) for n in range(4)])
+    write_video(file, VIDEO_INPUT["vp9"], (320, 240), [Coded(n * 9_000, image) for n in range(4)])
 
     seen = await merged(plan(0.4, [(0, 0.4, (0,))], [Source(str(file), 0)]), tmp_path)
 
     assert {colour_of(timed) for timed in seen} == {GREEN}
 
 
-async def test_a_picture_that_no_decoder_takes_is_left_out(tmp_path: Path) -> None:
+async def test_a_frame_that_no_decoder_takes_is_left_out(tmp_path: Path) -> None:
     """Of a size beyond all limits; the copy of such a track stands too."""
     good = vp9_key(GREEN, (320, 240))
     bad = good[:4] + b"\x0f\xff\xff\xff" + bytes([good[8] | 0xF0]) + good[9:]
@@ -260,15 +260,15 @@ async def test_vp9_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start_s", [-0.5, 0.0, 0.7])
-async def test_sound_that_starts_early_or_late_is_heard_at_its_time(
+async def test_audio_that_starts_early_or_late_is_heard_at_its_time(
     tmp_path: Path, start_s: float
 ) -> None:
     mix = AudioSource(str(tone(tmp_path / "a.wav", 500, 1.5)), round(start_s * S))
 
-    await merged(plan(3, [(0, 3, ())], sounds=[mix]), tmp_path)
+    await merged(plan(3, [(0, 3, ())], mixes=[mix]), tmp_path)
 
-    samples = sound(tmp_path / "merged.webm")
-    first_s, last_s = heard_s(samples, 500)
+    samples = decode_audio(tmp_path / "merged.webm")
+    first_s, last_s = audible_s(samples, 500)
     assert abs(first_s - max(start_s, 0)) < 0.04
     assert abs(last_s - (start_s + 1.5)) < 0.04
     assert abs(len(samples) / 16_000 - 3) < 0.03
@@ -276,7 +276,7 @@ async def test_sound_that_starts_early_or_late_is_heard_at_its_time(
 
 @pytest.mark.parametrize("rate", [8_000, 48_000])
 @pytest.mark.parametrize("ppm", [1_000, -987.654321, 0])
-def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, ppm: float) -> None:
+def test_audio_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, ppm: float) -> None:
     path = tone(tmp_path / "a.wav", 500, 40.0, rate)
     samples = path.read_bytes()
     silent = bytes(len(samples) - 44 - 2 * rate)
@@ -284,7 +284,7 @@ def test_sound_of_a_clock_that_was_off_is_stretched(tmp_path: Path, rate: int, p
 
     write_audio([AudioSource(str(path), 0, pace=1 + ppm / 1e6)], 41 * S, tmp_path / "out.wav")
 
-    first_s, last_s = heard_s(sound(tmp_path / "out.wav"), 500)
+    first_s, last_s = audible_s(decode_audio(tmp_path / "out.wav"), 500)
     assert first_s == pytest.approx(39 * (1 + ppm / 1e6), abs=0.015)
     assert last_s == pytest.approx(40 * (1 + ppm / 1e6), abs=0.015)
 
@@ -298,9 +298,9 @@ async def test_pieces_of_a_mix_that_was_interrupted_are_put_together(tmp_path: P
     with MediaProcesses() as media:
         await media.write_audio(pieces, 3 * S, tmp_path / "out.wav", timeout_s=50)
 
-    samples = sound(tmp_path / "out.wav")
-    assert abs(heard_s(samples, 500)[1] - 1.0) < 0.04
-    assert abs(heard_s(samples, 900)[0] - 1.5) < 0.04
+    samples = decode_audio(tmp_path / "out.wav")
+    assert abs(audible_s(samples, 500)[1] - 1.0) < 0.04
+    assert abs(audible_s(samples, 900)[0] - 1.5) < 0.04
     assert np.abs(samples[16_000 + 800 : 24_000 - 800]).max() < 0.01
 
 

@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.adapters.os.rlimits import Limits, command
 from sfu_wrapper.model.errors import JobFailed, Stage
 from tests.helpers.forks import server_of
-from tests.helpers.processes import is_there
+from tests.helpers.processes import is_running
 from tests.helpers.samples import ALICE, SAMPLES
 
 MIX = SAMPLES / "seg-1" / "mix.wav"
@@ -177,7 +177,7 @@ async def test_nothing_outlives_a_killed_worker(stopped: bool) -> None:
                     os.kill(pid, signal.SIGSTOP)
             parent.kill()
             await parent.wait()
-            while any(map(is_there, found)):  # noqa: ASYNC110 other people's processes
+            while any(map(is_running, found)):  # noqa: ASYNC110 other people's processes
                 await asyncio.sleep(0.05)
     finally:
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Pictures that their sender cut, with no number missing, are left out and named as such."""
+"""Frames that their sender cut, with no number missing, are left out and named as such."""
 
 from pathlib import Path
 
@@ -23,24 +23,24 @@ STEP_MS = 100
 
 
 def cut(received: list[Received], at_ms: int, keep: int) -> list[Received]:
-    """Drop all but the first packets of a picture, and number the rest on."""
+    """Drop all but the first packets of a frame, and number the rest on."""
     of_it = [one for one in received if one[0] == at_ms]
     assert len(of_it) > keep
     return renumbered([one for one in received if one not in of_it[keep:]])
 
 
 def cut_call(folder: Path, codec: str, at_ms: int, keep: int) -> Segment:
-    """A call of 6 s in which one picture is cut and a key frame follows half a second later."""
+    """A call of 6 s in which one frame is cut and a key frame follows half a second later."""
     times = range(0, 6000, STEP_MS)
-    pictures = encode(codec, times, keys_ms=(at_ms + 500,), rough=12)
+    frames = encode(codec, times, keys_ms=(at_ms + 500,), rough=12)
     call = Segment(folder, 6)
-    call.track(codec, cut(packets(codec, pictures, mtu=300), at_ms, keep))
+    call.track(codec, cut(packets(codec, frames, mtu=300), at_ms, keep))
     return call
 
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize(("at_ms", "keep"), [(2000, 1), (3300, 2), (4000, 3)])
-def test_the_picture_before_stays_until_the_key_frame(
+def test_the_frame_before_stays_until_the_key_frame(
     tmp_path: Path, codec: str, at_ms: int, keep: int
 ) -> None:
     done = cut_call(tmp_path, codec, at_ms, keep).process()
@@ -55,7 +55,7 @@ def test_the_picture_before_stays_until_the_key_frame(
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_split_video_lacks_the_cut_picture_alone(tmp_path: Path, codec: str) -> None:
+def test_a_split_video_lacks_the_cut_frame_alone(tmp_path: Path, codec: str) -> None:
     done = cut_call(tmp_path, codec, 2500, 1).process(split=True)
 
     times = [round(at_s * 1000) for at_s, _ in levels(done.video())]
@@ -64,7 +64,7 @@ def test_a_split_video_lacks_the_cut_picture_alone(tmp_path: Path, codec: str) -
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_sender_that_never_marks_a_picture_has_all_of_its_pictures_shown(
+def test_a_sender_that_never_marks_a_frame_has_all_of_its_frames_shown(
     tmp_path: Path, codec: str
 ) -> None:
     received = packets(codec, encode(codec, range(0, 3000, STEP_MS)))
@@ -79,7 +79,7 @@ def test_a_sender_that_never_marks_a_picture_has_all_of_its_pictures_shown(
     assert done.processed.warnings == ()
 
 
-def test_a_real_browsers_cut_pictures_leave_no_green(tmp_path: Path) -> None:
+def test_a_real_browsers_cut_frames_leave_no_green(tmp_path: Path) -> None:
     done = process_sample("cut-pictures", tmp_path)
 
     with av.open(str(done.video())) as reader:

@@ -4,7 +4,7 @@ import pytest
 
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.model.media import Medium
-from tests.helpers.calls import ALWAYS, Call, call, told
+from tests.helpers.calls import ALWAYS, Call, call, events_of
 from tests.helpers.live import DOMAIN, Json, Live, Peer, live
 from tests.helpers.wait import until
 
@@ -226,8 +226,8 @@ async def test_two_rooms_of_one_user_are_told_apart() -> None:
         await other.started()
         for peer in (one.owner, other.owner):
             await until_heard(peer, "roomRecordingStarted 1", times=2)
-            assert len(told(peer, "roomRecordingStopped", "call")) == 1
-            assert told(peer, "roomRecordingStopped", "other") == []
+            assert len(events_of(peer, "roomRecordingStopped", "call")) == 1
+            assert events_of(peer, "roomRecordingStopped", "other") == []
 
 
 async def test_the_payloads_of_a_recording() -> None:

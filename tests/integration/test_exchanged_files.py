@@ -29,7 +29,7 @@ class Place:
     out: Path
     outside: Path
 
-    def shelf(self) -> LocalStorage:
+    def storage(self) -> LocalStorage:
         return LocalStorage(Folders(self.raw, self.raw, self.out))
 
     async def processed(self) -> ProcessedSegment:
@@ -61,8 +61,8 @@ def exchanging(
     real = getattr(LocalStorage, method)
     pending = [act]
 
-    async def looked_at(shelf: LocalStorage, name: str) -> Path:
-        found: Path = await real(shelf, name)
+    async def looked_at(storage: LocalStorage, name: str) -> Path:
+        found: Path = await real(storage, name)
         while pending:
             pending.pop()()
         return found
@@ -102,34 +102,34 @@ async def test_a_raw_file_with_a_further_name_is_refused_at_once(place: Place) -
     os.link(place.raw / LONG / "mix.wav", place.raw / "other.wav")
 
     with pytest.raises(JobFailed, match="hard link") as caught:
-        await place.shelf().raw_audio("other.wav")
+        await place.storage().raw_audio("other.wav")
 
     assert (caught.value.code, caught.value.permanent) == ("UNSAFE_NAME", True)
     (place.raw / LONG / "mix.wav").unlink()
-    assert await place.shelf().raw_audio("other.wav")
+    assert await place.storage().raw_audio("other.wav")
 
 
 async def test_a_raw_folder_exchanged_for_a_link_has_nothing_removed(place: Place) -> None:
-    shelf = place.shelf()
-    path = await shelf.raw_audio(f"{LONG}/mix.wav")
+    storage = place.storage()
+    path = await storage.raw_audio(f"{LONG}/mix.wav")
     place.exchange(place.raw / LONG)
 
     with pytest.raises(JobFailed, match="over a link"):
-        await shelf.remove([path])
+        await storage.remove([path])
 
     assert (place.outside / "mix.wav").exists()
 
 
 async def test_a_work_folder_exchanged_for_a_link_has_nothing_removed(place: Place) -> None:
-    shelf = place.shelf()
-    await shelf.workspace("job")
+    storage = place.storage()
+    await storage.workspace("job")
     work = place.out / HIDDEN / "work"
     (place.outside.parent / "else" / "job").mkdir(parents=True)
     work.rename(work.with_name("moved"))
     work.symlink_to(place.outside.parent / "else")
 
     with pytest.raises(JobFailed, match="over a link"):
-        await shelf.clear("job")
+        await storage.clear("job")
 
     assert (place.outside.parent / "else" / "job").is_dir()
 
@@ -137,8 +137,8 @@ async def test_a_work_folder_exchanged_for_a_link_has_nothing_removed(place: Pla
 async def test_a_result_folder_exchanged_for_a_link_at_the_last_moment_gets_the_file_still(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = place.shelf()
-    staged = (await shelf.workspace("job")).staging / "made.webm"
+    storage = place.storage()
+    staged = (await storage.workspace("job")).staging / "made.webm"
     staged.write_bytes(b"frames")
     final, fsync = place.out / "call", os.fsync
 
@@ -148,7 +148,7 @@ async def test_a_result_folder_exchanged_for_a_link_at_the_last_moment_gets_the_
         fsync(number)
 
     monkeypatch.setattr(os, "fsync", exchange_first)
-    await shelf.deliver("job", [(staged, "call/rec.webm")], b"{}")
+    await storage.deliver("job", [(staged, "call/rec.webm")], b"{}")
 
     assert final.is_symlink()
     assert (place.out / "moved" / "rec.webm").read_bytes() == b"frames"
@@ -159,24 +159,24 @@ async def test_another_name_of_a_foreign_file_is_neither_measured_nor_delivered(
     place: Place, make: Callable[[Path, Path], None]
 ) -> None:
     """What a media process left in its work folder may be anything, if it was taken over."""
-    shelf = place.shelf()
-    staged = (await shelf.workspace("job")).staging / "made.webm"
+    storage = place.storage()
+    staged = (await storage.workspace("job")).staging / "made.webm"
     make(place.outside / "mix.wav", staged)
 
     with pytest.raises(JobFailed):
-        await shelf.measure(staged)
+        await storage.measure(staged)
     with pytest.raises(JobFailed):
-        await shelf.deliver("job", [(staged, "rec.webm")], b"{}")
+        await storage.deliver("job", [(staged, "rec.webm")], b"{}")
 
     assert not (place.out / "rec.webm").exists()
-    assert await shelf.manifest("job") is None
+    assert await storage.manifest("job") is None
 
 
 async def test_a_file_exchanged_while_it_is_moved_seals_no_segment(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = place.shelf()
-    staged = (await shelf.workspace("job")).staging / "made.webm"
+    storage = place.storage()
+    staged = (await storage.workspace("job")).staging / "made.webm"
     staged.write_bytes(b"frames")
     fsync = os.fsync
 
@@ -188,9 +188,9 @@ async def test_a_file_exchanged_while_it_is_moved_seals_no_segment(
 
     monkeypatch.setattr(os, "fsync", exchange_first)
     with pytest.raises(JobFailed, match="replaced while it was moved"):
-        await shelf.deliver("job", [(staged, "rec.webm")], b"{}")
+        await storage.deliver("job", [(staged, "rec.webm")], b"{}")
 
-    assert await shelf.manifest("job") is None
+    assert await storage.manifest("job") is None
 
 
 def _path_of(number: int) -> str:

@@ -15,7 +15,7 @@ from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.rlimits import Limits
 from sfu_wrapper.model.errors import JobFailed
 from tests.helpers.forks import server_of
-from tests.helpers.processes import is_there
+from tests.helpers.processes import is_running
 from tests.helpers.samples import SAMPLES
 
 MIX = SAMPLES / "seg-1" / "mix.wav"
@@ -45,7 +45,7 @@ def open_in(pid: int) -> set[str]:
 
 async def gone(*pids: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while any(map(is_there, pids)):  # noqa: ASYNC110 not ours to wait for
+        while any(map(is_running, pids)):  # noqa: ASYNC110 not ours to wait for
             await asyncio.sleep(0.01)
 
 

@@ -307,7 +307,7 @@ async def test_a_gateway_that_does_not_read_is_closed_as_a_whole(
             await link.send(frame("connect", name, user=vouched(name)))
         await until(lambda: rooms.users() == ["alice", "bob"])
         for _ in range(8):
-            rooms.tell_all(FILLING)
+            rooms.broadcast(FILLING)
         await until(lambda: "gateway.peer.slow" in caplog.messages)
 
         assert await close_code(link) == 1013

@@ -175,7 +175,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
     owner: Owner, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
     owner.make(MAIL)
-    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
+    encryptor = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
     answers, held = threading.Event(), []
 
     def hang(path: Path, *_: object, **__: object) -> None:
@@ -186,7 +186,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_the_deadline(
     with monkeypatch.context() as patched:
         patched.setattr(Path, hangs, hang)
         with pytest.raises(JobFailed) as caught:
-            await vault.encrypt(plain, tmp_path / "out.gpg", timeout_s=1)
+            await encryptor.encrypt(plain, tmp_path / "out.gpg", timeout_s=1)
     answers.set()
 
     assert held
@@ -217,10 +217,12 @@ async def test_a_gpg_that_fails_hangs_or_does_not_encrypt_leaves_nothing(
         f"{last_step}\n"
     )
     program.chmod(0o700)
-    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
+    encryptor = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
 
     with pytest.raises(JobFailed) as caught:
-        await vault.encrypt(plain, tmp_path / "out.gpg", timeout_s=1 if code == "TIMEOUT" else 20)
+        await encryptor.encrypt(
+            plain, tmp_path / "out.gpg", timeout_s=1 if code == "TIMEOUT" else 20
+        )
 
     assert caught.value.code == code
     assert caught.value.permanent == (last_step == "exit 2")
@@ -233,10 +235,10 @@ async def test_another_name_of_a_foreign_file_is_not_encrypted(
 ) -> None:
     owner.make(MAIL)
     make(plain, tmp_path / "other.webm")
-    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
+    encryptor = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
 
     with pytest.raises(JobFailed) as caught:
-        await vault.encrypt(tmp_path / "other.webm", tmp_path / "out.gpg", timeout_s=20)
+        await encryptor.encrypt(tmp_path / "other.webm", tmp_path / "out.gpg", timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("IO_ERROR", False)
     assert "out" not in names(tmp_path)
@@ -254,10 +256,10 @@ async def test_a_gpg_that_was_taken_over_has_its_keyring_and_its_output_alone(
         "gpg --version > /dev/null && echo runs >&2; exit 2\n"
     )
     program.chmod(0o700)
-    vault = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
+    encryptor = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL, program=str(program))
 
     with pytest.raises(JobFailed, match="runs"):
-        await vault.encrypt(plain, tmp_path / "staging" / "out.gpg", timeout_s=20)
+        await encryptor.encrypt(plain, tmp_path / "staging" / "out.gpg", timeout_s=20)
 
     assert not (tmp_path / "written").exists()
 

@@ -82,7 +82,7 @@ def sized(width: int, height: int) -> Callable[[list[Received]], list[Received]]
 
 
 def scrambled(packets: list[Received]) -> list[Received]:
-    """Nothing is left but what the size of a picture is read from."""
+    """Nothing is left but what the size of a frame is read from."""
     noise = random.Random(1)  # noqa: S311 the same every time
     return [
         (ms, replace(p, payload=p.payload[:20] + noise.randbytes(len(p.payload[20:]))))
@@ -91,20 +91,20 @@ def scrambled(packets: list[Received]) -> list[Received]:
 
 
 def at_once(packets: list[Received]) -> list[Received]:
-    """A picture each 1/90000 s."""
+    """A frame each 1/90000 s."""
     start = packets[0][1].timestamp
     return [(0, replace(p, timestamp=start + n)) for n, (_, p) in enumerate(packets)]
 
 
 def leaping(packets: list[Received]) -> list[Received]:
-    """Hours between pictures, forth and back."""
+    """Hours between frames, forth and back."""
     return [
         (ms, replace(p, timestamp=(p.timestamp + n * 2**31) % 2**32))
         for n, (ms, p) in enumerate(packets)
     ]
 
 
-async def test_a_picture_beyond_any_camera_fails_the_segment_for_good(case: Case) -> None:
+async def test_a_frame_beyond_any_camera_fails_the_segment_for_good(case: Case) -> None:
     case.video(sized(16_000, 16_000))
 
     failure = await case.process()
@@ -115,7 +115,7 @@ async def test_a_picture_beyond_any_camera_fails_the_segment_for_good(case: Case
 
 
 @pytest.mark.parametrize("split", [False, True])
-async def test_a_large_picture_that_is_none_hurts_nobody(case: Case, split: bool) -> None:
+async def test_a_large_frame_that_is_none_hurts_nobody(case: Case, split: bool) -> None:
     case.video(sized(4096, 4096))
 
     result = await case.process(split_recording_output=split)
@@ -125,7 +125,7 @@ async def test_a_large_picture_that_is_none_hurts_nobody(case: Case, split: bool
 
 
 @pytest.mark.parametrize("split", [False, True])
-async def test_of_pictures_that_nobody_can_decode_it_is_said_that_there_are_none(
+async def test_of_frames_that_nobody_can_decode_it_is_said_that_there_are_none(
     case: Case, split: bool
 ) -> None:
     case.video(scrambled)

@@ -31,7 +31,7 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.formats.wav import parse
 from sfu_wrapper.model.identity import ConfbridgeId, RoomUuid, SegmentNo
 from sfu_wrapper.model.media import Medium, RawFile
-from tests.helpers.calls import mixes, report, told
+from tests.helpers.calls import events_of, mixes, report
 from tests.helpers.janus import ADMIN_KEY, JanusServer, running_janus
 from tests.helpers.januscalls import is_recording, is_written, real_call
 from tests.helpers.live import DOMAIN
@@ -171,7 +171,7 @@ async def test_clients_are_notified_when_another_client_stops_the_audio_and_when
             lost = await real.call.other.event("roomRecordingChanged")
         shown = (await real.call.shown())["segments"][-1]
         since = len(real.call.other.received)
-        while told(real.call.other, "roomRecordingChanged", real.call.room)[-1]["missing"]:
+        while events_of(real.call.other, "roomRecordingChanged", real.call.room)[-1]["missing"]:
             await real.call.other.event("roomRecordingChanged", since=since)
         await real.call.stopped()
         (info,) = await report(real.controller.broker, 1, real.call.room)
@@ -276,7 +276,7 @@ async def test_a_recording_stopped_by_another_client_is_detected_and_can_be_rest
     kind: type[JanusRoom], plugin: str, medium: Medium, rooms: Rooms
 ) -> None:
     room = await rooms.open()
-    await rooms.people.film(room, "p-alice", Camera((90, 90, 220)))
+    await rooms.people.send_video(room, "p-alice", Camera((90, 90, 220)))
     await rooms.bench.until(TracksCarried)
     capture = await rooms.start(room, medium)
     async with handle_at(rooms.janus, plugin) as handle:

@@ -31,18 +31,18 @@ from sfu_wrapper.model.webrtc import (
 from tests.helpers.browserlines import ALICE, BOB, Bench
 from tests.helpers.fakejanus import Json
 from tests.helpers.janusrooms import JanusRooms, janus_with_rooms, refusal
-from tests.helpers.sdp import PICTURES, SOUND
+from tests.helpers.sdp import AUDIO_SDP, VIDEO_SDP
 
-CAMERA, SOUND_OF_ALICE = Track(ALICE, Stream.CAMERA), Track(ALICE, Stream.AUDIO)
+CAMERA, AUDIO_OF_ALICE = Track(ALICE, Stream.CAMERA), Track(ALICE, Stream.AUDIO)
 EVERY_ASK: tuple[Ask, ...] = (
-    Publish(Stream.CAMERA, PICTURES),
-    Publish(Stream.CAMERA, PICTURES),
-    Publish(Stream.SCREEN, PICTURES),
-    Publish(Stream.SCREEN, PICTURES),
-    Mix(SOUND),
+    Publish(Stream.CAMERA, VIDEO_SDP),
+    Publish(Stream.CAMERA, VIDEO_SDP),
+    Publish(Stream.SCREEN, VIDEO_SDP),
+    Publish(Stream.SCREEN, VIDEO_SDP),
+    Mix(AUDIO_SDP),
     Mute(True),
     Subscribe(Track(BOB, Stream.CAMERA)),
-    Accept(Track(BOB, Stream.CAMERA), PICTURES),
+    Accept(Track(BOB, Stream.CAMERA), VIDEO_SDP),
     Trickle(CAMERA, IceCandidate("candidate:1", "0", 0)),
     Trickle(CAMERA, IceCandidate("candidate:1", None, None)),
     Trickle(CAMERA, None),
@@ -87,7 +87,7 @@ def handle_of(janus: JanusRooms, request: str) -> int:
 
 async def test_requests_to_janus_have_exactly_these_fields(janus: JanusRooms, bench: Bench) -> None:
     bob, alice = await bench.line(BOB), await bench.line(ALICE)
-    await bob.ask(Publish(Stream.CAMERA, PICTURES))
+    await bob.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
     for ask in EVERY_ASK:
         outcome = await alice.ask(ask)
@@ -113,7 +113,7 @@ async def test_requests_to_janus_have_exactly_these_fields(janus: JanusRooms, be
 
 async def test_a_browser_publishes_under_fresh_ids(janus: JanusRooms, bench: Bench) -> None:
     for _ in range(2):
-        await (await bench.line(ALICE)).ask(Mix(SOUND))
+        await (await bench.line(ALICE)).ask(Mix(AUDIO_SDP))
 
     ids = [body["id"] for body in janus.asked("join")]
     assert len(set(ids)) == 4
@@ -128,7 +128,7 @@ async def test_a_line_waits_for_a_room_that_is_being_created(
     await janus.until(lambda: len(janus.asked("join")) > 1)
     janus.rooms.add("room-1")
 
-    assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
+    assert str(await alice.ask(Mix(AUDIO_SDP))).startswith("v=0")
 
 
 async def test_a_room_that_is_never_created_ends_the_line(
@@ -138,7 +138,7 @@ async def test_a_room_that_is_never_created_ends_the_line(
     monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._RETRIES", 1)
     janus.rooms.clear()
     alice = await bench.line(ALICE)
-    outcome = alice.ask(Mix(SOUND))
+    outcome = alice.ask(Mix(AUDIO_SDP))
 
     assert isinstance(await outcome, Unavailable)
     await alice.told(MediaLost())
@@ -153,12 +153,12 @@ async def test_a_refusal_by_janus_is_reported_and_affects_no_other_request(
     caplog.set_level(logging.INFO)
     alice = await bench.line(ALICE)
     monkeypatch.setattr(janus, "_bridge", lambda _: (refusal(499), None))
-    assert code(await alice.ask(Mix(SOUND))) == Code.MEDIA_FAILED
+    assert code(await alice.ask(Mix(AUDIO_SDP))) == Code.MEDIA_FAILED
     monkeypatch.setattr(janus, "_bridge", lambda _: ({"audiobridge": "event"}, None))
-    assert code(await alice.ask(Mix(SOUND))) == Code.MEDIA_FAILED  # no description in it
+    assert code(await alice.ask(Mix(AUDIO_SDP))) == Code.MEDIA_FAILED  # no description in it
     monkeypatch.undo()
 
-    assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
+    assert str(await alice.ask(Mix(AUDIO_SDP))).startswith("v=0")
     assert "janus.webrtcRefused" in caplog.messages
 
 
@@ -167,7 +167,7 @@ async def test_a_feed_that_has_just_ended_is_not_found(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, said: Code
 ) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
-    await bob.ask(Publish(Stream.CAMERA, PICTURES))
+    await bob.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
     monkeypatch.setattr(janus, "_room", lambda *_: (refusal(number), None))
 
@@ -178,7 +178,7 @@ async def test_a_failed_unpublish_of_the_camera_is_reported(
     janus: JanusRooms, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = await bench.line(ALICE)
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     monkeypatch.setattr(janus, "_room", lambda *_: (refusal(499), None))
 
     assert code(await alice.ask(Unpublish(Stream.CAMERA))) == Code.MEDIA_FAILED
@@ -188,19 +188,19 @@ async def test_a_connection_that_janus_hangs_up_is_reported(
     janus: JanusRooms, bench: Bench
 ) -> None:
     alice = await bench.line(ALICE)
-    await alice.ask(Mix(SOUND))
+    await alice.ask(Mix(AUDIO_SDP))
     handle = handle_of(janus, "configure")
     await janus.send({"janus": "hangup", "sender": handle, "reason": "ICE failed"})
 
-    await alice.told(LineLost(SOUND_OF_ALICE))
+    await alice.told(LineLost(AUDIO_OF_ALICE))
     await janus.send({"janus": "media", "sender": handle, "receiving": True})
-    assert str(await alice.ask(Mix(SOUND))).startswith("v=0")
+    assert str(await alice.ask(Mix(AUDIO_SDP))).startswith("v=0")
 
 
 async def test_a_room_that_is_destroyed_loses_the_line(janus: JanusRooms, bench: Bench) -> None:
     alice = await bench.line(ALICE)
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
-    await janus.say(handle_of(janus, "publish"), {"videoroom": "destroyed"})
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
+    await janus.emit(handle_of(janus, "publish"), {"videoroom": "destroyed"})
 
     await alice.told(MediaLost())
 
@@ -209,7 +209,7 @@ async def test_events_about_unknown_publishers_and_oneself_are_ignored(
     janus: JanusRooms, bench: Bench
 ) -> None:
     alice = await bench.line(ALICE)
-    await alice.ask(Publish(Stream.CAMERA, PICTURES))
+    await alice.ask(Publish(Stream.CAMERA, VIDEO_SDP))
     handle = handle_of(janus, "publish")
     strangers: list[Json] = [
         {"publishers": [{"id": 7}, {"id": "monitor"}, {"id": "p-alice~old"}, "x"]},
@@ -220,9 +220,9 @@ async def test_events_about_unknown_publishers_and_oneself_are_ignored(
         {"leaving": "p-bob~old"},
     ]
     for each in strangers:
-        await janus.say(handle, each)
+        await janus.emit(handle, each)
     await alice.told(FeedPublished(Track(BOB, Stream.CAMERA)))
-    await janus.say(handle, {"kicked": "p-bob~new"})
+    await janus.emit(handle, {"kicked": "p-bob~new"})
     await alice.told(FeedUnpublished(Track(BOB, Stream.CAMERA)))
 
     assert len(alice.news) == 2
@@ -230,7 +230,7 @@ async def test_events_about_unknown_publishers_and_oneself_are_ignored(
 
 async def test_with_another_mixer_janus_offers_no_audio(janus: JanusRooms) -> None:
     async with carried(janus, mixes=False) as bench:
-        assert code(await (await bench.line(ALICE)).ask(Mix(SOUND))) == Code.NOT_FOUND
+        assert code(await (await bench.line(ALICE)).ask(Mix(AUDIO_SDP))) == Code.NOT_FOUND
 
 
 async def test_a_browser_with_too_many_requests_is_refused(bench: Bench) -> None:
@@ -248,17 +248,17 @@ async def test_connections_of_a_browser_are_limited(
     monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._LEGS", 1)
     alice = await bench.line(ALICE)
 
-    assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
+    assert isinstance(await alice.ask(Mix(AUDIO_SDP)), Unavailable)
 
 
 async def test_a_hanging_janus_ends_the_lines_of_all_browsers(janus: JanusRooms) -> None:
     media = JanusBrowsers(janus.impatient)
     running = asyncio.create_task(media.run())
     alice = await Bench(media, janus.stop, janus.start).line(ALICE)
-    await alice.ask(Mix(SOUND))
+    await alice.ask(Mix(AUDIO_SDP))
     janus.silent = True
 
-    assert isinstance(await alice.ask(Mix(SOUND)), Unavailable)
+    assert isinstance(await alice.ask(Mix(AUDIO_SDP)), Unavailable)
     await alice.told(MediaLost())
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -271,11 +271,11 @@ async def test_a_bug_in_one_line_affects_no_other_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     alice, bob = await bench.line(ALICE), await bench.line(BOB)
-    await bob.ask(Mix(SOUND))
+    await bob.ask(Mix(AUDIO_SDP))
     monkeypatch.setattr("sfu_wrapper.adapters.janus.webrtc_session._offer", lambda _: 1 / 0)
-    alice.line.ask(Mix(SOUND), lambda _: None)
+    alice.line.ask(Mix(AUDIO_SDP), lambda _: None)
     await alice.told(MediaLost())
     monkeypatch.undo()
 
-    assert str(await bob.ask(Mix(SOUND))).startswith("v=0")
+    assert str(await bob.ask(Mix(AUDIO_SDP))).startswith("v=0")
     assert "janus.webrtcFailed" in caplog.messages

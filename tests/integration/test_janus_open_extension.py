@@ -10,7 +10,7 @@ from sfu_wrapper.model.media import Medium
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.publishers import Camera
 from tests.helpers.wait import until
-from tests.integration.test_janus_rooms import RED, in_studio
+from tests.integration.test_janus_rooms import RED, recorded_room
 
 pytestmark = pytest.mark.system
 
@@ -25,11 +25,11 @@ def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
 async def test_recordings_are_found_while_open_and_reported_by_their_final_names(
     janus: JanusServer, tmp_path: Path
 ) -> None:
-    async with in_studio(janus, tmp_path) as studio:
-        await studio.people.film(studio.room, "p-alice", Camera(RED))
-        captures = [await studio.start(medium) for medium in Medium]
+    async with recorded_room(janus, tmp_path) as recorded:
+        await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+        captures = [await recorded.start(medium) for medium in Medium]
         open_names = names(tmp_path, ".part")
-        files = [file for each in captures for file in (await studio.stop(each)).files]
+        files = [file for each in captures for file in (await recorded.stop(each)).files]
 
     assert len(open_names) == 2, "this Janus does what it was configured to"
     assert len(files) == 2
@@ -40,13 +40,13 @@ async def test_recordings_are_found_while_open_and_reported_by_their_final_names
 async def test_what_a_killed_janus_left_open_is_reported_under_its_final_name(
     janus: JanusServer, tmp_path: Path
 ) -> None:
-    async with in_studio(janus, tmp_path) as studio:
-        await studio.people.film(studio.room, "p-alice", Camera(RED))
-        capture = await studio.start(Medium.VIDEO)
+    async with recorded_room(janus, tmp_path) as recorded:
+        await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+        capture = await recorded.start(Medium.VIDEO)
         await until(lambda: any(each.stat().st_size > 20_000 for each in tmp_path.rglob("*.part")))
         janus.kill()
         janus.start()
-        lost = await studio.bench.until(CaptureLost, capture)
+        lost = await recorded.bench.until(CaptureLost, capture)
 
     (file,) = lost.files
     assert file.filename.endswith(".mjr")

@@ -55,7 +55,7 @@ def janus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JanusServer]:
         yield server
 
 
-class Studio:
+class RecordedRoom:
     """Room at Janus, a publisher in it, and the plane that records it."""
 
     def __init__(self, server: JanusServer, folder: Path, bench: Bench, people: Person) -> None:
@@ -83,51 +83,51 @@ class Studio:
 
 
 @pytest.fixture
-async def studio(janus: JanusServer, tmp_path: Path) -> AsyncIterator[Studio]:
-    async with in_studio(janus, tmp_path) as studio:
-        yield studio
+async def recorded(janus: JanusServer, tmp_path: Path) -> AsyncIterator[RecordedRoom]:
+    async with recorded_room(janus, tmp_path) as recorded:
+        yield recorded
 
 
 @asynccontextmanager
-async def in_studio(
+async def recorded_room(
     janus: JanusServer, folder: Path, url: str | None = None, deadline_s: float = 15
-) -> AsyncIterator[Studio]:
+) -> AsyncIterator[RecordedRoom]:
     """Run a plane that reaches Janus at ``url`` and waits ``deadline_s`` for answers."""
     address = replace(janus.address, url=url or janus.url, deadline_s=deadline_s)
     plane = plane_at(janus, address, folder)
     async with running(plane) as bench, person(janus.address) as people:
-        studio = Studio(janus, folder, bench, people)
-        await studio.opened()
-        yield studio
+        recorded = RecordedRoom(janus, folder, bench, people)
+        await recorded.opened()
+        yield recorded
 
 
 def now_ms() -> float:
     return time.time() * 1000
 
 
-async def written(studio: Studio, count: int, since_ms: float = 0) -> None:
+async def written(recorded: RecordedRoom, count: int, since_ms: float = 0) -> None:
     """Wait until that many videos hold packets received after a time."""
-    await until(lambda: is_written(studio.folder / "raw", round(since_ms * 1000), count))
+    await until(lambda: is_written(recorded.folder / "raw", round(since_ms * 1000), count))
 
 
-async def video_room(studio: Studio) -> dict[str, object]:
+async def video_room(recorded: RecordedRoom) -> dict[str, object]:
     """Return the room's entry in the list of Janus."""
-    async with open_session(studio.server.address) as session:
+    async with open_session(recorded.server.address) as session:
         handle = await session.attach(VIDEO_ROOM)
         answer = await handle.request({"request": "list", "admin_key": ADMIN_KEY})
     rooms = answer["list"]
     assert isinstance(rooms, list)
-    (room,) = [each for each in rooms if each["room"] == studio.room]
+    (room,) = [each for each in rooms if each["room"] == recorded.room]
     return dict(room)
 
 
-async def test_published_tracks_are_reported(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    await studio.people.film(studio.room, "s-alice", Camera(GREY), "H264")
-    await studio.people.speak(studio.room, "p-alice", Tone(440))
-    told = [await studio.bench.until(TracksCarried) for _ in range(3)]
-    await studio.people.leave("s-alice")
-    after = await studio.bench.until(TracksCarried)
+async def test_published_tracks_are_reported(recorded: RecordedRoom) -> None:
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    await recorded.people.send_video(recorded.room, "s-alice", Camera(GREY), "H264")
+    await recorded.people.speak(recorded.room, "p-alice", Tone(440))
+    told = [await recorded.bench.until(TracksCarried) for _ in range(3)]
+    await recorded.people.leave("s-alice")
+    after = await recorded.bench.until(TracksCarried)
 
     assert [fact.tracks for fact in told] == [
         (camera("alice"),),
@@ -137,11 +137,11 @@ async def test_published_tracks_are_reported(studio: Studio) -> None:
     assert after.tracks == (camera("alice"),)
 
 
-async def test_users_of_one_name_from_two_domains_are_distinguished(studio: Studio) -> None:
+async def test_users_of_one_name_from_two_domains_are_distinguished(recorded: RecordedRoom) -> None:
     for user in ("bob", "elsewhere=bob"):
-        await studio.people.film(studio.room, f"p-{user}", Camera(RED))
-        await studio.people.speak(studio.room, f"p-{user}", Tone(440))
-    told = [await studio.bench.until(TracksCarried) for _ in range(4)]
+        await recorded.people.send_video(recorded.room, f"p-{user}", Camera(RED))
+        await recorded.people.speak(recorded.room, f"p-{user}", Tone(440))
+    told = [await recorded.bench.until(TracksCarried) for _ in range(4)]
 
     last = {fact.medium: fact.tracks for fact in told}
     assert last == {
@@ -150,15 +150,15 @@ async def test_users_of_one_name_from_two_domains_are_distinguished(studio: Stud
     }
 
 
-async def test_camera_and_screen_are_distinguished_for_every_codec(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-al.ice@a+b:c~tab1", Camera(RED))
-    await studio.people.film(studio.room, "s-al.ice@a+b:c", Camera(GREY), "H264")
+async def test_camera_and_screen_are_distinguished_for_every_codec(recorded: RecordedRoom) -> None:
+    await recorded.people.send_video(recorded.room, "p-al.ice@a+b:c~tab1", Camera(RED))
+    await recorded.people.send_video(recorded.room, "s-al.ice@a+b:c", Camera(GREY), "H264")
     before_ms = now_ms()
-    capture = await studio.start(Medium.VIDEO)
+    capture = await recorded.start(Medium.VIDEO)
     started_ms = now_ms()
-    await written(studio, 2, since_ms=started_ms)
+    await written(recorded, 2, since_ms=started_ms)
     asked_ms = now_ms()
-    stopped = await studio.stop(capture)
+    stopped = await recorded.stop(capture)
     after_ms = now_ms()
 
     assert {file.stream for file in stopped.files} == {Stream.CAMERA, Stream.SCREEN}
@@ -168,51 +168,53 @@ async def test_camera_and_screen_are_distinguished_for_every_codec(studio: Studi
         assert file.stopped_ms == stopped.stopped_ms < after_ms, "published until the stop"
 
 
-async def test_audio_sent_to_the_videoroom_is_removed(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED), sound=Tone(440))
-    capture = await studio.start(Medium.VIDEO)
-    await written(studio, 2)
-    both = {path.name.split("-")[-2] for path in studio.folder.rglob("*.mjr")}
-    await studio.stop(capture)
-    kept = {path.name.split("-")[-2] for path in studio.folder.rglob("*.mjr")}
+async def test_audio_sent_to_the_videoroom_is_removed(recorded: RecordedRoom) -> None:
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED), audio=Tone(440))
+    capture = await recorded.start(Medium.VIDEO)
+    await written(recorded, 2)
+    both = {path.name.split("-")[-2] for path in recorded.folder.rglob("*.mjr")}
+    await recorded.stop(capture)
+    kept = {path.name.split("-")[-2] for path in recorded.folder.rglob("*.mjr")}
 
     assert (both, kept) == ({"audio", "video"}, {"video"})
 
 
-async def test_a_publisher_cannot_stop_its_own_recording(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    capture = await studio.start(Medium.VIDEO)
-    await studio.people.say("p-alice", {"request": "configure", "record": False})
+async def test_a_publisher_cannot_stop_its_own_recording(recorded: RecordedRoom) -> None:
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    capture = await recorded.start(Medium.VIDEO)
+    await recorded.people.request("p-alice", {"request": "configure", "record": False})
     said_ms = now_ms()
-    await written(studio, 1, since_ms=said_ms)
-    (file,) = (await studio.stop(capture)).files
+    await written(recorded, 1, since_ms=said_ms)
+    (file,) = (await recorded.stop(capture)).files
 
     assert file.stopped_ms is not None
     assert file.stopped_ms > said_ms
 
 
-async def test_a_publisher_with_an_unknown_kind_of_id_is_in_no_event(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    await studio.people.film(studio.room, "rogue", Camera(GREY))
-    capture = await studio.start(Medium.VIDEO)
-    stopped = await studio.stop(capture)
+async def test_a_publisher_with_an_unknown_kind_of_id_is_in_no_event(
+    recorded: RecordedRoom,
+) -> None:
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    await recorded.people.send_video(recorded.room, "rogue", Camera(GREY))
+    capture = await recorded.start(Medium.VIDEO)
+    stopped = await recorded.stop(capture)
 
     assert users(stopped.files) == ["alice"]
 
 
 async def test_a_publisher_that_reconnects_within_a_segment_has_a_second_file(
-    studio: Studio,
+    recorded: RecordedRoom,
 ) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    capture = await studio.start(Medium.VIDEO)
-    await written(studio, 1)
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    capture = await recorded.start(Medium.VIDEO)
+    await written(recorded, 1)
     left_ms = int(now_ms())
-    await studio.people.leave("p-alice")
-    left = await studio.bench.until(CaptureChanged)
-    await studio.people.film(studio.room, "p-alice~2", Camera(RED))
-    await studio.bench.until(CaptureChanged)
-    await written(studio, 2)
-    first, second = (await studio.stop(capture)).files
+    await recorded.people.leave("p-alice")
+    left = await recorded.bench.until(CaptureChanged)
+    await recorded.people.send_video(recorded.room, "p-alice~2", Camera(RED))
+    await recorded.bench.until(CaptureChanged)
+    await written(recorded, 2)
+    first, second = (await recorded.stop(capture)).files
 
     assert left.files == (first,)
     assert first.stopped_ms is not None
@@ -222,24 +224,26 @@ async def test_a_publisher_that_reconnects_within_a_segment_has_a_second_file(
     assert second.holds_media
 
 
-async def test_a_publisher_that_sends_nothing_has_a_file_without_media(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    capture = await studio.start(Medium.VIDEO)
-    (file,) = (await studio.stop(capture)).files  # before the next picture is due
+async def test_a_publisher_that_sends_nothing_has_a_file_without_media(
+    recorded: RecordedRoom,
+) -> None:
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    capture = await recorded.start(Medium.VIDEO)
+    (file,) = (await recorded.stop(capture)).files  # before the next frame is due
 
-    path = studio.folder / "raw" / file.filename.lstrip("/")
+    path = recorded.folder / "raw" / file.filename.lstrip("/")
     assert file.holds_media == (path.stat().st_size > 8)
 
 
-async def test_silence_is_written_while_no_participant_is_audible(studio: Studio) -> None:
+async def test_silence_is_written_while_no_participant_is_audible(recorded: RecordedRoom) -> None:
     before_ms = now_ms()
-    capture = await studio.start(Medium.AUDIO)
+    capture = await recorded.start(Medium.AUDIO)
     started_ms = now_ms()
     await asyncio.sleep(0.7)
     asked_ms = now_ms()
-    (mix,) = (await studio.stop(capture)).files
+    (mix,) = (await recorded.stop(capture)).files
     after_ms = now_ms()
-    wav = parse((studio.folder / "audio" / mix.filename).read_bytes())
+    wav = parse((recorded.folder / "audio" / mix.filename).read_bytes())
 
     assert wav is not None
     assert wav.truthful, "Janus leaves the lengths wrong"
@@ -249,37 +253,37 @@ async def test_silence_is_written_while_no_participant_is_audible(studio: Studio
 
 
 async def test_key_frames_are_requested_often_at_first(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch
+    recorded: RecordedRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room_capture, "WARM_UP_S", 600)
-    capture = await studio.start(Medium.VIDEO)
-    assert (await video_room(studio))["fir_freq"] == 1
+    capture = await recorded.start(Medium.VIDEO)
+    assert (await video_room(recorded))["fir_freq"] == 1
 
-    await studio.stop(capture)
+    await recorded.stop(capture)
     monkeypatch.setattr(room_capture, "WARM_UP_S", 0.3)
-    await studio.start(Medium.VIDEO, 2)
+    await recorded.start(Medium.VIDEO, 2)
 
     async def asked_rarely() -> bool:
-        return (await video_room(studio))["fir_freq"] == 10
+        return (await video_room(recorded))["fir_freq"] == 10
 
     await until(asked_rarely)
 
 
-async def test_a_room_is_destroyed_with_the_call(studio: Studio) -> None:
-    studio.bench.send(CloseMediaRoom(studio.room))
-    settings = janus_settings(studio.server, studio.folder)
-    async with open_session(studio.server.address) as session:
+async def test_a_room_is_destroyed_with_the_call(recorded: RecordedRoom) -> None:
+    recorded.bench.send(CloseMediaRoom(recorded.room))
+    settings = janus_settings(recorded.server, recorded.folder)
+    async with open_session(recorded.server.address) as session:
         video, audio = await session.attach(VIDEO_ROOM), await session.attach(AUDIO_BRIDGE)
-        await until(lambda: VideoRoom(studio.room, settings).make(video))
-        await until(lambda: AudioBridge(studio.room, settings).make(audio))
+        await until(lambda: VideoRoom(recorded.room, settings).make(video))
+        await until(lambda: AudioBridge(recorded.room, settings).make(audio))
 
 
 async def test_rooms_that_an_earlier_controller_left_are_found_and_can_be_closed(
     janus: JanusServer, tmp_path: Path
 ) -> None:
-    async with in_studio(janus, tmp_path) as before:
+    async with recorded_room(janus, tmp_path) as before:
         room = before.room
-    async with in_studio(janus, tmp_path) as after:
+    async with recorded_room(janus, tmp_path) as after:
         found: set[Medium] = set()
         while len(found) < len(Medium):
             fact = await after.bench.until(RoomFound)
@@ -300,14 +304,14 @@ async def test_a_failed_list_of_rooms_is_logged_and_affects_nothing_else(
         await until(lambda: has_logged(caplog, "janus.listFailed"))
 
 
-async def test_a_room_created_by_another_client_is_not_recorded(studio: Studio) -> None:
-    async with open_session(studio.server.address) as session:
+async def test_a_room_created_by_another_client_is_not_recorded(recorded: RecordedRoom) -> None:
+    async with open_session(recorded.server.address) as session:
         handle = await session.attach(VIDEO_ROOM)
         secret = {"secret": "of somebody else", "admin_key": ADMIN_KEY}
         await handle.request({"request": "create", "room": "foreign", **secret})
         capture = CaptureRef(RoomUuid("foreign"), SegmentNo(1), Medium.VIDEO)
-        studio.bench.send(StartCapture(capture, ConfbridgeId("foreign"), ()))
-        failed = await studio.bench.until(CaptureFailed, capture)
+        recorded.bench.send(StartCapture(capture, ConfbridgeId("foreign"), ()))
+        failed = await recorded.bench.until(CaptureFailed, capture)
 
     assert "wrong secret" in failed.message
 
@@ -330,35 +334,35 @@ async def test_without_the_admin_key_every_request_fails_with_the_reason(
     assert stopped.files == ()
 
 
-async def test_a_room_destroyed_by_another_client_is_created_again(studio: Studio) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    capture = await studio.start(Medium.VIDEO)
-    await written(studio, 1)
-    async with open_session(studio.server.address) as session:
-        settings = janus_settings(studio.server, studio.folder)
-        await VideoRoom(studio.room, settings).destroy(await session.attach(VIDEO_ROOM))
-    lost = await studio.bench.until(CaptureLost, capture)
-    again = await studio.start(Medium.VIDEO)
+async def test_a_room_destroyed_by_another_client_is_created_again(recorded: RecordedRoom) -> None:
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    capture = await recorded.start(Medium.VIDEO)
+    await written(recorded, 1)
+    async with open_session(recorded.server.address) as session:
+        settings = janus_settings(recorded.server, recorded.folder)
+        await VideoRoom(recorded.room, settings).destroy(await session.attach(VIDEO_ROOM))
+    lost = await recorded.bench.until(CaptureLost, capture)
+    again = await recorded.start(Medium.VIDEO)
 
     assert users(lost.files) == ["alice"]
     assert lost.stopped_ms > 0
-    assert users((await studio.stop(again)).files) == ["alice"], "what was written stays"
+    assert users((await recorded.stop(again)).files) == ["alice"], "what was written stays"
 
 
 async def test_a_start_with_a_lost_connection_is_repeated_over_the_next_one(
     janus: JanusServer, tmp_path: Path
 ) -> None:
-    async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
-        await studio.people.film(studio.room, "p-alice", Camera(RED))
-        await studio.bench.until(TracksCarried)
-        capture = studio.capture(Medium.VIDEO)
+    async with wire(WS_PORT) as between, recorded_room(janus, tmp_path, between.url) as recorded:
+        await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+        await recorded.bench.until(TracksCarried)
+        capture = recorded.capture(Medium.VIDEO)
         janus.freeze()
-        studio.bench.send(StartCapture(capture, studio.bridge, ()))
+        recorded.bench.send(StartCapture(capture, recorded.bridge, ()))
         await asyncio.sleep(0.2)
         between.cut()
         janus.thaw()
-        await studio.bench.until(CaptureStarted, capture)
-        stopped = await studio.stop(capture)
+        await recorded.bench.until(CaptureStarted, capture)
+        stopped = await recorded.stop(capture)
 
     assert set(users(stopped.files)) == {"alice"}
 
@@ -366,16 +370,16 @@ async def test_a_start_with_a_lost_connection_is_repeated_over_the_next_one(
 async def test_a_stop_is_repeated_once_a_hung_janus_answers(
     janus: JanusServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with in_studio(janus, tmp_path, deadline_s=3) as studio:
-        await studio.people.film(studio.room, "p-alice", Camera(RED))
-        capture = await studio.start(Medium.VIDEO)
-        await written(studio, 1)
+    async with recorded_room(janus, tmp_path, deadline_s=3) as recorded:
+        await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+        capture = await recorded.start(Medium.VIDEO)
+        await written(recorded, 1)
         janus.freeze()
-        studio.bench.send(StopCapture(capture))
+        recorded.bench.send(StopCapture(capture))
         await until(lambda: has_logged(caplog, "janus.connectionDropped"))
         janus.thaw()
-        stopped = await studio.bench.until(CaptureStopped, capture)
-        room = await video_room(studio)
+        stopped = await recorded.bench.until(CaptureStopped, capture)
+        room = await video_room(recorded)
 
     assert users(stopped.files) == ["alice"]
     assert room["record"] is False
@@ -384,34 +388,34 @@ async def test_a_stop_is_repeated_once_a_hung_janus_answers(
 async def test_a_late_start_is_refused_and_its_recording_is_stopped(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with wire(WS_PORT) as between, in_studio(janus, tmp_path, between.url) as studio:
-        await studio.people.film(studio.room, "p-alice", Camera(RED))
-        await studio.bench.until(TracksCarried)
+    async with wire(WS_PORT) as between, recorded_room(janus, tmp_path, between.url) as recorded:
+        await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+        await recorded.bench.until(TracksCarried)
         monkeypatch.setattr(room_queue, "START_WAITS_S", 0.5)
-        capture = studio.capture(Medium.VIDEO)
+        capture = recorded.capture(Medium.VIDEO)
         janus.freeze()
-        studio.bench.send(StartCapture(capture, studio.bridge, ()))
+        recorded.bench.send(StartCapture(capture, recorded.bridge, ()))
         await asyncio.sleep(0.2)
         between.closed = True
         between.cut()
         janus.thaw()
-        failed = await studio.bench.until(CaptureFailed, capture)
+        failed = await recorded.bench.until(CaptureFailed, capture)
         between.closed = False
-        await studio.bench.until(CaptureStopped, capture)
-        room = await video_room(studio)
+        await recorded.bench.until(CaptureStopped, capture)
+        room = await video_room(recorded)
 
     assert failed.message == room_capture.UNREACHABLE
     assert room["record"] is False
 
 
 async def test_files_that_cannot_be_read_at_the_stop_are_reported_as_last_known(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch
+    recorded: RecordedRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await studio.people.film(studio.room, "p-alice", Camera(RED))
-    capture = await studio.start(Medium.VIDEO)
+    await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+    capture = await recorded.start(Medium.VIDEO)
     monkeypatch.setattr(videoroom, "video_files", unreadable)
-    studio.bench.send(StopCapture(capture))
-    lost = await studio.bench.until(CaptureLost, capture)
+    recorded.bench.send(StopCapture(capture))
+    lost = await recorded.bench.until(CaptureLost, capture)
 
     assert users(lost.files) == ["alice"]
     assert lost.message == "cannot read the recordings: Stale file handle"
@@ -422,13 +426,13 @@ def unreadable(*_: object, **__: object) -> None:
 
 
 async def test_a_bug_in_one_room_is_logged_and_the_room_continues(
-    studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    recorded: RecordedRoom, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(VideoRoom, "record", None)
-        studio.bench.send(StartCapture(studio.capture(Medium.VIDEO), studio.bridge, ()))
+        recorded.bench.send(StartCapture(recorded.capture(Medium.VIDEO), recorded.bridge, ()))
         await until(lambda: has_logged(caplog, "janus.roomFailed"))
-    await studio.bench.until(CaptureStarted)
+    await recorded.bench.until(CaptureStarted)
 
 
 async def has_logged(caplog: pytest.LogCaptureFixture, action: str) -> bool:
@@ -438,26 +442,26 @@ async def has_logged(caplog: pytest.LogCaptureFixture, action: str) -> bool:
 async def test_running_captures_are_stopped_when_the_plane_is_closed(
     janus: JanusServer, tmp_path: Path
 ) -> None:
-    async with in_studio(janus, tmp_path) as studio:
-        await studio.start(Medium.VIDEO)
-        await studio.start(Medium.AUDIO)
+    async with recorded_room(janus, tmp_path) as recorded:
+        await recorded.start(Medium.VIDEO)
+        await recorded.start(Medium.AUDIO)
 
-    assert (await video_room(studio))["record"] is False
+    assert (await video_room(recorded))["record"] is False
 
 
-async def test_the_queue_of_a_room_is_bounded(studio: Studio) -> None:
-    stops = [StopCapture(studio.capture(Medium.VIDEO, n)) for n in range(room_queue.LIMIT + 1)]
+async def test_the_queue_of_a_room_is_bounded(recorded: RecordedRoom) -> None:
+    stops = [StopCapture(recorded.capture(Medium.VIDEO, n)) for n in range(room_queue.LIMIT + 1)]
     with pytest.raises(Unavailable):
-        studio.bench.send(*stops)
+        recorded.bench.send(*stops)
 
 
 async def test_a_capture_has_no_files_before_its_room_is_created(
-    studio: Studio,
+    recorded: RecordedRoom,
 ) -> None:
     capture = CaptureRef(RoomUuid("never-heard-of"), SegmentNo(1), Medium.AUDIO)
-    studio.bench.send(ResumeCapture(capture, ()), StopCapture(capture))
-    lost = await studio.bench.until(CaptureLost, capture)
-    stopped = await studio.bench.until(CaptureStopped, capture)
+    recorded.bench.send(ResumeCapture(capture, ()), StopCapture(capture))
+    lost = await recorded.bench.until(CaptureLost, capture)
+    stopped = await recorded.bench.until(CaptureStopped, capture)
 
     assert lost.files == stopped.files == ()
 
@@ -465,14 +469,14 @@ async def test_a_capture_has_no_files_before_its_room_is_created(
 async def test_a_resume_while_janus_is_unavailable_reports_the_files_on_disk(
     janus: JanusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with in_studio(janus, tmp_path) as studio:
-        await studio.people.film(studio.room, "p-alice", Camera(RED))
-        capture = await studio.start(Medium.VIDEO)
-        await written(studio, 1)
+    async with recorded_room(janus, tmp_path) as recorded:
+        await recorded.people.send_video(recorded.room, "p-alice", Camera(RED))
+        capture = await recorded.start(Medium.VIDEO)
+        await written(recorded, 1)
     monkeypatch.setattr(room_queue, "START_WAITS_S", 0.3)
     plane = plane_at(janus, replace(janus.address, url="ws://127.0.0.1:9"), tmp_path)
     async with running(plane) as bench:
-        bench.send(OpenMediaRoom(studio.room, studio.bridge), ResumeCapture(capture, ()))
+        bench.send(OpenMediaRoom(recorded.room, recorded.bridge), ResumeCapture(capture, ()))
         bench.send(ResumeCapture(capture, ()))  # one of them is enough
         lost = await bench.until(CaptureLost, capture)
 

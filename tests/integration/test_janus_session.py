@@ -143,10 +143,10 @@ async def test_events_reach_the_handle_they_name(
     janus: FakeJanus, session: JanusSession, handle: Handle
 ) -> None:
     other = await session.attach(AUDIO_BRIDGE)
-    await janus.say(other.id, {"audiobridge": "event", "leaving": "alice"})
-    await janus.say(handle.id, {"videoroom": "event", "leaving": "bob"}, jsep={"type": "offer"})
+    await janus.emit(other.id, {"audiobridge": "event", "leaving": "alice"})
+    await janus.emit(handle.id, {"videoroom": "event", "leaving": "bob"}, jsep={"type": "offer"})
     await janus.send({"janus": "webrtcup", "session_id": 1, "sender": handle.id})
-    await janus.say(other.id, {"audiobridge": "destroyed"})
+    await janus.emit(other.id, {"audiobridge": "destroyed"})
     async with asyncio.timeout(SOON_S):
         events = handle.events()
         of_handle = [await anext(events), await anext(events)]
@@ -235,7 +235,7 @@ async def test_too_many_unread_events_end_the_session(
     janus: FakeJanus, session: JanusSession, handle: Handle
 ) -> None:
     for number in range(1_001):
-        await janus.say(handle.id, {"videoroom": "event", "number": number})
+        await janus.emit(handle.id, {"videoroom": "event", "number": number})
 
     await lost(session)
 
@@ -432,17 +432,17 @@ async def test_audio_sent_to_the_videoroom_is_removed_after_a_lost_recording(
     janus: FakeJanus, tmp_path: Path
 ) -> None:
     capture = CaptureRef(ROOM, SegmentNo(1), Medium.VIDEO)
-    sound = tmp_path / "room-1" / "1" / "videoroom-room-1-user-p-alice-1590392549126000-audio-0.mjr"
+    audio = tmp_path / "room-1" / "1" / "videoroom-room-1-user-p-alice-1590392549126000-audio-0.mjr"
     async with running(video_plane(_settings(janus, tmp_path))) as bench:
         bridge = ConfbridgeId("bridge-1")
         bench.send(OpenMediaRoom(capture.room, bridge), StartCapture(capture, bridge, ()))
         await bench.until(CaptureStarted)
-        sound.parent.mkdir(parents=True)
-        sound.write_bytes(b"MJR00002")
+        audio.parent.mkdir(parents=True)
+        audio.write_bytes(b"MJR00002")
         janus.cut()  # this one makes its rooms anew every time, as after a crash
         await bench.until(CaptureLost)
 
-    assert not sound.exists()
+    assert not audio.exists()
 
 
 def _asks(message: Json, request: str) -> bool:

@@ -19,7 +19,7 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.controller import Parts, Running, controller
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.errors import Unavailable
-from tests.helpers.calls import is_away, is_there, page
+from tests.helpers.calls import is_available, is_unavailable, page
 from tests.helpers.provider import Provider, key_set, provider, signed
 from tests.helpers.wait import until
 
@@ -51,7 +51,7 @@ async def test_whoever_the_provider_signed_for_is_believed_from_the_first_moment
             assert await status(running, signed(KEY, "ES256", "one")) == 101
             assert await status(running, signed(OTHER, "ES256", "one")) == 401
             assert await status(running, signed(OTHER, "ES256", "two")) == 401
-            assert await is_there(running.http_url, "keys")
+            assert await is_available(running.http_url, "keys")
         assert told.asked == 1
 
 
@@ -60,7 +60,7 @@ async def test_while_the_provider_is_away_nobody_is_believed_and_health_says_so(
         told.status = 503
         async with believing(told.url) as running:
             assert await status(running, signed(KEY, "ES256", "one")) == 401
-            assert await is_away(running.http_url, "keys")
+            assert await is_unavailable(running.http_url, "keys")
             code, text = await page(f"{running.http_url}/health/ready")
             assert (code, json.loads(text)["status"]) == (200, "degraded")
 
@@ -70,7 +70,7 @@ async def test_while_the_provider_is_away_nobody_is_believed_and_health_says_so(
                 return await status(running, signed(KEY, "ES256", "one")) == 101
 
             await until(believed)
-            assert await is_there(running.http_url, "keys")
+            assert await is_available(running.http_url, "keys")
 
 
 async def test_what_the_provider_answers_is_had_as_it_is() -> None:

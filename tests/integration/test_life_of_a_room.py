@@ -160,7 +160,7 @@ async def test_an_answered_call_does_not_run_into_the_timeout_of_an_answer(clock
         await join(controller, "alice", "bob")
         await service.ok("createRoom", {"id": "unanswered", "owner": "zoe", "domain": DOMAIN})
         clock.forward(ANSWER_S)
-        await service.hear(
+        await service.receive(
             lambda frame: frame["payload"].get("payload", {}).get("reason") == "noAnswer"
         )
         assert await state(service) == "established"

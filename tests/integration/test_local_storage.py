@@ -39,10 +39,10 @@ def tree(root: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", ["room/a.mjr", "/room/a.mjr"])
 async def test_a_raw_file_is_found_below_its_folder(folders: Folders, name: str) -> None:
-    shelf = LocalStorage(folders)
+    storage = LocalStorage(folders)
 
-    assert await shelf.raw_video(name) == folders.recordings / "room" / "a.mjr"
-    assert await shelf.raw_audio(name) == folders.audio / "room" / "a.mjr"
+    assert await storage.raw_video(name) == folders.recordings / "room" / "a.mjr"
+    assert await storage.raw_audio(name) == folders.audio / "room" / "a.mjr"
 
 
 @pytest.mark.parametrize(
@@ -66,32 +66,32 @@ async def test_a_missing_file_may_come_later(folders: Folders, name: str) -> Non
 
 
 async def test_a_delivered_file_is_whole_private_and_alone(folders: Folders) -> None:
-    shelf = LocalStorage(folders)
-    place = await shelf.workspace("job")
+    storage = LocalStorage(folders)
+    place = await storage.workspace("job")
     made = plain(place.staging, b"pictures")
-    (name,) = await shelf.reserve_names("job", [["folder/rec.webm"]])
+    (name,) = await storage.reserve_names("job", [["folder/rec.webm"]])
 
-    await shelf.deliver("job", [(made, name)], b"{}")
-    await shelf.clear("job")
+    await storage.deliver("job", [(made, name)], b"{}")
+    await storage.clear("job")
 
-    final = shelf.final(name)
+    final = storage.final(name)
     assert final == folders.destination / "folder" / "rec.webm"
     assert final.read_bytes() == b"pictures"
     assert final.stat().st_mode & 0o777 == 0o600
     assert final.parent.stat().st_mode & 0o777 == 0o700
     assert folders.destination.parent.stat().st_mode & 0o777 == 0o700
-    assert not await shelf.leftovers("job")
+    assert not await storage.leftovers("job")
 
 
 async def test_a_name_taken_by_another_recording_is_left_alone(folders: Folders) -> None:
-    shelf = LocalStorage(folders)
+    storage = LocalStorage(folders)
     choices = [["rec.webm"], ["rec-uuid.webm"]]
 
-    assert await shelf.reserve_names("first", choices) == ("rec.webm",)
-    assert await shelf.reserve_names("second", choices) == ("rec-uuid.webm",)
-    assert await shelf.reserve_names("first", choices) == ("rec.webm",)  # again: its own
+    assert await storage.reserve_names("first", choices) == ("rec.webm",)
+    assert await storage.reserve_names("second", choices) == ("rec-uuid.webm",)
+    assert await storage.reserve_names("first", choices) == ("rec.webm",)  # again: its own
     with pytest.raises(JobFailed, match="every name"):
-        await shelf.reserve_names("third", choices)
+        await storage.reserve_names("third", choices)
 
 
 async def test_a_file_that_nobody_claimed_is_left_alone_too(folders: Folders) -> None:
@@ -104,10 +104,10 @@ async def test_a_file_that_nobody_claimed_is_left_alone_too(folders: Folders) ->
 
 
 async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) -> None:
-    shelf = LocalStorage(folders)
+    storage = LocalStorage(folders)
 
     async def claim(job: str) -> str:
-        (name,) = await shelf.reserve_names(job, [[f"rec{n}.webm"] for n in range(10)])
+        (name,) = await storage.reserve_names(job, [[f"rec{n}.webm"] for n in range(10)])
         return name
 
     names = await asyncio.gather(*[claim(f"job {n}") for n in range(10)])
@@ -116,41 +116,43 @@ async def test_of_many_that_want_a_name_at_once_one_gets_it(folders: Folders) ->
 
 
 async def test_a_manifest_stands_once_all_is_delivered(folders: Folders) -> None:
-    shelf = LocalStorage(folders)
-    assert await shelf.manifest("a/b:1") is None
+    storage = LocalStorage(folders)
+    assert await storage.manifest("a/b:1") is None
 
-    await shelf.deliver("a/b:1", [], b"{}")
+    await storage.deliver("a/b:1", [], b"{}")
 
     assert await LocalStorage(folders).manifest("a/b:1") == b"{}"
-    assert await shelf.manifest("a/b:2") is None
+    assert await storage.manifest("a/b:2") is None
 
 
 async def test_what_will_be_encrypted_is_worked_on_outside_of_the_destination(
     folders: Folders, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
-    shelf = LocalStorage(Folders(folders.recordings, folders.audio, folders.destination, elsewhere))
+    storage = LocalStorage(
+        Folders(folders.recordings, folders.audio, folders.destination, elsewhere)
+    )
 
-    place = await shelf.workspace("job")
+    place = await storage.workspace("job")
     kept = plain(place.plain)
 
     assert not tree(folders.destination)
     assert place.staging.is_relative_to(folders.destination / HIDDEN)
     assert place.plain.stat().st_mode & 0o777 == 0o700
-    assert await shelf.leftovers("job") == (kept,)
-    await shelf.clear("job")
+    assert await storage.leftovers("job") == (kept,)
+    await storage.clear("job")
     assert not tree(elsewhere)
 
 
 async def test_a_link_in_place_of_a_results_folder_is_not_followed(
     folders: Folders, tmp_path: Path
 ) -> None:
-    shelf = LocalStorage(folders)
-    made = plain((await shelf.workspace("job")).staging)
+    storage = LocalStorage(folders)
+    made = plain((await storage.workspace("job")).staging)
     (folders.destination / "folder").symlink_to(tmp_path)
 
     with pytest.raises(JobFailed) as caught:
-        await shelf.deliver("job", [(made, "folder/rec.webm")], b"{}")
+        await storage.deliver("job", [(made, "folder/rec.webm")], b"{}")
 
     assert caught.value.code == "IO_ERROR"
     assert "rec.webm" not in tree(tmp_path)
@@ -170,12 +172,12 @@ async def test_a_file_is_measured_from_end_to_end(folders: Folders, tmp_path: Pa
 async def test_the_space_that_is_left_and_what_the_raw_files_take_can_be_asked(
     folders: Folders,
 ) -> None:
-    shelf = LocalStorage(replace(folders, plain=folders.recordings / "plain"))
+    storage = LocalStorage(replace(folders, plain=folders.recordings / "plain"))
     (folders.recordings / "long.mjr").write_bytes(bytes(1000))
     (folders.audio / "long.wav").write_bytes(bytes(200))
 
-    assert await shelf.raw_bytes(["long.mjr", "gone.mjr", "../x"], ["long.wav"]) == 1200
-    assert 0 < await shelf.free_bytes() <= shutil.disk_usage(folders.recordings).total
+    assert await storage.raw_bytes(["long.mjr", "gone.mjr", "../x"], ["long.wav"]) == 1200
+    assert 0 < await storage.free_bytes() <= shutil.disk_usage(folders.recordings).total
 
 
 def test_a_disk_that_hangs_does_not_keep_a_worker_from_ending(
@@ -201,28 +203,28 @@ def test_a_disk_that_hangs_does_not_keep_a_worker_from_ending(
 
 
 async def test_removing_what_has_gone_already_is_fine(folders: Folders) -> None:
-    shelf = LocalStorage(folders)
-    path = await shelf.raw_video("room/a.mjr")
+    storage = LocalStorage(folders)
+    path = await storage.raw_video("room/a.mjr")
 
-    await shelf.remove([path, path])
-    await shelf.clear("nothing")
+    await storage.remove([path, path])
+    await storage.clear("nothing")
 
     assert "room/a.mjr" not in tree(folders.recordings)
 
 
 async def test_emptied_folders_go_and_their_root_stays(folders: Folders) -> None:
-    shelf, raw = LocalStorage(folders), folders.recordings
+    storage, raw = LocalStorage(folders), folders.recordings
     for segment in ("1", "2"):
         (raw / "call" / segment).mkdir(parents=True)
     (raw / "call" / "2" / "b.mjr").write_bytes(b"MJR")
     used = ["/call/1/a.mjr", "/call/1/b.mjr", "a.mjr"]
 
-    await shelf.remove_empty_folders(used, ["call/1/mix.wav"])
+    await storage.remove_empty_folders(used, ["call/1/mix.wav"])
     assert not (raw / "call" / "1").exists()
     assert (raw / "call" / "2" / "b.mjr").exists(), "another segment is being written"
 
     (raw / "call" / "2" / "b.mjr").unlink()
-    await shelf.remove_empty_folders(["/call/2/b.mjr"], [])
+    await storage.remove_empty_folders(["/call/2/b.mjr"], [])
     assert not (raw / "call").exists()
     assert raw.is_dir()
 

@@ -63,14 +63,14 @@ def test_a_file_of_the_wrong_kind_or_length_does_not(
     assert (caught.value.stage, caught.value.code) == ("compose", "BAD_RESULT")
 
 
-@pytest.mark.parametrize(("pictures", "seconds"), [(25, 2), (50, 1)])
-def test_a_file_whose_sound_or_picture_ends_early_does_not(
-    tmp_path: Path, pictures: int, seconds: int
+@pytest.mark.parametrize(("coded", "seconds"), [(25, 2), (50, 1)])
+def test_a_file_whose_audio_or_video_ends_early_does_not(
+    tmp_path: Path, coded: int, seconds: int
 ) -> None:
     file = tmp_path / "merged.webm"
     canvas = Canvas(640, 480)
     with MergedWriter(file, "vp8", 225_000, audio=True, chapters=()) as writer:
-        for number in range(pictures):
+        for number in range(coded):
             writer.add_frame(canvas.frame(number, FRAME_TIME_BASE))
         for _ in range(seconds):
             writer.add_audio(np.zeros(AUDIO_RATE, np.int16))
@@ -97,7 +97,7 @@ def test_what_is_no_media_does_not(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_pictures_that_cannot_be_decoded_do_not(bob: Path, tmp_path: Path, copied: bool) -> None:
+def test_frames_that_cannot_be_decoded_do_not(bob: Path, tmp_path: Path, copied: bool) -> None:
     spoilt = bytearray(bob.read_bytes())
     at = spoilt.find(b"\x9d\x01\x2a")  # the start code of each VP8 key frame
     while at > 0:
@@ -143,7 +143,7 @@ async def test_a_file_that_is_no_recording_fails_for_good(tmp_path: Path) -> Non
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_MJR", True)
 
 
-async def test_an_empty_recording_holds_no_picture(tmp_path: Path) -> None:
+async def test_an_empty_recording_holds_no_frame(tmp_path: Path) -> None:
     with MediaProcesses() as media:
         for name in ("empty.mjr", "magic-only.mjr"):
             assert await media.preprocess(SAMPLES / name, tmp_path, timeout_s=20) is None
@@ -196,12 +196,10 @@ def test_a_copy_has_the_same_packets(bob: Path, tmp_path: Path) -> None:
 
 
 def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:
-    """When the copy's pictures are shown, of a file whose pictures come at these times."""
+    """When the copy's frames are shown, of a file whose frames come at these times."""
     source, target = folder / "in.webm", folder / "out.webm"
-    pictures = (CodedFrame(b"%d" % at_ms, key=at_ms == shown_ms[0]) for at_ms in shown_ms)
-    timed_frames = (
-        TimedFrame(at_ms * 90, one) for at_ms, one in zip(shown_ms, pictures, strict=True)
-    )
+    coded = (CodedFrame(b"%d" % at_ms, key=at_ms == shown_ms[0]) for at_ms in shown_ms)
+    timed_frames = (TimedFrame(at_ms * 90, one) for at_ms, one in zip(shown_ms, coded, strict=True))
     write_video(source, VIDEO_INPUT["vp8"], (32, 32), timed_frames)
     copy_video(source, target, VIDEO_INPUT["vp8"], pace)
     with av.open(str(target)) as reader:
@@ -209,7 +207,7 @@ def copied_ms(folder: Path, shown_ms: list[int], pace: float) -> list[float]:
         return [float(p.pts * p.time_base * 1000) for p in packets if p.pts is not None]
 
 
-def test_a_copy_begins_with_its_first_picture(tmp_path: Path) -> None:
+def test_a_copy_begins_with_its_first_frame(tmp_path: Path) -> None:
     assert copied_ms(tmp_path, [700, 740, 800], 1) == [0, 40, 100]
 
 
@@ -217,7 +215,7 @@ def test_a_copy_is_stretched_as_the_senders_clock_was_off(tmp_path: Path) -> Non
     assert copied_ms(tmp_path, [700, 10_700, 1_000_700], 1.0002) == [0, 10_002, 1_000_200]
 
 
-def test_times_of_a_copy_rise_however_close_its_pictures_are(tmp_path: Path) -> None:
+def test_times_of_a_copy_rise_however_close_its_frames_are(tmp_path: Path) -> None:
     """Of a fast sender a thousand milliseconds become 999."""
     times = copied_ms(tmp_path, list(range(2000)), 0.999)
 
@@ -268,13 +266,13 @@ def test_no_more_than_one_batch_is_made_ahead() -> None:
 
 
 def test_what_has_been_handed_out_is_not_kept_though_nobody_asks_for_more() -> None:
-    """Nobody asks for what follows a track's last picture once it has left."""
+    """Nobody asks for what follows a track's last frame once it has left."""
     made = [np.zeros(1) for _ in range(7)]
     alive = [ref(one) for one in made]
-    pictures = (made.pop(0) for _ in range(7))
+    coded = (made.pop(0) for _ in range(7))
 
     with ThreadPoolExecutor(2) as pool:
-        handed_out = prefetch(pictures, pool, 7)
+        handed_out = prefetch(coded, pool, 7)
         for _ in range(7):
             next(handed_out)
 

@@ -11,7 +11,7 @@ from sfu_wrapper.adapters.memory.webrtc import SDP, MemoryBrowserMedia
 from sfu_wrapper.service.rooms.media_sessions import LEFT
 from tests.helpers.gatewayfakes import request
 from tests.helpers.live import Json, Live, live, token
-from tests.helpers.sdp import SOUND
+from tests.helpers.sdp import AUDIO_SDP
 
 
 def media(here: Live, user: str, **more: str) -> connect:
@@ -67,8 +67,8 @@ async def test_media_go_on_until_the_user_leaves_the_room() -> None:
             assert (await ask(socket, "enter", room="standup"))["error"]["code"] == "ROOM_NOT_FOUND"
             await alice.ok("joinRoom", {"room": "standup"})
             assert (await ask(socket, "enter", room="standup"))["status"] == "ok"
-            assert (await ask(socket, "mix", sdp=SOUND))["payload"] == {"sdp": SDP}
-            answer = await ask(socket, "mix", sdp=SOUND, record=True)
+            assert (await ask(socket, "mix", sdp=AUDIO_SDP))["payload"] == {"sdp": SDP}
+            answer = await ask(socket, "mix", sdp=AUDIO_SDP, record=True)
             assert answer["error"]["details"] == {"path": "payload.record"}
             await alice.ok("leaveRoom", {"room": "standup"})
 

@@ -144,7 +144,7 @@ async def fence(controller: Live, made: Call) -> None:
     await made.started()
     await made.stopped()
     await publish(controller.broker, "failed", LOST | {"segment": 2})
-    await made.owner.hear(
+    await made.owner.receive(
         lambda frame: (
             frame["type"] == "event"
             and frame["payload"]["event"] == "roomRecordingProcessingFailed"

@@ -1,4 +1,4 @@
-"""The picture that stands for a merged file."""
+"""The poster of a merged file."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ S = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Black, red, dim, blue: two seconds each, a key frame at the beginning alone."""
     path = tmp_path_factory.mktemp("film") / "film.webm"
     with av.open(str(path), "w") as container:
@@ -25,8 +25,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream.codec_context.thread_count = 1
         for number in range(80):
             colour = (BLACK, RED, DIM, BLUE)[number // 20]
-            picture = np.full((480, 640, 3), colour, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            canvas = np.full((480, 640, 3), colour, np.uint8)
+            frame = av.VideoFrame.from_ndarray(canvas, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 10)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -34,7 +34,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def colour(image: Path) -> tuple[int, ...]:
-    """What all of a picture is coloured in."""
+    """What all of a frame is coloured in."""
     with Image.open(image) as opened:
         assert (opened.format, opened.size) == ("JPEG", (640, 480))
         return tuple(int(v) for v in np.asarray(opened).reshape(-1, 3).mean(axis=0))
@@ -47,23 +47,23 @@ def colour(image: Path) -> tuple[int, ...]:
         ((3 * S, 7 * S), RED),
         ((1 * S, 7 * S, 3 * S), BLUE),  # black is passed over
         ((1 * S, 5 * S), DIM),  # if all are dark, the brightest
-        ((90 * S,), BLUE),  # beyond the end: the last picture
+        ((90 * S,), BLUE),  # beyond the end: the last frame
         ((), BLACK),
     ],
 )
 def test_the_first_moment_that_is_not_black_is_shown(
-    film: Path, tmp_path: Path, moments_us: tuple[int, ...], shown: tuple[int, int, int]
+    video_file: Path, tmp_path: Path, moments_us: tuple[int, ...], shown: tuple[int, int, int]
 ) -> None:
     target = tmp_path / "poster.jpg"
 
-    write_poster(film, moments_us, target)
+    write_poster(video_file, moments_us, target)
 
     assert colour(target) == pytest.approx(shown, abs=8)
 
 
 @pytest.mark.parametrize("size", [None, (2, 2)])
 def test_a_poster_that_does_not_read_back_fails_the_attempt(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int] | None
+    video_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int] | None
 ) -> None:
     wrong = tmp_path / "wrong.jpg"
     if size is None:
@@ -76,7 +76,7 @@ def test_a_poster_that_does_not_read_back_fails_the_attempt(
     )
 
     with pytest.raises(JobFailed) as caught:
-        write_poster(film, (3 * S,), tmp_path / "poster.jpg")
+        write_poster(video_file, (3 * S,), tmp_path / "poster.jpg")
 
     assert (caught.value.stage, caught.value.code) == ("compose", "BAD_RESULT")
     assert not caught.value.permanent

@@ -19,7 +19,7 @@ from sfu_wrapper.model.errors import JobFailed
 from sfu_wrapper.model.media import EmptyTrack, Gap, TrackFile, TrackKind
 from tests.helpers.samples import (
     ALICE,
-    ALICE_SOUND,
+    ALICE_AUDIO,
     BOB,
     CAROL,
     CHROMIUM_H264,
@@ -54,7 +54,7 @@ def counters(path: Path) -> list[int]:
         (CRASH_H264, ".mp4", "blue", 149, 78, 5133, ("the file ends within a packet",)),
     ],
 )
-def test_a_real_recording_shows_every_picture_at_its_time(
+def test_a_real_recording_shows_every_frame_at_its_time(
     tmp_path: Path,
     source: Path,
     suffix: str,
@@ -83,8 +83,8 @@ def test_a_browsers_recording_is_decodable_throughout(
 ) -> None:
     track = converted(source, tmp_path)
     with av.open(str(track.path)) as container:
-        pictures = [(frame.width, frame.height) for frame in container.decode(video=0)]
-    assert pictures == [(640, 480)] * track.frames
+        sizes = [(frame.width, frame.height) for frame in container.decode(video=0)]
+    assert sizes == [(640, 480)] * track.frames
     assert (track.codec, track.frames, track.rotations) == (codec, 60, ())
     assert track.key_frames_ms == (0,)
     assert track.warnings == ()
@@ -121,8 +121,8 @@ def test_a_recording_of_nothing_gives_no_file_but_the_reason(tmp_path: Path, nam
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sound_becomes_opus_of_the_same_length(tmp_path: Path) -> None:
-    track = converted(ALICE_SOUND, tmp_path)
+def test_audio_becomes_opus_of_the_same_length(tmp_path: Path) -> None:
+    track = converted(ALICE_AUDIO, tmp_path)
     assert (track.path.suffix, track.kind, track.frames) == (".opus", TrackKind.AUDIO, 363)
     with av.open(str(track.path)) as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
@@ -136,7 +136,7 @@ def test_the_port_is_told_of_video_alone(tmp_path: Path) -> None:
     assert (prepared.codec, prepared.first_us) == ("vp8", 0)
     assert 0 <= 1795484876612821 - prepared.zero_us < 5_000  # its first packet was a little late
     assert prepared.end_us in range(7_260_000, 7_270_000)
-    assert preprocess(ALICE_SOUND, tmp_path) is None
+    assert preprocess(ALICE_AUDIO, tmp_path) is None
 
 
 def test_what_arrives_shuffled_doubled_and_wrapped_looks_the_same(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_what_comes_before_the_first_key_frame_is_a_hole_at_the_beginning(tmp_pa
     late = [(ms + 2500, replace(p, timestamp=p.timestamp + 225_000)) for ms, p in packets]
     before = [
         (ms, replace(p, sequence=(p.sequence - 31) % 65536)) for ms, p in packets[1:31]
-    ]  # they refer to pictures that were never recorded
+    ]  # they refer to frames that were never recorded
     track = converted(recorded(tmp_path / "late.mjr", header, before + late), tmp_path)
     seen = watch(track.path)
     assert seen[0].counter == 11
@@ -202,7 +202,7 @@ def test_a_long_silence_is_a_gap_of_its_length(tmp_path: Path) -> None:
     assert track.gaps == (Gap(int(times[49]), int(times[50])),)
 
 
-def test_a_jump_of_the_timestamps_does_not_move_the_pictures(tmp_path: Path) -> None:
+def test_a_jump_of_the_timestamps_does_not_move_the_frames(tmp_path: Path) -> None:
     header, packets = received(ALICE)
     jumped = [
         (ms, replace(p, timestamp=(p.timestamp + (3_600_000_000 if n >= 50 else 0)) % 2**32))
@@ -256,7 +256,7 @@ def test_a_turned_phone_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [ALICE, CAROL], ids=["vp8", "h264"])
-def test_a_picture_is_turned_as_it_says_itself(tmp_path: Path, source: Path) -> None:
+def test_a_frame_is_turned_as_it_says_itself(tmp_path: Path, source: Path) -> None:
     header, packets = received(source)
     header = replace(header, extensions=((3, rtp.VIDEO_ORIENTATION),))
     each = itertools.cycle((b"\1", b"\0"))
@@ -336,7 +336,7 @@ convert(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("source", [ALICE, CAROL, ALICE_SOUND])
+@pytest.mark.parametrize("source", [ALICE, CAROL, ALICE_AUDIO])
 def test_a_file_that_cannot_be_written_to_its_end_fails_and_leaves_nothing_behind(
     tmp_path: Path, source: Path
 ) -> None:
@@ -352,7 +352,7 @@ def test_a_file_that_cannot_be_written_to_its_end_fails_and_leaves_nothing_behin
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from([ALICE, CAROL, ALICE_SOUND]),
+    st.sampled_from([ALICE, CAROL, ALICE_AUDIO]),
     st.lists(st.tuples(st.integers(0, 8000), st.binary(min_size=1, max_size=40)), max_size=6),
     st.integers(0, 12_000),
 )

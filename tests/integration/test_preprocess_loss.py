@@ -36,7 +36,7 @@ def test_every_codec_comes_through_whole(tmp_path: Path, encoder: str) -> None:
 
 @pytest.mark.parametrize("encoder", sorted(NAMES))
 @pytest.mark.parametrize("loss", [0.005, 0.03])
-def test_after_loss_nothing_but_whole_pictures_is_shown_at_their_times(
+def test_after_loss_nothing_but_whole_frames_is_shown_at_their_times(
     tmp_path: Path, encoder: str, loss: float
 ) -> None:
     packets, chance = sent(encoder), random.Random(7)  # noqa: S311 - nothing secret in a test
@@ -53,10 +53,10 @@ def test_after_loss_nothing_but_whole_pictures_is_shown_at_their_times(
     assert track.packets_lost == len(packets) - len(kept)
 
 
-def test_where_no_key_frame_comes_the_whole_pictures_after_a_loss_are_kept(tmp_path: Path) -> None:
+def test_where_no_key_frame_comes_the_whole_frames_after_a_loss_are_kept(tmp_path: Path) -> None:
     packets = [one for one in sent("libvpx") if one[1].timestamp < GOP * 90_000 // FPS]
     last = packets[-1][1]
-    for number in range(GOP, 5 * FPS):  # pictures that only repeat what is there
+    for number in range(GOP, 5 * FPS):  # frames that only repeat what is there
         repeat = rtp.Packet(
             last.payload if number == GOP else packets[-1][1].payload,
             sequence=(last.sequence + number - GOP + 1) % 65_536,
@@ -127,7 +127,7 @@ def test_a_hole_in_opus_keeps_its_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["opus", "pcmu"])
-def test_a_recording_without_sound_gives_the_reason(tmp_path: Path, codec: str) -> None:
+def test_a_recording_without_audio_gives_the_reason(tmp_path: Path, codec: str) -> None:
     header, packets = audio(codec, [(0, b"")])
     source = recorded(tmp_path / "call.mjr", header, packets)
     assert convert(source, tmp_path / "out") == EmptyTrack(source, "it holds no audio")

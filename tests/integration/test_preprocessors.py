@@ -28,10 +28,10 @@ from sfu_wrapper.model.codecs import VIDEO_INPUT
 from sfu_wrapper.model.errors import JobFailed, Misconfigured
 from sfu_wrapper.ports.media_tools import PreparedVideo
 from tests.helpers.packetizers import av1_payloads, av1_units, h265_payloads
-from tests.helpers.processes import is_there
+from tests.helpers.processes import is_running
 from tests.helpers.samples import (
     ALICE,
-    ALICE_SOUND,
+    ALICE_AUDIO,
     BOB,
     CAROL,
     CHROMIUM_H264,
@@ -84,7 +84,7 @@ def silent(packets: list[Received]) -> list[Received]:
 
 
 def headless(packets: list[Received]) -> list[Received]:
-    """A second and more of pictures that refer to one that was never recorded, then all of it."""
+    """A second and more of frames that refer to one that was never recorded, then all of it."""
     begin_ms = packets[1][0]
     orphans = [
         (ms - begin_ms, replace(p, sequence=(p.sequence - 31) % 2**16)) for ms, p in packets[1:31]
@@ -113,8 +113,8 @@ def with_garbage(tmp_path: Path, at: int) -> Path:
     return file
 
 
-def pictures(path: Path) -> list[tuple[int, int]]:
-    """Of every picture that can be decoded, when it shows in ms, and what it looks like."""
+def decoded(path: Path) -> list[tuple[int, int]]:
+    """Of every frame that can be decoded, when it shows in ms, and what it looks like."""
     found = []
     with reading(path) as container:
         for packet in container.demux(video=0):
@@ -136,7 +136,7 @@ def compare(source: Path, tmp_path: Path) -> tuple[PreparedVideo, PreparedVideo]
     """What both make of it, which must look the same at the same times, and be told the same."""
     ours = made(preprocess, source, tmp_path / "ours")
     theirs = made(janus_pp_rec.preprocess, source, tmp_path / "theirs")
-    shown, alike = pictures(ours.path), pictures(theirs.path)
+    shown, alike = decoded(ours.path), decoded(theirs.path)
     assert [look for _, look in shown] == [look for _, look in alike]
     assert max(abs(a - b) for (a, _), (b, _) in zip(shown, alike, strict=True)) <= 1
     assert max(abs(ours.first_us - theirs.first_us), abs(ours.end_us - theirs.end_us)) <= 1000
@@ -181,7 +181,7 @@ def test_what_comes_before_the_first_key_frame_shows_in_neither(tmp_path: Path) 
 
     assert abs(ours.first_us - theirs.first_us) <= 10_000  # ours follows the recorder's clock too
     assert ours.first_us in range(2_900_000, 3_100_000)
-    assert [look for _, look in pictures(ours.path)] == [look for _, look in pictures(theirs.path)]
+    assert [look for _, look in decoded(ours.path)] == [look for _, look in decoded(theirs.path)]
 
 
 def av1_counted(data: bytes, _number: int, key: bool) -> list[bytes]:
@@ -211,7 +211,7 @@ def test_of_av1_both_make_the_same(tmp_path: Path) -> None:
     copy_video(theirs.path, copy, VIDEO_INPUT["av1"])
 
     assert theirs.path.suffix == ".mp4"
-    assert pictures(copy) == pictures(theirs.path)
+    assert decoded(copy) == decoded(theirs.path)
 
 
 @both
@@ -224,7 +224,7 @@ def test_where_nothing_is_recorded_neither_makes_anything(
 
 
 @both
-def test_where_no_picture_can_be_shown_neither_makes_anything(
+def test_where_no_frame_can_be_shown_neither_makes_anything(
     tmp_path: Path, run: Preprocess
 ) -> None:
     header, packets = received(ALICE)
@@ -235,8 +235,8 @@ def test_where_no_picture_can_be_shown_neither_makes_anything(
 
 
 @both
-def test_of_a_recording_of_sound_neither_makes_a_video(tmp_path: Path, run: Preprocess) -> None:
-    assert run(ALICE_SOUND, tmp_path) is None
+def test_of_a_recording_of_audio_neither_makes_a_video(tmp_path: Path, run: Preprocess) -> None:
+    assert run(ALICE_AUDIO, tmp_path) is None
 
 
 def fails(run: Preprocess, source: Path, target_dir: Path) -> JobFailed:
@@ -273,15 +273,15 @@ def test_a_missing_file_may_yet_appear_for_both(tmp_path: Path, run: Preprocess)
 # Where janus-pp-rec differs: what it makes is worse, and it is told.
 
 
-def test_of_lost_packets_theirs_shows_damaged_pictures_and_says_so(tmp_path: Path) -> None:
+def test_of_lost_packets_theirs_shows_damaged_frames_and_says_so(tmp_path: Path) -> None:
     header, packets = received(CHROMIUM_VP8)
     within = next(n for n in range(90, 180) if not packets[n - 1][1].marker)
     source = recorded(tmp_path / "lossy.mjr", header, packets[:within] + packets[within + 1 :])
     ours, theirs = (made(run, source, tmp_path / name) for name, run in PREPROCESSORS.items())
 
     assert ours.packets_lost == theirs.packets_lost == 1
-    assert len(pictures(ours.path)) == 29  # no key frame comes after it
-    assert len(pictures(theirs.path)) == 60
+    assert len(decoded(ours.path)) == 29  # no key frame comes after it
+    assert len(decoded(theirs.path)) == 60
     assert "janus-pp-rec wrote 60 frames, the recording holds 29" in theirs.notes
 
 
@@ -289,8 +289,8 @@ def test_after_garbage_theirs_reads_no_further_and_says_so(tmp_path: Path) -> No
     source = with_garbage(tmp_path, 50)
     ours, theirs = (made(run, source, tmp_path / name) for name, run in PREPROCESSORS.items())
 
-    assert len(pictures(ours.path)) == 109
-    assert len(pictures(theirs.path)) == 50
+    assert len(decoded(ours.path)) == 109
+    assert len(decoded(theirs.path)) == 50
     assert "janus-pp-rec left out the last 3.9" in " ".join(theirs.notes)
 
 
@@ -314,7 +314,7 @@ def test_a_file_of_theirs_that_lacks_bytes_or_cannot_be_read_is_a_failure(
 
     assert (failure.code, failure.permanent) == ("PREPROCESSOR_FAILED", False)
     assert "preprocessor = builtin" in failure.detail
-    assert len(pictures(made(preprocess, source, tmp_path / "ours").path)) == FRAMES
+    assert len(decoded(made(preprocess, source, tmp_path / "ours").path)) == FRAMES
 
 
 # What a program may do instead of its work.
@@ -363,7 +363,7 @@ async def test_a_program_that_hangs_is_ended_with_everything_it_started(tmp_path
 
     sleeping = int(pid.read_text())
     async with asyncio.timeout(20):
-        while is_there(sleeping):  # noqa: ASYNC110 not ours to wait for
+        while is_running(sleeping):  # noqa: ASYNC110 not ours to wait for
             await asyncio.sleep(0.02)
 
 

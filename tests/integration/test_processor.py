@@ -93,7 +93,7 @@ async def test_two_recordings_of_one_name_are_both_kept(place: Place) -> None:
 async def test_encrypted_files_alone_are_delivered(place: Place, split: bool) -> None:
     rules = replace(RULES, encrypt=True, split=split)
 
-    done = await place.processor(rules, place.vault).process(INFO)
+    done = await place.processor(rules, place.encryptor).process(INFO)
 
     assert all(name.endswith(".gpg") for name in place.delivered())
     assert done.result.encrypted
@@ -101,13 +101,15 @@ async def test_encrypted_files_alone_are_delivered(place: Place, split: bool) ->
     assert all(text.startswith("encrypted ") for text in texts)
 
 
-@pytest.mark.parametrize("has_vault", [False, True])
-async def test_without_a_usable_key_nothing_is_even_begun(place: Place, has_vault: bool) -> None:
-    place.vault.usable = False
+@pytest.mark.parametrize("has_encryptor", [False, True])
+async def test_without_a_usable_key_nothing_is_even_begun(
+    place: Place, has_encryptor: bool
+) -> None:
+    place.encryptor.usable = False
     rules = replace(RULES, encrypt=True)
 
     with pytest.raises(JobFailed) as caught:
-        await place.processor(rules, place.vault if has_vault else None).process(INFO)
+        await place.processor(rules, place.encryptor if has_encryptor else None).process(INFO)
 
     assert (caught.value.stage, caught.value.permanent) == ("encrypt", True)
     assert not place.tools.plans
@@ -202,7 +204,7 @@ async def test_an_older_senders_segment_is_number_one_and_known_by_its_end(place
 
 
 async def test_a_manifest_that_cannot_be_read_fails_the_job_for_good(place: Place) -> None:
-    await place.shelf.deliver("uuid:1", [], b"junk")
+    await place.storage.deliver("uuid:1", [], b"junk")
 
     with pytest.raises(JobFailed) as caught:
         await place.processor().process(INFO)
@@ -217,7 +219,7 @@ async def test_the_promised_lines_are_logged_in_their_words(
     rules = replace(RULES, encrypt=True)
 
     announce(rules)
-    await place.processor(rules, place.vault).process(INFO)
+    await place.processor(rules, place.encryptor).process(INFO)
 
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert said[0] == ("DEBUG", "File encryption is enabled")
@@ -243,7 +245,7 @@ async def test_encryption_is_a_stage_of_its_own_in_the_progress(place: Place) ->
     heard: list[ProgressSnapshot] = []
     rules = replace(RULES, encrypt=True)
 
-    await place.processor(rules, place.vault).process(INFO, progress=heard.append)
+    await place.processor(rules, place.encryptor).process(INFO, progress=heard.append)
 
     assert [now.stage for now in heard[-3:]] == ["compose", "encrypt", "encrypt"]
     assert_it_comes_nearer(heard)

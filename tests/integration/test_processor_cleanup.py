@@ -24,7 +24,7 @@ async def test_cleaning_removes_temporary_files_and_raw_ones_where_asked(
     await processor.clean(INFO, raw=raw)
     await processor.clean(INFO, raw=raw)  # a second time changes nothing
 
-    assert await place.shelf.leftovers("uuid:1") == ()
+    assert await place.storage.leftovers("uuid:1") == ()
     assert {path.name for path in place.raw.iterdir()} == left
     assert place.delivered() == MERGED
 
@@ -48,9 +48,9 @@ async def test_what_failed_or_cannot_be_read_is_no_cleaning_cut_short(place: Pla
     place.tools.broken = Stage.COMPOSE
     with pytest.raises(JobFailed):
         await processor.process(INFO)
-    other = await place.shelf.workspace("other:1")
-    await place.shelf.write(Stage.PREPROCESS, other.lasting / "recordingInfo.json", b"no event")
-    await place.shelf.deliver("other:1", [], b"{}")
+    other = await place.storage.workspace("other:1")
+    await place.storage.write(Stage.PREPROCESS, other.lasting / "recordingInfo.json", b"no event")
+    await place.storage.deliver("other:1", [], b"{}")
     (other.lasting.parent / "a file").write_text("of somebody else")
 
     assert await processor.left_over() == ()
@@ -61,10 +61,10 @@ async def test_who_gets_no_events_from_a_queue_keeps_none(place: Place) -> None:
     await processor.process(INFO)
 
     assert await processor.left_over() == ()
-    assert [path.name for path in await place.shelf.leftovers("uuid:1")] == []
+    assert [path.name for path in await place.storage.leftovers("uuid:1")] == []
 
 
-async def test_sound_that_came_too_late_for_the_result_is_not_removed(
+async def test_audio_that_came_too_late_for_the_result_is_not_removed(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     mix = place.raw / "mix.wav"
@@ -89,8 +89,8 @@ async def test_a_file_that_lies_beyond_the_segment_is_not_removed(
     place.tools.late = "late.mjr"
     stop_ms = INFO.completed_ms
     late = RawFile("late.wav", Stream.AUDIO, stop_ms, stop_ms, mixer="mixer")
-    film = RawFile("late.mjr", Stream.CAMERA, stop_ms - 500, stop_ms, user=UserId("carol"))
-    info = replace(INFO, audio=(*INFO.audio, late), video=(*INFO.video, film))
+    video_file = RawFile("late.mjr", Stream.CAMERA, stop_ms - 500, stop_ms, user=UserId("carol"))
+    info = replace(INFO, audio=(*INFO.audio, late), video=(*INFO.video, video_file))
     processor = place.processor(replace(RULES, split=split))
 
     await processor.process(info)
@@ -116,7 +116,7 @@ async def test_of_a_segment_without_length_the_files_that_hold_media_stay(
     assert {path.name for path in place.raw.iterdir()} == {"a.mjr", "b.mjr", "mix.wav"}
 
 
-async def test_packets_that_made_no_picture_are_not_removed(place: Place) -> None:
+async def test_packets_that_made_no_frame_are_not_removed(place: Place) -> None:
     (place.raw / "b.mjr").write_bytes(b"packets" * 1000)
     place.tools.empty = {"a.mjr", "b.mjr"}
     await place.processor().process(INFO)
@@ -126,7 +126,7 @@ async def test_packets_that_made_no_picture_are_not_removed(place: Place) -> Non
     assert [path.name for path in place.raw.iterdir()] == ["b.mjr"]
 
 
-async def test_a_mix_without_sound_is_removed_with_the_rest(place: Place) -> None:
+async def test_a_mix_without_audio_is_removed_with_the_rest(place: Place) -> None:
     place.tools.empty = {"mix.wav"}
     await place.processor().process(INFO)
 
@@ -136,7 +136,7 @@ async def test_a_mix_without_sound_is_removed_with_the_rest(place: Place) -> Non
 
 
 @pytest.mark.parametrize("code", [JobCode.MEDIA_CRASH, JobCode.TIMEOUT])
-async def test_no_recording_is_without_sound_because_a_process_died(
+async def test_no_recording_is_without_audio_because_a_process_died(
     place: Place, code: JobCode
 ) -> None:
     place.tools.deaf = JobFailed(Stage.PREPROCESS, code, "killed by SIGKILL", permanent=False)

@@ -41,7 +41,7 @@ async def test_what_a_failed_attempt_leaves_is_told(place: Place) -> None:
     processor = place.processor(replace(RULES, split=True))
     with pytest.raises(JobFailed) as caught:
         await processor.process(INFO)
-    left = (await place.shelf.workspace("uuid:1")).plain / "0.webm"  # beside the event
+    left = (await place.storage.workspace("uuid:1")).plain / "0.webm"  # beside the event
     left.write_text("half")
 
     failure = await processor.failure(INFO, caught.value, attempts=3)
@@ -77,7 +77,7 @@ async def test_of_a_segment_handed_out_too_often_it_is_told_how_far_it_came(plac
     done, failed = await processor.known(INFO, error)
     assert (done and done.message, failed) == (made.message, None)
 
-    manifest = place.shelf.manifest_file("uuid:1")
+    manifest = place.storage.manifest_file("uuid:1")
     manifest.write_bytes(b"damaged")
     done, failed = await processor.known(INFO, error)
     assert (done, failed and failed.code) == (None, "BAD_MANIFEST")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.formats import mjr, rtp
 from sfu_wrapper.model.media import TrackFile
+from tests.helpers.frames import decode_audio
 from tests.helpers.packetizers import red_payload
-from tests.helpers.pictures import sound
 from tests.helpers.samples import Received, recorded
 
 RATE, STEP = 48_000, 960
@@ -63,7 +63,7 @@ def converted(
     folder.mkdir()
     track = convert(recorded(folder / "audio.mjr", header, packets), folder)
     assert isinstance(track, TrackFile)
-    return track, sound(track.path)
+    return track, decode_audio(track.path)
 
 
 @pytest.fixture

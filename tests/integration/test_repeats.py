@@ -9,7 +9,7 @@ from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.media import Medium
-from tests.helpers.calls import ALWAYS, call, told
+from tests.helpers.calls import ALWAYS, call, events_of
 from tests.helpers.clocks import Ahead
 from tests.helpers.live import Json, Peer, connected, live, token
 from tests.helpers.wait import until
@@ -40,14 +40,14 @@ async def test_every_change_is_answered_again_over_a_new_connection_and_after_a_
             first[endpoint] = await talk.owner.ask(endpoint, payload, request_id=f"id-{endpoint}")
             assert first[endpoint]["status"] == "ok", first[endpoint]
         before = await talk.shown()
-        events = len(told(talk.service, "roomRecordingStarted"))
+        events = len(events_of(talk.service, "roomRecordingStarted"))
         again = await controller.client("alice")
         for endpoint, payload in CHANGES.items():
             assert (
                 await again.ask(endpoint, payload, request_id=f"id-{endpoint}") == first[endpoint]
             )
         assert await talk.shown() == before
-        assert len(told(talk.service, "roomRecordingStarted")) == events == 1
+        assert len(events_of(talk.service, "roomRecordingStarted")) == events == 1
     store.close()
 
     store = SqliteStore(file)
@@ -132,7 +132,7 @@ async def test_the_same_id_with_another_payload_is_a_bad_request() -> None:
         await until(lambda: is_starting(talk.service))
         assert await code(talk.owner, "startRoomRecording", ROOM, "two") == "BAD_REQUEST"
         plane.release()
-        assert (await hear(talk.owner, "two"))["payload"]["segment"] == 1
+        assert (await receive(talk.owner, "two"))["payload"]["segment"] == 1
         asking.cancel()
 
 
@@ -231,9 +231,9 @@ async def code(peer: Peer, endpoint: str, payload: Json, request_id: str) -> str
     return str(answer["error"]["code"])
 
 
-async def hear(peer: Peer, request_id: str) -> Json:
+async def receive(peer: Peer, request_id: str) -> Json:
     """The last response to that id, once it is ok."""
-    frame = await peer.hear(
+    frame = await peer.receive(
         lambda frame: (
             frame["type"] == "response"
             and frame["payload"]["id"] == request_id

@@ -13,7 +13,7 @@ from sfu_wrapper.model.identity import (
     SegmentNo,
 )
 from sfu_wrapper.model.media import Medium
-from tests.helpers.calls import Call, back_off, call, faulty, files, mixes, report, told
+from tests.helpers.calls import Call, back_off, call, events_of, faulty, files, mixes, report
 from tests.helpers.live import Json, live
 from tests.helpers.wait import until
 
@@ -103,9 +103,9 @@ async def test_wanted_from_a_start_by_hand_on_until_it_is_stopped_by_hand(tmp_pa
         bench.spoil("lose=0.2*1")
         await talk.started()
         await until(lambda: count(talk, "roomRecordingStarted", 2))
-        starts = told(talk.owner, "roomRecordingStarted")
+        starts = events_of(talk.owner, "roomRecordingStarted")
         assert [each["by"] for each in starts] == ["alice", "system"]
-        (stopped,) = told(talk.owner, "roomRecordingStopped")
+        (stopped,) = events_of(talk.owner, "roomRecordingStopped")
         assert (stopped["reason"], stopped["by"]) == ("failed", "system")
 
         await talk.stopped()
@@ -144,8 +144,8 @@ async def test_a_start_by_hand_does_not_wait_for_the_back_off(tmp_path: Path) ->
         talk = await call(bench.controller, record=True)
         await talk.owner.event("roomRecordingFailed")
         assert (await talk.started())["segment"] == 2
-        assert told(talk.owner, "roomRecordingFailed")[0]["final"] is False
-        (started,) = told(talk.owner, "roomRecordingStarted")
+        assert events_of(talk.owner, "roomRecordingFailed")[0]["final"] is False
+        (started,) = events_of(talk.owner, "roomRecordingStarted")
         assert started["by"] == "alice"
 
 
@@ -245,11 +245,11 @@ async def is_missing(talk: Call, medium: str) -> bool:
 
 async def count(talk: Call, event: str, times: int) -> bool:
     """Whether the owner has heard that event so often."""
-    return len(told(talk.owner, event, talk.room)) >= times
+    return len(events_of(talk.owner, event, talk.room)) >= times
 
 
 async def films(folder: Path, number: int) -> bool:
-    """Whether there are so many films that hold something."""
+    """Whether there are so many video files that hold something."""
     found = await asyncio.to_thread(lambda: [each.stat().st_size for each in folder.rglob("*.mjr")])
     return len([size for size in found if size > 1000]) >= number
 

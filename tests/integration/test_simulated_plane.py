@@ -40,7 +40,7 @@ from tests.helpers.planes import (
     users,
     voice,
 )
-from tests.helpers.rawmedia import pictures, samples, tones
+from tests.helpers.rawmedia import decoded_frames, samples, tones
 from tests.helpers.wait import until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ async def recorded(bench: Bench) -> tuple[CaptureStopped, CaptureStopped]:
 
 
 def packets(folder: Path, file: RawFile) -> int:
-    """How many a film holds so far; one of its frames may take three."""
+    """Number of packets in a video file so far; one of its frames may take three."""
     return sum(1 for _ in mjr.Reader(on_disk(folder, file).read_bytes()).frames())
 
 
@@ -75,14 +75,14 @@ async def test_every_frame_shows_who_and_when(tmp_path: Path) -> None:
     for file, (name, shared) in zip(
         video.files, [("alice", False), ("bob", False), ("bob", True)], strict=True
     ):
-        shown = pictures(on_disk(tmp_path, file))
+        shown = decoded_frames(on_disk(tmp_path, file))
         assert shown[0].key
         assert len(shown) > 3
-        for picture in shown:
-            assert picture.says is not None
-            assert (picture.says.name, picture.says.token) == (name, TOKEN)
-            assert picture.says.screen is shared
-            assert abs(picture.says.clock_ms - picture.at_ms) <= 1
+        for frame in shown:
+            assert frame.strip is not None
+            assert (frame.strip.name, frame.strip.token) == (name, TOKEN)
+            assert frame.strip.screen is shared
+            assert abs(frame.strip.clock_ms - frame.at_ms) <= 1
 
 
 async def test_a_file_covers_its_time_in_the_segment(tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ async def test_a_file_covers_its_time_in_the_segment(tmp_path: Path) -> None:
         await bench.start(AUDIO, voice("alice"))
         video, audio = await recorded(bench)
 
-    (film,), (mix,) = video.files, audio.files
-    assert film.stopped_ms is not None
+    (video_file,), (mix,) = video.files, audio.files
+    assert video_file.stopped_ms is not None
     assert mix.stopped_ms is not None
-    shown = pictures(on_disk(tmp_path, film))
-    assert abs(shown[0].at_ms - film.started_ms) <= 1
-    assert 0 <= film.stopped_ms - shown[-1].at_ms < 200
+    shown = decoded_frames(on_disk(tmp_path, video_file))
+    assert abs(shown[0].at_ms - video_file.started_ms) <= 1
+    assert 0 <= video_file.stopped_ms - shown[-1].at_ms < 200
     seconds = len(samples(on_disk(tmp_path, mix))) / 16000
     assert abs(seconds * 1000 - (mix.stopped_ms - mix.started_ms)) <= 2
 
@@ -107,9 +107,9 @@ async def test_the_files_bear_the_names_of_the_product(tmp_path: Path) -> None:
         await bench.start(AUDIO)
         video, audio = await recorded(bench)
 
-    (film,), (mix,) = video.files, audio.files
-    start_ms = film.started_ms
-    assert film.filename == (
+    (video_file,), (mix,) = video.files, audio.files
+    start_ms = video_file.started_ms
+    assert video_file.filename == (
         f"/room-1/janus-room-1-5dde2b2fbd53a5c690-sfuvideo-{start_ms}-video.mjr"
     )
     assert mix.filename == "recording-bridge-1-1.wav"
@@ -126,7 +126,7 @@ async def test_nobody_else_can_read_what_it_writes(tmp_path: Path) -> None:
     assert [each for each, mode in modes.items() if mode & 0o077] == []
 
 
-async def test_the_header_of_a_film_reads_as_a_janus_one(tmp_path: Path) -> None:
+async def test_the_header_of_a_video_reads_as_a_janus_one(tmp_path: Path) -> None:
     async with running(simulated(tmp_path)) as bench:
         started = await bench.start(VIDEO, camera("alice"))
 
@@ -146,8 +146,8 @@ async def test_each_voice_is_heard_while_it_is_published(tmp_path: Path) -> None
         bench.send(UnpublishTrack(ROOM, voice("alice")), UnpublishTrack(ROOM, voice("bob")))
         _, audio = await recorded(bench)
 
-    sound = samples(on_disk(tmp_path, started.files[0]))
-    heard = [tones(sound[at : at + 4000]) for at in range(0, len(sound) - 4000, 800)]
+    pcm = samples(on_disk(tmp_path, started.files[0]))
+    heard = [tones(pcm[at : at + 4000]) for at in range(0, len(pcm) - 4000, 800)]
     runs = [(who, len(list(run))) for who, run in groupby(heard)]
     assert [who for who, count in runs if count > 5] == [{440}, {440, 880}, set()]
     assert audio.files[0].holds_media
@@ -279,8 +279,8 @@ async def test_a_killed_controller_finds_the_files_of_its_segment(tmp_path: Path
 
     files = {fact.capture: fact.files for fact in lost}
     assert users(files[VIDEO]) == ["alice", "bob"]
-    for film in files[VIDEO]:
-        assert_holds_media(tmp_path, film, files[AUDIO][0])
+    for video_file in files[VIDEO]:
+        assert_holds_media(tmp_path, video_file, files[AUDIO][0])
     for fact in lost:
         assert fact.stopped_ms == max(file.stopped_ms or 0 for file in fact.files)
 
@@ -311,13 +311,13 @@ async def test_a_track_published_in_mid_segment_survives_the_death(tmp_path: Pat
     assert users(lost.files) == ["alice", "bob"]
 
 
-def assert_holds_media(folder: Path, film: RawFile, mix: RawFile) -> None:
+def assert_holds_media(folder: Path, video_file: RawFile, mix: RawFile) -> None:
     """Both can be read to their ends, and the ends are where the plane says."""
-    shown = pictures(on_disk(folder, film))
-    assert film.stopped_ms is not None
-    assert shown[-1].at_ms - 100 < film.stopped_ms <= time.time() * 1000
-    assert all(picture.says is not None for picture in shown)
-    sound = samples(on_disk(folder, mix))
+    shown = decoded_frames(on_disk(folder, video_file))
+    assert video_file.stopped_ms is not None
+    assert shown[-1].at_ms - 100 < video_file.stopped_ms <= time.time() * 1000
+    assert all(frame.strip is not None for frame in shown)
+    pcm = samples(on_disk(folder, mix))
     assert mix.stopped_ms is not None
-    assert abs(len(sound) / 16 - (mix.stopped_ms - mix.started_ms)) <= 1
-    assert tones(sound) == {440}
+    assert abs(len(pcm) / 16 - (mix.stopped_ms - mix.started_ms)) <= 1
+    assert tones(pcm) == {440}

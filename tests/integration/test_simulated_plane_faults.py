@@ -35,7 +35,7 @@ from tests.helpers.planes import (
 
 
 def films_in(folder: Path) -> list[Path]:
-    """Every film below a folder."""
+    """Every video file below a folder."""
     return list(folder.rglob("*.mjr"))
 
 

@@ -1,7 +1,7 @@
 """How large merged files become when people move: what ``quality`` promises a minute.
 
 A minute of drawn calls of 1, 4 and 9 people is weighed by ``scripts/bench/sizes``; here it is a
-picture that moves as much in every tile, for as long as a test may take.
+frame that moves as much in every tile, for as long as a test may take.
 """
 
 from collections.abc import Iterator
@@ -47,16 +47,16 @@ def moving(dice: np.random.Generator) -> Iterator[av.VideoFrame]:
     """Four tiles, each of which sways in its own way before a noisy camera."""
     wall, half_w, half_h = clouds(dice), CANVAS_WIDTH // 2, CANVAS_HEIGHT // 2
     noise = dice.normal(0, 2, (CANVAS_HEIGHT + 32, CANVAS_WIDTH)).astype(np.int16)
-    picture = np.full((CANVAS_HEIGHT * 3 // 2, CANVAS_WIDTH), 128, np.uint8)
+    image = np.full((CANVAS_HEIGHT * 3 // 2, CANVAS_WIDTH), 128, np.uint8)
     for number in range(SECONDS * FRAMES_PER_S):
         for tile in range(4):
             phase = 2 * np.pi * (0.2 + 0.05 * tile) * number / FRAMES_PER_S + tile
             y, x = int(40 * (1 + np.sin(phase))) + 150 * tile, int(90 * (1 + np.cos(phase * 0.7)))
             top, left = tile // 2 * half_h, tile % 2 * half_w
-            picture[top : top + half_h, left : left + half_w] = wall[y:, x:][:half_h, :half_w]
+            image[top : top + half_h, left : left + half_w] = wall[y:, x:][:half_h, :half_w]
         grain = noise[number * 7 % 32 :][:CANVAS_HEIGHT]
-        picture[:CANVAS_HEIGHT] = np.clip(picture[:CANVAS_HEIGHT] + grain, 16, 235)
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        image[:CANVAS_HEIGHT] = np.clip(image[:CANVAS_HEIGHT] + grain, 16, 235)
+        frame = av.VideoFrame.from_ndarray(image, format="yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_S)
         yield frame
 

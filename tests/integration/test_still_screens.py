@@ -29,7 +29,7 @@ def chapters(path: Path) -> list[str]:
 
 
 def shared(folder: Path, codec: str, times_ms: list[int], seconds: float) -> Segment:
-    """A call with one screen of which these pictures were sent, published to the end."""
+    """A call with one screen of which these frames were sent, published to the end."""
     call = Segment(folder, seconds)
     call.track(codec, packets(codec, encode(codec, times_ms)), stream=Stream.SCREEN)
     return call
@@ -39,7 +39,7 @@ def shared(folder: Path, codec: str, times_ms: list[int], seconds: float) -> Seg
 @pytest.mark.parametrize(
     ("times_ms", "seconds"), [([0, 2000, 9500], 14), ([0, 1000], 12), ([0], 8)]
 )
-def test_the_last_picture_stays_until_the_next_or_the_end(
+def test_the_last_frame_stays_until_the_next_or_the_end(
     tmp_path: Path, codec: str, times_ms: list[int], seconds: float
 ) -> None:
     done = shared(tmp_path, codec, times_ms, seconds).process()
@@ -54,7 +54,7 @@ def test_the_last_picture_stays_until_the_next_or_the_end(
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_split_screen_that_stood_still_has_its_pictures_and_no_gap(
+def test_a_split_screen_that_stood_still_has_its_frames_and_no_gap(
     tmp_path: Path, codec: str
 ) -> None:
     done = shared(tmp_path, codec, [0, 3000, 11_000, 11_500], 20).process(split=True)
@@ -66,8 +66,8 @@ def test_a_split_screen_that_stood_still_has_its_pictures_and_no_gap(
 
 def test_a_screen_that_is_no_longer_shared_leaves(tmp_path: Path) -> None:
     call = Segment(tmp_path, 10)
-    pictures = packets("vp8", encode("vp8", [0, 1000, 2000]))
-    call.track("vp8", pictures, stream=Stream.SCREEN, stop_s=6)
+    frames = packets("vp8", encode("vp8", [0, 1000, 2000]))
+    call.track("vp8", frames, stream=Stream.SCREEN, stop_s=6)
 
     shown = levels(call.process().video())
 
@@ -89,7 +89,7 @@ def test_a_camera_that_sends_nothing_is_black_after_five_seconds(tmp_path: Path)
 
 
 @pytest.mark.parametrize("stream", [Stream.CAMERA, Stream.SCREEN])
-def test_one_picture_a_second_is_no_gap(tmp_path: Path, stream: Stream) -> None:
+def test_one_frame_a_second_is_no_gap(tmp_path: Path, stream: Stream) -> None:
     call = Segment(tmp_path, 9.9)
     call.track("vp8", packets("vp8", encode("vp8", range(0, 9500, 1030))), stream=stream)
 

@@ -211,7 +211,7 @@ async def test_a_call_whose_conference_an_earlier_room_still_has_waits_and_is_no
         room = await here.ring()
         here.trunk.say(CallArrived(busy), CallEntered(busy.id))
         await here.service.ok("endRoom", {"room": room})
-        await here.service.hear(
+        await here.service.receive(
             lambda frame: "pstn-second.1" in str(frame) and "participantJoined" in str(frame)
         )
 

@@ -28,7 +28,7 @@ def changes(peer: Peer | Wired, name: str) -> list[Json]:
 
 async def ended(peer: Peer, room: str) -> None:
     """Until the watcher has been told that the room is over."""
-    await peer.hear(
+    await peer.receive(
         lambda frame: (
             frame["type"] == "event"
             and frame["payload"]["event"] == "roomChanged"

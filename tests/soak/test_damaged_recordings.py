@@ -11,7 +11,7 @@ import pytest
 from sfu_wrapper.adapters.media.audio import audio_us
 from sfu_wrapper.adapters.media.preprocess import convert
 from sfu_wrapper.model.errors import JobFailed, Malformed
-from tests.helpers.samples import ALICE, ALICE_SOUND, CHROMIUM_H264, CHROMIUM_VP8, SAMPLES
+from tests.helpers.samples import ALICE, ALICE_AUDIO, CHROMIUM_H264, CHROMIUM_VP8, SAMPLES
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
@@ -47,7 +47,7 @@ def outcome(work: Callable[[], object]) -> str:
         return "Malformed"
 
 
-@pytest.mark.parametrize("source", [ALICE, ALICE_SOUND, CHROMIUM_H264, CHROMIUM_VP8],
+@pytest.mark.parametrize("source", [ALICE, ALICE_AUDIO, CHROMIUM_H264, CHROMIUM_VP8],
                          ids=["vp8", "opus", "chromium h264", "chromium vp8"])  # fmt: skip
 def test_any_damage_to_an_mjr_is_survived(
     tmp_path: Path, source: Path, record_property: Callable[[str, object], None]

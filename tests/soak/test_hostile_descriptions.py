@@ -57,10 +57,10 @@ a=rtcp-fb:{payload} nack pli
 a=fmtp:{payload} x=1
 a=ssrc:1001 cname:4TOk42mSjMCkVIa6
 """
-PICTURES = OFFER.format(
+VIDEO_SDP = OFFER.format(
     medium="video", payload=96, codec="VP8/90000", direction="sendonly", fingerprint=FINGERPRINT
 ).replace("\n", "\r\n")
-SOUND = OFFER.format(
+AUDIO_SDP = OFFER.format(
     medium="audio", payload=111, codec="opus/48000/2", direction="sendrecv", fingerprint=FINGERPRINT
 ).replace("\n", "\r\n")
 CANDIDATE = "candidate:1 1 udp 2122260223 127.0.0.2 50000 typ host generation 0 ufrag 4ZcD"
@@ -100,11 +100,11 @@ def damaged(text: str, chance: random.Random) -> str:
 def asks(chance: random.Random, seen: Counter[str]) -> Iterator[Ask]:
     """What gets through of all that one hostile browser says."""
     for request in (
-        {"endpoint": "publish", "stream": "camera", "sdp": damaged(PICTURES, chance)},
+        {"endpoint": "publish", "stream": "camera", "sdp": damaged(VIDEO_SDP, chance)},
         {"endpoint": "candidate", "stream": "camera", "candidate": {"candidate": CANDIDATE}},
         {"endpoint": "candidate", "stream": "camera"},
-        {"endpoint": "publish", "stream": "screen", "sdp": damaged(PICTURES, chance)},
-        {"endpoint": "mix", "sdp": damaged(SOUND, chance)},
+        {"endpoint": "publish", "stream": "screen", "sdp": damaged(VIDEO_SDP, chance)},
+        {"endpoint": "mix", "sdp": damaged(AUDIO_SDP, chance)},
     ):
         payload = dict(request)
         body = {"endpoint": payload.pop("endpoint"), "payload": payload, "id": "1"}
@@ -139,8 +139,8 @@ async def test_janus_survives_whatever_browsers_describe(
             mallory.line.close()
             assert not session.lost.is_set(), seen
         good = await bench.line(ALICE, ROOM)
-        assert str(await good.ask(Publish(Stream.CAMERA, PICTURES))).startswith("v=0")
-        assert str(await good.ask(Mix(SOUND))).startswith("v=0")
+        assert str(await good.ask(Publish(Stream.CAMERA, VIDEO_SDP))).startswith("v=0")
+        assert str(await good.ask(Mix(AUDIO_SDP))).startswith("v=0")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

@@ -22,7 +22,7 @@ MOST_TRACKS = 9
 def made_up(chance: random.Random) -> tuple[float, list[Role], MixRole]:
     """How long, who, and the mix."""
     seconds = chance.randint(4, 9) + chance.choice((0.0, 0.5))
-    # Somebody is there throughout and loses nothing, so that sound can be held against pictures.
+    # Somebody is there throughout and loses nothing, so that audio can be compared with video.
     roles = [replace(track(chance, "host", 0.0, seconds), loss=0.0)]
     roles += [
         role
@@ -70,7 +70,7 @@ def track(
 async def test_calls_made_up_at_random_are_true_to_their_scripts(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    end, seed, pictures, worst_ms = time.monotonic() + SECONDS, 0, 0, 0.0
+    end, seed, frames, worst_ms = time.monotonic() + SECONDS, 0, 0, 0.0
     while time.monotonic() < end:
         seed += 1
         chance = random.Random(seed)  # noqa: S311 - nothing secret in a test
@@ -81,8 +81,8 @@ async def test_calls_made_up_at_random_are_true_to_their_scripts(
 
         assert verdict.complaints == [], f"seed {seed}"
         assert_true_to_script(verdict)
-        pictures += verdict.read
+        frames += verdict.read
         worst_ms = max(worst_ms, verdict.apart_ms, key=abs)
     record_property("calls", seed)
-    record_property("pictures read", pictures)
+    record_property("pictures read", frames)
     record_property("sound against picture at worst", f"{worst_ms:.0f} ms")

@@ -110,7 +110,7 @@ async def test_a_call_is_held_and_recorded_and_nothing_is_left_over(stack: Stack
         for page, other in ((alice, "bob"), (bob, "alice")):
             await page.page.until(f"document.querySelector('video[data-user={other}]').videoWidth")
         await bob.click("mic")
-        await alice.says("grid", "bob")
+        await alice.has_text("grid", "bob")
         await alice.page.until(SILENT)
         await alice.click("record")
         await bob.recorded_for(3)

@@ -9,42 +9,42 @@ from sfu_wrapper.model.errors import Unavailable
 
 
 async def test_what_was_told_is_read_in_order_and_to_the_end() -> None:
-    outlet: FactQueue[int] = FactQueue()
-    await outlet.put(1)
-    outlet.put_at_once(2)
-    outlet.close()
+    queue: FactQueue[int] = FactQueue()
+    await queue.put(1)
+    queue.put_at_once(2)
+    queue.close()
 
-    assert [told async for told in outlet.read()] == [1, 2]
+    assert [told async for told in queue.read()] == [1, 2]
 
 
 async def test_a_reader_that_waits_hears_of_the_end() -> None:
-    outlet: FactQueue[int] = FactQueue()
-    reading = asyncio.ensure_future(_all(outlet))
+    queue: FactQueue[int] = FactQueue()
+    reading = asyncio.ensure_future(_all(queue))
     await asyncio.sleep(0)
-    outlet.close()
+    queue.close()
 
     assert await reading == []
 
 
 async def test_a_full_one_takes_no_more_and_ends_all_the_same() -> None:
-    outlet: FactQueue[int] = FactQueue(1)
-    outlet.put_at_once(1)
+    queue: FactQueue[int] = FactQueue(1)
+    queue.put_at_once(1)
     with pytest.raises(Unavailable, match="queue of facts"):
-        outlet.put_at_once(2)
-    outlet.close()
+        queue.put_at_once(2)
+    queue.close()
 
-    assert await _all(outlet) == [1]
+    assert await _all(queue) == [1]
 
 
 async def test_who_cannot_be_told_at_once_waits_for_room() -> None:
-    outlet: FactQueue[int] = FactQueue(1)
-    outlet.put_at_once(1)
-    putting = asyncio.ensure_future(outlet.put(2))
-    reader = outlet.read()
+    queue: FactQueue[int] = FactQueue(1)
+    queue.put_at_once(1)
+    putting = asyncio.ensure_future(queue.put(2))
+    reader = queue.read()
 
     assert [await anext(reader), await anext(reader)] == [1, 2]
     await putting
 
 
-async def _all(outlet: FactQueue[int]) -> list[int]:
-    return [told async for told in outlet.read()]
+async def _all(queue: FactQueue[int]) -> list[int]:
+    return [told async for told in queue.read()]

@@ -29,7 +29,9 @@ OPENED_US = 1_795_484_368_561_726
 FIRST_US = OPENED_US + 40_000
 
 
-def tape(folder: Path, publisher: str, content: bytes, *, opened_us: int = OPENED_US) -> Path:
+def recording_file(
+    folder: Path, publisher: str, content: bytes, *, opened_us: int = OPENED_US
+) -> Path:
     path = folder / f"videoroom-{ROOM}-user-{publisher}-{opened_us}-video-1.mjr"
     path.write_bytes(content)
     return path
@@ -45,7 +47,7 @@ def read(folder: Path, *still_open: str) -> tuple[RawFile, ...]:
 
 
 def test_a_closed_file_runs_from_its_first_to_its_last_packet(tmp_path: Path) -> None:
-    path = tape(tmp_path, "p-alice", written(0, 33, 2_000))
+    path = recording_file(tmp_path, "p-alice", written(0, 33, 2_000))
     (file,) = read(tmp_path)
 
     assert file == RawFile(
@@ -59,9 +61,9 @@ def test_a_closed_file_runs_from_its_first_to_its_last_packet(tmp_path: Path) ->
 
 
 def test_the_last_file_of_an_active_publisher_is_open(tmp_path: Path) -> None:
-    tape(tmp_path, "p-alice", written(0), opened_us=OPENED_US)
-    tape(tmp_path, "p-alice", b"", opened_us=OPENED_US + 5_000_000)
-    tape(tmp_path, "s-alice", written(0), opened_us=OPENED_US + 1)
+    recording_file(tmp_path, "p-alice", written(0), opened_us=OPENED_US)
+    recording_file(tmp_path, "p-alice", b"", opened_us=OPENED_US + 5_000_000)
+    recording_file(tmp_path, "s-alice", written(0), opened_us=OPENED_US + 1)
     files = read(tmp_path, "p-alice")
 
     assert [(f.stream, f.stopped_ms is None) for f in files] == [
@@ -75,7 +77,7 @@ def test_the_last_file_of_an_active_publisher_is_open(tmp_path: Path) -> None:
     "content", [b"", b"MJR00002", written()], ids=["nothing", "the magic alone", "no packet"]
 )
 def test_a_file_without_packets_holds_no_media(content: bytes, tmp_path: Path) -> None:
-    tape(tmp_path, "p-alice", content)
+    recording_file(tmp_path, "p-alice", content)
     (file,) = read(tmp_path)
 
     assert not file.holds_media
@@ -83,14 +85,14 @@ def test_a_file_without_packets_holds_no_media(content: bytes, tmp_path: Path) -
 
 
 def test_a_damaged_file_is_reported_for_the_recording_service_to_check(tmp_path: Path) -> None:
-    tape(tmp_path, "p-alice", b"no recording at all")
+    recording_file(tmp_path, "p-alice", b"no recording at all")
     (file,) = read(tmp_path)
 
     assert file.holds_media
 
 
 def test_a_file_truncated_by_a_crash_ends_with_its_last_complete_packet(tmp_path: Path) -> None:
-    tape(tmp_path, "p-alice", written(0, 500, 900)[:-7])
+    recording_file(tmp_path, "p-alice", written(0, 500, 900)[:-7])
     (file,) = read(tmp_path)
 
     assert file.stopped_ms == FIRST_US // 1000 + 500
@@ -100,7 +102,7 @@ def test_the_end_of_a_long_file_is_found_without_reading_it_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TAIL_BYTES", 150)
-    tape(tmp_path, "p-alice", written(*range(0, 100_000, 33)))
+    recording_file(tmp_path, "p-alice", written(*range(0, 100_000, 33)))
     (file,) = read(tmp_path)
 
     assert file.stopped_ms == FIRST_US // 1000 + 99_990
@@ -113,7 +115,7 @@ def ends(folder: Path, publishing: Publishing) -> list[int | None]:
 
 
 def test_a_track_ends_when_it_was_unpublished_however_long_it_sent_nothing(tmp_path: Path) -> None:
-    tape(tmp_path, "s-alice", written(0, 500, 900))
+    recording_file(tmp_path, "s-alice", written(0, 500, 900))
     at = FIRST_US // 1000
 
     unpublished = {"s-alice": [at - 5_000, at + 200_000, at + 300_000]}
@@ -123,8 +125,8 @@ def test_a_track_ends_when_it_was_unpublished_however_long_it_sent_nothing(tmp_p
 
 
 def test_a_track_that_was_published_at_the_stop_ends_with_the_segment(tmp_path: Path) -> None:
-    tape(tmp_path, "s-alice", written(0, 900))
-    tape(tmp_path, "p-bob", written(0, 900))
+    recording_file(tmp_path, "s-alice", written(0, 900))
+    recording_file(tmp_path, "p-bob", written(0, 900))
 
     assert ends(tmp_path, Publishing(stopped=frozenset({"s-alice"}))) == [900, None]
 
@@ -133,8 +135,8 @@ def test_a_track_ends_at_the_latest_when_the_next_file_of_its_publisher_begins(
     tmp_path: Path,
 ) -> None:
     at = FIRST_US // 1000
-    tape(tmp_path, "s-alice", written(0, 900))
-    tape(tmp_path, "s-alice", written(0, 20_000), opened_us=OPENED_US + 5_000_000)
+    recording_file(tmp_path, "s-alice", written(0, 900))
+    recording_file(tmp_path, "s-alice", written(0, 20_000), opened_us=OPENED_US + 5_000_000)
     unpublished = {"s-alice": [at + 9_000]}
 
     publishing = Publishing(stopped=frozenset({"s-alice"}), ended_ms=unpublished)
@@ -142,15 +144,15 @@ def test_a_track_ends_at_the_latest_when_the_next_file_of_its_publisher_begins(
 
 
 def test_a_published_track_without_a_packet_holds_nothing(tmp_path: Path) -> None:
-    tape(tmp_path, "s-alice", b"MJR00002")
+    recording_file(tmp_path, "s-alice", b"MJR00002")
     (file,) = video_files(tmp_path, ROOM, "", Publishing(stopped=frozenset({"s-alice"})))
 
     assert not file.holds_media
 
 
 def test_files_of_other_rooms_and_unknown_publishers_are_ignored(tmp_path: Path) -> None:
-    tape(tmp_path, "p-al-ice.-1-2", written(0))
-    tape(tmp_path, "somebody", written(0))
+    recording_file(tmp_path, "p-al-ice.-1-2", written(0))
+    recording_file(tmp_path, "somebody", written(0))
     (tmp_path / f"videoroom-other-user-p-bob-{OPENED_US}-video-1.mjr").touch()
     (tmp_path / f"videoroom-{ROOM}-user-p-bob-{OPENED_US}-audio-0.mjr").touch()
     (tmp_path / "notes.txt").touch()
@@ -168,9 +170,9 @@ def test_a_missing_folder_counts_as_empty(tmp_path: Path) -> None:
 def test_audio_files_are_removed_and_video_files_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    video = tape(tmp_path, "p-alice", written(0))
-    sound = tmp_path / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-audio-0.mjr"
-    sound.touch()
+    video = recording_file(tmp_path, "p-alice", written(0))
+    audio = tmp_path / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-audio-0.mjr"
+    audio.touch()
     with monkeypatch.context() as strict, caplog.at_level(logging.WARNING):
         strict.setattr(Path, "unlink", refused)
         remove_audio(tmp_path, ROOM)
@@ -189,9 +191,9 @@ def refused(*_: object) -> None:
 AT_MS = 1_795_484_368_561
 
 
-def mix(folder: Path, declared: int, sound_bytes: int = 32_000, at_ms: int = AT_MS) -> Path:
+def mix(folder: Path, declared: int, audio_bytes: int = 32_000, at_ms: int = AT_MS) -> Path:
     path = folder / f"recording-bridge-1-1-{at_ms}.wav"
-    path.write_bytes(wav.header(declared, rate=16_000) + bytes(sound_bytes))
+    path.write_bytes(wav.header(declared, rate=16_000) + bytes(audio_bytes))
     return path
 
 
@@ -213,7 +215,7 @@ def test_the_last_mix_of_a_running_capture_is_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "sound_bytes", "closed"),
+    ("declared", "audio_bytes", "closed"),
     [
         (0, 32_000, False),  # as it was begun
         (20_000, 32_000, False),  # as it was after five seconds
@@ -224,9 +226,9 @@ def test_the_last_mix_of_a_running_capture_is_open(tmp_path: Path) -> None:
     ],
 )
 def test_a_mix_is_closed_once_janus_has_written_the_header(
-    declared: int, sound_bytes: int, closed: bool, tmp_path: Path
+    declared: int, audio_bytes: int, closed: bool, tmp_path: Path
 ) -> None:
-    mix(tmp_path, declared, sound_bytes)
+    mix(tmp_path, declared, audio_bytes)
 
     assert is_closed(tmp_path) is closed
 
@@ -286,11 +288,11 @@ def test_a_link_to_a_foreign_file_is_neither_read_nor_repaired(
     make(foreign, tmp_path / "room" / f"videoroom-{ROOM}-user-p-alice-{OPENED_US}-video-1.mjr")
 
     repair_headers(tmp_path / "room")
-    (sound,) = mix_files(tmp_path / "room", "below", 0, running=False)
+    (audio,) = mix_files(tmp_path / "room", "below", 0, running=False)
     (video,) = read(tmp_path / "room")
 
     assert foreign.read_bytes() == before
-    assert (sound.started_ms, sound.stopped_ms) == (AT_MS, AT_MS)
+    assert (audio.started_ms, audio.stopped_ms) == (AT_MS, AT_MS)
     assert video.stopped_ms == video.started_ms
 
 
@@ -304,7 +306,7 @@ def test_a_pipe_among_the_files_does_not_block(tmp_path: Path) -> None:
 
 
 def test_the_extension_of_an_open_file_is_not_in_its_name(tmp_path: Path) -> None:
-    path = tape(tmp_path, "p-alice", written(0))
+    path = recording_file(tmp_path, "p-alice", written(0))
     path.rename(path.with_name(f"{path.name}.part"))
     mix = tmp_path / "recording-bridge-1-1795484368561.wav"
     mix.with_name(f"{mix.name}.part").write_bytes(b"")
@@ -320,7 +322,7 @@ def test_the_extension_of_an_open_file_is_not_in_its_name(tmp_path: Path) -> Non
 
 
 def test_what_a_janus_that_died_left_open_gets_its_name(tmp_path: Path) -> None:
-    path = tape(tmp_path, "p-alice", written(0, 400))
+    path = recording_file(tmp_path, "p-alice", written(0, 400))
     path.rename(path.with_name(f"{path.name}.part"))
     mix = tmp_path / "recording-bridge-1-1795484368561.wav"
     mix.with_name(f"{mix.name}.part").write_bytes(wav.header(1600, rate=16_000) + bytes(1600))
@@ -336,7 +338,7 @@ def test_what_a_janus_that_died_left_open_gets_its_name(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_renamed_keeps_the_name_that_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tape(tmp_path, "p-alice", written(0, 400))
+    path = recording_file(tmp_path, "p-alice", written(0, 400))
     path.rename(path.with_name(f"{path.name}.part"))
     monkeypatch.setattr(Path, "rename", refuse)
     finish_names(tmp_path)

@@ -24,8 +24,8 @@ from tests.helpers.planes import (
     Bench,
     camera,
     running,
+    send_repeatedly,
     start,
-    tell_often,
     users,
     voice,
 )
@@ -124,4 +124,4 @@ def test_none_says_when_nobody_reads_its_facts() -> None:
     plane = NoPlane(ManualClock())
 
     with pytest.raises(Unavailable, match="queue of facts"):
-        tell_often(plane, StopCapture(VIDEO))
+        send_repeatedly(plane, StopCapture(VIDEO))

@@ -1,4 +1,4 @@
-"""The picture of a simulated participant is read back as it was drawn, also after ill treatment."""
+"""The pattern of a simulated participant is read back as it was drawn, also after ill treatment."""
 
 from fractions import Fraction
 from math import ceil, isqrt
@@ -84,7 +84,7 @@ def test_it_is_read_in_a_cell_of_another_size_or_aspect(size: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 1, 2])
-def test_a_picture_a_pixel_or_two_off_its_place_is_read(shift: int) -> None:
+def test_a_frame_a_pixel_or_two_off_its_place_is_read(shift: int) -> None:
     assert read(np.roll(drawn(ALICE), shift, axis=(0, 1))) == ALICE
 
 
@@ -92,7 +92,7 @@ def test_a_picture_a_pixel_or_two_off_its_place_is_read(shift: int) -> None:
 def test_it_is_read_in_every_tile_of_a_low_quality_composition(count: int) -> None:
     columns = isqrt(count - 1) + 1
     width, height = 640 // columns & ~1, 480 // ceil(count / columns) & ~1
-    pictures = [
+    patterns = [
         Pattern(StripData(f"participant-{n}", "c0ffee01", False, 0), "r", n, 320)
         for n in range(count)
     ]
@@ -100,8 +100,8 @@ def test_it_is_read_in_every_tile_of_a_low_quality_composition(count: int) -> No
     canvases = []
     for index in range(25):
         canvas = np.full((480, 640), 16, np.uint8)
-        for picture, (top, left) in zip(pictures, places, strict=True):
-            luma = picture.frame(NOW_MS + 40 * index)[:240]
+        for pattern, (top, left) in zip(patterns, places, strict=True):
+            luma = pattern.frame(NOW_MS + 40 * index)[:240]
             canvas[top : top + height, left : left + width] = fitted(luma, width, height)
         canvases.append(canvas)
 
@@ -121,7 +121,7 @@ def test_a_damaged_strip_is_not_read_as_something_else() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 16, 235])
-def test_a_blank_picture_says_nothing(level: int) -> None:
+def test_a_blank_frame_says_nothing(level: int) -> None:
     assert read(np.full((240, 320), level, np.uint8)) is None
 
 
@@ -131,17 +131,17 @@ def test_noise_says_nothing() -> None:
     assert [read(luma) for luma in noise] == [None] * 20
 
 
-def test_the_picture_moves_and_seats_differ_in_colour() -> None:
-    first, second = (Pattern(ALICE, "room-1", seat, 320) for seat in (0, 1))
+def test_the_frame_moves_and_positions_differ_in_colour() -> None:
+    first, second = (Pattern(ALICE, "room-1", position, 320) for position in (0, 1))
 
     assert (first.frame(NOW_MS)[:150] != first.frame(NOW_MS + 500)[:150]).any()
     assert (first.frame(NOW_MS)[240:] != second.frame(NOW_MS)[240:]).any()
 
 
 def test_a_room_name_that_never_fits_is_cut() -> None:
-    picture = Pattern(ALICE, "r" * 200, 0, 320)
+    pattern = Pattern(ALICE, "r" * 200, 0, 320)
 
-    assert read(picture.frame(NOW_MS)[:240]) == ALICE
+    assert read(pattern.frame(NOW_MS)[:240]) == ALICE
 
 
 @pytest.mark.parametrize("width_px", [0, 300, -320])

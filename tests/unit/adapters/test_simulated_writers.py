@@ -30,47 +30,47 @@ from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Broken, Unavailable
 from sfu_wrapper.model.media import RawFile, Stream
 from tests.helpers.planes import BRIDGE, ROOM, VIDEO, camera
-from tests.helpers.rawmedia import pictures, samples, tones
+from tests.helpers.rawmedia import decoded_frames, samples, tones
 
 START_US = 1_795_484_876_572_000
 ALICE = Pattern(StripData("alice", "c0ffee01", False, 0), "room-1", 0, 320)
 
 
-def film(folder: Path) -> VideoWriter:
+def video_file(folder: Path) -> VideoWriter:
     return VideoWriter(folder / "alice.mjr", ALICE, START_US, 15, 200_000)
 
 
-def test_a_film_leaves_frames_out_when_it_comes_late(tmp_path: Path) -> None:
-    one = film(tmp_path)
+def test_a_video_leaves_frames_out_when_it_comes_late(tmp_path: Path) -> None:
+    one = video_file(tmp_path)
     for ms in (0, 10, 70, 1000, 1001):
         one.advance(START_US + ms * 1000)
     one.close()
 
-    shown = pictures(tmp_path / "alice.mjr")
-    assert [round(picture.at_ms - START_US / 1000) for picture in shown] == [0, 67, 1000]
-    assert all(p.says is not None and abs(p.says.clock_ms - p.at_ms) <= 1 for p in shown)
+    shown = decoded_frames(tmp_path / "alice.mjr")
+    assert [round(frame.at_ms - START_US / 1000) for frame in shown] == [0, 67, 1000]
+    assert all(p.strip is not None and abs(p.strip.clock_ms - p.at_ms) <= 1 for p in shown)
 
 
-def test_a_film_says_when_its_next_frame_is_due(tmp_path: Path) -> None:
-    one = film(tmp_path)
+def test_a_video_says_when_its_next_frame_is_due(tmp_path: Path) -> None:
+    one = video_file(tmp_path)
 
     due_us = one.advance(START_US)
     assert due_us == START_US + 66_667
     assert one.advance(due_us) == START_US + 133_334
 
 
-def test_a_film_overwrites_nothing(tmp_path: Path) -> None:
-    film(tmp_path).close()
+def test_a_video_overwrites_nothing(tmp_path: Path) -> None:
+    video_file(tmp_path).close()
 
     with pytest.raises(FileExistsError):
-        film(tmp_path)
+        video_file(tmp_path)
 
 
 def mix_of(path: Path, *steps: tuple[int, frozenset[int]]) -> Mix:
     """A mix that reaches each moment (ms) with these seats heard up to it."""
     mix = Mix(path, START_US)
-    for ms, seats in steps:
-        mix.positions = seats
+    for ms, positions in steps:
+        mix.positions = positions
         mix.advance(START_US + ms * 1000)
     return mix
 
@@ -82,20 +82,20 @@ def test_a_mix_has_a_sample_for_every_moment(tmp_path: Path) -> None:
     mix.seal()
     mix.close()
 
-    sound = samples(tmp_path / "a.wav")
-    assert len(sound) == 2.5 * RATE_HZ
-    assert tones(sound[:8000]) == {440}
-    assert not sound[8000:16000].any()
-    assert tones(sound[16000:]) == {880, 1320}
+    audio = samples(tmp_path / "a.wav")
+    assert len(audio) == 2.5 * RATE_HZ
+    assert tones(audio[:8000]) == {440}
+    assert not audio[8000:16000].any()
+    assert tones(audio[16000:]) == {880, 1320}
 
 
 def test_nine_voices_do_not_clip(tmp_path: Path) -> None:
     mix_of(tmp_path / "a.wav", (1000, frozenset(range(9)))).close()
     repair_lengths(tmp_path / "a.wav")
 
-    sound = samples(tmp_path / "a.wav")
-    assert np.abs(sound.astype(int)).max() < 32767
-    assert tones(sound) == {440 * n for n in range(1, 10)}
+    audio = samples(tmp_path / "a.wav")
+    assert np.abs(audio.astype(int)).max() < 32767
+    assert tones(audio) == {440 * n for n in range(1, 10)}
 
 
 def test_the_lengths_of_a_growing_mix_are_a_second_old_at_most(tmp_path: Path) -> None:

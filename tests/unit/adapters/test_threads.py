@@ -16,43 +16,43 @@ async def test_work_aside_gives_what_it_returns_or_raises() -> None:
 
 async def test_work_aside_that_hangs_holds_nobody_up() -> None:
     """A hung network disk holds its thread for ever; what comes too late changes nothing."""
-    let_go = threading.Event()
+    release = threading.Event()
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await run_in_daemon_thread(let_go.wait)
+            await run_in_daemon_thread(release.wait)
     assert all(thread.daemon for thread in started())
 
-    let_go.set()
+    release.set()
     for thread in started():
         await asyncio.to_thread(thread.join, 20)
     await asyncio.sleep(0)
 
 
 def test_work_aside_that_ends_after_the_command_bothers_nobody() -> None:
-    let_go = threading.Event()
+    release = threading.Event()
 
     async def given_up() -> None:
         async with asyncio.timeout(0.01):
-            await run_in_daemon_thread(let_go.wait)
+            await run_in_daemon_thread(release.wait)
 
     with pytest.raises(TimeoutError):
         asyncio.run(given_up())
-    let_go.set()
+    release.set()
     for thread in started():
         thread.join(20)
         assert not thread.is_alive()
 
 
 async def test_what_hangs_in_a_lane_costs_no_more_threads_than_it_has_places() -> None:
-    lane, let_go = BoundedThreadPool(2), threading.Event()
+    lane, release = BoundedThreadPool(2), threading.Event()
 
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            await lane.run(0.01, let_go.wait)
+            await lane.run(0.01, release.wait)
     assert len(started()) == 2
 
-    let_go.set()
+    release.set()
     assert await lane.run(20, divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await lane.run(20, divmod, 7, 0)

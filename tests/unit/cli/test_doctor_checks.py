@@ -30,7 +30,7 @@ async def silent(_: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def sound(_: Settings) -> AsyncIterator[Finding]:
+async def healthy(_: Settings) -> AsyncIterator[Finding]:
     yield ok("all is well")
 
 
@@ -48,19 +48,19 @@ async def report(*runs: Run, deadline_s: float = 30) -> list[tuple[str, Finding]
     ],
 )
 async def test_what_a_check_raises_is_its_last_finding(error: Exception, text: str) -> None:
-    first, second, third = await report(failing(error), sound)
+    first, second, third = await report(failing(error), healthy)
 
     assert first == ("check", ok("half of it is well"))
     assert second[1] == wrong(text, second[1].advice)
     assert second[1].advice
-    assert third == ("sound", ok("all is well"))
+    assert third == ("healthy", ok("all is well"))
 
 
 async def test_a_check_that_hangs_is_given_up() -> None:
-    found = await report(hanging, sound, deadline_s=0.05)
+    found = await report(hanging, healthy, deadline_s=0.05)
 
     assert found[1] == ("hanging", wrong("no answer in time", found[1][1].advice))
-    assert found[2] == ("sound", ok("all is well"))
+    assert found[2] == ("healthy", ok("all is well"))
 
 
 async def test_a_check_that_is_not_asked_for_says_nothing() -> None:

@@ -21,7 +21,7 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.core.room import Capture, Room, Segment
 from sfu_wrapper.core.timers import next_due_ms
 from sfu_wrapper.model.errors import Refused
-from tests.helpers.rooms import ALICE, AUDIO, BOB, MANUAL, VIDEO, Call, film
+from tests.helpers.rooms import ALICE, AUDIO, BOB, MANUAL, VIDEO, Call, video_file
 
 NEEDED: Final = {CaptureState.REQUESTED, CaptureState.RUNNING, CaptureState.FAILED}
 TABLE: Final = {(source, trigger): target for trigger, source, target in CAPTURE_ARROWS}
@@ -44,7 +44,7 @@ def deadline(call: Call) -> None:
 FACTS: Final[dict[str, Callable[[Call], object]]] = {
     "started": lambda call: call.confirm(VIDEO, segment=1),
     "failed": lambda call: call.refuse(VIDEO),
-    "changed": lambda call: call.change(VIDEO, film("alice", call.wall_ms), segment=1),
+    "changed": lambda call: call.change(VIDEO, video_file("alice", call.wall_ms), segment=1),
     "stopped": lambda call: call.close(VIDEO, segment=1),
     "lost": lambda call: call.lose(VIDEO, segment=1),
 }

@@ -20,10 +20,10 @@ from tests.helpers.rooms import (
     VIDEO,
     Call,
     established,
-    film,
     mix,
     permitted,
     recording,
+    video_file,
 )
 
 
@@ -147,7 +147,7 @@ def test_later_news_of_a_file_replaces_earlier_and_files_of_an_earlier_attempt_s
 def test_a_file_opened_in_mid_segment_is_reported() -> None:
     call = recording()
     call.clock(4_000)
-    call.change(VIDEO, film("bob", call.wall_ms))
+    call.change(VIDEO, video_file("bob", call.wall_ms))
     call.clock(4_000)
     call.stop()
     call.close()
@@ -161,7 +161,7 @@ def test_what_is_published_at_the_stop_of_its_capture_ends_with_the_segment() ->
     at_ms, call.mono_ms = began_ms + 9_000, call.mono_ms + 9_000
     call.wall_ms = at_ms
     call.stop()
-    files = film("alice", began_ms, at_ms), film("bob", began_ms, at_ms - 2_000)
+    files = video_file("alice", began_ms, at_ms), video_file("bob", began_ms, at_ms - 2_000)
     call.fact(CaptureStopped(call.capture_ref(VIDEO), at_ms, files))
     call.wall_ms, call.mono_ms = at_ms + 700, call.mono_ms + 700  # the mixer takes its time
     call.close(AUDIO)
@@ -174,7 +174,7 @@ def test_what_is_published_at_the_stop_of_its_capture_ends_with_the_segment() ->
 
 def test_files_that_surely_hold_nothing_are_not_reported() -> None:
     call = recording()
-    call.change(VIDEO, film("bob", call.wall_ms, holds_media=False))
+    call.change(VIDEO, video_file("bob", call.wall_ms, holds_media=False))
     call.stop()
     call.close()
 
@@ -204,7 +204,7 @@ def test_a_confirmation_that_crosses_a_stop_is_stopped_again() -> None:
 def test_news_of_a_file_while_stopping_is_kept() -> None:
     call = recording()
     call.stop()
-    call.change(VIDEO, film("bob", call.wall_ms))
+    call.change(VIDEO, video_file("bob", call.wall_ms))
     call.close()
 
     assert [file.user for file in call.infos[0].video] == ["alice", "bob"]
@@ -274,17 +274,18 @@ def test_what_is_lost_of_a_segment_that_failed_is_reported() -> None:
 def loops(begun_ms: int, count: int) -> tuple[RawFile, ...]:
     """Files of a user who publishes again and again, each a second long."""
     return tuple(
-        film("mallory", begun_ms + 2_000 * n, begun_ms + 2_000 * n + 1_000) for n in range(count)
+        video_file("mallory", begun_ms + 2_000 * n, begun_ms + 2_000 * n + 1_000)
+        for n in range(count)
     )
 
 
 def test_of_more_files_than_one_event_carries_the_longest_are_reported() -> None:
     call = recording()
     begun_ms = call.wall_ms
-    long = film("bob", begun_ms, begun_ms + 3_600_000)
+    long = video_file("bob", begun_ms, begun_ms + 3_600_000)
     call.change(VIDEO, *loops(begun_ms, 6_000), long)
     call.clock(13_000_000)
-    call.change(VIDEO, *loops(begun_ms, 6_500), long, film("carol", call.wall_ms))
+    call.change(VIDEO, *loops(begun_ms, 6_500), long, video_file("carol", call.wall_ms))
     assert len(call.segment.captures[0].files) == MAX_FILES
     call.clock(1_000)
     call.stop()
@@ -312,7 +313,7 @@ def test_as_many_files_as_an_event_carries_are_all_reported() -> None:
 def test_files_that_surely_hold_nothing_are_left_out_first() -> None:
     call = recording()
     begun_ms = call.wall_ms
-    empty = [film(f"u{n}", begun_ms, begun_ms + 9_000, holds_media=False) for n in range(500)]
+    empty = [video_file(f"u{n}", begun_ms, begun_ms + 9_000, holds_media=False) for n in range(500)]
     call.change(VIDEO, *empty, *loops(begun_ms, MAX_FILES - 1))
 
     files = call.segment.captures[0].files

@@ -10,7 +10,17 @@ from sfu_wrapper.core.room import Segments
 from sfu_wrapper.model.identity import Kind, SegmentNo, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.persistent import PersistentSet
-from tests.helpers.rooms import ALICE, BOTH, CAROL, HOME, MANUAL, VIDEO, Call, established, film
+from tests.helpers.rooms import (
+    ALICE,
+    BOTH,
+    CAROL,
+    HOME,
+    MANUAL,
+    VIDEO,
+    Call,
+    established,
+    video_file,
+)
 from tests.helpers.work import calls_of
 
 
@@ -65,7 +75,7 @@ def test_a_toggle_costs_the_same_after_two_thousand_segments_as_after_one() -> N
         lambda call: call.plane_back(),
         lambda call: call.join(CAROL),
         lambda call: call.terminate(),
-        lambda call: call.change(VIDEO, film("late", call.wall_ms), segment=1),
+        lambda call: call.change(VIDEO, video_file("late", call.wall_ms), segment=1),
     ],
     ids=["nothing", "time", "plane back", "join", "SIGTERM", "late fact"],
 )
@@ -121,7 +131,7 @@ def test_the_segment_before_the_first_does_not_exist() -> None:
         call.room.segments[-3]
 
 
-def test_a_late_film_of_a_failed_segment_has_its_times_after_a_restart_too() -> None:
+def test_a_late_video_of_a_failed_segment_has_its_times_after_a_restart_too() -> None:
     call = established()
     call.start()
     call.refuse(*BOTH)
@@ -129,7 +139,7 @@ def test_a_late_film_of_a_failed_segment_has_its_times_after_a_restart_too() -> 
     call.clock(5_000)
     call.restart(mono_ms=7)
     late_ms = call.wall_ms
-    call.change(VIDEO, film("alice", late_ms), segment=1)
+    call.change(VIDEO, video_file("alice", late_ms), segment=1)
     call.clock(2_000)
     call.close(VIDEO, segment=1)
 

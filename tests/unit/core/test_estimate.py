@@ -82,7 +82,7 @@ def test_files_that_are_read_side_by_side_take_less_but_no_less_than_the_longest
     assert initial_estimate(INFO, RULES, SIZES, 64)[Stage.PREPROCESS] == max(map(reading_s, SIZES))
 
 
-def test_without_sound_no_mix_is_foreseen() -> None:
+def test_without_audio_no_mix_is_foreseen() -> None:
     silent, rules = replace(INFO, audio=()), replace(RULES, split=True)
 
     assert initial_estimate(silent, rules, SIZES)[Stage.SPLIT] == copying_s(SIZES[0]) + copying_s(

@@ -59,7 +59,7 @@ def test_what_is_shorter_or_full_stays_as_it_is(
     assert cuts(duration_us, held) == ()
 
 
-def test_a_frozen_picture_has_its_time_before_a_cut() -> None:
+def test_a_frozen_frame_has_its_time_before_a_cut() -> None:
     assert KEPT_US > FREEZE_US
 
 

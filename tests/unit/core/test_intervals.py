@@ -78,13 +78,13 @@ def test_a_track_entirely_outside_is_never_on_screen() -> None:
     assert spans(segment(), [held(-900, -100), held(10_100, 10_900)]) == ()
 
 
-def test_a_track_whose_pictures_stop_long_before_it_does_is_frozen_and_stays() -> None:
+def test_a_track_whose_frames_stop_long_before_it_does_is_frozen_and_stays() -> None:
     (span,) = spans(segment(), [held(0, 2000, told_stop_ms=9000)])
 
     assert span.stop_us == 9_000_000
 
 
-def test_pictures_that_end_a_little_before_the_track_are_its_end() -> None:
+def test_frames_that_end_a_little_before_the_track_are_its_end() -> None:
     (span,) = spans(segment(), [held(0, 2000, told_stop_ms=2000 + FROZEN_AFTER_US // 1000)])
 
     assert span.stop_us == 2_000_000
@@ -170,7 +170,7 @@ def test_where_clocks_disagree_the_event_says_when_the_file_begins() -> None:
     assert span.shift_us == (1000 - hour_ms) * 1000
 
 
-def test_a_first_picture_long_after_its_track_began_is_no_wrong_clock() -> None:
+def test_a_first_frame_long_after_its_track_began_is_no_wrong_clock() -> None:
     late_ms = 1000 + 2 * CLOCK_TOLERANCE_US // 1000
 
     (span,) = spans(segment(), [held(late_ms, 9000, told_ms=1000)])

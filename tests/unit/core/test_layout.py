@@ -52,11 +52,11 @@ def test_tiles_are_even_disjoint_and_within_the_canvas(count: int, width: int, h
             assert beside or a.y + a.height <= b.y or b.y + b.height <= a.y
 
 
-def test_a_wide_picture_is_centred_between_bars_above_and_below() -> None:
+def test_a_wide_frame_is_centred_between_bars_above_and_below() -> None:
     assert fit(Tile(0, 0, 320, 480), 640, 360) == Tile(0, 150, 320, 180)
 
 
-def test_a_tall_picture_is_centred_between_bars_at_its_sides() -> None:
+def test_a_tall_frame_is_centred_between_bars_at_its_sides() -> None:
     assert fit(Tile(320, 0, 320, 240), 240, 320) == Tile(390, 0, 180, 240)
 
 
@@ -65,7 +65,7 @@ def test_a_tall_picture_is_centred_between_bars_at_its_sides() -> None:
     st.integers(1, 5000),
     st.integers(1, 5000),
 )
-def test_a_picture_stays_within_its_tile_and_keeps_its_aspect(
+def test_a_frame_stays_within_its_tile_and_keeps_its_aspect(
     tile: Tile, width: int, height: int
 ) -> None:
     place = fit(tile, width, height)

@@ -71,11 +71,11 @@ def test_a_composition_has_a_scene_an_interval_and_a_poster_of_the_fullest() -> 
         Interval(900_000, 2_000_000, ()),
     )
     sources = [Source("a.webm", 0), Source("b.webm", 5)]
-    sounds = [AudioSource("mix.wav", -122_000)]
+    mixes = [AudioSource("mix.wav", -122_000)]
 
     named = Chapter(0, 2_000_000, "bob, alice")
 
-    plan = compose(rules(), 2_000_000, sources, cut, sounds, [named])
+    plan = compose(rules(), 2_000_000, sources, cut, mixes, [named])
 
     assert plan.scenes == (
         Scene(0, 10_000, ((1, Tile(0, 0, 640, 480)),)),
@@ -85,7 +85,7 @@ def test_a_composition_has_a_scene_an_interval_and_a_poster_of_the_fullest() -> 
     assert plan.chapters == (named,)
     assert (plan.codec, plan.duration_us) == ("vp8", 2_000_000)
     assert plan.video_bits_per_s > 0
-    assert (plan.sources, plan.audio_sources) == (tuple(sources), tuple(sounds))
+    assert (plan.sources, plan.audio_sources) == (tuple(sources), tuple(mixes))
     assert plan.poster_us == (455_000, 5_000)
 
 

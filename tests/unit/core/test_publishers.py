@@ -42,7 +42,7 @@ def test_an_id_of_another_kind_is_nobodys(publisher: str) -> None:
     assert track_of(publisher, Medium.AUDIO) is None
 
 
-def test_a_screen_has_no_sound() -> None:
+def test_a_screen_has_no_audio() -> None:
     assert track_of("s-alice", Medium.AUDIO) is None
 
 

@@ -12,7 +12,7 @@ from sfu_wrapper.core.segment_report import segment_info
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS
 from sfu_wrapper.model.media import RawFile
 from sfu_wrapper.model.segment import Instant, Presence
-from tests.helpers.rooms import ALICE, AUDIO, VIDEO, Call, film, mix, recording
+from tests.helpers.rooms import ALICE, AUDIO, VIDEO, Call, mix, recording, video_file
 
 START, STOP = 1_000_000, 1_060_000
 TIMES = st.integers(START - 100_000, STOP + 100_000)
@@ -45,7 +45,7 @@ def test_a_report_names_the_room_the_owner_and_the_type() -> None:
 def test_files_stand_in_the_order_in_which_they_start() -> None:
     call = recording()
     early_ms = call.wall_ms
-    call.change(VIDEO, film("carol", early_ms + 900), film("bob", early_ms + 300))
+    call.change(VIDEO, video_file("carol", early_ms + 900), video_file("bob", early_ms + 300))
     call.clock(5_000)
     call.stop()
     call.close()
@@ -55,7 +55,7 @@ def test_files_stand_in_the_order_in_which_they_start() -> None:
 
 def test_a_file_that_was_opened_before_the_confirmation_begins_with_the_segment() -> None:
     call = recording()
-    call.change(VIDEO, film("bob", call.wall_ms - 400))
+    call.change(VIDEO, video_file("bob", call.wall_ms - 400))
     call.clock(1_000)
     call.stop()
     call.close()
@@ -69,7 +69,7 @@ def test_a_file_that_was_opened_before_the_confirmation_begins_with_the_segment(
     [(0, 0), (-300, 0), (400, 400), (1_500, 500), (-5_000, 0)],
     ids=["with it", "after it", "before it", "before it was asked for", "later"],
 )
-def test_the_sound_of_a_mix_that_began_before_the_confirmation_stays_where_it_was(
+def test_the_audio_of_a_mix_that_began_before_the_confirmation_stays_where_it_was(
     before_ms: int, lead_ms: int
 ) -> None:
     """It took 500 ms to be confirmed; a file before that has a clock that is behind."""
@@ -102,9 +102,9 @@ def named(files: tuple[RawFile, ...], wanted: RawFile) -> RawFile:
     return next(file for file in files if file.filename == wanted.filename)
 
 
-def test_a_film_is_not_said_to_lag_since_its_own_times_rule() -> None:
+def test_a_video_is_not_said_to_lag_since_its_own_times_rule() -> None:
     call = recording()
-    call.change(VIDEO, film("bob", call.wall_ms - 400))
+    call.change(VIDEO, video_file("bob", call.wall_ms - 400))
     segment = replace(call.segment, requested_at=Instant(0, 0), stopped_ms=call.wall_ms)
 
     assert {file.delay_ms for file in segment_info(call.room, segment, call.at).video} == {0}

@@ -20,8 +20,8 @@ from tests.helpers.rooms import (
     Call,
     automatic,
     established,
-    film,
     recording,
+    video_file,
 )
 
 
@@ -211,7 +211,7 @@ def test_news_of_a_file_in_a_capture_taken_for_closed_has_it_stopped_and_reporte
     call.start()
     call.refuse()
     call.forget()
-    call.change(VIDEO, film("bob", call.wall_ms))
+    call.change(VIDEO, video_file("bob", call.wall_ms))
     stops = call.asked(StopCapture)
     call.close(VIDEO)
 

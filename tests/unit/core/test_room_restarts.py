@@ -25,8 +25,8 @@ from tests.helpers.rooms import (
     Call,
     automatic,
     established,
-    film,
     recording,
+    video_file,
 )
 
 # controller stopped by SIGTERM
@@ -158,7 +158,7 @@ def test_after_a_kill_in_mid_start_what_runs_counts_since_it_was_written(
     asked_ms = call.wall_ms
     call.clock(300)
     killed(call, down_ms=5_000)
-    files = (film("alice", asked_ms + 200),)
+    files = (video_file("alice", asked_ms + 200),)
     call.fact(CaptureStarted(call.capture_ref(VIDEO), asked_ms + written_ms, files))
     call.confirm(AUDIO)
     call.wait(10_000)

@@ -25,10 +25,10 @@ from tests.helpers.rooms import (
     VIDEO,
     automatic,
     established,
-    film,
     permitted,
     recording,
     refusal,
+    video_file,
 )
 
 HOUR_MS, YEAR_MS = 3_600_000, 365 * 86_400_000
@@ -232,11 +232,11 @@ def test_what_began_and_ended_after_the_clock_was_set_is_where_it_was(leap_ms: i
     begun_ms = call.wall_ms
     call.clock(10_000)
     call.wall_ms += leap_ms
-    call.change(VIDEO, film("bob", call.wall_ms))
+    call.change(VIDEO, video_file("bob", call.wall_ms))
     call.join(CAROL)
     call.clock(4_000)
     call.leave(CAROL)
-    call.change(VIDEO, film("bob", call.wall_ms - 4_000, call.wall_ms))
+    call.change(VIDEO, video_file("bob", call.wall_ms - 4_000, call.wall_ms))
     call.clock(1_000)
     call.stop()
     call.close()
@@ -286,7 +286,7 @@ def test_a_failed_start_that_wrote_while_the_clock_was_set_is_no_longer_than_it_
     call.wall_ms += leap_ms
     call.clock(500)
     call.refuse(VIDEO, AUDIO)
-    call.change(VIDEO, film("alice", call.wall_ms))
+    call.change(VIDEO, video_file("alice", call.wall_ms))
     call.clock(2_000)
     call.close()
 
@@ -311,7 +311,7 @@ def test_a_plane_that_stops_twice_is_reported_once() -> None:
     call = recording()
     call.stop()
     call.close()
-    call.change(VIDEO, film("bob", call.wall_ms))
+    call.change(VIDEO, video_file("bob", call.wall_ms))
     call.close()
     call.confirm()
     call.close()

@@ -242,11 +242,17 @@ def test_the_plane_is_told_of_which_room_whose_track() -> None:
     call.publish(BOB, Media(audio=True, video=True))
     call.publish(BOB, Media(audio=True))
     call.leave(BOB)
-    film, voice = Track(BOB.user, Stream.CAMERA), Track(BOB.user, Stream.AUDIO)
+    video_file, voice = Track(BOB.user, Stream.CAMERA), Track(BOB.user, Stream.AUDIO)
 
     uuid = call.room.uuid
-    assert set(call.asked(PublishTrack)) == {PublishTrack(uuid, film), PublishTrack(uuid, voice)}
-    assert call.asked(UnpublishTrack) == [UnpublishTrack(uuid, film), UnpublishTrack(uuid, voice)]
+    assert set(call.asked(PublishTrack)) == {
+        PublishTrack(uuid, video_file),
+        PublishTrack(uuid, voice),
+    }
+    assert call.asked(UnpublishTrack) == [
+        UnpublishTrack(uuid, video_file),
+        UnpublishTrack(uuid, voice),
+    ]
     assert call.asked(CloseMediaRoom) == [CloseMediaRoom(uuid)]
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are kept: whole ones with everything they refer to, at their own times."""
+"""Which frames are kept: whole ones with everything they refer to, at their own times."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ WRAP = 128
 
 
 class Toy:
-    """Payloads are text: 'K' or 'D' begins a picture, '-' goes on, a digit after it numbers it."""
+    """Payloads are text: 'K' or 'D' begins a frame, '-' goes on, a digit after it numbers it."""
 
     def frame(self, payloads: Sequence[memoryview]) -> CodedFrame | None:
         text = b"".join(payloads).decode()
@@ -42,7 +42,7 @@ def assemble(*packets: str, end: str = "!") -> tuple[list[str], Assembler]:
     return [f"{s.time // STEP}{s.frame.data.decode()}" for s in assembler.frames()], assembler
 
 
-def test_the_packets_of_one_timestamp_are_one_picture() -> None:
+def test_the_packets_of_one_timestamp_are_one_frame() -> None:
     frames, _ = assemble("0 K", "0 -", "0 -!", "1 D!", "3 D", "3 -!")
     assert frames == ["0K--", "1D", "3D-"]
 
@@ -65,7 +65,7 @@ def test_after_a_loss_nothing_is_shown_until_the_next_key_frame() -> None:
     assert (assembler.damaged, assembler.unreferenced) == (1, 2)
 
 
-def test_where_no_key_frame_comes_for_long_the_whole_pictures_since_are_kept() -> None:
+def test_where_no_key_frame_comes_for_long_the_whole_frames_since_are_kept() -> None:
     last = 10 * KEY_FRAME_TIMEOUT_S + 5
     packets = ["0 K!", "1 D", "1 ?-!", *(f"{n} D!" for n in range(2, last))]
     frames, assembler = assemble(*packets)
@@ -76,14 +76,14 @@ def test_where_no_key_frame_comes_for_long_the_whole_pictures_since_are_kept() -
     assert assembler.unreferenced == 0
 
 
-def test_time_that_stands_still_does_not_make_pictures_pile_up() -> None:
+def test_time_that_stands_still_does_not_make_frames_pile_up() -> None:
     packets = ["0 K!", "1 D", "1 ?-!"]
     packets += [f"{2 + n % 2} D!" for n in range(1500)]
     frames, _ = assemble(*packets)
     assert len(frames) == 1501
 
 
-def test_a_picture_missing_between_two_whole_ones_is_a_loss_too() -> None:
+def test_a_frame_missing_between_two_whole_ones_is_a_loss_too() -> None:
     frames, _ = assemble("0 K!", "2 ?D!", "3 K!")
     assert frames == ["0K", "3K"]
 
@@ -95,29 +95,29 @@ def test_where_pictures_are_numbered_lost_padding_is_no_loss() -> None:
     assert frames == ["0K1"]
 
 
-def test_a_picture_whose_end_is_missing_is_left_out() -> None:
+def test_a_frame_whose_end_is_missing_is_left_out() -> None:
     frames, assembler = assemble("0 K!", "1 D", "2 ?D!", "3 K!")
     assert frames == ["0K", "3K"]
     assert assembler.damaged == 1
 
 
-def test_a_picture_without_a_marker_ends_where_the_next_begins() -> None:
+def test_a_frame_without_a_marker_ends_where_the_next_begins() -> None:
     assert assemble("0 K", "1 D", "2 D!")[0] == ["0K", "1D", "2D"]
 
 
-def test_a_picture_cut_by_the_end_of_the_file_is_left_out_and_is_no_damage() -> None:
+def test_a_frame_cut_by_the_end_of_the_file_is_left_out_and_is_no_damage() -> None:
     frames, assembler = assemble("0 K!", "1 D")
     assert frames == ["0K"]
     assert (assembler.damaged, assembler.cut) == (0, 0)
 
 
-def test_a_picture_that_its_sender_cut_is_left_out_with_all_that_refers_to_it() -> None:
+def test_a_frame_that_its_sender_cut_is_left_out_with_all_that_refers_to_it() -> None:
     frames, assembler = assemble("0 K!", "1 D!", "2 D", "3 D!", "4 K!", "5 D!")
     assert frames == ["0K", "1D", "4K", "5D"]
     assert (assembler.cut, assembler.unreferenced, assembler.damaged) == (1, 1, 0)
 
 
-def test_the_very_first_picture_may_be_cut_too() -> None:
+def test_the_very_first_frame_may_be_cut_too() -> None:
     frames, assembler = assemble("0 K", "1 K!", "2 D!")
     assert frames == ["1K", "2D"]
     assert assembler.cut == 1
@@ -129,30 +129,30 @@ def test_a_cut_after_many_packets_is_found_as_one_at_the_beginning_is() -> None:
     assert (len(frames), assembler.cut) == (51, 1)
 
 
-def test_lost_packets_after_a_cut_picture_are_not_taken_for_the_cut() -> None:
+def test_lost_packets_after_a_cut_frame_are_not_taken_for_the_cut() -> None:
     _, assembler = assemble("0 K!", "1 D!", "2 D", "3 ?D!", "4 K!")
     assert (assembler.cut, assembler.damaged) == (0, 1)
 
 
-def test_parameter_sets_without_a_marker_are_no_cut_picture() -> None:
+def test_parameter_sets_without_a_marker_are_no_cut_frame() -> None:
     frames, assembler = assemble("0 K!", "1 P", "2 D!")
     assert frames == ["0K", "2D"]
     assert assembler.cut == 0
 
 
-def test_a_picture_whose_beginning_is_missing_is_left_out() -> None:
+def test_a_frame_whose_beginning_is_missing_is_left_out() -> None:
     frames, _ = assemble("0 K!", "1 ?-!", "2 D!", "3 K!")
     assert frames == ["0K", "3K"]
 
 
-def test_padding_is_no_picture_and_spoils_none() -> None:
+def test_padding_is_no_frame_and_spoils_none() -> None:
     frames, assembler = assemble("0 K!", "0 _", "0 ?_", "1 _", "2 D1!", "2 _")
-    assert frames == ["0K"]  # what was lost beside the padding may have been a picture
+    assert frames == ["0K"]  # what was lost beside the padding may have been a frame
     assert assembler.damaged == 0
     assert assemble("0 K!", "0 _", "1 _", "2 D!", "2 _")[0] == ["0K", "2D"]
 
 
-def test_parameter_sets_by_themselves_are_neither_picture_nor_damage() -> None:
+def test_parameter_sets_by_themselves_are_neither_frame_nor_damage() -> None:
     frames, assembler = assemble("0 K!", "1 P!", "2 D!")
     assert frames == ["0K", "2D"]
     assert assembler.damaged == 0

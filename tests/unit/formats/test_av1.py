@@ -76,7 +76,7 @@ DELAYS = "101" * 2 + "1"
 @pytest.mark.parametrize(
     "middle",
     [
-        "1" + "00100",  # a still picture
+        "1" + "00100",  # a still frame
         "0" + "0" + "0" + "00000" + POINT,
         "0" + "0" + "0" + "00010" + POINT + TIERED_POINT + POINT,
         "0" + TIMING + "0" + "0" + "1" + "00000" + POINT + "1" + "0111",
@@ -99,7 +99,7 @@ def test_any_sequence_header_gives_a_size_or_none(tail: bytes) -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4))
-def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
+def test_any_payloads_give_a_frame_or_none(payloads: list[bytes]) -> None:
     frame = join(payloads)
     assert frame is None or frame.data or not frame.key
 
@@ -158,7 +158,7 @@ def test_a_frame_begins_a_sequence_only_with_the_mark_and_the_header_of_one() ->
     assert not headless.key
 
 
-def test_a_key_frame_whose_size_cannot_be_read_is_no_picture() -> None:
+def test_a_key_frame_whose_size_cannot_be_read_is_no_frame() -> None:
     assert join(av1_payloads([b"\x08\x00", FRAME], key=True)) is None
 
 
@@ -186,7 +186,7 @@ def test_packets_without_a_frame_give_none() -> None:
         [b"\x10\x32"],
     ],
 )
-def test_a_picture_with_a_part_missing_is_none(payloads: list[bytes]) -> None:
+def test_a_frame_with_a_part_missing_is_none(payloads: list[bytes]) -> None:
     assert join(payloads) is None
 
 

@@ -103,7 +103,7 @@ def test_any_parameter_set_gives_a_size_or_none(tail: bytes) -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4))
-def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
+def test_any_payloads_give_a_frame_or_none(payloads: list[bytes]) -> None:
     frame = join(payloads)
     assert frame is None or not frame.key
 
@@ -160,15 +160,15 @@ def test_parameter_sets_may_come_in_the_description() -> None:
 
 
 @pytest.mark.parametrize("fmtp", [None, "sprop-sps=?", "sprop-vps=é", "a;=;"])
-def test_a_key_frame_without_parameter_sets_is_no_picture(fmtp: str | None) -> None:
+def test_a_key_frame_without_parameter_sets_is_no_frame(fmtp: str | None) -> None:
     assert join([IDR], h265.H265(fmtp)) is None
 
 
-def test_a_key_frame_whose_size_cannot_be_read_is_no_picture() -> None:
+def test_a_key_frame_whose_size_cannot_be_read_is_no_frame() -> None:
     assert join([VPS, b"\x42\x01\x01", PPS, IDR]) is None
 
 
-def test_a_further_slice_of_a_picture_follows_the_first() -> None:
+def test_a_further_slice_of_a_frame_follows_the_first() -> None:
     whole = annex_b(SLICE, LATER_SLICE)
     assert join(h265_payloads(whole, 30)) == CodedFrame(whole, key=False)
 
@@ -176,7 +176,7 @@ def test_a_further_slice_of_a_picture_follows_the_first() -> None:
 @pytest.mark.parametrize(
     "payloads",
     [
-        [LATER_SLICE],  # not the picture's first slice
+        [LATER_SLICE],  # not the frame's first slice
         [b"\x02\x01"],
         [b"\x02"],
         [b"\x62\x01\x01abc"],  # a fragment without its beginning
@@ -190,5 +190,5 @@ def test_a_further_slice_of_a_picture_follows_the_first() -> None:
         [b"\x64\x01abc"],
     ],
 )
-def test_a_picture_with_a_part_missing_is_none(payloads: list[bytes]) -> None:
+def test_a_frame_with_a_part_missing_is_none(payloads: list[bytes]) -> None:
     assert join(payloads) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats.sdp import MAX_LINES, plain_candidate, plain_description
-from tests.helpers.sdp import PICTURES, SOUND, sdp
+from tests.helpers.sdp import AUDIO_SDP, VIDEO_SDP, sdp
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "sdp"
 # What an SFU can do without, and what is never passed on.
@@ -26,14 +26,14 @@ def test_what_browsers_write_is_passed_on_but_for_what_is_of_no_use(sample: Path
 
 
 def test_it_is_the_same_when_it_is_read_again() -> None:
-    once = plain_description(PICTURES.replace("\r\n", "\n"), "video")
+    once = plain_description(VIDEO_SDP.replace("\r\n", "\n"), "video")
 
-    assert once == plain_description(once, "video") == PICTURES
+    assert once == plain_description(once, "video") == VIDEO_SDP
 
 
 @pytest.mark.parametrize("name", ["rid:1 send", "simulcast:send 1", "x-anything:%n", "bundle-only"])
 def test_attributes_that_are_not_known_are_left_out(name: str) -> None:
-    assert plain_description(f"{PICTURES}a={name}\r\n", "video") == PICTURES
+    assert plain_description(f"{VIDEO_SDP}a={name}\r\n", "video") == VIDEO_SDP
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_attributes_that_are_not_known_are_left_out(name: str) -> None:
 )
 def test_what_is_known_and_not_well_formed_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="not well formed"):
-        plain_description(f"{PICTURES}{line}\r\na=mid:0\r\n", "video")
+        plain_description(f"{VIDEO_SDP}{line}\r\na=mid:0\r\n", "video")
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_what_is_known_and_not_well_formed_is_refused(line: str) -> None:
     [
         "",
         "v=0",
-        "v=1" + PICTURES[3:],
-        PICTURES.replace("s=-", "s=" + "x" * 65),
-        SOUND,
+        "v=1" + VIDEO_SDP[3:],
+        VIDEO_SDP.replace("s=-", "s=" + "x" * 65),
+        AUDIO_SDP,
         sdp(),
         sdp("video", "video"),
         sdp("video", "audio"),
         sdp("application"),
-        PICTURES.replace("SAVPF 96", "SAVPF 128"),
-        PICTURES.replace("SAVPF", "SAVP"),
-        PICTURES + "a=sendonly\r\n" * MAX_LINES,
+        VIDEO_SDP.replace("SAVPF 96", "SAVPF 128"),
+        VIDEO_SDP.replace("SAVPF", "SAVP"),
+        VIDEO_SDP + "a=sendonly\r\n" * MAX_LINES,
     ],
 )
 def test_what_is_no_description_of_one_such_stream_is_refused(text: str) -> None:
@@ -96,8 +96,8 @@ def test_what_is_no_description_of_one_such_stream_is_refused(text: str) -> None
 def test_a_fingerprint_of_another_kind_is_left_out_beside_the_one_that_counts() -> None:
     ours = f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}\r\n"
 
-    assert plain_description(f"{PICTURES}{ours}a=fingerprint:sha-512 AB:CD\r\n", "video") == (
-        PICTURES + ours
+    assert plain_description(f"{VIDEO_SDP}{ours}a=fingerprint:sha-512 AB:CD\r\n", "video") == (
+        VIDEO_SDP + ours
     )
 
 
@@ -115,7 +115,7 @@ def test_a_candidate_alone_has_the_same_shape() -> None:
 _SHAPES = re.compile(r"[vosctbma]=[ -~]*")
 
 
-@given(st.lists(st.sampled_from(PICTURES.split("\r\n")) | st.text(max_size=40), max_size=12))
+@given(st.lists(st.sampled_from(VIDEO_SDP.split("\r\n")) | st.text(max_size=40), max_size=12))
 def test_whatever_comes_in_only_plain_lines_come_out(lines: list[str]) -> None:
     try:
         found = plain_description("\r\n".join(lines), "video")

@@ -159,7 +159,7 @@ def test_an_empty_recording_has_no_packets() -> None:
     assert list(MediaStream(mjr.Reader(b""), HZ).packets()) == []
 
 
-def test_the_packets_of_one_picture_share_their_time() -> None:
+def test_the_packets_of_one_frame_share_their_time() -> None:
     two = [(0, packet(1)), (0, packet(2)[:4] + packet(1)[4:])]
     _, found = read(two)
     assert [one.time for one, _ in found] == [0, 0]

@@ -28,7 +28,7 @@ def test_a_frame_cut_into_payloads_is_joined_again(
 
 
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4))
-def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
+def test_any_payloads_give_a_frame_or_none(payloads: list[bytes]) -> None:
     frame = join(payloads)
     assert frame is None or frame.data
 
@@ -42,7 +42,7 @@ def test_a_key_frame_tells_its_size_without_the_scaling_bits() -> None:
 @pytest.mark.parametrize(
     "data", [KEY[:9], b"\x10\x00\x00\x00\x00\x00" + KEY[6:], KEY[:6] + bytes(9)]
 )
-def test_a_key_frame_without_its_header_is_no_picture(data: bytes) -> None:
+def test_a_key_frame_without_its_header_is_no_frame(data: bytes) -> None:
     assert join([b"\x10" + data]) is None
 
 
@@ -66,11 +66,11 @@ def test_descriptors_of_every_shape_are_removed(descriptor: bytes, serial: int |
 
 
 @pytest.mark.parametrize("payload", [b"\x10", b"\x90\x80", b"\x90\x80\x05", b"\x00abc", b"\x11abc"])
-def test_a_payload_that_does_not_begin_a_frame_is_no_picture(payload: bytes) -> None:
+def test_a_payload_that_does_not_begin_a_frame_is_no_frame(payload: bytes) -> None:
     assert join([payload]) is None
 
 
-def test_a_later_payload_without_data_spoils_the_picture() -> None:
+def test_a_later_payload_without_data_spoils_the_frame() -> None:
     assert join([b"\x10" + DELTA, b"\x80\x80\x05"]) is None
 
 

@@ -36,7 +36,7 @@ def test_a_frame_cut_into_payloads_is_joined_again(frame: bytes, mtu: int, numbe
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4))
-def test_any_payloads_give_a_picture_or_none(payloads: list[bytes]) -> None:
+def test_any_payloads_give_a_frame_or_none(payloads: list[bytes]) -> None:
     frame = join(payloads)
     assert frame is None or frame.data
 
@@ -80,7 +80,7 @@ def test_descriptors_of_every_shape_are_removed(descriptor: str, serial: int | N
 @pytest.mark.parametrize(
     "payload", ["0c", "8c", "8c81", "fc0501010101", "0e", "0e08", "0e0802", "08616263", "04616263"]
 )
-def test_a_descriptor_that_is_cut_or_out_of_place_is_no_picture(payload: str) -> None:
+def test_a_descriptor_that_is_cut_or_out_of_place_is_no_frame(payload: str) -> None:
     assert join([bytes.fromhex(payload)]) is None
 
 
@@ -111,7 +111,7 @@ def test_a_picture_in_layers_is_as_large_as_the_highest_of_them(
     assert frame.size == size
 
 
-def test_more_layers_than_a_superframe_holds_are_no_picture() -> None:
+def test_more_layers_than_a_superframe_holds_are_no_frame() -> None:
     assert join([b"\x0c" + DELTA] * 9) is None
 
 

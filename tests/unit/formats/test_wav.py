@@ -43,20 +43,20 @@ def test_any_bytes_give_a_result_or_a_typed_error(data: bytes) -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 2**32 - 1))
-def test_the_sound_reaches_to_the_end_whatever_length_is_declared(
-    sound: bytes, declared: int
+def test_the_audio_reaches_to_the_end_whatever_length_is_declared(
+    audio: bytes, declared: int
 ) -> None:
     head = bytearray(wav.header(0, rate=16000))
     head[40:44] = declared.to_bytes(4, "little")
-    found = wav.parse(bytes(head) + b"\x01" + sound)  # \x01: never the name of a chunk
+    found = wav.parse(bytes(head) + b"\x01" + audio)  # \x01: never the name of a chunk
     assert found is not None
-    if declared > 0:  # within the sound, names of chunks can only be met by chance
-        assert found.data_bytes <= len(sound) + 1
+    if declared > 0:  # within the audio, names of chunks can only be met by chance
+        assert found.data_bytes <= len(audio) + 1
     else:
-        assert found.data_bytes == (len(sound) + 1) // 2 * 2
+        assert found.data_bytes == (len(audio) + 1) // 2 * 2
 
 
-def test_silence_after_a_stale_length_is_sound_too() -> None:
+def test_silence_after_a_stale_length_is_audio_too() -> None:
     data = wav.header(100, rate=16000) + bytes(500)
     found = wav.parse(data)
     assert found is not None
@@ -64,13 +64,13 @@ def test_silence_after_a_stale_length_is_sound_too() -> None:
 
 
 @pytest.mark.parametrize("tail", [b"LIST\4\0\0\0INFO", b"id3 \3\0\0\0abc", b"id3 \3\0\0\0abc\0"])
-def test_chunks_after_the_sound_are_not_sound(tail: bytes) -> None:
+def test_chunks_after_the_audio_are_not_audio(tail: bytes) -> None:
     found = wav.parse(wav.header(100, rate=16000) + bytes(100) + tail)
     assert found is not None
     assert found.data_bytes == 100
 
 
-def test_chunks_before_the_sound_are_passed_over() -> None:
+def test_chunks_before_the_audio_are_passed_over() -> None:
     head = wav.header(4, rate=8000)
     data = head[:36] + b"LIST\3\0\0\0abc\0" + head[36:] + b"\1\2\3\4"
     found = wav.parse(data)
@@ -87,7 +87,7 @@ def test_the_extensible_form_names_its_format_further_on() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 12, 20, 36, 43])
-def test_a_file_that_ends_before_its_sound_holds_none(length: int) -> None:
+def test_a_file_that_ends_before_its_audio_holds_none(length: int) -> None:
     assert wav.parse(wav.header(0, rate=16000)[:length]) is None
 
 
@@ -119,14 +119,14 @@ def test_the_length_of_a_mixer_that_ended_well_is_44_too_many(
     assert duration_ms is None or found.duration_ms == duration_ms
 
 
-def test_the_sound_after_the_last_length_before_a_crash_is_found() -> None:
+def test_the_audio_after_the_last_length_before_a_crash_is_found() -> None:
     data = (SAMPLES / "crash/mix.wav").read_bytes()
     found = wav.parse(data)
     assert found is not None
     assert found.declared_bytes // 32 in range(4_900, 5_100)
     assert found.duration_ms in range(6_100, 6_300)
-    sound = data[found.data_start : found.data_start + found.data_bytes]
-    with wave.open(io.BytesIO(wav.repaired_header(found) + sound)) as repaired:
+    audio = data[found.data_start : found.data_start + found.data_bytes]
+    with wave.open(io.BytesIO(wav.repaired_header(found) + audio)) as repaired:
         assert repaired.getnframes() == found.data_bytes // 2
 
 
@@ -142,7 +142,7 @@ def test_only_pcm_of_8_or_16_bits_is_written(bits: int) -> None:
         wav.header(0, rate=16000, bits=bits)
 
 
-def test_sound_that_is_not_pcm_gets_no_pcm_header() -> None:
+def test_audio_that_is_not_pcm_gets_no_pcm_header() -> None:
     law = wav.Wav(7, 1, 8000, 8, 44, 0, 0)
     with pytest.raises(ValueError, match="not PCM"):
         wav.repaired_header(law)

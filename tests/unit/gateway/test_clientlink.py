@@ -178,12 +178,12 @@ def test_an_expired_token_hears_no_events_then_or_later_but_its_answers() -> Non
     world = World(identity=None)
     world.say(request("authenticate", token=token(exp=NOW_S + 10)))
     world.say(request("stopRoomRecording", "asked in time"))
-    world.rooms.tell_all(event("early", {}))
+    world.rooms.broadcast(event("early", {}))
     world.clock.pass_s(10)
     world.rooms.settle()
-    world.rooms.tell_all(event("late", {}))
+    world.rooms.broadcast(event("late", {}))
     renewed = world.say(request("authenticate", token=token()))
-    world.rooms.tell_all(event("new", {}))
+    world.rooms.broadcast(event("new", {}))
     heard = [one.get("event") or one["id"] for one in readable(world.later)]
 
     assert heard == ["early", "asked in time", "new"]
@@ -351,7 +351,7 @@ def test_a_user_that_left_many_people_to_be_told_is_limited_when_it_comes_again(
 
 def test_events_count_as_nothing() -> None:
     world = World(settings=GatewaySettings(requests_per_second=20, requests_burst=2))
-    world.rooms.tell_all(event("told", {"filling": "x" * 100 * ANSWER_BYTES}))
+    world.rooms.broadcast(event("told", {"filling": "x" * 100 * ANSWER_BYTES}))
 
     assert codes(world.say(request("ping", "1"), request("ping", "2"))) == ["ok", "ok"]
 

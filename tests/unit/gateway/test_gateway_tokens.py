@@ -87,7 +87,7 @@ def test_while_it_has_expired_its_clients_hear_nothing_and_ask_in_vain() -> None
     world.say(message("a", "stopRoomRecording", "asked in time"))
     world.clock.pass_s(10)
     world.rooms.settle()
-    world.rooms.tell_all(event("late", {}))
+    world.rooms.broadcast(event("late", {}))
     answers = world.say(
         message("a", "getRoom"),
         message("b", "authenticate", token=token()),
@@ -183,7 +183,7 @@ def test_a_client_with_a_token_of_its_own_ends_with_it_and_no_other() -> None:
     own = message("b", "authenticate", token=token(sub="bob", exp=NOW_S + 10))
     world.say(connect("a", "alice"), own)
     world.clock.pass_s(10)
-    world.rooms.tell_all(event("late", {}))
+    world.rooms.broadcast(event("late", {}))
     answers = world.say(message("b", "getRoom"))
     heard = [one[0] for one in readable(world.later)]
     world.clock.pass_s(60)

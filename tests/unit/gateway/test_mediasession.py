@@ -23,7 +23,7 @@ from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, MediaSessio
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.gatewayfakes import FakeRooms, gate, request, token
 from tests.helpers.rooms import ALICE, BOB, FORBIDDEN, Call
-from tests.helpers.sdp import PICTURES, SOUND
+from tests.helpers.sdp import AUDIO_SDP, VIDEO_SDP
 
 ROOM = "room-1"
 
@@ -36,9 +36,9 @@ class World:
         self.call.join(ALICE)
         self.call.join(BOB)
         self.media = MemoryBrowserMedia()
-        self.seats = MediaSessions(self.find)
+        self.slots = MediaSessions(self.find)
         self.clock = StandingClock()
-        door = MediaContext(self.media, self.seats)
+        door = MediaContext(self.media, self.slots)
         self.gate = replace(gate(FakeRooms(), self.clock), media=door)
 
     def find(self, _: UserKey, domain: DomainId, room_id: RoomId) -> Room:
@@ -48,7 +48,7 @@ class World:
 
     def changed(self) -> None:
         """The room has changed, and that is stored."""
-        self.seats.room_changed(self.call.room)
+        self.slots.room_changed(self.call.room)
 
     def browser(self, user: str | None = None, **claims: object) -> "Browser":
         """One that has connected and, where ``user`` is given, said who it is."""
@@ -116,12 +116,12 @@ def world() -> World:
 async def test_whoever_takes_part_comes_in_and_is_answered(world: World) -> None:
     alice = world.inside("alice")
 
-    assert await alice.ask("publish", stream="camera", sdp=PICTURES) == {"sdp": SDP}
-    assert await alice.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    assert await alice.ask("publish", stream="camera", sdp=VIDEO_SDP) == {"sdp": SDP}
+    assert await alice.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
     assert await alice.ask("candidate", stream="audio") == {}
     assert world.media.lines[0].place.user == ALICE
     assert world.media.lines[0].place.room == world.call.room.uuid
-    assert world.media.lines[0].asked[:2] == [Publish(Stream.CAMERA, PICTURES), Mix(SOUND)]
+    assert world.media.lines[0].asked[:2] == [Publish(Stream.CAMERA, VIDEO_SDP), Mix(AUDIO_SDP)]
 
 
 async def test_a_token_in_the_handshake_counts_as_well(world: World) -> None:
@@ -151,8 +151,8 @@ async def test_the_room_service_has_no_media_unless_it_takes_part(world: World) 
 
 async def test_nothing_is_done_before_it_is_known_who_asks_and_where(world: World) -> None:
     assert world.browser().say("enter", room=ROOM) == "UNAUTHENTICATED"
-    assert world.browser().say("mix", sdp=SOUND) == "NOT_IN_ROOM"
-    assert world.browser("alice").say("mix", sdp=SOUND) == "NOT_IN_ROOM"
+    assert world.browser().say("mix", sdp=AUDIO_SDP) == "NOT_IN_ROOM"
+    assert world.browser("alice").say("mix", sdp=AUDIO_SDP) == "NOT_IN_ROOM"
     assert world.browser().say("authenticate", token="x") == "UNAUTHENTICATED"
 
 
@@ -164,7 +164,7 @@ async def test_a_token_that_has_expired_opens_nothing_and_ends_nothing(world: Wo
     world.clock.pass_s(61)
 
     assert late.say("enter", room=ROOM) == "UNAUTHENTICATED"
-    assert await early.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    assert await early.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
 async def test_a_minute_after_its_token_the_media_connection_ends(world: World) -> None:
@@ -186,7 +186,7 @@ async def test_a_new_token_keeps_the_media_connection(world: World) -> None:
     assert alice.say("authenticate", token=token(exp=NOW_S + 3600)) == {}
     world.clock.pass_s(100)
     assert alice.link.tick() == []
-    assert await alice.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    assert await alice.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
 async def test_a_connection_stays_who_it_is_and_where_it_is(world: World) -> None:
@@ -218,7 +218,7 @@ async def test_a_second_window_takes_over(world: World) -> None:
     first, second = world.inside("alice"), world.inside("alice")
 
     assert first.closed == Close(1008, REPLACED)
-    assert await second.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    assert await second.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
     first.link.close()
     world.call.leave(ALICE)
     world.changed()
@@ -256,7 +256,7 @@ async def test_a_media_server_that_is_lost_asks_to_come_back(world: World) -> No
 
 async def test_others_are_told_of_and_an_own_connection_that_is_lost(world: World) -> None:
     alice, bob = world.inside("alice"), world.inside("bob")
-    await alice.ask("publish", stream="camera", sdp=PICTURES)
+    await alice.ask("publish", stream="camera", sdp=VIDEO_SDP)
     await alice.ask("unpublish", stream="camera")
     world.media.lines[1].report(LineLost(Track(UserId("bob"), Stream.AUDIO)))
     await asyncio.sleep(0)
@@ -281,9 +281,9 @@ async def test_unreadable_requests_are_answered_and_count(world: World) -> None:
     assert alice.say("enable_recording", record=True) == "UNKNOWN_ENDPOINT"
     codes = [alice.say("startRoomRecording") for _ in range(250)]
     assert set(codes) == {"UNKNOWN_ENDPOINT", "RATE_LIMITED"}
-    assert alice.say("mix", sdp=SOUND) == "RATE_LIMITED"
+    assert alice.say("mix", sdp=AUDIO_SDP) == "RATE_LIMITED"
     world.clock.pass_s(1)
-    assert await alice.ask("mix", sdp=SOUND) == {"sdp": SDP}
+    assert await alice.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
 async def test_whoever_does_not_come_in_in_time_is_closed(world: World) -> None:
@@ -304,7 +304,7 @@ async def test_a_bug_costs_one_answer(world: World, caplog: pytest.LogCaptureFix
     assert isinstance(line, MemoryLine)
     line.ask = broken  # type: ignore[method-assign]
 
-    assert alice.say("mix", sdp=SOUND) == "INTERNAL"
+    assert alice.say("mix", sdp=AUDIO_SDP) == "INTERNAL"
     assert "gateway.requestFailed" in caplog.messages
 
 
@@ -315,12 +315,12 @@ def test_without_media_there_is_no_session() -> None:
 
 def test_a_seat_that_was_left_is_free_again(world: World) -> None:
     cut: list[str] = []
-    seat = world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), cut.append)
-    world.seats.leave(seat)
-    world.seats.leave(seat)
+    slot = world.slots.take(ALICE, ALICE.domain, RoomId(ROOM), cut.append)
+    world.slots.leave(slot)
+    world.slots.leave(slot)
     newer: list[str] = []
-    world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), newer.append)
-    world.seats.leave(seat)  # frees no seat that another window has taken since
+    world.slots.take(ALICE, ALICE.domain, RoomId(ROOM), newer.append)
+    world.slots.leave(slot)  # frees no seat that another window has taken since
 
     world.call.leave(ALICE)
     world.changed()
@@ -329,9 +329,9 @@ def test_a_seat_that_was_left_is_free_again(world: World) -> None:
 
 def test_a_seat_that_is_given_up_takes_no_other_one_of_its_room_along(world: World) -> None:
     cut: list[str] = []
-    alice = world.seats.take(ALICE, ALICE.domain, RoomId(ROOM), lambda _: None)
-    world.seats.take(BOB, BOB.domain, RoomId(ROOM), cut.append)
-    world.seats.leave(alice)
+    alice = world.slots.take(ALICE, ALICE.domain, RoomId(ROOM), lambda _: None)
+    world.slots.take(BOB, BOB.domain, RoomId(ROOM), cut.append)
+    world.slots.leave(alice)
 
     world.call.leave(BOB)
     world.changed()
@@ -341,10 +341,10 @@ def test_a_seat_that_is_given_up_takes_no_other_one_of_its_room_along(world: Wor
 def test_a_seat_is_lost_once_and_nothing_of_it_is_kept(world: World) -> None:
     cut: list[str] = []
     for user in (ALICE, BOB):
-        world.seats.take(user, user.domain, RoomId(ROOM), cut.append)
+        world.slots.take(user, user.domain, RoomId(ROOM), cut.append)
     world.call.leave(ALICE)  # which ends the direct call
     world.changed()
     world.changed()
 
     assert cut == [LEFT, LEFT]
-    assert world.seats._taken == {}
+    assert world.slots._taken == {}

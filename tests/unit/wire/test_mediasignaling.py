@@ -32,7 +32,7 @@ from sfu_wrapper.wire.webrtc_signaling import (
     parse_media_request,
 )
 from tests.helpers.gatewayfakes import request
-from tests.helpers.sdp import PICTURES, SOUND, sdp
+from tests.helpers.sdp import AUDIO_SDP, VIDEO_SDP, sdp
 
 ME = UserId("alice")
 BOB = Track(UserId("bob"), Stream.CAMERA)
@@ -42,12 +42,12 @@ CANDIDATE = {"candidate": "candidate:1 1 UDP 1 127.0.0.1 9 typ host", "sdpMid": 
 GOOD: dict[str, dict[str, Any]] = {
     "authenticate": {"token": "t"},
     "enter": {"room": "standup"},
-    "publish": {"stream": "camera", "sdp": PICTURES},
+    "publish": {"stream": "camera", "sdp": VIDEO_SDP},
     "unpublish": {"stream": "screen"},
-    "mix": {"sdp": SOUND},
+    "mix": {"sdp": AUDIO_SDP},
     "mute": {"muted": True},
     "subscribe": {"user": "bob", "stream": "camera"},
-    "accept": {"user": "bob", "stream": "camera", "sdp": PICTURES},
+    "accept": {"user": "bob", "stream": "camera", "sdp": VIDEO_SDP},
     "unsubscribe": {"user": "bob", "stream": "camera"},
     "candidate": {"stream": "camera", "user": "bob", "candidate": CANDIDATE},
 }
@@ -80,12 +80,12 @@ def test_each_endpoint_has_a_good_payload_here() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "ask"),
     [
-        ("publish", Publish(Stream.CAMERA, PICTURES)),
+        ("publish", Publish(Stream.CAMERA, VIDEO_SDP)),
         ("unpublish", Unpublish(Stream.SCREEN)),
-        ("mix", Mix(SOUND)),
+        ("mix", Mix(AUDIO_SDP)),
         ("mute", Mute(True)),
         ("subscribe", Subscribe(BOB)),
-        ("accept", Accept(BOB, PICTURES)),
+        ("accept", Accept(BOB, VIDEO_SDP)),
         ("unsubscribe", Unsubscribe(BOB)),
         ("candidate", Trickle(BOB, IceCandidate(CANDIDATE["candidate"], "0", None))),
     ],
@@ -120,14 +120,14 @@ def test_a_candidate_is_an_object() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "said"),
     [
-        ("publish", SOUND),
+        ("publish", AUDIO_SDP),
         ("publish", sdp("video", "audio")),
         ("publish", sdp("video", "video")),
         ("publish", sdp("video", "application")),
         ("publish", sdp()),
-        ("mix", PICTURES),
+        ("mix", VIDEO_SDP),
         ("mix", "v=0\rm=audio 9 x\rm=video 9 x\r"),
-        ("accept", SOUND),
+        ("accept", AUDIO_SDP),
     ],
 )
 def test_a_description_holds_one_stream_of_the_right_medium(endpoint: str, said: str) -> None:
@@ -144,7 +144,7 @@ _TREES = st.recursive(
 )
 _FIELDS = st.sampled_from([*FOREIGN, "room", "user", "stream", "sdp", "candidate", "token"])
 _PAYLOADS = st.dictionaries(
-    _FIELDS, _TREES | st.sampled_from(["camera", "screen", "audio", "bob", PICTURES, SOUND])
+    _FIELDS, _TREES | st.sampled_from(["camera", "screen", "audio", "bob", VIDEO_SDP, AUDIO_SDP])
 )
 
 

@@ -1,4 +1,4 @@
-"""Reads what the samples' publishers drew into their pictures, and hears their tones."""
+"""Reads what the samples' publishers drew into their frames, and measures their tones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _DRAWN = (320, 240)  # the size that the publishers drew at
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame:
-    """One decoded picture as RGB, and its time in the file."""
+    """One decoded frame as RGB, and its time in the file."""
 
     at_s: float
     rgb: NDArray[np.uint8]
 
 
 def timed_frames(path: Path) -> Iterator[TimedFrame]:
-    """All pictures of a file."""
+    """All frames of a file."""
     with av.open(path) as reader:
         for frame in reader.decode(reader.streams.video[0]):
             assert frame.pts is not None
@@ -39,7 +39,7 @@ def timed_frames(path: Path) -> Iterator[TimedFrame]:
 
 
 def within(rgb: NDArray[np.uint8], tile: Tile) -> NDArray[np.uint8]:
-    """A part of the picture."""
+    """A part of the frame."""
     return rgb[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
 
 
@@ -49,7 +49,7 @@ def is_black(rgb: NDArray[np.uint8]) -> bool:
 
 
 def whose(rgb: NDArray[np.uint8]) -> str | None:
-    """Whose picture it is, by the colour of its middle; None: nobody's that we know."""
+    """Whose frame it is, by the colour of its middle; None: nobody's that we know."""
     height, width, _ = rgb.shape
     middle = rgb[height * 2 // 5 : height * 3 // 5, width // 8 : width * 7 // 8]
     seen = np.median(middle.reshape(-1, 3), axis=0)
@@ -65,7 +65,7 @@ def counter(rgb: NDArray[np.uint8]) -> int:
     return sum(1 << bit for bit in range(16) if row[(16 + 16 * bit) * width // _DRAWN[0]] > 140)
 
 
-def sound(path: Path) -> NDArray[np.float64]:
+def decode_audio(path: Path) -> NDArray[np.float64]:
     """The sound of a file, at 16 kHz, mono, within -1..1, from the file's time 0."""
     resampler = AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE)
     with av.open(path) as reader:
@@ -74,7 +74,7 @@ def sound(path: Path) -> NDArray[np.float64]:
     return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.float64)
 
 
-def heard_s(samples: NDArray[np.float64], tone_hz: float) -> tuple[float, float]:
+def audible_s(samples: NDArray[np.float64], tone_hz: float) -> tuple[float, float]:
     """From when to when a tone is heard at half its loudest at least."""
     width = AUDIO_RATE // 20
     step = width // 4
