@@ -66,24 +66,20 @@ def require_rooms(quotas: Quotas, *, of_owner: int, of_domain: int) -> None:
         raise _exceeds("quotas.roomsPerDomain", limit, "rooms of this domain live", advice)
 
 
-def segment_wait_ms(limit: int, earlier_ms: int | None, now_ms: int) -> int:
+def segment_wait_ms(earlier_ms: int, now_ms: int) -> int:
     """Return the ms until a room may start a segment by request; 0: it may now.
 
     Args:
-        limit: segments a minute; 0: none.
-        earlier_ms: wall time of the start that is ``limit`` starts back; None: there is none.
+        earlier_ms: wall time of the start that is as many starts back as the quota allows.
         now_ms: wall time. Where the clock was set back, earlier starts do not count.
     """
-    if limit == 0 or earlier_ms is None or earlier_ms > now_ms:
-        return 0
-    return max(0, earlier_ms + MINUTE_MS - now_ms)
+    return 0 if earlier_ms > now_ms else max(0, earlier_ms + MINUTE_MS - now_ms)
 
 
-def require_segment(quotas: Quotas, wait_ms: int, room: RoomId) -> None:
-    """Accept a segment that is started by hand; ``wait_ms`` is that of ``segment_wait_ms``."""
-    if wait_ms > 0:
-        limit = quotas.segments_per_minute
-        raise _per_minute("quotas.segmentsPerMinute", limit, "segments", wait_ms, room=room)
+def too_many_segments(quotas: Quotas, wait_ms: int, room: RoomId) -> Refused:
+    """Return the refusal of a segment that is started by hand before ``wait_ms`` have passed."""
+    limit = quotas.segments_per_minute
+    return _per_minute("quotas.segmentsPerMinute", limit, "segments", wait_ms, room=room)
 
 
 def segment_spacing_ms(limit: int, wait_ms: int, last_ms: int, now_ms: int) -> int:

@@ -115,8 +115,7 @@ def quota_wait_ms(room: Room, quotas: Quotas, at: Instant) -> int:
     """Return the ms until the quota allows a requested segment; 0: now."""
     limit = quotas.segments_per_minute
     earlier = room.segment(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
-    asked_ms = None if earlier is None else earlier.requested_at.wall_ms
-    return segment_wait_ms(limit, asked_ms, at.wall_ms)
+    return 0 if earlier is None else segment_wait_ms(earlier.requested_at.wall_ms, at.wall_ms)
 
 
 def _quota_spacing_ms(turn: Transition) -> int:

@@ -52,7 +52,7 @@ from sfu_wrapper.core.membership import (
     update_media,
 )
 from sfu_wrapper.core.policy import Reason, decide
-from sfu_wrapper.core.quotas import require_segment
+from sfu_wrapper.core.quotas import too_many_segments
 from sfu_wrapper.core.room import WAITING_LIMIT, Room, Rules, Segment
 from sfu_wrapper.core.segments import BEYOND_LIMIT, begin, quota_wait_ms, stop
 from sfu_wrapper.core.timers import open_limit_ms, pass_time, resume
@@ -187,7 +187,9 @@ def _start(turn: Transition, event: StartRequested) -> None:
         raise Refused(Code.RECORDING_LIMIT, BEYOND_LIMIT, room=room.id, limit=limit_s)
     _require_no_halt(room)
     quotas = turn.rules.quotas
-    require_segment(quotas, quota_wait_ms(room, quotas, turn.at), room.id)
+    wait_ms = quota_wait_ms(room, quotas, turn.at)
+    if wait_ms > 0:
+        raise too_many_segments(quotas, wait_ms, room.id)
     waiting = PendingRequest(
         event.ref, shown_user(event.by.key, room.domain), PendingKind.START, decision.type
     )

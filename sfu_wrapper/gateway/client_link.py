@@ -10,16 +10,86 @@ Rules:
     2. Each message that is JSON gets one response from the session. Any other message ends the
        connection: 1003 binary, 1007 not JSON, 1009 too long.
     3. After a ``Close`` the link reads nothing and sends nothing.
+
+``Buffer`` holds the frames of this and of the gateway's link until the server takes them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
 from typing import Protocol
 
 from sfu_wrapper.gateway.expiry import Expiry
-from sfu_wrapper.gateway.send_queue import Buffer, Close, Outgoing
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.session import GatewayContext, Session, is_longer
 from sfu_wrapper.model.identity import Identity
 from sfu_wrapper.wire.strict_json import NotJson
+
+
+class _State(Enum):
+    """State of the frames of a link."""
+
+    FORWARDING = auto()  # each frame is announced to the server
+    COLLECTING = auto()  # during a call of the server, which takes the frames at its end
+    CLOSED = auto()  # nothing more will be sent
+
+
+class Buffer:
+    """Frames of a link that wait to be taken by the server.
+
+    Args:
+        on_ready: called for each frame that is put outside of ``collect``. Within it, the caller
+            takes the frames at its end.
+    """
+
+    __slots__ = ("_frames", "_on_ready", "_state")
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._frames: list[Outgoing] = []
+        self._on_ready = on_ready
+        self._state = _State.FORWARDING
+
+    @property
+    def closed(self) -> bool:
+        """True once nothing more will be sent."""
+        return self._state is _State.CLOSED
+
+    def put(self, frame: Outgoing) -> None:
+        """Add a frame; after a ``Close`` it is dropped."""
+        before = self._state
+        if before is _State.CLOSED:
+            return
+        if isinstance(frame, Close):
+            self._state = _State.CLOSED
+        self._frames.append(frame)
+        if before is _State.FORWARDING:
+            self._on_ready()
+
+    def take(self) -> list[Outgoing]:
+        """Remove and return all waiting frames."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def drop(self) -> None:
+        """Discard all frames, now and later: the connection is lost."""
+        self._state = _State.CLOSED
+        self._frames = []
+        self._on_ready = _ignore  # no reference cycle through the link
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Collect frames within the context without calling ``on_ready``."""
+        if self._state is _State.FORWARDING:
+            self._state = _State.COLLECTING
+        try:
+            yield
+        finally:
+            if self._state is _State.COLLECTING:
+                self._state = _State.FORWARDING
+
+
+def _ignore() -> None:
+    """Do nothing."""
 
 
 class _Session(Protocol):

@@ -47,10 +47,6 @@ class Expiry:
         if expires_ms is not None:
             self._due_ms = now.mono_ms + expires_ms + self._after_ms - now.wall_ms
 
-    def has_expired(self, now: Instant) -> bool:
-        """Return True once the token has expired."""
-        return self._expires_ms is not None and self._expires_ms <= now.wall_ms
-
     def is_due(self, now: Instant) -> bool:
         """Return True if the deadline is reached; if not, check again at ``due_ms``."""
         if self._due_ms is None or self._expires_ms is None or now.mono_ms < self._due_ms:

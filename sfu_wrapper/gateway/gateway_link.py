@@ -26,9 +26,10 @@ from itertools import islice
 from typing import assert_never
 from uuid import uuid4
 
+from sfu_wrapper.gateway.client_link import Buffer
 from sfu_wrapper.gateway.expiry import Expiring, Expiry
 from sfu_wrapper.gateway.limits import TokenBucket
-from sfu_wrapper.gateway.send_queue import Buffer, Close, Outgoing
+from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.session import GatewayContext, Session, is_longer, too_many
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, Role
@@ -282,7 +283,7 @@ class GatewayLink:
         self._end_of_link.renew(identity.expires_ms, now)
 
     def _has_expired(self) -> bool:
-        return self._renewal.has_expired(self._gate.clock.now())
+        return self._identity.has_expired(self._gate.clock.now().wall_ms)
 
     def _check_token(self, now: Instant) -> None:
         """Request another token once this one has expired; end the link if none arrives."""

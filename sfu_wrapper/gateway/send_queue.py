@@ -1,8 +1,8 @@
-"""Outgoing frames of one WebSocket: collected by its link, then sent by one writer in order.
+"""Outgoing frames of one WebSocket, sent by one writer in order.
 
-``Buffer`` belongs to the link and does no I/O. ``SendQueue`` belongs to the server: ``put`` adds
-frames and never waits, ``run`` sends them until the end, and the reader of the connection awaits
-``wait_until_writable`` before it reads on. Short frames that wait together leave in one write,
+A ``SendQueue`` belongs to the server: ``put`` adds the frames of a link and never waits, ``run``
+sends them until the end, and the reader of the connection awaits ``wait_until_writable`` before it
+reads on. Short frames that wait together leave in one write,
 since each write to a socket costs more than most responses. The queue is bounded: a peer that does
 not read is disconnected with 1013, so that it takes neither memory nor time from others.
 """
@@ -10,8 +10,7 @@ not read is disconnected with 1013, so that it takes neither memory nor time fro
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from websockets.exceptions import ConnectionClosed
@@ -29,61 +28,6 @@ class Close:
 
 
 Outgoing = bytes | Close  # bytes: one text message, UTF-8
-
-
-class Buffer:
-    """Frames that wait to be taken by the server.
-
-    Args:
-        on_ready: called for each frame that is put outside of ``collect``. Within it, the caller
-            takes the frames at its end.
-    """
-
-    __slots__ = ("_closed", "_collecting", "_frames", "_on_ready")
-
-    def __init__(self, on_ready: Callable[[], None]) -> None:
-        self._frames: list[Outgoing] = []
-        self._on_ready = on_ready
-        self._collecting = False
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """True once nothing more will be sent."""
-        return self._closed
-
-    def put(self, frame: Outgoing) -> None:
-        """Add a frame; after a ``Close`` it is dropped."""
-        if self._closed:
-            return
-        self._closed = isinstance(frame, Close)
-        self._frames.append(frame)
-        if not self._collecting:
-            self._on_ready()
-
-    def take(self) -> list[Outgoing]:
-        """Remove and return all waiting frames."""
-        frames, self._frames = self._frames, []
-        return frames
-
-    def drop(self) -> None:
-        """Discard all frames, now and later: the connection is lost."""
-        self._closed = True
-        self._frames = []
-        self._on_ready = _ignore  # no reference cycle through the link
-
-    @contextmanager
-    def collect(self) -> Iterator[None]:
-        """Collect frames within the context without calling ``on_ready``."""
-        self._collecting = True
-        try:
-            yield
-        finally:
-            self._collecting = False
-
-
-def _ignore() -> None:
-    """Do nothing."""
 
 
 log = logging.getLogger(__name__)

@@ -317,7 +317,10 @@ class Session:
             bucket.charge(tokens)
 
     def _has_expired(self) -> bool:
-        return self._expiry.due_ms is not None and self._expiry.has_expired(self._gate.clock.now())
+        identity = self.identity
+        if identity is None or identity.expires_ms is None:
+            return False
+        return identity.has_expired(self._gate.clock.now().wall_ms)
 
     def _refuse(self, endpoint: str | None, request_id: str | None, error: RecordingError) -> None:
         answer = error_response(endpoint, request_id, error.code, error.detail, error.context)
@@ -337,7 +340,7 @@ class Session:
         member = self._member
         if member is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
-        if self._expiry.has_expired(now):
+        if member.identity.has_expired(now.wall_ms):
             raise Refused(Code.UNAUTHENTICATED, "the token has expired; authenticate again")
         if not member.identity.roles & _CLIENT_ROLES:
             raise Refused(

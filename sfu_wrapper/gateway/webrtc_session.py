@@ -147,7 +147,7 @@ class MediaSession:
         identity = self._identity
         if identity is None:
             raise Refused(Code.UNAUTHENTICATED, "authenticate first")
-        if self._expiry.has_expired(now):
+        if identity.has_expired(now.wall_ms):
             raise Refused(Code.UNAUTHENTICATED, "the token has expired; authenticate again")
         return identity
 

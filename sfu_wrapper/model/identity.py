@@ -70,6 +70,10 @@ class Identity:
         """Return True where this gateway may name users of that domain."""
         return domain == self.domain if self.vouches is None else domain in self.vouches
 
+    def has_expired(self, wall_ms: int) -> bool:
+        """Return True once the token is over, at that time in epoch ms."""
+        return self.expires_ms is not None and self.expires_ms <= wall_ms
+
     @property
     def is_service(self) -> bool:
         """True for the room service, which may act for any user."""

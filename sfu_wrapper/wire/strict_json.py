@@ -12,6 +12,7 @@ Times are ISO 8601 in UTC with milliseconds and Z on the wire, and epoch millise
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -19,12 +20,35 @@ from typing import Final
 import orjson
 
 from sfu_wrapper.model.errors import Malformed
-from sfu_wrapper.wire.validation import Structure
 
 MAX_DEPTH: Final = 64  # levels of nested arrays and objects
 _FLOAT_LIMIT = 2.0**63  # the reader turns integers of more than 64 bits into floats
 
 _Container = dict[str, object] | list[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Limits on the structure of a JSON text, so that a refusal costs less than parsing it.
+
+    Attributes:
+        size: Bytes of an encoded text; None if the transport limits it already.
+        commas: Commas in the whole text, including those in strings: counting characters costs a
+            tenth of parsing.
+        brackets: Opening brackets and braces, counted in the same way.
+    """
+
+    commas: int
+    brackets: int
+    size: int | None = None
+
+    def admits(self, text: str) -> bool:
+        """Return True if the text stays within these limits."""
+        if len(text) <= self.brackets:
+            return True
+        if text.count("[") + text.count("{") > self.brackets:
+            return False
+        return text.count(",") <= self.commas
 
 
 class NotJson(Malformed):

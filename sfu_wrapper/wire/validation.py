@@ -7,11 +7,12 @@ with ``fail_fast``). Quotas, which depend on stored data, are elsewhere.
 Error messages repeat keys and texts of the input cut to a bounded length.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, BeforeValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from sfu_wrapper.wire.strict_json import Structure
 
 UNAUTHENTICATED_BYTES: Final = 9_216  # of a message before its sender is known
 MAX_ITEMS: Final = 4_096  # of a list in a request
@@ -31,30 +32,6 @@ MAX_FILES: Final = 20_000  # of one kind (video, audio) in an event; outputs of 
 MAX_STAYS: Final = 50_000  # of all participants in an event
 MAX_NAME: Final = 256  # characters of an id, a reason or a kind in a broker message
 MAX_TEXT: Final = 4_096  # characters of a file name or a sentence in a broker message
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """Limits on the structure of a JSON text, so that a refusal costs less than parsing it.
-
-    Attributes:
-        size: Bytes of an encoded text; None if the transport limits it already.
-        commas: Commas in the whole text, including those in strings: counting characters costs a
-            tenth of parsing.
-        brackets: Opening brackets and braces, counted in the same way.
-    """
-
-    commas: int
-    brackets: int
-    size: int | None = None
-
-    def admits(self, text: str) -> bool:
-        """Return True if the text stays within these limits."""
-        if len(text) <= self.brackets:
-            return True
-        if text.count("[") + text.count("{") > self.brackets:
-            return False
-        return text.count(",") <= self.commas
 
 
 MIB: Final = 1024 * 1024

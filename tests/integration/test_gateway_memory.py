@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from websockets.server import ServerProtocol
 
-from sfu_wrapper.gateway.client_link import ClientLink
+from sfu_wrapper.gateway.client_link import Buffer, ClientLink
 from sfu_wrapper.gateway.gateway_link import GatewayLink
-from sfu_wrapper.gateway.send_queue import Buffer, SendQueue
+from sfu_wrapper.gateway.send_queue import SendQueue
 from sfu_wrapper.gateway.session import AuthenticatedClient, Session
 from sfu_wrapper.gateway.transport import Connection
 from tests.helpers.gatewayfakes import FakeRooms
