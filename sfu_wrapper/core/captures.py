@@ -46,7 +46,7 @@ def on_fact(turn: Transition, fact: CaptureFact | PlaneBack) -> None:
     if isinstance(fact, PlaneBack):
         _retry_now(turn, fact.medium)
         return
-    segment = turn.room.segment(fact.capture.segment)
+    segment = turn.room.segments.get(fact.capture.segment)
     capture = segment.capture(fact.capture.medium) if segment is not None else None
     if segment is None or capture is None:
         return

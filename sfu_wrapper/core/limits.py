@@ -32,7 +32,7 @@ def note_absence(turn: Transition) -> None:
     room = turn.room
     if room.absence is None and room.capture is not Phase.RECORDING:
         return
-    present = room.participant(room.owner_key) is not None
+    present = room.participants.get(room.owner_key) is not None
     if room.absence is not None:
         if present or _nothing_to_record(room):
             turn.room = replace(room, absence=None)

@@ -60,7 +60,7 @@ from sfu_wrapper.model.persistent import PersistentSet
 def join(turn: Transition, event: JoinRequested) -> None:
     """Add a participant; for a user that is present already, handle it as a reconnection."""
     require_may_join(turn.room, event.by, event.user)
-    present = turn.room.participant(event.user)
+    present = turn.room.participants.get(event.user)
     if present is None:
         count = len(turn.room.participants) + 1
         require_participants(turn.rules.quotas, count, turn.room.id)
@@ -132,7 +132,7 @@ def end_by_request(turn: Transition, event: EndRequested) -> None:
 
 def set_media(turn: Transition, user: UserKey, media: Media) -> None:
     """Store the media of ``user``; send the changes to the media plane and the audience."""
-    participant = turn.room.participant(user)
+    participant = turn.room.participants.get(user)
     if participant is None or participant.media == media:
         return
     _put(turn, replace(participant, media=media))
@@ -149,7 +149,7 @@ def set_media(turn: Transition, user: UserKey, media: Media) -> None:
 def depart(turn: Transition, user: UserKey) -> None:
     """Remove a participant, and end the room where policy.md requires it."""
     room = turn.room
-    participant = room.participant(user)
+    participant = room.participants.get(user)
     if participant is None:
         return
     turn.notify(ParticipantLeft(room.id, _shown(turn, user)))
@@ -260,7 +260,7 @@ def _establish_if_due(turn: Transition, permissions: OwnerPermissions) -> None:
     if room.life is not Life.WAITING:
         return
     if room.kind is Kind.DIRECT and (
-        len(room.participants) < 2 or room.participant(room.owner_key) is None
+        len(room.participants) < 2 or room.participants.get(room.owner_key) is None
     ):
         return
     decision = decide(room.kind, room.origin, room.flag, permissions, turn.rules.policy)

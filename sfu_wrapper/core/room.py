@@ -13,7 +13,7 @@ from enum import StrEnum
 from sfu_wrapper.core.intent import Absence, PendingRequest, RecordingIntent, RecordingLimits
 from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase
 from sfu_wrapper.core.media_plane import CaptureRef
-from sfu_wrapper.core.people import Participant, Participants, PlaneTracks, PresenceIntervals
+from sfu_wrapper.core.people import Participants, PlaneTracks, PresenceIntervals
 from sfu_wrapper.core.policy import Decision, PolicySettings
 from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.model.identity import (
@@ -304,10 +304,6 @@ class Room:
         """Owner with its domain."""
         return UserKey(self.domain, self.owner)
 
-    def participant(self, key: UserKey) -> Participant | None:
-        """Return the participant; None: the user is not present."""
-        return self.participants.get(key)
-
     @property
     def opened(self) -> bool:
         """True once the room is open at the media plane, which the first join does."""
@@ -317,10 +313,6 @@ class Room:
     def open_segment(self) -> Segment | None:
         """Segment that is starting, recording or stopping; None: the room is idle."""
         return None if self.capture is Phase.IDLE else self.segments[-1]
-
-    def segment(self, number: SegmentNo) -> Segment | None:
-        """Return a segment by its number; None: no segment has it."""
-        return self.segments.get(number)
 
     def ref(self, segment: Segment, medium: Medium) -> CaptureRef:
         """Return the name of a capture at the media plane."""

@@ -114,7 +114,7 @@ def start_wanted(turn: Transition) -> None:
 def quota_wait_ms(room: Room, quotas: Quotas, at: Instant) -> int:
     """Return the ms until the quota allows a requested segment; 0: now."""
     limit = quotas.segments_per_minute
-    earlier = room.segment(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
+    earlier = room.segments.get(SegmentNo(len(room.segments) + 1 - limit)) if limit else None
     return 0 if earlier is None else segment_wait_ms(earlier.requested_at.wall_ms, at.wall_ms)
 
 

@@ -128,13 +128,7 @@ def step(room: Room, event: Event, rules: Rules) -> tuple[Room, tuple[Effect, ..
         Refused: the request is not allowed now; nothing has changed.
     """
     turn = Transition(room, rules, event.at)
-    _apply(turn, event)
-    note_absence(turn)
-    return turn.room, turn.effects
-
-
-def _apply(turn: Transition, event: Event) -> None:  # the table of this machine
-    match event:
+    match event:  # the table of this machine
         case JoinRequested():
             join(turn, event)
         case MediaRequested():
@@ -163,6 +157,8 @@ def _apply(turn: Transition, event: Event) -> None:  # the table of this machine
             resume(turn)
         case _:
             assert_never(event)
+    note_absence(turn)
+    return turn.room, turn.effects
 
 
 def _report(turn: Transition, fact: RoomFact) -> None:
@@ -274,7 +270,7 @@ def _require_no_halt(room: Room) -> None:
 
 
 def _note_connection(turn: Transition, user: UserKey, gone_by_ms: int | None) -> None:
-    participant = turn.room.participant(user)
+    participant = turn.room.participants.get(user)
     if participant is None or participant.by_service:
         return
     changed = replace(participant, gone_by_ms=gone_by_ms)

@@ -251,7 +251,7 @@ def latest_segments(room: Room, count: int) -> list[Segment]:
     """Return the last ``count`` segments in order, without reading the earlier ones."""
     last = len(room.segments)
     numbers = range(max(0, last - count) + 1, last + 1)
-    found = (room.segment(SegmentNo(number)) for number in numbers)
+    found = (room.segments.get(SegmentNo(number)) for number in numbers)
     return [segment for segment in found if segment is not None]
 
 

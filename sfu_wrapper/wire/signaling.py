@@ -1,11 +1,12 @@
 """The endpoints of the WebSocket protocol and their payloads (protocol.md, "Endpoints").
 
 Enters: a message whose envelope ``wire.envelope`` has read. Leaves: a typed payload, or
-Unanswerable with the first wrong field. The rooms check permissions and the combination of fields.
+Unanswerable with the first wrong field; and for a payload that changes a room, the event that the
+room applies (``event_of``). The rooms check permissions and the combination of fields.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -19,7 +20,22 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from sfu_wrapper.model.identity import Kind, Origin
+from sfu_wrapper.core.events import (
+    EndRequested,
+    Event,
+    InviteRequested,
+    JoinRequested,
+    LeaveRequested,
+    MediaRequested,
+    Requester,
+    StartRequested,
+    StopRequested,
+)
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.identity import Kind, Origin, OwnerPermissions, UserId, UserKey
+from sfu_wrapper.model.media import Media
+from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     FILE_NAME_PATTERN,
@@ -247,6 +263,64 @@ def read_request(envelope: Envelope) -> Request:
 
 def _digest(payload: dict[str, object]) -> bytes:
     return hashlib.blake2b(canonical(payload), digest_size=16).digest()
+
+
+def joins_itself(payload: Payload, by: Requester) -> bool:
+    """Return True for a joinRoom by which the requester itself joins."""
+    return isinstance(payload, JoinRoom) and payload.user in (None, by.key.user)
+
+
+def event_of(
+    payload: Payload,
+    ref: str,
+    by: Requester,
+    permissions: Callable[[Room], OwnerPermissions],
+) -> Callable[[Room, Instant], Event]:
+    """Return a function that builds the event of a request, called when the room applies it.
+
+    Args:
+        payload: payload of the request.
+        ref: reference of the request, for its answer.
+        by: the requester.
+        permissions: returns the stored permissions of the room's owner, at that moment.
+
+    Raises:
+        Refused: UNKNOWN_ENDPOINT: the request changes no room.
+    """
+    match payload:
+        case JoinRoom(user=user, media=media):
+            return lambda room, at: JoinRequested(
+                at, ref, by, _user(room, by, user), _media(media), permissions(room)
+            )
+        case UpdateMedia(user=user, media=flags):
+            return lambda room, at: MediaRequested(
+                at, ref, by, _user(room, by, user), Media(flags.audio, flags.video, flags.screen)
+            )
+        case InviteToRoom(users=users):
+            invited = tuple(UserId(each) for each in users)
+            return lambda _, at: InviteRequested(at, ref, by, invited)
+        case LeaveRoom(user=user):
+            return lambda room, at: LeaveRequested(at, ref, by, _user(room, by, user))
+        case EndRoom():
+            return lambda _, at: EndRequested(at, ref, by)
+        case StartRoomRecording():
+            return lambda room, at: StartRequested(at, ref, by, permissions(room))
+        case StopRoomRecording(resume_after_seconds=pause_s):
+            pause_ms = None if pause_s is None else 1000 * pause_s
+            return lambda _, at: StopRequested(at, ref, by, pause_ms)
+        case _:
+            raise Refused(Code.UNKNOWN_ENDPOINT, "this endpoint is not served here")
+
+
+def _user(room: Room, by: Requester, named: str | None) -> UserKey:
+    """Return the user that the request is about: the requester, or a user of its domain."""
+    if named is None:
+        return by.key
+    return UserKey(room.domain if by.service else by.key.domain, UserId(named))
+
+
+def _media(flags: MediaFlags | None) -> Media | None:
+    return None if flags is None else Media(flags.audio, flags.video, flags.screen)
 
 
 def ok_response(endpoint: str, request_id: str, payload: Mapping[str, object]) -> bytes:

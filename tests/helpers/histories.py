@@ -286,7 +286,7 @@ class Histories(RuleBasedStateMachine):
 
     def say(self, ref: CaptureRef, what: str, new_files: int) -> None:
         """A fact; files are opened where it says so, and closed where it is over."""
-        segment = self.call.room.segment(ref.segment)
+        segment = self.call.room.segments.get(ref.segment)
         known = self.files.setdefault(ref, {})
         now_ms = self.call.wall_ms
         for number in range(new_files if what != "failed" else 0):

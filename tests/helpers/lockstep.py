@@ -423,7 +423,7 @@ class Mirrored(Call):
 
     def _waits_for(self, user: UserKey) -> bool:
         """Whether a new connection takes the place of a lost one."""
-        participant = self.room.participant(user)
+        participant = self.room.participants.get(user)
         return participant is not None and not participant.by_service
 
 

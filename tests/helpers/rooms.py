@@ -299,7 +299,7 @@ class Call:
 
     def known_files(self, ref: CaptureRef) -> tuple[RawFile, ...]:
         """The files that the room knows of."""
-        segment = self.room.segment(ref.segment)
+        segment = self.room.segments.get(ref.segment)
         capture = segment.capture(ref.medium) if segment is not None else None
         return capture.files if capture is not None else ()
 

@@ -34,7 +34,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
-from sfu_wrapper.service.rooms.effects import NOTICES_PER_ROUND
+from sfu_wrapper.service.rooms.commit import NOTICES_PER_ROUND
 from sfu_wrapper.service.rooms.registry import RECENT, Finder, RoomRegistry
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.service.rooms.sessions import Sessions

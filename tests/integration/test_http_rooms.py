@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.core.access import requester
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.identity import RecordingType, Role, RoomId
-from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.wire.rest import DecisionModel, RoomModel, RoomPage
 from tests.helpers.http import SKIP, World, pass_for, world
 

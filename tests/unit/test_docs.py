@@ -40,7 +40,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 # Whoever is called so passes the action on to the log.
 PASSING_ON = {"warn", "_log_change"}
 # Where the action is not written in the log call itself but comes from one of these.
-INDIRECT = {"service/rooms/effects.py", "service/rooms/permissions.py"}
+INDIRECT = {"service/rooms/commit.py", "service/rooms/permissions.py"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
+from sfu_wrapper.core.access import requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import DomainId, Identity, RoomId
 from sfu_wrapper.service.rooms.listing import SLICE
-from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.wire.answers import listed_json, whole_json
 from sfu_wrapper.wire.rest import (

@@ -40,13 +40,11 @@ from sfu_wrapper.model.identity import RoomUuid, UserKey
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.commit import Draft, encode
-from sfu_wrapper.service.rooms.effects import EffectRunner, notice_count
+from sfu_wrapper.service.rooms.commit import Draft, EffectRunner, encode, notice_count
 from sfu_wrapper.service.rooms.idempotency import IdempotencyStore, RequestRef, parse_ref
-from sfu_wrapper.service.rooms.mailbox import Command, Mailbox, Query
 from sfu_wrapper.service.rooms.maintenance import Monitor
 from sfu_wrapper.service.rooms.messages import encode_answer, internal_error
-from sfu_wrapper.service.rooms.scheduling import More, Scheduler
+from sfu_wrapper.service.rooms.scheduling import Command, Mailbox, More, Query, Scheduler
 
 BATCH_LIMIT = 64  # events that share one commit
 RETRY_S = 1.0  # until facts that could not be stored are applied again

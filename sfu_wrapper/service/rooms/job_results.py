@@ -132,7 +132,7 @@ class Notifications:
         try:
             news = _read(received)
             room = self._room(news.uuid)
-            if room is None or room.segment(news.segment) is None:
+            if room is None or room.segments.get(news.segment) is None:
                 return  # from another installation on the same broker
             if self._job_results.note(news):
                 self._notify(room, news)

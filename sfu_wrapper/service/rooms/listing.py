@@ -12,10 +12,11 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from sfu_wrapper.core.access import requester
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
-from sfu_wrapper.service.rooms.messages import encode_error, internal_error, requester
+from sfu_wrapper.service.rooms.messages import encode_error, internal_error
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import listed_json

@@ -77,4 +77,4 @@ class MediaSessions:
 
 
 def _takes_part(room: Room, user: UserKey) -> bool:
-    return room.life is not Life.ENDED and room.participant(user) is not None
+    return room.life is not Life.ENDED and room.participants.get(user) is not None

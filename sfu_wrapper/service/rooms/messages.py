@@ -1,115 +1,21 @@
-"""Conversion between the wire and the core: requests to events, answers and announcements to bytes.
+"""Messages about rooms as bytes: answers to requests, announcements to the broker.
 
 Also the conversion of announcements and rooms between the core and the store.
 """
 
 import logging
 import uuid
-from collections.abc import Callable
 
 from sfu_wrapper.core.effects import Announcement, Answer, Refusal
-from sfu_wrapper.core.events import (
-    EndRequested,
-    Event,
-    InviteRequested,
-    JoinRequested,
-    LeaveRequested,
-    MediaRequested,
-    Requester,
-    StartRequested,
-    StopRequested,
-)
 from sfu_wrapper.core.policy import PolicySettings
-from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.errors import Code, RecordingError, Refused
-from sfu_wrapper.model.identity import Identity, OwnerPermissions, Role, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.media import Media
-from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.errors import Code, RecordingError
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.wire.answers import answer_payload
 from sfu_wrapper.wire.recording_info import encode_announcement
 from sfu_wrapper.wire.room_state import StoredRoom
-from sfu_wrapper.wire.signaling import (
-    EndRoom,
-    InviteToRoom,
-    JoinRoom,
-    LeaveRoom,
-    MediaFlags,
-    Payload,
-    Request,
-    StartRoomRecording,
-    StopRoomRecording,
-    UpdateMedia,
-    error_response,
-    ok_response,
-)
-
-Build = Callable[[Room, Instant], Event]
-
-
-def requester(identity: Identity) -> Requester:
-    """Return the requester of an identity, as the core expects it."""
-    return Requester(identity.key, identity.is_service, Role.DOMAIN_ADMIN in identity.roles)
-
-
-def joins_itself(payload: Payload, by: Requester) -> bool:
-    """Return True for a joinRoom by which the requester itself joins."""
-    return isinstance(payload, JoinRoom) and payload.user in (None, by.key.user)
-
-
-def event_of(
-    payload: Payload,
-    ref: str,
-    by: Requester,
-    permissions: Callable[[Room], OwnerPermissions],
-) -> Build:
-    """Return a function that builds the event of a request, called when the actor applies it.
-
-    Args:
-        payload: payload of the request.
-        ref: reference of the request, for its answer.
-        by: the requester.
-        permissions: returns the stored permissions of the room's owner, at that moment.
-
-    Raises:
-        Refused: UNKNOWN_ENDPOINT: the request changes no room.
-    """
-    match payload:
-        case JoinRoom(user=user, media=media):
-            return lambda room, at: JoinRequested(
-                at, ref, by, _user(room, by, user), _media(media), permissions(room)
-            )
-        case UpdateMedia(user=user, media=flags):
-            return lambda room, at: MediaRequested(
-                at, ref, by, _user(room, by, user), Media(flags.audio, flags.video, flags.screen)
-            )
-        case InviteToRoom(users=users):
-            invited = tuple(UserId(each) for each in users)
-            return lambda _, at: InviteRequested(at, ref, by, invited)
-        case LeaveRoom(user=user):
-            return lambda room, at: LeaveRequested(at, ref, by, _user(room, by, user))
-        case EndRoom():
-            return lambda _, at: EndRequested(at, ref, by)
-        case StartRoomRecording():
-            return lambda room, at: StartRequested(at, ref, by, permissions(room))
-        case StopRoomRecording(resume_after_seconds=pause_s):
-            pause_ms = None if pause_s is None else 1000 * pause_s
-            return lambda _, at: StopRequested(at, ref, by, pause_ms)
-        case _:
-            raise Refused(Code.UNKNOWN_ENDPOINT, "this endpoint is not served here")
-
-
-def _user(room: Room, by: Requester, named: str | None) -> UserKey:
-    """Return the user that the request is about: the requester, or a user of its domain."""
-    if named is None:
-        return by.key
-    return UserKey(room.domain if by.service else by.key.domain, UserId(named))
-
-
-def _media(flags: MediaFlags | None) -> Media | None:
-    return None if flags is None else Media(flags.audio, flags.video, flags.screen)
-
+from sfu_wrapper.wire.signaling import Request, error_response, ok_response
 
 log = logging.getLogger(__name__)
 

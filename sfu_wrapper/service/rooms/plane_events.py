@@ -26,8 +26,8 @@ from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.service.rooms.actor import RoomActor
-from sfu_wrapper.service.rooms.messages import Build
 from sfu_wrapper.service.rooms.registry import RoomRegistry
+from sfu_wrapper.service.rooms.scheduling import Build
 
 log = logging.getLogger(__name__)
 

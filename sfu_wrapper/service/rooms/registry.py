@@ -365,7 +365,7 @@ class Finder:
 
 def may_be_in(actor: RoomActor, user: UserKey) -> bool:
     """Return True if the user is a participant, or its join waits in the mailbox."""
-    takes_part = actor.room is not None and actor.room.participant(user) is not None
+    takes_part = actor.room is not None and actor.room.participants.get(user) is not None
     return takes_part or actor.is_joining(user)
 
 

@@ -14,7 +14,7 @@ import logging
 from contextlib import suppress
 from functools import partial
 
-from sfu_wrapper.core.access import NOT_FOUND, require_visible
+from sfu_wrapper.core.access import NOT_FOUND, requester, require_visible
 from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.events import (
     ControllerReady,
@@ -34,7 +34,7 @@ from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.actor import ActorContext, Offer, RoomActor
-from sfu_wrapper.service.rooms.effects import EffectRunner
+from sfu_wrapper.service.rooms.commit import EffectRunner
 from sfu_wrapper.service.rooms.idempotency import (
     NOT_KEPT,
     IdempotencyStore,
@@ -44,23 +44,14 @@ from sfu_wrapper.service.rooms.idempotency import (
 )
 from sfu_wrapper.service.rooms.job_results import JobResults, Notifications
 from sfu_wrapper.service.rooms.listing import Lister, answered
-from sfu_wrapper.service.rooms.mailbox import Apply, Command, Query
 from sfu_wrapper.service.rooms.maintenance import Monitor, NullMonitor
 from sfu_wrapper.service.rooms.media_sessions import MediaSessions
-from sfu_wrapper.service.rooms.messages import (
-    Build,
-    encode_error,
-    event_of,
-    internal_error,
-    joins_itself,
-    requester,
-    stored_room,
-)
+from sfu_wrapper.service.rooms.messages import encode_error, internal_error, stored_room
 from sfu_wrapper.service.rooms.plane_events import PlaneEvents
 from sfu_wrapper.service.rooms.registry import Finder, RoomRegistry, may_be_in
 from sfu_wrapper.service.rooms.room_creation import RoomCreation
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
-from sfu_wrapper.service.rooms.scheduling import Scheduler
+from sfu_wrapper.service.rooms.scheduling import Apply, Build, Command, Query, Scheduler
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
 from sfu_wrapper.service.rooms.subscriptions import Subscriptions
 from sfu_wrapper.wire.answers import room_json
@@ -74,6 +65,8 @@ from sfu_wrapper.wire.signaling import (
     Request,
     Unwatch,
     Watch,
+    event_of,
+    joins_itself,
 )
 
 _Addressed = tuple[RoomActor, Command]
@@ -276,7 +269,7 @@ class Rooms:
             return self._creation_of(client.identity, payload, ref)
         by = requester(client.identity)
         build = event_of(payload, str(ref), by, self._permissions)
-        actor = self._actor_for(client, payload)
+        actor = self._actor_for(client, by, payload)
         joins = None
         if joins_itself(payload, by):
             self._sessions.joined(client, actor.uuid)
@@ -323,7 +316,7 @@ class Rooms:
         def read(room: Room | None) -> None:
             client.deliver(answered(request, lambda: self._room_json(by, room)))
 
-        self._actor_for(client, payload).post(Query(read))
+        self._actor_for(client, by, payload).post(Query(read))
 
     def _room_json(self, by: Requester, room: Room | None) -> dict[str, object]:
         if room is None:
@@ -332,12 +325,11 @@ class Rooms:
         found = self.queries.snapshot_of(room)
         return room_json(room, found.permissions, self._rules.policy, found.news)
 
-    def _actor_for(self, client: Client, payload: Payload) -> RoomActor:
+    def _actor_for(self, client: Client, by: Requester, payload: Payload) -> RoomActor:
         """Return the actor of the room that the request names, else of the sender's only room."""
         room_id: str | None = getattr(payload, "room", None)
         if room_id is None:
             return self._finder.only_room(client)
-        by = requester(client.identity)
         domain = DomainId(getattr(payload, "domain", None) or by.key.domain)
         now_ms = self._clock.now().wall_ms
         joins = isinstance(payload, JoinRoom)

@@ -1,10 +1,18 @@
-"""Scheduler of the rooms: shares the event loop fairly among their owners.
+"""Order of the changes to rooms: the mailbox of each room, and the turns of all rooms.
 
-Rooms apply requests for at most ``ROUND_S`` in one round of the event loop, so that answers, timers
-and messages of everything else are at most one round away. Rooms beyond that wait, and the owner
-who used the least of the loop lately is next: a flood of requests to the rooms of one owner delays
-only that owner, and a request to any other room is among the first of the next round. While no room
-waits there is neither order nor delay.
+A ``Mailbox`` is the bounded queue of one room, in order of arrival. Commands and queries enter from
+the router, facts (commands without a ``ref``) from the media plane, from connections and from the
+timer; the actor takes the oldest in its turn. Requests may be refused; facts have already happened
+and are always accepted. They do not count as requests, so that a thousand users who reconnect at
+once do not block new requests; their number is bounded by the participants and captures that they
+are about.
+
+The ``Scheduler`` shares the event loop fairly among the owners of rooms. Rooms apply requests for
+at most ``ROUND_S`` in one round of the event loop, so that answers, timers and messages of
+everything else are at most one round away. Rooms beyond that wait, and the owner who used the least
+of the loop lately is next: a flood of requests to the rooms of one owner delays only that owner,
+and a request to any other room is among the first of the next round. While no room waits there is
+neither order nor delay.
 
 At most ``COMMITS`` commits are under way at a time, so that the commit of the next owner does not
 wait behind those of a flood. When none of them ends within ``SLOW_S`` the limit rises, since a slow
@@ -15,9 +23,123 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
+
+from sfu_wrapper.core.effects import Effect
+from sfu_wrapper.core.events import Event
+from sfu_wrapper.core.room import Room
+from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.identity import UserKey
+from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.service.rooms.idempotency import RequestRef
+
+MAILBOX_LIMIT: Final = 1_000  # waiting requests of one room
+
+Apply = Callable[[Room | None, Instant], tuple[Room, tuple[Effect, ...]]]
+Build = Callable[[Room, Instant], Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Change to apply to a room.
+
+    Attributes:
+        apply: returns the changed room and the effects.
+        ref: the request behind it; None: a fact.
+        undo: called if the change was not applied or not stored.
+        joins: user who joins by it.
+        charge: called with the number of notifications that it causes.
+    """
+
+    apply: Apply
+    ref: RequestRef | None = None
+    undo: Callable[[], None] | None = None
+    joins: UserKey | None = None
+    charge: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Read of the room, executed in its place among the commands. ``read`` raises nothing."""
+
+    read: Callable[[Room | None], None]
+
+
+class Mailbox:
+    """Queue of one room; true while an entry waits.
+
+    Args:
+        limit: maximum number of waiting requests.
+    """
+
+    def __init__(self, limit: int = MAILBOX_LIMIT) -> None:
+        self._limit = limit
+        self._waiting: deque[Command | Query] = deque()
+        self._requests = 0
+        self._joins: Counter[UserKey] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def query_is_next(self) -> bool:
+        """True if the oldest entry is a query."""
+        return bool(self._waiting) and isinstance(self._waiting[0], Query)
+
+    def is_joining(self, user: UserKey) -> bool:
+        """Return True if a request by which the user joins is waiting."""
+        return user in self._joins
+
+    def put(self, entry: Command | Query) -> None:
+        """Add an entry.
+
+        Raises:
+            Refused: OVERLOADED: too many requests wait. Facts are always accepted.
+        """
+        if not _is_fact(entry):
+            if self._requests >= self._limit:
+                raise Refused(Code.OVERLOADED, "too many requests wait for this room")
+            self._requests += 1
+        if isinstance(entry, Command) and entry.joins is not None:
+            self._joins[entry.joins] += 1
+        self._waiting.append(entry)
+
+    def take(self) -> Command | Query:
+        """Remove and return the oldest entry."""
+        entry = self._waiting.popleft()
+        self._uncount(entry)
+        return entry
+
+    def put_back(self, items: Iterable[Command]) -> None:
+        """Return the facts among these to the front of the queue; requests are ignored."""
+        self._waiting.extendleft(reversed([item for item in items if _is_fact(item)]))
+
+    def withdraw(self) -> tuple[Command | Query, ...]:
+        """Remove and return all requests, in order of arrival; facts stay."""
+        requests = tuple(entry for entry in self._waiting if not _is_fact(entry))
+        self._waiting = deque(entry for entry in self._waiting if _is_fact(entry))
+        for entry in requests:
+            self._uncount(entry)
+        return requests
+
+    def _uncount(self, entry: Command | Query) -> None:
+        """Subtract a removed entry from the counts."""
+        if not _is_fact(entry):
+            self._requests -= 1
+        if isinstance(entry, Command) and entry.joins is not None:
+            self._joins[entry.joins] -= 1
+            if not self._joins[entry.joins]:
+                del self._joins[entry.joins]
+
+
+def _is_fact(entry: Command | Query) -> bool:
+    """Return True for a fact, which can be neither refused nor dropped."""
+    return isinstance(entry, Command) and entry.ref is None
+
 
 ROUND_S: Final = 0.0005
 TURN_S: Final = 0.0003

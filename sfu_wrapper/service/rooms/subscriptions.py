@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from sfu_wrapper.core.access import sees, sees_recordings
+from sfu_wrapper.core.access import requester, sees, sees_recordings
 from sfu_wrapper.core.effects import RecordingUnattended
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.intent import Absence
@@ -27,7 +27,6 @@ from sfu_wrapper.model.identity import DomainId, RoomUuid, SegmentNo, UserKey
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.job_results import JobResults
-from sfu_wrapper.service.rooms.messages import requester
 from sfu_wrapper.service.rooms.room_queries import Page, RoomQueries
 from sfu_wrapper.service.rooms.sessions import Client
 from sfu_wrapper.wire.answers import (
@@ -309,14 +308,14 @@ def _touched(change: _Change) -> Iterator[Segment]:
         if open_segment is not None:
             numbers.add(open_segment.number)
     for number in sorted(numbers | change.worked_on):
-        segment = room.segment(number)
+        segment = room.segments.get(number)
         if segment is not None:
             yield segment
 
 
 def _looks_different(change: _Change, segment: Segment) -> bool:
     room, before = change.room, change.before
-    was = before.segment(segment.number) if before is not None else None
+    was = before.segments.get(segment.number) if before is not None else None
     if before is None or was is None:
         return True
     if was is segment and before.capture is room.capture:

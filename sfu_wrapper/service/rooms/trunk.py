@@ -118,7 +118,7 @@ class TrunkGateway(Client):
         for room in self._created_by(self._identity.key):
             if not room.uuid.startswith(PSTN_PREFIX):
                 continue  # created by another room service with the same user id
-            entered = room.participant(room.owner_key) is not None
+            entered = room.participants.get(room.owner_key) is not None
             self._legs[room.uuid] = _Leg(room.id, room.owner, entered=entered)
         self._rooms.connected(self)
         try:

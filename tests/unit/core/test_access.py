@@ -307,7 +307,7 @@ def test_a_public_room_lets_in_anybody() -> None:
     call = Call(Kind.PUBLIC)
     call.join(STRANGER)
 
-    assert call.room.participant(STRANGER) is not None
+    assert call.room.participants.get(STRANGER) is not None
 
 
 def test_nobody_but_the_service_joins_somebody_else() -> None:

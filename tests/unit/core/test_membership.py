@@ -345,7 +345,7 @@ def camera(user: UserId) -> Track:
 
 
 def media_of(call: Call, user: UserKey) -> Media:
-    participant = call.room.participant(user)
+    participant = call.room.participants.get(user)
     assert participant is not None
     return participant.media
 

@@ -52,7 +52,7 @@ def test_more_people_than_the_room_may_hold_cannot_come_in() -> None:
     with pytest.raises(Refused, match="wait until a participant leaves") as error:
         call.join(CAROL, by=SERVICE)
     assert refused(error) == (Code.QUOTA_EXCEEDED, "rooms.maxParticipants", 2)
-    assert call.room.participant(CAROL) is None
+    assert call.room.participants.get(CAROL) is None
 
 
 def test_who_is_in_a_full_room_may_come_back_and_who_leaves_makes_room() -> None:

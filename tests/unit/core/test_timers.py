@@ -90,7 +90,7 @@ def test_a_participation_outlives_its_last_connection_by_the_grace() -> None:
     call = established()
     call.gone(BOB)
     call.wait(GRACE_MS - 1)
-    assert call.room.participant(BOB) is not None
+    assert call.room.participants.get(BOB) is not None
     call.wait(1)
 
     assert call.room.end_reason is EndReason.HANGUP
@@ -151,7 +151,7 @@ def test_participation_made_by_the_service_is_bound_to_no_connection() -> None:
     call.restart(reconnected=False)
     call.wait(60_000)
 
-    assert call.room.participant(BOB) is not None
+    assert call.room.participants.get(BOB) is not None
 
 
 def test_after_a_restart_the_grace_counts_from_then() -> None:

@@ -7,7 +7,7 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import DomainId, UserId, UserKey
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.service.rooms.idempotency import RequestRef
-from sfu_wrapper.service.rooms.mailbox import Command, Mailbox, Query
+from sfu_wrapper.service.rooms.scheduling import Command, Mailbox, Query
 
 ALICE = UserKey(DomainId("example"), UserId("alice"))
 

@@ -7,7 +7,7 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.planes.composite_plane import NoPlane
 from sfu_wrapper.core.effects import Effect, Notify, ParticipantLeft
 from sfu_wrapper.model.identity import Identity, Role, RoomId, UserId, UserKey
-from sfu_wrapper.service.rooms.effects import EffectRunner, notice_count
+from sfu_wrapper.service.rooms.commit import EffectRunner, notice_count
 from sfu_wrapper.service.rooms.maintenance import NullMonitor
 from sfu_wrapper.service.rooms.sessions import Sessions
 from tests.helpers.rooms import HOME, Call
