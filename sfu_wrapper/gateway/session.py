@@ -317,7 +317,7 @@ class Session:
             bucket.charge(tokens)
 
     def _has_expired(self) -> bool:
-        identity = self.identity
+        identity = self.identity  # the clock is read for those whose token may expire at all
         if identity is None or identity.expires_ms is None:
             return False
         return identity.has_expired(self._gate.clock.now().wall_ms)

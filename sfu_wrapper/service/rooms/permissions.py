@@ -173,8 +173,7 @@ class Permissions:
             ) from None
 
     def _log_change(self, action: str, by: Identity, subject: Subject) -> None:
-        target = {"domain": subject.domain, "user": subject.user}
-        log.info(action, extra={"by": by.user, **target})
+        log.info(action, extra={"by": by.user, "domain": subject.domain, "user": subject.user})
 
 
 def _own(by: Identity) -> Subject:
