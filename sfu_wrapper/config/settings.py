@@ -25,8 +25,7 @@ from sfu_wrapper.config.controller import (
 from sfu_wrapper.config.processing import Recording, Worker
 from sfu_wrapper.config.section import Section
 from sfu_wrapper.config.servers import Http, Websocket
-from sfu_wrapper.core.intent import RecordingLimits
-from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.policy import PolicySettings, RecordingLimits
 from sfu_wrapper.core.quotas import Quotas
 
 

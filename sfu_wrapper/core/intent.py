@@ -1,6 +1,6 @@
-"""Intents of a room: pending requests, the wish to record, its limits, and absence of its owner.
+"""Intents of a room: pending requests, the wish to record, and the absence of its owner.
 
-Frozen values, and calculations on them; ``segments`` and ``limits`` decide with them. Deadlines are
+Frozen values; ``segments`` and ``limits`` decide with them. Deadlines are
 milliseconds of the monotonic clock (``*_by_ms``, ``due_ms``); other times are milliseconds since
 the epoch.
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 
-from sfu_wrapper.model.identity import RecordingType, StopReason, UserId
+from sfu_wrapper.model.identity import RecordingType, UserId
 from sfu_wrapper.model.segment import Instant
 
 
@@ -80,37 +80,3 @@ class Absence:
 
     since: Instant
     stop_by_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingLimits:
-    """Limits at which a recording is stopped; 0: none.
-
-    Attributes:
-        max_segment_ms: length of a segment, after which the next one starts.
-        max_room_ms: recorded time of a room, after which recording is over.
-        unattended_ms: time of a recording without its owner in the room.
-    """
-
-    max_segment_ms: int = 0
-    max_room_ms: int = 0
-    unattended_ms: int = 0
-
-    def spent(self, recorded_ms: int) -> bool:
-        """Return True if no more may be recorded in a room with so much recorded time."""
-        return 0 < self.max_room_ms <= recorded_ms
-
-    def end_of_segment(self, started_ms: int, recorded_ms: int) -> tuple[int, StopReason] | None:
-        """Return the monotonic end of a segment, and the reason for it; None: no limit applies.
-
-        Args:
-            started_ms: monotonic start of the segment.
-            recorded_ms: length of the earlier segments of the room.
-        """
-        ends = []
-        if self.max_room_ms:
-            left_ms = max(0, self.max_room_ms - recorded_ms)
-            ends.append((started_ms + left_ms, StopReason.MAX_ROOM))
-        if self.max_segment_ms:
-            ends.append((started_ms + self.max_segment_ms, StopReason.MAX_LENGTH))
-        return min(ends, key=lambda end: end[0], default=None)  # at a tie, that of the room

@@ -1,7 +1,8 @@
-"""Recording policy: the decision for a room, and its reason.
+"""Recording policy: the decision for a room and its reason, and the limits of a recording.
 
 Pure: reads permissions and configuration, returns a ``Decision``; never raises, never logs.
-Source: policy.md, "The grant", "Kinds of rooms", "Why a room does not start automatically".
+Source: policy.md, "The grant", "Kinds of rooms", "Why a room does not start automatically",
+"Limits and pauses".
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from sfu_wrapper.model.identity import (
     RecordingPermissions,
     RecordingProfile,
     RecordingType,
+    StopReason,
 )
 
 
@@ -64,6 +66,40 @@ class PolicySettings:
     pstn_conflict: PstnConflict = PstnConflict.WARN  # trunk.conflict
     optional_allows_manual: bool = False  # policy.optionalAllowsManual
     stop_by: StopBy = StopBy.OWNER  # policy.stopBy
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLimits:
+    """Limits at which a recording is stopped; 0: none.
+
+    Attributes:
+        max_segment_ms: length of a segment, after which the next one starts.
+        max_room_ms: recorded time of a room, after which recording is over.
+        unattended_ms: time of a recording without its owner in the room.
+    """
+
+    max_segment_ms: int = 0
+    max_room_ms: int = 0
+    unattended_ms: int = 0
+
+    def spent(self, recorded_ms: int) -> bool:
+        """Return True if no more may be recorded in a room with so much recorded time."""
+        return 0 < self.max_room_ms <= recorded_ms
+
+    def end_of_segment(self, started_ms: int, recorded_ms: int) -> tuple[int, StopReason] | None:
+        """Return the monotonic end of a segment, and the reason for it; None: no limit applies.
+
+        Args:
+            started_ms: monotonic start of the segment.
+            recorded_ms: length of the earlier segments of the room.
+        """
+        ends = []
+        if self.max_room_ms:
+            left_ms = max(0, self.max_room_ms - recorded_ms)
+            ends.append((started_ms + left_ms, StopReason.MAX_ROOM))
+        if self.max_segment_ms:
+            ends.append((started_ms + self.max_segment_ms, StopReason.MAX_LENGTH))
+        return min(ends, key=lambda end: end[0], default=None)  # at a tie, that of the room
 
 
 @dataclass(frozen=True, slots=True)

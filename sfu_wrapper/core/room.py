@@ -10,11 +10,11 @@ without comparing all entries. Nothing here iterates over participants or segmen
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sfu_wrapper.core.intent import Absence, PendingRequest, RecordingIntent, RecordingLimits
+from sfu_wrapper.core.intent import Absence, PendingRequest, RecordingIntent
 from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase
 from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.people import Participants, PlaneTracks, PresenceIntervals
-from sfu_wrapper.core.policy import Decision, PolicySettings
+from sfu_wrapper.core.policy import Decision, PolicySettings, RecordingLimits
 from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.model.identity import (
     ConfbridgeId,

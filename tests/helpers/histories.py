@@ -21,7 +21,6 @@ from sfu_wrapper.core.effects import (
     Started,
 )
 from sfu_wrapper.core.events import ControllerReady
-from sfu_wrapper.core.intent import RecordingLimits
 from sfu_wrapper.core.lifecycle import Life, Phase
 from sfu_wrapper.core.media_plane import (
     CaptureChanged,
@@ -34,7 +33,7 @@ from sfu_wrapper.core.media_plane import (
     StartCapture,
     StopCapture,
 )
-from sfu_wrapper.core.policy import PolicySettings, StopBy
+from sfu_wrapper.core.policy import PolicySettings, RecordingLimits, StopBy
 from sfu_wrapper.core.room import Room, Rules
 from sfu_wrapper.core.step import step
 from sfu_wrapper.core.timers import next_due_ms

@@ -283,7 +283,7 @@ class Rooms:
         if not joins_itself(payload, by):
             return
         with suppress(Refused, Unavailable):  # the repeat has its answer
-            actor = self._actor_for(client, payload)
+            actor = self._actor_for(client, by, payload)
             if may_be_in(actor, by.key):
                 self._bind(client, actor)
 

@@ -8,10 +8,9 @@ from sfu_wrapper.core.effects import (
     RecordingUnattended,
     Stopped,
 )
-from sfu_wrapper.core.intent import RecordingLimits
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.media_plane import StopCapture, UnpublishTrack
-from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.policy import PolicySettings, RecordingLimits
 from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.core.timers import next_due_ms
