@@ -1,8 +1,7 @@
 """Messages between the room machine and the media plane: requests out, facts in.
 
-A request has no result; its outcome arrives as a fact. Facts cannot be refused: a late or repeated
-one is ignored. Each fact names its room by uuid and its capture by (segment, medium). Times are
-those of the plane, in epoch milliseconds.
+The outcome of a request arrives as a fact. Facts cannot be refused: a late or repeated one is
+ignored. Each names its room by uuid and its capture by (segment, medium); times are epoch ms.
 """
 
 from dataclasses import dataclass

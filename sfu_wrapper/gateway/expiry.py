@@ -1,21 +1,15 @@
-"""Expiry of tokens, and the timers by which links learn of it.
+"""Expiry of tokens, and the deadlines of connections that follow from it.
 
 ``Expiry`` computes the deadline of one token, ``Expiring`` orders the clients of a gateway link by
-it, and ``Alarm`` calls ``tick`` of a link at its ``due_ms``. Tokens have wall-clock times and
-timers run on the monotonic clock, so a deadline that was reached too early, since the wall clock
-was set back, is computed again. Thousands of tokens may expire in the same second: alarms of one
-server ring a bounded number at a time, in one round of the event loop.
+it. Tokens have wall-clock times and timers run on the monotonic clock, so a deadline that was
+reached too early, since the wall clock was set back, is computed again.
 """
 
-import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from sfu_wrapper.gateway.limits import Errands
-from sfu_wrapper.gateway.send_queue import Outgoing
 from sfu_wrapper.model.segment import Instant
-from sfu_wrapper.ports.system import Clock
 
 GRACE_MS = 60_000  # from the end of a token to that of its connection (protocol.md)
 _SLACK = 64  # entries of ended clients, in addition to one for each client
@@ -117,73 +111,3 @@ class Expiring:
         self._entered = {name: ms for name, ms in self._entered.items() if name in self._clients}
         self._heap = [(due_ms, name) for name, due_ms in self._entered.items()]
         heapq.heapify(self._heap)
-
-
-_RINGS_A_TURN = 16
-
-
-class Link(Protocol):
-    """Link with a deadline."""
-
-    @property
-    def due_ms(self) -> int | None:
-        """Monotonic time in ms at which to call ``tick``; None: never."""
-        ...
-
-    def tick(self) -> list[Outgoing]:
-        """Handle the deadlines that are reached. Returns the frames to send."""
-        ...
-
-
-class Alarms:
-    """The alarms of all connections of one server."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self._ringing = Errands(_RINGS_A_TURN)
-
-    def of(self, link: Link, put: Callable[[list[Outgoing]], None]) -> "Alarm":
-        """Return the alarm of one link. put: sends what its ticks return."""
-        return Alarm(self, link, put)
-
-    def ring(self, alarm: "Alarm") -> None:
-        """Ring an alarm in its turn."""
-        self._ringing.add(alarm.ring)
-
-
-class Alarm:
-    """Calls ``tick`` of a link when it is due."""
-
-    def __init__(self, alarms: Alarms, link: Link, put: Callable[[list[Outgoing]], None]) -> None:
-        self._alarms = alarms
-        self._link = link
-        self._put = put
-        self._due_ms: int | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def set(self) -> None:
-        """Set the timer to the present deadline of the link."""
-        due_ms = self._link.due_ms
-        if due_ms == self._due_ms:
-            return
-        self.cancel()
-        self._due_ms = due_ms
-        if due_ms is not None:
-            delay_s = (due_ms - self._alarms.clock.now().mono_ms) / 1000
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(delay_s, 0), self._alarms.ring, self)
-
-    def cancel(self) -> None:
-        """Cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-        self._due_ms = None
-
-    def ring(self) -> None:
-        """Call ``tick``, unless the alarm was cancelled since it was due."""
-        if self._timer is None:
-            return
-        self.cancel()
-        self._put(self._link.tick())
-        self.set()

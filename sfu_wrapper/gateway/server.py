@@ -3,12 +3,14 @@
 ``transport`` accepts a connection and calls ``_admit`` with its handshake, then ``_handle``.
 ``_handle`` makes the link that the path names and feeds it each message; frames that the link
 returns go to the connection's ``SendQueue``. Each connection has one reader and one writer task,
-so no connection waits for another one.
+so no connection waits for another one. An ``Alarm`` calls ``tick`` of a link at its ``due_ms``.
+Thousands of tokens may expire in the same second: alarms of one server ring a bounded number at a
+time, in one round of the event loop.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Protocol
@@ -18,9 +20,8 @@ from websockets.http11 import Request
 
 from sfu_wrapper.gateway.auth import Admitted, Authenticator, Path, Rejected, check_handshake
 from sfu_wrapper.gateway.client_link import ClientLink
-from sfu_wrapper.gateway.expiry import Alarms
 from sfu_wrapper.gateway.gateway_link import GatewayLink
-from sfu_wrapper.gateway.limits import Limits
+from sfu_wrapper.gateway.limits import Errands, Limits
 from sfu_wrapper.gateway.send_queue import Outgoing, SendQueue
 from sfu_wrapper.gateway.session import GatewayContext, MediaContext
 from sfu_wrapper.gateway.settings import GatewaySettings
@@ -33,13 +34,81 @@ from sfu_wrapper.service.rooms.sessions import RoomsApi
 log = logging.getLogger(__name__)
 
 _SHUTDOWN_S = 5.0  # for closing handshakes; then the sockets are aborted
+_RINGS_A_TURN = 16
 
 
-class _Link(Protocol):
-    """Common interface of the links."""
+class Ticking(Protocol):
+    """Link with a deadline."""
 
     @property
-    def due_ms(self) -> int | None: ...
+    def due_ms(self) -> int | None:
+        """Monotonic time in ms at which to call ``tick``; None: never."""
+        ...
+
+    def tick(self) -> list[Outgoing]:
+        """Handle the deadlines that are reached. Returns the frames to send."""
+        ...
+
+
+class Alarms:
+    """The alarms of all connections of one server."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._ringing = Errands(_RINGS_A_TURN)
+
+    def of(self, link: Ticking, put: Callable[[list[Outgoing]], None]) -> "Alarm":
+        """Return the alarm of one link. put: sends what its ticks return."""
+        return Alarm(self, link, put)
+
+    def ring(self, alarm: "Alarm") -> None:
+        """Ring an alarm in its turn."""
+        self._ringing.add(alarm.ring)
+
+
+class Alarm:
+    """Calls ``tick`` of a link when it is due."""
+
+    def __init__(
+        self, alarms: Alarms, link: Ticking, put: Callable[[list[Outgoing]], None]
+    ) -> None:
+        self._alarms = alarms
+        self._link = link
+        self._put = put
+        self._due_ms: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self) -> None:
+        """Set the timer to the present deadline of the link."""
+        due_ms = self._link.due_ms
+        if due_ms == self._due_ms:
+            return
+        self.cancel()
+        self._due_ms = due_ms
+        if due_ms is not None:
+            delay_s = (due_ms - self._alarms.clock.now().mono_ms) / 1000
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(delay_s, 0), self._alarms.ring, self)
+
+    def cancel(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._due_ms = None
+
+    def ring(self) -> None:
+        """Call ``tick``, unless the alarm was cancelled since it was due."""
+        if self._timer is None:
+            return
+        self.cancel()
+        self._put(self._link.tick())
+        self.set()
+
+
+class _Link(Ticking, Protocol):
+    """Common interface of the links."""
+
     @property
     def trusted(self) -> bool: ...
     @property
@@ -49,7 +118,6 @@ class _Link(Protocol):
     def open(self) -> list[Outgoing]: ...
     def feed(self, messages: tuple[str | bytes], /) -> list[Outgoing]: ...
     def take(self) -> list[Outgoing]: ...
-    def tick(self) -> list[Outgoing]: ...
     def close_some(self) -> bool: ...
     def close(self) -> None: ...
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from sfu_wrapper.gateway.expiry import Alarms
 from sfu_wrapper.gateway.send_queue import Outgoing
+from sfu_wrapper.gateway.server import Alarms
 from tests.helpers.clocks import StandingClock
 
 
