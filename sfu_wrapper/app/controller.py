@@ -142,7 +142,10 @@ class _Components:
             self.health,
             self.metrics,
             CallPageSettings(
-                websocket_port, settings.http.public_websocket_url, parts.browsers is not None
+                websocket_port,
+                settings.http.public_websocket_url,
+                real_media=parts.browsers is not None,
+                stop_by=settings.policy.stop_by,
             ),
         )
 

@@ -37,6 +37,7 @@ from sfu_wrapper.core.effects import (
     Started,
     Stopped,
 )
+from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.people import Participant
 from sfu_wrapper.core.policy import PolicySettings, asks
 from sfu_wrapper.core.publisher_ids import MediaPlace
@@ -188,6 +189,12 @@ def joined(room: Room, permissions: OwnerPermissions, policy: PolicySettings) ->
         "state": room.life,
         "recording": recording_json(room, permissions, policy),
     }
+
+
+def joinable_json(room: Room) -> Json:
+    """Return the payload of a joinRoom that only asks if the requester may join."""
+    recorded = room.capture is Phase.RECORDING
+    return {"room": room.id, "kind": room.kind, "state": room.life, "recorded": recorded}
 
 
 def room_json(

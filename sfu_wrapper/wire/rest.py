@@ -116,6 +116,9 @@ class RecordingModel(_Body):
     active: bool
     segment: _Maybe[_Number]
     started_at: _Maybe[_Time]
+    begun_by: _Maybe[_ShownUser]
+    unattended: _Maybe[bool]
+    resumes_at: _Maybe[_Time]
 
 
 class ProcessingModel(_Body):
@@ -133,6 +136,7 @@ class SegmentModel(_Body):
     segment: _Number
     state: Literal["starting", "recording", "stopping", "stopped", "failed"]
     by: str
+    begun_by: _Maybe[_ShownUser]
     started_at: _Maybe[_Time]
     stopped_at: _Maybe[_Time]
     duration: _Maybe[_Seconds]

@@ -124,12 +124,16 @@ class InviteToRoom(_InRoom):
 
 
 class JoinRoom(_Payload):
-    """Join a room; the room service joins on behalf of ``user``."""
+    """Join a room; the room service joins on behalf of ``user``.
+
+    ``check``: join nobody, answer if it would be possible.
+    """
 
     room: _Name
     domain: _Maybe[_Name] = None
     user: _Maybe[_Name] = None
     media: _Maybe[MediaFlags] = None
+    check: bool = False
 
 
 class UpdateMedia(_InRoom):

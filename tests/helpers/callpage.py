@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from tests.helpers.calls import ALWAYS
 from tests.helpers.chromium import Browser, Page
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Live, token
@@ -112,17 +113,30 @@ def _axe() -> str:
 
 
 async def opened(
-    chromium: Browser, http_url: str, user: str = "", *, room: str = "standup", before: str = ""
+    chromium: Browser,
+    http_url: str,
+    user: str = "",
+    *,
+    room: str = "standup",
+    before: str = "",
+    roles: tuple[str, ...] = (),
 ) -> CallPage:
     """The page of a room in a tab of its own. before: a script that runs before the page's own."""
     url = f"{http_url}/call/{room}"
-    fragment = f"#token={token(user)}" if user else ""
+    fragment = f"#token={token(user, *roles)}" if user else ""
     page = await chromium.open(f"{http_url}/health/live")
     if before:
         await page.ask("Page.addScriptToEvaluateOnNewDocument", {"source": before})
     await page.go(f"{url}{fragment}")
     await page.until("document.querySelector('#room')?.textContent")
     return CallPage(page, url)
+
+
+async def meeting(here: Live, **more: object) -> None:
+    """A meeting of alice's, who may record."""
+    await here.permit("alice", ALWAYS)
+    room = {"id": "standup", "kind": "meeting", "owner": "alice", "domain": "example"}
+    await (await here.service()).ok("createRoom", room | more)
 
 
 @asynccontextmanager

@@ -27,9 +27,10 @@ LOST = {"conferenceId": "conf", "status": "failed", "error": ERROR, "attempts": 
 
 
 async def publish(broker: MemoryBroker, key: str, body: Json, uuid: str = "call") -> None:
-    """As the recording service does, of segment 1."""
-    whole = json.dumps({"uuid": uuid, "segment": 1} | body).encode()
-    await broker.publish(Message(key, f"{uuid}:1:{key}", whole))
+    """As the recording service does, of segment 1 where the body names no other."""
+    whole = {"uuid": uuid, "segment": 1} | body
+    message_id = f"{uuid}:{whole['segment']}:{key}"
+    await broker.publish(Message(key, message_id, json.dumps(whole).encode()))
 
 
 async def progress(broker: MemoryBroker, percent: float) -> None:

@@ -1,9 +1,9 @@
 """``/call/{room}``: the call page and its files.
 
-The page is static except for three values in ``<meta>``: the addresses of the two WebSockets, and
-the time of this host. Every file is read once, at the start; the name in an address only selects
-one of these. The server never sees a token: the page keeps it in the fragment of its address, which
-browsers do not send.
+The page is static except for four values in ``<meta>``: the addresses of the two WebSockets, the
+time of this host, and who may stop a recording. Every file is read once, at the start; the name in
+an address only selects one of these. The server never sees a token: the page keeps it in the
+fragment of its address, which browsers do not send.
 """
 
 import html
@@ -14,6 +14,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from sfu_wrapper.core.policy import StopBy
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN
@@ -35,11 +36,13 @@ class CallPageSettings:
         websocket_url: their address as seen from outside, without a path; None:
             ``websocket_port`` on the host that the browser has requested.
         real_media: True if ``/media`` is served; without it the page shows no other participant.
+        stop_by: users who may stop a recording.
     """
 
     websocket_port: int = 8765
     websocket_url: str | None = None
     real_media: bool = False
+    stop_by: StopBy = StopBy.OWNER
 
 
 def call_routes(settings: CallPageSettings, clock: Clock) -> APIRouter:
@@ -56,6 +59,7 @@ def call_routes(settings: CallPageSettings, clock: Clock) -> APIRouter:
             "@signaling@": f"{websockets}/client",
             "@media@": f"{websockets}/media" if settings.real_media else "",
             "@now@": str(clock.now().wall_ms),
+            "@stop-by@": settings.stop_by.value,
         }
         return Response(_filled(page, values), headers=_headers(websockets), media_type="text/html")
 

@@ -14,7 +14,7 @@ import logging
 from contextlib import suppress
 from functools import partial
 
-from sfu_wrapper.core.access import NOT_FOUND, requester, require_visible
+from sfu_wrapper.core.access import NOT_FOUND, requester, require_may_join, require_visible
 from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.events import (
     ControllerReady,
@@ -54,7 +54,7 @@ from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.service.rooms.scheduling import Apply, Build, Command, Query, Scheduler
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
 from sfu_wrapper.service.rooms.subscriptions import Subscriptions
-from sfu_wrapper.wire.answers import room_json
+from sfu_wrapper.wire.answers import joinable_json, room_json
 from sfu_wrapper.wire.room_state import decode_room
 from sfu_wrapper.wire.signaling import (
     CreateRoom,
@@ -232,8 +232,8 @@ class Rooms:
     def _handle_query(self, client: Client, request: Request) -> bool:
         """Handle a request that changes no room. Returns False for any other request."""
         match request.payload:
-            case GetRoom() as payload:
-                self._get_room(client, request, payload)
+            case GetRoom() | JoinRoom(check=True) as payload:
+                self._show_room(client, request, payload)
             case ListRooms() as payload:
                 self._lister.start_page(client, request, payload)
             case Watch(topics=topics):
@@ -310,17 +310,18 @@ class Rooms:
 
         return actor, Command(make, ref, undo)
 
-    def _get_room(self, client: Client, request: Request, payload: GetRoom) -> None:
+    def _show_room(self, client: Client, request: Request, payload: Payload) -> None:
         by = requester(client.identity)
+        show = partial(self._room_json, payload, by)
+        query = Query(lambda room: client.deliver(answered(request, partial(show, room))))
+        self._actor_for(client, by, payload).post(query)
 
-        def read(room: Room | None) -> None:
-            client.deliver(answered(request, lambda: self._room_json(by, room)))
-
-        self._actor_for(client, by, payload).post(Query(read))
-
-    def _room_json(self, by: Requester, room: Room | None) -> dict[str, object]:
+    def _room_json(self, payload: Payload, by: Requester, room: Room | None) -> dict[str, object]:
         if room is None:
             raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
+        if isinstance(payload, JoinRoom):
+            require_may_join(room, by, by.key)
+            return joinable_json(room)
         require_visible(room, by)
         found = self.queries.snapshot_of(room)
         return room_json(room, found.permissions, self._rules.policy, found.news)

@@ -26,15 +26,19 @@ const people = new Map(); // user -> media
 let token = "";
 let me = "";
 let home = ""; // the domain of this user
+let roles = [];
 let socket = null;
 let media = null;
 let inCall = false;
 let connected = false;
 let busy = false; // a start or stop is under way
 let view = {}; // kind, origin, owner, state of the room
+/** @type {{active: boolean, allowed: boolean, segment?: number, startedAt?: string, resumesAt?: string, by?: string, type?: string}} */
 let recording = { active: false, allowed: false };
 let hungUp = false;
 let sent = ""; // what the others were told last of what is sent here
+let waiting = false; // the call is over, and its recording is not ready yet
+const parts = new Map(); // segment -> "preparing", "ready" or "failed", of what this user owns
 
 // Whose pass it is
 
@@ -51,6 +55,7 @@ function connect() {
     open: async () => {
       const known = await socket.ask("authenticate", { token }, { early: true });
       home = known.domain;
+      roles = known.roles;
       me = (domain ?? home) === home ? known.user : `${home}/${known.user}`; // as the others see it
       if (inCall) await enter(true);
     },
@@ -70,7 +75,7 @@ function connection(state, error) {
       startMedia();
       spread();
     }
-    if (!inCall && $("stage-lobby").hidden) lobby();
+    if (!inCall && !waiting && $("stage-lobby").hidden) lobby();
   } else if (error) refusedAtTheDoor(error);
   draw();
 }
@@ -91,10 +96,26 @@ function refusedAtTheDoor(error) {
 // Before the call
 
 async function lobby() {
+  try {
+    const known = await socket.ask("joinRoom", { ...where, check: true });
+    $("lobby-recorded").hidden = !known.recorded;
+  } catch (error) {
+    if (isAbsent(error)) absent(error);
+    else refusedAtTheDoor(error);
+    return;
+  }
   stage("lobby");
   const errors = await mine.ask();
   if (errors) $("devices").textContent = words.devices(errors);
   spread();
+}
+
+// Nothing can be joined, here or there.
+const isAbsent = (error) => ["ROOM_NOT_FOUND", "ROOM_ENDED"].includes(error.code);
+
+function absent(error) {
+  $("absent-why").textContent = words.refused(error);
+  stage("absent");
 }
 
 async function join() {
@@ -107,12 +128,8 @@ async function join() {
     spread();
     draw();
   } catch (error) {
-    if (["ROOM_NOT_FOUND", "ROOM_ENDED"].includes(error.code)) {
-      $("absent-why").textContent = words.refused(error);
-      stage("absent");
-    } else {
-      refusedAtTheDoor(error);
-    }
+    if (isAbsent(error)) absent(error);
+    else refusedAtTheDoor(error);
   } finally {
     $("join").disabled = false;
   }
@@ -141,7 +158,8 @@ async function enter(early) {
   view = { kind: whole.kind, origin: whole.origin, owner: whole.owner, state: whole.state };
   people.clear();
   for (const { user, media } of whole.participants) people.set(user, media);
-  mark({ ...whole.recording, by: whole.segments.at(-1)?.by });
+  const last = whole.segments.at(-1);
+  mark({ ...whole.recording, by: last?.begunBy ?? last?.by });
 }
 
 function startMedia() {
@@ -193,6 +211,7 @@ function tell() {
 
 function heard(event, payload) {
   const ours = payload.room === room && (payload.domain ?? home) === (domain ?? home);
+  if (ours) prepare(event, payload);
   if (!ours || !inCall) return;
   const { user } = payload;
   switch (event) {
@@ -216,11 +235,17 @@ function heard(event, payload) {
       break;
     case "roomRecordingStarted":
       notice();
-      mark({ ...recording, active: true, startedAt: payload.startedAt, by: payload.by, type: payload.type });
+      mark({
+        ...recording, active: true, resumesAt: undefined, segment: payload.segment,
+        startedAt: payload.startedAt, by: payload.begunBy ?? payload.by, type: payload.type,
+      });
       break;
     case "roomRecordingStopped":
-      mark({ ...recording, active: false });
-      if (payload.reason === "failed") notice("The recording was interrupted. It goes on as soon as it can.");
+      mark({ ...recording, active: false, resumesAt: payload.resumesAt });
+      if (words.stopped(payload.reason)) notice(words.stopped(payload.reason));
+      break;
+    case "roomRecordingChanged":
+      if ("resumesAt" in payload) mark({ ...recording, resumesAt: payload.resumesAt ?? undefined });
       break;
     case "roomRecordingFailed":
       if (payload.final && !$("notice").hidden) break; // the requester has the reason already
@@ -230,22 +255,30 @@ function heard(event, payload) {
       hungUp = true;
       break;
     case "roomEnded":
+      if (recording.active) prepare("roomRecordingStopped", recording);
       over(words.ended(payload.reason));
       return;
   }
   draw();
 }
 
-// Recording: everybody sees it, the owner starts and stops it
+// Recording: everybody sees it, those who may stop or pause it
+
+const stops = () =>
+  view.owner === me || roles.includes("service") || (roles.includes("domain-admin") && home === (domain ?? home)) ||
+  (told("stop-by") === "participants" && view.origin !== "pstn");
 
 function mark(next) {
   const was = recording.active;
+  const paused = recording.resumesAt;
   recording = next;
   const since = recording.active ? words.since(recording.startedAt, recording.by, recording.type) : "";
   $("recording-since").textContent = since;
   if (recording.active && !was) {
     speak(`This call is being recorded, ${since}.`);
-  } else if (was && !recording.active) {
+  } else if (recording.resumesAt && recording.resumesAt !== paused) {
+    speak(`The recording is paused. It goes on in ${words.clock(left())}.`);
+  } else if ((was || paused) && !recording.active && !recording.resumesAt) {
     speak("This call is not being recorded any more.");
   }
   draw();
@@ -256,11 +289,34 @@ async function toggle() {
     speak($("record-why").textContent);
     return;
   }
+  await change(recording.active ? "stopRoomRecording" : "startRoomRecording", where);
+}
+
+// Of a running recording: offer the lengths of a pause. Of a paused one: end it for good.
+function pauseOrEnd() {
+  if (recording.resumesAt) change("stopRoomRecording", where);
+  else offerPauses($("pauses").hidden);
+}
+
+function offerPauses(offered) {
+  $("pauses").hidden = !offered;
+  $("pause").ariaExpanded = String(offered);
+  if (offered) $("pause-1").focus();
+}
+
+function pause(minutes) {
+  offerPauses(false);
+  $("pause").focus();
+  return change("stopRoomRecording", { ...where, resumeAfterSeconds: 60 * minutes });
+}
+
+async function change(endpoint, payload) {
+  if (busy) return;
   busy = true;
   notice();
   draw();
   try {
-    await socket.ask(recording.active ? "stopRoomRecording" : "startRoomRecording", where);
+    await socket.ask(endpoint, payload);
   } catch (error) {
     notice(words.refused(error));
   } finally {
@@ -272,19 +328,50 @@ async function toggle() {
 function drawRecording() {
   $("recording").hidden = !(inCall && recording.active);
   document.body.classList.toggle("is-recorded", inCall && recording.active);
+  $("paused").hidden = !(inCall && recording.resumesAt);
   document.title = `${inCall && recording.active ? "● Recording: " : ""}${room}`;
-  const why = busy ? "One moment …" : words.whyNotRecord({ ...view, me, recording, connected });
+  const why = busy ? "One moment …" : words.whyNotRecord({ ...view, me, recording, connected, stops: stops() });
   $("record-why").textContent = why ?? "";
   $("record").ariaDisabled = String(Boolean(why));
-  const stops = recording.active && !why;
-  label("record", stops ? "Stop" : "Record", stops ? "#i-stop" : "#i-record", stops ? "Stop recording" : "Record");
-  $("record").classList.toggle("live", stops);
+  const live = recording.active && !why;
+  label("record", live ? "Stop" : "Record", live ? "#i-stop" : "#i-record", live ? "Stop recording" : "Record");
+  $("record").classList.toggle("live", live);
+  $("pause").hidden = !(stops() && (recording.active || recording.resumesAt));
+  if (recording.resumesAt) label("pause", "End", "#i-stop", "End the recording, it does not go on");
+  else label("pause", "Pause", "#i-pause", "Pause the recording");
+  if (!recording.active || $("pause").hidden) offerPauses(false);
+  const said = words.prepared([...parts.values()]);
+  $("prepared").textContent = said;
+  $("prepared").hidden = !said;
   tick();
 }
 
+const left = () => Date.parse(recording.resumesAt) - now() + 999; // a second that has begun counts
+
 function tick() {
+  if (recording.resumesAt) $("paused-clock").textContent = words.clock(left());
   if (recording.active) $("recording-clock").textContent = words.clock(now() - Date.parse(recording.startedAt));
 }
+
+// Follow what was recorded until it can be had; only its owner is told.
+/** @type {(event: string, about: {segment?: number}) => void} */
+function prepare(event, { segment }) {
+  if (view.owner !== me) return;
+  const states = {
+    roomRecordingStopped: "preparing",
+    roomRecordingProcessed: "ready",
+    roomRecordingProcessingFailed: "failed",
+  };
+  if (!(event in states)) return;
+  if (event !== "roomRecordingStopped" || !parts.has(segment)) parts.set(segment, states[event]);
+  if (waiting && !isPreparing()) {
+    waiting = false;
+    socket?.close();
+  }
+  draw();
+}
+
+const isPreparing = () => [...parts.values()].includes("preparing");
 
 // The end
 
@@ -295,6 +382,7 @@ async function leave() {
 }
 
 function over(why) {
+  waiting = view.owner === me && isPreparing();
   quit();
   $("over-why").textContent = hungUp ? words.ended("hangup") : why;
   hungUp = false;
@@ -307,7 +395,7 @@ function quit() {
   inCall = false;
   media?.close();
   media = null;
-  socket?.close();
+  if (!waiting) socket?.close();
   mine.stop();
   people.clear();
   tiles.clear();
@@ -350,6 +438,8 @@ function drawPeople() {
 // Beginning
 
 function start() {
+  waiting = false;
+  parts.clear();
   token = takeToken();
   if (token) connect();
   else stage("token");
@@ -374,6 +464,8 @@ $("mic").addEventListener("click", () => mine.toggleMic());
 $("cam").addEventListener("click", () => mine.toggleCam());
 $("screen").addEventListener("click", () => mine.toggleScreen());
 $("record").addEventListener("click", toggle);
+$("pause").addEventListener("click", pauseOrEnd);
+for (const minutes of [1, 3, 5]) $(`pause-${minutes}`).addEventListener("click", () => pause(minutes));
 $("leave").addEventListener("click", leave);
 window.addEventListener("hashchange", () => location.hash && start());
 setInterval(tick, 500);

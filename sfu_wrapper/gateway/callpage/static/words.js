@@ -13,6 +13,7 @@ const REFUSED = {
   NOT_ESTABLISHED: "It can be recorded once somebody else has joined.",
   ALREADY_RECORDING: "It is being recorded already.",
   NOT_RECORDING: "Nothing is being recorded.",
+  RECORDING_LIMIT: "It has been recorded for as long as the operator allows.",
   MEDIA_FAILED: "The recorder did not answer as it should. Try again in a moment.",
   RATE_LIMITED: "That was a bit fast. Try again in a moment.",
   OVERLOADED: "The server is busy. Try again in a moment.",
@@ -55,15 +56,15 @@ export const ended = (reason) => ENDED[reason] ?? "The call is over.";
 // Why the record button does nothing, or null where it works. Of a room that is not known yet the
 // first four are missing.
 /**
- * @param {{kind?: string, origin?: string, owner?: string, state?: string, me: string,
+ * @param {{kind?: string, origin?: string, owner?: string, state?: string, me: string, stops: boolean,
  *          recording: {active: boolean, allowed: boolean, reason?: string}, connected: boolean}} now
  */
-export function whyNotRecord({ kind, origin, owner, me, state, recording, connected }) {
+export function whyNotRecord({ kind, origin, owner, me, state, stops, recording, connected }) {
   if (!connected) return "There is no connection to the call right now.";
   if (kind === "public") return REFUSED.PUBLIC_ROOM;
+  if (recording.active && stops) return null;
   if (origin === "pstn") return REFUSED.PSTN_ROOM;
-  if (owner !== me) return `Only ${owner}, who owns this call, can record it.`;
-  if (recording.active) return null; // the owner can always stop it
+  if (owner !== me) return `Only ${owner}, who owns this call, can ${recording.active ? "stop the recording" : "record it"}.`;
   if (!recording.allowed) return `It cannot be recorded: ${NO_GRANT[recording.reason] ?? "your permissions do not allow it"}.`;
   if (state !== "established") return REFUSED.NOT_ESTABLISHED;
   return null;
@@ -75,6 +76,27 @@ export const since = (startedAt, by, type) => {
   const who = by === "system" ? "automatically" : by ? `by ${by}` : "";
   return `since ${new Date(startedAt).toLocaleTimeString()} ${who}`.trim() + (WHAT[type] ?? "");
 };
+
+// What is said when a recording stops, beyond that it has stopped.
+const STOPPED = {
+  failed: "The recording was interrupted. It goes on as soon as it can.",
+  unattended: "The recording was stopped: its owner is not in the call.",
+  maxRoom: "The recording was stopped: it is as long as the operator allows.",
+};
+export const stopped = (reason) => STOPPED[reason] ?? "";
+
+// How far the recordings are that were stopped while this page was open.
+/** @param {string[]} parts */
+export function prepared(parts) {
+  const ready = parts.filter((part) => part === "ready").length;
+  const all = parts.length;
+  if (all === 0) return "";
+  if (parts.includes("preparing")) {
+    return all === 1 ? "The recording is being prepared." : `${ready} of ${all} parts of the recording are ready, the others are being prepared.`;
+  }
+  if (ready < all) return all === 1 ? "The recording could not be prepared. Ask the operator." : `${all - ready} of ${all} parts of the recording could not be prepared. Ask the operator.`;
+  return all === 1 ? "The recording is ready." : `All ${all} parts of the recording are ready.`;
+}
 
 export const clock = (ms) => {
   const seconds = Math.max(0, Math.floor(ms / 1000));
