@@ -14,9 +14,13 @@ A receiver that misses a frame requests a key frame and gets it within about a s
 arrives within ``KEY_FRAME_TIMEOUT_S``, then no receiver missed the lost packets (a droppable layer,
 padding) or no receiver was connected. The frames since the loss are kept in that case: a temporary
 smear shows more than a hole that lasts until the next key frame, possibly minutes later.
+
+B-frames are sent after a frame that is shown later than they are: timestamps step back.
+``decoding_times`` gives each frame the time that a container needs besides that of its display.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop
 from itertools import chain, islice
 from typing import NamedTuple, assert_never
 
@@ -32,6 +36,7 @@ from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInput
 
 KEY_FRAME_TIMEOUT_S = 3
 _NEVER = -1
+_AHEAD = 32  # frames: twice the longest reordering of any codec
 _new = tuple.__new__  # for a NamedTuple: half the time of calling it
 _MAX_PENDING = 1_000  # frames; a bound should the timestamps not advance
 _SAMPLED_FRAMES, _SAMPLED_PACKETS = 16, 20_000  # at the beginning, for the habits of the sender
@@ -171,6 +176,64 @@ def _ends_with_markers(packets: Sequence[PacketRef]) -> bool:
     ends = list({one[0]: one[3] for one in packets if one[2] > one[1]}.values())
     known = ends if ends and ends[-1] else ends[:-1]
     return 0 < 2 * sum(known) >= len(known)
+
+
+def decoding_times(frames: Iterable[TimedFrame]) -> Iterator[tuple[int, TimedFrame]]:
+    """Yield each frame with its time of decoding, in order of sending.
+
+    Times of decoding rise strictly. They are those of display as long as these rise, else as many
+    frames earlier as frames wait for another one; such frames are at most ``_AHEAD`` apart.
+    """
+    frames, order = iter(frames), _Reordering()
+    before: list[TimedFrame] = []
+    while chunk := list(islice(frames, _AHEAD)):
+        order.read([one[0] for one in chunk])
+        yield from zip(order.timed(len(before)), before, strict=True)
+        before = chunk
+    yield from zip(order.timed(len(before)), before, strict=True)
+
+
+class _Reordering:
+    """Times of decoding. Frames are read one chunk before they are timed."""
+
+    def __init__(self) -> None:
+        self._depth = 0  # frames that a frame is decoded before its turn, at most
+        self._postponed = 0
+        self._decoded = _NEVER
+        self._recent: list[int] = []
+        self._waiting: list[int] = []  # times of display of frames that are not timed yet; a heap
+
+    def read(self, times: list[int]) -> None:
+        """Read the times of display of the next frames."""
+        recent = self._recent
+        if self._depth or times != sorted(times) or (recent and times[0] < max(recent)):
+            for time in times:
+                self._depth = max(self._depth, sum(one > time for one in recent))
+                recent = [*recent[1 - _AHEAD :], time]
+            if not self._recent:
+                self._decoded = min(times) - self._depth - 1
+        self._recent = [*recent, *times][-_AHEAD:]
+        self._waiting += times
+        if self._depth:
+            heapify(self._waiting)
+
+    def timed(self, count: int) -> list[int]:
+        """Return the times of decoding of so many frames."""
+        found, decoded, waiting = [], self._decoded, self._waiting
+        if not self._depth:
+            for time in waiting[:count]:
+                decoded = time if time > decoded else decoded + 1
+                found.append(decoded)
+            del waiting[:count]
+        for _ in range(count - len(found)):
+            if self._postponed < self._depth:
+                self._postponed += 1
+                decoded += 1
+            else:
+                decoded = max(decoded + 1, heappop(waiting))
+            found.append(decoded)
+        self._decoded = decoded
+        return found
 
 
 def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:

@@ -6,7 +6,7 @@ as the raw files of a call and has them processed, and ``levels`` says what a fi
 
 import asyncio
 import wave
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,20 +25,27 @@ from sfu_wrapper.model.segment import Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.builders import segment_info
+from tests.helpers.packetizers import h265_payloads
 from tests.helpers.samples import SAMPLES, Received, recorded
 
 START_MS = 1_795_500_000_000
 SIZE = (160, 120)
-ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264"}
+ENCODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9", "h264": "libx264", "h265": "libx265"}
 _OPTIONS = {
     "vp8": {"deadline": "realtime", "cpu-used": "-12", "lag-in-frames": "0"},
     "vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
     "h264": {"preset": "ultrafast"},
+    "h265": {"preset": "ultrafast"},
 }
+_QUICK = {
+    "h264": {"tune": "zerolatency"},
+    "h265": {"x265-params": "bframes=0:log-level=none:repeat-headers=1"},
+}  # where no other options are given
 _CUT: dict[str, Callable[[bytes, int, bool, int], list[bytes]]] = {
     "vp8": lambda data, number, _key, mtu: vp8.packetise(data, mtu, number),
     "vp9": lambda data, number, key, mtu: vp9.packetise(data, mtu, number, key),
     "h264": lambda data, _number, _key, mtu: h264.packetise(data, mtu),
+    "h265": lambda data, _number, _key, mtu: h265_payloads(data, mtu),
 }
 
 
@@ -77,7 +84,7 @@ def encode(
     keys_ms: Sequence[int] = (),
     size: tuple[int, int] = SIZE,
     rough: int = 0,
-    **options: str,
+    options: Mapping[str, str] | None = None,
 ) -> list[CodedImage]:
     """Return the frames of these times as they are sent; the first and ``keys_ms`` are keys."""
     context = av.CodecContext.create(ENCODERS[codec], "w")
@@ -85,8 +92,7 @@ def encode(
     context.width, context.height, context.pix_fmt = *size, "yuv420p"
     context.time_base, context.framerate = Fraction(1, 1000), Fraction(30)
     context.bit_rate, context.gop_size, context.thread_count = 400_000, 10_000, 1
-    quick = {} if "bf" in options or codec != "h264" else {"tune": "zerolatency"}
-    context.options = {**_OPTIONS[codec], **quick, **options}
+    context.options = {**_OPTIONS[codec], **(options or _QUICK.get(codec, {}))}
     made = []
     for at_ms in times_ms:
         frame = field(at_ms, size, rough)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Stream
 
 from sfu_wrapper.adapters.media.audio import timeline
 from sfu_wrapper.adapters.media.demux import reading
@@ -20,7 +21,8 @@ from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
 from sfu_wrapper.adapters.media.track_stats import LAST_FRAME_MS
 from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import g711, opus, wav
-from sfu_wrapper.formats.assemble import TimedFrame
+from sfu_wrapper.formats.assemble import TimedFrame, decoding_times
+from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInputCodec
 
 _MAX_NAME_BYTES = 200  # a file system takes 255
@@ -61,31 +63,44 @@ def write_video(
 ) -> None:
     """Write WebM (times to the millisecond) or MP4 (to 1/90000 s), by the suffix of the path.
 
-    Times rise strictly; frames with the same time are written one tick apart. Raises
-    av.FFmpegError.
+    Times rise strictly; frames with the same time are written one tick apart. Only MP4 holds frames
+    that are decoded before others that are shown earlier. Raises av.FFmpegError.
     """
     webm = path.suffix == ".webm"
     container_format, options = ("webm", _WEBM) if webm else ("mp4", _MP4)
     divisor = _TICKS_A_MS if webm else 1
     width, height = size
-    longest = LAST_FRAME_MS * _TICKS_A_MS // divisor
     with av.open(str(path), "w", format=container_format, options=options) as container:
         time_base = Fraction(divisor, VIDEO_CLOCK_HZ)
         stream = container.add_mux_stream(
             codec.libav, width=width, height=height, time_base=time_base
         )
-        time = -1
-        for at, frame in frames:
-            packet = av.Packet(frame.data)
-            packet.stream = stream
-            packet.time_base = time_base
-            rounded = (at + divisor // 2) // divisor
-            if not webm:  # the index would end before a last frame of duration 0
-                packet.duration = min(max(rounded - time, 1), longest)
-            time = rounded if rounded > time else time + 1
-            packet.pts = packet.dts = time
-            packet.is_keyframe = frame.key
-            container.mux_one(packet)
+        mux = container.mux_one
+        if webm:
+            time = -1
+            for at, frame in frames:
+                rounded = (at + divisor // 2) // divisor
+                time = rounded if rounded > time else time + 1
+                mux(_packet(frame, stream, time_base, time, time))
+            return
+        longest, before = LAST_FRAME_MS * _TICKS_A_MS, -1
+        for decoded, (at, frame) in decoding_times(frames):
+            packet = _packet(frame, stream, time_base, max(at, decoded), decoded)
+            # The index would end before a last frame of duration 0.
+            packet.duration = min(max(decoded - before, 1), longest)
+            before = decoded
+            mux(packet)
+
+
+def _packet(
+    frame: CodedFrame, stream: Stream, time_base: Fraction, shown: int, decoded: int
+) -> "av.Packet[Stream]":
+    packet = av.Packet(frame.data)
+    packet.stream = stream
+    packet.time_base = time_base
+    packet.pts, packet.dts = shown, decoded
+    packet.is_keyframe = frame.key
+    return packet
 
 
 def write_opus(path: Path, packets: Iterable[tuple[int, bytes, int]]) -> None:
@@ -159,13 +174,17 @@ def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float =
         if codec.mp4_tag and target.suffix == ".mp4":
             copy.codec_context.codec_tag = codec.mp4_tag
         first: int | None = None
-        last = -1
+        last: int | None = None
         for packet in reader.demux(stream):
             if packet.pts is None:  # the end
                 continue
             first = packet.pts if first is None else first
-            last = max(round((packet.pts - first) * pace), last + 1)
-            packet.pts = packet.dts = last  # real-time video has no frames that refer to later ones
+            shown = round((packet.pts - first) * pace)
+            # Only MP4 holds frames that are decoded before others that are shown earlier.
+            reordered = target.suffix == ".mp4" and packet.dts is not None
+            decoded = round(((packet.dts or 0) - first) * pace) if reordered else shown
+            last = decoded if last is None else max(decoded, last + 1)
+            packet.pts, packet.dts = max(shown, last), last
             packet.stream = copy
             writer.mux(packet)
 

@@ -55,11 +55,20 @@ class TrackStats:
 
     def note(self, time: int, length: int = 0) -> None:
         """Add a frame; ``length`` is its duration in ticks, 0 where it is unknown."""
+        if time <= self._last:
+            self._note_earlier(time)
+            return
         if not self.frames:
             self._first = time
         elif time - self._over > self._shortest_pause:
             self._pause(time)
         self._before, self._last, self._over = self._last, time, time + length
+        self.frames += 1
+
+    def _note_earlier(self, time: int) -> None:
+        """Add a frame that is shown before the one that was sent before it."""
+        self._first = min(self._first, time)
+        self._before = max(self._before, time)
         self.frames += 1
 
     def _pause(self, time: int) -> None:

@@ -2,7 +2,15 @@
 
 from collections.abc import Sequence
 
-from sfu_wrapper.formats.assemble import KEY_FRAME_TIMEOUT_S, Assembler
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_wrapper.formats.assemble import (
+    KEY_FRAME_TIMEOUT_S,
+    Assembler,
+    TimedFrame,
+    decoding_times,
+)
 from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.formats.stream import MediaPacket
 from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ
@@ -166,3 +174,47 @@ def test_turns_are_noted_where_the_orientation_changes() -> None:
 
 def test_nothing_comes_of_nothing() -> None:
     assert assemble()[0] == []
+
+
+def order(*times: int) -> list[int]:
+    """The times of decoding of frames that are shown at these times, in order of sending."""
+    frames = [TimedFrame(time, CodedFrame(b"x", key=False)) for time in times]
+    found = list(decoding_times(frames))
+    assert [one for _, one in found] == frames
+    return [decoded for decoded, _ in found]
+
+
+def test_frames_in_order_are_decoded_when_they_are_shown() -> None:
+    assert order() == []
+    assert order(0, 10, 20, 20, 35) == [0, 10, 20, 21, 35]
+    assert order(*range(0, 1000, 10)) == list(range(0, 1000, 10))
+
+
+def test_frames_that_others_wait_for_are_decoded_before() -> None:
+    assert order(0, 20, 10, 40, 30) == [-1, 0, 10, 20, 30]
+    assert order(100, 130, 110, 120, 160, 140, 150) == [99, 100, 110, 120, 130, 140, 150]
+    assert order(0, 40, 20, 10, 30) == [-2, -1, 0, 10, 20]
+
+
+def test_frames_that_step_back_late_in_a_recording_are_decoded_before_too() -> None:
+    plain = list(range(0, 1000, 10))
+    times = [*plain, 1030, 1010, 1020, 1060, 1040, 1050]
+    decoded = order(*times)
+
+    assert decoded[:64] == plain[:64]
+    assert decoded[-3:] == [1030, 1040, 1050]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=150), st.data())
+def test_decoding_rises_and_never_comes_after_the_display(
+    runs: list[int], data: st.DataObject
+) -> None:
+    times, shown = [0], 0
+    for between in runs:  # a frame, then those that are shown before it
+        later = [shown + 100 * n for n in range(1, between + 2)]
+        shown = later[-1]
+        times += [shown, *data.draw(st.permutations(later[:-1]))]
+    decoded = order(*times)
+
+    assert decoded == sorted(set(decoded))
+    assert all(early <= late for early, late in zip(decoded, times, strict=True))
