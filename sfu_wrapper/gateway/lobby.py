@@ -286,7 +286,7 @@ class Lobby:
                 "refused": self._shares.refused,
                 "peer": peer or "",
             }
-            log.warning("gateway.strangersTurnedAway", extra=extra)
+            log.warning("gateway.unauthenticatedRejected", extra=extra)
 
 
 def _has_head(received: bytes, start: int) -> bool:

@@ -61,7 +61,7 @@ async def test_a_store_that_cannot_write_is_counted_as_an_alarm() -> None:
         store.failing = False
 
         assert before == 0
-        assert await alarms(controller) >= 1  # room.notStored
+        assert await alarms(controller) >= 1  # room.commitFailed
 
 
 async def test_an_error_of_any_module_is_counted_and_a_warning_is_not() -> None:

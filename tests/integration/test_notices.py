@@ -208,7 +208,7 @@ class Reluctant(MemoryStore):
 
 @pytest.mark.parametrize(
     ("failure", "logged"),
-    [(Unavailable("disk"), "notice.notTold"), (ValueError("a bug"), "notice.broke")],
+    [(Unavailable("disk"), "notification.notSent"), (ValueError("a bug"), "notification.failed")],
 )
 async def test_a_store_that_cannot_be_read_costs_one_notice_alone(
     failure: Exception, logged: str, caplog: pytest.LogCaptureFixture

@@ -351,7 +351,7 @@ async def failing(here: World, store: Forgetful, failure: Exception) -> None:
 
 @pytest.mark.parametrize(
     ("failure", "logged", "told"),
-    [(Unavailable("disk"), "watch.notTold", True), (ValueError("bug"), "watch.broke", False)],
+    [(Unavailable("disk"), "watch.deferred", True), (ValueError("bug"), "watch.failed", False)],
 )
 async def test_a_store_that_cannot_be_read_delays_a_change_and_a_bug_costs_one(
     failure: Exception, logged: str, told: bool, caplog: pytest.LogCaptureFixture

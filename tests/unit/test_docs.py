@@ -252,6 +252,12 @@ def test_no_log_line_is_explained_that_nobody_writes(title: str) -> None:
     }
 
 
+def test_log_actions_have_standard_words() -> None:
+    private = re.compile(r"([Aa]way|[Bb]roke|[Tt]old|[Ll]ooks|[Gg]ivenUp|[Hh]anded)(?![a-z])")
+
+    assert {action for action in all_actions() if private.search(action)} == set()
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))
 def test_the_action_of_a_log_line_can_be_found(path: Path) -> None:
     hidden = [

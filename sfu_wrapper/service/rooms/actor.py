@@ -293,7 +293,7 @@ class RoomActor:
     def _not_stored(self, draft: Draft, error: BaseException) -> None:
         """Keep the old state: refuse the requests, and apply the facts again later."""
         self._context.monitor.stored(False)
-        log.error("room.notStored", extra={"room": self.uuid, "error": str(error)})
+        log.error("room.commitFailed", extra={"room": self.uuid, "error": str(error)})
         for item in draft.items:
             self._drop(item)
         for answer in draft.answers:  # of requests from earlier commits, still unanswered

@@ -137,11 +137,11 @@ class Notifications:
             if self._job_results.note(news):
                 self._notify(room, news)
         except Malformed as error:
-            log.debug("notice.unreadable", extra={"error": error.detail})
+            log.debug("notification.unreadable", extra={"error": error.detail})
         except RecordingError as error:
-            log.warning("notice.notTold", extra={"error": error.detail})
+            log.warning("notification.notSent", extra={"error": error.detail})
         except Exception:
-            log.exception("notice.broke", extra={"message_id": received.message_id})
+            log.exception("notification.failed", extra={"message_id": received.message_id})
 
     def _room(self, uuid: RoomUuid) -> Room | None:
         """Return a room; one that is settled changes no more, and is read once for all its news."""

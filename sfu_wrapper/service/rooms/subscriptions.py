@@ -178,12 +178,12 @@ class Subscriptions:
             try:
                 self._publish(change)
             except RecordingError as error:
-                log.warning("watch.notTold", extra={"error": error.detail})
+                log.warning("watch.deferred", extra={"error": error.detail})
                 self._changes[uuid] = change  # still one entry a room
                 pause_s = TICK_S
                 break
             except Exception:  # a bug in one room must not block the others
-                log.exception("watch.broke", extra={"room": uuid})
+                log.exception("watch.failed", extra={"room": uuid})
         if self._changes:
             self._start_timer(pause_s)
 

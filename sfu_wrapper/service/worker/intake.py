@@ -107,7 +107,7 @@ class Intake:
         if worn_at is None or delivery.deliveries < worn_at:
             return False
         self._look_ahead_most //= 2
-        log.warning("worker.looksLess", extra={"segments": self._look_ahead_most})
+        log.warning("worker.lookAheadReduced", extra={"segments": self._look_ahead_most})
         return True
 
     def _count(self, size: int, holder: "asyncio.Task[None]") -> None:

@@ -276,7 +276,7 @@ class Holder:
         try:
             got = await self._leases.acquire(job, holder, self._lease_s)
         except _STORE_ERRORS as error:
-            log.warning("lease.storeAway", extra={"error": error.detail})
+            log.warning("lease.storeUnavailable", extra={"error": error.detail})
             self._report(error)
             return False
         self._report(None)

@@ -149,7 +149,7 @@ class Worker:
             try:
                 await self._broker.open(self._queues)
             except Unavailable as error:
-                log.warning("worker.brokerAway", extra={"error": error.detail})
+                log.warning("worker.brokerUnavailable", extra={"error": error.detail})
                 self._missed(_BROKER, error.detail)
                 await self._pause(next(pauses_s))
             else:
@@ -176,7 +176,7 @@ class Worker:
             try:
                 depth = await self._broker.depth(self._settings.queue)
             except Unavailable as error:
-                log.warning("worker.brokerAway", extra={"error": error.detail})
+                log.warning("worker.brokerUnavailable", extra={"error": error.detail})
                 self._missed(_BROKER, error.detail)
                 await self._pause(_BACKOFF.first_s)
             else:

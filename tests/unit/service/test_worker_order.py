@@ -177,7 +177,7 @@ async def test_where_messages_come_back_again_and_again_a_worker_looks_at_fewer_
         await deliveries.aclose()
     worker = bench.worker(concurrency=1, drain_s=0, look_ahead=20, pause_s=0.001)
     async with running(worker):
-        await bench.until(lambda: caplog.messages.count("worker.looksLess") >= 3)
+        await bench.until(lambda: caplog.messages.count("worker.lookAheadReduced") >= 3)
         await asyncio.sleep(0.05)
         assert bench.broker.unsettled(WORK) <= 4 + 5
 
