@@ -31,7 +31,7 @@ async def test_everybody_sees_how_long_a_pause_lasts_and_that_it_is_over(
                 await each.join()
             assert not await alice.visible("pause")
             await alice.click("record")
-            await bob.says("recording", "by alice")
+            await bob.has_text("recording", "by alice")
             assert not await bob.visible("pause")
 
             await alice.click("pause")
@@ -39,11 +39,11 @@ async def test_everybody_sees_how_long_a_pause_lasts_and_that_it_is_over(
             for minutes in (1, 3, 5):
                 assert await alice.visible(f"pause-{minutes}")
             await alice.click("pause-3")
-            await bob.says("spoken", "The recording is paused")
+            await bob.has_text("spoken", "The recording is paused")
             carol = await opened(chromium, here.http_url, "carol")
             await carol.join()
             for each in (alice, bob, carol):
-                await each.says("paused", "Recording paused")
+                await each.has_text("paused", "Recording paused")
                 await each.page.until(f"/^0[23]:/.test({CLOCK})")
                 assert not await each.visible("recording")
             before = await bob.text("paused-clock")
@@ -51,7 +51,7 @@ async def test_everybody_sees_how_long_a_pause_lasts_and_that_it_is_over(
 
             clock.forward(180)
             for each in (alice, bob, carol):
-                await each.says("recording", "by alice")
+                await each.has_text("recording", "by alice")
                 assert not await each.visible("paused")
 
 
@@ -63,17 +63,17 @@ async def test_a_pause_can_be_ended_for_good(chromium: Browser) -> None:
         for each in (alice, bob):
             await each.join()
         await alice.click("record")
-        await alice.says("recording", "by alice")
+        await alice.has_text("recording", "by alice")
         await alice.click("pause")
         await alice.click("pause-5")
-        await bob.says("paused", "Recording paused")
+        await bob.has_text("paused", "Recording paused")
         assert await alice.text("pause") == "End"
         assert await alice.text("record") == "Record"
         await alice.click("pause")
 
         for each in (alice, bob):
             await each.page.until("document.querySelector('#paused').hidden")
-            await each.says("spoken", "not being recorded any more")
+            await each.has_text("spoken", "not being recorded any more")
 
 
 async def test_whoever_may_stop_has_the_button(chromium: Browser) -> None:
@@ -85,7 +85,7 @@ async def test_whoever_may_stop_has_the_button(chromium: Browser) -> None:
         await bob.join()
         assert await bob.text("record-why") == "Only alice, who owns this call, can record it."
         await alice.ok("startRoomRecording")
-        await bob.says("recording", "by alice")
+        await bob.has_text("recording", "by alice")
         assert await bob.text("record") == "Stop"
         assert await bob.visible("pause")
         await bob.click("record")
@@ -101,7 +101,7 @@ async def test_who_may_not_stop_reads_who_can(chromium: Browser) -> None:
         bob = await opened(chromium, here.http_url, "bob")
         await bob.join()
         await alice.ok("startRoomRecording")
-        await bob.says("recording", "by alice")
+        await bob.has_text("recording", "by alice")
 
         why = "Only alice, who owns this call, can stop the recording."
         assert await bob.text("record-why") == why
@@ -116,7 +116,7 @@ async def test_an_administrator_stops_the_recording_of_another(chromium: Browser
         admin = await opened(chromium, here.http_url, "root", roles=("user", "domain-admin"))
         await admin.join()
         await alice.ok("startRoomRecording")
-        await admin.says("recording", "by alice")
+        await admin.has_text("recording", "by alice")
         await admin.click("record")
 
         assert (await alice.event("roomRecordingStopped"))["by"] == "root"
@@ -131,20 +131,20 @@ async def test_a_recording_is_prepared_and_ready_also_after_the_call(chromium: B
         for each in (alice, bob):
             await each.join()
         await alice.click("record")
-        await alice.says("recording", "by alice")
+        await alice.has_text("recording", "by alice")
         assert not await alice.visible("prepared")
         await alice.click("record")
-        await alice.says("prepared", "The recording is being prepared.")
+        await alice.has_text("prepared", "The recording is being prepared.")
         await publish(broker, "processed", DONE, "standup")
-        await alice.says("prepared", "The recording is ready.")
+        await alice.has_text("prepared", "The recording is ready.")
 
         await alice.click("record")
-        await alice.says("recording", "by alice")
+        await alice.has_text("recording", "by alice")
         await (await here.service()).ok("endRoom", {"room": "standup"})
         await alice.shows("over")
-        await alice.says("prepared", "1 of 2 parts of the recording are ready")
+        await alice.has_text("prepared", "1 of 2 parts of the recording are ready")
         await publish(broker, "processed", DONE | {"segment": 2}, "standup")
-        await alice.says("prepared", "All 2 parts of the recording are ready.")
+        await alice.has_text("prepared", "All 2 parts of the recording are ready.")
         assert not await bob.visible("prepared"), "only the owner can have it"
 
 
@@ -156,7 +156,7 @@ async def test_a_restarted_recording_says_who_began_it(chromium: Browser) -> Non
             alice = await opened(chromium, here.http_url, "alice")
             await alice.join()
             await alice.click("record")
-            await alice.says("recording", "by alice")
+            await alice.has_text("recording", "by alice")
             first = await alice.text("recording-since")
             clock.forward(60)
             await until(lambda: service.events().count("roomRecordingStarted") == 2)
@@ -167,7 +167,7 @@ async def test_a_restarted_recording_says_who_began_it(chromium: Browser) -> Non
             assert "by alice" in await alice.text("recording-since")
             carol = await opened(chromium, here.http_url, "carol")
             await carol.join()
-            await carol.says("recording", "by alice")
+            await carol.has_text("recording", "by alice")
 
 
 async def test_before_the_call_is_known_nobody_is_asked_to_join_it(chromium: Browser) -> None:
@@ -197,7 +197,7 @@ async def test_a_phone_shows_whose_page_it_is_and_keeps_every_button_in_reach(
         await alice.look(360, 640)
         await alice.join()
         await alice.click("record")
-        await alice.says("recording", "by alice")
+        await alice.has_text("recording", "by alice")
         await alice.click("pause")
 
         assert await alice.text("me") == "alice"
@@ -211,7 +211,7 @@ async def test_a_phone_shows_whose_page_it_is_and_keeps_every_button_in_reach(
           })"""
         assert await alice.page.run(within)
         await alice.click("pause-1")
-        await alice.says("paused", "Recording paused")
+        await alice.has_text("paused", "Recording paused")
         for scheme in ("light", "dark"):
             await alice.look(360, 640, scheme)
             assert await alice.violations() == []
