@@ -25,8 +25,8 @@ _MERGE_STREAM_S_PER_S: Final = 0.0085  # and for each stream on screen
 _KEYRING_S: Final = 0.15
 _ENCRYPT_BYTES_PER_S: Final = 250_000_000
 
-_DOUBT_S: Final = 2.0  # work after which measured speed and prior speed weigh the same
-_FADES: Final = 0.5  # weight of earlier segments against the latest
+_PRIOR_WEIGHT_S: Final = 2.0  # seconds of work after which measured and prior speed weigh the same
+_DECAY: Final = 0.5  # weight of all earlier segments, relative to the latest
 
 
 def reading_s(raw_bytes: int = 0) -> float:
@@ -55,7 +55,7 @@ def encrypting_s(file_bytes: int) -> float:
     return _KEYRING_S + file_bytes / _ENCRYPT_BYTES_PER_S
 
 
-def side_by_side_s(each_s: Sequence[float], at_once: int) -> float:
+def parallel_s(each_s: Sequence[float], at_once: int) -> float:
     """Return the expected seconds for pieces of which ``at_once`` are processed in parallel."""
     return max(sum(each_s) / at_once, max(each_s, default=0.0))
 
@@ -87,10 +87,10 @@ def initial_estimate(
     )
     stages = dict.fromkeys(STAGES, 0.0)
     read_s = [*map(reading_s, raw_bytes), *(reading_s() for _ in info.audio)]
-    stages[Stage.PREPROCESS] = side_by_side_s(read_s, at_once)
+    stages[Stage.PREPROCESS] = parallel_s(read_s, at_once)
     if rules.split or why_split(rules, 0):
         copied = [*raw_bytes, *([mix_bytes(length_ms)] if info.audio else [])]
-        stages[Stage.SPLIT] = side_by_side_s([*map(copying_s, copied)], at_once)
+        stages[Stage.SPLIT] = parallel_s([*map(copying_s, copied)], at_once)
         encrypted = [*copied, 0]
     else:
         stages[Stage.COMPOSE] = merging_s(length_ms, shown_ms)
@@ -122,34 +122,34 @@ class ThroughputModel:
         self._seen: dict[Stage, tuple[float, float]] = {}
 
     def of(self, stage: Stage) -> float:
-        """Return the ratio for a stage; with few measurements it leans on that of all stages."""
+        """Return the ratio for a stage; with few measurements it is close to that of all stages."""
         expected_s, took_s = self._seen.get(stage, (0.0, 0.0))
-        return (took_s + _DOUBT_S * self._of_all()) / (expected_s + _DOUBT_S)
+        return (took_s + _PRIOR_WEIGHT_S * self._of_all()) / (expected_s + _PRIOR_WEIGHT_S)
 
     def learn(self, stage: Stage, expected_s: float, took_s: float) -> None:
         """Learn from a finished stage of a segment."""
         known_expected_s, known_took_s = self._seen.get(stage, (0.0, 0.0))
-        self._seen[stage] = known_expected_s * _FADES + expected_s, known_took_s * _FADES + took_s
+        self._seen[stage] = known_expected_s * _DECAY + expected_s, known_took_s * _DECAY + took_s
 
     def _of_all(self) -> float:
-        expected_s = sum(should for should, _ in self._seen.values())
+        expected_s = sum(expected for expected, _ in self._seen.values())
         took_s = sum(took for _, took in self._seen.values())
-        return (took_s + _DOUBT_S) / (expected_s + _DOUBT_S)
+        return (took_s + _PRIOR_WEIGHT_S) / (expected_s + _PRIOR_WEIGHT_S)
 
 
 class Estimate:
     """Progress of one attempt at one segment.
 
     Args:
-        pace: speed of this machine, which learns from the attempt.
+        throughput: speed of this machine; the attempt is added to it.
         began_ms: monotonic start of the attempt.
         expected_s: expected seconds by stage (``initial_estimate``).
     """
 
     def __init__(
-        self, pace: ThroughputModel, began_ms: int, expected_s: Mapping[Stage, float]
+        self, throughput: ThroughputModel, began_ms: int, expected_s: Mapping[Stage, float]
     ) -> None:
-        self._pace = pace
+        self._throughput = throughput
         self._began_ms = self._since_ms = began_ms
         self._expected_s = dict(expected_s)
         self._stage = STAGES[0]
@@ -166,8 +166,8 @@ class Estimate:
             self._stage = stage
         took_s, expected_s = (now_ms - self._since_ms) / 1000, self._expected_s[stage]
         done_s = expected_s * share
-        pace = (took_s + _DOUBT_S * self._pace.of(stage)) / (done_s + _DOUBT_S)
-        eta_s = (expected_s - done_s) * pace + self._later_s(stage)
+        ratio = (took_s + _PRIOR_WEIGHT_S * self._throughput.of(stage)) / (done_s + _PRIOR_WEIGHT_S)
+        eta_s = (expected_s - done_s) * ratio + self._later_s(stage)
         passed_s = (now_ms - self._began_ms) / 1000
         if passed_s > 0:
             self._percent = max(self._percent, 100 * passed_s / (passed_s + eta_s))
@@ -176,9 +176,9 @@ class Estimate:
     def stage_done(self, now_ms: int) -> None:
         """End the current stage and learn from it."""
         took_s = (now_ms - self._since_ms) / 1000
-        self._pace.learn(self._stage, self._expected_s[self._stage], took_s)
+        self._throughput.learn(self._stage, self._expected_s[self._stage], took_s)
         self._since_ms = now_ms
 
     def _later_s(self, stage: Stage) -> float:
         later = STAGES[STAGES.index(stage) + 1 :]
-        return sum(self._expected_s[one] * self._pace.of(one) for one in later)
+        return sum(self._expected_s[one] * self._throughput.of(one) for one in later)

@@ -134,8 +134,8 @@ class MediaSession:
         else:
             request = read_media_request(envelope)
             assert not isinstance(request.payload, AuthenticateMedia | Enter)  # noqa: S101  # above
-            ask = request.payload.ask(self._slot.place.shown)
-            self._line.ask(ask, lambda outcome: self._answer(request, outcome))
+            line_request = request.payload.line_request(self._slot.place.shown)
+            self._line.request(line_request, lambda outcome: self._answer(request, outcome))
 
     def _authenticate(self, request: MediaRequest) -> None:
         assert isinstance(request.payload, AuthenticateMedia)  # noqa: S101  # by its endpoint

@@ -1,8 +1,10 @@
-"""Identifiers, identities, stored permissions, and the fixed properties of a room.
+"""Basic values that every layer above names: ids, identities, permissions, kinds and reasons.
 
-Identifiers are distinct types, so that mypy finds a user id passed as a room id. An identity is
-asserted by a token or a trusted gateway. Permissions decide on recording (policy.md,
-"Permissions"); kind and origin of a room never change (policy.md, "Kinds of rooms").
+They are in one module because all of them appear together in requests, events and the store, and
+none has behaviour of its own. Identifiers are distinct types, so that mypy finds a user id passed
+as a room id. An identity is asserted by a token or a trusted gateway. Permissions decide on
+recording (policy.md, "Permissions"). Kind and origin of a room never change (policy.md, "Kinds of
+rooms"). Rooms and segments themselves, which change, are in ``core.room``.
 """
 
 from dataclasses import dataclass

@@ -99,7 +99,7 @@ class Trickle:
     candidate: IceCandidate | None
 
 
-Ask = Publish | Unpublish | Mix | Mute | Subscribe | Accept | Unsubscribe | Trickle
+LineRequest = Publish | Unpublish | Mix | Mute | Subscribe | Accept | Unsubscribe | Trickle
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Protocol
 from sfu_wrapper.core.media_plane import PlaneFact, PlaneRequest
 from sfu_wrapper.model.identity import ConfbridgeId
 from sfu_wrapper.model.media import Medium
-from sfu_wrapper.model.webrtc import Ask, MediaNews, MediaPlace, Outcome
+from sfu_wrapper.model.webrtc import LineRequest, MediaNews, MediaPlace, Outcome
 
 
 class MediaPlane(Protocol):
@@ -124,7 +124,7 @@ class Trunk(Protocol):
 class Line(Protocol):
     """Media session of one browser. No method blocks."""
 
-    def ask(self, ask: Ask, done: Callable[[Outcome], None]) -> None:
+    def request(self, request: LineRequest, done: Callable[[Outcome], None]) -> None:
         """Execute a request after all earlier ones; call ``done`` exactly once.
 
         ``done`` receives Unavailable where the SFU is unavailable, does not answer in time or has

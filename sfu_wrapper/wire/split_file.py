@@ -42,8 +42,8 @@ def encode_split(
         "uuid": info.uuid,
         "startTime": iso(info.started_ms),
         "stopTime": iso(info.completed_ms),
-        "shouldRecordAudio": _asked(info, RecordingType.AUDIO, held=bool(info.audio)),
-        "shouldRecordVideo": _asked(info, RecordingType.VIDEO, held=bool(info.video)),
+        "shouldRecordAudio": _is_requested(info, RecordingType.AUDIO, held=bool(info.audio)),
+        "shouldRecordVideo": _is_requested(info, RecordingType.VIDEO, held=bool(info.video)),
         "videos": [_part(video) | {"userID": video.user} for video in videos],
         "audio": None if audio is None else _part(audio),
         "segment": info.segment or 1,
@@ -54,8 +54,8 @@ def encode_split(
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _asked(info: SegmentInfo, medium: RecordingType, *, held: bool) -> bool:
-    """Return True if the medium was to be recorded; ``held`` decides if the sender has no type."""
+def _is_requested(info: SegmentInfo, medium: RecordingType, *, held: bool) -> bool:
+    """Return True if the medium was to be recorded; ``held`` decides if the event has no type."""
     return held if info.type is None else info.type in (RecordingType.ALL, medium)
 
 
@@ -70,7 +70,7 @@ def _part(part: SplitPart) -> dict[str, Any]:
 
 def _participants(info: SegmentInfo) -> dict[str, list[dict[str, str]]]:
     users: dict[str, list[dict[str, str]]] = {}
-    for stay in info.presences:
-        stays = users.setdefault(stay.user, [])
-        stays.append({"joined": iso(stay.joined_ms), "left": iso(stay.left_ms)})
+    for presence in info.presences:
+        of_user = users.setdefault(presence.user, [])
+        of_user.append({"joined": iso(presence.joined_ms), "left": iso(presence.left_ms)})
     return users

@@ -23,11 +23,11 @@ from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import (
     Accept,
-    Ask,
     FeedPublished,
     FeedUnpublished,
     IceCandidate,
     LineLost,
+    LineRequest,
     Mix,
     Mute,
     Publish,
@@ -109,14 +109,14 @@ class _PublishPayload(_Payload):
     stream: _VideoName
     sdp: _VideoSdp
 
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Publish(_STREAMS[self.stream], self.sdp)
 
 
 class _UnpublishPayload(_Payload):
     stream: _VideoName
 
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Unpublish(_STREAMS[self.stream])
 
 
@@ -124,14 +124,14 @@ class _MixPayload(_Payload):
     sdp: _AudioSdp
     muted: bool = False
 
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Mix(self.sdp, self.muted)
 
 
 class _MutePayload(_Payload):
     muted: bool
 
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Mute(self.muted)
 
 
@@ -145,19 +145,19 @@ class _FeedPayload(_Payload):
 
 
 class _SubscribePayload(_FeedPayload):
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Subscribe(self.feed)
 
 
 class _AcceptPayload(_FeedPayload):
     sdp: _VideoSdp
 
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Accept(self.feed, self.sdp)
 
 
 class _UnsubscribePayload(_FeedPayload):
-    def ask(self, _: UserId) -> Ask:
+    def line_request(self, _: UserId) -> LineRequest:
         return Unsubscribe(self.feed)
 
 
@@ -172,7 +172,7 @@ class _CandidatePayload(_Payload):
     user: _ShownUser | None = None
     candidate: _Candidate | None = None
 
-    def ask(self, me: UserId) -> Ask:
+    def line_request(self, me: UserId) -> LineRequest:
         line = Track(me if self.user is None else UserId(self.user), _STREAMS[self.stream])
         if self.candidate is None:
             return Trickle(line, None)

@@ -8,7 +8,7 @@ import pytest
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.webrtc import Ask, MediaNews, MediaPlace, Mix, Mute, Outcome
+from sfu_wrapper.model.webrtc import LineRequest, MediaNews, MediaPlace, Mix, Mute, Outcome
 from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
 from tests.helpers.chromium import browser
 from tests.helpers.janus import JanusServer, running_janus
@@ -44,17 +44,17 @@ class Unwilling(JanusBrowsers):
     def open(self, place: MediaPlace, tell: Callable[[MediaNews], None]) -> BrowserLine:
         """See ``BrowserMedia``."""
         line = super().open(place, tell)
-        through = line.ask
+        through = line.request
 
-        def refuse_once(ask: Ask, done: Callable[[Outcome], None]) -> None:
-            if ask == Mute(False) and not self.refused:
+        def refuse_once(request: LineRequest, done: Callable[[Outcome], None]) -> None:
+            if request == Mute(False) and not self.refused:
                 self.refused = True
                 done(Unavailable("busy"))
             else:
-                self.made_anew |= self.refused and isinstance(ask, Mix)
-                through(ask, done)
+                self.made_anew |= self.refused and isinstance(request, Mix)
+                through(request, done)
 
-        line.ask = refuse_once  # type: ignore[method-assign]
+        line.request = refuse_once  # type: ignore[method-assign]
         return line
 
 

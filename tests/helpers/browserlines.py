@@ -7,7 +7,7 @@ from typing import Any
 
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId, RoomUuid, UserId, UserKey
-from sfu_wrapper.model.webrtc import Ask, MediaNews, MediaPlace, Outcome
+from sfu_wrapper.model.webrtc import LineRequest, MediaNews, MediaPlace, Outcome
 from sfu_wrapper.ports.media_plane import BrowserMedia, Line
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -21,10 +21,10 @@ class Heard:
     line: Line
     news: list[MediaNews]
 
-    async def ask(self, ask: Ask) -> Outcome:
+    async def request(self, line_request: LineRequest) -> Outcome:
         """What comes of it."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.line.ask(ask, answer.set_result)
+        self.line.request(line_request, answer.set_result)
         async with asyncio.timeout(SOON_S):
             return await answer
 

@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.formats.sdp import plain_description
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.model.webrtc import Accept, Ask, FeedPublished, Mix, Publish, Subscribe
+from sfu_wrapper.model.webrtc import Accept, FeedPublished, LineRequest, Mix, Publish, Subscribe
 from sfu_wrapper.wire.envelope import Unanswerable
 from sfu_wrapper.wire.webrtc_signaling import AuthenticateMedia, Enter, parse_media_request
 from tests.helpers.browserlines import ALICE, Bench
@@ -97,7 +97,7 @@ def damaged(text: str, chance: random.Random) -> str:
     return "\r\n".join(lines)
 
 
-def asks(chance: random.Random, seen: Counter[str]) -> Iterator[Ask]:
+def line_requests(chance: random.Random, seen: Counter[str]) -> Iterator[LineRequest]:
     """What gets through of all that one hostile browser says."""
     for request in (
         {"endpoint": "publish", "stream": "camera", "sdp": damaged(VIDEO_SDP, chance)},
@@ -114,7 +114,7 @@ def asks(chance: random.Random, seen: Counter[str]) -> Iterator[Ask]:
             seen["refused"] += 1
         else:
             assert not isinstance(read, AuthenticateMedia | Enter)
-            yield read.ask(MALLORY)
+            yield read.line_request(MALLORY)
 
 
 async def test_janus_survives_whatever_browsers_describe(
@@ -132,15 +132,15 @@ async def test_janus_survives_whatever_browsers_describe(
         until_s = time.monotonic() + SECONDS
         while time.monotonic() < until_s:
             mallory = await bench.line(MALLORY, ROOM)
-            for ask in asks(chance, seen):
-                outcome = await mallory.ask(ask)
+            for line_request in line_requests(chance, seen):
+                outcome = await mallory.request(line_request)
                 kind = "answered" if outcome is None or isinstance(outcome, str) else outcome.code
                 seen[str(kind)] += 1
             mallory.line.close()
             assert not session.lost.is_set(), seen
         good = await bench.line(ALICE, ROOM)
-        assert str(await good.ask(Publish(Stream.CAMERA, VIDEO_SDP))).startswith("v=0")
-        assert str(await good.ask(Mix(AUDIO_SDP))).startswith("v=0")
+        assert str(await good.request(Publish(Stream.CAMERA, VIDEO_SDP))).startswith("v=0")
+        assert str(await good.request(Mix(AUDIO_SDP))).startswith("v=0")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -174,13 +174,13 @@ async def test_janus_survives_whatever_answers_it_gets(
             mallory = await bench.line(MALLORY, JANUS_ROOM)
             await mallory.told(FeedPublished(camera))
             for _ in range(3):
-                assert str(await mallory.ask(Subscribe(camera))).startswith("v=0")
+                assert str(await mallory.request(Subscribe(camera))).startswith("v=0")
                 try:
                     hostile = plain_description(damaged(answer, chance), "video")
                 except ValueError:
                     seen["refused"] += 1
                     continue
-                outcome = await mallory.ask(Accept(camera, hostile))
+                outcome = await mallory.request(Accept(camera, hostile))
                 seen["answered" if outcome is None else "MEDIA_FAILED"] += 1
             mallory.line.close()
         bob = await opened(chromium, here.http_url, "bob")

@@ -18,13 +18,13 @@ from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 MODULES: Final = ("app_confbridge", "app_mixmonitor", "format_wav", "app_userevent")
 _NOT_PERMITTED: Final = "Permission denied"
 _LOADED_S: Final = 3.0  # a module that is not loaded by then is a finding
-_NOWHERE: Final = "sfu-wrapper-doctor"
+_PROBE_NAME: Final = "sfu-wrapper-doctor"
 _LINE: Final = re.compile(r"Line-(\d+)-\d+", re.IGNORECASE)
 _CATEGORY: Final = re.compile(r"Category-(\d+)", re.IGNORECASE)
-_WRONG_IN_BRIDGE: Final = (("record_file_timestamp", "no"), ("record_conference", "no"))
-_DEFAULTS: Final = {"record_file_timestamp": "yes", "record_conference": "no"}
+_REQUIRED_IN_BRIDGE: Final = (("record_file_timestamp", "no"), ("record_conference", "no"))
+_DEFAULTS: Final = {"record_file_timestamp": "yes", "record_conference": "no"}  # of Asterisk
 
-
+# Action: effect of a missing right -> remedy.
 _ACTIONS: Final = {
     "ConfbridgeStopRecord": "recording is impossible -> write = system",
     "ConfbridgeListRooms": "calls that arrived during an outage stay unknown -> write = reporting",
@@ -40,13 +40,14 @@ class Found:
         version: Version of Asterisk.
         denied: Actions that the user has no right to.
         missing: Modules that are not loaded.
-        misset: Settings of confbridge.conf that break recordings, as ``profile: key = value``.
+        wrong_settings: Settings of confbridge.conf that break recordings, as
+            ``profile: key = value``.
     """
 
     version: str
     denied: tuple[str, ...]
     missing: tuple[str, ...]
-    misset: tuple[str, ...]
+    wrong_settings: tuple[str, ...]
 
 
 async def check(ami: AmiSettings, folder: Folder) -> AsyncIterator[Finding]:
@@ -69,7 +70,7 @@ async def check(ami: AmiSettings, folder: Folder) -> AsyncIterator[Finding]:
         yield wrong(f"action {action} is not permitted: {what}", f"manager.conf: {advice}")
     for module in found.missing:
         yield wrong(f"{module}.so is not loaded", "load it in modules.conf")
-    for setting in found.misset:
+    for setting in found.wrong_settings:
         yield wrong(f"confbridge.conf, {setting}", "set it to no")
     yield _check_folder(folder)
 
@@ -116,9 +117,9 @@ async def _check(ami: Ami) -> Found:
     settings = await _try(ami, "CoreSettings")
     version = settings.message.get("AsteriskVersion") if isinstance(settings, Answer) else ""
     probes = (
-        ("ConfbridgeStopRecord", ("Conference", _NOWHERE)),
+        ("ConfbridgeStopRecord", ("Conference", _PROBE_NAME)),
         ("ConfbridgeListRooms", None),
-        ("Hangup", ("Channel", _NOWHERE)),
+        ("Hangup", ("Channel", _PROBE_NAME)),
     )
     denied = []
     for action, field in probes:
@@ -131,8 +132,8 @@ async def _check(ami: Ami) -> Found:
         and not isinstance(answer, Answer)
     ]
     config = await _try(ami, "GetConfig", ("Filename", "confbridge.conf"))
-    misset = _misset(config) if isinstance(config, Answer) else ()
-    return Found(version, tuple(denied), tuple(missing), misset)
+    wrong_settings = _wrong_settings(config) if isinstance(config, Answer) else ()
+    return Found(version, tuple(denied), tuple(missing), wrong_settings)
 
 
 async def _try(ami: Ami, action: str, *fields: tuple[str, str]) -> Answer | str:
@@ -143,8 +144,8 @@ async def _try(ami: Ami, action: str, *fields: tuple[str, str]) -> Answer | str:
         return declined.detail
 
 
-def _misset(config: Answer) -> tuple[str, ...]:
-    """Return settings of bridge profiles that would change names or content of recordings."""
+def _wrong_settings(config: Answer) -> tuple[str, ...]:
+    """Return the settings of bridge profiles that would change names or content of recordings."""
     names: dict[str, str] = {}
     values: dict[str, dict[str, str]] = {}
     for key, value in config.message.fields:
@@ -157,6 +158,6 @@ def _misset(config: Answer) -> tuple[str, ...]:
         f"{names.get(number, number)}: {key} = {lines.get(key, _DEFAULTS[key])}"
         for number, lines in values.items()
         if lines.get("type") == "bridge"
-        for key, wanted in _WRONG_IN_BRIDGE
+        for key, wanted in _REQUIRED_IN_BRIDGE
         if lines.get(key, _DEFAULTS[key]) != wanted
     )

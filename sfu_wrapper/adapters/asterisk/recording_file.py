@@ -202,10 +202,10 @@ class ConferenceRecorder:
             recording.stopped_ms = self._now_ms()
         return True
 
-    async def _wait_for_event(self, true: Callable[[], bool]) -> bool:
+    async def _wait_for_event(self, condition: Callable[[], bool]) -> bool:
         try:
             async with asyncio.timeout(CONFIRMED_WITHIN_S):
-                while not true():
+                while not condition():
                     self._event_seen.clear()
                     await self._event_seen.wait()
         except TimeoutError:

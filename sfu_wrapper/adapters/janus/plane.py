@@ -6,8 +6,8 @@ to every queue, and after each connection reports two more kinds of facts: ``Pla
 queue has checked its room, and ``RoomFound`` for rooms that an earlier controller left at Janus. A
 queue removes itself from the plane once its room is closed and no request is left.
 
-``keep_connected`` opens one session after another, with increasing pauses, and passes each on; the
-next one follows once that session is lost.
+``keep_connected`` is the loop below all of this, shared with the media lines of browsers: it opens
+a session, passes it on, and after its loss opens the next one, with increasing pauses.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Final, assert_never
 
 from sfu_wrapper.adapters.janus.audiobridge import AudioBridge
 from sfu_wrapper.adapters.janus.errors import JanusRefused
-from sfu_wrapper.adapters.janus.room import JanusRoom, Marked, marked_rooms
+from sfu_wrapper.adapters.janus.room import JanusRoom, TaggedRooms, tagged_rooms
 from sfu_wrapper.adapters.janus.room_queue import RoomQueue
 from sfu_wrapper.adapters.janus.session import (
     AUDIO_BRIDGE,
@@ -116,9 +116,9 @@ class JanusPlane:
         self._address = settings.address
         self._medium = medium
         self._make_room = make_room
-        self._find_rooms = partial(marked_rooms, settings, plugin)
+        self._find_rooms = partial(tagged_rooms, settings, plugin)
         self._watch = RecordingWatch(settings, plugin, lambda: tuple(self._queues.values()))
-        self._found: Marked = {}
+        self._found: TaggedRooms = {}
         self._connected = asyncio.Event()
         self._queues: dict[RoomUuid, RoomQueue] = {}
         self._new_queues: asyncio.Queue[RoomQueue] = asyncio.Queue()

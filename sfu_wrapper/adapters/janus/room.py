@@ -1,16 +1,16 @@
-"""Room at one plugin of Janus: the requests that create, watch and record it.
+"""Room at one plugin of Janus: the requests that create, watch, record and destroy it.
 
-Common interface of the two plugins for ``room_capture``. Nothing here queues, retries or outlives
-a connection. Every method that takes a handle may raise Unavailable (the connection is lost) and
-JanusRefused, besides the exceptions in its own docstring.
+``JanusRoom`` is what ``VideoRoom`` and ``AudioBridge`` have in common. ``room_capture`` calls it
+with the handle of the current connection; nothing here queues, retries or outlives that. Every
+method with a handle may raise Unavailable (the connection is lost) and JanusRefused, besides the
+exceptions in its own docstring. ``doctor`` uses the same requests to try a room.
 
-Ownership tags: we store our room's uuid in the Janus room description.
-
-A controller that is killed between the end of a call and the destruction of its Janus room leaves
-that room behind; the tag lets the next controller find it. Rooms without a tag are never touched,
-and a tagged room is destroyed only with the secret that it was created with.
-
-Checks of a running Janus for ``doctor``: read its version, create and destroy a room.
+Rules of this file
+    1. Rooms of other clients are never changed. A room is ours if it has the secret that only this
+       installation derives from its id.
+    2. A controller that is killed before it destroys a Janus room leaves that room behind. So each
+       room carries the uuid of our room as a tag in its description, by which the next controller
+       finds it (``tagged_rooms``).
 """
 
 import secrets
@@ -28,20 +28,22 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
 
-_MARK: Final = "sfu-wrapper "
+_TAG: Final = "sfu-wrapper "
 LIST_BYTES: Final = 67_108_864  # of 100,000 rooms
+WARM_UP_S: Final = 2.5  # after the start of a recording
+_WRONG_SECRET: Final = "none of ours"  # noqa: S105  (a probe, no password)
 
 
 def tag(uuid: RoomUuid) -> Json:
     """Return the ``create`` fields that mark a Janus room as belonging to our room."""
-    return {"description": f"{_MARK}{uuid}"}
+    return {"description": f"{_TAG}{uuid}"}
 
 
-Marked = dict[RoomUuid, tuple[str, ...]]
+TaggedRooms = dict[RoomUuid, tuple[str, ...]]
 """Our rooms, each with the ids of the plugin rooms that carry its tag."""
 
 
-async def marked_rooms(settings: JanusSettings, plugin: str) -> Marked:
+async def tagged_rooms(settings: JanusSettings, plugin: str) -> TaggedRooms:
     """Return the rooms of a plugin that carry one of our tags.
 
     The list has its own connection, because the answer may be large and must not delay other
@@ -53,21 +55,17 @@ async def marked_rooms(settings: JanusSettings, plugin: str) -> Marked:
     async with open_session(replace(settings.address, max_bytes=LIST_BYTES)) as session:
         handle = await session.attach(plugin)
         answer = await handle.request({"request": "list"} | settings.admin_fields)
-    found: Marked = {}
-    for uuid, name in _marked(answer.get("list")):
+    found: TaggedRooms = {}
+    for uuid, name in _tagged(answer.get("list")):
         found[uuid] = (*found.get(uuid, ()), name)
     return found
 
 
-def _marked(rooms: object) -> Iterator[tuple[RoomUuid, str]]:
+def _tagged(rooms: object) -> Iterator[tuple[RoomUuid, str]]:
     for room in rooms if isinstance(rooms, list) else ():
         match room:
-            case {"room": str(name), "description": str(text)} if text.startswith(_MARK):
-                yield RoomUuid(text.removeprefix(_MARK)), name
-
-
-WARM_UP_S: Final = 2.5
-_WRONG_SECRET: Final = "none of ours"  # noqa: S105  (a probe, no password)
+            case {"room": str(name), "description": str(text)} if text.startswith(_TAG):
+                yield RoomUuid(text.removeprefix(_TAG)), name
 
 
 class NotWritten(RecordingError):
@@ -101,7 +99,7 @@ class JanusRoom(ABC):
         self.room = room
         self.mixed_as = room
         self._settings = settings
-        self._marked = tag(uuid) if uuid is not None else {}
+        self._tag = tag(uuid) if uuid is not None else {}
 
     async def make(self, handle: Handle) -> bool:
         """Create the room unless it exists. Returns True if it was created.
@@ -110,7 +108,7 @@ class JanusRoom(ABC):
             ForeignRoom: Another client created it.
         """
         try:
-            wanted = self._settings.admin_fields | self._room_properties | self._marked
+            wanted = self._settings.admin_fields | self._room_properties | self._tag
             await handle.request(self._secured("create") | wanted)
         except JanusRefused as refused:
             if refused.trouble is not Trouble.ROOM_EXISTS:

@@ -1,11 +1,11 @@
 """Request queue of one room at Janus: one request at a time, over the current connection.
 
 Enters: requests (``send``), connections (``connected``, ``disconnected``), events of the room's
-handle, and suspicions of ``watch``. Each sets ``_wake``. Leaves: facts, reported by
-``RoomCapture``, which carries the requests out. ``run`` waits until it is woken or a deadline is
-due and then takes one turn: attach a handle, find out the state of the room, resolve doubts, carry
-out the queue, report changes. A queue outlives connections and ends once its room is closed and no
-request is left.
+handle, and recordings that ``watch`` believes to have ended. Each sets ``_wake``. Leaves: facts,
+reported by ``RoomCapture``, which carries the requests out. ``run`` waits until it is woken or a
+deadline is due. Then, in this order, it attaches a handle, reads the state of the room, verifies
+what ``watch`` found, carries out the queued requests and reports changes. A queue outlives
+connections and ends once its room is closed and no request is left.
 
 Rules of this file
     1. At most one request is under way at Janus, which carries out concurrent ones in any order.
@@ -13,8 +13,6 @@ Rules of this file
        next connection.
     3. While Janus is unavailable, a start fails after ``START_WAITS_S``, a stop waits, and the
        running capture is lost after ``LOST_AFTER_S``.
-
-Queued requests of one room, and their deadlines.
 """
 
 import asyncio
@@ -43,10 +41,14 @@ from sfu_wrapper.core.media_plane import (
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid
 
+log = logging.getLogger(__name__)
+
 RoomRequest = OpenMediaRoom | CloseMediaRoom | StartCapture | StopCapture | ResumeCapture
 
 LIMIT: Final = 64  # requests of one room
 START_WAITS_S: Final = 3.0  # for Janus to become available
+LOST_AFTER_S: Final = 10.0  # without Janus a running capture counts as lost
+_PAUSE_S: Final = 0.2  # before the retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,6 @@ class QueuedRequest:
             case StartCapture(capture=started):
                 return started == capture and not self.is_late
         return False
-
-
-log = logging.getLogger(__name__)
-
-LOST_AFTER_S: Final = 10.0  # without Janus a running capture counts as lost
-_PAUSE_S: Final = 0.2  # before the retry
 
 
 class RoomQueue:

@@ -140,7 +140,7 @@ class VideoRoom(JanusRoom):
             over=not running,
         )
         folder = self._settings.folder.of(capture)
-        if not running:  # one that was lost has seen no ``stop_recording``
+        if not running:  # a lost capture never went through ``stop_recording``
             remove_audio(folder, capture.room)
             finish_names(folder)
         return video_files(folder, capture.room, below, publishing)
@@ -150,14 +150,14 @@ class VideoRoom(JanusRoom):
         settings = self._settings
         return {
             "is_private": True,
-            "lock_record": True,  # a publisher cannot stop what is recorded of it
+            "lock_record": True,  # publishers cannot switch their own recording off
             "publishers": settings.publishers,
             "bitrate": settings.bitrate,
             "videocodec": ",".join(settings.video_codecs),
         }
 
     async def _publishers_without_file(self, capture: CaptureRef) -> frozenset[str]:
-        """Publishers of ours for whom no file is open after a while."""
+        """Return our publishers that still have no file after ``_OPENED_WITHIN_S``."""
         folder = self._settings.folder
         give_up_s = time.monotonic() + _OPENED_WITHIN_S
         while True:

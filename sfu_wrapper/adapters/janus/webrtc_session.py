@@ -1,8 +1,9 @@
-"""Media of one browser at Janus: one handle for each track that it sends or receives.
+"""Media line of one browser at Janus: all that it sends and receives in one room.
 
-Requests of the gateway enter by ``ask``; ``run`` carries them out in order and calls ``done`` with
-the outcome. Events of Janus leave as news by ``report``. ``lose`` ends the line from our side,
-``close`` from the browser's.
+Each track has a handle at Janus of its own, and a task that reads its events: a leg. Requests of
+the gateway enter by ``request``; ``run`` carries them out in order and calls ``done`` with the
+outcome. Events of Janus leave as news by ``report``. The gateway ends a line with ``close``, the
+loss of Janus with ``lose``.
 
 Rules of this file
     1. Every request to Janus is built here from a session description or candidate and from names
@@ -34,11 +35,11 @@ from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.media import Medium, Stream, Track
 from sfu_wrapper.model.webrtc import (
     Accept,
-    Ask,
     FeedPublished,
     FeedUnpublished,
     IceCandidate,
     LineLost,
+    LineRequest,
     MediaLost,
     MediaNews,
     MediaPlace,
@@ -64,7 +65,7 @@ _RETRIES: Final = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leg:
-    """Handle, and the task that reads its events."""
+    """Handle of one track, and the task that reads its events."""
 
     handle: Handle
     reader: asyncio.Task[None]
@@ -95,26 +96,26 @@ class BrowserLine:
         self._report: Callable[[MediaNews], None] | None = report
         self._session = session
         self._mixes = mixes
-        self._asks: asyncio.Queue[tuple[Ask, Callable[[Outcome], None]] | None]
-        self._asks = asyncio.Queue(_WAITING + 1)
+        self._requests: asyncio.Queue[tuple[LineRequest, Callable[[Outcome], None]] | None]
+        self._requests = asyncio.Queue(_WAITING + 1)
         self._closing = False
         self._legs: dict[Track, _Leg] = {}
         self._feeds: dict[Track, str] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def ask(self, ask: Ask, done: Callable[[Outcome], None]) -> None:
+    def request(self, request: LineRequest, done: Callable[[Outcome], None]) -> None:
         """See ``Line``."""
-        if self._closing or self._asks.qsize() >= _WAITING:
+        if self._closing or self._requests.qsize() >= _WAITING:
             done(Unavailable("the media server is unavailable or busy; try again"))
         else:
-            self._asks.put_nowait((ask, done))
+            self._requests.put_nowait((request, done))
 
     def close(self) -> None:
         """See ``Line``."""
         self._report = None
         if not self._closing:
             self._closing = True
-            self._asks.put_nowait(None)
+            self._requests.put_nowait(None)
 
     def lose(self) -> None:
         """Report that the media is lost, and close the line."""
@@ -140,22 +141,22 @@ class BrowserLine:
             extra = {"room": self.place.room, "error": error.detail}
             log.warning("janus.webrtcNotJoined", extra=extra)
             return
-        while (waiting := await self._asks.get()) is not None:
-            ask, done = waiting
-            done(await self._outcome(ask))
+        while (waiting := await self._requests.get()) is not None:
+            request, done = waiting
+            done(await self._outcome(request))
 
-    async def _outcome(self, ask: Ask) -> Outcome:
+    async def _outcome(self, request: LineRequest) -> Outcome:
         try:
-            return await self._carry_out(ask)
+            return await self._carry_out(request)
         except (Refused, Unavailable) as error:
             return error
         except JanusRefused as error:
-            extra = {"ask": type(ask).__name__, "error": error.detail}
+            extra = {"request": type(request).__name__, "error": error.detail}
             log.info("janus.webrtcRefused", extra=extra)
             return Refused(Code.MEDIA_FAILED, "the media server refused the request; try again")
 
-    async def _carry_out(self, ask: Ask) -> Outcome:
-        match ask:
+    async def _carry_out(self, request: LineRequest) -> Outcome:
+        match request:
             case Publish(stream=stream, offer=offer):
                 return await self._publish(self._own(stream), offer)
             case Unpublish(stream=stream):
@@ -247,41 +248,41 @@ class BrowserLine:
         leg = await self._attach(track, plugin)
         return await _retry_until_room_exists(lambda: leg.handle.request(body))
 
-    async def _attach(self, line: Track, plugin: str) -> _Leg:
+    async def _attach(self, track: Track, plugin: str) -> _Leg:
         if len(self._legs) >= _LEGS or self._group is None:
             raise Unavailable("too many media connections of one browser; close some first")
         handle = await self._session.attach(plugin)
-        leg = _Leg(handle, self._group.create_task(self._listen(line, handle)))
-        self._legs[line] = leg
+        leg = _Leg(handle, self._group.create_task(self._listen(track, handle)))
+        self._legs[track] = leg
         return leg
 
-    def _leg(self, line: Track) -> _Leg:
-        leg = self._legs.get(line)
+    def _leg(self, track: Track) -> _Leg:
+        leg = self._legs.get(track)
         if leg is None:
             raise Refused(Code.NOT_FOUND, "media connection not found")
         return leg
 
-    async def _detach(self, line: Track) -> None:
-        leg = self._legs.pop(line, None)
+    async def _detach(self, track: Track) -> None:
+        leg = self._legs.pop(track, None)
         if leg is not None:
             leg.reader.cancel()
             await leg.handle.detach()
 
     async def _detach_all(self) -> None:
-        for line in tuple(self._legs):
-            await self._detach(line)
+        for track in tuple(self._legs):
+            await self._detach(track)
 
     def _refuse_remaining(self) -> None:
-        while not self._asks.empty():
-            waiting = self._asks.get_nowait()
+        while not self._requests.empty():
+            waiting = self._requests.get_nowait()
             if waiting is not None:
                 waiting[1](Unavailable("the media server is unavailable; try again"))
 
-    async def _listen(self, line: Track, handle: Handle) -> None:
+    async def _listen(self, track: Track, handle: Handle) -> None:
         async for event in handle.events():
             if event.kind == "hangup":
-                self._emit(LineLost(line))
-            elif event.kind == "event" and line == self._own(Stream.CAMERA):
+                self._emit(LineLost(track))
+            elif event.kind == "event" and track == self._own(Stream.CAMERA):
                 self._on_event(event)
 
     def _on_event(self, event: JanusEvent) -> None:
@@ -321,15 +322,15 @@ def _feed_of(publisher: object) -> Track | None:
     return track_of(publisher, Medium.VIDEO) if isinstance(publisher, str) else None
 
 
-async def _retry_until_room_exists(ask: Callable[[], Awaitable[Json]]) -> Json:
+async def _retry_until_room_exists(request: Callable[[], Awaitable[Json]]) -> Json:
     for pause_s in islice(_BACKOFF, _RETRIES):
         try:
-            return await ask()
+            return await request()
         except JanusRefused as error:
             if error.trouble is not Trouble.NO_SUCH_ROOM:
                 raise
             await asyncio.sleep(pause_s)
-    return await ask()
+    return await request()
 
 
 def _not_published() -> Refused:

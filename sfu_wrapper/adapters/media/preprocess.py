@@ -194,7 +194,11 @@ def _convert_video(found: Recording, codec: VideoInputCodec, base: Path) -> Trac
 def noted_frames(
     frames: Iterable[TimedFrame], stats: TrackStats, source: Path
 ) -> Iterator[TimedFrame]:
-    """Pass frames on, and note each. Raises JobFailed for one of more than ``MAX_PIXELS``."""
+    """Yield the frames unchanged, and add each to ``stats``.
+
+    Raises:
+        JobFailed: a frame has more than ``MAX_PIXELS``.
+    """
     note = stats.note
     for timed in frames:
         time, frame = timed

@@ -14,10 +14,10 @@ from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.media import Gap, Resolution, Rotation, TrackFile, TrackKind
 
 GAP_MS = 1_000
-"""Longest pause that is no gap although packets are missing in it; of audio, any."""
+"""Longest pause with missing packets that is no gap. In audio it applies to every pause."""
 
 PAUSE_MS = 5_000
-"""Longest pause of video that is no gap where no packet is missing."""
+"""Longest pause without missing packets, in video, that is no gap."""
 
 BEAT_MS = 500
 """Shortest pause that counts as the rhythm of a sender with little to show."""

@@ -64,7 +64,7 @@ class MemoryPlane:
         self.asked: list[PlaneRequest] = []
         self.full = False
         self.unavailable: set[Medium] = set()
-        self._ways: dict[tuple[Medium, Point], Behaviour] = {}
+        self._behaviours: dict[tuple[Medium, Point], Behaviour] = {}
         self._held: list[StartCapture | StopCapture] = []
         self._running: dict[CaptureRef, CaptureStarted] = {}
         self._files: dict[CaptureRef, dict[str, RawFile]] = {}
@@ -77,9 +77,9 @@ class MemoryPlane:
         """Running captures."""
         return tuple(self._running)
 
-    def behave(self, medium: Medium, point: Point, way: Behaviour) -> None:
+    def behave(self, medium: Medium, point: Point, behaviour: Behaviour) -> None:
         """Set the handling of later requests for one medium."""
-        self._ways[medium, point] = way
+        self._behaviours[medium, point] = behaviour
 
     def release(self) -> None:
         """Execute and confirm the held requests, in order."""
@@ -118,9 +118,9 @@ class MemoryPlane:
         self.asked.append(request)
         match request:
             case StartCapture(capture=capture):
-                self._carry_out(request, self._way(capture, "start"))
+                self._carry_out(request, self._behaviour(capture, "start"))
             case StopCapture(capture=capture):
-                self._carry_out(request, self._way(capture, "stop"))
+                self._carry_out(request, self._behaviour(capture, "stop"))
             case ResumeCapture():
                 self._resume(request)
             case PublishTrack(room=room, track=track):
@@ -144,12 +144,12 @@ class MemoryPlane:
         self._closed.set()
         self._facts.close()
 
-    def _way(self, capture: CaptureRef, point: Point) -> Behaviour:
-        return self._ways.get((capture.medium, point), Behaviour.CONFIRM)
+    def _behaviour(self, capture: CaptureRef, point: Point) -> Behaviour:
+        return self._behaviours.get((capture.medium, point), Behaviour.CONFIRM)
 
-    def _carry_out(self, request: StartCapture | StopCapture, way: Behaviour) -> None:
+    def _carry_out(self, request: StartCapture | StopCapture, behaviour: Behaviour) -> None:
         capture = request.capture
-        match way:
+        match behaviour:
             case Behaviour.HOLD:
                 self._held.append(request)
             case Behaviour.REFUSE if isinstance(request, StartCapture):
@@ -157,13 +157,13 @@ class MemoryPlane:
             case Behaviour.REFUSE | Behaviour.HANG:
                 pass
             case Behaviour.CONFIRM | Behaviour.MUTE:
-                mute = way is Behaviour.MUTE
+                mute = behaviour is Behaviour.MUTE
                 if isinstance(request, StartCapture):
                     self._start(request, mute=mute)
                 else:
                     self._stop(capture, mute=mute)
             case _:
-                assert_never(way)
+                assert_never(behaviour)
 
     def _start(self, request: StartCapture, *, mute: bool = False) -> None:
         capture = request.capture

@@ -12,9 +12,9 @@ from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import (
     Accept,
-    Ask,
     FeedPublished,
     FeedUnpublished,
+    LineRequest,
     MediaLost,
     MediaNews,
     MediaPlace,
@@ -33,20 +33,20 @@ SDP = "v=0\r\ns=nobody\r\n"
 
 @dataclass(eq=False)
 class MemoryLine:
-    """Line of a browser; ``asked`` has all its requests in order."""
+    """Line of a browser; ``requests`` has all its requests in order."""
 
     place: MediaPlace
     report: Callable[[MediaNews], None]
     media: "MemoryBrowserMedia"
-    asked: list[Ask] = field(default_factory=list)
+    requests: list[LineRequest] = field(default_factory=list)
     own: set[Stream] = field(default_factory=set)
     watched: set[Track] = field(default_factory=set)
     open: bool = True
 
-    def ask(self, ask: Ask, done: Callable[[Outcome], None]) -> None:
+    def request(self, request: LineRequest, done: Callable[[Outcome], None]) -> None:
         """See ``Line``."""
-        self.asked.append(ask)
-        outcome = self._outcome(ask) if self.open else Unavailable("the line is closed")
+        self.requests.append(request)
+        outcome = self._outcome(request) if self.open else Unavailable("the line is closed")
         asyncio.get_running_loop().call_soon(done, outcome)
 
     def close(self) -> None:
@@ -68,8 +68,8 @@ class MemoryLine:
 
         asyncio.get_running_loop().call_soon(deliver)
 
-    def _outcome(self, ask: Ask) -> Outcome:
-        match ask:
+    def _outcome(self, request: LineRequest) -> Outcome:
+        match request:
             case Publish(stream=stream):
                 self.own.add(stream)
                 self.media.announce(self, FeedPublished(self.track(stream)))

@@ -1,9 +1,8 @@
 """A filter of system calls (seccomp): no network, no namespaces, no access to other processes.
 
-A short list of calls that no media process needs, as BPF code: a library would bring a list of all
-calls of all architectures, and no maintained one comes without a compiler (see
-architecture.md, "Libraries, and why these"). Forbidden calls fail with EPERM, as where the
-system denies them.
+The list is short: calls that no media process needs. It is compiled to BPF here, because each
+maintained library for that needs a compiler to be installed (architecture.md,
+"Libraries, and why these"). Forbidden calls fail with EPERM, as if the system had denied them.
 """
 
 import ctypes

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from sfu_wrapper.core.estimate import Estimate, ProgressSnapshot, ThroughputModel, side_by_side_s
+from sfu_wrapper.core.estimate import Estimate, ProgressSnapshot, ThroughputModel, parallel_s
 from sfu_wrapper.model.errors import Stage, Unavailable
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress, SegmentInfo
@@ -87,7 +87,7 @@ class ProgressTracker:
         listed = list(pieces)
         each_s = [seconds for _, seconds in listed]
         total_s, done_s = sum(each_s), 0.0
-        self.expect(stage, side_by_side_s(each_s, self._at_once))
+        self.expect(stage, parallel_s(each_s, self._at_once))
         gate = asyncio.Semaphore(self._at_once)
 
         async def done(work: Work[Piece], seconds: float) -> Piece:

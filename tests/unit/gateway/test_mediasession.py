@@ -18,7 +18,7 @@ from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.errors import Broken
 from sfu_wrapper.model.identity import DomainId, Identity, Role, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.model.webrtc import Ask, LineLost, Mix, Outcome, Publish
+from sfu_wrapper.model.webrtc import LineLost, LineRequest, Mix, Outcome, Publish
 from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, MediaSessions
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.gatewayfakes import FakeRooms, gate, request, token
@@ -81,7 +81,7 @@ class Browser:
         self.sent += self.link.feed((request(endpoint, "r1", **payload),))
         return answer_in(self.sent[before:])
 
-    async def ask(self, endpoint: str, **payload: object) -> object:
+    async def request(self, endpoint: str, **payload: object) -> object:
         """Ask; the answer, which may come later."""
         before = len(self.sent)
         self.say(endpoint, **payload)
@@ -116,12 +116,12 @@ def world() -> World:
 async def test_whoever_takes_part_comes_in_and_is_answered(world: World) -> None:
     alice = world.inside("alice")
 
-    assert await alice.ask("publish", stream="camera", sdp=VIDEO_SDP) == {"sdp": SDP}
-    assert await alice.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
-    assert await alice.ask("candidate", stream="audio") == {}
+    assert await alice.request("publish", stream="camera", sdp=VIDEO_SDP) == {"sdp": SDP}
+    assert await alice.request("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
+    assert await alice.request("candidate", stream="audio") == {}
     assert world.media.lines[0].place.user == ALICE
     assert world.media.lines[0].place.room == world.call.room.uuid
-    assert world.media.lines[0].asked[:2] == [Publish(Stream.CAMERA, VIDEO_SDP), Mix(AUDIO_SDP)]
+    assert world.media.lines[0].requests[:2] == [Publish(Stream.CAMERA, VIDEO_SDP), Mix(AUDIO_SDP)]
 
 
 async def test_a_token_in_the_handshake_counts_as_well(world: World) -> None:
@@ -164,7 +164,7 @@ async def test_a_token_that_has_expired_opens_nothing_and_ends_nothing(world: Wo
     world.clock.pass_s(61)
 
     assert late.say("enter", room=ROOM) == "UNAUTHENTICATED"
-    assert await early.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
+    assert await early.request("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
 async def test_a_minute_after_its_token_the_media_connection_ends(world: World) -> None:
@@ -186,7 +186,7 @@ async def test_a_new_token_keeps_the_media_connection(world: World) -> None:
     assert alice.say("authenticate", token=token(exp=NOW_S + 3600)) == {}
     world.clock.pass_s(100)
     assert alice.link.tick() == []
-    assert await alice.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
+    assert await alice.request("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
 async def test_a_connection_stays_who_it_is_and_where_it_is(world: World) -> None:
@@ -218,7 +218,7 @@ async def test_a_second_window_takes_over(world: World) -> None:
     first, second = world.inside("alice"), world.inside("alice")
 
     assert first.closed == Close(1008, REPLACED)
-    assert await second.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
+    assert await second.request("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
     first.link.close()
     world.call.leave(ALICE)
     world.changed()
@@ -256,8 +256,8 @@ async def test_a_media_server_that_is_lost_asks_to_come_back(world: World) -> No
 
 async def test_others_are_told_of_and_an_own_connection_that_is_lost(world: World) -> None:
     alice, bob = world.inside("alice"), world.inside("bob")
-    await alice.ask("publish", stream="camera", sdp=VIDEO_SDP)
-    await alice.ask("unpublish", stream="camera")
+    await alice.request("publish", stream="camera", sdp=VIDEO_SDP)
+    await alice.request("unpublish", stream="camera")
     world.media.lines[1].report(LineLost(Track(UserId("bob"), Stream.AUDIO)))
     await asyncio.sleep(0)
 
@@ -272,7 +272,7 @@ async def test_others_are_told_of_and_an_own_connection_that_is_lost(world: Worl
 async def test_what_cannot_be_had_is_refused(world: World) -> None:
     alice = world.inside("alice")
 
-    assert await alice.ask("subscribe", user="bob", stream="camera") == "NOT_FOUND"
+    assert await alice.request("subscribe", user="bob", stream="camera") == "NOT_FOUND"
 
 
 async def test_unreadable_requests_are_answered_and_count(world: World) -> None:
@@ -283,7 +283,7 @@ async def test_unreadable_requests_are_answered_and_count(world: World) -> None:
     assert set(codes) == {"UNKNOWN_ENDPOINT", "RATE_LIMITED"}
     assert alice.say("mix", sdp=AUDIO_SDP) == "RATE_LIMITED"
     world.clock.pass_s(1)
-    assert await alice.ask("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
+    assert await alice.request("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
 async def test_whoever_does_not_come_in_in_time_is_closed(world: World) -> None:
@@ -297,12 +297,12 @@ async def test_whoever_does_not_come_in_in_time_is_closed(world: World) -> None:
 async def test_a_bug_costs_one_answer(world: World, caplog: pytest.LogCaptureFixture) -> None:
     alice = world.inside("alice")
 
-    def broken(ask: Ask, done: Callable[[Outcome], None]) -> None:
+    def broken(request: LineRequest, done: Callable[[Outcome], None]) -> None:
         raise ZeroDivisionError
 
     line = world.media.lines[0]
     assert isinstance(line, MemoryLine)
-    line.ask = broken  # type: ignore[method-assign]
+    line.request = broken  # type: ignore[method-assign]
 
     assert alice.say("mix", sdp=AUDIO_SDP) == "INTERNAL"
     assert "gateway.requestFailed" in caplog.messages

@@ -10,11 +10,11 @@ from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import Stream, Track
 from sfu_wrapper.model.webrtc import (
     Accept,
-    Ask,
     FeedPublished,
     FeedUnpublished,
     IceCandidate,
     LineLost,
+    LineRequest,
     Mix,
     Mute,
     Publish,
@@ -67,10 +67,10 @@ FOREIGN = {
 }
 
 
-def asked(endpoint: str, **payload: object) -> Ask:
+def asked(endpoint: str, **payload: object) -> LineRequest:
     found = parse_media_request(request(endpoint, "r1", **payload)).payload
     assert not isinstance(found, AuthenticateMedia | Enter)
-    return found.ask(ME)
+    return found.line_request(ME)
 
 
 def test_each_endpoint_has_a_good_payload_here() -> None:
@@ -78,7 +78,7 @@ def test_each_endpoint_has_a_good_payload_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "ask"),
+    ("endpoint", "line_request"),
     [
         ("publish", Publish(Stream.CAMERA, VIDEO_SDP)),
         ("unpublish", Unpublish(Stream.SCREEN)),
@@ -90,8 +90,8 @@ def test_each_endpoint_has_a_good_payload_here() -> None:
         ("candidate", Trickle(BOB, IceCandidate(CANDIDATE["candidate"], "0", None))),
     ],
 )
-def test_a_request_says_what_it_asks(endpoint: str, ask: Ask) -> None:
-    assert asked(endpoint, **GOOD[endpoint]) == ask
+def test_a_request_says_what_it_asks(endpoint: str, line_request: LineRequest) -> None:
+    assert asked(endpoint, **GOOD[endpoint]) == line_request
 
 
 def test_a_candidate_without_a_user_is_of_an_own_connection_and_without_itself_the_last() -> None:
