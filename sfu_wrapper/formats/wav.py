@@ -2,6 +2,7 @@
 
 The AudioBridge's lengths are never reliable: 44 too many in the normal case, stale or 0 after a
 crash. So the audio extends to the end of the file, unless well-formed chunks follow it there.
+RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088) are WAV with lengths of 64 bits in a chunk ``ds64``.
 Reading is total, and reads only the header and the chunk heads, never the samples.
 """
 
@@ -21,6 +22,9 @@ _CHUNK = Struct("<4sI")
 _FORMAT = Struct("<HHIIHH")  # tag, channels, rate, bytes a second, block, bits
 _SUBFORMAT_AT = 24  # within the chunk, of the extensible form
 _RIFF_BYTES = 12
+_FORMS = (b"RIFF", b"RF64", b"BW64")
+_LENGTHS = Struct("<QQ")  # of the file, of the audio
+_ELSEWHERE = 0xFFFFFFFF  # as a length: in ``ds64``
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ def parse(buffer: Buffer) -> Wav | None:
     if not _is_riff_so_far(buffer):
         raise Malformed(f"not a WAV file: it begins with {bytes(buffer[:4])!r}")
     form: tuple[int, int, int, int] | None = None
+    long_data = _ELSEWHERE
     position = _RIFF_BYTES
     while position + _CHUNK.size <= len(buffer):
         name, length = _CHUNK.unpack_from(buffer, position)
@@ -77,7 +82,9 @@ def parse(buffer: Buffer) -> Wav | None:
         if name == b"data":
             if form is None:
                 raise Malformed("the WAV file has audio before its format")
-            return _wav(buffer, form, position, length)
+            return _wav(buffer, form, position, long_data if length == _ELSEWHERE else length)
+        if name == b"ds64" and length >= _LENGTHS.size <= len(buffer) - position:
+            long_data = _LENGTHS.unpack_from(buffer, position)[1]
         if name == b"fmt " and position + length <= len(buffer):
             form = _parse_format(buffer[position : position + length])
         position += length + (length & 1)
@@ -119,7 +126,8 @@ def repaired_header(wav: Wav) -> bytes:
 
 def _is_riff_so_far(buffer: Buffer) -> bool:
     head = bytes(buffer[:_RIFF_BYTES])
-    return b"RIFF".startswith(head[:4]) and b"WAVE".startswith(head[8:])
+    known = any(form.startswith(head[:4]) for form in _FORMS)
+    return known and b"WAVE".startswith(head[8:])
 
 
 def _parse_format(chunk: bytes) -> tuple[int, int, int, int]:

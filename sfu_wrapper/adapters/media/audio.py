@@ -23,9 +23,13 @@ Samples = NDArray[np.int16]
 
 _LOUDEST = 32767
 _FINEST_HZ = 1_000_000  # what libswresample takes of rates that share no factor
-_RAW_CODECS = {(1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1, 32): "pcm_s32le",
-               (3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}  # fmt: skip
-
+_RAW_CODECS = {
+    (1, 8): "pcm_u8", (1, 16): "pcm_s16le", (1, 24): "pcm_s24le", (1, 32): "pcm_s32le",
+    (3, 32): "pcm_f32le", (3, 64): "pcm_f64le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw",
+}  # fmt: skip
+_MOST_CHANNELS = 8
+_STEREO = 2
+_FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31}  # of integer samples
 
 _SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # resampling of other rates takes far too long
 
@@ -117,20 +121,35 @@ def _decoded(path: Path) -> Iterator[av.AudioFrame]:
             return
         decoder = cast("av.AudioCodecContext", av.CodecContext.create(_codec(parsed), "r"))
         decoder.sample_rate = parsed.rate
-        decoder.layout = {1: "mono", 2: "stereo"}[parsed.channels]
+        decoder.layout = {1: "mono", 2: "stereo"}.get(
+            parsed.channels, f"{parsed.channels} channels"
+        )
         at, end = parsed.data_start, parsed.data_start + parsed.data_bytes
         while chunk := os.pread(number, min(parsed.block_bytes * parsed.rate, end - at), at):
             at += len(chunk)
             for frame in decoder.decode(av.Packet(chunk)):
+                if parsed.channels > _STEREO:
+                    frame = _mean(frame, parsed.channels)
                 frame.pts = None
                 yield frame
+
+
+def _mean(frame: av.AudioFrame, channels: int) -> av.AudioFrame:
+    """Return the mean of all channels. libswresample leaves some out, which depends on a layout."""
+    samples = frame.to_ndarray().reshape(-1, channels).mean(axis=1)
+    kind = frame.format.name
+    if kind in _FULL_SCALE:
+        samples = samples / _FULL_SCALE[kind] - (kind == "u8")
+    mono = av.AudioFrame.from_ndarray(samples.astype(np.float32)[np.newaxis], "flt", "mono")
+    mono.sample_rate = frame.sample_rate
+    return mono
 
 
 def _codec(parsed: wav.Wav) -> str:
     if not _SLOWEST_HZ <= parsed.rate <= _FASTEST_HZ:
         raise Malformed(f"WAV sample rate {parsed.rate} Hz is not supported")
     codec = _RAW_CODECS.get((parsed.tag, parsed.bits))
-    if codec is None or parsed.channels not in (1, 2):
+    if codec is None or parsed.channels > _MOST_CHANNELS:
         raise Malformed(
             f"WAV format {parsed.tag} with {parsed.channels} x {parsed.bits} bits is not supported"
         )

@@ -146,3 +146,26 @@ def test_audio_that_is_not_pcm_gets_no_pcm_header() -> None:
     law = wav.Wav(7, 1, 8000, 8, 44, 0, 0)
     with pytest.raises(ValueError, match="not PCM"):
         wav.repaired_header(law)
+
+
+@pytest.mark.parametrize("form", [b"RF64", b"BW64"])
+@pytest.mark.parametrize(("long", "found_bytes"), [(6, 6), (4, 10), (0, 10), (1 << 40, 10)])
+def test_lengths_of_64_bits_are_read(form: bytes, long: int, found_bytes: int) -> None:
+    sizes = long.to_bytes(8, "little")
+    ds64 = b"ds64\x1c\0\0\0" + bytes(8) + sizes + sizes + bytes(4)
+    head = wav.header(0, rate=8000)
+    data = form + b"\xff" * 4 + b"WAVE" + ds64 + head[12:40] + b"\xff" * 4
+    audio = b"\1\2\3\4\5\6" if found_bytes == 6 else b"\1\2\3\4\5\6\7\x08\x09\x0a"
+    found = wav.parse(data + audio)
+    assert found is not None
+    assert (found.data_start, found.data_bytes) == (len(data), found_bytes)
+    assert (found.declared_bytes, found.truthful) == (long, long == found_bytes)
+
+
+def test_a_cut_length_of_64_bits_leaves_the_end_of_the_file() -> None:
+    head = wav.header(0, rate=8000)
+    data = b"RF64\xff\xff\xff\xffWAVEds64\4\0\0\0abcd" + head[12:40] + b"\xff" * 4 + b"\1\2"
+    found = wav.parse(data)
+    assert found is not None
+    assert (found.data_bytes, found.truthful) == (2, False)
+    assert wav.parse(b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0abc") is None
