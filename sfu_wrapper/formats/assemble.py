@@ -22,17 +22,12 @@ B-frames are sent after a frame that is shown later than they are: timestamps st
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop
 from itertools import chain, islice
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
-from sfu_wrapper.formats.av1 import Av1
 from sfu_wrapper.formats.bits import Buffer
 from sfu_wrapper.formats.frame import CodedFrame, VideoCodec
-from sfu_wrapper.formats.h264 import H264
-from sfu_wrapper.formats.h265 import H265
 from sfu_wrapper.formats.stream import PacketRef
-from sfu_wrapper.formats.vp8 import Vp8
-from sfu_wrapper.formats.vp9 import Vp9
-from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInput
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ
 
 KEY_FRAME_TIMEOUT_S = 3
 _NEVER = -1
@@ -234,19 +229,3 @@ class _Reordering:
             found.append(decoded)
         self._decoded = decoded
         return found
-
-
-def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:
-    """Return a new depacketizer; ``fmtp`` holds the SDP parameters of the codec."""
-    match codec:
-        case "vp8":
-            return Vp8()
-        case "vp9":
-            return Vp9()
-        case "h264":
-            return H264(fmtp)
-        case "av1":
-            return Av1()
-        case "h265":
-            return H265(fmtp)
-    assert_never(codec)

@@ -3,8 +3,13 @@
 Frames are emitted as temporal units of the low-overhead format: every unit has its size, and there
 are no temporal delimiters, as WebM and MP4 require. All spatial layers of a timestamp are one
 temporal unit; a decoder shows the largest of them.
+
+Where a sender leaves out its largest layer, as on a slow uplink, the sequence header still declares
+it. Decoders with several threads, those of browsers, wait for it and show nothing; ``narrowed``
+changes the header for them.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from sfu_wrapper.formats.bits import BitReader
@@ -19,6 +24,7 @@ _TILE_LIST, _PADDING = 8, 15
 _LEFT_OUT = (_DELIMITER, _TILE_LIST, _PADDING)
 _FRAMES = (_FRAME_HEADER, _TILE_GROUP, _FRAME)
 _LONGEST_SIZE = 8  # bytes
+_TEMPORAL_LAYERS, _SPATIAL_LAYERS = 8, 4
 _SEQUENCE_BYTES = 512  # more than the fields read of a sequence header can take
 _FIRST_LEVEL_WITH_TIER = 8
 
@@ -54,6 +60,24 @@ def frame_size(sequence_header: bytes) -> tuple[int, int] | None:
         return None
 
 
+def largest_layer(data: bytes) -> int:
+    """Return the largest spatial layer of the frames in a temporal unit. Raises Malformed."""
+    frames = [unit for unit in _stored_units(data) if _kind(unit) in _FRAMES]
+    return max((_spatial_layer(unit) for unit in frames), default=0)
+
+
+def narrowed(data: bytes, largest: int) -> bytes:
+    """Return a temporal unit whose sequence header declares no spatial layer above ``largest``.
+
+    Raises Malformed.
+    """
+    units = [
+        _narrowed(unit, largest) if _kind(unit) == _SEQUENCE_HEADER else unit
+        for unit in _stored_units(data)
+    ]
+    return b"".join(map(_with_size, units))
+
+
 def leb128(number: int) -> bytes:
     """Encode a size: seven bits a byte, the lowest first (AV1, 4.10.5)."""
     encoded = bytearray()
@@ -86,6 +110,37 @@ def _with_size(unit: bytes) -> bytes:
     length = _header_bytes(unit)
     head = bytes((unit[0] | _HAS_SIZE,)) + unit[1:length]
     return head + leb128(len(unit) - length) + unit[length:]
+
+
+def _spatial_layer(unit: bytes) -> int:
+    return unit[1] >> 3 & 3 if unit[0] & _EXTENSION else 0
+
+
+def _stored_units(data: bytes) -> Iterator[bytes]:
+    """Yield the units of a temporal unit, each without its size. Raises Malformed."""
+    position = 0
+    while position < len(data):
+        length = _header_bytes(data[position : position + 1])
+        size, start = read_leb128(data, position + length)
+        yield _whole([memoryview(data)[position : start + size]])
+        position = start + size
+
+
+def _narrowed(sequence_header: bytes, largest: int) -> bytes:
+    """Take spatial layers above ``largest`` out of every operating point of a sequence header."""
+    length = _header_bytes(sequence_header)
+    body = sequence_header[length:]
+    number, bits = int.from_bytes(body, "big"), BitReader(body)
+    bits.bits(4)
+    if bits.flag():
+        return sequence_header
+    kept = (1 << largest + 1) - 1
+    for layers, after in _operating_points(bits):
+        if layers >> _TEMPORAL_LAYERS:
+            spatial = layers >> _TEMPORAL_LAYERS & kept or 1 << largest
+            fewer = spatial << _TEMPORAL_LAYERS | layers & (1 << _TEMPORAL_LAYERS) - 1
+            number ^= (layers ^ fewer) << after
+    return sequence_header[:length] + number.to_bytes(len(body), "big")
 
 
 def _units(payloads: Sequence[memoryview]) -> Iterator[bytes]:
@@ -141,16 +196,17 @@ def _read_size(bits: BitReader) -> tuple[int, int]:
     if bits.flag():  # the short header of a single picture
         bits.bits(5)
     else:
-        _skip_operating_points(bits)
+        deque(_operating_points(bits), 0)
     width_bits, height_bits = bits.bits(4) + 1, bits.bits(4) + 1
     return bits.bits(width_bits) + 1, bits.bits(height_bits) + 1
 
 
-def _skip_operating_points(bits: BitReader) -> None:
+def _operating_points(bits: BitReader) -> Iterator[tuple[int, int]]:
+    """Yield the layers of each, and the number of bits in the header after them."""
     delay_bits = _skip_timing(bits) if bits.flag() else 0
     display_delays = bits.flag()
     for _ in range(bits.bits(5) + 1):
-        bits.bits(12)  # its layers
+        yield bits.bits(_TEMPORAL_LAYERS + _SPATIAL_LAYERS), bits.left
         if bits.bits(5) >= _FIRST_LEVEL_WITH_TIER:
             bits.flag()
         if delay_bits and bits.flag():

@@ -19,6 +19,11 @@ class BitReader:
         self._value = int.from_bytes(data, "big")
         self._left = 8 * len(data)
 
+    @property
+    def left(self) -> int:
+        """Number of bits that were not read yet."""
+        return self._left
+
     def bits(self, count: int) -> int:
         """Return the next ``count`` bits as a number."""
         if count > self._left:

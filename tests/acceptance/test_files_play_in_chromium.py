@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.adapters.media.mux import copy_video
+from sfu_wrapper.adapters.media.preprocess import preprocess
+from sfu_wrapper.model.codecs import VIDEO_INPUT
 from tests.helpers.chromium import browser, site
 
 pytestmark = pytest.mark.system
@@ -82,3 +85,18 @@ async def test_merged_and_split_files_play_to_their_end(tmp_path: Path) -> None:
     for file, one in seen.items():
         # A busy machine leaves some out; a frame that stands would be one.
         assert one.shown >= (0 if file.suffix == ".wav" else 20), file.name
+
+
+@pytest.mark.parametrize("name", ["l1t3", "l2t3", "l2t3-without-the-large"])
+async def test_split_files_of_av1_in_layers_play_to_their_end(tmp_path: Path, name: str) -> None:
+    source = preprocess(SAMPLES / "av1" / f"{name}.mjr", tmp_path)
+    assert source is not None
+    files = [tmp_path / f"copy{suffix}" for suffix in VIDEO_INPUT["av1"].suffixes]
+    for file in files:
+        copy_video(source.path, file, VIDEO_INPUT["av1"])
+
+    seen = await played(tmp_path, files)
+
+    assert {one.end for one in seen.values()} == {"ended"}
+    assert {one.width for one in seen.values()} == {640 if name == "l2t3" else 320}
+    assert all(one.shown >= 20 for one in seen.values())

@@ -10,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from sfu_wrapper.adapters.media.mux import copy_video, write_audio, write_video
+from sfu_wrapper.adapters.media.audio import write_audio
+from sfu_wrapper.adapters.media.mux import copy_video, write_video
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.core.intervals import Interval

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media import tools
-from sfu_wrapper.adapters.media.audio import audio_us, timeline
+from sfu_wrapper.adapters.media.audio import audio_us, timeline, write_audio
 from sfu_wrapper.adapters.media.demux import prefetch
 from sfu_wrapper.adapters.media.encoder import AUDIO_RATE, FRAME_TIME_BASE, MergedWriter
 from sfu_wrapper.adapters.media.frames import Canvas
-from sfu_wrapper.adapters.media.mux import copy_video, write_audio, write_video
+from sfu_wrapper.adapters.media.mux import copy_video, write_video
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.media.verify import Expected, verify

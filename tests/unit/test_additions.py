@@ -22,7 +22,7 @@ from sfu_wrapper.config.controller import Mixer, Sfu
 from sfu_wrapper.core.plan import VIDEO_BITS_PER_S, Quality
 from sfu_wrapper.core.policy import PolicySettings, PstnConflict, Reason, decide
 from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.assemble import depacketizer
+from sfu_wrapper.formats.depacketizers import depacketizer
 from sfu_wrapper.formats.frame import VideoCodec
 from sfu_wrapper.model.codecs import (
     AUDIO_INPUT,
@@ -114,7 +114,7 @@ def test_every_name_of_a_codec_is_in_the_table_of_model_codecs() -> None:
     assert tuple(MERGED_ENCODERS) == tuple(encoder.OPTIONS) == get_args(MergedCodec)
 
 
-def test_every_depacketizer_is_used_by_formats_assemble() -> None:
+def test_every_depacketizer_is_in_formats_depacketizers() -> None:
     assert {type(depacketizer(codec.name)) for codec in VIDEO_INPUT.values()} == depacketizers()
 
 

@@ -1,7 +1,8 @@
 """The mix on the segment's time line, as 16-bit mono at one rate.
 
 Audio before the segment is dropped, missing audio is silence, overlapping files are added. Each
-file is read in small blocks, so that memory depends neither on its length nor on its header.
+file is read in small blocks, so that memory depends neither on its length nor on its header. Split
+output has the mix as a WAV of 16 kHz, mono, 8 bits.
 """
 
 import mmap
@@ -20,6 +21,7 @@ from sfu_wrapper.formats import wav
 from sfu_wrapper.model.errors import Malformed
 
 Samples = NDArray[np.int16]
+WAV_RATE = 16_000  # of split output
 
 _LOUDEST = 32767
 _FINEST_HZ = 1_000_000  # what libswresample takes of rates that share no factor
@@ -32,6 +34,24 @@ _STEREO = 2
 _FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31}  # of integer samples
 
 _SLOWEST_HZ, _FASTEST_HZ = 4_000, 384_000  # resampling of other rates takes far too long
+
+
+def write_audio(sources: Sequence[AudioSource], duration_us: int, target: Path) -> None:
+    """Write the mix from the segment's start to its end.
+
+    Raises OSError, or Malformed where a file is no WAV.
+    """
+    with target.open("wb") as file:
+        file.write(wav.header(0, rate=WAV_RATE, channels=1, bits=8))
+        count = 0
+        for samples in timeline(sources, duration_us, WAV_RATE):
+            rounded = (samples.astype(np.int32) + 128 >> 8) + 128
+            file.write(np.clip(rounded, 0, 255).astype(np.uint8).tobytes())
+            count += len(samples)
+        if count % 2:
+            file.write(b"\0")
+        file.seek(0, os.SEEK_SET)
+        file.write(wav.header(count, rate=WAV_RATE, channels=1, bits=8))
 
 
 def timeline(sources: Sequence[AudioSource], duration_us: int, rate: int) -> Iterator[Samples]:

@@ -31,7 +31,8 @@ from sfu_wrapper.adapters.media.track_stats import TrackStats, frame_warnings, s
 from sfu_wrapper.adapters.media.verify import Expected, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space
 from sfu_wrapper.adapters.os.rlimits import end_with
-from sfu_wrapper.formats.assemble import Assembler, depacketizer
+from sfu_wrapper.formats.assemble import Assembler
+from sfu_wrapper.formats.depacketizers import depacketizer
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
 from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInput, VideoInputCodec
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage

@@ -1,25 +1,22 @@
 """Muxing of encoded frames and audio packets into containers, unchanged, with their timestamps.
 
 A file appears under its name only when it is whole and on disk. ``formats`` decides what is kept.
-Split output is written here as well: video copied packet by packet, the mix as a WAV of 16 kHz,
-mono, 8 bits.
+Split video is written here as well, copied packet by packet.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 from av.stream import Stream
 
-from sfu_wrapper.adapters.media.audio import timeline
+from sfu_wrapper.adapters.media.av1_layers import with_true_layers
 from sfu_wrapper.adapters.media.demux import reading
 from sfu_wrapper.adapters.media.encoder import WEBM_OPTIONS
 from sfu_wrapper.adapters.media.track_stats import LAST_FRAME_MS
-from sfu_wrapper.core.plan import AudioSource
 from sfu_wrapper.formats import g711, opus, wav
 from sfu_wrapper.formats.assemble import TimedFrame, decoding_times
 from sfu_wrapper.formats.frame import CodedFrame
@@ -143,7 +140,6 @@ def write_g711(path: Path, packets: Iterable[tuple[int, bytes]], codec: str) -> 
         file.write(wav.header(end * g711.SAMPLE_BYTES, rate=g711.RATE))
 
 
-WAV_RATE = 16_000
 COPIES = {
     ".webm": ("webm", WEBM_OPTIONS),
     ".mp4": ("mp4", {"movflags": "+faststart", "fflags": "+bitexact"}),
@@ -175,7 +171,8 @@ def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float =
             copy.codec_context.codec_tag = codec.mp4_tag
         first: int | None = None
         last: int | None = None
-        for packet in reader.demux(stream):
+        packets = reader.demux(stream)
+        for packet in with_true_layers(source, packets) if codec.name == "av1" else packets:
             if packet.pts is None:  # the end
                 continue
             first = packet.pts if first is None else first
@@ -187,21 +184,3 @@ def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float =
             packet.pts, packet.dts = max(shown, last), last
             packet.stream = copy
             writer.mux(packet)
-
-
-def write_audio(sources: Sequence[AudioSource], duration_us: int, target: Path) -> None:
-    """Write the mix from the segment's start to its end.
-
-    Raises OSError, or Malformed where a file is no WAV.
-    """
-    with target.open("wb") as file:
-        file.write(wav.header(0, rate=WAV_RATE, channels=1, bits=8))
-        count = 0
-        for samples in timeline(sources, duration_us, WAV_RATE):
-            rounded = (samples.astype(np.int32) + 128 >> 8) + 128
-            file.write(np.clip(rounded, 0, 255).astype(np.uint8).tobytes())
-            count += len(samples)
-        if count % 2:
-            file.write(b"\0")
-        file.seek(0, os.SEEK_SET)
-        file.write(wav.header(count, rate=WAV_RATE, channels=1, bits=8))

@@ -30,8 +30,9 @@ from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.core.plan import Rotation
 from sfu_wrapper.formats import opus
-from sfu_wrapper.formats.assemble import Assembler, TimedFrame, depacketizer
+from sfu_wrapper.formats.assemble import Assembler, TimedFrame
 from sfu_wrapper.formats.bits import Buffer
+from sfu_wrapper.formats.depacketizers import depacketizer
 from sfu_wrapper.formats.mjr import TAIL_BYTES, Header, Kind, Reader, last_offset_ms
 from sfu_wrapper.formats.stream import MediaStream
 from sfu_wrapper.model.codecs import (

@@ -12,10 +12,10 @@ from typing import assert_never
 import av
 
 from sfu_wrapper.adapters.media import janus_pp_rec
-from sfu_wrapper.adapters.media.audio import audio_us
+from sfu_wrapper.adapters.media.audio import audio_us, write_audio
 from sfu_wrapper.adapters.media.compose import compose
 from sfu_wrapper.adapters.media.frames import write_poster
-from sfu_wrapper.adapters.media.mux import copy_video, write_audio
+from sfu_wrapper.adapters.media.mux import copy_video
 from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.media.verify import Expected, shows_anything, verify
 from sfu_wrapper.adapters.os.files import is_full, no_space, over_limit, refused

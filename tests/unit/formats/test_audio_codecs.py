@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu_wrapper.formats import g711, opus
-from sfu_wrapper.formats.assemble import depacketizer
+from sfu_wrapper.formats.depacketizers import depacketizer
 from sfu_wrapper.formats.h264 import H264
 from tests.helpers.packetizers import red_payload
 

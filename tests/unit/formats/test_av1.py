@@ -1,5 +1,6 @@
 """AV1 payloads: units in elements and fragments, with and without sizes, layers."""
 
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 
@@ -192,3 +193,55 @@ def test_a_frame_with_a_part_missing_is_none(payloads: list[bytes]) -> None:
 
 def test_bytes_after_a_unit_that_has_its_size_are_none_of_its() -> None:
     assert join([b"\x10" + with_size(b"\x30abc", 2)]) == CodedFrame(b"\x32\x02ab", key=False)
+
+
+@pytest.mark.parametrize(
+    ("units", "largest"),
+    [
+        ((), 0),
+        ((METADATA,), 0),
+        ((FRAME,), 0),
+        ((FRAME, LAYER), 1),
+        ((b"\x34\x58abc", LAYER, b"\x2c\x18abc"), 3),  # metadata of layer 3 is no frame
+    ],
+)
+def test_the_largest_layer_is_that_of_a_frame(units: tuple[bytes, ...], largest: int) -> None:
+    assert av1.largest_layer(stored(*units)) == largest
+
+
+def points(*layers: str) -> str:
+    """The middle of a sequence header with these operating points, spatial layers first."""
+    return "0" + "0" + "0" + f"{len(layers) - 1:05b}" + "".join(one + "00100" for one in layers)
+
+
+ALL, LARGE, SMALL, NONE = "001100000111", "001000000111", "000100000111", "0" * 12
+
+
+@pytest.mark.parametrize(
+    ("declared", "largest", "left"),
+    [
+        ((ALL, SMALL), 1, (ALL, SMALL)),
+        ((ALL, SMALL), 0, (SMALL, SMALL)),
+        ((LARGE, ALL), 0, (SMALL, SMALL)),
+        (("011100000001", "000100000001"), 1, ("001100000001", "000100000001")),
+        ((NONE,), 0, (NONE,)),
+    ],
+)
+def test_a_header_declares_only_the_layers_that_there_are(
+    declared: tuple[str, ...], largest: int, left: tuple[str, ...]
+) -> None:
+    whole = stored(sequence_header(points(*declared)), FRAME)
+    fewer = stored(sequence_header(points(*left)), FRAME)
+    assert av1.narrowed(whole, largest) == fewer
+
+
+def test_a_header_without_operating_points_stays_as_it_is() -> None:
+    still = stored(sequence_header("1" + "00100"), FRAME)
+    assert av1.narrowed(still, 0) == still
+
+
+@given(st.binary(max_size=60), st.integers(0, 3))
+def test_any_bytes_have_a_largest_layer_or_are_malformed(data: bytes, largest: int) -> None:
+    with suppress(Malformed):
+        assert 0 <= av1.largest_layer(data) <= 3
+        av1.narrowed(data, largest)
