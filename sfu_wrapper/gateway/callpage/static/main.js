@@ -177,6 +177,10 @@ function startMedia() {
     state: (state, error) => {
       if (state === "closed" && inCall) notice(`Pictures and sound have stopped: ${error.message}.`);
       else if (state === "lost" && connected) notice(INTERRUPTED);
+      else if (state === "unsent") {
+        mine.switchOff(error);
+        notice(`The others cannot see your ${error}: this browser has none of the video formats of this call.`);
+      } else if (state === "unseen") notice("This browser cannot show the video of this call: it has none of its formats.");
       else if (state === "silent") notice("The sound of this call is not on this page: it is mixed elsewhere.");
       else if (state === "open" && $("notice").textContent === INTERRUPTED) notice();
     },

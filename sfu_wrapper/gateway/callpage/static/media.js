@@ -4,11 +4,14 @@
 import { Socket } from "./socket.js";
 
 const AGAIN_MS = 1000;
+// How an answer of a browser, and one of Janus, says that it knows no format of the video.
+const REJECTED = /^m=video 0 |^a=inactive/m;
 const keyOf = (stream, user) => (user ? `${stream} ${user}` : stream);
 
 export class Media {
   // changed: what is here now was gained or lost; got: (user, stream, track or null); heard: the
-  // sound of everybody; state: "open", "lost", "closed" (with an error), or "silent": there is no sound to be had.
+  // sound of everybody; state: "open", "lost", "closed" (with an error), "silent": there is no sound to be had,
+  // "unsent" (with the stream) or "unseen": no format of this video is known to both browser and media server.
   constructor(url, token, where, { got, heard, state }) {
     this.got = got;
     this.heard = heard;
@@ -82,7 +85,11 @@ export class Media {
   publish(stream) {
     const line = this.line(keyOf(stream), { stream }, () => this.publish(stream));
     line.pc.addTransceiver(this.sent[stream], { direction: "sendonly" });
-    this.offer(line, (sdp) => this.socket.ask("publish", { stream, sdp }));
+    this.offer(line, (sdp) => this.socket.ask("publish", { stream, sdp }), () => {
+      this.sent[stream] = null;
+      this.drop(line.key, () => this.socket.ask("unpublish", { stream }));
+      this.told("unsent", stream);
+    });
   }
 
   watch({ user, stream }) {
@@ -94,18 +101,26 @@ export class Media {
       const { sdp } = await this.socket.ask("subscribe", { user, stream });
       await line.pc.setRemoteDescription({ type: "offer", sdp });
       await line.pc.setLocalDescription();
+      if (REJECTED.test(line.pc.localDescription.sdp)) {
+        this.drop(key, () => this.socket.ask("unsubscribe", { user, stream }));
+        this.told("unseen");
+        return;
+      }
       const answer = this.socket.ask("accept", { user, stream, sdp: line.pc.localDescription.sdp });
       line.flush();
       await answer;
     });
   }
 
-  offer(line, ask) {
+  // Make a connection by an offer. rejected: called where the answer takes no format of the video.
+  offer(line, ask, rejected = () => {}) {
     this.attempt(line, async () => {
       await line.pc.setLocalDescription();
       const answer = ask(line.pc.localDescription.sdp);
       line.flush();
-      await line.pc.setRemoteDescription({ type: "answer", sdp: (await answer).sdp });
+      const { sdp } = await answer;
+      if (REJECTED.test(sdp)) rejected();
+      else await line.pc.setRemoteDescription({ type: "answer", sdp });
     });
   }
 

@@ -66,6 +66,12 @@ export class Mine {
     this.changed();
   }
 
+  // Switch a camera or screen off that the call cannot use.
+  switchOff(stream) {
+    if (stream === "camera" && this.shows) this.toggleCam();
+    else if (stream === "screen" && this.screen) this.toggleScreen();
+  }
+
   stop() {
     for (const track of [this.audio, this.video, this.screen]) track?.stop();
     this.forget();
