@@ -137,10 +137,10 @@ class RestApp(FastAPI):
             generate_unique_id_function=lambda route: route.name,
         )
         self._description: bytes | None = None
-        asking = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits)
+        caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits)
         self._routers = (
-            permission_routes(parts.permissions, asking, settings),
-            room_routes(parts.rooms, asking),
+            permission_routes(parts.permissions, caller, settings),
+            room_routes(parts.rooms, caller),
             operation_routes(parts.health, parts.metrics, parts.clock),
             call_routes(parts.call_page, parts.clock),
         )

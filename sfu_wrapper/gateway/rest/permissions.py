@@ -97,15 +97,15 @@ _DomainInQuery = Annotated[
 
 
 def permission_routes(
-    permissions: Permissions, asking: AuthenticatedRequest, settings: HttpSettings
+    permissions: Permissions, caller: AuthenticatedRequest, settings: HttpSettings
 ) -> APIRouter:
     """Return the routes of permissions."""
     router = APIRouter(tags=["permissions"])
     door = PermissionHandlers(permissions, settings)
-    _effective_route(router, permissions, asking)
-    _own_routes(router, door, asking)
-    _domain_routes(router, door, asking)
-    _user_routes(router, door, asking)
+    _effective_route(router, permissions, caller)
+    _own_routes(router, door, caller)
+    _domain_routes(router, door, caller)
+    _user_routes(router, door, caller)
     return router
 
 
@@ -141,11 +141,11 @@ def _shown(permission: RecordingPermissions, status: HTTPStatus) -> Response:
 
 
 def _effective_route(
-    router: APIRouter, permissions: Permissions, asking: AuthenticatedRequest
+    router: APIRouter, permissions: Permissions, caller: AuthenticatedRequest
 ) -> None:
     @router.get("/permissions/effective", response_model=Effective, responses=documented(*_ANY))
     async def get_effective_permission(
-        by: Annotated[Identity, Depends(asking)],
+        by: Annotated[Identity, Depends(caller)],
         user: _UserInQuery = None,
         domain: _DomainInQuery = None,
     ) -> Response:
@@ -155,10 +155,10 @@ def _effective_route(
         return Response(body, media_type="application/json")
 
 
-def _own_routes(router: APIRouter, door: PermissionHandlers, asking: AuthenticatedRequest) -> None:
+def _own_routes(router: APIRouter, door: PermissionHandlers, caller: AuthenticatedRequest) -> None:
     @router.get("/permissions", response_model=PermissionBody, responses=_READ)
     async def get_own_permission(
-        request: Request, by: Annotated[Identity, Depends(asking)]
+        request: Request, by: Annotated[Identity, Depends(caller)]
     ) -> Response:
         """Your own permission. 404 where you have none of your own."""
         return door.get(request, by, None)
@@ -167,53 +167,53 @@ def _own_routes(router: APIRouter, door: PermissionHandlers, asking: Authenticat
         "/permissions", response_model=PermissionBody, responses=_WRITTEN, openapi_extra=_BODY
     )
     async def put_own_permission(
-        request: Request, by: Annotated[Identity, Depends(asking)]
+        request: Request, by: Annotated[Identity, Depends(caller)]
     ) -> Response:
         """Set your own, both fields. Only where users may write (permissions.userMayWrite)."""
         return await door.put(request, by, None)
 
     @router.delete("/permissions", status_code=_GONE, responses=_DELETED)
     async def delete_own_permission(
-        request: Request, by: Annotated[Identity, Depends(asking)]
+        request: Request, by: Annotated[Identity, Depends(caller)]
     ) -> Response:
         """Delete your own, so that your domain's counts."""
         return await door.delete(request, by, None)
 
 
 def _domain_routes(
-    router: APIRouter, door: PermissionHandlers, asking: AuthenticatedRequest
+    router: APIRouter, door: PermissionHandlers, caller: AuthenticatedRequest
 ) -> None:
     path = "/permissions/domain/{id}"
 
     @router.get(path, response_model=PermissionBody, responses=_READ)
     async def get_domain_permission(
-        request: Request, by: Annotated[Identity, Depends(asking)], domain: DomainInPath
+        request: Request, by: Annotated[Identity, Depends(caller)], domain: DomainInPath
     ) -> Response:
         """The permission of a domain: for its domain-admin, and the service."""
         return door.get(request, by, Subject(DomainId(domain)))
 
     @router.put(path, response_model=PermissionBody, responses=_WRITTEN, openapi_extra=_BODY)
     async def put_domain_permission(
-        request: Request, by: Annotated[Identity, Depends(asking)], domain: DomainInPath
+        request: Request, by: Annotated[Identity, Depends(caller)], domain: DomainInPath
     ) -> Response:
         """Set it, both fields: for its domain-admin. It counts for users without their own."""
         return await door.put(request, by, Subject(DomainId(domain)))
 
     @router.delete(path, status_code=_GONE, responses=_DELETED)
     async def delete_domain_permission(
-        request: Request, by: Annotated[Identity, Depends(asking)], domain: DomainInPath
+        request: Request, by: Annotated[Identity, Depends(caller)], domain: DomainInPath
     ) -> Response:
         """Delete it, so that the system's configuration counts: for its domain-admin."""
         return await door.delete(request, by, Subject(DomainId(domain)))
 
 
-def _user_routes(router: APIRouter, door: PermissionHandlers, asking: AuthenticatedRequest) -> None:
+def _user_routes(router: APIRouter, door: PermissionHandlers, caller: AuthenticatedRequest) -> None:
     path = "/permissions/domain/{id}/user/{user}"
 
     @router.get(path, response_model=PermissionBody, responses=_READ)
     async def get_user_permission(
         request: Request,
-        by: Annotated[Identity, Depends(asking)],
+        by: Annotated[Identity, Depends(caller)],
         domain: DomainInPath,
         user: UserInPath,
     ) -> Response:
@@ -223,7 +223,7 @@ def _user_routes(router: APIRouter, door: PermissionHandlers, asking: Authentica
     @router.put(path, response_model=PermissionBody, responses=_WRITTEN, openapi_extra=_BODY)
     async def put_user_permission(
         request: Request,
-        by: Annotated[Identity, Depends(asking)],
+        by: Annotated[Identity, Depends(caller)],
         domain: DomainInPath,
         user: UserInPath,
     ) -> Response:
@@ -233,7 +233,7 @@ def _user_routes(router: APIRouter, door: PermissionHandlers, asking: Authentica
     @router.delete(path, status_code=_GONE, responses=_DELETED)
     async def delete_user_permission(
         request: Request,
-        by: Annotated[Identity, Depends(asking)],
+        by: Annotated[Identity, Depends(caller)],
         domain: DomainInPath,
         user: UserInPath,
     ) -> Response:

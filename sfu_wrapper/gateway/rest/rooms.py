@@ -51,13 +51,13 @@ _After = Annotated[
 _State = Annotated[Life | None, Query(description="only rooms in this state")]
 
 
-def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
+def room_routes(rooms: RoomQueries, caller: AuthenticatedRequest) -> APIRouter:
     """Return the routes of rooms."""
     router = APIRouter(tags=["rooms"])
 
     @router.get("/rooms", response_model=RoomPage, responses=_ALL)
     async def list_rooms(
-        by: Annotated[Identity, Depends(asking)],
+        by: Annotated[Identity, Depends(caller)],
         limit: _Limit = 100,
         after: _After = None,
         state: _State = None,
@@ -73,7 +73,7 @@ def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
 
     @router.get("/rooms/{id}", response_model=RoomModel, responses=_ONE)
     async def get_room(
-        by: Annotated[Identity, Depends(asking)], room: _RoomInPath, domain: _DomainOfRoom = None
+        by: Annotated[Identity, Depends(caller)], room: _RoomInPath, domain: _DomainOfRoom = None
     ) -> Response:
         """Return a room: the youngest of its domain with this id."""
         found = rooms.snapshot(requester(by), RoomId(room), _domain(domain))
@@ -81,7 +81,7 @@ def room_routes(rooms: RoomQueries, asking: AuthenticatedRequest) -> APIRouter:
 
     @router.get("/rooms/{id}/decision", response_model=DecisionModel, responses=_ONE)
     async def get_room_decision(
-        by: Annotated[Identity, Depends(asking)], room: _RoomInPath, domain: _DomainOfRoom = None
+        by: Annotated[Identity, Depends(caller)], room: _RoomInPath, domain: _DomainOfRoom = None
     ) -> Response:
         """Return why a room is recorded or not: as of now, and as decided at establishment."""
         found = rooms.snapshot(requester(by), RoomId(room), _domain(domain))
