@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.plan import MAX_TILES
 from sfu_wrapper.core.policy import PstnConflict
+from sfu_wrapper.model.codecs import VIDEO_INPUT
 
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
 _RESERVED_QUEUE = "sfu_wrapper.index"  # the controllers' own (events.md)
@@ -69,6 +70,10 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "auth.jwksUrl: without https an attacker on the network can supply other keys"
     if settings.asterisk.trunk_domain is not None and settings.media.mixer != "asterisk":
         yield "asterisk.trunkDomain: ignored unless media.mixer = asterisk"
+    if recording.preprocessor == "janus-pp-rec":
+        for codec in settings.janus.video_codecs:
+            if not VIDEO_INPUT[codec].janus_pp_rec:
+                yield f"janus.videoCodecs: {codec} with preprocessor = janus-pp-rec may fail"
     if (auth.public_key_file or auth.jwks_url) and auth.audience is None:
         yield "auth.audience: not set: tokens issued for other services are accepted too"
 

@@ -26,6 +26,8 @@ class VideoInputCodec:
         suffixes: containers into which it is copied, the preferred one first.
         libav: name in libavcodec.
         mp4_tag: its four characters in an MP4, where players expect others than libavformat writes.
+        janus_pp_rec: False where version 1.1.2 of that program writes frames that lack bytes, or
+            files that cannot be read.
     """
 
     name: VideoInput
@@ -33,6 +35,7 @@ class VideoInputCodec:
     suffixes: tuple[str, ...]
     libav: str
     mp4_tag: str = ""
+    janus_pp_rec: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ VIDEO_INPUT: Final[Mapping[str, VideoInputCodec]] = {
         VideoInputCodec("vp8", "VP8", (".webm",), "vp8"),
         VideoInputCodec("vp9", "VP9", (".webm",), "vp9"),
         VideoInputCodec("h264", "H.264", (".mp4",), "h264"),
-        VideoInputCodec("av1", "AV1", (".webm", ".mp4"), "av1"),
-        VideoInputCodec("h265", "H.265", (".mp4",), "hevc", "hvc1"),
+        VideoInputCodec("av1", "AV1", (".webm", ".mp4"), "av1", janus_pp_rec=False),
+        VideoInputCodec("h265", "H.265", (".mp4",), "hevc", "hvc1", janus_pp_rec=False),
     )
 }
 AUDIO_INPUT: Final[Mapping[str, AudioInputCodec]] = {

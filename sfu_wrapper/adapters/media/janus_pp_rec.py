@@ -34,7 +34,7 @@ from sfu_wrapper.adapters.os.rlimits import end_with
 from sfu_wrapper.formats.assemble import Assembler
 from sfu_wrapper.formats.depacketizers import depacketizer
 from sfu_wrapper.formats.stream import MediaPacket, MediaStream
-from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInput, VideoInputCodec
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VideoInputCodec
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.media import TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
@@ -45,8 +45,6 @@ _STAGE = Stage.PREPROCESS
 _MAX_OUTPUT_BYTES = 1 << 12  # of the program's last output, for messages
 _TOLERANCE_MS = 1_000
 _END_US = 200_000  # the duration of the last frame is unknown
-# Of these version 1.1.2 writes some frames that lack bytes.
-_OFTEN_CUT: frozenset[VideoInput] = frozenset({"av1", "h265"})
 
 
 def preprocess(source: Path, target_dir: Path, program: str = PROGRAM) -> PreparedVideo | None:
@@ -87,7 +85,7 @@ def _convert(
         warnings = stream_warnings(found.reader, stream) + _differences(found, part, got, whole)
         # Of VP9 in layers it keeps some, and the decoder misses the others.
         damaged = codec.name == "vp9" or bool(frame_warnings(assembler))
-        if codec.name in _OFTEN_CUT and not damaged and got_bytes < whole_bytes:
+        if not codec.janus_pp_rec and not damaged and got_bytes < whole_bytes:
             raise _failed(found, f"left out {whole_bytes - got_bytes} bytes of the frames", part)
         length = Expected(got.end_ms * 1000, _END_US, codec.libav, None, copied=damaged)
         with _judged(found, part):

@@ -83,6 +83,10 @@ def test_a_conflict_names_both_files(tmp_path: Path) -> None:
         (["asterisk.trunkDomain=example"], "ignored unless media.mixer = asterisk"),
         (["auth.secret=short"], "auth.secret: shorter than 32 bytes"),
         (["auth.jwksUrl=https://id.example/keys"], "auth.audience: not set"),
+        (
+            ["preprocessor=janus-pp-rec", "janus.videoCodecs=vp8,av1"],
+            "janus.videoCodecs: av1 with preprocessor = janus-pp-rec may fail",
+        ),
     ],
 )
 def test_what_is_odd_is_noted(tmp_path: Path, overrides: list[str], word: str) -> None:
@@ -99,6 +103,8 @@ def test_what_is_odd_is_noted(tmp_path: Path, overrides: list[str], word: str) -
         ["auth.publicKeyFile=x.pem", "auth.algorithms=ES256", "auth.audience=sfu-wrapper"],
         ["should_encrypt=true", "encryption_mail=mail@domain.com"],
         ["mix_limit=9"],
+        ["preprocessor=janus-pp-rec", "janus.videoCodecs=vp8,vp9,h264"],
+        ["janus.videoCodecs=av1,h265"],
     ],
 )
 def test_what_is_in_order_is_not_remarked_upon(tmp_path: Path, overrides: list[str]) -> None:
