@@ -56,6 +56,7 @@ def processor(
     recording: Recording,
     clock: Clock,
     *,
+    last_attempt: int = 0,
     keeps_events: bool = True,
     confinement: Policy = "prefer",
 ) -> Iterator[Processor]:
@@ -71,6 +72,7 @@ def processor(
             clock,
             encryptor(recording, confinement),
             files_at_once=len(os.sched_getaffinity(0)),
+            last_attempt=last_attempt,
             keeps_events=keeps_events,
         )
 

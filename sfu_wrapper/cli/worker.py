@@ -80,7 +80,12 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     try:
         with (
             recording_logs(settings.recording.logs_path, formatter),
-            processor(settings.recording, clock, confinement=confinement) as worked_by,
+            processor(
+                settings.recording,
+                clock,
+                last_attempt=settings.worker.attempts,
+                confinement=confinement,
+            ) as worked_by,
         ):
             yield Worker(
                 broker,

@@ -15,10 +15,11 @@ and earlier files seem to be open until then. The sign of it is that no file hol
 stay (recording-service.md, "The steps").
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Final
 
 from sfu_wrapper.model.identity import UserId
@@ -30,6 +31,7 @@ FROZEN_AFTER_US = 1_000_000  # frames may end that much before their track witho
 STILL_AFTER_US = 200_000  # the same of a screen: the time that the news of its end may take
 LATE_BEAT = 1.5  # by this factor a sender may be later than in its longest pause
 CLOCK_TOLERANCE_US = 2_000_000  # beyond this the SFU's clock is not the controller's
+AT_ONCE_US = 100_000  # a first packet so soon after the file was opened did not come late
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Held:
         beat_us: longest pause between its frames in which no packet is missing; 0: all are short.
         received_us: receipt of its last packet; None: unknown.
         single: True where it holds one frame only.
+        begun_us: receipt of its first packet; None: that of the first frame.
+        opened_us: opening of the file; None: the receipt of the first packet.
     """
 
     file: RawFile
@@ -51,11 +55,31 @@ class Held:
     beat_us: int = 0
     received_us: int | None = None
     single: bool = False
+    begun_us: int | None = None
+    opened_us: int | None = None
 
     @property
     def is_screen(self) -> bool:
         """True for a shared screen."""
         return self.file.stream is Stream.SCREEN
+
+    def ahead_us(self) -> tuple[int, ...]:
+        """Return by how much the clock of the SFU may be ahead of the event's, likeliest first.
+
+        The event has the time of the opening of the file, or of its first packet.
+        """
+        reported_us = self.file.started_ms * 1000
+        begun_us = self.first_us if self.begun_us is None else self.begun_us
+        opened_us = begun_us if self.opened_us is None else self.opened_us
+        if begun_us - opened_us <= AT_ONCE_US:
+            return (begun_us - reported_us,)
+        return opened_us - reported_us, begun_us - reported_us
+
+    def moved(self, shift_us: int) -> "Held":
+        """Return the file with its times corrected."""
+        received_us = None if self.received_us is None else self.received_us + shift_us
+        first_us, end_us = self.first_us + shift_us, self.end_us + shift_us
+        return replace(self, first_us=first_us, end_us=end_us, received_us=received_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +113,12 @@ def spans(info: SegmentInfo, held: Sequence[Held]) -> tuple[Span, ...]:
 
     Tile order is the order of first joining: by user, then by first frame.
     """
-    ends = _reported_stops_us(info, held)
-    found = [span for n, one in enumerate(held) if (span := _span(info, n, one, ends[n]))]
+    shifts = _shifts_us(held)
+    moved = [one.moved(shift) if shift else one for one, shift in zip(held, shifts, strict=True)]
+    ends = _reported_stops_us(info, moved)
+    found = [
+        span for n, one in enumerate(moved) if (span := _span(info, n, one, ends[n], shifts[n]))
+    ]
     joined = _first_joined(info, held)
 
     def order(span: Span) -> tuple[tuple[int, int], int, int]:
@@ -128,14 +156,33 @@ def most_on_screen(shown: Iterable[Span]) -> int:
     return max(accumulate(change for _, change in edges), default=0)
 
 
-def _span(info: SegmentInfo, track: int, one: Held, reported_stop: int) -> Span | None:
+def _shifts_us(held: Sequence[Held]) -> list[int]:
+    """Return the correction of each file's times: 0 unless its clock disagrees with the event.
+
+    All files of a segment come from one SFU, mostly: where a file has two possible offsets, that of
+    the most files counts, then none, then that of its opening, so that a late camera stays late.
+    """
+    options = [one.ahead_us() for one in held]
+    known = sorted(chain.from_iterable(map(_apart, options)))
+
+    def likelihood(ahead_us: int) -> tuple[int, bool]:
+        around = bisect_left(known, ahead_us - CLOCK_TOLERANCE_US)
+        votes = bisect_right(known, ahead_us + CLOCK_TOLERANCE_US) - around
+        return votes, abs(ahead_us) <= CLOCK_TOLERANCE_US
+
+    chosen = (max(each, key=likelihood) for each in options)
+    return [0 if abs(ahead_us) <= CLOCK_TOLERANCE_US else -ahead_us for ahead_us in chosen]
+
+
+def _apart(options: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one of two offsets that are nearly the same, so that each file has one vote."""
+    return options[:1] if options[-1] - options[0] <= CLOCK_TOLERANCE_US else options
+
+
+def _span(info: SegmentInfo, track: int, one: Held, reported_stop: int, shift: int) -> Span | None:
+    """Return the time on screen of a file whose times are corrected by ``shift``."""
     start_of_segment = info.started_ms * 1000
-    reported_start = one.file.started_ms * 1000
-    agrees = (
-        reported_start - CLOCK_TOLERANCE_US <= one.first_us <= reported_stop + CLOCK_TOLERANCE_US
-    )
-    shift = 0 if agrees else reported_start - one.first_us
-    start, stop = one.first_us + shift, one.end_us + shift
+    start, stop = one.first_us, one.end_us
     if _stays(info, one, reported_stop, reported_stop - stop):
         stop = max(stop, reported_stop)
     start = max(start - start_of_segment, 0)

@@ -15,6 +15,8 @@ from sfu_wrapper.model.errors import JobCode, JobFailed, RecordingError, Stage
 
 _BYTES_PER_S: Final = 200_000  # of finished files: high quality, and as much for temporary files
 _RESERVE_BYTES: Final = 16 << 20
+_LONGEST_MS: Final = 7 * 86_400_000
+"""Longest call. A longer segment comes from a clock that was set, and holds no more media."""
 
 
 def priority_ms(taken_ms: int, length_ms: int) -> int:
@@ -23,7 +25,7 @@ def priority_ms(taken_ms: int, length_ms: int) -> int:
     Shortest first with ageing: a shorter segment overtakes only if it arrived later by less than
     the difference in length. A segment of an hour is overtaken for at most an hour.
     """
-    return taken_ms + length_ms
+    return taken_ms + min(length_ms, _LONGEST_MS)
 
 
 def needed_bytes(raw_bytes: int, length_ms: int) -> int:
@@ -31,7 +33,7 @@ def needed_bytes(raw_bytes: int, length_ms: int) -> int:
 
     An upper bound for most segments; required only after a disk has been full.
     """
-    return 2 * raw_bytes + length_ms * _BYTES_PER_S // 1000 + _RESERVE_BYTES
+    return 2 * raw_bytes + min(length_ms, _LONGEST_MS) * _BYTES_PER_S // 1000 + _RESERVE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

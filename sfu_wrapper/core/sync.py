@@ -11,7 +11,7 @@ the segment may misplace later times by up to the leap.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sfu_wrapper.model.media import RawFile, Stream
@@ -70,6 +70,47 @@ def _before_ms(info: SegmentInfo, file: RawFile, surplus_ms: int) -> int:
     """
     begins_with_it = file.started_ms == info.started_ms
     return surplus_ms if begins_with_it and 0 < surplus_ms <= file.delay_ms else 0
+
+
+USED_ENOUGH = 0.95
+"""A raw file stays where the result holds a smaller part of its media."""
+
+
+def with_use(sync: TrackSync, duration_ms: int, left_out_ms: int, *, whole: bool) -> TrackSync:
+    """Return the report with the time in which the file has media, and what is used of it.
+
+    Args:
+        sync: position of the file in the segment.
+        duration_ms: length of the segment.
+        left_out_ms: media that the converted file lacks.
+        whole: True where the result holds the converted file, also what lies beyond the segment.
+    """
+    within_ms = min(sync.start_ms + sync.length_ms, duration_ms) - max(sync.start_ms, 0)
+    return replace(
+        sync,
+        media_ms=sync.length_ms + left_out_ms,
+        used_ms=sync.length_ms if whole else max(within_ms, 0),
+    )
+
+
+NOTHING_USED = "the result has nothing of it"
+
+
+def why_kept(sync: TrackSync, duration_ms: int) -> str | None:
+    """Return why a raw file with this report has to stay; None where it can be removed.
+
+    Args:
+        sync: position of the file in the segment, and its use.
+        duration_ms: length of the segment.
+    """
+    media_ms, used_ms = sync.media_ms, sync.used_ms
+    if media_ms is None or used_ms is None:
+        return None if sync.lies_within(duration_ms) else NOTHING_USED
+    if used_ms >= USED_ENOUGH * media_ms:
+        return None
+    if used_ms == 0:
+        return NOTHING_USED
+    return f"the result has {used_ms / 1000:.1f} s of its {media_ms / 1000:.1f} s"
 
 
 def mix_pace(sync: TrackSync) -> float:

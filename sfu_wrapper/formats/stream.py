@@ -85,7 +85,7 @@ class MediaStream(Judge):
         self._received_ms = 0  # of the previous frame
         self._start = self._end = 0  # of its first packet, positions in the buffer
         self._time = self._restarts = 0
-        self._paused_ms = self._newest_ms = self._unused_until_ms = 0
+        self._silent_ms = self._paused_ms = self._newest_ms = self._unused_until_ms = 0
         self._reread = 0  # packets
         self.received = self.foreign = self.unused_ms = 0
 
@@ -108,6 +108,11 @@ class MediaStream(Judge):
     def jumps(self) -> int:
         """Number of corrections of the timestamps."""
         return self._clock.jumps
+
+    @property
+    def active_ms(self) -> int:
+        """Time in which packets of the stream came, without pauses of more than a second."""
+        return self._received_ms - self._silent_ms
 
     @property
     def drift(self) -> Drift:
@@ -193,6 +198,8 @@ class MediaStream(Judge):
         """Start another timestamp; the packets of one frame share theirs."""
         if received_ms - self._received_ms > _LEAP_MS:
             received_ms = self._reader.believed_ms(received_ms, end)
+            if received_ms - self._received_ms > _LEAP_MS:
+                self._silent_ms += received_ms - self._received_ms
         self._received_ms, self._start, self._end = received_ms, start, end
         self._raw, self._time = raw, self._clock.at(raw, received_ms)
         self._meter.note(self._time, received_ms)

@@ -146,6 +146,8 @@ class TrackFile:
             missing, longer than 5 s.
         still: number of gaps in which no packet is missing.
         beat_ms: longest pause in which no packet is missing; 0 where all are below half a second.
+        left_out_ms: time in which the raw file has media that this file lacks, for other reasons
+            than loss on the network.
         warnings: defects of the raw file, one readable sentence each.
     """
 
@@ -167,6 +169,7 @@ class TrackFile:
     gaps: tuple[Gap, ...] = ()
     still: int = 0
     beat_ms: int = 0
+    left_out_ms: int = 0
     warnings: tuple[str, ...] = ()
 
     @property

@@ -116,6 +116,9 @@ class TrackSync:
         gaps: number of interruptions: longer than a second with packets missing, or, of a camera,
             longer than 5 s.
         frames_repeated: frames of the merged file that repeat the previous frame of this source.
+        media_ms: time in which the raw file has media, in ms; None in results of older workers.
+        used_ms: the part of it that the result holds, in ms; media lost on the network is no part
+            of either.
     """
 
     filename: str
@@ -129,6 +132,8 @@ class TrackSync:
     packets_lost: int = 0
     gaps: int = 0
     frames_repeated: int = 0
+    media_ms: int | None = None
+    used_ms: int | None = None
 
     @property
     def loss_percent(self) -> float:
@@ -138,6 +143,29 @@ class TrackSync:
     def lies_within(self, duration_ms: int) -> bool:
         """Return True if any media of the file lies in a segment of ``duration_ms``."""
         return self.start_ms < duration_ms and self.start_ms + self.length_ms > 0
+
+
+@dataclass(frozen=True, slots=True)
+class MissingMedia:
+    """Raw file of which a result has nothing, although the segment was processed.
+
+    Attributes:
+        filename: name of the raw file, which stays.
+        stream: kind of the track.
+        user: owner of the track; None for the mix.
+        started_ms: epoch ms of the begin of the track, by the event.
+        stopped_ms: epoch ms of its end.
+        code: job code of errors.md.
+        reason: one sentence.
+    """
+
+    filename: str
+    stream: Stream
+    user: UserId | None
+    started_ms: int
+    stopped_ms: int
+    code: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +186,7 @@ class Processed:
         attempts: number of attempts, this one included.
         warnings: defects that the output has, one sentence each.
         sync: measured position of each raw file.
+        missing: raw files that could not be used.
     """
 
     room: RoomId
@@ -173,6 +202,7 @@ class Processed:
     attempts: int
     warnings: tuple[str, ...] = ()
     sync: tuple[TrackSync, ...] = ()
+    missing: tuple[MissingMedia, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class PreparedVideo:
         received_us: epoch microseconds of the receipt of the last packet; None: unknown.
         notes: damage that was worked around, for the log and the warnings.
         turns: changes of rotation, in the file's own time.
+        left_out_us: time in which the raw file has media that the converted one lacks, for other
+            reasons than loss on the network.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class PreparedVideo:
     received_us: int | None = None
     notes: tuple[str, ...] = ()
     turns: tuple[Rotation, ...] = ()
+    left_out_us: int = 0
 
 
 class MediaTools(Protocol):

@@ -24,6 +24,7 @@ from sfu_wrapper.model.segment import (
     FileKind,
     FinishedFile,
     JobProgress,
+    MissingMedia,
     Processed,
     TrackSync,
 )
@@ -63,6 +64,7 @@ def encode_processed(result: Processed) -> bytes:
             "attempts": result.attempts,
         },
         "warnings": list(result.warnings),
+        "missing": [_missing_object(one) for one in result.missing],
         "sync": sync_object(result.sync),
     }
     return dump(message)
@@ -127,9 +129,23 @@ def sync_object(sync: tuple[TrackSync, ...]) -> list[dict[str, Any]]:
             "lossPercent": round(one.loss_percent, 2),
             "gaps": one.gaps,
             "framesRepeated": one.frames_repeated,
+            "mediaMs": one.media_ms,
+            "usedMs": one.used_ms,
         }
         for one in sync
     ]
+
+
+def _missing_object(one: MissingMedia) -> dict[str, Any]:
+    return {
+        "filename": one.filename,
+        "userID": one.user,
+        "stream": one.stream.value,
+        "startTime": iso(one.started_ms),
+        "stopTime": iso(one.stopped_ms),
+        "code": one.code,
+        "reason": one.reason,
+    }
 
 
 def _file_object(file: FinishedFile) -> dict[str, Any]:
@@ -165,6 +181,18 @@ class _Sync(_Wire):
     packets_lost: int = 0
     gaps: int = 0
     frames_repeated: int = 0
+    media_ms: int | None = None
+    used_ms: int | None = None
+
+
+class _Missing(_Wire):
+    filename: _Text
+    user: Annotated[_Name | None, Field(alias="userID")] = None
+    stream: Stream
+    started_ms: Annotated[EpochMs, Field(alias="startTime")]
+    stopped_ms: Annotated[EpochMs, Field(alias="stopTime")]
+    code: _Name
+    reason: str
 
 
 class _Processing(_Wire):
@@ -185,6 +213,7 @@ class _Processed(_Wire):
     files: Annotated[list[_File], _STOP, at_most(MAX_FILES)]
     processing: _Processing
     warnings: Annotated[list[str], _STOP, at_most(2 * MAX_FILES)] = []
+    missing: Annotated[list[_Missing], _STOP, at_most(2 * MAX_FILES)] = []
     sync: Annotated[list[_Sync], _STOP, at_most(2 * MAX_FILES)] = []
 
     def outcome(self) -> Processed:
@@ -202,6 +231,7 @@ class _Processed(_Wire):
             attempts=self.processing.attempts,
             warnings=tuple(self.warnings),
             sync=tuple(TrackSync(**_track(one)) for one in self.sync),
+            missing=tuple(MissingMedia(**_track(one)) for one in self.missing),
         )
 
 
@@ -253,7 +283,7 @@ def parse_outcome(body: bytes) -> Processed | Failed:
         raise Malformed(f"not a job result: {path}: {first['msg']}", path=path) from exc
 
 
-def _track(one: _Sync) -> dict[str, Any]:
+def _track(one: _Sync | _Missing) -> dict[str, Any]:
     return dict(one) | {"user": None if one.user is None else UserId(one.user)}
 
 

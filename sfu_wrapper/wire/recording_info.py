@@ -53,8 +53,6 @@ from sfu_wrapper.wire.validation import (
 
 # Fixed keys of the product's format around the mix; ``mixer`` inside names the actual mixer.
 _AUDIO_GROUP, _AUDIO_CALL = "asterisk", "sipcall"
-_DAY_MS = 86_400_000
-_LONGEST_MS = 7 * _DAY_MS  # a wrong year would keep a worker busy without end
 _MAX_ID_BYTES = 200  # AMQP allows 255 for a message id, which also holds other parts
 _MAX_DELAY_MS = 60_000  # no mixer delays audio for longer: a larger value is a fault of the sender
 
@@ -150,10 +148,6 @@ def _segment_info(event: _Event) -> SegmentInfo:
         started = min((file.started_ms for file in video + audio), default=info.completed)
     if info.completed < started:
         raise Malformed("not a recordingInfo: completed is before started", path="completed")
-    if info.completed - started > _LONGEST_MS:
-        days = (info.completed - started) // _DAY_MS
-        text = f"it lasts for {days} days, at most 7 are processed"
-        raise Malformed(f"not a recordingInfo: {text}", path="started")
     return SegmentInfo(
         room=RoomId(event.conference_id),
         uuid=RoomUuid(info.uuid),

@@ -197,16 +197,31 @@ class Segment:
         stream: Stream = Stream.CAMERA,
         stop_s: float | None = None,
         turnable: bool = False,
+        ahead_s: float = 0,
+        late_s: float = 0,
     ) -> None:
-        """Write a raw file that was opened with the segment and is published until ``stop_s``."""
+        """Write a raw file that was opened with the segment and is published until ``stop_s``.
+
+        Args:
+            codec: of the packets.
+            received: packets, with the times of receipt from the begin of the segment.
+            user: sender.
+            stream: camera or screen.
+            stop_s: end by the event, in seconds of the segment; None: with it.
+            turnable: True for a header with the orientation's extension.
+            ahead_s: by how much the clock of the SFU is ahead of the event's.
+            late_s: time between the opening of the file and its first packet, which
+                the times of receipt count from.
+        """
         name = f"{len(self.video)}.mjr"
-        began_us = START_MS * 1000 + received[0][0] * 1000
-        extensions = ((3, rtp.VIDEO_ORIENTATION),) if turnable else ()
-        header = mjr.Header(mjr.Kind.VIDEO, codec, START_MS * 1000, began_us, extensions=extensions)
         from_ms = received[0][0]
+        opened_us = self.at(ahead_s) * 1000
+        began_us = opened_us + round((from_ms + late_s * 1000) * 1000)
+        extensions = ((3, rtp.VIDEO_ORIENTATION),) if turnable else ()
+        header = mjr.Header(mjr.Kind.VIDEO, codec, opened_us, began_us, extensions=extensions)
         recorded(self.folder / name, header, [(ms - from_ms, one) for ms, one in received])
         stopped_ms = self.at(self.seconds if stop_s is None else stop_s)
-        started_ms = began_us // 1000
+        started_ms = START_MS + from_ms
         self.video.append(RawFile(name, stream, started_ms, stopped_ms, user=UserId(user)))
 
     def tone(self) -> None:

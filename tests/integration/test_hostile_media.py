@@ -104,14 +104,15 @@ def leaping(packets: list[Received]) -> list[Received]:
     ]
 
 
-async def test_a_frame_beyond_any_camera_fails_the_segment_for_good(case: Case) -> None:
+async def test_a_frame_beyond_any_camera_costs_nothing_but_its_own_file(case: Case) -> None:
     case.video(sized(16_000, 16_000))
 
-    failure = await case.process()
+    result = await case.process()
 
-    assert isinstance(failure, JobFailed)
-    assert (failure.code, failure.permanent, failure.file) == ("PICTURE_TOO_LARGE", True, "a.mjr")
-    assert "16000x16000" in failure.detail
+    assert isinstance(result, Processed)
+    (missing,) = result.missing
+    assert (missing.code, missing.filename) == ("PICTURE_TOO_LARGE", "a.mjr")
+    assert "16000x16000" in missing.reason
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -133,7 +134,7 @@ async def test_of_frames_that_nobody_can_decode_it_is_said_that_there_are_none(
     result = await case.process(split_recording_output=split)
 
     assert isinstance(result, Processed)
-    assert "a.mjr holds no frame" in result.warnings
+    assert any("it holds no frame that can be decoded" in one for one in result.warnings)
 
 
 @pytest.mark.parametrize("change", [at_once, leaping])
@@ -161,8 +162,21 @@ async def test_a_mix_that_is_a_list_of_files_is_no_mix(case: Case, content: str)
 
 
 @pytest.mark.parametrize("content", ["ffconcat", "m3u8"])
-async def test_a_recording_that_is_a_list_of_files_fails_for_good(case: Case, content: str) -> None:
+async def test_a_recording_that_is_a_list_of_files_is_no_recording(
+    case: Case, content: str
+) -> None:
     (case.raw / "a.mjr").write_text(LISTS[content].format(secret=case.secret))
+
+    result = await case.process()
+
+    assert isinstance(result, Processed)
+    assert [(one.code, one.filename) for one in result.missing] == [("UNREADABLE_MJR", "a.mjr")]
+
+
+@pytest.mark.parametrize("content", ["ffconcat", "m3u8"])
+async def test_where_nothing_else_is_recorded_it_fails_for_good(case: Case, content: str) -> None:
+    (case.raw / "a.mjr").write_text(LISTS[content].format(secret=case.secret))
+    (case.raw / "mix.wav").unlink()
 
     failure = await case.process()
 

@@ -68,3 +68,22 @@ def test_a_split_recording_has_no_hours_of_silence(process: Callable[..., Path])
     assert length_s < MEDIA_S + 10.5
     assert related["stopTime"] < "2026-11-24T01:48:20"
     assert related["participants"]["alice"][0]["left"] == related["stopTime"]
+
+
+@pytest.mark.parametrize("started", ["2026-10-20T00:00:00.000Z", "1970-01-01T00:00:00.000Z"])
+def test_a_segment_of_weeks_or_decades_is_processed(
+    started: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    event = json.loads((SAMPLES / "seg-2" / "recordingInfo.json").read_text())
+    event["recordingInfo"]["started"] = started
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    folders = ["--recordings", str(SAMPLES), "--audio", str(SAMPLES), "--out", "out"]
+
+    assert main(["process", "event.json", *folders]) == 0
+
+    (file,) = (tmp_path / "out").glob("*.webm")
+    with av.open(str(file)) as container:
+        assert container.duration is not None
+        length_s = container.duration / 1_000_000
+    assert MEDIA_S + 9.5 < length_s < MEDIA_S + 10.5

@@ -92,6 +92,7 @@ def prepared(track: TrackFile, source: Path) -> PreparedVideo:
         received_us=None if last_ms is None else track.started_us + last_ms * 1000,
         notes=track.warnings,
         turns=tuple(Rotation(one.at_ms * 1000, one.degrees) for one in track.rotations),
+        left_out_us=track.left_out_ms * 1000,
     )
 
 

@@ -51,7 +51,7 @@ class TrackStats:
         self._keys_ms: list[int] = []
         self._resolutions: list[Resolution] = []
         self.gaps: list[Gap] = []
-        self.still = self.beat_ms = 0
+        self.still = self.beat_ms = self._silent_ms = 0
 
     def note(self, time: int, length: int = 0) -> None:
         """Add a frame; ``length`` is its duration in ticks, 0 where it is unknown."""
@@ -74,6 +74,7 @@ class TrackStats:
     def _pause(self, time: int) -> None:
         gap = Gap(self._ms(self._over), self._ms(time))
         length_ms = (time - self._over) / self._ticks_a_ms
+        self._silent_ms += round(length_ms) if length_ms > GAP_MS else 0
         lost = self._lost_at is None or self._lost_at() > self._last
         if not lost:
             self.beat_ms = max(self.beat_ms, round(length_ms))
@@ -135,8 +136,14 @@ class TrackStats:
             gaps=tuple(self.gaps),
             still=self.still,
             beat_ms=self.beat_ms,
+            left_out_ms=self._left_out_ms(stream),
             warnings=tuple(warnings),
         )
+
+    def _left_out_ms(self, stream: MediaStream) -> int:
+        """Return the time in which packets came, none was lost, and no frame could be kept."""
+        held_ms = self.end_ms - self._ms(self._first) - self._silent_ms
+        return stream.unused_ms + (0 if stream.lost else max(stream.active_ms - held_ms, 0))
 
     def _ms(self, time: int) -> int:
         """Convert ticks to ms, rounded as the times in a WebM file are."""

@@ -1,9 +1,8 @@
 """Step 1 of processing: convert raw files into media files and measure what they hold.
 
 The processor calls ``ingest`` with the segment's event, and gets the ``Material`` that the plan of
-step 2 is made from. A missing or unreadable mix is a warning, as the product requires: the videos
-are still delivered. A missing or unreadable video file fails the attempt, since the next attempt
-may find it. A media process that dies over either kind of file fails the attempt too.
+step 2 is made from. A file that cannot be used is left out; ``unusable`` decides if the attempt or
+the segment fails for it.
 """
 
 import logging
@@ -16,22 +15,26 @@ from sfu_wrapper.core import intervals
 from sfu_wrapper.core.estimate import reading_s
 from sfu_wrapper.core.intervals import Held, Span, spans
 from sfu_wrapper.core.plan import AudioSource, Source, audio_start_us, zero_us
-from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
-from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
-from sfu_wrapper.model.media import RawFile
-from sfu_wrapper.model.segment import SegmentInfo, TrackSync
+from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace, with_use
+from sfu_wrapper.model.errors import JobFailed, Stage
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.segment import MissingMedia, SegmentInfo, TrackSync
 from sfu_wrapper.ports.media_tools import MediaTools, PreparedVideo
 from sfu_wrapper.ports.storage import RecordingStorage
 from sfu_wrapper.service.worker.progress import ProgressTracker, Work
+from sfu_wrapper.service.worker.unusable import (
+    Unusable,
+    require_use,
+    unusable_mix,
+    unusable_video,
+    without_frames,
+)
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S, _TIMEOUT_PER_S = 60.0, 0.5  # reading takes a small part of the segment's length
 
 _SILENT_US = 2_000_000  # a track that is published longer than this without a packet is noted
-
-# After these the mix may be intact, so that the attempt fails rather than drop the audio.
-_FAILS_THE_ATTEMPT = (JobCode.UNSAFE_NAME, JobCode.MEDIA_CRASH, JobCode.TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Material:
         audio: audio files of the mix.
         sync: sync report, the videos first.
         warnings: notes on damaged or missing files.
+        missing: files that could not be used.
     """
 
     videos: tuple[Video, ...]
@@ -79,6 +83,23 @@ class Material:
     audio: tuple[AudioSource, ...]
     sync: tuple[TrackSync, ...]
     warnings: tuple[str, ...]
+    missing: tuple[MissingMedia, ...] = ()
+
+    def with_use(self, info: SegmentInfo, *, whole_videos: bool) -> "Material":
+        """Return the material with the part of each file that the result holds.
+
+        Args:
+            info: the segment.
+            whole_videos: True where the result holds whole video files (split output).
+        """
+        duration_ms = info.completed_ms - info.started_ms
+        left_out_ms = [video.prepared.left_out_us // 1000 for video in self.videos]
+        left_out_ms += [0] * (len(self.sync) - len(self.videos))
+        sync = tuple(
+            with_use(one, duration_ms, lost, whole=whole_videos and one.stream is not Stream.AUDIO)
+            for one, lost in zip(self.sync, left_out_ms, strict=True)
+        )
+        return replace(self, sync=sync)
 
     def shown_ms(self, track: int) -> tuple[int, int]:
         """Return start of the first frame and end of the last, epoch ms by the event's clock."""
@@ -102,6 +123,9 @@ class Material:
         )
 
 
+_Read = Video | AudioPiece | Unusable | str
+
+
 async def ingest(
     info: SegmentInfo,
     tools: MediaTools,
@@ -109,19 +133,35 @@ async def ingest(
     target_dir: Path,
     sizes: Sequence[int],
     progress: ProgressTracker,
+    *,
+    is_last: bool = False,
 ) -> Material:
     """Convert and measure all files that the event names. Raises JobFailed.
 
-    ``sizes`` are the lengths of the video files in bytes; converted files go to ``target_dir``.
+    Args:
+        info: the segment.
+        tools: media operations.
+        storage: place of the raw files.
+        target_dir: folder of the converted files.
+        sizes: lengths of the video files, in bytes.
+        progress: stages of this attempt.
+        is_last: True if no other attempt follows.
     """
     timeout_s = _TIMEOUT_S + _TIMEOUT_PER_S * (info.completed_ms - info.started_ms) / 1000
     reading = _Reading(info, tools, storage, target_dir, timeout_s)
-    pieces: list[tuple[Work[Video | AudioPiece | str], float]] = [
+    pieces: list[tuple[Work[_Read], float]] = [
         (partial(reading.video, number, file, size), reading_s(size))
         for number, (file, size) in enumerate(zip(info.video, sizes, strict=True))
     ]
     pieces += [(partial(reading.audio, file), reading_s()) for file in info.audio]
     read = await progress.side_by_side(Stage.PREPROCESS, pieces)
+    unusable = [one for one in read if isinstance(one, Unusable)]
+    video, audio = (any(isinstance(one, kind) for one in read) for kind in (Video, AudioPiece))
+    require_use(unusable, video=video, audio=audio, is_last=is_last)
+    return _material(info, read, unusable)
+
+
+def _material(info: SegmentInfo, read: Sequence[_Read], unusable: Sequence[Unusable]) -> Material:
     videos = [one for one in read if isinstance(one, Video)]
     audio_pieces = [one for one in read if isinstance(one, AudioPiece)]
     shown = spans(info, [video.held for video in videos])
@@ -139,6 +179,7 @@ async def ingest(
             *_sync_notes(sync, shifts_us),
             *_unseen(videos, shown),
         ),
+        missing=tuple(one.missing(info) for one in unusable),
     )
 
 
@@ -166,11 +207,13 @@ def without_empty_hours(info: SegmentInfo, material: Material) -> tuple[SegmentI
     return intervals.moved_info(left_out, info), material
 
 
-def _warnings(read: Iterable[Video | AudioPiece | str], length_us: int) -> Iterator[str]:
+def _warnings(read: Iterable[_Read], length_us: int) -> Iterator[str]:
     """Yield the notes on converted files, and the reasons why others were left out."""
     for one in read:
         if isinstance(one, str):
             yield one
+        elif isinstance(one, Unusable):
+            yield one.warning
         elif isinstance(one, Video):
             notes = (*one.prepared.notes, *_silence(one.prepared, length_us))
             yield from (f"{one.held.file.filename}: {note}" for note in notes)
@@ -201,43 +244,44 @@ class _Reading:
     target_dir: Path
     timeout_s: float
 
-    async def video(self, number: int, file: RawFile, raw_bytes: int) -> Video | str:
+    async def video(self, number: int, file: RawFile, raw_bytes: int) -> Video | Unusable | str:
         """Convert a video file; return a warning where it holds no frame. Raises JobFailed."""
-        path = await self.storage.raw_video(file.filename)
-        log.debug("Processing video: %s.", path)
         target_dir = self.target_dir / str(number)
         try:
+            path = await self.storage.raw_video(file.filename)
+            log.debug("Processing video: %s.", path)
             prepared = await self.tools.preprocess(path, target_dir, timeout_s=self.timeout_s)
         except JobFailed as exc:
             exc.file = file.filename  # the event's name, not the path
-            raise
+            return unusable_video(self.info, file, exc)
         if prepared is None:
-            return f"{file.filename} holds no frame"
+            return without_frames(self.info, file, raw_bytes)
         stretch = pace(prepared.drift_ppm)
         first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
+        zero_us = prepared.zero_us
         held = Held(
             file,
-            prepared.zero_us + first_us,
-            prepared.zero_us + end_us,
+            zero_us + first_us,
+            zero_us + end_us,
             beat_us=prepared.beat_us,
             received_us=prepared.received_us,
             single=prepared.frames == 1,
+            begun_us=zero_us,
+            opened_us=zero_us - (prepared.started_us - prepared.created_us),
         )
         return Video(prepared, held, raw_bytes)
 
-    async def audio(self, file: RawFile) -> AudioPiece | str:
+    async def audio(self, file: RawFile) -> AudioPiece | Unusable | str:
         """Measure an audio file of the mix; return a warning where it is left out.
 
         Raises:
-            JobFailed: the name is unsafe, or the media process crashed or took too long.
+            JobFailed: the name is unsafe.
         """
         try:
             path = await self.storage.raw_audio(file.filename)
             length_us = await self.tools.audio_us(path, timeout_s=self.timeout_s)
         except JobFailed as exc:
-            if exc.code in _FAILS_THE_ATTEMPT:
-                raise
-            return f"no audio from {file.filename}: {exc.detail}"
+            return unusable_mix(file, exc)
         if length_us == 0:
             return f"{file.filename} holds no audio"
         sync = mix_sync(self.info, file, length_us)

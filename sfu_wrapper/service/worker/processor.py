@@ -16,7 +16,7 @@ so that ``left_over`` finds the segments whose cleaning was interrupted.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +30,14 @@ from sfu_wrapper.core.plan import Output, OutputRules, choose, why_split
 from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.media import RawFile, Stream
-from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo, TrackSync
+from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.ports.media_tools import MediaTools
 from sfu_wrapper.ports.storage import Encryptor, RecordingStorage, Workspace
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.ingest import Material, ingest, without_empty_hours
 from sfu_wrapper.service.worker.progress import Progress, ProgressTracker
 from sfu_wrapper.service.worker.rendering import Renderer, RenderResult
+from sfu_wrapper.service.worker.unusable import why_raw_stays
 from sfu_wrapper.wire.job_messages import (
     Manifest,
     encode_manifest,
@@ -47,8 +48,6 @@ from sfu_wrapper.wire.job_messages import (
 from sfu_wrapper.wire.recording_info import encode_event, parse_event
 
 EVENT_FILE: Final = "recordingInfo.json"
-_MEASURE_TIMEOUT_S: Final = 60.0  # for a raw file that the result does not mention
-_NO_FRAME_BYTES: Final = 1024  # a raw video with nothing but its header is shorter
 
 log = logging.getLogger(__name__)
 
@@ -108,14 +107,6 @@ def _holds_event(kept: Iterable[Path]) -> bool:
     return any(path.name == EVENT_FILE for path in kept)
 
 
-def _has_of(result: Processed, track: TrackSync) -> bool:
-    """Return True if a result has any media of a file; split output has whole videos."""
-    if result.output == Output.SPLIT.value and track.stream is not Stream.AUDIO:
-        return True
-    length_ms = result.completed_ms - result.started_ms
-    return bool(result.files) and track.lies_within(length_ms)
-
-
 def _silent(snapshot: ProgressSnapshot) -> None:
     del snapshot
 
@@ -130,6 +121,7 @@ class Processor:
         clock: source of time.
         encryptor: encrypts finished files; required where ``rules.encrypt`` is set.
         files_at_once: number of files of one segment that are read or copied in parallel.
+        last_attempt: number of the last attempt, which goes without unusable files; 0: none is.
         keeps_events: keep the event in the work folder until the segment is cleaned; for callers
             that have the event from a queue only.
     """
@@ -143,6 +135,7 @@ class Processor:
         encryptor: Encryptor | None = None,
         files_at_once: int = 1,
         *,
+        last_attempt: int = 0,
         keeps_events: bool = True,
     ) -> None:
         self._tools = tools
@@ -151,6 +144,7 @@ class Processor:
         self._clock = clock
         self._encryptor = encryptor
         self._files_at_once = files_at_once
+        self._last_attempt = last_attempt
         self._keeps_events = keeps_events
         self._pace = ThroughputModel()
 
@@ -209,8 +203,9 @@ class Processor:
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files once the outcome is published; the event last.
 
-        With ``raw`` also remove raw files, except those with media that the result lacks: late or
-        unreadable audio, packets that gave no frame, and all media of a segment of no length.
+        With ``raw`` also remove raw files, except those with media that the result lacks: files
+        that could not be used, or of which it has less than ``USED_ENOUGH``, late or unreadable
+        audio, packets that gave no frame, and all media of a segment of no length.
         """
         await self._storage.clear(job_of(info), lasting=False)
         if raw:
@@ -227,13 +222,14 @@ class Processor:
 
     async def _clean_raw(self, info: SegmentInfo) -> None:
         done = await self._finished_before(info)
+        result = done.result if done else None
         for file in (*info.video, *info.audio):
             try:
                 path = await self._find(file)
-                if not await self._is_unused(file, path, done):
+                why = await why_raw_stays(file, path, result, self._tools, self._storage)
+                if why is None:
                     await self._storage.remove([path])
                     continue
-                why = "the result has nothing of it"
             except JobFailed as exc:
                 if exc.code == JobCode.MISSING_FILE:  # removed by an interrupted cleaning
                     continue
@@ -247,16 +243,6 @@ class Processor:
         if file.stream is Stream.AUDIO:
             return await self._storage.raw_audio(file.filename)
         return await self._storage.raw_video(file.filename)
-
-    async def _is_unused(self, file: RawFile, path: Path, done: ProcessedSegment | None) -> bool:
-        """Return True if a file holds media and the result has none of it. Raises JobFailed."""
-        if done is not None:
-            for track in done.result.sync:
-                if track.filename == file.filename:
-                    return not _has_of(done.result, track)
-        if file.stream is not Stream.AUDIO:
-            return await self._storage.raw_bytes([file.filename], []) > _NO_FRAME_BYTES
-        return await self._tools.audio_us(path, timeout_s=_MEASURE_TIMEOUT_S) > 0
 
     async def failure(self, info: SegmentInfo, error: JobFailed, attempts: int) -> Failed:
         """Return the report on a segment that failed for good; temporary files stay.
@@ -319,8 +305,7 @@ class Processor:
         tracker = ProgressTracker(
             self._clock, self._pace, expected_s, progress, self._files_at_once
         )
-        material = await ingest(info, self._tools, self._storage, place.plain, sizes, tracker)
-        info, material = without_empty_hours(info, material)
+        info, material = await self._read(info, place, sizes, tracker, attempts)
         output, cut, why = self._decide(info, material)
         made = await self._render(job, info, place, material, output, cut, tracker)
         result = Processed(
@@ -337,12 +322,28 @@ class Processor:
             attempts=attempts,
             warnings=(*why, *material.warnings),
             sync=made.sync,
+            missing=material.missing,
         )
         message = encode_processed(result)
         staged = [(product.staged, product.name) for product in made.products]
         await self._storage.deliver(job, staged, encode_manifest(Manifest(message)))
         tracker.over()
         return ProcessedSegment(result, message)
+
+    async def _read(
+        self,
+        info: SegmentInfo,
+        place: Workspace,
+        sizes: Sequence[int],
+        tracker: ProgressTracker,
+        attempt: int,
+    ) -> tuple[SegmentInfo, Material]:
+        """Step 1: return what the files hold, and the segment without its empty hours."""
+        is_last = 0 < self._last_attempt <= attempt
+        material = await ingest(
+            info, self._tools, self._storage, place.plain, sizes, tracker, is_last=is_last
+        )
+        return without_empty_hours(info, material)
 
     def _decide(
         self, info: SegmentInfo, material: Material
@@ -379,6 +380,7 @@ class Processor:
         tracker: ProgressTracker,
     ) -> RenderResult:
         encryptor = self._require_encryptor() if self._rules.encrypt else None
+        material = material.with_use(info, whole_videos=output is Output.SPLIT)
         renderer = Renderer(
             self._tools, self._storage, encryptor, self._rules, place, tracker, job=job, info=info
         )

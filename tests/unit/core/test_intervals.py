@@ -173,9 +173,77 @@ def test_where_clocks_disagree_the_event_says_when_the_file_begins() -> None:
 def test_a_first_frame_long_after_its_track_began_is_no_wrong_clock() -> None:
     late_ms = 1000 + 2 * CLOCK_TOLERANCE_US // 1000
 
-    (span,) = spans(segment(), [held(late_ms, 9000, told_ms=1000)])
+    late = replace(held(late_ms, 9000, told_ms=1000), begun_us=(START_MS + 1000) * 1000)
+
+    (span,) = spans(segment(), [late])
 
     assert (span.start_us, span.shift_us) == (late_ms * 1000, 0)
+
+
+HOUR_S = 3_600
+
+
+def written(user: str, opened_s: float, first_s: float, told_s: float, stop_s: float = 10) -> Held:
+    """A file by the SFU's clock, whose pictures begin with its first packet and last to the end."""
+    file = RawFile(
+        f"{user}.mjr",
+        Stream.CAMERA,
+        START_MS + round(told_s * 1000),
+        START_MS + round(stop_s * 1000),
+        user=UserId(user),
+    )
+    opened_us, first_us = (START_MS * 1000 + round(at * 1_000_000) for at in (opened_s, first_s))
+    end_us = first_us + 10_000_000
+    return Held(file, first_us, end_us, begun_us=first_us, opened_us=opened_us)
+
+
+@pytest.mark.parametrize("ahead_s", [-HOUR_S, -12, -5, -2.5, 2.5, 5, 9, 12, HOUR_S])
+def test_an_sfu_whose_clock_is_off_by_any_amount_is_moved(ahead_s: float) -> None:
+    (span,) = spans(segment(), [written("alice", ahead_s - 0.04, ahead_s, 0)])
+
+    assert (span.start_us, span.stop_us) == (0, DURATION_US)
+    assert span.shift_us == -ahead_s * 1_000_000
+
+
+@pytest.mark.parametrize("ahead_s", [-1.5, 0, 1.5])
+def test_an_offset_of_less_than_two_seconds_is_the_medias_own(ahead_s: float) -> None:
+    (span,) = spans(segment(), [written("alice", 3 + ahead_s, 3 + ahead_s, 3)])
+
+    assert (span.start_us, span.shift_us) == ((3 + ahead_s) * 1_000_000, 0)
+
+
+@pytest.mark.parametrize("ahead_s", [-HOUR_S, -12, -5, -4, 0, 5, 12, HOUR_S])
+def test_a_camera_that_really_starts_late_keeps_its_delay(ahead_s: float) -> None:
+    early = written("alice", ahead_s, ahead_s, 0)
+    late = written("bob", ahead_s, ahead_s + 4, 0)
+
+    found = spans(segment(), [early, late])
+
+    assert [span.start_us for span in found] == [0, 4_000_000]
+
+
+@pytest.mark.parametrize("ahead_s", [-HOUR_S, -12, 5, HOUR_S])
+def test_where_the_event_tells_the_first_packet_of_a_late_camera_the_others_show_it(
+    ahead_s: float,
+) -> None:
+    early = [written(user, ahead_s, ahead_s, 0) for user in ("alice", "carol")]
+    late = written("bob", ahead_s, ahead_s + 6, 6)
+
+    found = spans(segment(), [*early, late])
+
+    assert sorted(span.start_us for span in found) == [0, 0, 6_000_000]
+
+
+def test_a_late_camera_alone_needs_no_correction() -> None:
+    (span,) = spans(segment(), [written("alice", 0, 6, 0)])
+
+    assert (span.start_us, span.shift_us) == (6_000_000, 0)
+
+
+def test_two_sfus_with_clocks_of_their_own_are_moved_each_by_its_own() -> None:
+    found = spans(segment(), [written("alice", 7, 7, 0), written("bob", -50, -50, 1)])
+
+    assert [span.shift_us for span in found] == [-7_000_000, 51_000_000]
 
 
 def test_those_who_were_there_at_the_start_keep_the_events_order() -> None:

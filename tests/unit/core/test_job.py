@@ -27,6 +27,7 @@ from sfu_wrapper.model.errors import (
 )
 
 HOUR_MS = 3_600_000
+DECADE_MS = 10 * 366 * 24 * HOUR_MS
 RULES = OutputRules("vp8", "high", "rec", split=False, mix_limit=4)
 PASSING = JobFailed(Stage.COMPOSE, JobCode.MUX_FAILED, "it broke", permanent=False)
 LASTING = JobFailed(Stage.PREPROCESS, JobCode.UNREADABLE_MJR, "no media", permanent=True)
@@ -106,3 +107,8 @@ def test_the_space_for_a_segment_holds_its_result_twice_whatever_its_quality(
 
     assert space >= 2 * result_bytes  # while it is made, and finished beside it
     assert space <= 20 * result_bytes  # no disk is full for that
+
+
+def test_a_segment_of_decades_is_neither_overtaken_for_decades_nor_waits_for_their_space() -> None:
+    assert priority_ms(0, DECADE_MS) < priority_ms(8 * 24 * HOUR_MS, HOUR_MS)
+    assert needed_bytes(1_000, DECADE_MS) == needed_bytes(1_000, 7 * 24 * HOUR_MS)

@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo, UserId
 from sfu_wrapper.model.media import Stream
-from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed, TrackSync
+from sfu_wrapper.model.segment import (
+    Failed,
+    FileKind,
+    FinishedFile,
+    MissingMedia,
+    Processed,
+    TrackSync,
+)
 from sfu_wrapper.wire.job_messages import (
     MAX_RAW_BYTES,
     encode_failed,
@@ -48,6 +55,19 @@ PROCESSED = Processed(
             packets_lost=3,
             gaps=1,
             frames_repeated=74,
+            media_ms=7400,
+            used_ms=7266,
+        ),
+    ),
+    missing=(
+        MissingMedia(
+            "b.mjr",
+            Stream.SCREEN,
+            UserId("bob"),
+            1_590_392_550_000,
+            1_590_392_560_000,
+            "ENCRYPTED_MJR",
+            "the media is encrypted end to end",
         ),
     ),
 )
@@ -104,6 +124,19 @@ def test_a_processed_message_has_the_agreed_shape() -> None:
                 "lossPercent": 0.33,
                 "gaps": 1,
                 "framesRepeated": 74,
+                "mediaMs": 7400,
+                "usedMs": 7266,
+            }
+        ],
+        "missing": [
+            {
+                "filename": "b.mjr",
+                "userID": "bob",
+                "stream": "sfuscreen",
+                "startTime": "2020-05-25T07:42:30.000Z",
+                "stopTime": "2020-05-25T07:42:40.000Z",
+                "code": "ENCRYPTED_MJR",
+                "reason": "the media is encrypted end to end",
             }
         ],
     }
