@@ -25,7 +25,7 @@ Once Janus has closed a file, the lengths in its header are those of the whole f
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from mmap import ACCESS_READ, mmap
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, open_plain
+from sfu_wrapper.core.intervals import CLOCK_TOLERANCE_US
 from sfu_wrapper.core.publisher_ids import track_of
 from sfu_wrapper.formats.mjr import TAIL_BYTES, Reader, last_offset_ms
 from sfu_wrapper.formats.wav import HEADER_BYTES, Wav, parse, repaired_header
@@ -78,12 +79,14 @@ class Publishing:
         stopped: Publishers that were published when the recording stopped.
         ended_ms: Times at which publishers were unpublished, epoch ms, in order.
         over: True once the recording has stopped, so that Janus renames no file any more.
+        ahead_ms: Time by which the clock of Janus is ahead of ours.
     """
 
     open: frozenset[str] = frozenset()
     stopped: frozenset[str] = frozenset()
     ended_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
     over: bool = False
+    ahead_ms: int = 0
 
 
 def video_files(
@@ -108,7 +111,7 @@ def video_files(
     for each in found:
         before = last.get((each.publisher, each.line))
         if before is not None:
-            following[before.path] = each.opened_us // 1000
+            following[before.path] = each.opened_us // 1000 - publishing.ahead_ms
         last[each.publisher, each.line] = each
     return tuple(_raw_file(each, below, publishing, following.get(each.path)) for each in found)
 
@@ -116,6 +119,26 @@ def video_files(
 def publishers_in(folder: Path, room: RoomUuid) -> frozenset[str]:
     """Return the publishers that have a file with video. Raises OSError."""
     return frozenset(each.publisher for each in _found(folder, room))
+
+
+def clock_ahead_ms(folder: Path, room: RoomUuid, publishers: Collection[str], began_ms: int) -> int:
+    """Return by how much the clock of Janus is ahead of ours; 0 within ``CLOCK_TOLERANCE_US``.
+
+    Janus opens a file at once for everyone who is published when a recording begins. The latest
+    ones count, as an earlier attempt of the capture may have left others.
+
+    Args:
+        folder: Folder of one capture.
+        room: Id of the VideoRoom.
+        publishers: Publishers at the begin of the recording.
+        began_ms: Begin of the recording by our clock, epoch ms.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    opened = [each.opened_us for each in _found(folder, room) if each.publisher in publishers]
+    ahead_ms = max(opened, default=began_ms * 1000) // 1000 - began_ms
+    return ahead_ms if abs(ahead_ms) * 1000 > CLOCK_TOLERANCE_US else 0
 
 
 def remove_audio(folder: Path, room: RoomUuid) -> None:
@@ -182,12 +205,12 @@ def _raw_file(
     file = RawFile(
         f"{below}/{found.name}",
         found.track.stream,
-        found.opened_us // 1000,
+        found.opened_us // 1000 - publishing.ahead_ms,
         user=found.track.user,
     )
     if next_ms is None and found.publisher in publishing.open:
         return file
-    file = _measured(found.path, file)
+    file = _measured(found.path, file, publishing.ahead_ms)
     if not file.holds_media:
         return file
     if next_ms is None and found.publisher in publishing.stopped:
@@ -200,8 +223,8 @@ def _raw_file(
     )
 
 
-def _measured(path: Path, file: RawFile) -> RawFile:
-    """Return the file with the times of its first and last packet."""
+def _measured(path: Path, file: RawFile, ahead_ms: int) -> RawFile:
+    """Return the file with the times of its first and last packet, by our clock."""
     try:
         number = open_plain(path)
     except UnsafeFile:  # for the recording service to refuse
@@ -218,7 +241,7 @@ def _measured(path: Path, file: RawFile) -> RawFile:
     last_ms = last_offset_ms(tail)
     if header is None or last_ms is None:
         return replace(file, stopped_ms=file.started_ms, holds_media=False)
-    started_ms = header.started_us // 1000
+    started_ms = header.started_us // 1000 - ahead_ms
     return replace(file, started_ms=started_ms, stopped_ms=started_ms + last_ms)
 
 

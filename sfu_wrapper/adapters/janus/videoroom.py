@@ -6,6 +6,7 @@ read to find the files. Janus also records audio of publishers that send it to t
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.janus.files import (
     Publishing,
+    clock_ahead_ms,
     finish_names,
     publishers_in,
     remove_audio,
@@ -25,6 +27,8 @@ from sfu_wrapper.core.media_plane import CaptureRef
 from sfu_wrapper.core.publisher_ids import track_of
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.media import Medium, RawFile, Track
+
+log = logging.getLogger(__name__)
 
 _OPENED_WITHIN_S: Final = 1.0
 _POLL_S: Final = 0.02
@@ -46,6 +50,7 @@ class VideoRoom(JanusRoom):
         self._publishing = frozenset[str]()
         self._stopped: frozenset[str] | None = None  # published when the recording stopped
         self._ended_ms: dict[str, list[int]] = {}  # unpublished during the recording
+        self._ahead_ms = 0  # clock of Janus, at the begin of the recording
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -92,8 +97,9 @@ class VideoRoom(JanusRoom):
             self._secured("edit", new_rec_dir=folder.at_janus(capture), **key_frames)
         )
         started_ms = time.time_ns() // 1_000_000
-        self._stopped, self._ended_ms = None, {}
+        self._stopped, self._ended_ms, self._ahead_ms = None, {}, 0
         await self._switch(handle, on=True)
+        at_first = self._publishing
         missing = await self._publishers_without_file(capture)
         if missing:
             await self._switch_off(handle)
@@ -103,7 +109,20 @@ class VideoRoom(JanusRoom):
                 "check that Janus can write there, that protected_folders does not name it, and "
                 "that both are the same folder"
             )
+        await self._compare_clocks(capture, at_first, started_ms)
         return started_ms
+
+    async def _compare_clocks(
+        self, capture: CaptureRef, publishers: frozenset[str], began_ms: int
+    ) -> None:
+        folder = self._settings.folder
+        with suppress(OSError):  # ``files`` reports a folder that cannot be read
+            self._ahead_ms = await folder.work(
+                clock_ahead_ms, folder.of(capture), capture.room, publishers, began_ms
+            )
+        if self._ahead_ms:
+            off = {"room": capture.room, "seconds": self._ahead_ms / 1000}
+            log.warning("janus.clockDiffers", extra=off)
 
     async def continue_recording(self, handle: Handle, capture: CaptureRef) -> None:
         """See ``JanusRoom``; Janus keeps writing files that are open."""
@@ -138,6 +157,7 @@ class VideoRoom(JanusRoom):
             stopped=(not running and self._stopped) or frozenset(),
             ended_ms=self._ended_ms,
             over=not running,
+            ahead_ms=self._ahead_ms,
         )
         folder = self._settings.folder.of(capture)
         if not running:  # a lost capture never went through ``stop_recording``

@@ -10,6 +10,7 @@ import pytest
 from sfu_wrapper.adapters.janus import files as module
 from sfu_wrapper.adapters.janus.files import (
     Publishing,
+    clock_ahead_ms,
     finish_names,
     has_mix,
     is_closed,
@@ -350,3 +351,41 @@ def test_a_file_that_cannot_be_renamed_keeps_the_name_that_it_has(
 
 def refuse(*_: object) -> None:
     raise PermissionError
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, -2_500, 2_500, 86_400_000])
+def test_the_clock_of_janus_shows_in_the_files_that_it_opens_at_the_begin(
+    tmp_path: Path, ahead_ms: int
+) -> None:
+    began_ms = OPENED_US // 1000 - ahead_ms
+    recording_file(tmp_path, "p-alice", written(0, 2_000))
+    recording_file(tmp_path, "p-bob", written(0), opened_us=OPENED_US + 9_000_000)  # came later
+    recording_file(tmp_path, "p-carol", b"", opened_us=OPENED_US - 60_000_000)
+    recording_file(tmp_path, "p-carol", b"", opened_us=OPENED_US - 1_000)
+
+    found_ms = clock_ahead_ms(tmp_path, ROOM, {"p-alice", "p-carol"}, began_ms)
+
+    assert found_ms == ahead_ms
+    first = video_files(tmp_path, ROOM, "/below", Publishing(ahead_ms=found_ms))[2]
+    assert first.user == "alice"
+    assert first.started_ms == began_ms + 40
+    assert first.stopped_ms == began_ms + 2_040
+
+
+@pytest.mark.parametrize("late_ms", [-1_900, 0, 900])
+def test_files_that_are_opened_a_moment_later_show_no_other_clock(
+    tmp_path: Path, late_ms: int
+) -> None:
+    recording_file(tmp_path, "p-alice", written(0))
+
+    assert clock_ahead_ms(tmp_path, ROOM, {"p-alice"}, OPENED_US // 1000 - late_ms) == 0
+    assert clock_ahead_ms(tmp_path, ROOM, set(), OPENED_US // 1000 - 50_000) == 0
+
+
+def test_the_track_of_an_open_file_begins_by_our_clock(tmp_path: Path) -> None:
+    recording_file(tmp_path, "p-alice", b"")
+    publishing = Publishing(open=frozenset({"p-alice"}), ahead_ms=5_000)
+
+    (file,) = video_files(tmp_path, ROOM, "/below", publishing)
+
+    assert file.started_ms == OPENED_US // 1000 - 5_000
