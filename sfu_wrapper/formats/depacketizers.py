@@ -4,7 +4,8 @@
 a frame.
 """
 
-from typing import assert_never
+from collections.abc import Iterable
+from typing import Final, assert_never
 
 from sfu_wrapper.formats.av1 import Av1
 from sfu_wrapper.formats.frame import VideoCodec
@@ -12,7 +13,9 @@ from sfu_wrapper.formats.h264 import H264
 from sfu_wrapper.formats.h265 import H265
 from sfu_wrapper.formats.vp8 import Vp8
 from sfu_wrapper.formats.vp9 import Vp9
-from sfu_wrapper.model.codecs import VideoInput
+from sfu_wrapper.model.codecs import VIDEO_INPUT, VideoInput
+
+_RECOGNISED_FRAMES: Final = 30
 
 
 def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:
@@ -29,3 +32,24 @@ def depacketizer(codec: VideoInput, fmtp: str | None = None) -> VideoCodec:
         case "h265":
             return H265(fmtp)
     assert_never(codec)
+
+
+def recognised(payloads: Iterable[tuple[int, memoryview]]) -> str | None:
+    """Return the codec of packets: that of which most frames can be read, with a key frame.
+
+    Args:
+        payloads: timestamp and payload of each packet, in order.
+    """
+    groups: dict[int, list[memoryview]] = {}
+    for stamp, payload in payloads:
+        if stamp not in groups and len(groups) > _RECOGNISED_FRAMES:
+            break
+        groups.setdefault(stamp, []).append(payload)
+    scores: dict[str, tuple[bool, int]] = {}
+    for name, codec in VIDEO_INPUT.items():
+        reader = depacketizer(codec.name)
+        frames = [frame for group in groups.values() if (frame := reader.frame(group))]
+        read = sum(bool(frame.data) for frame in frames)
+        if 2 * read >= len(groups) and read:
+            scores[name] = any(frame.key for frame in frames), read
+    return max(scores, key=lambda name: scores[name], default=None)

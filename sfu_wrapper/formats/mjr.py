@@ -138,6 +138,10 @@ class Reader:
                 return
             yield sequence, timestamp, ms if self.timed else 0, start, position, head, words, ssrc
 
+    def heads_at(self, start: int) -> Iterator[Head]:
+        """Yield the frames from the one on whose packet starts there, as ``heads_from``."""
+        return self.heads_from(start - _FRAME_BYTES)
+
     def heads_before(self, position: int, limit_bytes: int) -> Iterator[Head]:
         """Yield the frames in the last ``limit_bytes`` before a position. Counts nothing."""
         at = max(self._first, position - limit_bytes)

@@ -10,7 +10,7 @@ than the sender can have sent meanwhile (a leap of its numbering).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -62,6 +62,49 @@ PacketRef = tuple[int, int, int, bool, bool, int | None]
 """Fields of a MediaPacket, as a plain tuple."""
 
 
+Payload = tuple[int, memoryview]
+"""(32-bit RTP timestamp, payload) of a packet."""
+
+Recogniser = Callable[[Iterator[Payload]], str | None]
+"""Names the codec of packets that have one payload type; None: none that is known."""
+
+
+class CodecRuns:
+    """Stretches of one codec each in a stream whose payload type changes; one of them is wanted.
+
+    Args:
+        recognise: names the codec of a payload type that appears later.
+        codec: codec of the first payload type.
+        wanted: number of the stretch whose packets are yielded, from 0.
+
+    Attributes:
+        changes: (time, payload type, codec) where the second stretch and the later ones begin.
+        unknown: time of the first packet of each payload type whose codec is not known.
+    """
+
+    def __init__(self, recognise: Recogniser, codec: str, wanted: int = 0) -> None:
+        self._recognise = recognise
+        self._codec = codec
+        self._wanted = wanted
+        self._known: dict[int, str | None] = {}
+        self.changes: list[tuple[int, int, str]] = []
+        self.unknown: dict[int, int] = {}
+
+    def skips(self, payload_type: int, time: int, payloads: Iterator[Payload]) -> bool:
+        """Return True if the packets of this type are not wanted from that time on."""
+        known = self._known
+        if payload_type not in known:
+            known[payload_type] = self._recognise(payloads) if known else self._codec
+        codec = known[payload_type]
+        if codec is None:
+            self.unknown.setdefault(payload_type, time)
+            return True
+        if codec != self._codec:
+            self._codec = codec
+            self.changes.append((time, payload_type, codec))
+        return len(self.changes) != self._wanted
+
+
 class MediaStream(Judge):
     """Packets of one recording. The counts are complete once ``packets`` is exhausted.
 
@@ -71,8 +114,10 @@ class MediaStream(Judge):
         unused_ms: time in which nothing but late and foreign packets came.
     """
 
-    def __init__(self, reader: Reader, clock_hz: int) -> None:
+    def __init__(self, reader: Reader, clock_hz: int, runs: CodecRuns | None = None) -> None:
         self._reader = reader
+        self._runs = runs
+        self._type, self._skips = -1, False  # payload type; True: its packets are left out
         self._ticks_a_ms = clock_hz // 1000
         self._clock = MediaClock(clock_hz, timed=reader.timed, upcoming=self._upcoming)
         self._meter = DriftMeter(clock_hz)
@@ -148,6 +193,8 @@ class MediaStream(Judge):
                 sorter.expected = (sequence + 1) & _SEQUENCE_MASK
                 if raw != self._raw:
                     self._begin(raw, received_ms, start, end)
+                if self._skips:
+                    continue
                 self.received += 1
                 if head & _MARKER:
                     yield self._time, first, end, True, False, self._rotation(start)
@@ -190,6 +237,8 @@ class MediaStream(Judge):
                 self._raw = -1
             if raw != self._raw:
                 self._begin(raw, received_ms, start, end)
+            if self._skips:
+                continue
             self.received += 1
             marker = head & _MARKER != 0
             yield self._time, first, stop, marker, gap, self._rotation(start) if marker else None
@@ -203,6 +252,21 @@ class MediaStream(Judge):
         self._received_ms, self._start, self._end = received_ms, start, end
         self._raw, self._time = raw, self._clock.at(raw, received_ms)
         self._meter.note(self._time, received_ms)
+        kind = self._reader.buffer[start + 1] & 0x7F
+        if kind != self._type:
+            self._type = kind
+            if self._runs is not None:
+                self._skips = self._runs.skips(kind, self._time, self._payloads())
+
+    def _payloads(self) -> Iterator[Payload]:
+        """Yield the packets of the current payload type, from the current one on."""
+        buffer = memoryview(self._reader.buffer)
+        following = islice(self._reader.heads_at(self._start), _AHEAD_PACKETS)
+        for _, raw, _, start, end, _, _, ssrc in self.reread(following):
+            if ssrc == self._own and buffer[start + 1] & 0x7F == self._type:
+                first, stop = rtp.payload_span(self._reader.buffer, start, end)
+                if first < stop:
+                    yield raw, buffer[first:stop]
 
     def gap(self, missing: int, after: Raw) -> Gap:
         """See Judge: by the time that the sender needs for that many packets."""

@@ -149,6 +149,7 @@ class TrackFile:
         left_out_ms: time in which the raw file has media that this file lacks, for other reasons
             than loss on the network.
         warnings: defects of the raw file, one readable sentence each.
+        following: the rest of the track where its codec changes, a file for each stretch.
     """
 
     path: Path
@@ -171,6 +172,7 @@ class TrackFile:
     beat_ms: int = 0
     left_out_ms: int = 0
     warnings: tuple[str, ...] = ()
+    following: tuple["TrackFile", ...] = ()
 
     @property
     def width(self) -> int:

@@ -35,6 +35,7 @@ class PreparedVideo:
         turns: changes of rotation, in the file's own time.
         left_out_us: time in which the raw file has media that the converted one lacks, for other
             reasons than loss on the network.
+        following: the rest of the track where its codec changes, a file for each stretch.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class PreparedVideo:
     notes: tuple[str, ...] = ()
     turns: tuple[Rotation, ...] = ()
     left_out_us: int = 0
+    following: tuple["PreparedVideo", ...] = ()
 
 
 class MediaTools(Protocol):

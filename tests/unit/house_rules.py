@@ -47,7 +47,6 @@ LISTED = re.compile(
 SHORT = {
     "adapters/os/clock.py": "adapter of ports/system, used by everything that is composed",
     "cli/__main__.py": "python -m sfu_wrapper.cli needs it",
-    "formats/depacketizers.py": "imports every codec, which the assembly of frames does not",
 }
 
 # Folders whose language is still being worked on, by rule. An entry that is no longer needed fails.

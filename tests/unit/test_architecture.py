@@ -33,7 +33,7 @@ TOUCHING = {
 }  # fmt: skip
 MAX_MODULE_LINES = 400
 MAX_MODULES = 236
-MEDIAN_LINES = range(130, 181)
+MEDIAN_LINES = range(130, 186)
 MAX_FUNCTION_LINES = 40
 
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -8,7 +8,7 @@ video, so it must not run in an event loop.
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from mmap import ACCESS_READ, mmap
@@ -25,16 +25,21 @@ from sfu_wrapper.adapters.media.mux import (
     write_opus,
     write_video,
 )
-from sfu_wrapper.adapters.media.track_stats import TrackStats, frame_warnings, stream_warnings
+from sfu_wrapper.adapters.media.track_stats import (
+    TrackStats,
+    codec_warnings,
+    frame_warnings,
+    stream_warnings,
+)
 from sfu_wrapper.adapters.os.beneath import UnsafeFile
 from sfu_wrapper.adapters.os.files import refused
 from sfu_wrapper.core.plan import Rotation
 from sfu_wrapper.formats import opus
 from sfu_wrapper.formats.assemble import Assembler, TimedFrame
 from sfu_wrapper.formats.bits import Buffer
-from sfu_wrapper.formats.depacketizers import depacketizer
+from sfu_wrapper.formats.depacketizers import depacketizer, recognised
 from sfu_wrapper.formats.mjr import TAIL_BYTES, Header, Kind, Reader, last_offset_ms
-from sfu_wrapper.formats.stream import MediaStream
+from sfu_wrapper.formats.stream import CodecRuns, MediaStream
 from sfu_wrapper.model.codecs import (
     AUDIO_INPUT,
     VIDEO_CLOCK_HZ,
@@ -47,6 +52,8 @@ from sfu_wrapper.model.media import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
 
 MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
+
+_MOST_CHANGES = 8  # of the codec; each takes another reading of the file
 
 _STAGE = Stage.PREPROCESS
 
@@ -93,6 +100,7 @@ def prepared(track: TrackFile, source: Path) -> PreparedVideo:
         notes=track.warnings,
         turns=tuple(Rotation(one.at_ms * 1000, one.degrees) for one in track.rotations),
         left_out_us=track.left_out_ms * 1000,
+        following=tuple(prepared(one, source) for one in track.following),
     )
 
 
@@ -177,8 +185,35 @@ def _convert(found: Recording, base: Path) -> TrackFile | EmptyTrack:
 
 
 def _convert_video(found: Recording, codec: VideoInputCodec, base: Path) -> TrackFile | str:
+    """Convert a track: one file, or one for each stretch where the codec changes in mid-file."""
+    runs = CodecRuns(recognised, codec.name)
+    first = _convert_run(found, codec, base, runs)
+    tracks = [first] if isinstance(first, TrackFile) else []
+    for number, (_, _, name) in enumerate(runs.changes[:_MOST_CHANGES], 1):
+        later = VIDEO_INPUT[name]
+        wanted = CodecRuns(recognised, codec.name, number)
+        named = base.with_name(f"{base.name}-{number + 1}")
+        track = _convert_run(found, later, named, wanted)
+        tracks += [replace(track, codec=name)] if isinstance(track, TrackFile) else []
+    if not tracks:
+        return first
+    main, *rest = tracks
+    warnings = (*main.warnings, *codec_warnings(runs.changes, runs.unknown))
+    # Each part was measured against the whole file.
+    rest_ms = sum(one.duration_ms - one.first_ms for one in rest)
+    return replace(
+        main,
+        warnings=warnings,
+        left_out_ms=max(main.left_out_ms - rest_ms, 0),
+        following=tuple(replace(one, left_out_ms=0) for one in rest),
+    )
+
+
+def _convert_run(
+    found: Recording, codec: VideoInputCodec, base: Path, runs: CodecRuns
+) -> TrackFile | str:
     reader, header = found.reader, found.header
-    stream = MediaStream(reader, VIDEO_CLOCK_HZ)
+    stream = MediaStream(reader, VIDEO_CLOCK_HZ, runs)
     assembler = Assembler(stream.places(), reader.buffer, depacketizer(codec.name, header.fmtp))
     frames = assembler.frames()
     first = next(frames, None)

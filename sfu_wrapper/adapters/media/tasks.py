@@ -5,9 +5,9 @@ become JobFailed here.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import av
 
@@ -130,7 +130,7 @@ def _carry_out(task: Task, progress: Progress) -> Result:
                 prepared = janus_pp_rec.preprocess(source, target_dir, program)
             else:
                 prepared = preprocess(source, target_dir)
-            return prepared if prepared and shows_anything(prepared.path) else None
+            return _shown(prepared)
         case MeasureAudio(source=source):
             return audio_us(source)
         case Compose(plan=plan, target=target, poster=poster):
@@ -149,6 +149,18 @@ def _carry_out(task: Task, progress: Progress) -> Result:
         case _:
             assert_never(task)
     return None
+
+
+def _shown(prepared: PreparedVideo | None) -> PreparedVideo | None:
+    """Return the converted video without the parts of which nothing can be decoded."""
+    if prepared is None:
+        return None
+    parts = [replace(prepared, following=()), *prepared.following]
+    shown = [one for one in parts if shows_anything(one.path)]
+    if not shown:
+        return None
+    notes = shown[0].notes if shown[0] is parts[0] else (*prepared.notes, *shown[0].notes)
+    return replace(shown[0], notes=notes, following=tuple(shown[1:]))
 
 
 def _target_of(task: Task) -> Path:
@@ -187,12 +199,7 @@ def result_from_json(task: Task, value: object) -> Result:
     """
     match task, value:
         case Preprocess(), dict():
-            inner = {
-                "path": Path(value["path"]),
-                "notes": tuple(value["notes"]),
-                "turns": tuple(Rotation(**turn) for turn in value["turns"]),
-            }
-            return PreparedVideo(**value | inner)
+            return _prepared(value)
         case MeasureAudio(), int():
             return value
         case Compose(), list():
@@ -200,3 +207,13 @@ def result_from_json(task: Task, value: object) -> Result:
         case ((Preprocess() | CopyVideo() | WriteAudio()), None):
             return None
     raise ValueError(f"no result of {type(task).__name__}: {value!r:.80}")
+
+
+def _prepared(value: dict[str, Any]) -> PreparedVideo:
+    inner = {
+        "path": Path(value["path"]),
+        "notes": tuple(value["notes"]),
+        "turns": tuple(Rotation(**turn) for turn in value["turns"]),
+        "following": tuple(_prepared(one) for one in value["following"]),
+    }
+    return PreparedVideo(**value | inner)

@@ -5,12 +5,13 @@ duration of the last frame. A screen that does not change is sent once a second 
 so is a disabled camera. So a short pause is a gap only where packets are missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sfu_wrapper.formats.assemble import Assembler
 from sfu_wrapper.formats.mjr import Header, Reader
 from sfu_wrapper.formats.stream import MediaStream
+from sfu_wrapper.model.codecs import VIDEO_CLOCK_HZ, VIDEO_INPUT
 from sfu_wrapper.model.media import Gap, Resolution, Rotation, TrackFile, TrackKind
 
 GAP_MS = 1_000
@@ -162,6 +163,18 @@ def stream_warnings(reader: Reader, stream: MediaStream) -> list[str]:
         (stream.jumps, f"{_count(stream.jumps, 'jump')} of the timestamps corrected"),
     ]
     return [text for happened, text in found if happened]
+
+
+def codec_warnings(
+    changes: Iterable[tuple[int, int, str]], unknown: Mapping[int, int]
+) -> Iterator[str]:
+    """Return a warning for each change of the codec in mid-file; times are in ticks."""
+    for time, payload_type, name in changes:
+        title = VIDEO_INPUT[name].title
+        yield f"changes to {title} (payload type {payload_type}) {time / VIDEO_CLOCK_HZ:.1f} s in"
+    for payload_type, time in unknown.items():
+        at_s = time / VIDEO_CLOCK_HZ
+        yield f"changes to payload type {payload_type} {at_s:.1f} s in: left out, unknown codec"
 
 
 def frame_warnings(assembler: Assembler) -> list[str]:

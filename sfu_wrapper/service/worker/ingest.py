@@ -44,12 +44,14 @@ class Video:
     Attributes:
         prepared: the converted file.
         held: its raw file, with the times of its first and last frame.
-        raw_bytes: length of the raw file.
+        raw_bytes: length of the raw file, or of its part.
+        later_ms: ms by which it begins after its raw file: 0 but for parts after a change of codec.
     """
 
     prepared: PreparedVideo
     held: Held
     raw_bytes: int
+    later_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Material:
         )
 
 
-_Read = Video | AudioPiece | Unusable | str
+_Read = tuple[Video, ...] | AudioPiece | Unusable | str
 
 
 async def ingest(
@@ -156,13 +158,13 @@ async def ingest(
     pieces += [(partial(reading.audio, file), reading_s()) for file in info.audio]
     read = await progress.side_by_side(Stage.PREPROCESS, pieces)
     unusable = [one for one in read if isinstance(one, Unusable)]
-    video, audio = (any(isinstance(one, kind) for one in read) for kind in (Video, AudioPiece))
+    video, audio = (any(isinstance(one, kind) for one in read) for kind in (tuple, AudioPiece))
     require_use(unusable, video=video, audio=audio, is_last=is_last)
     return _material(info, read, unusable)
 
 
 def _material(info: SegmentInfo, read: Sequence[_Read], unusable: Sequence[Unusable]) -> Material:
-    videos = [one for one in read if isinstance(one, Video)]
+    videos = [video for one in read if isinstance(one, tuple) for video in one]
     audio_pieces = [one for one in read if isinstance(one, AudioPiece)]
     shown = spans(info, [video.held for video in videos])
     shifts_us = {span.track: span.shift_us for span in shown}
@@ -214,9 +216,10 @@ def _warnings(read: Iterable[_Read], length_us: int) -> Iterator[str]:
             yield one
         elif isinstance(one, Unusable):
             yield one.warning
-        elif isinstance(one, Video):
-            notes = (*one.prepared.notes, *_silence(one.prepared, length_us))
-            yield from (f"{one.held.file.filename}: {note}" for note in notes)
+        elif isinstance(one, tuple):
+            notes = [note for video in one for note in video.prepared.notes]
+            notes += _silence(one[0].prepared, length_us)
+            yield from (f"{one[0].held.file.filename}: {note}" for note in dict.fromkeys(notes))
 
 
 def _silence(prepared: PreparedVideo, length_us: int) -> Iterator[str]:
@@ -244,8 +247,14 @@ class _Reading:
     target_dir: Path
     timeout_s: float
 
-    async def video(self, number: int, file: RawFile, raw_bytes: int) -> Video | Unusable | str:
-        """Convert a video file; return a warning where it holds no frame. Raises JobFailed."""
+    async def video(
+        self, number: int, file: RawFile, raw_bytes: int
+    ) -> tuple[Video, ...] | Unusable | str:
+        """Convert a video file; return a warning where it holds no frame. Raises JobFailed.
+
+        Returns:
+            A video for each stretch of one codec, nearly always a single one.
+        """
         target_dir = self.target_dir / str(number)
         try:
             path = await self.storage.raw_video(file.filename)
@@ -256,20 +265,22 @@ class _Reading:
             return unusable_video(self.info, file, exc)
         if prepared is None:
             return without_frames(self.info, file, raw_bytes)
-        stretch = pace(prepared.drift_ppm)
-        first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
-        zero_us = prepared.zero_us
-        held = Held(
-            file,
-            zero_us + first_us,
-            zero_us + end_us,
-            beat_us=prepared.beat_us,
-            received_us=prepared.received_us,
-            single=prepared.frames == 1,
-            begun_us=zero_us,
-            opened_us=zero_us - (prepared.started_us - prepared.created_us),
+        parts = (prepared, *prepared.following)
+        # A part lasts until the next one begins, by the event's times.
+        ends = [
+            file.started_ms + (part.first_us - prepared.first_us) // 1000
+            for part in prepared.following
+        ]
+        begins = [file.started_ms, *ends]
+        files = (
+            replace(file, started_ms=begin, stopped_ms=end)
+            for begin, end in zip(begins, [*ends, file.stopped_ms], strict=True)
         )
-        return Video(prepared, held, raw_bytes)
+        share = raw_bytes // len(parts)
+        return tuple(
+            Video(part, _held(part, one, later := one.started_ms - file.started_ms), share, later)
+            for part, one in zip(parts, files, strict=True)
+        )
 
     async def audio(self, file: RawFile) -> AudioPiece | Unusable | str:
         """Measure an audio file of the mix; return a warning where it is left out.
@@ -289,6 +300,22 @@ class _Reading:
         return AudioPiece(AudioSource(str(path), start_us, mix_pace(sync)), sync)
 
 
+def _held(prepared: PreparedVideo, file: RawFile, later_ms: int) -> Held:
+    zero_us, later_us = prepared.zero_us, later_ms * 1000
+    stretch = pace(prepared.drift_ppm)
+    first_us, end_us = round(prepared.first_us * stretch), round(prepared.end_us * stretch)
+    return Held(
+        file,
+        zero_us + first_us,
+        zero_us + end_us,
+        beat_us=prepared.beat_us,
+        received_us=prepared.received_us,
+        single=prepared.frames == 1,
+        begun_us=zero_us + later_us,
+        opened_us=zero_us - (prepared.started_us - prepared.created_us) + later_us,
+    )
+
+
 def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:
     held, prepared = video.held, video.prepared
     return TrackSync(
@@ -297,7 +324,7 @@ def _video_sync(info: SegmentInfo, video: Video, shift_us: int) -> TrackSync:
         user=held.file.user,
         start_ms=(held.first_us + shift_us) // 1000 - info.started_ms,
         length_ms=(held.end_us - held.first_us) // 1000,
-        offset_ms=round(prepared.zero_us / 1000) - held.file.started_ms,
+        offset_ms=round(prepared.zero_us / 1000) + video.later_ms - held.file.started_ms,
         drift_ppm=prepared.drift_ppm,
         packets_received=prepared.packets_received,
         packets_lost=prepared.packets_lost,
