@@ -265,7 +265,7 @@ class RoomActor:
 
     def _committed(self, draft: Draft, done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
         self._state, self._committing = _State.RESTING, None
-        self._context.scheduler.committed()
+        self._context.scheduler.committed(self._owner)
         self._cancel_commit_watchdog()
         error = done.exception() if not done.cancelled() else Unavailable("the store was closed")
         if error is not None:

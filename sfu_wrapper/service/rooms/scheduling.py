@@ -14,9 +14,15 @@ of the loop lately is next: a flood of requests to the rooms of one owner delays
 and a request to any other room is among the first of the next round. While no room waits there is
 neither order nor delay.
 
+A waiting owner has one place in the order, however many of its rooms wait, and each turn puts it
+further back. So many owners who flood at the same moment, and have used nothing until then, precede
+another owner by one turn each.
+
 At most ``COMMITS`` commits are under way at a time, so that the commit of the next owner does not
-wait behind those of a flood. When none of them ends within ``SLOW_S`` the limit rises, since a slow
-disk syncs many commits as fast as few.
+wait behind those of a flood. For ``LIGHT_S`` after each turn of an owner who uses little, owners
+who have used more than ``HEAVY_S`` have at most ``HEAVY_COMMITS``, since a start or stop takes
+several turns and commits, one after the other. When none of them ends within ``SLOW_S`` the limits
+rise, since a slow disk syncs many commits as fast as few.
 """
 
 import asyncio
@@ -144,7 +150,10 @@ def _is_fact(entry: Command | Query) -> bool:
 ROUND_S: Final = 0.0005
 TURN_S: Final = 0.0003
 COMMITS: Final = 8  # commits under way at a time
-SLOW_S: Final = 0.005  # at the limit, until it rises by ``COMMITS``
+HEAVY_COMMITS: Final = 1  # of heavy owners, after a turn of a light one
+HEAVY_S: Final = 0.004  # usage from which on an owner is heavy
+LIGHT_S: Final = 0.01  # after a turn of a light owner
+SLOW_S: Final = 0.005  # at a limit, until both rise by ``COMMITS``
 HALF_LIFE_S: Final = 1.0  # of the time that an owner has used
 _LEAST_S: Final = 1e-4  # lower bound of an owner's usage, so that no owner waits for ever
 _SWEEP_FROM: Final = 1024  # number of known owners from which on idle ones are removed
@@ -170,12 +179,14 @@ class Scheduler:
         self._turn_s = turn_s
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._spent_s = 0.0
-        self._busy = False  # a turn is under way
         self._commits = 0
-        self._commit_limit = COMMITS
+        self._heavy_commits: Counter[object] = Counter()  # those of heavy owners
+        self._more_commits = 0  # added to the limits while the disk is slow
+        self._light_until_s = -math.inf
         self._slow: asyncio.TimerHandle | None = None
         self._next: asyncio.Handle | None = None
-        self._waiting: list[tuple[float, int, object, Work]] = []
+        self._waiting: dict[object, deque[Work]] = {}  # by owner, oldest first
+        self._order: list[tuple[float, int, object]] = []  # each waiting owner once, by rank
         self._usage = Usage()
         self._numbers = itertools.count()
 
@@ -188,55 +199,71 @@ class Scheduler:
                 True if it has started a commit; then the caller calls ``committed`` at its end.
                 It raises nothing.
         """
-        if self._busy or self._waiting or not self._has_capacity:
-            rank = self._usage.rank(owner, self._clock())
-            heapq.heappush(self._waiting, (rank, next(self._numbers), owner, work))
+        waits = bool(self._waiting) or not self._may_run(self._rank(owner))
+        queue = self._waiting.get(owner)
+        if queue is not None:
+            queue.append(work)
         else:
-            with self._charged(owner) as more:
-                self._commits += work(more)
+            self._waiting[owner] = deque((work,))
+            if waits:
+                self._enter(owner)
+            else:
+                self._take_turn(owner)
         self._schedule_round()
 
-    def committed(self) -> None:
-        """Record the end of a commit."""
+    def committed(self, owner: object) -> None:
+        """Record the end of a commit of an owner."""
         self._commits -= 1
+        self._heavy_commits -= Counter((owner,))
         if self._commits < COMMITS:
-            self._commit_limit = COMMITS
+            self._more_commits = 0
             self._cancel_slow_timer()
         self._schedule_round()
 
     def close(self) -> None:
         """Drop all waiting work and cancel the timers."""
         self._waiting.clear()
+        self._order.clear()
         self._cancel_slow_timer()
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
-    @property
-    def _has_capacity(self) -> bool:
-        """True if another room may run in this round."""
-        return self._spent_s < self._round_s and self._commits < self._commit_limit
+    def _may_run(self, rank: float) -> bool:
+        """Return True if an owner of that rank may run in this round."""
+        return self._spent_s < self._round_s and self._may_commit(rank)
+
+    def _may_commit(self, rank: float) -> bool:
+        """Return True if an owner of that rank may start a commit."""
+        more = self._more_commits
+        restricted = self._clock() < self._light_until_s and self._is_heavy(rank)
+        if restricted and self._heavy_commits.total() >= HEAVY_COMMITS + more:
+            return False
+        return self._commits < COMMITS + more
+
+    def _is_heavy(self, rank: float) -> bool:
+        """Return True if a rank is that of an owner who has used much lately."""
+        return rank > _rank(HEAVY_S, self._clock())
 
     def _schedule_round(self) -> None:
         """Schedule the next round, and the rise of the commit limit, if either is needed."""
-        full = self._commits >= self._commit_limit
-        if self._next is None and (self._spent_s or (self._waiting and not full)):
+        full = bool(self._order) and not self._may_commit(self._order[0][0])
+        if self._next is None and (self._spent_s or (self._order and not full)):
             self._next = asyncio.get_running_loop().call_soon(self._next_round)
-        if self._slow is None and self._waiting and full:
+        if self._slow is None and full:
             self._slow = asyncio.get_running_loop().call_later(SLOW_S, self._raise_commit_limit)
 
     def _next_round(self) -> None:
         self._next = None
         self._spent_s = 0.0
-        while self._waiting and self._has_capacity:
-            _, _, owner, work = heapq.heappop(self._waiting)
-            with self._charged(owner) as more:
-                self._commits += work(more)
+        while self._order and self._may_run(self._order[0][0]):
+            _, _, owner = heapq.heappop(self._order)
+            self._take_turn(owner)
         self._schedule_round()
 
     def _raise_commit_limit(self) -> None:
         self._slow = None
-        self._commit_limit = self._commits + COMMITS
+        self._more_commits += COMMITS
         self._schedule_round()
 
     def _cancel_slow_timer(self) -> None:
@@ -244,16 +271,37 @@ class Scheduler:
             self._slow.cancel()
             self._slow = None
 
+    def _rank(self, owner: object) -> float:
+        """Return the present rank of an owner."""
+        return self._usage.rank(owner, self._clock())
+
+    def _enter(self, owner: object) -> None:
+        """Give an owner its place in the order, by what it has used until now."""
+        heapq.heappush(self._order, (self._rank(owner), next(self._numbers), owner))
+
+    def _take_turn(self, owner: object) -> None:
+        """Run the oldest work of an owner, who is in the order only while it has no turn."""
+        queue = self._waiting[owner]
+        heavy = self._is_heavy(self._rank(owner))
+        try:
+            with self._charged(owner) as more:
+                if queue.popleft()(more):
+                    self._commits += 1
+                    self._heavy_commits.update((owner,) if heavy else ())
+        finally:
+            if not heavy:
+                self._light_until_s = self._clock() + LIGHT_S
+            if queue:
+                self._enter(owner)
+            else:
+                del self._waiting[owner]
+
     @contextmanager
     def _charged(self, owner: object) -> Iterator[More]:
         """Charge the time of the context to an owner; yields what ends the turn in time."""
         began_s = self._clock()
         until_s = began_s + self._turn_s
-        self._busy = True
-        try:
-            yield lambda: self._clock() < until_s
-        finally:
-            self._busy = False
+        yield lambda: self._clock() < until_s
         now_s = self._clock()
         self._spent_s += now_s - began_s
         self._usage.charge(owner, now_s - began_s, now_s)

@@ -2,11 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from sfu_wrapper.service.rooms import scheduling
-from sfu_wrapper.service.rooms.scheduling import COMMITS, More, Scheduler, Usage
+from sfu_wrapper.service.rooms.scheduling import (
+    COMMITS,
+    HEAVY_COMMITS,
+    HEAVY_S,
+    LIGHT_S,
+    More,
+    Scheduler,
+    Usage,
+)
 
 ROUND_S = 0.010
 TURN_S = 0.004
@@ -65,6 +74,37 @@ async def test_a_request_to_another_owners_room_is_first_in_the_next_round(world
     world.ask("alice")
     await asyncio.sleep(0)
     assert world.story[before] == "alice"
+
+
+async def test_a_request_waits_for_one_turn_of_each_of_many_who_flood_at_the_same_moment(
+    world: World,
+) -> None:
+    floods = [f"flood-{number}" for number in range(20)]
+    world.ask("busy", takes_s=ROUND_S)
+    for _ in range(40):
+        for owner in floods:
+            world.ask(owner, takes_s=0.0003)
+    world.ask("alice", takes_s=0.0003)
+    await world.until(20 * 40 + 2)
+    assert world.story.index("alice") == 1 + len(floods)
+
+
+async def test_the_requests_of_one_owner_take_their_turns_in_the_order_of_arrival(
+    world: World,
+) -> None:
+    story: list[int] = []
+
+    def work(number: int, _: More) -> bool:
+        world.now_s += 0.004
+        story.append(number)
+        return False
+
+    for number in range(20):
+        world.scheduler.request_turn("alice", partial(work, number))
+    async with asyncio.timeout(20):
+        while len(story) < 20:  # noqa: ASYNC110  # rounds are counted
+            await asyncio.sleep(0)
+    assert story == list(range(20))
 
 
 async def test_an_owner_who_has_used_little_lately_is_before_one_who_has_used_much(
@@ -129,9 +169,41 @@ async def test_few_commits_are_under_way_and_the_next_begins_as_one_ends(world: 
         world.ask("flood", takes_s=0.0005, commits=True)
     assert len(world.story) == COMMITS
     world.ask("alice", takes_s=0.0, commits=True)
-    world.scheduler.committed()
+    world.scheduler.committed("flood")
     await world.until(COMMITS + 1)
     assert world.story[COMMITS:] == ["alice"]
+
+
+async def test_owners_who_used_much_commit_few_at_a_time_after_a_turn_of_one_who_used_little(
+    world: World,
+) -> None:
+    world.ask("flood", takes_s=2 * HEAVY_S)
+    world.ask("alice", takes_s=0.0)
+    for _ in range(COMMITS):
+        world.ask("flood", takes_s=0.0, commits=True)
+    assert world.story.count("flood") == 1 + HEAVY_COMMITS
+    world.now_s += LIGHT_S
+    world.ask("flood", takes_s=0.0, commits=True)
+    await world.until(2 + COMMITS)
+
+
+async def test_owners_who_used_much_go_on_while_others_have_turns_all_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "SLOW_S", 60.0)  # no commit counts as slow here
+    world.ask("flood", takes_s=2 * HEAVY_S)
+    for _ in range(5):
+        world.ask("flood", takes_s=0.0, commits=True)
+    world.ask("alice", takes_s=0.0, commits=True)
+    await world.until(3)
+    for turns in range(3):
+        world.ask("alice", takes_s=0.0, commits=True)  # she has a commit under way at any time
+        await world.until(4 + 2 * turns)
+        assert world.story[-1] == "alice"
+        world.scheduler.committed("alice")
+        world.scheduler.committed("flood")
+        await world.until(5 + 2 * turns)
+        assert world.story[-1] == "flood"
 
 
 async def test_more_commits_begin_while_the_disk_is_slow(world: World) -> None:
@@ -139,7 +211,7 @@ async def test_more_commits_begin_while_the_disk_is_slow(world: World) -> None:
         world.ask(f"room-{number}", takes_s=0.0, commits=True)
     await world.until(4 * COMMITS)  # though none has ended
     for _ in range(4 * COMMITS):
-        world.scheduler.committed()
+        world.scheduler.committed("flood")
     for _ in range(2 * COMMITS):
         world.ask("flood", takes_s=0.0, commits=True)
     assert len(world.story) == 5 * COMMITS
