@@ -38,7 +38,7 @@ _TRUSTED_PIECE_BYTES = 4 * KIB
 _SLACK = 3  # frames a request: fragments, pings, pongs
 _LONGEST_DEBT_S = 5.0
 _TRUSTED_MESSAGES_A_TURN = 4  # of many clients
-_TURNS_A_ROUND = 4
+_TURNS_A_ROUND = 2
 _DEPARTURES_A_ROUND = 2  # each wakes three tasks and ends the requests of its client
 _TRY_AGAIN_LATER = 1013
 

@@ -147,7 +147,7 @@ def _is_fact(entry: Command | Query) -> bool:
     return isinstance(entry, Command) and entry.ref is None
 
 
-ROUND_S: Final = 0.0005
+ROUND_S: Final = 0.0002
 TURN_S: Final = 0.0003
 COMMITS: Final = 8  # commits under way at a time
 HEAVY_COMMITS: Final = 1  # of heavy owners, after a turn of a light one
