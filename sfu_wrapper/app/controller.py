@@ -33,7 +33,7 @@ from sfu_wrapper.app.planes import authoritative_media
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
-from sfu_wrapper.gateway.rest.app import RestParts
+from sfu_wrapper.gateway.rest.app import RestParts, controller_app
 from sfu_wrapper.gateway.rest.server import serve_http
 from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaContext
@@ -220,7 +220,11 @@ async def _servers(
             if parts.browsers is None
             else MediaContext(parts.browsers, components.rooms.media_sessions),
         ) as server,
-        serve_http(http_limits, components.rest(settings, parts, server.port)) as http,
+        serve_http(
+            http_limits,
+            controller_app(http_limits, components.rest(settings, parts, server.port)),
+            components.metrics,
+        ) as http,
     ):
         _measure(components.metrics, server, components.relay)
         url = f"ws://{server.host}:{server.port}"

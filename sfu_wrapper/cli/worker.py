@@ -17,6 +17,7 @@ from sfu_wrapper.app.worker import (
     require_folders,
     require_preprocessor,
 )
+from sfu_wrapper.app.worker_health import observed
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.common import stop_requested
 from sfu_wrapper.config.settings import Settings
@@ -87,14 +88,16 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
                 confinement=confinement,
             ) as worked_by,
         ):
-            yield Worker(
-                broker,
-                leases,
-                worked_by,
-                clock,
-                queues(settings),
-                worker_settings(settings),
-            )
+            async with observed(settings, clock) as monitor:
+                yield Worker(
+                    broker,
+                    leases,
+                    worked_by,
+                    clock,
+                    queues(settings),
+                    worker_settings(settings),
+                    monitor,
+                )
     finally:
         leases.close()
 

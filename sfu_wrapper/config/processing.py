@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from sfu_wrapper.config.section import Count, FolderPath, Section, Text
+from sfu_wrapper.config.section import Count, FolderPath, Port, Section, Text
 from sfu_wrapper.core.naming import format_fault
 from sfu_wrapper.core.plan import Quality
 from sfu_wrapper.model.codecs import MergedCodec
@@ -134,6 +134,10 @@ class Worker(Section):
         description="segments of a backlog to choose from beyond the normal prefetch; 0 keeps "
         "the order of the queue",
     )
+    http_host: Text = Field(
+        "127.0.0.1", description="address on which the worker serves health and metrics"
+    )
+    http_port: Port = Field(0, description="port of its health and metrics; 0: none")
     confinement: Literal["require", "prefer", "off"] = Field(
         "prefer",
         description="confine processes that read media: only their own files, no network, "

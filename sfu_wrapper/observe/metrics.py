@@ -138,10 +138,12 @@ class Part:
     Attributes:
         there: True while it is available.
         since_ms: epoch ms of the last change.
+        detail: what an operator should know of it.
     """
 
     there: bool
     since_ms: int
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +176,13 @@ class Health:
         started_ms = now_ms()
         self._parts = {name: Part(True, started_ms) for name in parts}
 
-    def report(self, part: str, there: bool) -> None:
-        """Set the state of a part; without effect if unchanged."""
+    def report(self, part: str, there: bool, detail: str = "") -> None:
+        """Set the state and the details of a part."""
         known = self._parts.get(part)
         if known is None or known.there is not there:
-            self._parts[part] = Part(there, self._now_ms())
+            self._parts[part] = Part(there, self._now_ms(), detail)
+        elif known.detail != detail:
+            self._parts[part] = Part(there, known.since_ms, detail)
 
     def drain(self) -> None:
         """Report unavailable from now on, so that no further client is routed here."""

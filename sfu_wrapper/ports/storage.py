@@ -143,8 +143,12 @@ class Encryptor(Protocol):
         JobFailed: stage ``encrypt``; the key or the program cannot be used, or it took too long.
     """
 
-    async def check(self) -> None:
-        """Check that the key can be used now; called before any work is done."""
+    async def check(self) -> int | None:
+        """Check that the key can be used now; called before any work is done.
+
+        Returns:
+            The time at which it expires, epoch s; None: never.
+        """
         ...
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:

@@ -196,10 +196,11 @@ class DecisionModel(_Body):
 
 
 class PartModel(_Body):
-    """A dependency of the controller; ``since`` is the time of its last change of state."""
+    """A dependency of the process; ``since`` is the time of its last change of state."""
 
     state: Literal["ok", "away"]
     since: _Time
+    detail: _Maybe[str]
 
 
 class HealthModel(_Body):

@@ -18,7 +18,7 @@ from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Rules
 from sfu_wrapper.gateway.limits import Limits
-from sfu_wrapper.gateway.rest.app import RestParts
+from sfu_wrapper.gateway.rest.app import RestParts, controller_app
 from sfu_wrapper.gateway.rest.server import HttpServer, serve_http
 from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
@@ -180,7 +180,7 @@ async def world(
         health=health,
         metrics=metrics,
     )
-    async with serve_http(settings, parts) as server:
+    async with serve_http(settings, controller_app(settings, parts), metrics) as server:
         facts = asyncio.create_task(rooms.run())
         try:
             yield World(server, store, rooms, permissions, health, metrics)

@@ -35,6 +35,9 @@ class NothingElse:
         """See ``service.worker.cleanup.Processing``."""
         raise AssertionError(error)
 
+    async def check_key(self) -> None:
+        """See ``Processing``."""
+
     async def has_space(self, info: SegmentInfo) -> bool:
         """See ``service.worker.cleanup.Processing``."""
         return True

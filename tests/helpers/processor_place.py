@@ -93,9 +93,10 @@ class FakeEncryptor:
 
     usable = True
 
-    async def check(self) -> None:
+    async def check(self) -> int | None:
         if not self.usable:
             raise JobFailed(Stage.ENCRYPT, JobCode.KEY_UNUSABLE, "no key", permanent=True)
+        return None
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
         write(target, f"encrypted {source.name}")

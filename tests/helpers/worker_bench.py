@@ -58,6 +58,21 @@ def event(info: SegmentInfo) -> Message:
     return Message("recordingInfo", job_of(info), encode_event(info), info.room, mandatory=True)
 
 
+class Reports:
+    """A monitor that keeps the last report of each part."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, tuple[bool, str]] = {}
+
+    def report(self, part: str, there: bool, detail: str = "") -> None:
+        """See ``WorkerMonitor``."""
+        self.parts[part] = (there, detail)
+
+    async def fullest_disk(self) -> str:
+        """See ``WorkerMonitor``."""
+        return "/mnt/films (ext4): 0 bytes of 2.0 GB free"
+
+
 class Bench:
     """A worker's surroundings: a broker, and processing that does as it is told.
 
@@ -77,6 +92,9 @@ class Bench:
         self.clock = Ahead()
         self.space: bool | None = True
         self.looks = 0
+        self.key_checks = 0
+        self.key_error: JobFailed | None = None
+        self.monitor = Reports()
         self.running: list[str] = []
         self.most_at_once = 0
         self.most_of_one = 0
@@ -162,12 +180,18 @@ class Bench:
             )
         return self.space
 
+    async def check_key(self) -> None:
+        """See ``Processing``."""
+        self.key_checks += 1
+        if self.key_error is not None:
+            raise self.key_error
+
     def worker(self, **changes: Any) -> Worker:  # noqa: ANN401 fields of the settings
         given = WorkerSettings(
             queue=WORK, concurrency=2, retry=QUICK, drain_s=30, lease_s=10, space_s=0.01
         )
         settings = replace(given, **changes)
-        return Worker(self.broker, self.leases, self, self.clock, QUEUES, settings)
+        return Worker(self.broker, self.leases, self, self.clock, QUEUES, settings, self.monitor)
 
     async def ask(self, *infos: SegmentInfo) -> None:
         await self.broker.open(QUEUES)

@@ -1,6 +1,7 @@
 """``sfu-wrapper doctor``: what somebody who has just installed it is told, line by line."""
 
 import asyncio
+import errno
 import json
 import resource
 import shutil
@@ -278,6 +279,21 @@ def test_a_disk_that_fills_is_warned_of_in_time(free_bytes: int, status: str, wo
 
     assert found.status == status
     assert f"{words} on /mnt (ext4)" in found.text
+
+
+def test_a_full_disk_is_named_and_not_taken_for_a_lack_of_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(services, "try_writing", refuse)
+    found = services.check_folder("destination_path", tmp_path)
+
+    assert found.status == "wrong"
+    assert f"destination_path {tmp_path}: the disk is full, " in found.text
+    assert " free on /" in found.text
+    assert "let this user write" not in found.advice
 
 
 def test_a_store_on_a_network_disk_is_warned_of(

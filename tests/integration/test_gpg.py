@@ -3,6 +3,7 @@
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -80,6 +81,26 @@ async def test_an_expired_key_is_refused(owner: Owner, tmp_path: Path) -> None:
 
     with pytest.raises(JobFailed, match="has expired"):
         await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
+
+
+async def test_the_expiry_is_that_of_the_part_that_ends_first(owner: Owner, tmp_path: Path) -> None:
+    fingerprint = owner.make(MAIL, usage="sign", expires="30d")
+    owner.gpg("--quick-add-key", fingerprint, "cv25519", "encr", "10d")
+    encrypts = GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL)
+    expires_s = await encrypts.check()
+    assert expires_s is not None
+    assert 9 * 86_400 < expires_s - time.time() <= 10 * 86_400
+
+    owner.gpg("--quick-add-key", fingerprint, "cv25519", "encr", "0")
+    longer_s = await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check()
+    assert longer_s is not None
+    assert 29 * 86_400 < longer_s - time.time() <= 30 * 86_400
+
+
+async def test_a_key_without_an_end_never_expires(owner: Owner, tmp_path: Path) -> None:
+    owner.make(MAIL, expires="0")
+
+    assert await GpgEncryptor(owner.public(tmp_path / "key.asc"), MAIL).check() is None
 
 
 async def test_a_revoked_key_is_refused(owner: Owner, tmp_path: Path) -> None:

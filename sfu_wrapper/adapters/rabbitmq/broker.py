@@ -23,7 +23,7 @@ from sfu_wrapper.adapters.rabbitmq.subscription import (
     subscribe,
 )
 from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
-from sfu_wrapper.core.backoff import Backoff
+from sfu_wrapper.core.backoff import Backoff, Reminders
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
@@ -201,12 +201,13 @@ class RabbitBroker:
             log.info("broker.recovered")
 
     async def _reconnect(self) -> Link:
-        pauses_s = iter(BACKOFF)
+        pauses_s, reminders = iter(BACKOFF), Reminders()
         while True:
             try:
                 return await connect(self._url, self._exchange, tuple(self._queues.values()))
             except Unavailable as error:
-                log.warning("broker.unavailable", extra={"error": error.detail})
+                if reminders.due(asyncio.get_running_loop().time()):
+                    log.warning("broker.unavailable", extra={"error": error.detail})
             except Exception:  # a bug here must not end the reconnection
                 log.exception("broker.connectFailed")
             await asyncio.sleep(next(pauses_s))

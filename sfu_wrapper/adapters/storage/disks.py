@@ -1,5 +1,6 @@
 """Probes of a path: its file system, the space left there, and a trial write. No verdicts."""
 
+import errno
 import os
 import re
 import shutil
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Final
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
+_UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a write for which there is no space, or no more space for this user."""
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -30,10 +34,24 @@ class Disk:
     free_bytes: int
     total_bytes: int
 
+    def __str__(self) -> str:
+        """Return the space and the place of the disk, for operators."""
+        free, total = format_size(self.free_bytes), format_size(self.total_bytes)
+        kind = f" ({self.kind})" if self.kind else ""
+        return f"{free} of {total} free on {self.mount}{kind}"
+
     @property
     def remote(self) -> bool:
         """True for a network file system, on which locks and syncs may not hold."""
         return self.kind.startswith(("nfs", "cifs", "smb", "ceph", "gluster", "fuse.", "9p"))
+
+
+def format_size(number: int) -> str:
+    """Format a number of bytes."""
+    for unit, name in _UNITS:
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number} bytes"
 
 
 def disk(path: Path) -> Disk:

@@ -69,10 +69,10 @@ class GpgEncryptor:
         self._program = program
         self._confinement = confinement
 
-    async def check(self) -> None:
+    async def check(self) -> int | None:
         """See the port."""
-        async with _within(_CHECK_S), self._keyring():
-            pass
+        async with _within(_CHECK_S), self._keyring() as (_, key):
+            return key.expires_s
 
     async def encrypt(self, source: Path, target: Path, *, timeout_s: float) -> None:
         """See the port."""
@@ -88,8 +88,8 @@ class GpgEncryptor:
         number = await run_in_daemon_thread(open_plain, source)
         try:
             size = os.fstat(number).st_size
-            async with self._keyring() as (home, fingerprint):
-                options = ("--compress-algo=none", "--recipient", fingerprint)
+            async with self._keyring() as (home, key):
+                options = ("--compress-algo=none", "--recipient", key.fingerprint)
                 output = ("--set-filename", source.name, "--output", str(part), "--encrypt")
                 status = await self._gpg(
                     home,
@@ -108,8 +108,8 @@ class GpgEncryptor:
         await run_in_daemon_thread(_settle, part, target, size)
 
     @asynccontextmanager
-    async def _keyring(self) -> AsyncIterator[tuple[Path, str]]:
-        """Provide a keyring with our key alone, and its fingerprint. Raises JobFailed."""
+    async def _keyring(self) -> AsyncIterator[tuple[Path, "_Key"]]:
+        """Provide a keyring with our key alone, and the key. Raises JobFailed."""
         if not await run_in_daemon_thread(self._key_file.is_file):
             raise _unusable(f"the key file {self._key_file} does not exist")
         # Read once: the key that is checked is the key that is used.
@@ -121,7 +121,7 @@ class GpgEncryptor:
                 raise _unusable(f"{self._key_file} holds a secret key; give the public one")
             await self._gpg(home, "--import", reads=key)
             listed = await self._gpg(home, "--with-colons", "--list-keys")
-            yield home, _fingerprint(listed, self._mail)
+            yield home, _usable_key(listed, self._mail)
         finally:
             await _clean_up(shutil.rmtree, home, ignore_errors=True)
 
@@ -168,16 +168,24 @@ class GpgEncryptor:
 
 @dataclass(slots=True)
 class _Key:
-    """A primary key of a listing."""
+    """A primary key of a listing; ``ends_s``: expiry of each part that encrypts; 0: never."""
 
     validity: str
     capabilities: str
+    primary_end_s: int = 0
     fingerprint: str = ""
     mails: tuple[str, ...] = ()
+    ends_s: tuple[int, ...] = ()
+
+    @property
+    def expires_s(self) -> int | None:
+        """Time at which nothing of the key can encrypt any more, epoch s; None: never."""
+        last_s = 0 if 0 in self.ends_s else max(self.ends_s, default=0)
+        return min(filter(None, (self.primary_end_s, last_s)), default=None)
 
 
-def _fingerprint(listing: str, mail: str) -> str:
-    """Return the fingerprint of the only key in a listing.
+def _usable_key(listing: str, mail: str) -> _Key:
+    """Return the only key in a listing.
 
     Raises:
         JobFailed: there is not exactly one key, or it cannot be used for that mail address.
@@ -192,7 +200,7 @@ def _fingerprint(listing: str, mail: str) -> str:
         raise _unusable(f"the key is not of {mail} but of {', '.join(key.mails) or 'no address'}")
     if "E" not in key.capabilities:
         raise _unusable("the key cannot encrypt: it has no valid encryption subkey")
-    return key.fingerprint
+    return key
 
 
 def _keys(listing: str) -> list[_Key]:
@@ -202,12 +210,21 @@ def _keys(listing: str) -> list[_Key]:
         fields = line.split(":")
         match fields[0]:
             case "pub":
-                keys.append(_Key(validity=fields[1], capabilities=fields[11]))
+                keys.append(_Key(fields[1], fields[11], int(fields[6] or 0)))
+                keys[-1].ends_s += _ends(fields)
+            case "sub" if keys:
+                keys[-1].ends_s += _ends(fields)
             case "fpr" if keys and not keys[-1].fingerprint:
                 keys[-1].fingerprint = fields[9]
             case "uid" if keys and fields[1] not in _UNUSABLE:
                 keys[-1].mails += (_mail(fields[9]),)
     return keys
+
+
+def _ends(fields: list[str]) -> tuple[int, ...]:
+    """Return the expiry of a key or subkey that can encrypt now, epoch s; 0: never."""
+    usable = fields[1] not in _UNUSABLE and "e" in fields[11]
+    return (int(fields[6] or 0),) if usable else ()
 
 
 def _mail(user_id: str) -> str:

@@ -12,7 +12,7 @@ from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS as QUEUE_MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import MIGRATIONS as STORE_MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import inspect as inspect_file
-from sfu_wrapper.adapters.storage.disks import Disk, disk, nearest, try_writing
+from sfu_wrapper.adapters.storage.disks import FULL, Disk, disk, nearest, try_writing
 from sfu_wrapper.app.parts import queue_file, queues, store_file
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
@@ -24,7 +24,6 @@ _LIMITED: Final = (
     "it is used unchanged, and a result is lost after 21 deliveries without acknowledgement, "
     "unless a policy sets delivery-limit to -1 (docs/reference/brokers.md)"
 )
-_UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
 
 
 async def check_database(settings: Settings) -> AsyncIterator[Finding]:
@@ -35,6 +34,10 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
     try:
         await run_in_daemon_thread(try_writing, folder)
     except OSError as error:
+        if error.errno in FULL:
+            text = f"{file.parent}: the disk is full, {await run_in_daemon_thread(disk, folder)}"
+            yield wrong(text, "free space there, or change store.url")
+            return
         advice = "let this user write there, or change store.url"
         yield wrong(f"{file.parent}: cannot be written: {error.strerror}", advice)
         return
@@ -109,6 +112,9 @@ def check_folder(key: str, folder: Path) -> Finding:
     try:
         try_writing(there)
     except OSError as error:
+        if error.errno in FULL:
+            text = f"{key} {folder}: the disk is full, {disk(there)}"
+            return wrong(text, f"free space there, or change {key}")
         advice = f"let this user write there, or change {key}"
         return wrong(f"{key} {folder}: cannot be written: {error.strerror}", advice)
     note = "" if folder.exists() else "created when needed"
@@ -117,19 +123,9 @@ def check_folder(key: str, folder: Path) -> Finding:
 
 def free_space(what: str, on: Disk, note: str) -> Finding:
     """Return a finding about the free space of a disk."""
-    free, total = format_size(on.free_bytes), format_size(on.total_bytes)
-    text = f"{what}: {note or 'writable'}, {free} of {total} free"
-    text += f" on {on.mount}" + (f" ({on.kind})" if on.kind else "")
+    text = f"{what}: {note or 'writable'}, {on}"
     if on.free_bytes < TOO_LITTLE_BYTES:
         return wrong(text, "free space: a minute of a call takes some MB")
     if on.free_bytes < LITTLE_BYTES:
         return warning(text, "free space soon")
     return ok(text)
-
-
-def format_size(number: int) -> str:
-    """Format a number of bytes."""
-    for unit, name in _UNITS:
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number} bytes"

@@ -23,6 +23,8 @@ from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.keyset import read_key_set
 from sfu_wrapper.model.errors import JobFailed, Misconfigured, Unavailable
 from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
+from sfu_wrapper.service.worker.key_watch import days_left
+from sfu_wrapper.wire.strict_json import iso
 
 _LIBRARIES: Final = ("websockets", "aio-pika", "pydantic", "fastapi", "pyjwt", "cryptography", "av")
 _ENOUGH_FILES: Final = 4096  # a client is one
@@ -102,14 +104,26 @@ async def check_encryption(settings: Settings) -> AsyncIterator[Finding]:
     if encrypting is None:
         yield ok("finished files are not encrypted (should_encrypt = false)")
         return
-    recording = settings.recording
     try:
-        await encrypting.check()
+        expires_s = await encrypting.check()
     except JobFailed as error:
         advice = "set encryption_key and encryption_mail: workers require a usable key to start"
         yield wrong(f"{error.code}: {error.detail}", advice)
     else:
-        yield ok(f"{recording.encryption_key} can encrypt to {recording.encryption_mail}")
+        yield _judge_expiry(settings, expires_s)
+
+
+def _judge_expiry(settings: Settings, expires_s: int | None) -> Finding:
+    recording = settings.recording
+    text = f"{recording.encryption_key} can encrypt to {recording.encryption_mail}"
+    if expires_s is None:
+        return ok(text)
+    day = iso(1000 * expires_s)[:10]
+    days = days_left(expires_s - SystemClock().now().wall_ms / 1000)
+    if days is None:
+        return ok(f"{text} until {day}")
+    advice = "extend it and export it again; after that no segment is processed"
+    return warning(f"{text}, and expires in {days} days, on {day}", advice)
 
 
 async def check_browser_access(settings: Settings) -> AsyncIterator[Finding]:

@@ -99,6 +99,7 @@ def readiness_json(readiness: Readiness) -> Json:
     """Return the readiness and the state of each part as JSON."""
     parts = {
         name: {"state": "ok" if part.there else "away", "since": iso(part.since_ms)}
+        | ({"detail": part.detail} if part.detail else {})
         for name, part in readiness.parts.items()
     }
     return {"status": readiness.status, "draining": readiness.draining, "parts": parts}
@@ -124,7 +125,7 @@ class RestParts:
 class RestApp(FastAPI):
     """Application with one form of each address: no redirects, no pages of the framework."""
 
-    def __init__(self, settings: HttpSettings, parts: RestParts) -> None:
+    def __init__(self, *routers: APIRouter) -> None:
         super().__init__(
             title="sfu-wrapper",
             version=__version__,
@@ -137,13 +138,7 @@ class RestApp(FastAPI):
             generate_unique_id_function=lambda route: route.name,
         )
         self._description: bytes | None = None
-        caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits)
-        self._routers = (
-            permission_routes(parts.permissions, caller, settings),
-            room_routes(parts.rooms, caller),
-            operation_routes(parts.health, parts.metrics, parts.clock),
-            call_routes(parts.call_page, parts.clock),
-        )
+        self._routers = routers
         for router in self._routers:
             self.include_router(router)
         self.add_route("/openapi.json", self._described, include_in_schema=False)
@@ -188,6 +183,17 @@ class RestApp(FastAPI):
             if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
                 found |= route.methods or set()
         return found | ({"HEAD"} if "GET" in found else set())
+
+
+def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
+    """Return the application of a controller."""
+    caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits)
+    return RestApp(
+        permission_routes(parts.permissions, caller, settings),
+        room_routes(parts.rooms, caller),
+        operation_routes(parts.health, parts.metrics, parts.clock),
+        call_routes(parts.call_page, parts.clock),
+    )
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -19,10 +19,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sfu_wrapper.gateway.limits import Refusals
 from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
-from sfu_wrapper.gateway.rest.app import RestApp, RestParts
+from sfu_wrapper.gateway.rest.app import RestApp
 from sfu_wrapper.gateway.rest.middleware import STATUS, Edge
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.gateway.shares import Shares
+from sfu_wrapper.observe.metrics import Metrics
 
 _MAX_HEAD_BYTES = 16_384
 _PIECE_BYTES = 16_384  # read at once of one connection; the system would give 256 KiB
@@ -232,14 +233,15 @@ class _Uvicorn(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_http(settings: HttpSettings, parts: RestParts) -> AsyncIterator[HttpServer]:
+async def serve_http(
+    settings: HttpSettings, routes: RestApp, metrics: Metrics
+) -> AsyncIterator[HttpServer]:
     """Serve while the context lasts; at its end requests under way are answered.
 
     Raises:
         Unavailable: the address is in use or not of this host.
     """
-    routes = RestApp(settings, parts)
-    app = Edge(routes, parts.metrics, settings.request_s, settings.max_requests)
+    app = Edge(routes, metrics, settings.request_s, settings.max_requests)
     server = _Uvicorn(_Config(app, settings))
     port = await server.open()
     async with asyncio.TaskGroup() as group:

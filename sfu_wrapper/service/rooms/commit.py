@@ -24,7 +24,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from sfu_wrapper.core.effects import Announce, Effect, Notify, Refusal, Reply, Request, Warn
+from sfu_wrapper.core.effects import (
+    Announce,
+    Announcement,
+    Effect,
+    Notify,
+    RecordingFailed,
+    RecordingStarted,
+    RecordingStopped,
+    Refusal,
+    Reply,
+    Request,
+    Warn,
+)
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Unavailable
@@ -36,7 +48,7 @@ from sfu_wrapper.service.rooms.maintenance import Monitor
 from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
 from sfu_wrapper.service.rooms.scheduling import Command
 from sfu_wrapper.service.rooms.sessions import Sessions
-from sfu_wrapper.wire.answers import note_payload
+from sfu_wrapper.wire.answers import SYSTEM, note_payload
 from sfu_wrapper.wire.room_state import encode_room
 
 NOTICES_PER_ROUND: Final = 32  # notifications in one round of the event loop
@@ -248,6 +260,8 @@ class EffectRunner:
                         )
                     case Request() | Warn():
                         self._carry_out(effect, None if room is None else room.uuid)
+                    case Announce(announcement=announcement) if room is not None:
+                        _log_recording(room, announcement)
                     case Reply() | Announce() | Notify():
                         pass  # executed with the commit
             except Exception as bug:
@@ -266,6 +280,25 @@ class EffectRunner:
                 log.log(level, action, extra={"room": room})
                 if alarm:
                     self._monitor.recording_missed()
+
+
+def _log_recording(room: Room, announcement: Announcement) -> None:
+    """Log start and stop of a segment, for operators."""
+    what: dict[str, object] = {"room": room.uuid, "owner": f"{room.owner} of {room.domain}"}
+    match announcement:
+        case RecordingStarted(segment=segment):
+            by = segment.by or SYSTEM
+            what |= {"segment": segment.number, "by": by, "type": segment.type.value}
+            log.info("recording.started", extra=what)
+        case RecordingStopped(segment=segment):
+            what |= {"segment": segment.number, "by": segment.stopped_by or SYSTEM}
+            seconds = (segment.duration_ms or 0) / 1000
+            log.info("recording.stopped", extra=what | {"reason": segment.reason, "took": seconds})
+        case RecordingFailed(segment=segment, code=code, message=message):
+            what |= {"segment": segment.number, "by": segment.by or SYSTEM}
+            log.warning("recording.notStarted", extra=what | {"code": code, "why": message})
+        case _:
+            pass  # the others follow from these
 
 
 def notice_count(effects: Sequence[Effect]) -> int:

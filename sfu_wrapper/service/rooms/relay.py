@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from sfu_wrapper.core.backoff import Backoff
+from sfu_wrapper.core.backoff import Backoff, Reminders
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
@@ -190,6 +190,7 @@ class Relay:
         self._pauses_s: dict[RoomUuid, Iterator[float]] = {}  # of failing rooms
         self._waiting_for_broker: set[RoomUuid] = set()  # paused by an outage
         self._error: str | None = None
+        self._reminders = Reminders()
         self._opened = False
         self._declare_at_s = 0.0  # earliest time of the next declaration
         self._confirmed: list[int] = []
@@ -242,7 +243,7 @@ class Relay:
                 self._failed(error)
                 await asyncio.sleep(pause_s)
             else:
-                self._error = None
+                self._recovered()
                 self._opened = True
                 return
 
@@ -310,7 +311,8 @@ class Relay:
             self._ready.put_nowait(room)
 
     def _failed(self, error: RecordingError) -> None:
-        if self._error != error.detail:
+        due = self._reminders.due(asyncio.get_running_loop().time())
+        if due or self._error != error.detail:
             log.warning("relay.failing", extra={"error": error.detail})
         self._error = error.detail
 
@@ -318,9 +320,14 @@ class Relay:
         self._pauses_s.pop(room, None)
         for waiting in tuple(self._waiting_for_broker):
             self._resume(waiting)  # the broker is available again
-        if self._error is not None and not self._pauses_s:
+        if not self._pauses_s:
+            self._recovered()
+
+    def _recovered(self) -> None:
+        if self._error is not None:
             log.info("relay.recovered")
             self._error = None
+            self._reminders.over()
 
     def _pause(self, room: RoomUuid, *, of_room: bool) -> None:
         pauses_s = self._pauses_s.setdefault(room, iter(_BACKOFF))

@@ -62,6 +62,10 @@ class Processing(Cleanable, Protocol):
         """Return True if the disks have space to process the segment. Raises JobFailed."""
         ...
 
+    async def check_key(self) -> object:
+        """Check that the encryption key can be used, if one is. Raises JobFailed."""
+        ...
+
 
 class Cleaner:
     """Cleaner of finished segments.

@@ -77,25 +77,6 @@ def log_name(info: SegmentInfo) -> str:
     return job_of(info).replace(":", "-")
 
 
-def log_done(done: ProcessedSegment) -> None:
-    """Log the result of a segment, for operators."""
-    result = done.result
-    took_ms = result.processing_completed_ms - result.processing_started_ms
-    what = {"uuid": result.uuid, "segment": result.segment, "output": result.output}
-    how = {"files": len(result.files), "warnings": len(result.warnings), "took": took_ms / 1000}
-    if done.repeated:
-        log.info("job.repeated", extra=what)
-    else:
-        log.info("job.processed", extra=what | how)
-
-
-def log_failed(failed: Failed) -> None:
-    """Log the final failure of a segment, for operators."""
-    what = {"uuid": failed.uuid, "segment": failed.segment, "attempts": failed.attempts}
-    why = {"stage": failed.stage, "code": failed.code, "why": failed.detail}
-    log.error("job.failed", extra=what | why)
-
-
 def announce(rules: OutputRules) -> None:
     """Log the two lines that existing log filters expect at start-up."""
     log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")
@@ -289,14 +270,17 @@ class Processor:
         needed = needed_bytes(raw_bytes, info.completed_ms - info.started_ms)
         return await self._storage.free_bytes() >= needed
 
+    async def check_key(self) -> int | None:
+        """Check the encryption key, if files are encrypted; see ``Encryptor``."""
+        return await self._require_encryptor().check() if self._rules.encrypt else None
+
     async def _process(
         self, info: SegmentInfo, attempts: int, progress: Progress
     ) -> ProcessedSegment:
         started_ms = self._clock.now().wall_ms
         split = self._rules.split or why_split(self._rules, 0) is not None
         require_names(self._rules.fileformat, info, split=split)
-        if self._rules.encrypt:
-            await self._require_encryptor().check()
+        await self.check_key()
         job = job_of(info)
         await self._storage.clear(job, lasting=False)  # the job's folder may hold the only event
         place = await self._make_workspace(info)

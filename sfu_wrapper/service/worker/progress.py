@@ -1,4 +1,5 @@
-"""Progress of a job: measured by the steps of its attempt, published at a limited rate.
+"""Progress of a job, measured by the steps of its attempt and published at a limited rate; and log
+lines about its result.
 
 ``ProgressTracker`` belongs to one attempt: the processor calls it with each step, and it passes a
 ``ProgressSnapshot`` to a callback. ``reporting`` provides that callback for the worker: a task
@@ -15,7 +16,7 @@ from typing import TypeVar
 from sfu_wrapper.core.estimate import Estimate, ProgressSnapshot, ThroughputModel, parallel_s
 from sfu_wrapper.model.errors import Stage, Unavailable
 from sfu_wrapper.model.identity import SegmentNo
-from sfu_wrapper.model.segment import JobProgress, SegmentInfo
+from sfu_wrapper.model.segment import Failed, JobProgress, Processed, SegmentInfo
 from sfu_wrapper.ports.broker import Broker, Message
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.wire.job_messages import PROGRESS, encode_progress
@@ -173,3 +174,24 @@ class _Reporter:
             now.wall_ms,
             persistent=False,
         )
+
+
+def log_done(result: Processed, *, repeated: bool) -> None:
+    """Log the result of a segment, for operators; ``repeated``: it was processed before."""
+    took_ms = result.processing_completed_ms - result.processing_started_ms
+    what = {"uuid": result.uuid, "segment": result.segment, "output": result.output}
+    how = {"files": len(result.files), "warnings": len(result.warnings), "took": took_ms / 1000}
+    if repeated:
+        log.info("job.repeated", extra=what)
+        return
+    log.info("job.processed", extra=what | how)
+    for warning in result.warnings:
+        named = {"uuid": result.uuid, "segment": result.segment, "warning": warning}
+        log.warning("job.warning", extra=named)
+
+
+def log_failed(failed: Failed) -> None:
+    """Log the final failure of a segment, for operators."""
+    what = {"uuid": failed.uuid, "segment": failed.segment, "attempts": failed.attempts}
+    why = {"stage": failed.stage, "code": failed.code, "why": failed.detail}
+    log.error("job.failed", extra=what | why)

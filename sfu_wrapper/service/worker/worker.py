@@ -30,7 +30,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from sfu_wrapper.core.backoff import Backoff
+from sfu_wrapper.core.backoff import Backoff, Reminders
 from sfu_wrapper.core.fairness import Claim, owner_of
 from sfu_wrapper.core.job import (
     as_failure,
@@ -38,21 +38,27 @@ from sfu_wrapper.core.job import (
     pause_before_next,
     priority_ms,
 )
-from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, RecordingError, Unavailable
+from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.observe.logs import of_recording
+from sfu_wrapper.observe.metrics import BROKER, STORE
 from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
 from sfu_wrapper.ports.system import Clock, JobLeases
 from sfu_wrapper.service.worker.cleanup import Cleaner, Processing
 from sfu_wrapper.service.worker.intake import Intake
+from sfu_wrapper.service.worker.obstacles import (
+    ADVICE,
+    OUTAGES,
+    NullWorkerMonitor,
+    Obstacles,
+    WorkerMonitor,
+)
 from sfu_wrapper.service.worker.processor import (
     ProcessedSegment,
     job_of,
-    log_done,
-    log_failed,
     log_name,
 )
-from sfu_wrapper.service.worker.progress import Progress, reporting
+from sfu_wrapper.service.worker.progress import Progress, log_done, log_failed, reporting
 from sfu_wrapper.service.worker.scheduling import (
     Closed,
     Dismissed,
@@ -68,7 +74,8 @@ from sfu_wrapper.wire.recording_info import parse_event
 
 _BACKOFF: Final = Backoff(0.2, 5.0)
 _REQUEUE_S: Final = 5.0
-_BROKER, _STORE, _SPACE = "no broker", "no store", "no space on a disk"  # in error messages
+_BROKER, _STORE = "no broker", "no store"  # in error messages
+_UNMONITORED: Final = NullWorkerMonitor()
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +94,7 @@ class Worker:
         clock: source of time.
         queues: queues declared when the broker is first reached.
         settings: limits and pauses.
+        monitor: receives the state of the dependencies.
     """
 
     def __init__(
@@ -97,6 +105,7 @@ class Worker:
         clock: Clock,
         queues: tuple[QueueSpec, ...],
         settings: WorkerSettings,
+        monitor: WorkerMonitor = _UNMONITORED,
     ) -> None:
         self._broker = broker
         self._holder = Holder(leases, self._store_answered, settings.lease_s)
@@ -110,8 +119,15 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._places = PrioritySemaphore(settings.concurrency, clock)
         self._poison = asyncio.Lock()
-        self._is_crammed = False
         self._outages = OutageLimit(clock)
+        self._reminders = Reminders()
+        self._monitor = monitor
+        self._obstacles = Obstacles(
+            monitor,
+            processing.has_space,
+            processing.check_key,
+            lambda what: self._outages.recovered(OUTAGES[what]),
+        )
 
     def stop(self) -> None:
         """Start no more segments; ``run`` returns once the running ones have ended."""
@@ -149,11 +165,10 @@ class Worker:
             try:
                 await self._broker.open(self._queues)
             except Unavailable as error:
-                log.warning("worker.brokerUnavailable", extra={"error": error.detail})
-                self._missed(_BROKER, error.detail)
+                self._broker_missed(error)
                 await self._pause(next(pauses_s))
             else:
-                self._outages.recovered(_BROKER)
+                self._broker_answered()
                 reads = {"queue": self._settings.queue, "atOnce": self._settings.concurrency}
                 log.info("worker.ready", extra=reads)
                 return True
@@ -164,7 +179,20 @@ class Worker:
         if self._outages.unavailable(what, why):
             self._stopping.set()
 
+    def _broker_missed(self, error: Unavailable) -> None:
+        if self._reminders.due(asyncio.get_running_loop().time()):
+            log.warning("worker.brokerUnavailable", extra={"error": error.detail})
+        self._monitor.report(BROKER, False, error.detail)
+        self._missed(_BROKER, error.detail)
+
+    def _broker_answered(self) -> None:
+        if self._reminders.over():
+            log.info("worker.brokerRecovered")
+        self._monitor.report(BROKER, True)
+        self._outages.recovered(_BROKER)
+
     def _store_answered(self, error: RecordingError | None) -> None:
+        self._monitor.report(STORE, error is None, "" if error is None else error.detail)
         if error is None:
             self._outages.recovered(_STORE)
         else:
@@ -176,11 +204,10 @@ class Worker:
             try:
                 depth = await self._broker.depth(self._settings.queue)
             except Unavailable as error:
-                log.warning("worker.brokerUnavailable", extra={"error": error.detail})
-                self._missed(_BROKER, error.detail)
+                self._broker_missed(error)
                 await self._pause(_BACKOFF.first_s)
             else:
-                self._outages.recovered(_BROKER)
+                self._broker_answered()
                 return depth
         return 0
 
@@ -287,7 +314,7 @@ class Worker:
             done, failed = await self._attempts(info, delivery.deliveries, place, progress)
         place.leave()
         if done is not None:
-            log_done(done)
+            log_done(done.result, repeated=done.repeated is not None)
             await self._publish("processed", f"{job}:processed", done.message, info.room)
         elif failed is not None:
             log_failed(failed)
@@ -306,13 +333,16 @@ class Worker:
         attempt = 1
         while True:
             await place.take()
-            begin = attempt > 1 or await self._may_begin(info)
+            begin = attempt > 1 or await self._obstacles.allow(info)
             outcome = await self._attempt(info, attempt, progress) if begin else None
             place.leave()  # another segment may use it while this one waits
             match outcome:
                 case None:
-                    self._missed(_SPACE, "free disk space and start the worker again")
+                    for what in self._obstacles.present:
+                        self._missed(OUTAGES[what], ADVICE[what])
                     await self._pause_job(self._settings.space_s)
+                case JobFailed() if self._obstacles.excuses(outcome):
+                    attempt = 1  # it begins once the obstacle is gone
                 case ProcessedSegment():
                     return outcome, None
                 case JobFailed():
@@ -336,24 +366,8 @@ class Worker:
                 extra=what | {"code": failure.code, "why": failure.detail},
                 exc_info=not isinstance(error, RecordingError),
             )
-            if failure.code == JobCode.NO_SPACE and not self._is_crammed:
-                self._is_crammed = True
-                log.error("worker.noSpace", extra={"why": failure.detail})  # noqa: TRY400 logged above
+            await self._obstacles.note(failure)
             return failure
-
-    async def _may_begin(self, info: SegmentInfo) -> bool:
-        """Return True unless a disk is full; after that only once it has space for the segment."""
-        if self._is_crammed and await self._has_space(info):
-            self._is_crammed = False
-            self._outages.recovered(_SPACE)
-            log.info("worker.diskSpaceRecovered")
-        return not self._is_crammed
-
-    async def _has_space(self, info: SegmentInfo) -> bool:
-        try:
-            return await self._processing.has_space(info)
-        except JobFailed:  # the attempt will report the error
-            return True
 
     async def _publish(self, key: str, message_id: str, body: bytes, room: str | None) -> None:
         """Publish until the broker confirms, or the outage limit is exceeded (_Stopped)."""
@@ -365,12 +379,13 @@ class Worker:
             except Unavailable as error:
                 what = {"message_id": message_id, "error": error.detail}
                 log.warning("job.publishFailed", extra=what)
+                self._monitor.report(BROKER, False, error.detail)
                 self._missed(_BROKER, error.detail)
                 if self._outages.ended is not None:
                     raise _Stopped("the result cannot be published") from error
                 await asyncio.sleep(pause_s)
             else:
-                self._outages.recovered(_BROKER)
+                self._broker_answered()
                 return
 
     async def _acknowledge(self, delivery: Delivery) -> bool:

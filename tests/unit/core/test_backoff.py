@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu_wrapper.core.backoff import Backoff
+from sfu_wrapper.core.backoff import Backoff, Reminders
 from tests.unit.house_rules import MODULES, name_of
 
 # A pause that grows in place, a power of the number of failures, a table of seconds.
@@ -90,3 +90,19 @@ def test_no_module_has_a_rule_of_its_own() -> None:
     assert {name_of(path) for path in MODULES if COPIES.search(path.read_text("utf-8"))} == {
         "core/backoff.py"
     }
+
+
+def test_of_an_outage_the_first_failure_is_logged_and_then_one_a_minute() -> None:
+    reminders = Reminders()
+    seconds = [n * 5.0 for n in range(36)]
+
+    assert [at for at in seconds if reminders.due(at)] == [0.0, 60.0, 120.0]
+
+
+def test_the_end_of_an_outage_is_known_once() -> None:
+    reminders = Reminders()
+    assert not reminders.over()
+    assert reminders.due(7.0)
+    assert (reminders.over(), reminders.over()) == (True, False)
+
+    assert reminders.due(8.0), "the next outage begins"

@@ -6,8 +6,9 @@ import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.store import MemoryLeases
-from sfu_wrapper.model.errors import JobFailed, Unavailable
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
+from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers import worker_bench
 from tests.helpers.worker_bench import (
     DEADLINE_S,
@@ -151,6 +152,87 @@ async def test_once_does_not_wait_for_space_for_ever(bench: Bench) -> None:
         await bench.once(concurrency=1, outage_limit_s=0.05)
 
     assert await bench.broker.depth(WORK) == 1
+
+
+async def test_a_full_disk_is_named_with_its_space_until_there_is_some(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.outcomes["uuid-1:1"] = [FULL]
+    bench.space = False
+    await bench.ask(segment(1), segment(2))
+    async with running(bench.worker(concurrency=1)):
+        await bench.until(lambda: bench.looks > 0)
+        away, disk = bench.monitor.parts["disk"]
+        assert (away, disk) == (False, "/mnt/films (ext4): 0 bytes of 2.0 GB free")
+        bench.space = True
+        await bench.until(lambda: len(bench.told("processed")) == 2)
+
+    (line,) = [each for each in caplog.records if each.getMessage() == "worker.noSpace"]
+    assert (line.levelname, vars(line)["disk"]) == ("ERROR", disk)
+    assert bench.monitor.parts["disk"] == (True, "")
+
+
+async def test_a_key_that_expires_meanwhile_fails_no_segment_for_good(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    expired = JobFailed(Stage.ENCRYPT, JobCode.KEY_UNUSABLE, "the key has expired", permanent=True)
+    bench.key_error = expired
+    for number in (1, 2, 3):
+        bench.outcomes[f"uuid-1:{number}"] = [expired] * 9
+    await bench.ask(*map(segment, (1, 2, 3)))
+    async with running(bench.worker(concurrency=1)):
+        await bench.until(lambda: bench.key_checks > 3)
+        assert len(bench.tried) == 1, "the others are not even begun"
+        assert bench.told("failed") == []
+        assert bench.monitor.parts["encryption"] == (False, "the key has expired")
+        bench.outcomes.clear()
+        bench.key_error = None
+        await bench.until(lambda: len(bench.told("processed")) == 3)
+
+    said = [each.getMessage() for each in caplog.records]
+    assert said.count("worker.keyUnusable") == said.count("worker.keyRecovered") == 1
+    assert bench.told("failed") == []
+    assert bench.monitor.parts["encryption"] == (True, "")
+
+
+async def test_once_gives_up_on_a_key_and_its_segments_stay_in_the_queue(bench: Bench) -> None:
+    bench.key_error = JobFailed(
+        Stage.ENCRYPT, JobCode.KEY_UNUSABLE, "the key has expired", permanent=True
+    )
+    bench.outcomes["uuid-1:1"] = [bench.key_error] * 99
+    await bench.ask(segment(1))
+
+    with pytest.raises(Unavailable, match="no key for the encryption"):
+        await bench.once(outage_limit_s=0.05)
+    assert await bench.broker.depth(WORK) == 1
+
+
+async def test_a_broker_that_is_away_is_logged_once_and_when_it_is_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await bench.ask(segment())
+    bench.broker.unavailable = True
+    tries = 0
+    opening = bench.broker.open
+
+    async def counted(queues: tuple[QueueSpec, ...]) -> None:
+        nonlocal tries
+        tries += 1
+        await opening(queues)
+
+    bench.broker.open = counted  # type: ignore[method-assign]
+    async with running(bench.worker()):
+        await bench.until(lambda: tries > 2)
+        assert bench.monitor.parts["broker"][0] is False
+        bench.broker.unavailable = False
+        await bench.until(lambda: bench.cleaned != [])
+
+    said = [each.getMessage() for each in caplog.records]
+    assert said.count("worker.brokerUnavailable") == 1
+    assert said.count("worker.brokerRecovered") == 1
+    assert bench.monitor.parts["broker"] == (True, "")
 
 
 async def test_once_does_not_wait_for_the_store_for_ever(bench: Bench) -> None:
