@@ -194,16 +194,16 @@ def test_a_key_that_does_not_fit_the_accepted_signatures_is_a_wrong_configuratio
 
 
 @pytest.mark.parametrize(
-    "pem",
+    ("pem", "says"),
     [
-        b"nonsense",
-        private_pem(EC_KEY).encode(),
-        public_pem(ec.generate_private_key(ec.SECP384R1())),
-        public_pem(ed448.Ed448PrivateKey.generate()),
+        (b"nonsense", "holds no public key"),
+        (private_pem(EC_KEY).encode(), "holds no public key"),
+        (public_pem(ec.generate_private_key(ec.SECP384R1())), "must hold an RSA"),
+        (public_pem(ed448.Ed448PrivateKey.generate()), "must hold an RSA"),
     ],
 )
-def test_a_file_with_another_key_is_a_wrong_configuration(pem: bytes) -> None:
-    with pytest.raises(Misconfigured, match="publicKeyFile"):
+def test_a_file_with_another_key_is_a_wrong_configuration(pem: bytes, says: str) -> None:
+    with pytest.raises(Misconfigured, match=f"publicKeyFile {says}"):
         public_key(pem, ALL)
 
 

@@ -16,9 +16,18 @@ from sfu_wrapper.gateway.send_queue import Close, Outgoing
 from sfu_wrapper.gateway.session import MediaContext
 from sfu_wrapper.gateway.webrtc_session import MediaSession
 from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.identity import DomainId, Identity, Role, RoomId, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, Identity, Kind, Role, RoomId, UserId, UserKey
 from sfu_wrapper.model.media import Stream, Track
-from sfu_wrapper.model.webrtc import LineLost, LineRequest, Mix, Outcome, Publish
+from sfu_wrapper.model.webrtc import (
+    FeedPublished,
+    LineLost,
+    LineRequest,
+    MediaNews,
+    MediaPlace,
+    Mix,
+    Outcome,
+    Publish,
+)
 from sfu_wrapper.service.rooms.media_sessions import LEFT, REPLACED, MediaSessions
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.gatewayfakes import FakeRooms, gate, request, token
@@ -348,3 +357,55 @@ def test_a_seat_is_lost_once_and_nothing_of_it_is_kept(world: World) -> None:
 
     assert cut == [LEFT, LEFT]
     assert world.slots._taken == {}
+
+
+async def test_before_it_is_known_who_asks_a_message_is_small_and_simple(world: World) -> None:
+    stranger, alice = world.browser(), world.browser("alice")
+
+    assert stranger.link.max_bytes < alice.link.max_bytes
+    assert stranger.say("enter", room=ROOM, more=[[[]] * 20] * 20) == "UNAUTHENTICATED"
+    assert alice.say("enter", room=ROOM, more=[[[]] * 20] * 20) != "UNAUTHENTICATED"
+
+
+async def test_an_unknown_endpoint_is_named_before_anything_else_is_checked(world: World) -> None:
+    assert world.browser().say("enable_recording", record=True) == "UNKNOWN_ENDPOINT"
+
+
+async def test_nothing_is_sent_to_and_kept_of_a_connection_that_is_lost(world: World) -> None:
+    frames: list[Outgoing] = []
+    session = MediaSession(world.gate, frames.append)
+    session.receive(request("authenticate", "r1", token=token(sub="alice")))
+    session.receive(request("enter", "r2", room=ROOM))
+    session.receive(request("mix", "r3", sdp=AUDIO_SDP))
+    answered = len(frames)
+    session.close()
+    await asyncio.sleep(0)
+
+    assert len(frames) == answered  # the outcome of the mix came too late
+    assert world.media.lines == []
+    assert world.slots._taken == {}
+    assert not session.admitted
+
+
+async def test_news_that_come_before_the_room_is_entered_are_not_sent(world: World) -> None:
+    class Hasty(MemoryBrowserMedia):
+        """A media plane that reports before it has returned the line."""
+
+        def open(self, place: MediaPlace, report: Callable[[MediaNews], None]) -> MemoryLine:
+            report(FeedPublished(Track(UserId("bob"), Stream.CAMERA)))
+            return super().open(place, report)
+
+    world.gate = replace(world.gate, media=MediaContext(Hasty(), world.slots))
+
+    assert world.inside("alice").events() == []
+
+
+async def test_a_user_of_another_domain_names_the_domain_of_the_room(world: World) -> None:
+    eve = UserKey(DomainId("elsewhere"), UserId("eve"))
+    world.call = Call(permissions=FORBIDDEN, kind=Kind.PUBLIC)
+    world.call.join(eve)
+    browser = world.browser("eve", domain="elsewhere")
+
+    assert browser.say("enter", room=ROOM) == "ROOM_NOT_FOUND"
+    answer = browser.say("enter", room=ROOM, domain=str(world.call.room.domain))
+    assert answer == {"room": ROOM, "user": "elsewhere/eve"}
