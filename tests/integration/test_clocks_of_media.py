@@ -1,4 +1,4 @@
-"""Clocks and numbers that disagree: each picture shows when it was received, and none is lost."""
+"""Clocks and numbers that disagree: each frame shows when it was received, and none is lost."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -51,7 +51,7 @@ def wrong(
         result: the processed segment.
         until_s: end of the media, in seconds of the segment.
         from_s: its begin.
-        held: span without pictures, in which the one before stays.
+        held: span without frames, in which the one before stays.
     """
     (sync,) = [one for one in result.processed.sync if one.user]
     zero_s = sync.start_ms / 1000 if result.processed.output == "split" else 0.0

@@ -75,8 +75,8 @@ def test_one_file_that_cannot_be_used_costs_nobody_else_anything(
     assert [one.user for one in done.processed.sync if one.user] == ["bob", "carol"]
     for number in (0, 1) if split else (0,):
         assert _second_at(done.video(number), 2.5) in (0, 2)  # merged: between the two tiles
-    sound = [one.filename for one in done.processed.files if one.kind in ("merged", "audio")]
-    assert merged.loudness(merged.decode_audio(Path(sound[0])), 440) > 0.1
+    audio = [one.filename for one in done.processed.files if one.kind in ("merged", "audio")]
+    assert merged.loudness(merged.decode_audio(Path(audio[0])), 440) > 0.1
 
 
 def _second_at(file: Path, at_s: float) -> int:
@@ -96,7 +96,7 @@ def test_a_segment_fails_only_where_nothing_can_be_used(tmp_path: Path) -> None:
     assert caught.value.file == "0.mjr"
 
 
-def test_sound_alone_is_delivered_where_no_video_can_be_used(tmp_path: Path) -> None:
+def test_audio_alone_is_delivered_where_no_video_can_be_used(tmp_path: Path) -> None:
     call = Segment(tmp_path, 2)
     call.track("vp8", camera("vp8", 2))
     call.tone()
@@ -191,7 +191,7 @@ async def test_a_file_that_cannot_be_used_stays(tmp_path: Path, split: bool) -> 
 async def test_a_file_of_which_the_result_has_less_than_its_media_stays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The film ends with its segment, 3 s before the file does."""
+    """The video file ends with its segment, 3 s before the file does."""
     call = Segment(tmp_path, 5)
     call.track("vp8", camera("vp8", 8))
     call.track("vp8", camera("vp8", 5), user="bob")

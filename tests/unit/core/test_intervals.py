@@ -184,7 +184,7 @@ HOUR_S = 3_600
 
 
 def written(user: str, opened_s: float, first_s: float, told_s: float, stop_s: float = 10) -> Held:
-    """A file by the SFU's clock, whose pictures begin with its first packet and last to the end."""
+    """A file by the SFU's clock, whose frames begin with its first packet and last to the end."""
     file = RawFile(
         f"{user}.mjr",
         Stream.CAMERA,
