@@ -7,22 +7,26 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from sfu_wrapper.adapters.media.audio import audio_us
-from sfu_wrapper.adapters.media.demux import reading
+from sfu_wrapper.adapters.media.demux import decoded, reading, video_of
+from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.worker import processor
 from sfu_wrapper.config.processing import Recording
-from sfu_wrapper.formats import rtp, wav
+from sfu_wrapper.formats import mjr, rtp, wav
 from sfu_wrapper.model.errors import JobFailed, Malformed
 from sfu_wrapper.model.segment import Processed
 from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.deathpoints import record
+from tests.helpers.packetizers import av1_payloads, av1_units
 from tests.helpers.samples import ALICE, Received, received, recorded
 
 VP8_START = b"\x9d\x01\x2a"
@@ -234,3 +238,31 @@ def test_a_media_file_that_is_a_list_of_files_is_not_followed(
 
     with pytest.raises(av.FFmpegError):
         reading(tmp_path / name)
+
+
+def av1_frame(side: int) -> list[bytes]:
+    """The units of a key frame as large as that, in px."""
+    encoder = av.CodecContext.create("libsvtav1", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = side, side, "yuv420p"
+    encoder.time_base = encoder.framerate = Fraction(25)
+    encoder.options = {"preset": "12", "svtav1-params": "lp=1"}
+    frame = av.VideoFrame.from_ndarray(np.zeros((side * 3 // 2, side), np.uint8), "yuv420p")
+    (packet,) = [*encoder.encode(frame), *encoder.encode(None)]
+    return av1_units(bytes(packet))
+
+
+def test_a_frame_that_is_larger_than_its_key_frame_said_is_not_decoded(tmp_path: Path) -> None:
+    sent: list[Received] = []
+    for number, side in enumerate((64, 4160, 64)):
+        (payload,) = av1_payloads(av1_frame(side), 60_000, key=side == 64)
+        sent.append((number * 100, rtp.Packet(payload, number, number * 9_000, 1, 96, marker=True)))
+    header = mjr.Header(mjr.Kind.VIDEO, "av1", 1, 2)
+
+    made = preprocess(recorded(tmp_path / "a.mjr", header, sent), tmp_path)
+
+    assert made is not None
+    with reading(made.path) as container:
+        packets = list(container.demux(video_of(container)))
+        frames = [[frame.width for frame in decoded(packet)] for packet in packets]
+    assert frames == [[64], [], [64], []]

@@ -28,6 +28,8 @@ from sfu_wrapper.adapters.os.beneath import open_plain
 
 DEMUXERS = {".webm": "matroska", ".mp4": "mov", ".wav": "wav", ".opus": "ogg"}
 
+MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
+
 _OPTIONS = {
     "protocol_whitelist": "file",
     # Use only the offset of an edit list; those of janus-pp-rec cut off the last frame.
@@ -43,6 +45,17 @@ def reading(path: Path | str) -> InputContainer:
         options=_OPTIONS,
         metadata_errors="replace",
     )
+
+
+def video_of(container: InputContainer) -> av.VideoStream:
+    """Return the video stream, decoded by one thread, without frames above ``MAX_PIXELS``.
+
+    Frames may be larger than the key frame of which ``preprocess`` knows the size.
+    """
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
 
 
 def decoded(packet: "av.Packet[av.VideoStream]") -> list[av.VideoFrame]:

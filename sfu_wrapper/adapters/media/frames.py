@@ -19,7 +19,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfu_wrapper.adapters.media.demux import decoded, reading
+from sfu_wrapper.adapters.media.demux import decoded, reading, video_of
 from sfu_wrapper.core.intervals import FREEZE_US
 from sfu_wrapper.core.plan import Source, Tile, fit
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
@@ -76,8 +76,7 @@ class FrameReader:
         return None
 
     def _decode(self, source: Source) -> Iterator[DecodedFrame]:
-        stream = self._container.streams.video[0]
-        stream.codec_context.thread_count = 1
+        stream = video_of(self._container)
         base = cast("Fraction", stream.time_base) * _US
         turns, degrees = deque(source.turns), 0
         last_us: int | None = None

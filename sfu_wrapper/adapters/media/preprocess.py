@@ -17,7 +17,7 @@ from typing import TypeVar, assert_never
 
 import av
 
-from sfu_wrapper.adapters.media.demux import opened
+from sfu_wrapper.adapters.media.demux import MAX_PIXELS, opened
 from sfu_wrapper.adapters.media.mux import (
     base_name,
     finished,
@@ -50,8 +50,6 @@ from sfu_wrapper.model.codecs import (
 from sfu_wrapper.model.errors import JobCode, JobFailed, Malformed, Stage
 from sfu_wrapper.model.media import EmptyTrack, TrackFile, TrackKind
 from sfu_wrapper.ports.media_tools import PreparedVideo
-
-MAX_PIXELS = 4096 * 4096  # a decoder needs several times as many bytes for each frame
 
 _MOST_CHANGES = 8  # of the codec; each takes another reading of the file
 

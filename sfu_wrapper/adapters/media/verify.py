@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from sfu_wrapper.adapters.media.demux import decoded, reading
+from sfu_wrapper.adapters.media.demux import decoded, reading, video_of
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 
 _US = Fraction(1, 1_000_000)
@@ -58,8 +58,7 @@ def shows_anything(path: Path) -> bool:
     Raises av.FFmpegError where the file is no media file.
     """
     with reading(path) as reader:
-        stream = reader.streams.video[0]
-        stream.codec_context.thread_count = 1
+        stream = video_of(reader)
         return any(decoded(packet) for packet in reader.demux(stream))
 
 
@@ -101,8 +100,7 @@ def _decode_group(path: Path, copied: bool, start: int) -> int:
     """Decode from the key frame at ``start`` up to the next one; return the number of frames."""
     frames = 0
     with reading(path) as reader:
-        stream = reader.streams.video[0]
-        stream.codec_context.thread_count = 1
+        stream = video_of(reader)
         reader.seek(start, stream=stream)
         for packet in reader.demux(stream):
             if packet.is_keyframe and packet.pts is not None and packet.pts > start:
