@@ -58,6 +58,16 @@ class PreparedVideo:
     left_out_us: int = 0
     following: tuple["PreparedVideo", ...] = ()
 
+    @property
+    def rotation(self) -> int:
+        """Clockwise rotation, in degrees, that makes the file upright for the longest time."""
+        edges = [self.first_us, *(max(turn.at_us, self.first_us) for turn in self.turns)]
+        held = dict.fromkeys((0, *(turn.degrees for turn in self.turns)), 0)
+        degrees = (0, *(turn.degrees for turn in self.turns))
+        for value, begin, end in zip(degrees, edges, [*edges[1:], self.end_us], strict=True):
+            held[value] += max(end - begin, 0)
+        return max(held, key=lambda value: held[value])
+
 
 class MediaTools(Protocol):
     """The operations on media files.

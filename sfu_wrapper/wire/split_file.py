@@ -22,6 +22,9 @@ class SplitPart:
         started_ms: epoch ms of its first frame.
         stopped_ms: epoch ms of its end.
         user: publisher of a video; None for the mix.
+        rotation: degrees clockwise by which players turn the whole video.
+        turns: (epoch ms, degrees clockwise that make the frames upright) in order, where a video
+            turns in mid-file.
     """
 
     filename: str
@@ -29,6 +32,8 @@ class SplitPart:
     started_ms: int
     stopped_ms: int
     user: UserId | None = None
+    rotation: int = 0
+    turns: tuple[tuple[int, int], ...] = ()
 
 
 def encode_split(
@@ -44,7 +49,7 @@ def encode_split(
         "stopTime": iso(info.completed_ms),
         "shouldRecordAudio": _is_requested(info, RecordingType.AUDIO, held=bool(info.audio)),
         "shouldRecordVideo": _is_requested(info, RecordingType.VIDEO, held=bool(info.video)),
-        "videos": [_part(video) | {"userID": video.user} for video in videos],
+        "videos": [_part(video) | {"userID": video.user} | _rotation(video) for video in videos],
         "audio": None if audio is None else _part(audio),
         "segment": info.segment or 1,
         "conferenceId": info.room,
@@ -66,6 +71,13 @@ def _part(part: SplitPart) -> dict[str, Any]:
         "filename": part.filename,
         "size": size_text(part.size_bytes),
     }
+
+
+def _rotation(part: SplitPart) -> dict[str, Any]:
+    found: dict[str, Any] = {"rotation": part.rotation} if part.rotation or part.turns else {}
+    if part.turns:
+        found["turns"] = [{"time": iso(at_ms), "rotation": turn} for at_ms, turn in part.turns]
+    return found
 
 
 def _participants(info: SegmentInfo) -> dict[str, list[dict[str, str]]]:

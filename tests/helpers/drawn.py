@@ -85,6 +85,7 @@ def encode(
     size: tuple[int, int] = SIZE,
     rough: int = 0,
     options: Mapping[str, str] | None = None,
+    draw: Callable[[int], av.VideoFrame] | None = None,
 ) -> list[CodedImage]:
     """Return the frames of these times as they are sent; the first and ``keys_ms`` are keys."""
     context = av.CodecContext.create(ENCODERS[codec], "w")
@@ -95,7 +96,7 @@ def encode(
     context.options = {**_OPTIONS[codec], **(options or _QUICK.get(codec, {}))}
     made = []
     for at_ms in times_ms:
-        frame = field(at_ms, size, rough)
+        frame = draw(at_ms) if draw else field(at_ms, size, rough)
         if at_ms in keys_ms:
             frame.pict_type = 1  # I: the encoders make it a key frame
         made += context.encode(frame)

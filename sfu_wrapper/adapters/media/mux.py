@@ -146,7 +146,9 @@ COPIES = {
 }
 
 
-def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float = 1.0) -> None:
+def copy_video(
+    source: Path, target: Path, codec: VideoInputCodec, pace: float = 1.0, rotation: int = 0
+) -> None:
     """Copy the frames without re-encoding into a seekable file with its index in front.
 
     The first frame is at time 0, so that the file begins at the time given in the JSON file.
@@ -157,6 +159,7 @@ def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float =
         target: path of the copy.
         codec: codec of the file.
         pace: duration of a second of the sender's clock; times are stretched by this factor.
+        rotation: degrees clockwise by which players are to turn the frames.
     """
     container_format, options = COPIES[target.suffix]
     with (
@@ -169,18 +172,29 @@ def copy_video(source: Path, target: Path, codec: VideoInputCodec, pace: float =
         copy = writer.add_stream_from_template(stream, opaque=opaque)
         if codec.mp4_tag and target.suffix == ".mp4":
             copy.codec_context.codec_tag = codec.mp4_tag
-        first: int | None = None
-        last: int | None = None
+        if rotation:  # libav counts the other way round
+            copy.set_display_rotation(-rotation)
         packets = reader.demux(stream)
-        for packet in with_true_layers(source, packets) if codec.name == "av1" else packets:
-            if packet.pts is None:  # the end
-                continue
-            first = packet.pts if first is None else first
-            shown = round((packet.pts - first) * pace)
-            # Only MP4 holds frames that are decoded before others that are shown earlier.
-            reordered = target.suffix == ".mp4" and packet.dts is not None
-            decoded = round(((packet.dts or 0) - first) * pace) if reordered else shown
-            last = decoded if last is None else max(decoded, last + 1)
-            packet.pts, packet.dts = max(shown, last), last
+        if codec.name == "av1":
+            packets = with_true_layers(source, packets)
+        for packet in _timed(packets, pace, reordered=target.suffix == ".mp4"):
             packet.stream = copy
             writer.mux(packet)
+
+
+def _timed(
+    packets: Iterable["av.Packet[av.VideoStream]"], pace: float, *, reordered: bool
+) -> Iterator["av.Packet[av.VideoStream]"]:
+    """Yield packets with times from 0 on; only MP4 holds B-frames, which are decoded later."""
+    first: int | None = None
+    last: int | None = None
+    for packet in packets:
+        if packet.pts is None:  # the end
+            continue
+        first = packet.pts if first is None else first
+        shown = decoded = round((packet.pts - first) * pace)
+        if reordered and packet.dts is not None:
+            decoded = round((packet.dts - first) * pace)
+        last = decoded if last is None else max(decoded, last + 1)
+        packet.pts, packet.dts = max(shown, last), last
+        yield packet

@@ -141,7 +141,7 @@ def _carry_out(task: Task, progress: Progress) -> Result:
             return repeated
         case CopyVideo(source=source, target=target):
             codec = VIDEO_INPUT[source.codec]
-            copy_video(source.path, target, codec, pace(source.drift_ppm))
+            copy_video(source.path, target, codec, pace(source.drift_ppm), source.rotation)
             verify(Stage.SPLIT, target, _copied(source))
         case WriteAudio(sources=sources, duration_us=duration_us, target=target):
             write_audio(sources, duration_us, target)

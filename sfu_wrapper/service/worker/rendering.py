@@ -16,10 +16,11 @@ from sfu_wrapper.core.estimate import copying_s, encrypting_s, merged_bytes, mer
 from sfu_wrapper.core.intervals import Interval
 from sfu_wrapper.core.naming import VideoName
 from sfu_wrapper.core.plan import OutputRules, chapters, compose
+from sfu_wrapper.core.sync import pace
 from sfu_wrapper.model.errors import Stage
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.segment import FileKind, FinishedFile, SegmentInfo, TrackSync
-from sfu_wrapper.ports.media_tools import MediaTools
+from sfu_wrapper.ports.media_tools import MediaTools, PreparedVideo
 from sfu_wrapper.ports.storage import Encryptor, Measured, RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, Video
 from sfu_wrapper.service.worker.progress import ProgressTracker, Work
@@ -261,7 +262,21 @@ class Renderer:
             started_ms=started_ms,
             stopped_ms=stopped_ms,
             user=video.held.file.user if video else None,
+            rotation=video.prepared.rotation if video else 0,
+            turns=_turns(video.prepared, started_ms) if video else (),
         )
+
+
+def _turns(prepared: PreparedVideo, started_ms: int) -> tuple[tuple[int, int], ...]:
+    """Return (epoch ms, degrees) from the first frame on; empty where the video never turns."""
+    first = [turn.degrees for turn in prepared.turns if turn.at_us <= prepared.first_us]
+    stretch = pace(prepared.drift_ppm)
+    later = [
+        (started_ms + round((turn.at_us - prepared.first_us) * stretch) // 1000, turn.degrees)
+        for turn in prepared.turns
+        if prepared.first_us < turn.at_us < prepared.end_us
+    ]
+    return ((started_ms, first[-1] if first else 0), *later) if later else ()
 
 
 def _owner(video: Video) -> VideoName:

@@ -82,3 +82,16 @@ def test_an_older_senders_files_tell_what_was_to_be_recorded() -> None:
     assert (told["shouldRecordAudio"], told["shouldRecordVideo"]) == (False, True)
     assert told["audio"] is None
     assert told["segment"] == 1
+
+
+def test_a_video_that_is_turned_says_by_how_much_and_since_when() -> None:
+    turning = replace(VIDEO, rotation=90, turns=((START + 493, 0), (START + 2_000, 90)))
+    whole, upright = replace(VIDEO, rotation=270), replace(turning, rotation=0)
+    videos = json.loads(encode_split(INFO, [turning, whole, upright], None, ()))["videos"]
+
+    assert [video["rotation"] for video in videos] == [90, 270, 0]
+    assert videos[0]["turns"] == [
+        {"time": "2020-05-25T07:42:29.126Z", "rotation": 0},
+        {"time": "2020-05-25T07:42:30.633Z", "rotation": 90},
+    ]
+    assert "turns" not in videos[1]
