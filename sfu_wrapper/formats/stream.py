@@ -156,7 +156,7 @@ class MediaStream(Judge):
 
     @property
     def active_ms(self) -> int:
-        """Time in which packets of the stream came, without pauses of more than a second."""
+        """Time in which packets of the stream came; of a pause, the first second."""
         return self._received_ms - self._silent_ms
 
     @property
@@ -247,8 +247,7 @@ class MediaStream(Judge):
         """Start another timestamp; the packets of one frame share theirs."""
         if received_ms - self._received_ms > _LEAP_MS:
             received_ms = self._reader.believed_ms(received_ms, end)
-            if received_ms - self._received_ms > _LEAP_MS:
-                self._silent_ms += received_ms - self._received_ms
+            self._silent_ms += max(received_ms - self._received_ms - _LEAP_MS, 0)
         self._received_ms, self._start, self._end = received_ms, start, end
         self._raw, self._time = raw, self._clock.at(raw, received_ms)
         self._meter.note(self._time, received_ms)

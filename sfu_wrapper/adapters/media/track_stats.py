@@ -75,7 +75,7 @@ class TrackStats:
     def _pause(self, time: int) -> None:
         gap = Gap(self._ms(self._over), self._ms(time))
         length_ms = (time - self._over) / self._ticks_a_ms
-        self._silent_ms += round(length_ms) if length_ms > GAP_MS else 0
+        self._silent_ms += max(round(length_ms) - GAP_MS, 0)  # as of ``MediaStream.active_ms``
         lost = self._lost_at is None or self._lost_at() > self._last
         if not lost:
             self.beat_ms = max(self.beat_ms, round(length_ms))
