@@ -204,6 +204,7 @@ def room_json(
     news: Mapping[SegmentNo, News] = NO_NEWS,
     *,
     segments: Sequence[Segment] | None = None,
+    results: bool = False,
 ) -> Json:
     """Return the payload of getRoom.
 
@@ -213,6 +214,7 @@ def room_json(
         policy: the configuration of the recording policy.
         news: latest news of the recording service, by segment.
         segments: segments to include; None: all.
+        results: include files and faults of segments, for those who may see them.
     """
     shown = room.segments if segments is None else segments
     return {
@@ -224,7 +226,11 @@ def room_json(
         "state": room.life,
         "participants": [participant_json(room, each) for each in room.participants],
         "recording": recording_json(room, permissions, policy),
-        "segments": [segment_json(room, each, news.get(each.number)) for each in shown],
+        "segments": [
+            segment_json(room, each, news.get(each.number))
+            | (_result(news.get(each.number)) if results else {})
+            for each in shown
+        ],
     }
 
 
@@ -270,8 +276,11 @@ def followed_json(room: Room, segment: Segment, news: News | None) -> Json:
         "owner": room.owner,
         "domain": room.domain,
     }
-    result = {} if news is None else result_json(news)
-    return room_head | segment_json(room, segment, news) | result
+    return room_head | segment_json(room, segment, news) | _result(news)
+
+
+def _result(news: News | None) -> Json:
+    return {} if news is None else result_json(news)
 
 
 def recording_json(room: Room, permissions: OwnerPermissions, policy: PolicySettings) -> Json:

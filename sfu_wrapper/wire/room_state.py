@@ -7,7 +7,8 @@ of the room; the store keeps the other parts.
 
 Names of parts: ``person/DOMAIN/USER`` (is a participant), ``member/DOMAIN/USER`` (was one at some
 time), ``carried/USER`` (its streams as reported by the media plane), ``segment/N``,
-``stay/N/ENTRY`` (one presence in segment N), ``invited`` and ``farewell`` (lists).
+``stay/N/ENTRY`` (one presence in segment N), ``invited`` and ``farewell`` (lists). ``result/N`` is
+the message of the recording service about segment N: stored with the room, no part of its state.
 
 ``split`` converts a room as 0.1.0 stored it, one JSON document, into head and parts. 0.1.0 stored
 the order of participants only, so ``split`` assigns the ``entry`` numbers. It drops open presences:
@@ -32,7 +33,7 @@ from sfu_wrapper.core.people import (
 )
 from sfu_wrapper.core.room import Room, Segment, Segments
 from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.identity import UserId, UserKey
+from sfu_wrapper.model.identity import SegmentNo, UserId, UserKey
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.wire.strict_json import dump
 
@@ -181,7 +182,15 @@ _INVITED: Final = TypeAdapter(tuple[UserId, ...])
 _FINAL_AUDIENCE: Final = TypeAdapter(tuple[UserKey, ...])
 _APART: Final = ("segments", "invited", "final_audience", *(kind.field for kind in _KINDS))
 _HEAD: Final = _Codec(Room, *_APART)
-_PREFIXES: Final = {"segment", "stay", "invited", "farewell", *(kind.prefix for kind in _KINDS)}
+_RESULT: Final = "result"
+_PREFIXES: Final = {
+    _RESULT,
+    "segment",
+    "stay",
+    "invited",
+    "farewell",
+    *(kind.prefix for kind in _KINDS),
+}
 _SEGMENT: Final = _Codec(Segment, "presences", requested_at="asked", announced="told")
 _STAY: Final = _Codec(PresenceInterval)
 
@@ -189,6 +198,18 @@ _STAY: Final = _Codec(PresenceInterval)
 def member_part(user: UserKey) -> str:
     """Return the name of the part which records that a user was a participant at some time."""
     return f"member/{_user(user)}"
+
+
+def result_part(segment: SegmentNo) -> str:
+    """Return the name of the part with the result of a segment."""
+    return f"{_RESULT}/{segment}"
+
+
+def stored_results(stored: StoredRoom) -> Iterator[bytes]:
+    """Yield the messages about the results of the room's segments."""
+    for name, document in stored.parts.items():
+        if name.startswith(f"{_RESULT}/") and document is not None:
+            yield document
 
 
 def encode_room(room: Room, before: Room | None = None) -> StoredRoom:

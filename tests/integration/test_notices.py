@@ -224,3 +224,42 @@ async def test_a_store_that_cannot_be_read_costs_one_notice_alone(
         await made.owner.event("roomRecordingProcessed")
 
     assert logged in caplog.messages
+
+
+async def test_results_outlive_the_room_and_the_controller() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        made = await recorded(controller)
+        await publish(controller.broker, "processed", DONE)
+        await made.owner.event("roomRecordingProcessed")
+        await made.started()
+        await made.owner.ok("endRoom", {"room": "call"})
+        await made.owner.event("roomRecordingStopped")
+        await publish(controller.broker, "failed", LOST | {"segment": 2})
+        await made.owner.event("roomRecordingProcessingFailed")
+    async with live(store=store) as controller:
+        alice, bob = await controller.client("alice"), await controller.client("bob")
+        admin = await controller.client("boss", "domain-admin")
+        shown = [
+            (await peer.ok("getRoom", {"room": "call"}))["segments"] for peer in (alice, admin, bob)
+        ]
+
+    files = [{"name": "rec-1.webm", "kind": "merged", "bytes": 205221}]
+    for segments in shown:
+        assert [each["processing"]["state"] for each in segments] == ["processed", "failed"]
+    for first, second in shown[:2]:
+        assert (first["files"], second["error"]) == (files, ERROR)
+    assert not {"files", "error"} & (shown[2][0].keys() | shown[2][1].keys())
+
+
+async def test_a_result_of_a_room_that_goes_on_is_known_after_a_restart() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        made = await recorded(controller)
+        await publish(controller.broker, "processed", DONE)
+        await made.owner.event("roomRecordingProcessed")
+    async with live(store=store) as controller:
+        shown = await segment(await controller.client("alice"))
+
+    assert shown["processing"] == {"state": "processed"}
+    assert shown["files"][0]["name"] == "rec-1.webm"

@@ -1,9 +1,10 @@
 """Job results: messages of the recording service about segments, kept and forwarded to clients.
 
-Each controller receives all messages, keeps the latest one a segment (``JobResults``, bounded and
-in memory: only messages since its start) and notifies its own clients at most once
-(``Notifications``). A consumer that must not miss a message reads ``processed_queue`` and
-``failure_queue`` instead. No received message can end the task.
+Each controller receives all messages, keeps the latest one a segment in memory (``JobResults``,
+bounded) and notifies its own clients at most once (``Notifications``). Results are stored with
+their room, so that they are known after a restart too; a controller that does not run, or is killed
+before it has stored one, misses it. A consumer that must not miss a message reads
+``processed_queue`` and ``failure_queue`` instead. No received message can end the task.
 """
 
 import asyncio
@@ -21,10 +22,18 @@ from sfu_wrapper.model.errors import Malformed, RecordingError
 from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.segment import Failed, JobProgress, News, Processed
 from sfu_wrapper.ports.broker import Broker, ReceivedMessage
+from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, Store
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import result_note
-from sfu_wrapper.wire.job_messages import PROGRESS, parse_outcome, parse_progress
+from sfu_wrapper.wire.job_messages import (
+    PROGRESS,
+    encode_failed,
+    encode_processed,
+    parse_outcome,
+    parse_progress,
+)
 from sfu_wrapper.wire.recording_info import parse_event
+from sfu_wrapper.wire.room_state import StoredRoom, result_part, stored_results
 
 LIMIT: Final = 5_000  # segments
 FILES_LIMIT: Final = 100_000  # of all segments together
@@ -67,6 +76,12 @@ class JobResults:
         self._forget_the_oldest()
         return True
 
+    def load(self, stored: StoredRoom) -> None:
+        """Take up the results that an earlier controller stored with a room."""
+        for body in stored_results(stored):
+            with suppress(Malformed):  # a damaged one is none
+                self.note(parse_outcome(body))
+
     def of(self, uuid: RoomUuid, segment: SegmentNo) -> News | None:
         """Return the latest news of a segment."""
         return self._rooms.get(uuid, {}).get(segment)
@@ -102,6 +117,7 @@ class Notifications:
         sessions: connections of the users.
         job_results: keeps the latest messages.
         worked_on: called with the room and the segment of each new message.
+        keep: stores a part of a room.
     """
 
     def __init__(
@@ -111,12 +127,14 @@ class Notifications:
         sessions: Sessions,
         job_results: JobResults,
         worked_on: Callable[[Room, SegmentNo], None],
+        keep: Callable[[PartRow], None],
     ) -> None:
         self._broker = broker
         self._find = find
         self._sessions = sessions
         self._job_results = job_results
         self._worked_on = worked_on
+        self._keep = keep
         self._recent: OrderedDict[RoomUuid, Room] = OrderedDict()
 
     async def run(self) -> None:
@@ -135,6 +153,7 @@ class Notifications:
             if room is None or room.segments.get(news.segment) is None:
                 return  # from another installation on the same broker
             if self._job_results.note(news):
+                self._store(news)
                 self._notify(room, news)
         except Malformed as error:
             log.debug("notification.unreadable", extra={"error": error.detail})
@@ -155,6 +174,16 @@ class Notifications:
                 self._recent.popitem(last=False)
         return room
 
+    def _store(self, news: News) -> None:
+        match _slim(news):
+            case JobProgress():
+                return
+            case Processed() as result:
+                body = encode_processed(result)
+            case Failed() as failure:
+                body = encode_failed(failure)
+        self._keep(PartRow(news.uuid, result_part(news.segment), body))
+
     def _notify(self, room: Room, news: News) -> None:
         if not isinstance(news, JobProgress):
             audience = [room.owner_key] if room.creator is None else [room.owner_key, room.creator]
@@ -162,6 +191,20 @@ class Notifications:
                 room.domain, dict.fromkeys(audience), *result_note(room.id, news)
             )
         self._worked_on(room, news.segment)
+
+
+def result_keeper(store: Store, epoch: int) -> Callable[[PartRow], None]:
+    """Return a function that stores a result with its room, and logs a failure."""
+
+    def keep(part: PartRow) -> None:
+        def stored(done: "asyncio.Future[tuple[OutboxRow, ...]]") -> None:
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                log.warning("result.notStored", extra={"room": part.room, "error": str(error)})
+
+        store.commit(Commit(parts=(part,)), epoch).add_done_callback(stored)
+
+    return keep
 
 
 def _read(received: ReceivedMessage) -> News:

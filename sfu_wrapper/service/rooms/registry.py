@@ -28,7 +28,7 @@ from sfu_wrapper.service.rooms.actor import RoomActor
 from sfu_wrapper.service.rooms.messages import stored_room
 from sfu_wrapper.service.rooms.ranking import Rank, Ranking
 from sfu_wrapper.service.rooms.sessions import Client, Sessions
-from sfu_wrapper.wire.room_state import decode_room, member_part
+from sfu_wrapper.wire.room_state import StoredRoom, decode_room, member_part
 
 _Key = TypeVar("_Key")
 _Index = dict[_Key, dict[RoomUuid, None]]
@@ -255,6 +255,7 @@ class Finder:
         sessions: rooms that a connection has joined.
         store: rooms that have ended.
         revive: returns an actor for an ended room.
+        loaded: called with each room that was read from the store.
     """
 
     def __init__(
@@ -263,11 +264,13 @@ class Finder:
         sessions: Sessions,
         store: Store,
         revive: Callable[[Room], RoomActor],
+        loaded: Callable[[StoredRoom], None] = lambda _: None,
     ) -> None:
         self._registry = registry
         self._sessions = sessions
         self._store = store
         self._revive = revive
+        self._loaded = loaded
         self._recent: OrderedDict[RoomUuid, Room] = OrderedDict()
 
     def by_id(
@@ -322,7 +325,7 @@ class Finder:
             row = self._store.room(uuid)
             if row is None:
                 return None
-            room = decode_room(stored_room(self._store, row))
+            room = self._decoded(row)
         self._recent[uuid] = room
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
@@ -356,7 +359,13 @@ class Finder:
     def _ended_room(self, row: RoomRow) -> RoomActor:
         """Return the actor of an ended room: the registered one, if it is not settled yet."""
         held = self._registry.by_uuid(row.uuid)
-        return held or self._revive(decode_room(stored_room(self._store, row)))
+        return held or self._revive(self._decoded(row))
+
+    def _decoded(self, row: RoomRow) -> Room:
+        """Return a room as stored. Raises Unavailable, Broken."""
+        stored = stored_room(self._store, row)
+        self._loaded(stored)
+        return decode_room(stored)
 
     def _rooms_with(self, uuids: Iterable[RoomUuid], user: UserKey) -> list[RoomActor]:
         actors = (self._registry.by_uuid(uuid) for uuid in uuids)

@@ -14,7 +14,13 @@ import logging
 from contextlib import suppress
 from functools import partial
 
-from sfu_wrapper.core.access import NOT_FOUND, requester, require_may_join, require_visible
+from sfu_wrapper.core.access import (
+    NOT_FOUND,
+    requester,
+    require_may_join,
+    require_visible,
+    sees_recordings,
+)
 from sfu_wrapper.core.effects import Effect
 from sfu_wrapper.core.events import (
     ControllerReady,
@@ -42,7 +48,7 @@ from sfu_wrapper.service.rooms.idempotency import (
     parse_ref,
     ref_of,
 )
-from sfu_wrapper.service.rooms.job_results import JobResults, Notifications
+from sfu_wrapper.service.rooms.job_results import JobResults, Notifications, result_keeper
 from sfu_wrapper.service.rooms.listing import Lister, answered
 from sfu_wrapper.service.rooms.maintenance import Monitor, NullMonitor
 from sfu_wrapper.service.rooms.media_sessions import MediaSessions
@@ -114,10 +120,12 @@ class Rooms:
         monitor = monitor or NullMonitor()
         self._effects = EffectRunner(self._sessions, plane, monitor)
         self._context = self._actor_context(epoch, offer, monitor)
-        self._finder = Finder(self._registry, self._sessions, store, self._revive)
+        self._job_results = JobResults()
+        self._finder = Finder(
+            self._registry, self._sessions, store, self._revive, self._job_results.load
+        )
         self._creation = RoomCreation(self._registry, store, clock, rules.quotas)
         self.media_sessions = MediaSessions(self._visible_room)
-        self._job_results = JobResults()
         permissions, news = store.permissions, self._job_results.of_room
         self.queries = RoomQueries(
             self._registry, self._finder, clock, rules.policy, permissions, news
@@ -147,6 +155,7 @@ class Rooms:
             try:
                 stored = stored_room(self._store, row)
                 room = decode_room(stored)
+                self._job_results.load(stored)
             except Broken as broken:
                 # One damaged room must not block the others; its row stays unchanged.
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
@@ -187,10 +196,9 @@ class Rooms:
 
     def notifications(self, broker: Broker) -> Notifications:
         """Return the forwarder of the recording service's messages to the users of these rooms."""
-        worked_on = self._subscriptions.worked_on
-        return Notifications(
-            broker, self._finder.by_uuid, self._sessions, self._job_results, worked_on
-        )
+        find, worked_on = self._finder.by_uuid, self._subscriptions.worked_on
+        keep = result_keeper(self._store, self._context.epoch)
+        return Notifications(broker, find, self._sessions, self._job_results, worked_on, keep)
 
     def connected(self, client: Client) -> None:
         """See ``RoomsApi``."""
@@ -324,7 +332,8 @@ class Rooms:
             return joinable_json(room)
         require_visible(room, by)
         found = self.queries.snapshot_of(room)
-        return room_json(room, found.permissions, self._rules.policy, found.news)
+        seen = sees_recordings(room, by)
+        return room_json(room, found.permissions, self._rules.policy, found.news, results=seen)
 
     def _actor_for(self, client: Client, by: Requester, payload: Payload) -> RoomActor:
         """Return the actor of the room that the request names, else of the sender's only room."""
