@@ -281,7 +281,7 @@ def _confirm(turn: Transition, segment: Segment) -> None:
     turn.announce(note)
     if leading(turn.room.waiting, PendingKind.STOP):  # it has set the intent already
         stop(turn, StopReason.REQUESTED, turn.room.waiting[0].by)
-    elif starts or room.wanted is not None:
+    else:
         by = segment.by or segment.begun_by
         turn.room = replace(turn.room, wanted=RecordingIntent(segment.type, by=by))
 

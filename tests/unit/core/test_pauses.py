@@ -217,3 +217,15 @@ def test_a_stop_in_the_back_off_is_answered_with_what_ran() -> None:
     assert isinstance(answer, Stopped)
     assert answer.segment.reason is StopReason.FAILED
     assert len(call.room.segments) == 1
+
+
+def test_after_a_restart_the_next_segment_says_who_began_the_recording() -> None:
+    call = recording()
+    call.terminate()
+    call.close()
+    restarted(call, after_ms=5_000)
+    call.wait(0)
+    call.confirm()
+
+    segment = call.notes(RecordingStarted)[-1].segment
+    assert (segment.number, segment.by, segment.begun_by) == (2, None, ALICE.user)
