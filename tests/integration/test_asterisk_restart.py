@@ -5,12 +5,14 @@ has loaded its modules.
 """
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
 from sfu_wrapper.adapters.asterisk import ami
 from sfu_wrapper.core.backoff import Backoff
 from tests.helpers.asterisk import AsteriskServer
+from tests.helpers.live import Peer
 from tests.helpers.sip import calling
 from tests.helpers.wait import until
 from tests.integration import test_asterisk
@@ -26,29 +28,42 @@ async def test_after_a_restart_no_phone_stays_and_no_recording_counts_as_active(
 ) -> None:
     monkeypatch.setattr(ami, "_BACKOFF", Backoff(0.01, 0.01))
     async with here(server, "trunk.recordIncomingPSTN=true") as world:
-        room = await recorded_call_until_the_crash(world)
-        await asyncio.to_thread(server.start)  # the controller reconnects meanwhile
         alice = await world.controller.client("alice")
-
-        async def is_left() -> bool:
-            shown = await alice.ok("getRoom", {"room": room})
-            people = {each["user"] for each in shown["participants"]}
-            return f"tel:{NUMBER}" not in people and not shown["recording"]["active"]
-
-        await until(is_left, within_s=15)
+        room = await recorded_call_until_the_crash(world, alice)
+        await asyncio.to_thread(server.start)  # the controller reconnects meanwhile
+        await is_left(alice, room)
         (info,) = await world.reports(1)
 
     assert info["segment"] == 1
     assert not any(record.message == "asterisk.listFailed" for record in caplog.records)
 
 
-async def recorded_call_until_the_crash(world: Here) -> str:
-    """Record a call from the trunk, kill Asterisk in the middle of it; return its room."""
+async def is_left(alice: Peer, room: str) -> None:
+    """Wait until no phone is in the room, and no recording is active."""
+
+    async def is_empty() -> bool:
+        shown = await alice.ok("getRoom", {"room": room})
+        people = {each["user"] for each in shown["participants"]}
+        return f"tel:{NUMBER}" not in people and not shown["recording"]["active"]
+
+    await until(is_empty, within_s=15)
+
+
+async def recorded_call_until_the_crash(
+    world: Here, alice: Peer, earlier: Collection[str] = ()
+) -> str:
+    """Record a call from the trunk, kill Asterisk in the middle of it; return its room.
+
+    Args:
+        world: The controller and its Asterisk.
+        alice: Somebody who answers the call.
+        earlier: Rooms of earlier calls.
+    """
     phone = calling(world.server.sip_port, number=NUMBER, called=DID, hz=PHONE_HZ)
     async with phone:
-        room = str((await world.service.event("participantJoined"))["room"])
-        alice = await world.controller.client("alice")
+        while (room := (await world.service.event("participantJoined"))["room"]) in earlier:
+            pass
         await alice.ok("joinRoom", {"room": room, "media": {"audio": True}})
         await alice.event("roomRecordingStarted")
         world.server.kill()
-    return room
+    return str(room)
