@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(5400)]
 TOP = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("release", ["trixie", "forky"])
+@pytest.mark.parametrize("release", ["bookworm", "trixie", "forky"])
 def test_the_fast_tests_pass_under_the_python_of_that_debian(
     release: str, record_property: Callable[[str, object], None]
 ) -> None:
