@@ -1,0 +1,59 @@
+# For the findings about servers: packages of a Debian release in a folder, without their services. Needs root and
+# mmdebstrap. Sourced with $folder set; mirrors are those of this machine (MIRROR names another one).
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+
+# $1: release, $2: packages. Prints the root folder.
+debian_root() {
+    local root=$folder/$1 base=base-files,bash,coreutils,dash,findutils,grep,hostname,libc-bin,mawk,procps,sed,util-linux
+    [ -d "$root" ] || mmdebstrap --quiet --mode=root --variant=extract --include="$base,$2" \
+        --aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        "$1" "$root" "deb ${MIRROR:-$(debian_mirrors | head -n 1)} $1 main" >&2
+    for name in bin sbin lib lib64; do [ -e "$root/$name" ] || ln -s "usr/$name" "$root/$name"; done
+    [ -e "$root/usr/bin/awk" ] || ln -s mawk "$root/usr/bin/awk"
+    cp /etc/hosts "$root/etc/hosts"
+    echo "$root"
+}
+
+# $1: root folder; further: a command that runs in it, in a process group of its own, which stop_all ends.
+in_group() {
+    # shellcheck disable=SC2016
+    setsid unshare --mount --propagation private sh -euc '
+        root=$1
+        shift
+        for each in proc sys dev tmp; do mount --rbind "/$each" "$root/$each"; done
+        exec chroot "$root" "$@"' sh "$@" </dev/null &
+    started+=($!)
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# $1: root folder. Starts RabbitMQ on loopback; sets $port, and the environment in which rabbitmqctl speaks to it.
+start_rabbitmq() {
+    local root=$1 state
+    state=$(mktemp -d "$folder/state.XXXX")
+    port=$(free_port)
+    export RABBITMQ_NODENAME=finding$port@localhost RABBITMQ_MNESIA_BASE=$state RABBITMQ_LOG_BASE=$state HOME=$state
+    export RABBITMQ_CONFIG_FILE=$state/rabbitmq.conf RABBITMQ_CONF_ENV_FILE=$state/none RABBITMQ_PID_FILE=$state/pid
+    export RABBITMQ_ENABLED_PLUGINS_FILE=$state/plugins ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT RABBITMQ_DIST_PORT
+    ERL_EPMD_PORT=$(free_port) RABBITMQ_DIST_PORT=$(free_port)
+    export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
+    printf 'listeners.tcp.1 = 127.0.0.1:%s\ndisk_free_limit.absolute = 50MB\n' "$port" >"$state/rabbitmq.conf"
+    echo '[].' >"$state/plugins"
+    sbin=$(cd "$root" && ls -d usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin)
+    in_group "$root" epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" >"$state/epmd.log" 2>&1
+    in_group "$root" "/$sbin/rabbitmq-server" >"$state/log" 2>&1
+    for _ in $(seq 300); do
+        if (echo >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+        sleep 0.2
+    done
+    cat "$state/log" >&2
+    exit 1
+}
+
+# End what start_rabbitmq started, and wait for it.
+stop_all() {
+    for process in "${started[@]}"; do kill -9 -- "-$process" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    started=()
+}
+started=()
