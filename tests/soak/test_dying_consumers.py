@@ -1,7 +1,6 @@
-"""Servers that restart, consumers that die: nothing is lost, and nothing stays for ever.
+"""Consumers that die, return or keep what they took: nothing is lost at RabbitMQ.
 
-The servers are those of the environment (docs/how-to/testing.md, "Other servers"), or the installed
-ones.
+The server is that of the environment (docs/how-to/testing.md, "Other servers"), or the installed one.
 """
 
 import asyncio
@@ -15,15 +14,11 @@ import pytest
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec
 from tests.faults import test_worker_and_broker
-from tests.helpers.asterisk import AsteriskServer
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
-from tests.integration import test_asterisk
-from tests.integration.test_asterisk import here
-from tests.integration.test_asterisk_restart import is_left, recorded_call_until_the_crash
 
 pytestmark = [pytest.mark.soak, pytest.mark.system, pytest.mark.timeout(1800)]
 
-RESTARTS, FATES = 10, 200
+FATES = 200
 RESULTS, LIMIT = 20, 20
 WORK, DONE, FAILED = "processing_queue", "processed_queue", "failure_queue"
 QUEUES = (
@@ -34,24 +29,6 @@ QUEUES = (
 COMES_S = 30.0
 
 impatient = test_worker_and_broker.impatient
-server = test_asterisk.server
-
-
-async def test_no_call_and_no_recording_outlives_a_restart_of_asterisk(
-    server: AsteriskServer, record_property: Callable[[str, object], None]
-) -> None:
-    async with here(server, "trunk.recordIncomingPSTN=true") as world:
-        alice = await world.controller.client("alice")
-        rooms: list[str] = []
-        for _ in range(RESTARTS):
-            rooms.append(await recorded_call_until_the_crash(world, alice, rooms))
-            await asyncio.to_thread(server.start)
-            await is_left(alice, rooms[-1])
-        infos = await world.reports(RESTARTS)
-
-    record_property("restarts", RESTARTS)
-    record_property("events", len(infos))
-    assert len({info["uuid"] for info in infos}) == len(infos) == RESTARTS
 
 
 async def test_results_survive_whatever_happens_to_their_consumers(
