@@ -1,6 +1,7 @@
 """Consumers that die, return or keep what they took: nothing is lost at RabbitMQ.
 
-The server is that of the environment (docs/how-to/testing.md, "Other servers"), or the installed one.
+The server is that of the environment (docs/how-to/testing.md, "Other servers"), or the installed
+one.
 """
 
 import asyncio
