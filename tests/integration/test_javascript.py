@@ -49,7 +49,12 @@ def test_the_javascript_of_the_call_page_has_no_type_errors() -> None:
         ("main.js", "words.whyNotRecord(", "words.whyRecord(", "'whyRecord' does not exist"),
         ("main.js", "inCall && recording.active);", "inCal && recording.active);", "'inCal'"),
         ("page.js", ".hidden = !text;", ".invisible = !text;", "'invisible' does not exist"),
-        ("main.js", "me, recording, connected }", "me, connected }", "'recording' is missing"),
+        (
+            "main.js",
+            "me, recording, connected, stops",
+            "me, connected, stops",
+            "'recording' is missing",
+        ),
     ],
 )
 def test_a_slip_is_found(tmp_path: Path, name: str, old: str, new: str, complaint: str) -> None:

@@ -172,9 +172,9 @@ def test_a_mix_cut_before_its_first_sample_holds_none(tmp_path: Path, size: int)
 
 def test_a_mix_in_a_format_that_we_do_not_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
-    file.write_bytes(wav.header(12, rate=8000, channels=3, bits=16) + bytes(12))
+    file.write_bytes(wav.header(36, rate=8000, channels=9, bits=16) + bytes(36))
 
-    with pytest.raises(Malformed, match="3 x 16 bits"):
+    with pytest.raises(Malformed, match="9 x 16 bits"):
         audio_us(file)
 
 

@@ -236,8 +236,8 @@ class Writer:
             while not self._waiting and not self._closing:
                 self._precedence.enter(Stage.IDLE)
                 self._changed.wait()
-            self._precedence.enter(Stage.BUSY)
             count = min(len(self._waiting), self._max_batch)
+            self._precedence.enter(Stage.BUSY if count else Stage.IDLE)
             return [self._waiting.popleft() for _ in range(count)]
 
     def _write(self, batch: list[_Job]) -> list[_Outcome]:

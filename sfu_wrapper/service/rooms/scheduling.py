@@ -208,7 +208,8 @@ class Scheduler:
             if waits:
                 self._enter(owner)
             else:
-                self._take_turn(owner)
+                with self._turn(owner) as turn:
+                    turn.commits = turn.work(turn.more)
         self._schedule_round()
 
     def committed(self, owner: object) -> None:
@@ -258,7 +259,8 @@ class Scheduler:
         self._spent_s = 0.0
         while self._order and self._may_run(self._order[0][0]):
             _, _, owner = heapq.heappop(self._order)
-            self._take_turn(owner)
+            with self._turn(owner) as turn:
+                turn.commits = turn.work(turn.more)
         self._schedule_round()
 
     def _raise_commit_limit(self) -> None:
@@ -279,32 +281,46 @@ class Scheduler:
         """Give an owner its place in the order, by what it has used until now."""
         heapq.heappush(self._order, (self._rank(owner), next(self._numbers), owner))
 
-    def _take_turn(self, owner: object) -> None:
-        """Run the oldest work of an owner, who is in the order only while it has no turn."""
+    @contextmanager
+    def _turn(self, owner: object) -> Iterator["_Turn"]:
+        """Take the oldest work of an owner, charge the time of the context to it, count a commit.
+
+        The owner is in the order only while it has no turn.
+        """
         queue = self._waiting[owner]
         heavy = self._is_heavy(self._rank(owner))
+        began_s = self._clock()
+        until_s = began_s + self._turn_s
+        turn = _Turn(queue.popleft(), lambda: self._clock() < until_s)
         try:
-            with self._charged(owner) as more:
-                if queue.popleft()(more):
-                    self._commits += 1
-                    self._heavy_commits.update((owner,) if heavy else ())
+            yield turn
         finally:
+            now_s = self._clock()
+            self._spent_s += now_s - began_s
+            self._usage.charge(owner, now_s - began_s, now_s)
+            self._commits += turn.commits
+            self._heavy_commits.update((owner,) if turn.commits and heavy else ())
             if not heavy:
-                self._light_until_s = self._clock() + LIGHT_S
+                self._light_until_s = now_s + LIGHT_S
             if queue:
                 self._enter(owner)
             else:
                 del self._waiting[owner]
 
-    @contextmanager
-    def _charged(self, owner: object) -> Iterator[More]:
-        """Charge the time of the context to an owner; yields what ends the turn in time."""
-        began_s = self._clock()
-        until_s = began_s + self._turn_s
-        yield lambda: self._clock() < until_s
-        now_s = self._clock()
-        self._spent_s += now_s - began_s
-        self._usage.charge(owner, now_s - began_s, now_s)
+
+@dataclass(slots=True)
+class _Turn:
+    """Turn of an owner.
+
+    Attributes:
+        work: to be called once, with ``more``.
+        more: returns True while the work may continue.
+        commits: what the work returned: it has started a commit.
+    """
+
+    work: Work
+    more: More
+    commits: bool = False
 
 
 class Usage:

