@@ -1,6 +1,11 @@
 # For the findings about servers: packages of a Debian release in a folder, without their services. Needs root and
 # mmdebstrap. Sourced with $folder set; mirrors are those of this machine (MIRROR names another one).
-. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+
+# Prints the Debian mirrors that this machine is set up with.
+debian_mirrors() {
+    sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true
+    sed -n 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null || true
+}
 
 # $1: release, $2: packages. Prints the root folder.
 debian_root() {
