@@ -15,6 +15,8 @@ from typing import Final
 TOP: Final = Path(__file__).resolve().parents[1]
 FOLDERS: Final = ("contract", "integration", "faults", "acceptance")
 LIMIT_S: Final = 3600  # of the tests of one version
+FETCH_S: Final = 1200  # for the packages of one version
+VERSION_S: Final = 60
 _BASE: Final = (
     "base-files,bash,coreutils,dash,findutils,grep,hostname,libc-bin,mawk,procps,sed,util-linux"
 )
@@ -77,7 +79,7 @@ RELEASES: Final = (
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one version."""
+    """Result of the tests against one version."""
 
     name: str
     version: str
@@ -123,7 +125,7 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
 
 
 def attempt(name: str, args: argparse.Namespace, arguments: Sequence[str]) -> Row:
-    """Return what came of one version; a root folder that cannot be made is a row too."""
+    """Try one version and return its row; a root folder that cannot be made is a row too."""
     kind_name, _, suite = name.partition("-")
     kind = KINDS[kind_name]
     root = (args.roots / name).resolve()
@@ -150,7 +152,8 @@ def fetch(root: Path, suite: str, packages: str) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(parents=True, exist_ok=True)
     made = subprocess.run(
-        ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", *_SETTINGS,
+        ["timeout", str(FETCH_S),
+         "mmdebstrap", "--quiet", "--mode=root", "--variant=extract", *_SETTINGS,
          f"--include={_BASE},{packages}", suite, str(new), f"deb {mirror} {suite} main"],
         check=False,
     )  # fmt: skip
@@ -176,8 +179,9 @@ def complete(root: Path) -> None:
 def version_of(root: Path, kind: Kind) -> str:
     """Return the version of the server in a root folder."""
     said = subprocess.run(
-        ["chroot", str(root), *kind.version], capture_output=True, text=True, check=False
-    )
+        ["timeout", str(VERSION_S), "chroot", str(root), *kind.version],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     found = re.search(r"\d+\.\d+(?:\.\d+)+", said.stdout + said.stderr)
     if found is None:
         raise Failed(f"{' '.join(kind.version)} in {root} says no version; remove it and try again")
@@ -203,7 +207,7 @@ def run(name: str, version: str, kind: Kind, root: Path, arguments: Sequence[str
         ["timeout", "--signal=INT", "--kill-after=60", str(LIMIT_S), *argv],
         cwd=TOP, env=environment, stdout=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
-        assert process.stdout is not None  # noqa: S101  # asked for above
+        assert process.stdout is not None  # noqa: S101  # it is a pipe, by stdout=PIPE above
         for line in process.stdout:
             print(line, end="", flush=True)
             last = line.strip() or last

@@ -195,7 +195,7 @@ def check_controller(command: Path, folder: Path) -> None:
     ) as served:
         try:
             address = wait_for_address(served.stderr)
-            with urllib.request.urlopen(f"{address}/health/live", timeout=READY_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{address}/health/live", timeout=READY_S) as answer:  # noqa: S310 http on loopback
                 print(f"{address}/health/live: {answer.status}")
         except OSError as error:
             raise ReleaseError(f"the installed controller does not answer: {error}") from error

@@ -4,7 +4,9 @@ import sys
 
 __version__ = "0.2.0"
 
-if sys.version_info < (3, 11, 3):  # Debian 12 has 3.11.2
+if sys.version_info < (3, 11, 3):
+    # Debian 12 has 3.11.2. Corrected here, before any module can use a timeout, since each of the
+    # product's would need the same care (docs/reference/compatibility.md, "Python").
     import asyncio
     from types import TracebackType
 
@@ -12,7 +14,7 @@ if sys.version_info < (3, 11, 3):  # Debian 12 has 3.11.2
 
     async def _entered(self: asyncio.Timeout) -> asyncio.Timeout:
         task = asyncio.current_task()
-        self._before = 0 if task is None else task.cancelling()  # type: ignore[attr-defined]
+        self._before = 0 if task is None else task.cancelling()  # type: ignore[attr-defined]  # ours
         return await _enter(self)
 
     async def _exited(
@@ -28,7 +30,7 @@ if sys.version_info < (3, 11, 3):  # Debian 12 has 3.11.2
         """
         expires, task = self.expired(), asyncio.current_task()
         await _exit(self, kind, error, trace)
-        ours = task is not None and task.cancelling() <= self._before  # type: ignore[attr-defined]
+        ours = task is not None and task.cancelling() <= self._before  # type: ignore[attr-defined]  # see above
         if expires and kind is asyncio.CancelledError and ours:
             raise TimeoutError from error
 

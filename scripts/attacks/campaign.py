@@ -85,7 +85,7 @@ async def _never_announced(found: Run, checkout: Path, folder: Path) -> list[tup
     where = somewhere(found.attack.algorithm, 0)
     async with serving(checkout, folder, {"RABBITMQ__ADDRESS": "embedded:"}, where):
         until_s = time.monotonic() + PUBLISH_S
-        while time.monotonic() < until_s and not started <= announced(folder):  # noqa: ASYNC110  # a file
+        while time.monotonic() < until_s and not started <= announced(folder):  # noqa: ASYNC110  # nobody signals a file
             await asyncio.sleep(0.2)
     return sorted(started - announced(folder))
 
@@ -117,12 +117,12 @@ async def _program(*arguments: str) -> AsyncIterator[Process]:
 
 
 def _send(process: Process, line: bytes) -> None:
-    assert process.stdin is not None  # noqa: S101  # a pipe, as asked
+    assert process.stdin is not None  # noqa: S101  # made with a pipe
     process.stdin.write(line)
 
 
 async def _ready(process: Process) -> None:
-    assert process.stdout is not None  # noqa: S101  # a pipe, as asked
+    assert process.stdout is not None  # noqa: S101  # made with a pipe
     async with asyncio.timeout(PREPARE_S):
         line = await process.stdout.readline()
     if line != b"ready\n":

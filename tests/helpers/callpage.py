@@ -50,6 +50,17 @@ class CallPage:
         """Whether it can be seen."""
         return bool(await self.page.run(f"document.querySelector('#{element}').checkVisibility()"))
 
+    async def fits_a_phone(self) -> bool:
+        """Return True if a screen of 360 x 640 holds all buttons, each big enough for a thumb."""
+        assert await self.page.run("document.scrollingElement.scrollWidth") <= 360
+        buttons = """[...document.querySelectorAll('#controls button')]
+          .filter(button => button.checkVisibility()).every(button => {
+            const box = button.getBoundingClientRect();
+            return box.left >= 0 && box.right <= 360 && box.bottom <= 640
+              && box.height >= 44 && button.scrollWidth <= button.clientWidth;
+          })"""
+        return bool(await self.page.run(buttons))
+
     async def has_text(self, element: str, text: str) -> None:
         """Wait until something with these words is written there, to be seen or to be heard."""
         await self.page.until(

@@ -124,16 +124,25 @@ async def test_an_exchange_of_another_kind_is_told_and_leaves_no_connection(
         await ApartBroker(rabbitmq.url, names).open(QUEUES)
 
 
+async def limited_broker(
+    rabbitmq: RabbitServer, names: Names, user: str, *rights: str
+) -> ApartBroker:
+    """Connect as a new user with these rights: configure, write, read."""
+
+    def limit() -> None:
+        rabbitmq.ctl("add_user", user, "pass-word")
+        rabbitmq.ctl("set_permissions", user, *rights)
+
+    await asyncio.to_thread(limit)
+    limited = ApartBroker(rabbitmq.url.replace("guest:guest", f"{user}:pass-word"), names)
+    await limited.open(QUEUES)
+    return limited
+
+
 async def test_a_user_who_may_declare_nothing_uses_what_is_there(
     rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
 ) -> None:
-    def limit() -> None:
-        rabbitmq.ctl("add_user", "worker", "pass-word")
-        rabbitmq.ctl("set_permissions", "worker", "^$", ".*events.*", "processing.*")
-
-    await asyncio.to_thread(limit)
-    limited = ApartBroker(rabbitmq.url.replace("guest:guest", "worker:pass-word"), names)
-    await limited.open(QUEUES)
+    limited = await limited_broker(rabbitmq, names, "worker", "^$", ".*events.*", "processing.*")
     await limited.publish(plain(1))
     async with aclosing(limited.consume(WORK, 1)) as deliveries:
         delivery = await anext(deliveries)
@@ -147,14 +156,7 @@ async def test_the_depth_of_a_queue_without_any_right_is_shown_or_the_right_is_n
     rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
 ) -> None:
     """RabbitMQ before 4.3 shows it to everybody."""
-
-    def limit() -> None:
-        rabbitmq.ctl("add_user", "reader", "pass-word")
-        rabbitmq.ctl("set_permissions", "reader", "^$", "^$", "processing.*")
-
-    await asyncio.to_thread(limit)
-    limited = ApartBroker(rabbitmq.url.replace("guest:guest", "reader:pass-word"), names)
-    await limited.open(QUEUES)
+    limited = await limited_broker(rabbitmq, names, "reader", "^$", "^$", "processing.*")
     try:
         shown: int | str = await limited.depth("failure_queue")
     except Unavailable as error:
