@@ -6,6 +6,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -30,21 +31,29 @@ class KeyWatch:
         report: receives the state of the part ``encryption``.
 
     Attributes:
-        left_s: seconds until the key expires, as of the last check; infinite: never.
+        left_s: seconds until the key expires, 0 once it has; infinite: never, or not known yet.
     """
 
     def __init__(
         self, encryptor: Encryptor, clock: Clock, report: Callable[[str, bool, str], None]
     ) -> None:
-        self.left_s = float("inf")
+        self._expires_s = math.inf  # epoch seconds
         self._encryptor = encryptor
         self._clock = clock
         self._report = report
 
+    @property
+    def left_s(self) -> float:
+        """See ``KeyWatch``."""
+        return max(self._expires_s - self._clock.now().wall_ms / 1000, 0.0)
+
     async def run(self) -> None:
         """Check once an hour, until cancelled."""
         while True:
-            await self.check()
+            try:
+                await self.check()
+            except Exception as bug:  # which must not end the watch
+                log.warning("worker.keyCheckFailed", exc_info=True, extra={"why": repr(bug)})
             await asyncio.sleep(KEY_CHECK_S)
 
     async def check(self) -> None:
@@ -55,9 +64,7 @@ class KeyWatch:
             log.warning("worker.keyCheckFailed", extra={"why": error.detail})
             self._report(KEY, False, error.detail)
             return
-        self.left_s = float("inf")
-        if expires_s is not None:
-            self.left_s = expires_s - self._clock.now().wall_ms / 1000
+        self._expires_s = math.inf if expires_s is None else expires_s
         days = days_left(self.left_s)
         if days is not None:
             log.warning("worker.keyExpires", extra={"days": days})
