@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Final
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.storage.disks import disk
@@ -16,6 +17,8 @@ from sfu_wrapper.observe.metrics import BROKER, STORE, Health, Metrics, count_er
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.key_watch import KeyWatch
 from sfu_wrapper.service.worker.obstacles import DISK
+
+_DISK_S: Final = 5.0  # for the file systems to answer: a file server may hang
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,11 @@ class HealthWorkerMonitor:
 
     async def fullest_disk(self) -> str:
         """See ``WorkerMonitor``."""
-        return await run_in_daemon_thread(self._fullest)
+        try:
+            async with asyncio.timeout(_DISK_S):
+                return await run_in_daemon_thread(self._fullest)
+        except TimeoutError:
+            return f"unknown: no answer within {_DISK_S:g} s"
 
     def _fullest(self) -> str:
         try:

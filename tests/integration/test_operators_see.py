@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.request import urlopen
@@ -11,6 +12,7 @@ import pytest
 from sfu_wrapper.adapters.memory.plane import Behaviour, MemoryPlane
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
+from sfu_wrapper.app import worker_health
 from sfu_wrapper.app.worker_health import observed
 from sfu_wrapper.config.load import load
 from sfu_wrapper.model.media import Medium
@@ -112,6 +114,18 @@ async def test_a_worker_without_a_port_serves_nothing(tmp_path: Path) -> None:
     settings = load(Path("config"), {}, (f"destination_path={tmp_path}",))
     async with observed(settings, SystemClock()) as monitor:
         assert "free on" in await monitor.fullest_disk()
+
+
+async def test_a_file_server_that_hangs_does_not_hold_up_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(worker_health, "disk", lambda _: answers.wait())
+    monkeypatch.setattr(worker_health, "_DISK_S", 0.01)
+    settings = load(Path("config"), {}, (f"destination_path={tmp_path}",))
+    async with observed(settings, SystemClock()) as monitor:
+        assert await monitor.fullest_disk() == "unknown: no answer within 0.01 s"
+    answers.set()
 
 
 async def read(port: int, path: str) -> str:
