@@ -215,7 +215,8 @@ class Scheduler:
     def committed(self, owner: object) -> None:
         """Record the end of a commit of an owner."""
         self._commits -= 1
-        self._heavy_commits -= Counter((owner,))
+        if owner in self._heavy_commits:
+            self._heavy_commits -= Counter((owner,))
         if self._commits < COMMITS:
             self._more_commits = 0
             self._cancel_slow_timer()
@@ -299,7 +300,8 @@ class Scheduler:
             self._spent_s += now_s - began_s
             self._usage.charge(owner, now_s - began_s, now_s)
             self._commits += turn.commits
-            self._heavy_commits.update((owner,) if turn.commits and heavy else ())
+            if turn.commits and heavy:
+                self._heavy_commits[owner] += 1
             if not heavy:
                 self._light_until_s = now_s + LIGHT_S
             if queue:
