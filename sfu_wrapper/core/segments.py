@@ -372,13 +372,9 @@ def _refuse_beyond_limit(turn: Transition) -> None:
     limit_s = turn.rules.limits.max_room_ms // 1000
     for waiting in turn.room.waiting:
         context = (("room", turn.room.id), ("limit", limit_s))
-        begins = waiting.want is PendingKind.START
-        refusal = (
-            Refusal(Code.RECORDING_LIMIT, BEYOND_LIMIT, context)
-            if begins
-            else Refusal(Code.NOT_RECORDING, BEYOND_LIMIT, context)
-        )
-        turn.reply(waiting.ref, refusal)
+        starts = waiting.want is PendingKind.START
+        code = Code.RECORDING_LIMIT if starts else Code.NOT_RECORDING
+        turn.reply(waiting.ref, Refusal(code, BEYOND_LIMIT, context))
     turn.room = replace(turn.room, waiting=(), wanted=None)
 
 
