@@ -18,6 +18,8 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.ports.recordings import AuditEntry, RecordingChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ class Commit:
         answers: answers to keep.
         parts: changed parts of the room; other parts stay unchanged.
         forgotten: keys of answers to remove.
+        recordings: changes of the index of recordings, in order.
+        audit: entries to append to the chains of their domains, in order.
+        events: events for webhooks; each becomes a delivery for every endpoint that wants it.
     """
 
     room: RoomRow | None = None
@@ -137,6 +142,9 @@ class Commit:
     answers: tuple[AnswerRow, ...] = ()
     parts: tuple[PartRow, ...] = ()
     forgotten: tuple[str, ...] = ()
+    recordings: tuple[RecordingChange, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
+    events: tuple[RecordingEvent, ...] = ()
 
 
 class Store(Protocol):
@@ -151,7 +159,8 @@ class Store(Protocol):
         """Write a commit; the future resolves to the outbox rows with their ``seq``.
 
         Raises (through the future):
-            Unavailable: not written: disk full, I/O error, fenced off, or the queue is full.
+            Unavailable: not written: disk full, I/O error, fenced off, the queue is full, or a
+                recording has changed since it was read (``context["conflict"]`` is True).
         """
         ...
 

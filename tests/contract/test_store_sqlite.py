@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.sqlite import rows
-from sfu_wrapper.adapters.sqlite.database import MIGRATIONS, open_database
+from sfu_wrapper.adapters.sqlite.database import open_database
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.model.errors import Misconfigured, RecordingError, Unavailable

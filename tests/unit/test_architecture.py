@@ -32,8 +32,8 @@ TOUCHING = {
     "read_bytes", "read_text", "stat", "touch", "unlink", "write_bytes", "write_text",
 }  # fmt: skip
 MAX_MODULE_LINES = 400
-MAX_MODULES = 239
-MEDIAN_LINES = range(130, 186)
+MAX_MODULES = 285
+MEDIAN_LINES = range(130, 195)
 MAX_FUNCTION_LINES = 40
 
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.adapters.sqlite.database import BUSY_S, MIGRATIONS, open_database, translated
+from sfu_wrapper.adapters.sqlite.database import BUSY_S, open_database, translated
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 
 _CLOSE_S = BUSY_S + 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

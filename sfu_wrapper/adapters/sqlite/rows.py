@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from sfu_wrapper.adapters.sqlite import rows
 from sfu_wrapper.adapters.sqlite.database import (
-    MIGRATIONS,
     found_by,
     open_database,
     open_reader,
     run_many,
     translated,
 )
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,

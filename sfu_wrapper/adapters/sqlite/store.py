@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sfu_wrapper.adapters.sqlite import rows
-from sfu_wrapper.adapters.sqlite.database import MIGRATIONS, open_database, open_reader, translated
+from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import (

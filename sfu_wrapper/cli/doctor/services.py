@@ -10,8 +10,8 @@ from typing import Final
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS as QUEUE_MIGRATIONS
-from sfu_wrapper.adapters.sqlite.database import MIGRATIONS as STORE_MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import inspect as inspect_file
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS as STORE_MIGRATIONS
 from sfu_wrapper.adapters.storage.disks import FULL, Disk, disk, nearest, try_writing
 from sfu_wrapper.app.parts import queue_file, queues, store_file
 from sfu_wrapper.config.settings import Settings

@@ -1,0 +1,91 @@
+"""Schema of the store as numbered migrations: append, never change what has been released.
+
+``docs`` draws the resulting tables (architecture.md, "The tables of the store").
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sfu_wrapper.adapters.sqlite.database import Migrations
+
+# rooms keep their rowid: it orders rooms with one id that were created in the same millisecond.
+# outbox numbers are never reused (AUTOINCREMENT), so that a reader can page by them.
+_FIRST = (
+    """
+    CREATE TABLE rooms (
+        uuid TEXT NOT NULL UNIQUE, id TEXT NOT NULL, domain TEXT NOT NULL, owner TEXT NOT NULL,
+        life TEXT NOT NULL, settled INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        ended_ms INTEGER, state BLOB NOT NULL, epoch INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX rooms_by_id ON rooms (id, created_ms)",
+    "CREATE INDEX rooms_unsettled ON rooms (created_ms) WHERE settled = 0",
+    """
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, room TEXT NOT NULL, routing_key TEXT NOT NULL,
+        message_id TEXT NOT NULL, correlation_id TEXT NOT NULL, body BLOB NOT NULL,
+        created_ms INTEGER NOT NULL, mandatory INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE answers (
+        key TEXT PRIMARY KEY, digest BLOB NOT NULL, answer BLOB NOT NULL,
+        expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX answers_by_expiry ON answers (expires_ms)",
+    """
+    CREATE TABLE user_permissions (
+        domain TEXT NOT NULL, user TEXT NOT NULL, type TEXT NOT NULL, profile TEXT NOT NULL,
+        PRIMARY KEY (domain, user)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE domain_permissions (
+        domain TEXT PRIMARY KEY, type TEXT NOT NULL, profile TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE leases (
+        job TEXT PRIMARY KEY, holder TEXT NOT NULL, boot TEXT NOT NULL, expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
+
+# Room ids are unique among the open rooms of a domain. Collections of a room are rows of ``parts``;
+# rooms of the first schema keep everything in ``state`` until they are written again, except for
+# members, which the migration copies to ``parts`` (``member/DOMAIN/USER``) for look-ups. It skips
+# damaged rooms; their reader refuses them. Used uuids (ASCII, lower case) are kept for ever after
+# their rooms are removed, so that no two rooms have the same uuid.
+_MEMBERS_OF_OLD_ROOMS = """
+    INSERT OR IGNORE INTO parts (room, name, state)
+    SELECT uuid,
+        'member/' || json_extract(member.value, '$.domain')
+            || '/' || json_extract(member.value, '$.user'),
+        CAST(member.value AS BLOB)
+    FROM (SELECT uuid, CAST(substr(state, 3) AS TEXT) AS document FROM rooms) AS old,
+        json_each(CASE WHEN json_valid(document) THEN document ELSE '{}' END, '$.members') AS member
+    WHERE member.type = 'object'
+"""
+_SECOND = (
+    """
+    CREATE TABLE parts (
+        room TEXT NOT NULL, name TEXT NOT NULL, state BLOB NOT NULL, PRIMARY KEY (room, name)
+    ) WITHOUT ROWID
+    """,
+    _MEMBERS_OF_OLD_ROOMS,
+    "CREATE TABLE used_uuids (uuid TEXT PRIMARY KEY) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO used_uuids (uuid) SELECT lower(uuid) FROM rooms",
+    "CREATE INDEX rooms_by_end ON rooms (ended_ms) WHERE settled = 1",
+    "DROP INDEX rooms_by_id",
+    "CREATE INDEX rooms_by_id ON rooms (domain, id, created_ms)",
+)
+
+# 0.3.0: recordings, audit, webhooks, retention. One migration until it is released.
+_RECORDINGS: Final[Sequence[str]] = ()
+_AUDIT: Final[Sequence[str]] = ()
+_WEBHOOKS: Final[Sequence[str]] = ()
+_RETENTION: Final[Sequence[str]] = ()
+_THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION)
+
+MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND, _THIRD)
