@@ -53,6 +53,19 @@ class DropRecording:
 RecordingChange = SegmentFacts | PutRecording | DropRecording
 
 
+@dataclass(frozen=True, slots=True)
+class DomainRetention:
+    """Write the time for which a domain keeps its recordings.
+
+    Attributes:
+        domain: the domain.
+        days: days, from 1; None removes the setting, and the system's applies.
+    """
+
+    domain: DomainId
+    days: int | None
+
+
 # Audit
 
 
@@ -133,6 +146,14 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """Place of a recording in the order of retention: oldest time first, then by address."""
+
+    at_ms: int
+    key: RecordingKey
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingQuery:
     """Filter of a list; all conditions that are not None hold.
 
@@ -202,21 +223,34 @@ class RecordingIndex(Protocol):
         ...
 
     def finished(
-        self, domain: DomainId, state: RecordingState, before_ms: int, limit: int
+        self,
+        domain: DomainId,
+        state: RecordingState,
+        before_ms: int,
+        limit: int,
+        after: Due | None = None,
     ) -> tuple[Recording, ...]:
         """Return recordings in READY, FAILED or DELETED whose work ended before a time.
 
         Oldest first; without held ones and, but for DELETED, without those whose deletion is
-        requested. The time is ``outcome_ms``, of DELETED ``deletion.done_ms``.
+        requested. The time is ``outcome_ms``, of DELETED ``deletion.done_ms``; ``after`` names the
+        last one of the page before.
         """
+        ...
+
+    def retention_days(self, domain: DomainId) -> int | None:
+        """Return the days that a domain has set for itself (``DomainRetention``); None: none."""
         ...
 
     def domains(self) -> tuple[DomainId, ...]:
         """Return the domains that have recordings."""
         ...
 
-    def deletions(self, limit: int) -> tuple[Recording, ...]:
-        """Return recordings whose deletion is requested and not done, the oldest request first."""
+    def deletions(self, limit: int, after: Due | None = None) -> tuple[Recording, ...]:
+        """Return recordings whose deletion is requested and not done, the oldest request first.
+
+        ``after`` names the last one of the page before, by ``deletion.requested_ms``.
+        """
         ...
 
     def all(self) -> Iterator[Recording]:

@@ -19,7 +19,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.recording import RecordingEvent
-from sfu_wrapper.ports.recordings import AuditEntry, RecordingChange
+from sfu_wrapper.ports.recordings import AuditEntry, DomainRetention, RecordingChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ class Commit:
         parts: changed parts of the room; other parts stay unchanged.
         forgotten: keys of answers to remove.
         recordings: changes of the index of recordings, in order.
+        retention: changed retention of domains.
         audit: entries to append to the chains of their domains, in order.
         events: events for webhooks; each becomes a delivery for every endpoint that wants it.
     """
@@ -143,6 +144,7 @@ class Commit:
     parts: tuple[PartRow, ...] = ()
     forgotten: tuple[str, ...] = ()
     recordings: tuple[RecordingChange, ...] = ()
+    retention: tuple[DomainRetention, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
     events: tuple[RecordingEvent, ...] = ()
 
