@@ -177,8 +177,23 @@ class Store(Section):
 
 
 class Retention(Section):
-    """``[retention]``: time for which ended rooms are kept."""
+    """``[retention]``: time for which recordings, logs and ended rooms are kept."""
 
+    days: Whole = Field(
+        0, description="days after which a finished recording is deleted; 0: it is kept for ever"
+    )
+    max_days: Whole = Field(
+        0, description="longest time in days that a domain may set for itself; 0: retention.days"
+    )
+    raw_days: Whole = Field(
+        7, description="days after which raw files of a failed segment are deleted; 0: never"
+    )
+    log_days: Whole = Field(
+        90, description="days after which the log of a recording is deleted; 0: never"
+    )
+    interval_seconds: Seconds = Field(
+        300, description="s between two checks of what is due for deletion"
+    )
     room_days: Whole = Field(
         30, description="days after which a room that has ended leaves the store; 0: never"
     )
@@ -288,6 +303,9 @@ class Recordings(Section):
 
     owner_may_delete: bool = Field(
         False, description="whether the owner of a recording may delete it"
+    )
+    tombstone_days: Whole = Field(
+        400, description="days after which the entry of a deleted recording goes; 0: never"
     )
     max_segment_seconds: SecondsOrNone = Field(
         14_400, description="s after which a segment ends and the next one starts; 0: no limit"

@@ -90,6 +90,9 @@ class Recording(Section):
     failure_queue: QueueName = Field(
         "failure_queue", description="queue of segments that failed for good"
     )
+    deletion_queue: QueueName = Field(
+        "deletion_queue", description="queue of recordings to be deleted"
+    )
     webm_codec: MergedCodec = Field("vp8", description="video codec of merged files")
     quality: Quality = Field(
         "low", description="quality of merged files: about 2, 3 or 4 MB a minute"

@@ -120,9 +120,10 @@ def _queue_conflicts(settings: Settings) -> Iterator[Conflict]:
         "processing_queue": recording.processing_queue,
         "processed_queue": recording.processed_queue,
         "failure_queue": recording.failure_queue,
+        "deletion_queue": recording.deletion_queue,
     }
     if len(set(queues.values())) < len(queues):
-        yield Conflict(tuple(queues), "the three queues need three names")
+        yield Conflict(tuple(queues), "the four queues need four names")
     for key, name in queues.items():
         if name == _RESERVED_QUEUE:
             yield Conflict((key,), f"{name} is the controllers' own queue")

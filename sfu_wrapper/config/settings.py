@@ -27,6 +27,7 @@ from sfu_wrapper.config.section import Section
 from sfu_wrapper.config.servers import Http, Websocket
 from sfu_wrapper.core.policy import PolicySettings, RecordingLimits
 from sfu_wrapper.core.quotas import Quotas
+from sfu_wrapper.core.retention import RetentionRules
 
 
 class Settings(Section):
@@ -71,6 +72,15 @@ class Settings(Section):
             max_segment_ms=round(1000 * self.recordings.max_segment_seconds),
             max_room_ms=round(1000 * self.recordings.max_room_seconds),
             unattended_ms=round(1000 * self.policy.unattended_stop_seconds),
+        )
+
+    def retention_rules(self) -> RetentionRules:
+        """Return the times for which recordings are kept, in the form of the core."""
+        return RetentionRules(
+            days=self.retention.days,
+            raw_days=self.retention.raw_days,
+            max_days=self.retention.max_days,
+            tombstone_days=self.recordings.tombstone_days,
         )
 
     def quota_limits(self) -> Quotas:

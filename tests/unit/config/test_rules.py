@@ -19,7 +19,7 @@ LONG = "0123456789abcdef0123456789abcdef"
             "false: incoming calls could never be recorded, and trunk.conflict = refuse",
         ),
         (["should_encrypt=true"], "encryption_mail: required with should_encrypt"),
-        (["processed_queue=failure_queue"], "processing_queue: the three queues need three names"),
+        (["processed_queue=failure_queue"], "processing_queue: the four queues need four names"),
         (
             ["processed_queue=sfu_wrapper.index"],
             "processed_queue: sfu_wrapper.index is the controllers' own queue",
