@@ -168,6 +168,46 @@ class Deletion:
     trouble: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DeletionRequest:
+    """Order to a worker to delete the files of a recording.
+
+    Attributes:
+        key: address of the recording.
+        room: room id chosen by the client.
+        reason: why it is deleted.
+        requested_ms: epoch ms.
+        raw_only: delete only raw and temporary files, of a segment that failed.
+        awaits_event: no outcome is known, so that the ``recordingInfo`` may still be in its queue.
+        files: finished files as far as known, as their message names them.
+    """
+
+    key: RecordingKey
+    room: RoomId
+    reason: DeletionReason
+    requested_ms: int
+    raw_only: bool = False
+    awaits_event: bool = False
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Report of a worker: nothing of the recording is left in its folders.
+
+    Attributes:
+        key: address of the recording.
+        room: room id chosen by the client.
+        reason: why it was deleted.
+        done_ms: epoch ms.
+    """
+
+    key: RecordingKey
+    room: RoomId
+    reason: DeletionReason
+    done_ms: int
+
+
 Outcome = Processed | Failed
 """Message of the recording service about a segment."""
 
