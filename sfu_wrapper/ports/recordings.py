@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from sfu_wrapper.model.audit import AuditHead, AuditRow
 from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, UserId, UserKey
 from sfu_wrapper.model.recording import (
     Recording,
@@ -69,53 +70,8 @@ class DomainRetention:
 # Audit
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """Entry to append to the chain of its domain.
-
-    Attributes:
-        domain: chain.
-        at_ms: epoch ms.
-        actor: id of the user that asked; None: the system.
-        action: ``recording.start``, ``recording.stop``, ``permission.put``, ``file.read`` …
-        object: what it concerns: room uuid, recording, permission owner …
-        outcome: ``done`` or the code of the refusal.
-        details: further facts, a flat map of strings, whole numbers and booleans; no names of
-            persons, no tokens.
-        actor_domain: domain of the actor; None: that of the chain.
-    """
-
-    domain: DomainId
-    at_ms: int
-    actor: UserId | None
-    action: str
-    object: str
-    outcome: str
-    details: tuple[tuple[str, str | int | bool | None], ...] = ()
-    actor_domain: DomainId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """Stored entry: its number in the chain from 1, its canonical JSON, and its hash (hex)."""
-
-    domain: DomainId
-    number: int
-    entry: bytes
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditHead:
-    """Last entry of a chain; number 0 and an empty hash where there is none."""
-
-    domain: DomainId
-    number: int
-    hash: str
-
-
 class AuditLog(Protocol):
-    """Reads of the audit chains."""
+    """Reads of the audit chains; entries are appended by commits and changes of permissions."""
 
     def head(self, domain: DomainId) -> AuditHead:
         """Return the last entry of a chain."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.identity import (
     DomainId,
     OwnerPermissions,
@@ -19,7 +20,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.recording import RecordingEvent
-from sfu_wrapper.ports.recordings import AuditEntry, DomainRetention, RecordingChange
+from sfu_wrapper.ports.recordings import AuditLog, DomainRetention, RecordingChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +233,25 @@ class Store(Protocol):
         ...
 
     def set_permission(
-        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+        self,
+        domain: DomainId,
+        user: UserId | None,
+        permission: RecordingPermissions | None,
+        audit: Sequence[AuditEntry] = (),
     ) -> Future[None]:
-        """Store or (None) delete the permission of a user, or of the domain (``user`` None)."""
+        """Store or (None) delete the permission of a user, or of the domain (``user`` None).
+
+        Args:
+            domain: domain of the user.
+            user: the user; None: the permission of the domain.
+            permission: the new value; None deletes it.
+            audit: entries that become durable together with the change.
+        """
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """Audit chains, for reading."""
         ...
 
     def close(self) -> None:

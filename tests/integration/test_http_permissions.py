@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +14,7 @@ from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.core.access import Subject
 from sfu_wrapper.core.policy import Source
 from sfu_wrapper.gateway.settings import GatewaySettings
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,
@@ -286,7 +288,11 @@ async def test_a_store_that_hangs_is_not_waited_for_for_ever(
 ) -> None:
     class Hanging(MemoryStore):
         def set_permission(
-            self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+            self,
+            domain: DomainId,
+            user: UserId | None,
+            permission: RecordingPermissions | None,
+            audit: Sequence[AuditEntry] = (),
         ) -> "asyncio.Future[None]":
             return asyncio.get_running_loop().create_future()
 

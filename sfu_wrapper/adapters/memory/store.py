@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from sfu_wrapper.adapters.memory.audit import MemoryAudit
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,
@@ -38,9 +40,11 @@ class MemoryStore:
 
     Attributes:
         failing: while True, every write fails.
+        audit: see ``Store``.
     """
 
     def __init__(self) -> None:
+        self.audit = MemoryAudit()
         self.failing = False
         self._closed = False
         self._seq = 0
@@ -126,11 +130,16 @@ class MemoryStore:
         return OwnerPermissions(own, self._permissions.get((owner.domain, None)))
 
     def set_permission(
-        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+        self,
+        domain: DomainId,
+        user: UserId | None,
+        permission: RecordingPermissions | None,
+        audit: Sequence[AuditEntry] = (),
     ) -> "Future[None]":
         """See ``Store``."""
 
         def put() -> None:
+            self.audit.append(audit)
             if permission is None:
                 self._permissions.pop((domain, user), None)
             else:
@@ -158,6 +167,7 @@ class MemoryStore:
             self._answers.pop(key, None)
         for answer in commit.answers:
             self._answers[answer.key] = answer
+        self.audit.append(commit.audit)
         return tuple(self._append(row) for row in commit.outbox)
 
     def _put_part(self, part: PartRow) -> None:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from sfu_wrapper.adapters.sqlite import rows
+from sfu_wrapper.adapters.sqlite import audit, rows
 from sfu_wrapper.adapters.sqlite.database import (
     found_by,
     open_database,
@@ -23,6 +23,7 @@ from sfu_wrapper.adapters.sqlite.database import (
     translated,
 )
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import RecordingError, Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,
@@ -90,6 +91,7 @@ def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tup
     run_many(connection, _PUT_ROOMS, list(rooms.values()))
     _put_parts(connection, works)
     _put_answers(connection, works)
+    audit.append(connection, [entry for commit, _ in works for entry in commit.audit])
     numbered = iter(_put_outbox(connection, [row for commit, _ in works for row in commit.outbox]))
     return [tuple(islice(numbered, len(commit.outbox))) for commit, _ in works]
 
@@ -206,8 +208,13 @@ def write_permission(
     domain: DomainId,
     user: UserId | None,
     permission: RecordingPermissions | None,
+    entries: Sequence[AuditEntry] = (),
 ) -> None:
-    """Store or delete the permission of a user, or of the domain if ``user`` is None."""
+    """Store or delete the permission of a user, or of the domain if ``user`` is None.
+
+    ``entries`` are appended to the audit chains.
+    """
+    audit.append(connection, entries)
     given = () if permission is None else (permission.recording_type, permission.recording_profile)
     match user, given:
         case None, ():
@@ -294,10 +301,7 @@ def stored_permissions(path: Path, owner: UserKey) -> OwnerPermissions:
 
 
 class PermissionFile:
-    """Permissions in a file that a controller may have open; it sees a change at once.
-
-    Each change is one statement, and so one transaction.
-    """
+    """Permissions in a file that a controller may have open; it sees a change at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -307,14 +311,21 @@ class PermissionFile:
         return stored_permissions(self._path, owner)
 
     def set_permission(
-        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+        self,
+        domain: DomainId,
+        user: UserId | None,
+        permission: RecordingPermissions | None,
+        audit: Sequence[AuditEntry] = (),
     ) -> "Future[None]":
         """See ``Store``; the change is on disk when the method returns."""
         done: Future[None] = asyncio.get_running_loop().create_future()
         try:
             connection = open_database(self._path, MIGRATIONS)
             with closing(connection), translated(self._path):
-                rows.write_permission(connection, domain, user, permission)
+                # The lock comes first: a head that was read before it may not be the last one.
+                connection.execute("BEGIN IMMEDIATE")
+                rows.write_permission(connection, domain, user, permission, audit)
+                connection.execute("COMMIT")
         except RecordingError as error:
             done.set_exception(error)
         else:

@@ -83,7 +83,18 @@ _SECOND = (
 
 # 0.3.0: recordings, audit, webhooks, retention. One migration until it is released.
 _RECORDINGS: Final[Sequence[str]] = ()
-_AUDIT: Final[Sequence[str]] = ()
+# Rows are stored in the order of their arrival: all chains grow at one place of the file, so that
+# a transaction writes one page for them and one for each index.
+_AUDIT: Final[Sequence[str]] = (
+    """
+    CREATE TABLE audit (
+        domain TEXT NOT NULL, number INTEGER NOT NULL, object TEXT NOT NULL, entry BLOB NOT NULL,
+        hash BLOB NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX audit_by_number ON audit (domain, number)",
+    "CREATE INDEX audit_by_object ON audit (object, number)",
+)
 _WEBHOOKS: Final[Sequence[str]] = ()
 _RETENTION: Final[Sequence[str]] = ()
 _THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sfu_wrapper.adapters.sqlite import rows
+from sfu_wrapper.adapters.sqlite.audit import SqliteAudit
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,
@@ -139,12 +141,21 @@ class SqliteStore:
             return rows.permissions(self._reader, owner)
 
     def set_permission(
-        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+        self,
+        domain: DomainId,
+        user: UserId | None,
+        permission: RecordingPermissions | None,
+        audit: Sequence[AuditEntry] = (),
     ) -> "Future[None]":
         """See ``Store``."""
         return self._writer.submit(
-            lambda connection: rows.write_permission(connection, domain, user, permission)
+            lambda connection: rows.write_permission(connection, domain, user, permission, audit)
         )
+
+    @property
+    def audit(self) -> SqliteAudit:
+        """See ``Store``."""
+        return SqliteAudit(self._read)
 
     def close(self) -> None:
         """See ``Store``. A second call does nothing."""

@@ -7,7 +7,7 @@ based on the same version only one succeeds. A stored change takes effect at onc
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from sfu_wrapper.core.access import (
     require_may_write_own,
 )
 from sfu_wrapper.core.policy import Grant, grant
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import (
     DomainId,
@@ -46,7 +47,11 @@ class PermissionStore(Protocol):
         ...
 
     def set_permission(
-        self, domain: DomainId, user: UserId | None, permission: RecordingPermissions | None
+        self,
+        domain: DomainId,
+        user: UserId | None,
+        permission: RecordingPermissions | None,
+        audit: Sequence[AuditEntry] = (),
     ) -> "Future[None]":
         """See ``Store``."""
         ...
