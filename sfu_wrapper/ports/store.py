@@ -21,6 +21,7 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.recording import RecordingEvent
 from sfu_wrapper.ports.recordings import AuditLog, DomainRetention, RecordingChange
+from sfu_wrapper.ports.webhooks import WebhookChange, WebhookStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Commit:
         retention: changed retention of domains.
         audit: entries to append to the chains of their domains, in order.
         events: events for webhooks; each becomes a delivery for every endpoint that wants it.
+        webhooks: changes of endpoints and deliveries, in order, written before ``events``.
     """
 
     room: RoomRow | None = None
@@ -148,6 +150,7 @@ class Commit:
     retention: tuple[DomainRetention, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
     events: tuple[RecordingEvent, ...] = ()
+    webhooks: tuple[WebhookChange, ...] = ()
 
 
 class Store(Protocol):
@@ -157,6 +160,11 @@ class Store(Protocol):
     with ``Unavailable`` if nothing of it was written. Reads are synchronous and short: one row by
     key, or a bounded page.
     """
+
+    @property
+    def webhooks(self) -> WebhookStore:
+        """Webhook endpoints and deliveries."""
+        ...
 
     def commit(self, commit: Commit, epoch: int) -> Future[tuple[OutboxRow, ...]]:
         """Write a commit; the future resolves to the outbox rows with their ``seq``.

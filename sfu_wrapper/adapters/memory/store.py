@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from sfu_wrapper.adapters.memory.audit import MemoryAudit
+from sfu_wrapper.adapters.memory.webhooks import MemoryWebhooks
 from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import (
@@ -41,6 +42,7 @@ class MemoryStore:
     Attributes:
         failing: while True, every write fails.
         audit: see ``Store``.
+        webhooks: webhook endpoints and deliveries.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class MemoryStore:
         self._outbox: dict[int, OutboxRow] = {}
         self._answers: dict[str, AnswerRow] = {}
         self._permissions: dict[tuple[DomainId, UserId | None], RecordingPermissions] = {}
+        self.webhooks = MemoryWebhooks(self._write)
 
     def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
         """See ``Store``."""
@@ -168,6 +171,7 @@ class MemoryStore:
         for answer in commit.answers:
             self._answers[answer.key] = answer
         self.audit.append(commit.audit)
+        self.webhooks.apply(commit.webhooks, commit.events)
         return tuple(self._append(row) for row in commit.outbox)
 
     def _put_part(self, part: PartRow) -> None:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from sfu_wrapper.adapters.sqlite import audit, rows
+from sfu_wrapper.adapters.sqlite import audit, rows, webhooks
 from sfu_wrapper.adapters.sqlite.database import (
     found_by,
     open_database,
@@ -92,6 +92,7 @@ def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tup
     _put_parts(connection, works)
     _put_answers(connection, works)
     audit.append(connection, [entry for commit, _ in works for entry in commit.audit])
+    webhooks.write(connection, [commit for commit, _ in works])
     numbered = iter(_put_outbox(connection, [row for commit, _ in works for row in commit.outbox]))
     return [tuple(islice(numbered, len(commit.outbox))) for commit, _ in works]
 

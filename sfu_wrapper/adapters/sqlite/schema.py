@@ -95,7 +95,37 @@ _AUDIT: Final[Sequence[str]] = (
     "CREATE UNIQUE INDEX audit_by_number ON audit (domain, number)",
     "CREATE INDEX audit_by_object ON audit (object, number)",
 )
-_WEBHOOKS: Final[Sequence[str]] = ()
+# ``types`` is ' type type ', or empty for all; ``secrets`` are separated by spaces. A removed
+# endpoint stays until its deliveries are gone. The head is the first unfinished delivery of its
+# endpoint and subject: only heads are due.
+_WEBHOOKS: Final[Sequence[str]] = (
+    """
+    CREATE TABLE webhook_endpoints (
+        id TEXT PRIMARY KEY, domain TEXT, url TEXT NOT NULL, secrets TEXT NOT NULL,
+        types TEXT NOT NULL, created_ms INTEGER NOT NULL, configured INTEGER NOT NULL,
+        disabled TEXT, removed INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    CREATE TABLE webhook_deliveries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, endpoint TEXT NOT NULL,
+        type TEXT NOT NULL, domain TEXT NOT NULL, subject TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        data BLOB NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, due_ms INTEGER NOT NULL,
+        status INTEGER, error TEXT, finished_ms INTEGER, head INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX webhook_due ON webhook_deliveries (endpoint, due_ms, seq) WHERE head = 1",
+    """
+    CREATE INDEX webhook_order ON webhook_deliveries (endpoint, subject, seq)
+    WHERE finished_ms IS NULL
+    """,
+    "CREATE INDEX webhook_by_state ON webhook_deliveries (endpoint, state, seq)",
+    "CREATE INDEX webhook_by_id ON webhook_deliveries (id)",
+    """
+    CREATE INDEX webhook_finished ON webhook_deliveries (finished_ms)
+    WHERE finished_ms IS NOT NULL
+    """,
+)
 _RETENTION: Final[Sequence[str]] = ()
 _THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION)
 

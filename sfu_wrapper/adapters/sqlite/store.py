@@ -15,6 +15,7 @@ from sfu_wrapper.adapters.sqlite import rows
 from sfu_wrapper.adapters.sqlite.audit import SqliteAudit
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
+from sfu_wrapper.adapters.sqlite.webhooks import SqliteWebhooks
 from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
 from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Unavailable
@@ -59,6 +60,7 @@ class SqliteStore:
             connection.close()
             raise
         self._writer = Writer(connection, path, max_batch=max_batch, max_waiting=max_waiting)
+        self.webhooks = SqliteWebhooks(path, self._reader, self._writer)
 
     def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
         """See ``Store``."""

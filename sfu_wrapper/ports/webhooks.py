@@ -1,0 +1,230 @@
+"""Webhook endpoints and their deliveries: rows of the store, and their queries.
+
+A delivery is a row for one event and one endpoint, written in the commit of the change that the
+event reports (``Commit.events``). Deliveries of one endpoint and one subject are sent in the order
+of their commits: only the first unfinished one, the head, is due. Changes that people make are part
+of ``Commit.webhooks``, so that they become durable with their audit entries. Source: webhooks.md.
+"""
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from sfu_wrapper.model.identity import DomainId
+
+TEST_TYPE: Final = "webhook.test"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Address that receives events.
+
+    Attributes:
+        id: unique in the store.
+        domain: domain whose events it receives; None: those of all domains.
+        url: http or https.
+        secrets: ``whsec_…``, at least one; each signs every delivery, so that they can be rotated.
+        types: types of events that it receives; empty: all.
+        created_ms: epoch ms.
+        configured: True if it comes from the configuration, which alone can change it.
+        disabled: why it receives nothing more; None: it is enabled.
+    """
+
+    id: str
+    domain: DomainId | None
+    url: str
+    secrets: tuple[str, ...]
+    types: tuple[str, ...]
+    created_ms: int
+    configured: bool = False
+    disabled: str | None = None
+
+
+class DeliveryState(StrEnum):
+    """State of a delivery (webhooks.md, "Deliveries")."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    GIVEN_UP = "givenUp"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Event on its way to one endpoint.
+
+    Attributes:
+        seq: rising number given by the store.
+        id: ``webhook-id``, stable over retries.
+        endpoint: id of the endpoint.
+        type: type of the event.
+        domain: domain of the event.
+        subject: deliveries of one subject stay in order.
+        at_ms: epoch ms of the event.
+        data: UTF-8 JSON object.
+        state: state.
+        attempts: number of attempts so far.
+        due_ms: epoch ms of the next attempt, while it is pending.
+        status: HTTP status of the last attempt; None: there was no answer, or no attempt.
+        error: why the last attempt failed; None: it did not.
+        finished_ms: epoch ms at which it was delivered or given up; None: pending.
+    """
+
+    seq: int
+    id: str
+    endpoint: str
+    type: str
+    domain: DomainId
+    subject: str
+    at_ms: int
+    data: bytes
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+    due_ms: int = 0
+    status: int | None = None
+    error: str | None = None
+    finished_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Result of one attempt at a delivery.
+
+    Attributes:
+        delivery: the delivery as it was read.
+        at_ms: epoch ms of its end.
+        state: state of the delivery after it.
+        due_ms: epoch ms of the next attempt, where it is still pending.
+        status: HTTP status; None: no answer.
+        error: why it failed; None: it did not.
+    """
+
+    delivery: Delivery
+    at_ms: int
+    state: DeliveryState
+    due_ms: int = 0
+    status: int | None = None
+    error: str | None = None
+
+
+# Changes made by people
+
+
+@dataclass(frozen=True, slots=True)
+class PutEndpoint:
+    """Create an endpoint, or replace the one of the same id."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class DropEndpoint:
+    """Remove an endpoint; its deliveries go with it, in batches (``WebhookStore.forget``)."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """Make a delivery due now, also one that is finished; it keeps its id."""
+
+    endpoint: str
+    id: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendTest:
+    """Create a delivery of type ``webhook.test``, which needs not be among the endpoint's types.
+
+    Attributes:
+        endpoint: id of the endpoint; nothing is created where there is none.
+        id: ``webhook-id`` of the delivery.
+        domain: domain of the event.
+        now_ms: epoch ms.
+        data: UTF-8 JSON object.
+    """
+
+    endpoint: str
+    id: str
+    domain: DomainId
+    now_ms: int
+    data: bytes
+
+
+WebhookChange = PutEndpoint | DropEndpoint | SendAgain | SendTest
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Bounds of what is kept of finished deliveries.
+
+    Attributes:
+        finished_after_ms: those that finished before this epoch ms are removed.
+        rows: number of finished deliveries, of all endpoints; the oldest are removed first.
+    """
+
+    finished_after_ms: int
+    rows: int
+
+
+class WebhookStore(Protocol):
+    """Endpoints and deliveries. A fake in memory and the SQLite one pass one contract suite.
+
+    Reads are synchronous and short. Futures resolve once the change is on disk, or to
+    ``Unavailable`` if nothing of it was written.
+    """
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return all endpoints, in order of creation. Their number is bounded by who adds them."""
+        ...
+
+    def endpoint(self, id_: str) -> Endpoint | None:
+        """Return one endpoint."""
+        ...
+
+    def due(self, endpoint: str, now_ms: int, limit: int) -> tuple[Delivery, ...]:
+        """Return heads that are due, the longest due first; the cost is that of the result."""
+        ...
+
+    def delivery(self, endpoint: str, id_: str) -> Delivery | None:
+        """Return one delivery."""
+        ...
+
+    def deliveries(
+        self,
+        endpoint: str,
+        state: DeliveryState | None = None,
+        before_seq: int | None = None,
+        limit: int = 50,
+    ) -> tuple[Delivery, ...]:
+        """Return deliveries of an endpoint, newest first.
+
+        Args:
+            endpoint: id of the endpoint.
+            state: only those in this state; None: all.
+            before_seq: only those with a smaller number (the last one of the page before).
+            limit: maximum number.
+        """
+        ...
+
+    def configure(self, endpoints: Sequence[Endpoint]) -> Future[None]:
+        """Make these, enabled, the endpoints of the configuration, and drop its other ones."""
+        ...
+
+    def record(self, attempt: Attempt) -> Future[None]:
+        """Write the result of an attempt; the next delivery of the subject may become due."""
+        ...
+
+    def disable(self, endpoint: str, reason: str) -> Future[None]:
+        """Stop sending to an endpoint; ``forget`` gives up what is pending."""
+        ...
+
+    def forget(self, now_ms: int, kept: Kept, limit: int) -> Future[int]:
+        """Remove deliveries out of bounds and of dropped endpoints, give up those of disabled ones.
+
+        Returns:
+            Number of changed rows, once on disk: below ``limit`` at the end, else call again.
+        """
+        ...
