@@ -13,12 +13,17 @@ from sfu_wrapper.adapters.os.confinement import Policy, demand, probe
 from sfu_wrapper.adapters.storage.disks import nearest
 from sfu_wrapper.adapters.storage.gpg import GpgEncryptor
 from sfu_wrapper.adapters.storage.local import HIDDEN, Folders, LocalStorage
+from sfu_wrapper.adapters.storage.removal import LocalRemoval
 from sfu_wrapper.config.processing import Recording
+from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.storage import Encryptor
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.worker.deleting import Deleter, DeletionSettings, MakeDeleter, Publish
+from sfu_wrapper.service.worker.obstacles import WorkerMonitor
 from sfu_wrapper.service.worker.processor import Processor
+from sfu_wrapper.service.worker.scheduling import Holder
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +80,22 @@ def processor(
             last_attempt=last_attempt,
             keeps_events=keeps_events,
         )
+
+
+def deleter(settings: Settings, clock: Clock) -> MakeDeleter:
+    """Return the creator of the deleter of recordings, for a worker."""
+    recording, retention = settings.recording, settings.retention
+    removal = LocalRemoval(folders(recording), recording.logs_path)
+    of_deletions = DeletionSettings(
+        queue=recording.deletion_queue,
+        log_days=retention.log_days,
+        mark_days=settings.recordings.tombstone_days,
+    )
+
+    def make(holder: Holder, publish: Publish, monitor: WorkerMonitor) -> Deleter:
+        return Deleter(removal, removal, None, holder, publish, clock, of_deletions, monitor)
+
+    return make
 
 
 def _preprocessor(recording: Recording) -> str | None:

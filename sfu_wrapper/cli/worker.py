@@ -10,6 +10,7 @@ from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.app.parts import open_broker, queues, store_file
 from sfu_wrapper.app.worker import (
+    deleter,
     encryptor,
     output_rules,
     processor,
@@ -97,6 +98,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
                     queues(settings),
                     worker_settings(settings),
                     monitor,
+                    deleter(settings, clock),
                 )
     finally:
         leases.close()

@@ -136,6 +136,82 @@ class RecordingStorage(Protocol):
         ...
 
 
+class DeletionStorage(Protocol):
+    """Removal of all files of a job, and durable marks about it in the folder of the results.
+
+    A job that was accepted for deletion has an *order* until it is done; a deleted one has a *mark*
+    for as long as a repeated event could arrive. Names are resolved as in ``RecordingStorage``, and
+    what belongs to another job is left alone. Every method may be repeated after a crash.
+
+    Raises, in all methods:
+        JobFailed: ``IO_ERROR``: a file stays; the other files are removed all the same.
+    """
+
+    async def order(self, job: str, *, raw_only: bool = False) -> bytes | None:
+        """Return the open order of a job; None: there is none."""
+        ...
+
+    async def orders(self, limit: int) -> tuple[bytes, ...]:
+        """Return open orders of all jobs."""
+        ...
+
+    async def put_order(self, job: str, content: bytes, *, raw_only: bool = False) -> None:
+        """Write the order of a job durably."""
+        ...
+
+    async def close_order(self, job: str, *, raw_only: bool = False) -> None:
+        """Remove the order of a job."""
+        ...
+
+    async def mark(self, job: str) -> bytes | None:
+        """Return the mark of a deleted job; None: it is not deleted."""
+        ...
+
+    async def put_mark(self, job: str, content: bytes) -> None:
+        """Write the mark of a deleted job durably."""
+        ...
+
+    async def owner(self, filename: str) -> str | None:
+        """Return the job that reserved the name of a finished file; None: unknown."""
+        ...
+
+    async def kept_file(self, job: str, name: str) -> bytes | None:
+        """Return the content of a file in the job's lasting folder; None: there is none."""
+        ...
+
+    async def remove_results(self, job: str, filenames: Sequence[str]) -> None:
+        """Remove finished files (paths below the destination), then the job's manifest."""
+        ...
+
+    async def remove_raw(self, videos: Sequence[str], audio: Sequence[str]) -> None:
+        """Remove raw files by their names in the event, and the folders that are empty then."""
+        ...
+
+    async def remove_log(self, name: str) -> None:
+        """Remove the log of a recording."""
+        ...
+
+    async def sweep(self, logs_before_ms: int | None, marks_before_ms: int | None) -> int:
+        """Remove logs and marks that were last written before a time (epoch ms; None: keep all).
+
+        Returns:
+            Number of removed files.
+        """
+        ...
+
+
+class ObjectRemoval(Protocol):
+    """Removal of finished files from an object store."""
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove objects by the names of the files below the destination; missing ones are fine.
+
+        Raises:
+            JobFailed: ``IO_ERROR``: an object stays, or the store does not answer.
+        """
+        ...
+
+
 class Encryptor(Protocol):
     """Encryption to one configured public key.
 

@@ -70,11 +70,11 @@ class LocalStorage:
 
     async def raw_video(self, filename: str) -> Path:
         """See the port."""
-        return await _in_thread(Stage.PREPROCESS, _raw, self._recordings, filename)
+        return await run_disk_work(Stage.PREPROCESS, _raw, self._recordings, filename)
 
     async def raw_audio(self, filename: str) -> Path:
         """See the port."""
-        return await _in_thread(Stage.PREPROCESS, _raw, self._audio, filename)
+        return await run_disk_work(Stage.PREPROCESS, _raw, self._audio, filename)
 
     def open_raw(self, path: Path) -> int:
         """Open a path that ``raw_video`` or ``raw_audio`` returned; blocks. Raises as they do.
@@ -90,40 +90,40 @@ class LocalStorage:
         """See the port."""
         named = [(self._recordings, name) for name in videos]
         named += [(self._audio, name) for name in audio]
-        return await _in_thread(Stage.PREPROCESS, lambda: sum(_size(*one) for one in named))
+        return await run_disk_work(Stage.PREPROCESS, lambda: sum(_size(*one) for one in named))
 
     async def free_bytes(self) -> int:
         """See the port."""
         folders = [self._own, *([self._plain] if self._plain else [])]
-        return await _in_thread(Stage.PREPROCESS, lambda: min(map(self._free, folders)))
+        return await run_disk_work(Stage.PREPROCESS, lambda: min(map(self._free, folders)))
 
     async def workspace(self, job: str) -> Workspace:
         """See the port."""
-        return await _in_thread(Stage.PREPROCESS, self._make_workspace, job)
+        return await run_disk_work(Stage.PREPROCESS, self._make_workspace, job)
 
     async def leftovers(self, job: str) -> tuple[Path, ...]:
         """See the port."""
-        return await _in_thread(Stage.DELIVER, self._leftovers, job)
+        return await run_disk_work(Stage.DELIVER, self._leftovers, job)
 
     async def pending_cleanups(self, name: str) -> tuple[bytes, ...]:
         """See the port."""
-        return await _in_thread(Stage.DELIVER, self._pending_cleanups, name)
+        return await run_disk_work(Stage.DELIVER, self._pending_cleanups, name)
 
     async def clear(self, job: str, *, lasting: bool = True) -> None:
         """See the port."""
-        await _in_thread(Stage.DELIVER, self._clear, job, lasting=lasting)
+        await run_disk_work(Stage.DELIVER, self._clear, job, lasting=lasting)
 
     async def write(self, stage: Stage, file: Path, content: bytes) -> None:
         """See the port."""
-        await _in_thread(stage, self._write, file, content)
+        await run_disk_work(stage, self._write, file, content)
 
     async def measure(self, file: Path) -> Measured:
         """See the port."""
-        return await _in_thread(Stage.DELIVER, self._measured, file)
+        return await run_disk_work(Stage.DELIVER, self._measured, file)
 
     async def reserve_names(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
         """See the port."""
-        return await _in_thread(Stage.DELIVER, self._reserve_names, job, choices)
+        return await run_disk_work(Stage.DELIVER, self._reserve_names, job, choices)
 
     def final(self, name: str) -> Path:
         """See the port."""
@@ -131,21 +131,21 @@ class LocalStorage:
 
     async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
         """See the port."""
-        await _in_thread(Stage.DELIVER, self._deliver, job, staged, manifest)
+        await run_disk_work(Stage.DELIVER, self._deliver, job, staged, manifest)
 
     async def manifest(self, job: str) -> bytes | None:
         """See the port."""
-        return await _in_thread(Stage.DELIVER, self._read, self.manifest_file(job))
+        return await run_disk_work(Stage.DELIVER, self._read, self.manifest_file(job))
 
     async def remove(self, files: Sequence[Path]) -> None:
         """See the port."""
-        await _in_thread(Stage.DELIVER, self._remove, files)
+        await run_disk_work(Stage.DELIVER, self._remove, files)
 
     async def remove_empty_folders(self, videos: Sequence[str], audio: Sequence[str]) -> None:
         """See the port."""
         names = [(self._recordings, name) for name in videos]
         names += [(self._audio, name) for name in audio]
-        await _in_thread(Stage.DELIVER, _remove_empty_folders, names)
+        await run_disk_work(Stage.DELIVER, remove_empty_folders, names)
 
     def manifest_file(self, job: str) -> Path:
         """See the port."""
@@ -172,7 +172,7 @@ class LocalStorage:
             _make_private(root)
         parts = folder.relative_to(root).parts
         with (
-            _naming(folder),
+            naming(folder),
             opened_folder(root) as top,
             opened_beneath(top, parts, make=make) as number,
         ):
@@ -184,7 +184,7 @@ class LocalStorage:
         return None
 
     def _write(self, file: Path, content: bytes) -> None:
-        with self._opened(file.parent, make=True) as folder, _naming(file):
+        with self._opened(file.parent, make=True) as folder, naming(file):
             files.write_whole(folder, file.name, content)
 
     def _measured(self, file: Path) -> Measured:
@@ -254,7 +254,7 @@ class LocalStorage:
     def _reserve(self, job: str, name: str) -> bool:
         """Reserve a name exclusively; True if this job holds the reservation afterwards."""
         path = self._reservation_of(name)
-        with self._opened(path.parent, make=True) as folder, _naming(path):
+        with self._opened(path.parent, make=True) as folder, naming(path):
             with suppress(FileExistsError):
                 files.write_exclusively(folder, path.name, job.encode())
             return files.read(folder, path.name) == job.encode()
@@ -266,7 +266,7 @@ class LocalStorage:
         path = self.manifest_file(job)
         with (
             self._opened(path.parent, make=True) as folder,
-            _naming(path),
+            naming(path),
             files.written(folder, manifest) as sealed,
         ):
             for source, name in staged:
@@ -277,7 +277,7 @@ class LocalStorage:
         with (
             self._opened(source.parent) as origin,
             self._opened(target.parent, make=True) as destination,
-            _naming(target),
+            naming(target),
         ):
             number = open_file(origin, source.name)
             try:
@@ -294,7 +294,7 @@ class LocalStorage:
                 os.unlink(file.name, dir_fd=folder)
 
 
-async def _in_thread(
+async def run_disk_work(
     stage: Stage, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
 ) -> Result:
     """Run disk work in a thread. Raises JobFailed for what the system refuses."""
@@ -337,13 +337,13 @@ def _size(root: Path, filename: str) -> int:
     return 0
 
 
-def _remove_empty_folders(names: Iterable[tuple[Path, str]]) -> None:
+def remove_empty_folders(names: Iterable[tuple[Path, str]]) -> None:
     for root, filename in names:
         with suppress(OSError), opened_folder(root) as top:
-            _remove_empty_above(top, parts_of(filename.lstrip("/"))[:-1])
+            remove_empty_above(top, parts_of(filename.lstrip("/"))[:-1])
 
 
-def _remove_empty_above(top: int, parts: Sequence[str]) -> None:
+def remove_empty_above(top: int, parts: Sequence[str]) -> None:
     """Remove empty folders, innermost first; ``rmdir`` refuses those that hold anything."""
     for depth in range(len(parts) - 1, -1, -1):
         try:
@@ -367,7 +367,7 @@ def _measure(number: int) -> Measured:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Put ``path`` into every OSError of the block: with descriptors the system names no path."""
     try:
         yield

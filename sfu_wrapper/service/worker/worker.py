@@ -18,6 +18,9 @@ that the segment is delivered again, its manifest is found, and the same message
 lease keeps two workers off one segment. A segment requests it only once it has a place, so that
 segments that only wait cost the store nothing.
 
+Deletions of recordings run next to the segments (``service.worker.deleting``): a segment that is
+deleted is acknowledged without being processed.
+
 The broker, the store and the disks may be unavailable: every wait for them is retried, ends with
 ``stop``, and with ``run_once`` also at the outage limit.
 """
@@ -30,7 +33,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from sfu_wrapper.core.backoff import Backoff, Reminders
 from sfu_wrapper.core.fairness import Claim, owner_of
 from sfu_wrapper.core.job import (
     as_failure,
@@ -41,10 +43,12 @@ from sfu_wrapper.core.job import (
 from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unavailable
 from sfu_wrapper.model.segment import Failed, SegmentInfo
 from sfu_wrapper.observe.logs import of_recording
-from sfu_wrapper.observe.metrics import BROKER, STORE
-from sfu_wrapper.ports.broker import Broker, Delivery, Message, QueueSpec
+from sfu_wrapper.observe.metrics import STORE
+from sfu_wrapper.ports.broker import Broker, Delivery, QueueSpec
 from sfu_wrapper.ports.system import Clock, JobLeases
+from sfu_wrapper.service.worker.broker_link import BrokerLink, Stopped
 from sfu_wrapper.service.worker.cleanup import Cleaner, Processing
+from sfu_wrapper.service.worker.deleting import MakeDeleter
 from sfu_wrapper.service.worker.intake import Intake
 from sfu_wrapper.service.worker.obstacles import (
     ADVICE,
@@ -72,16 +76,11 @@ from sfu_wrapper.service.worker.scheduling import (
 from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
 
-_BACKOFF: Final = Backoff(0.2, 5.0)
 _REQUEUE_S: Final = 5.0
-_BROKER, _STORE = "no broker", "no store"  # in error messages
+_STORE: Final = "no store"  # in error messages
 _UNMONITORED: Final = NullWorkerMonitor()
 
 log = logging.getLogger(__name__)
-
-
-class _Stopped(Unavailable):
-    """The worker stopped while the segment waited; the delivery goes back."""
 
 
 class Worker:
@@ -95,6 +94,7 @@ class Worker:
         queues: queues declared when the broker is first reached.
         settings: limits and pauses.
         monitor: receives the state of the dependencies.
+        deleter: creates the deleter of recordings; None: this worker deletes nothing.
     """
 
     def __init__(
@@ -106,27 +106,28 @@ class Worker:
         queues: tuple[QueueSpec, ...],
         settings: WorkerSettings,
         monitor: WorkerMonitor = _UNMONITORED,
+        deleter: MakeDeleter | None = None,
     ) -> None:
         self._broker = broker
+        self._stopping = asyncio.Event()
+        self._link = BrokerLink(broker, clock, monitor, self._stopping)
         self._holder = Holder(leases, self._store_answered, settings.lease_s)
+        self._deleter = deleter(self._holder, self._link.publish, monitor) if deleter else None
         self._cleaner = Cleaner(processing, self._holder, raw=settings.clean_raw)
         self._processing = processing
         self._clock = clock
         self._queues = queues
         self._settings = settings
         self._limit = next((q.delivery_limit for q in queues if q.name == settings.queue), None)
-        self._stopping = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._places = PrioritySemaphore(settings.concurrency, clock)
         self._poison = asyncio.Lock()
-        self._outages = OutageLimit(clock)
-        self._reminders = Reminders()
         self._monitor = monitor
         self._obstacles = Obstacles(
             monitor,
             processing.has_space,
             processing.check_key,
-            lambda what: self._outages.recovered(OUTAGES[what]),
+            lambda what: self._link.outages.recovered(OUTAGES[what]),
         )
 
     def stop(self) -> None:
@@ -140,7 +141,6 @@ class Worker:
             Misconfigured: the broker cannot be used at all.
         """
         if await self._open():
-            await self._cleaner.catch_up()
             await self._session(self._stopping.wait)
 
     async def run_once(self) -> None:
@@ -150,96 +150,57 @@ class Worker:
             Misconfigured: as ``run``.
             Unavailable: an outage exceeded the limit; the messages held were requeued.
         """
-        self._outages = OutageLimit(self._clock, self._settings.outage_limit_s)
+        self._link.outages = OutageLimit(self._clock, self._settings.outage_limit_s)
         if await self._open():
-            await self._cleaner.catch_up()
             while not self._stopping.is_set() and await self._depth() > 0:
                 await self._session(self._idle)
-        if self._outages.ended is not None:
-            raise self._outages.ended
+        if self._link.outages.ended is not None:
+            raise self._link.outages.ended
 
     async def _open(self) -> bool:
-        """Connect to the broker. Returns False if the worker was stopped before that."""
-        pauses_s = iter(_BACKOFF)
-        while not self._stopping.is_set():
-            try:
-                await self._broker.open(self._queues)
-            except Unavailable as error:
-                self._broker_missed(error)
-                await self._pause(next(pauses_s))
-            else:
-                self._broker_answered()
-                reads = {"queue": self._settings.queue, "atOnce": self._settings.concurrency}
-                log.info("worker.ready", extra=reads)
-                return True
-        return False
+        """Connect, and finish what an earlier worker left. Returns False if stopped before."""
+        if not await self._link.open(self._queues):
+            return False
+        reads = {"queue": self._settings.queue, "atOnce": self._settings.concurrency}
+        log.info("worker.ready", extra=reads)
+        await self._cleaner.catch_up()
+        if self._deleter is not None:
+            await self._deleter.catch_up()
+        return True
 
-    def _missed(self, what: str, why: str) -> None:
-        """Record a failed attempt; stop the worker once the outage limit is exceeded."""
-        if self._outages.unavailable(what, why):
-            self._stopping.set()
-
-    def _broker_missed(self, error: Unavailable) -> None:
-        if self._reminders.due(asyncio.get_running_loop().time()):
-            log.warning("worker.brokerUnavailable", extra={"error": error.detail})
-        self._monitor.report(BROKER, False, error.detail)
-        self._missed(_BROKER, error.detail)
-
-    def _broker_answered(self) -> None:
-        if self._reminders.over():
-            log.info("worker.brokerRecovered")
-        self._monitor.report(BROKER, True)
-        self._outages.recovered(_BROKER)
+    async def _depth(self) -> int:
+        """Return the number of waiting segments and deletions."""
+        depth = await self._link.depth(self._settings.queue)
+        return depth if self._deleter is None else depth + await self._deleter.depth(self._broker)
 
     def _store_answered(self, error: RecordingError | None) -> None:
         self._monitor.report(STORE, error is None, "" if error is None else error.detail)
         if error is None:
-            self._outages.recovered(_STORE)
+            self._link.outages.recovered(_STORE)
         else:
-            self._missed(_STORE, error.detail)
-
-    async def _depth(self) -> int:
-        """Return the length of the queue; 0 if stopped while the broker is unavailable."""
-        while not self._stopping.is_set():
-            try:
-                depth = await self._broker.depth(self._settings.queue)
-            except Unavailable as error:
-                self._broker_missed(error)
-                await self._pause(_BACKOFF.first_s)
-            else:
-                self._broker_answered()
-                return depth
-        return 0
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait for a time or until stopped."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-
-    async def _pause_job(self, seconds: float) -> None:
-        """Wait within a job; raises _Stopped, since a job that only waits is requeued at once."""
-        await self._pause(seconds)
-        if self._stopping.is_set():
-            raise _Stopped("the worker stops")
+            self._link.missed(_STORE, error.detail)
 
     async def _idle(self) -> None:
         """Return once no segment runs or waits, or the worker is stopped."""
         while not self._stopping.is_set():
-            await self._pause(0.1)
-            if not self._jobs and await self._depth() == 0:
+            await self._link.pause(0.1)
+            deletes = self._deleter is not None and not self._deleter.idle
+            if not self._jobs and not deletes and await self._depth() == 0:
                 return
 
     async def _session(self, over: Callable[[], Awaitable[object]]) -> None:
         """Start segments until ``over`` returns, then wait for the running ones to end."""
         self._places = PrioritySemaphore(self._settings.concurrency, self._clock)
         async with asyncio.TaskGroup() as group:
-            intake = group.create_task(self._intake(group).run())
+            taking = [group.create_task(self._intake(group).run())]
+            if self._deleter is not None:
+                taking.append(group.create_task(self._deleter.run(self._broker)))
             await over()
             self._places.close()
             # Deliveries that ``Intake`` has not passed on yet return to the queue with this.
-            intake.cancel()
-            await asyncio.wait([intake])
+            for task in taking:
+                task.cancel()
+            await asyncio.wait(taking)
             if self._jobs:
                 still = {"segments": len(self._jobs), "seconds": self._settings.drain_s}
                 log.info("worker.finishing", extra=still)
@@ -264,7 +225,7 @@ class Worker:
         """Handle one delivery until it is acknowledged, requeued, or lost with its connection."""
         try:
             await self._settle(delivery, since_ms, ahead=ahead)
-        except (_Stopped, Closed, Dismissed, LeaseLost):
+        except (Stopped, Closed, Dismissed, LeaseLost):
             await self._requeue(delivery)
         except asyncio.CancelledError:
             await self._requeue(delivery)
@@ -285,6 +246,16 @@ class Worker:
         except Malformed as error:
             await self._refuse(delivery, error)
             return
+        if self._deleter is not None and await self._deleter.refuses(info, self._link.pause_job):
+            await self._acknowledge(delivery)
+            return
+        await self._take_turn(info, delivery, since_ms, ahead=ahead)
+        if self._deleter is not None:  # its deletion may have been requested meanwhile
+            await self._deleter.resume(info)
+
+    async def _take_turn(
+        self, info: SegmentInfo, delivery: Delivery, since_ms: int, *, ahead: bool
+    ) -> None:
         rank = priority_ms(since_ms, info.completed_ms - info.started_ms)
         is_new = delivery.deliveries == 0  # each message is returned once only
         claim = Claim(owner_of(info), rank, since_ms, returnable=ahead and is_new)
@@ -298,13 +269,13 @@ class Worker:
         async with self._poison:
             log.warning("job.poison", extra={"why": error.detail})
             message_id, body = encode_poison(delivery.body, error.detail)
-            await self._publish("failed", message_id, body, None)
+            await self._link.publish("failed", message_id, body, None)
             await self._acknowledge(delivery)
 
     async def _pause_outside(self, place: Place, seconds: float) -> None:
         """Wait as ``_pause_job`` does, without the place."""
         place.leave()
-        await self._pause_job(seconds)
+        await self._link.pause_job(seconds)
         await place.take()
 
     async def _work(self, info: SegmentInfo, delivery: Delivery, place: Place) -> None:
@@ -315,10 +286,10 @@ class Worker:
         place.leave()
         if done is not None:
             log_done(done.result, repeated=done.repeated is not None)
-            await self._publish("processed", f"{job}:processed", done.message, info.room)
+            await self._link.publish("processed", f"{job}:processed", done.message, info.room)
         elif failed is not None:
             log_failed(failed)
-            await self._publish("failed", f"{job}:failed", encode_failed(failed), info.room)
+            await self._link.publish("failed", f"{job}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
             await self._cleaner.clean(info)
 
@@ -339,8 +310,8 @@ class Worker:
             match outcome:
                 case None:
                     for what in self._obstacles.present:
-                        self._missed(OUTAGES[what], ADVICE[what])
-                    await self._pause_job(self._settings.space_s)
+                        self._link.missed(OUTAGES[what], ADVICE[what])
+                    await self._link.pause_job(self._settings.space_s)
                 case JobFailed() if self._obstacles.excuses(outcome):
                     attempt = 1  # it begins once the obstacle is gone
                 case ProcessedSegment():
@@ -349,7 +320,7 @@ class Worker:
                     pause_s = pause_before_next(self._settings.retry, attempt, outcome)
                     if pause_s is None:
                         return None, await self._processing.failure(info, outcome, attempt)
-                    await self._pause_job(pause_s)
+                    await self._link.pause_job(pause_s)
                     attempt += 1
 
     async def _attempt(
@@ -368,25 +339,6 @@ class Worker:
             )
             await self._obstacles.note(failure)
             return failure
-
-    async def _publish(self, key: str, message_id: str, body: bytes, room: str | None) -> None:
-        """Publish until the broker confirms, or the outage limit is exceeded (_Stopped)."""
-        timestamp_ms = self._clock.now().wall_ms
-        message = Message(key, message_id, body, room, timestamp_ms, mandatory=True)
-        for pause_s in _BACKOFF:
-            try:
-                await self._broker.publish(message)
-            except Unavailable as error:
-                what = {"message_id": message_id, "error": error.detail}
-                log.warning("job.publishFailed", extra=what)
-                self._monitor.report(BROKER, False, error.detail)
-                self._missed(_BROKER, error.detail)
-                if self._outages.ended is not None:
-                    raise _Stopped("the result cannot be published") from error
-                await asyncio.sleep(pause_s)
-            else:
-                self._broker_answered()
-                return
 
     async def _acknowledge(self, delivery: Delivery) -> bool:
         """Acknowledge; returns False if it failed, and another worker repeats the message."""
