@@ -20,7 +20,7 @@ from sfu_wrapper.observe.logs import ROOT
 from sfu_wrapper.ports.broker import Broker, Message
 from tests.helpers.rabbitmq import RabbitServer
 
-EMPTY = "processing_queue 0\nprocessed_queue 0\nfailure_queue 0\n"
+EMPTY = "processing_queue 0\nprocessed_queue 0\nfailure_queue 0\ndeletion_queue 0\n"
 
 
 @pytest.fixture(autouse=True)
