@@ -147,7 +147,9 @@ async def manager(server: AsteriskServer) -> AsyncIterator[Ami]:
     ami = Ami(server.settings)
     run = asyncio.create_task(ami.run())
     try:
-        assert isinstance(await anext(ami.news()), LinkUp)
+        async for news in ami.news():
+            if isinstance(news, LinkUp):
+                break
         yield ami
     finally:
         if ami.up:

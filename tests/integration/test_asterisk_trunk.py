@@ -1,5 +1,6 @@
 """Calls of the trunk, as the plane reports them and hangs them up."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ here = asterisk_world.here
 in_a_hurry = asterisk_world.in_a_hurry
 
 
+DEADLINE_S = 20.0
 PHONE = Leg("PJSIP/trunk-00000000", "1795484911.95", "from-trunk", "34900123456", "34600111222")
 
 
@@ -111,6 +113,37 @@ async def test_calls_that_ended_with_asterisk_are_known_although_its_modules_loa
     assert not available, "a start now would be refused"
     assert await anext(calls) == CallsPresent(())
     assert not any(record.message == "asterisk.listFailed" for record in caplog.records)
+
+
+async def test_a_call_that_is_announced_while_asterisk_loads_its_modules_is_reported(
+    here: World,
+) -> None:
+    calls = here.plane.calls()
+    assert await anext(calls) == CallsPresent(())
+    await here.server.kill()
+    here.server.loading = True
+    here.server.asked.clear()
+    await here.server.start()
+    await until(lambda: here.server.was_asked("ListCommands"))
+    here.server.announce("pstn-1", PHONE, CallerNum="+34 600", Did="34900", RoomId="sales")
+    here.server.loading = False
+    call = TrunkCall(PHONE.unique_id, ConfbridgeId("pstn-1"), "+34 600", "34900", "sales")
+    async with asyncio.timeout(DEADLINE_S):
+        assert await anext(calls) == CallArrived(call)
+        assert await anext(calls) == CallsPresent(())
+        here.server.enter("pstn-1", PHONE)
+        assert await anext(calls) == CallEntered(call.id)
+
+
+async def test_a_call_that_was_announced_without_a_link_is_reported_when_it_enters(
+    here: World,
+) -> None:
+    calls = here.plane.calls()
+    assert await anext(calls) == CallsPresent(())
+    here.server.enter("pstn-1", PHONE)
+    call = TrunkCall(PHONE.unique_id, ConfbridgeId("pstn-1"), PHONE.number, PHONE.exten)
+    async with asyncio.timeout(DEADLINE_S):
+        assert [await anext(calls), await anext(calls)] == [CallArrived(call), CallEntered(call.id)]
 
 
 async def test_a_call_can_be_hung_up(here: World) -> None:

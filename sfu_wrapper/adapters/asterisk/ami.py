@@ -7,7 +7,8 @@ queue that also marks when a link came up (``LinkUp``) and went down (``LinkDown
 replays nothing, so the reader must check the state of Asterisk after each ``LinkUp``.
 
 Asterisk takes logins before it has loaded its modules, up to a second on an idle machine: a link
-is up only once Asterisk knows the actions of ConfBridge.
+is up only once Asterisk knows the actions of ConfBridge. Calls may arrive before that, so events
+are passed on from the login on.
 
 Messages of Asterisk's manager interface: blocks of ``Key: value`` lines.
 
@@ -315,7 +316,7 @@ class Ami:
     def _on_message(self, message: Message) -> None:
         pending = self._pending.get(message.action_id)
         if pending is None:
-            if message.event and self.up:
+            if message.event:
                 self._put(message)
         elif pending.answer is None and not message.event:
             self._on_answer(pending, message)

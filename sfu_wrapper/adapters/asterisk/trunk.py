@@ -2,7 +2,8 @@
 
 The dialplan announces a call (UserEvent IncomingTrunkCall) before it puts the leg into its
 conference. Asterisk replays no events after a lost link, so ``present_calls`` lists the
-conferences: a leg from the trunk's context counts as a call even if it was never announced.
+conferences: a leg from the trunk's context counts as a call even if it was never announced. So does
+one that enters a conference after the list, since its announcement may have come before the link.
 """
 
 import logging
@@ -47,10 +48,8 @@ class TrunkLine:
         match message.event:
             case "UserEvent" if message.get("UserEvent") == _EVENT:
                 return self._announced(message)
-            case "ConfbridgeJoin" if call_id in self._calls:
-                self._coming.pop(call_id, None)
-                self._channels[call_id] = message.get("Channel")
-                return (CallEntered(call_id),)
+            case "ConfbridgeJoin" if self._is_call(message):
+                return self._entered(message)
             case "ConfbridgeLeave" if call_id in self._calls:
                 self._calls.pop(call_id)
                 self._coming.pop(call_id, None)
@@ -69,7 +68,7 @@ class TrunkLine:
         present = {}
         for leg in legs:
             call_id = leg.get("Uniqueid")
-            if call_id in self._calls or leg.get("Context") == self._context:
+            if self._is_call(leg):
                 call = self._calls.get(call_id) or _call(leg, leg.get("CallerIDNum"), "Exten")
                 if call is not None:
                     present[call_id] = call
@@ -85,8 +84,26 @@ class TrunkLine:
         """Return Asterisk's channel of a leg; None if it is neither in a conference nor coming."""
         return self._channels.get(call_id) or self._coming.get(call_id)
 
+    def _is_call(self, leg: Message) -> bool:
+        return leg.get("Uniqueid") in self._calls or leg.get("Context") == self._context
+
+    def _entered(self, leg: Message) -> tuple[CallNews, ...]:
+        """Note that a leg is in its conference; its announcement may have had no link."""
+        call_id = leg.get("Uniqueid")
+        arrived: tuple[CallNews, ...] = ()
+        if call_id not in self._calls:
+            arrived = self._arrived(leg, _call(leg, leg.get("CallerIDNum"), "Exten"))
+            if not arrived:
+                return ()
+        self._coming.pop(call_id, None)
+        self._channels[call_id] = leg.get("Channel")
+        return (*arrived, CallEntered(call_id))
+
     def _announced(self, message: Message) -> tuple[CallNews, ...]:
-        call = _call(message, message.get("CallerNum") or message.get("CallerIDNum"), "Did")
+        caller = message.get("CallerNum") or message.get("CallerIDNum")
+        return self._arrived(message, _call(message, caller, "Did"))
+
+    def _arrived(self, message: Message, call: TrunkCall | None) -> tuple[CallNews, ...]:
         if call is None:
             extra = {"conference": message.get("ConferenceId"), "call": message.get("Uniqueid")}
             log.warning("asterisk.callInvalid", extra=extra)
