@@ -130,6 +130,7 @@ class _Components:
         """Return the dependencies of the HTTP server; rate limits are those of the WebSocket."""
         permissions = Permissions(
             parts.store,
+            parts.clock,
             system=settings.rooms.record,
             user_may_write=settings.permissions.user_may_write,
         )
@@ -141,6 +142,7 @@ class _Components:
             Limits(gateway_settings(settings)),
             self.health,
             self.metrics,
+            self.rooms.audit,
             CallPageSettings(
                 websocket_port,
                 settings.http.public_websocket_url,
@@ -175,6 +177,7 @@ async def _running(
         components.rooms,
         components.relay,
         components.maintenance,
+        components.rooms.audit,
         components.notifications,
         components.keys,
     )

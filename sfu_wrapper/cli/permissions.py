@@ -10,6 +10,7 @@ import asyncio
 import re
 from argparse import ArgumentParser, Namespace
 
+from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.rows import PermissionFile
 from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
@@ -105,7 +106,7 @@ def _permissions(settings: Settings) -> Permissions:
     file = settings.store.sqlite_file
     if file is None:
         raise Misconfigured("store.url: this version keeps permissions in sqlite:<file> only")
-    return Permissions(PermissionFile(file), system=settings.rooms.record)
+    return Permissions(PermissionFile(file), SystemClock(), system=settings.rooms.record)
 
 
 def _words(stored: RecordingPermissions | None) -> str:

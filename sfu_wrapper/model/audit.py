@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from sfu_wrapper.model.identity import DomainId, UserId
 
+Detail = str | int | bool | None
+"""Value of a detail of an entry."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
@@ -27,7 +30,7 @@ class AuditEntry:
     action: str
     object: str
     outcome: str
-    details: tuple[tuple[str, str | int | bool | None], ...] = ()
+    details: tuple[tuple[str, Detail], ...] = ()
     actor_domain: DomainId | None = None
 
 

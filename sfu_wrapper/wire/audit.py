@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from sfu_wrapper.core.audit import NO_HASH, linked
-from sfu_wrapper.model.audit import AuditEntry, AuditHead, AuditRow
+from sfu_wrapper.model.audit import AuditEntry, AuditHead, AuditRow, Detail
 from sfu_wrapper.model.identity import DomainId, UserId
 from sfu_wrapper.wire.strict_json import canonical, iso, parse_iso, parse_strict
 
@@ -19,8 +19,6 @@ MAX_WHOLE: Final = 2**53 - 1
 
 MAX_TEXT: Final = 1024
 """Characters of a text in an entry; longer ones are cut, since clients choose some of them."""
-
-Detail = str | int | bool | None
 
 
 def encode_entry(entry: AuditEntry, number: int) -> bytes:
@@ -83,8 +81,8 @@ def _exact(value: Detail) -> Detail:
 
 
 def _cut(text: str) -> str:
-    """Return a bounded text that UTF-8 can write."""
-    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
+    """Return a bounded text that UTF-8 can write and ``parse_strict`` reads."""
+    return text[:MAX_TEXT].replace("\0", "?").encode("utf-8", "replace").decode()
 
 
 def appended(

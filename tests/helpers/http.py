@@ -169,7 +169,7 @@ async def world(
     policy = policy or PolicySettings()
     store = store or MemoryStore()
     rooms = Rooms(store, MemoryPlane(), clock, Rules(policy=policy))
-    permissions = Permissions(store, system=policy.system, user_may_write=user_may_write)
+    permissions = Permissions(store, clock, system=policy.system, user_may_write=user_may_write)
     health, metrics = Health(lambda: clock.now().wall_ms), Metrics()
     parts = RestParts(
         permissions=permissions,
@@ -179,6 +179,7 @@ async def world(
         limits=Limits(limits or GatewaySettings(requests_per_second=1e6, requests_burst=10**6)),
         health=health,
         metrics=metrics,
+        audit=rooms.audit,
     )
     async with serve_http(settings, controller_app(settings, parts), metrics) as server:
         facts = asyncio.create_task(rooms.run())

@@ -29,6 +29,7 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.service.rooms import permissions as service
 from sfu_wrapper.service.rooms.permissions import Permissions
+from tests.helpers.clocks import StandingClock
 from tests.helpers.http import ALWAYS, SKIP, pass_for, world
 
 ADMIN = pass_for("root", "domain-admin")
@@ -347,7 +348,7 @@ class PermissionRules(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.permissions = Permissions(MemoryStore(), system=RecordingType.VIDEO)
+        self.permissions = Permissions(MemoryStore(), StandingClock(), system=RecordingType.VIDEO)
         self.model = Model()
 
     def teardown(self) -> None:

@@ -26,6 +26,7 @@ from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.wire.rest import (
@@ -119,6 +120,7 @@ class RestParts:
     limits: Limits
     health: Health
     metrics: Metrics
+    audit: Audit
     call_page: CallPageSettings = field(default_factory=CallPageSettings)
 
 
@@ -187,13 +189,21 @@ class RestApp(FastAPI):
 
 def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
     """Return the application of a controller."""
-    caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits)
-    return RestApp(
+    caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits, parts.audit)
+    app = RestApp(
         permission_routes(parts.permissions, caller, settings),
         room_routes(parts.rooms, caller),
         operation_routes(parts.health, parts.metrics, parts.clock),
         call_routes(parts.call_page, parts.clock),
     )
+
+    async def refused(request: Request, error: Exception) -> Response:
+        if isinstance(error, RecordingError):
+            caller.refused(request, error.code)
+        return await _refused(request, error)
+
+    app.add_exception_handler(RecordingError, refused)
+    return app
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections import Counter
 from http import HTTPStatus
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -21,9 +21,31 @@ from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Identity, UserKey
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.audit import Audit
 
 _MAX_PARAMETERS = 16  # of one query; no route has more than 3
 _JSON = ("application/json", "application/*", "*/*")
+
+# Routes whose refusals are audited: those of recordings, and of who may record.
+_AUDITED: Final = (
+    "/recordings",
+    "/erasures",
+    "/usage",
+    "/retention",
+    "/audit",
+    "/webhooks",
+    "/permissions/domain",
+)
+_AUDITED_CODES: Final = frozenset(
+    {
+        Code.FORBIDDEN,
+        Code.NOT_FOUND,
+        Code.RECORDING_HELD,
+        Code.RECORDING_RUNNING,
+        Code.RECORDING_DELETED,
+        Code.COUNT_CHANGED,
+    }
+)
 
 # For the description only; ``AuthenticatedRequest`` reads the token itself.
 _scheme = HTTPBearer(bearerFormat="JWT", auto_error=False)
@@ -32,12 +54,17 @@ _scheme = HTTPBearer(bearerFormat="JWT", auto_error=False)
 class AuthenticatedRequest:
     """FastAPI dependency that returns the identity of the requester.
 
+    Requests without a valid token, and later ``refused`` ones, leave audit entries.
+
     Raises:
         Refused: UNAUTHENTICATED, RATE_LIMITED or BAD_REQUEST.
         HttpRefused: 406.
     """
 
-    def __init__(self, authenticator: Authenticator, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, authenticator: Authenticator, clock: Clock, limits: Limits, audit: Audit
+    ) -> None:
+        self._audit = audit
         self._authenticator = authenticator
         self._clock = clock
         self._limits = limits
@@ -48,9 +75,8 @@ class AuthenticatedRequest:
         _: Annotated[HTTPAuthorizationCredentials | None, Security(_scheme)],
     ) -> Identity:
         """Return the identity of the requester."""
-        identity = bearer(request.headers.getlist("authorization"), self._authenticator)
-        if identity is None:
-            raise Refused(Code.UNAUTHENTICATED, "send a token: Authorization: Bearer …")
+        identity = self._identity(request)
+        request.state.identity = identity
         self._check_rate_limit(identity)
         _require_plain_query(request)
         if not accepts_json(",".join(request.headers.getlist("accept"))):
@@ -58,6 +84,23 @@ class AuthenticatedRequest:
                 HTTPStatus.NOT_ACCEPTABLE, "the response is application/json, which Accept excludes"
             )
         return identity
+
+    def _identity(self, request: Request) -> Identity:
+        try:
+            return _identified(request, self._authenticator)
+        except Refused as refused:
+            place = f"{request.method} {request.scope['route'].path}"
+            self._audit.refused(None, None, "token.refuse", place, refused.code)
+            raise
+
+    def refused(self, request: Request, code: str) -> None:
+        """Note that a request with a valid token was refused, on routes that are audited."""
+        identity: Identity | None = getattr(request.state, "identity", None)
+        path = request.scope.get("path", "")
+        if identity is None or code not in _AUDITED_CODES or not path.startswith(_AUDITED):
+            return
+        action = f"{request.method} {request.scope['route'].path}"
+        self._audit.refused(identity.key, identity.domain, action, path, code)
 
     def _check_rate_limit(self, identity: Identity) -> None:
         now_ms = self._clock.now().mono_ms
@@ -67,6 +110,13 @@ class AuthenticatedRequest:
             seconds = math.ceil(wait_ms / 1000)
             raise Refused(Code.RATE_LIMITED, "too many requests", retryAfter=seconds)
         bucket.take()
+
+
+def _identified(request: Request, authenticator: Authenticator) -> Identity:
+    identity = bearer(request.headers.getlist("authorization"), authenticator)
+    if identity is None:
+        raise Refused(Code.UNAUTHENTICATED, "send a token: Authorization: Bearer …")
+    return identity
 
 
 def accepts_json(accept: str) -> bool:

@@ -40,6 +40,7 @@ from sfu_wrapper.model.identity import RoomUuid, UserKey
 from sfu_wrapper.model.segment import Instant
 from sfu_wrapper.ports.store import OutboxRow, Store
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.audit import Refusals
 from sfu_wrapper.service.rooms.commit import Draft, EffectRunner, encode, notice_count
 from sfu_wrapper.service.rooms.idempotency import IdempotencyStore, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.maintenance import Monitor
@@ -73,6 +74,7 @@ class ActorContext:
         became_idle: called once the effects of a commit are executed.
         monitor: receives the outcome of commits.
         scheduler: shares the event loop among the rooms.
+        refusals: limits the audit entries about refused requests.
     """
 
     store: Store
@@ -86,6 +88,7 @@ class ActorContext:
     became_idle: Callable[["RoomActor"], None]
     monitor: Monitor
     scheduler: Scheduler
+    refusals: Refusals
 
 
 class _State(Enum):
@@ -134,6 +137,11 @@ class RoomActor:
         self._committing: Draft | None = None  # set exactly while COMMITTING
         self._timer: asyncio.TimerHandle | None = None
         self._watchdog: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def of_settled(cls, context: ActorContext, room: Room) -> "RoomActor":
+        """Return an actor for a room that has ended, which the registry does not hold."""
+        return cls(context, room.uuid, room)
 
     @property
     def is_idle(self) -> bool:
@@ -251,7 +259,9 @@ class RoomActor:
         context = self._context
         now_ms = context.clock.now().wall_ms
         try:
-            commit = encode(draft, context.idempotency, context.rules.policy, now_ms)
+            commit = encode(
+                draft, context.idempotency, context.rules.policy, context.refusals, now_ms
+            )
         except Exception as bug:
             self._handle_bug(bug, *draft.items)
             self._state = _State.RESTING

@@ -43,6 +43,7 @@ from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid, UserKey
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.service.recordings.audit import Refusals, recording_entries
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, IdempotencyStore, RequestRef, parse_ref
 from sfu_wrapper.service.rooms.maintenance import Monitor
 from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
@@ -100,7 +101,11 @@ class Draft:
 
 
 def encode(
-    draft: Draft, idempotency: IdempotencyStore, policy: PolicySettings, now_ms: int
+    draft: Draft,
+    idempotency: IdempotencyStore,
+    policy: PolicySettings,
+    refusals: Refusals,
+    now_ms: int,
 ) -> Commit:
     """Return the rows to be stored, and fill in the answers.
 
@@ -108,6 +113,7 @@ def encode(
         draft: content of the commit.
         idempotency: selects the answers to evict.
         policy: for the decisions that answers show.
+        refusals: limits the audit entries about refused requests.
         now_ms: current time, epoch ms.
     """
     draft.answers = list(_answers(draft, policy))
@@ -120,6 +126,7 @@ def encode(
         answers=answers,
         parts=parts,
         forgotten=evicted,
+        audit=tuple(recording_entries(draft.room, draft.effects, now_ms, refusals)),
     )
 
 

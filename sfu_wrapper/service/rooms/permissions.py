@@ -31,6 +31,8 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.audit import entry
 
 WRITE_S = 10.0  # timeout of a change, including the changes queued before it
 
@@ -66,6 +68,7 @@ class Permissions:
 
     Args:
         store: holds the permissions.
+        clock: dates the audit entries of changes.
         system: default of the installation (``rooms.record``).
         user_may_write: users may change their own (``permissions.userMayWrite``).
     """
@@ -73,11 +76,13 @@ class Permissions:
     def __init__(
         self,
         store: PermissionStore,
+        clock: Clock,
         *,
         system: RecordingType = RecordingType.NONE,
         user_may_write: bool = True,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._system = system
         self._user_may_write = user_may_write
         self._writing = asyncio.Lock()
@@ -130,7 +135,7 @@ class Permissions:
         async with self._exclusively():
             before = self._stored(subject)
             check(before)
-            await self._write(subject, permission)
+            await self._write(by, subject, before, permission)
         self._log_change("permission.set", by, subject)
         return before is None
 
@@ -144,7 +149,7 @@ class Permissions:
             if before is None:
                 raise permission_not_found()
             check(before)
-            await self._write(subject, None)
+            await self._write(by, subject, before, None)
         self._log_change("permission.deleted", by, subject)
 
     def effective(self, by: Identity, user: UserKey) -> Grant:
@@ -163,9 +168,28 @@ class Permissions:
         found = self._store.permissions(owner)
         return found.domain if subject.user is None else found.user
 
-    async def _write(self, subject: Subject, permission: RecordingPermissions | None) -> None:
+    async def _write(
+        self,
+        by: Identity,
+        subject: Subject,
+        before: RecordingPermissions | None,
+        permission: RecordingPermissions | None,
+    ) -> None:
+        whose = f"domain:{subject.domain}" if subject.user is None else f"user:{subject.user}"
+        action = "permission.delete" if permission is None else "permission.set"
+        noted = entry(
+            self._clock.now().wall_ms,
+            by.key,
+            subject.domain,
+            action,
+            whose,
+            before=_words(before),
+            after=_words(permission),
+        )
         # Shielded: the change is queued in the store and will be written after a cancellation too.
-        await asyncio.shield(self._store.set_permission(subject.domain, subject.user, permission))
+        await asyncio.shield(
+            self._store.set_permission(subject.domain, subject.user, permission, (noted,))
+        )
 
     @asynccontextmanager
     async def _exclusively(self) -> AsyncIterator[None]:
@@ -179,6 +203,12 @@ class Permissions:
 
     def _log_change(self, action: str, by: Identity, subject: Subject) -> None:
         log.info(action, extra={"by": by.user, "domain": subject.domain, "user": subject.user})
+
+
+def _words(permission: RecordingPermissions | None) -> str | None:
+    if permission is None:
+        return None
+    return f"{permission.recording_type} {permission.recording_profile}"
 
 
 def _own(by: Identity) -> Subject:

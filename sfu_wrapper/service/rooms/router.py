@@ -39,6 +39,7 @@ from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.rooms.actor import ActorContext, Offer, RoomActor
 from sfu_wrapper.service.rooms.commit import EffectRunner
 from sfu_wrapper.service.rooms.idempotency import (
@@ -88,6 +89,7 @@ class Rooms:
         kept_answer_bytes: limit of the kept answers of one user; 0: no limit.
 
     Attributes:
+        audit: audit entries.
         queries: reads of rooms, for HTTP and subscriptions.
         media_sessions: WebRTC sessions of the participants.
     """
@@ -106,7 +108,6 @@ class Rooms:
         monitor: Monitor | None = None,
     ) -> None:
         self._store = store
-        self._plane = plane
         self._clock = clock
         self._rules = rules
         self._sessions = Sessions()
@@ -119,11 +120,11 @@ class Rooms:
         self._draining = False
         monitor = monitor or NullMonitor()
         self._effects = EffectRunner(self._sessions, plane, monitor)
+        self.audit = Audit(store, clock, epoch)
         self._context = self._actor_context(epoch, offer, monitor)
         self._job_results = JobResults()
-        self._finder = Finder(
-            self._registry, self._sessions, store, self._revive, self._job_results.load
-        )
+        revive = partial(RoomActor.of_settled, self._context)
+        self._finder = Finder(self._registry, self._sessions, store, revive, self._job_results.load)
         self._creation = RoomCreation(self._registry, store, clock, rules.quotas)
         self.media_sessions = MediaSessions(self._visible_room)
         permissions, news = store.permissions, self._job_results.of_room
@@ -146,6 +147,7 @@ class Rooms:
             became_idle=self._became_idle,
             monitor=monitor,
             scheduler=Scheduler(),
+            refusals=self.audit.refusals,
         )
 
     def load(self) -> None:
@@ -344,10 +346,6 @@ class Rooms:
         now_ms = self._clock.now().wall_ms
         joins = isinstance(payload, JoinRoom)
         return self._finder.by_id(by, domain, RoomId(room_id), now_ms, joins=joins)
-
-    def _revive(self, room: Room) -> RoomActor:
-        """Return an actor for a settled room; the registry does not hold it."""
-        return RoomActor(self._context, room.uuid, room)
 
     def _visible_room(self, user: UserKey, domain: DomainId, room_id: RoomId) -> Room | None:
         """Return a room if the user may see it. Raises Refused, Unavailable."""

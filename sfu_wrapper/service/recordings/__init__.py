@@ -1,0 +1,1 @@
+"""Recordings after their calls: list, keep, delete, audit."""

@@ -1,0 +1,224 @@
+"""Who asked for what: the audit entries that calls, requests and reads leave."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.identity import DomainId, UserId, UserKey
+from sfu_wrapper.ports.store import Commit, OutboxRow
+from sfu_wrapper.service.recordings import audit as service
+from sfu_wrapper.service.recordings.audit import (
+    MAX_KINDS,
+    NO_DOMAIN,
+    SAME_READ_S,
+    Audit,
+    Kind,
+    Refusals,
+)
+from tests.helpers.calls import call
+from tests.helpers.clocks import StandingClock
+from tests.helpers.http import ALWAYS, pass_for, world
+from tests.helpers.live import DOMAIN, live
+from tests.helpers.stores import ALICE
+from tests.helpers.wait import until
+
+ADMIN = pass_for("root", "domain-admin")
+OURS = DomainId(DOMAIN)
+
+
+def entries(store: MemoryStore, domain: str = DOMAIN) -> list[dict[str, object]]:
+    return [json.loads(row.entry) for row in store.audit.entries(DomainId(domain), 0, 1_000)]
+
+
+def told(store: MemoryStore, domain: str = DOMAIN) -> list[tuple[object, ...]]:
+    """Who, what, outcome of each entry."""
+    names = ("actor", "action", "outcome")
+    return [tuple(found[name] for name in names) for found in entries(store, domain)]
+
+
+async def test_a_start_and_a_stop_by_hand_are_told_with_who_and_why() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        there = await call(controller)
+        await there.started()
+        await there.stopped()
+
+    start, stop = (
+        found for found in entries(store) if str(found["action"]).startswith("recording.")
+    )
+    uuid, _, segment = str(start["object"]).partition("/")
+    assert (start["actor"], start["actorDomain"], start["outcome"]) == ("alice", DOMAIN, "done")
+    assert (start["action"], segment) == ("recording.start", "1")
+    details = {"decidedBy": "user", "automatic": False, "why": "NOT_ASKED", "type": "all"}
+    assert details.items() <= dict(start["details"]).items()  # type: ignore[call-overload]
+    assert (stop["action"], stop["object"]) == ("recording.stop", f"{uuid}/1")
+    assert dict(stop["details"])["reason"] == "requested"  # type: ignore[call-overload]
+
+
+async def test_what_the_controller_does_by_itself_has_no_actor() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        there = await call(controller, record=True)
+        await there.owner.event("roomRecordingStarted")
+        await there.service.ok("endRoom", {"room": there.room})
+        await there.owner.event("roomRecordingStopped")
+
+    assert (None, "recording.start", "done") in told(store)
+    assert (None, "recording.stop", "done") in told(store)
+
+
+async def test_refused_starts_are_told_once_and_then_counted() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        there = await call(controller)
+        for _ in range(5):
+            assert await there.other.refused("startRoomRecording", {"room": there.room})
+
+    refused = [found for found in entries(store) if found["outcome"] != "done"]
+    assert [(found["actor"], found["action"], found["outcome"]) for found in refused] == [
+        ("bob", "recording.start", "NOT_ROOM_OWNER")
+    ] * 2
+    assert [dict(found["details"]) for found in refused] == [{}, {"more": 4}]  # type: ignore[call-overload]
+
+
+async def test_an_entry_and_its_toggle_are_stored_together_or_not_at_all() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        there = await call(controller)
+        store.failing = True
+        assert await there.owner.refused("startRoomRecording", {"room": there.room})
+        store.failing = False
+
+        assert not [found for found in entries(store) if found["action"] == "recording.start"]
+
+
+async def test_changes_of_permissions_are_told_with_what_they_changed() -> None:
+    async with world() as here:
+        await here.ask("PUT", "/permissions/domain/example/user/bob", ADMIN, ALWAYS)
+        await here.ask("DELETE", "/permissions/domain/example/user/bob", ADMIN)
+        found = entries(here.store)
+
+    assert [(each["actor"], each["action"], each["object"]) for each in found] == [
+        ("root", "permission.set", "user:bob"),
+        ("root", "permission.delete", "user:bob"),
+    ]
+    assert [dict(each["details"]) for each in found] == [  # type: ignore[call-overload]
+        {"after": "all always"},
+        {"before": "all always"},
+    ]
+
+
+async def test_tokens_that_are_refused_are_told_and_not_stored() -> None:
+    async with world() as here:
+        for bearer in (None, "secret-of-somebody", "secret-of-somebody"):
+            await here.ask("GET", "/permissions", bearer)
+        await here.rooms.audit.flush()
+        found = entries(here.store, NO_DOMAIN)
+
+    assert [(each["actor"], each["action"], each["object"]) for each in found] == [
+        (None, "token.refuse", "GET /permissions")
+    ] * 2
+    assert dict(found[1]["details"]) == {"more": 2}  # type: ignore[call-overload]
+    assert "secret-of-somebody" not in json.dumps(found)
+
+
+async def test_who_reaches_for_another_domain_is_told_in_its_own_chain() -> None:
+    async with world() as here:
+        stranger = pass_for("mallory", domain="elsewhere")
+        await here.ask("DELETE", "/permissions/domain/example", stranger)
+
+        assert entries(here.store) == []
+        (found,) = entries(here.store, "elsewhere")
+    assert (found["actor"], found["object"]) == ("mallory", "/permissions/domain/example")
+
+
+def test_a_flood_of_refusals_leaves_a_bounded_number_of_entries() -> None:
+    refusals = Refusals()
+    kinds = [
+        Kind(UserKey(OURS, UserId(f"user-{n}")), OURS, "GET /recordings", f"/{n}", "FORBIDDEN")
+        for n in range(5_000)
+    ]
+    at_once = [noted for each in kinds if (noted := refusals.take(1, each)) is not None]
+    counted = refusals.end_window(2)
+
+    assert len(at_once) + len(counted) <= 2 * MAX_KINDS + 2
+    more = sum(dict(noted.details)["more"] or 0 for noted in counted)  # type: ignore[misc]
+    assert len(at_once) + more == 5_000, "none is lost"
+    assert refusals.end_window(3) == ()
+
+
+async def test_a_read_is_refused_if_its_entry_cannot_be_stored() -> None:
+    store, clock = MemoryStore(), StandingClock()
+    audit = Audit(store, clock)
+    noted = audit.entry(ALICE, OURS, "file.read", "uuid-1/1", name="a.webm")
+    store.failing = True
+    with pytest.raises(Unavailable):
+        await audit.note_read(noted, goes_on=True)
+    store.failing = False
+    await audit.note_read(noted, goes_on=True)
+
+    assert len(entries(store)) == 1, "the failed one did not count as noted"
+
+
+async def test_ranges_of_one_read_have_one_entry() -> None:
+    store, clock = MemoryStore(), StandingClock()
+    audit = Audit(store, clock)
+    noted = audit.entry(ALICE, OURS, "file.read", "uuid-1/1", name="a.webm")
+    await audit.note_read(noted, goes_on=False)
+    await audit.note_read(noted, goes_on=True)
+    assert len(entries(store)) == 1
+    await audit.note_read(noted, "link-1", goes_on=True)
+    assert len(entries(store)) == 2, "another reader"
+    await audit.note_read(noted, goes_on=False)
+    assert len(entries(store)) == 3, "read again from the beginning"
+    clock.pass_s(SAME_READ_S)
+    await audit.note_read(noted, goes_on=True)
+    assert len(entries(store)) == 4, "much later"
+    other = audit.entry(ALICE, OURS, "file.read", "uuid-1/1", name="b.webm")
+    await audit.note_read(other, goes_on=True)
+    assert len(entries(store)) == 5, "another file"
+
+
+async def test_a_log_that_hangs_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hanging(MemoryStore):
+        def commit(self, commit: Commit, epoch: int) -> "asyncio.Future[tuple[OutboxRow, ...]]":
+            return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(service, "NOTE_S", 0.01)
+    audit = Audit(Hanging(), StandingClock())
+    with pytest.raises(Unavailable, match="cannot be written in time"):
+        await audit.note(audit.entry(ALICE, OURS, "file.read", "uuid-1/1"))
+
+
+async def test_refusals_that_cannot_be_stored_are_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = MemoryStore()
+    audit = Audit(store, StandingClock())
+    store.failing = True
+    audit.refused(ALICE, OURS, "GET /recordings", "/recordings", "FORBIDDEN")
+    audit.refused(ALICE, OURS, "GET /recordings", "/recordings", "FORBIDDEN")
+    await audit.flush()
+
+    assert [each.message for each in caplog.records] == ["audit.refusalsLost"] * 2
+
+
+async def test_the_heads_of_all_chains_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store = MemoryStore()
+    audit = Audit(store, StandingClock())
+    await audit.note(audit.entry(None, OURS, "recording.stop", "uuid-1/1"))
+    task = asyncio.create_task(audit.run())
+    await until(lambda: "audit.head" in caplog.messages)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    (logged,) = [each for each in caplog.records if each.message == "audit.head"]
+    assert (logged.domain, logged.number) == (DOMAIN, 1)  # type: ignore[attr-defined]
+    assert logged.hash == store.audit.head(OURS).hash  # type: ignore[attr-defined]
