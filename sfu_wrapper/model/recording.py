@@ -250,6 +250,22 @@ class Recording:
             return 0
         return sum(file.size_bytes for file in self.outcome.files)
 
+    @property
+    def counts_from_ms(self) -> int | None:
+        """Time from which retention counts, epoch ms; None while it may not delete it."""
+        if self.hold is not None:
+            return None
+        if self.state is RecordingState.DELETED:
+            return self.deletion.done_ms if self.deletion is not None else None
+        finished = self.state in (RecordingState.READY, RecordingState.FAILED)
+        return self.outcome_ms if finished and self.deletion is None else None
+
+    @property
+    def deletion_pending_ms(self) -> int | None:
+        """Time of the request for a deletion that is not done, epoch ms; None: there is none."""
+        deletion = self.deletion
+        return None if deletion is None or deletion.done_ms is not None else deletion.requested_ms
+
 
 @dataclass(frozen=True, slots=True)
 class RecordingEvent:

@@ -95,7 +95,10 @@ class AuditLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Place of a recording in a list: newest start first, then by address."""
+    """Place of a recording in a list: newest start first, then by address, the greatest first.
+
+    The recordings of one room (``RecordingQuery.uuid``) are in order of their numbers.
+    """
 
     started_ms: int
     key: RecordingKey

@@ -20,7 +20,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.recording import RecordingEvent
-from sfu_wrapper.ports.recordings import AuditLog, DomainRetention, RecordingChange
+from sfu_wrapper.ports.recordings import AuditLog, DomainRetention, RecordingChange, RecordingIndex
 from sfu_wrapper.ports.webhooks import WebhookChange, WebhookStore
 
 
@@ -255,6 +255,11 @@ class Store(Protocol):
             permission: the new value; None deletes it.
             audit: entries that become durable together with the change.
         """
+        ...
+
+    @property
+    def index(self) -> RecordingIndex:
+        """Index of recordings, for reading."""
         ...
 
     @property

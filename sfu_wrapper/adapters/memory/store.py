@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from sfu_wrapper.adapters.memory.audit import MemoryAudit
+from sfu_wrapper.adapters.memory.recordings import MemoryRecordings
 from sfu_wrapper.adapters.memory.webhooks import MemoryWebhooks
 from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Unavailable
@@ -42,11 +43,13 @@ class MemoryStore:
     Attributes:
         failing: while True, every write fails.
         audit: see ``Store``.
+        index: see ``Store``.
         webhooks: webhook endpoints and deliveries.
     """
 
     def __init__(self) -> None:
         self.audit = MemoryAudit()
+        self.index = MemoryRecordings()
         self.failing = False
         self._closed = False
         self._seq = 0
@@ -160,6 +163,8 @@ class MemoryStore:
             rooms.add(commit.room.uuid)
         if any(self._epochs.get(uuid, epoch) > epoch for uuid in rooms):
             raise Unavailable("another controller has taken over this room", fenced=True)
+        self.index.write(commit.recordings)
+        self.index.write_retention(commit.retention)
         if commit.room is not None:
             self._rooms[commit.room.uuid] = commit.room
             self._used.add(commit.room.uuid.casefold())

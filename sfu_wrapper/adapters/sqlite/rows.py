@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from sfu_wrapper.adapters.sqlite import audit, rows, webhooks
+from sfu_wrapper.adapters.sqlite import audit, recordings, rows, webhooks
 from sfu_wrapper.adapters.sqlite.database import (
     found_by,
     open_database,
@@ -79,7 +79,8 @@ def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tup
         The outbox rows of each commit, with their numbers.
 
     Raises:
-        Unavailable: a controller with a higher epoch has written one of their rooms.
+        Unavailable: a controller with a higher epoch has written one of their rooms, or a
+            recording has changed since it was read.
     """
     new = _new_rooms(connection, works)
     run_many(connection, _USE, [(uuid.casefold(),) for uuid in new])
@@ -91,6 +92,10 @@ def write_all(connection: sqlite3.Connection, works: Sequence[Work]) -> list[tup
     run_many(connection, _PUT_ROOMS, list(rooms.values()))
     _put_parts(connection, works)
     _put_answers(connection, works)
+    recordings.write(connection, [each for commit, _ in works for each in commit.recordings])
+    recordings.write_retention(
+        connection, [each for commit, _ in works for each in commit.retention]
+    )
     audit.append(connection, [entry for commit, _ in works for entry in commit.audit])
     webhooks.write(connection, [commit for commit, _ in works])
     numbered = iter(_put_outbox(connection, [row for commit, _ in works for row in commit.outbox]))

@@ -82,7 +82,49 @@ _SECOND = (
 )
 
 # 0.3.0: recordings, audit, webhooks, retention. One migration until it is released.
-_RECORDINGS: Final[Sequence[str]] = ()
+# A recording keeps its first ``started_ms``, which orders lists and is part of ``stays``. Indexes
+# of lists end in (started_ms, uuid, segment), so that a page begins where the one before ended;
+# ``recordings_by_owner`` also answers for usage without reading rows. The partial indexes are those
+# of retention, and no toggle writes them: ``due_ms`` is set while it may delete the recording.
+_RECORDINGS: Final[Sequence[str]] = (
+    """
+    CREATE TABLE recordings (
+        uuid TEXT NOT NULL, segment INTEGER NOT NULL, room TEXT NOT NULL, domain TEXT NOT NULL,
+        owner TEXT NOT NULL, state TEXT NOT NULL, started_ms INTEGER NOT NULL, stopped_ms INTEGER,
+        duration_ms INTEGER, bytes INTEGER NOT NULL DEFAULT 0, due_ms INTEGER,
+        requested_ms INTEGER, version INTEGER NOT NULL DEFAULT 1, facts BLOB NOT NULL,
+        rest BLOB NOT NULL DEFAULT '{}'
+    )
+    """,
+    "CREATE UNIQUE INDEX recordings_by_key ON recordings (uuid, segment)",
+    "CREATE INDEX recordings_by_start ON recordings (started_ms, uuid, segment)",
+    "CREATE INDEX recordings_by_domain ON recordings (domain, started_ms, uuid, segment)",
+    """
+    CREATE INDEX recordings_by_owner
+    ON recordings (domain, owner, started_ms, uuid, segment, duration_ms, bytes)
+    """,
+    "CREATE INDEX recordings_by_room ON recordings (room, started_ms, uuid, segment)",
+    "CREATE INDEX recordings_by_state ON recordings (state, started_ms, uuid, segment)",
+    """
+    CREATE INDEX recordings_by_domain_and_state
+    ON recordings (domain, state, started_ms, uuid, segment)
+    """,
+    """
+    CREATE INDEX recordings_by_due ON recordings (domain, state, due_ms, uuid, segment)
+    WHERE due_ms IS NOT NULL
+    """,
+    """
+    CREATE INDEX recordings_by_request ON recordings (requested_ms, uuid, segment)
+    WHERE requested_ms IS NOT NULL
+    """,
+    """
+    CREATE TABLE stays (
+        domain TEXT NOT NULL, user TEXT NOT NULL, started_ms INTEGER NOT NULL,
+        uuid TEXT NOT NULL, segment INTEGER NOT NULL,
+        PRIMARY KEY (domain, user, started_ms, uuid, segment)
+    ) WITHOUT ROWID
+    """,
+)
 # Rows are stored in the order of their arrival: all chains grow at one place of the file, so that
 # a transaction writes one page for them and one for each index.
 _AUDIT: Final[Sequence[str]] = (
@@ -126,7 +168,13 @@ _WEBHOOKS: Final[Sequence[str]] = (
     WHERE finished_ms IS NOT NULL
     """,
 )
-_RETENTION: Final[Sequence[str]] = ()
+_RETENTION: Final[Sequence[str]] = (
+    """
+    CREATE TABLE domain_retention (
+        domain TEXT PRIMARY KEY, days INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
 _THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION)
 
 MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND, _THIRD)

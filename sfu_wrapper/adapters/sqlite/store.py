@@ -14,6 +14,7 @@ from typing import Any
 from sfu_wrapper.adapters.sqlite import rows
 from sfu_wrapper.adapters.sqlite.audit import SqliteAudit
 from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, translated
+from sfu_wrapper.adapters.sqlite.recording_queries import SqliteRecordings
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.webhooks import SqliteWebhooks
 from sfu_wrapper.adapters.sqlite.writer import MAX_BATCH, MAX_WAITING, Writer
@@ -153,6 +154,11 @@ class SqliteStore:
         return self._writer.submit(
             lambda connection: rows.write_permission(connection, domain, user, permission, audit)
         )
+
+    @property
+    def index(self) -> SqliteRecordings:
+        """See ``Store``."""
+        return SqliteRecordings(self._reader, self._path)
 
     @property
     def audit(self) -> SqliteAudit:
