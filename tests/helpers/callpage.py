@@ -7,8 +7,8 @@ from importlib import resources
 from typing import Any
 
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
+from tests.helpers.browserlink import Driver, Tab
 from tests.helpers.calls import ALWAYS
-from tests.helpers.chromium import Browser, Page
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Live, token
 
@@ -29,7 +29,7 @@ navigator.mediaDevices.getUserMedia = async () => {
 class CallPage:
     """One person's page."""
 
-    page: Page
+    page: Tab
     url: str
 
     async def shows(self, stage: str) -> None:
@@ -124,7 +124,7 @@ def _axe() -> str:
 
 
 async def opened(
-    chromium: Browser,
+    driver: Driver,
     http_url: str,
     user: str = "",
     *,
@@ -135,9 +135,9 @@ async def opened(
     """The page of a room in a tab of its own. before: a script that runs before the page's own."""
     url = f"{http_url}/call/{room}"
     fragment = f"#token={token(user, *roles)}" if user else ""
-    page = await chromium.open(f"{http_url}/health/live")
+    page = await driver.open(f"{http_url}/health/live")
     if before:
-        await page.ask("Page.addScriptToEvaluateOnNewDocument", {"source": before})
+        await page.before(before)
     await page.go(f"{url}{fragment}")
     await page.until("document.querySelector('#room')?.textContent")
     return CallPage(page, url)
