@@ -14,6 +14,7 @@ from typing import Any
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.planes.composite_plane import NoPlane
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.model.identity import RoomUuid
 from tests.helpers.clocks import Ahead
@@ -147,5 +148,5 @@ def test_the_file_itself_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
     assert room.state.startswith(b"1 ")
     assert used == [True, True, True, False]
     connection = sqlite3.connect(path)
-    assert connection.execute("SELECT version FROM schema").fetchall() == [(2,)]
+    assert connection.execute("SELECT version FROM schema").fetchall() == [(len(MIGRATIONS),)]
     connection.close()

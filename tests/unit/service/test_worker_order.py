@@ -43,7 +43,7 @@ async def test_the_shortest_that_it_holds_is_next(bench: Bench) -> None:
     lengths = {1: 3600, 2: 1800, 3: 60, 4: 600}
     await bench.ask(*(segment(n, length_s=length) for n, length in lengths.items()))
     async with running(bench.worker(concurrency=1)):
-        await bench.until(lambda: bench.broker.unsettled(WORK) == 4)
+        await bench.until(lambda: bench.holds(running=1, unsettled=4))
         bench.gate.set()
         await bench.until(lambda: len(bench.told("processed")) == 4)
 
@@ -55,10 +55,10 @@ async def test_a_long_segment_is_overtaken_only_for_as_long_as_it_is(bench: Benc
     bench.gate = asyncio.Event()
     await bench.ask(segment(1), segment(2, length_s=600))
     async with running(bench.worker(concurrency=1)):
-        await bench.until(lambda: bench.broker.unsettled(WORK) == 2)
+        await bench.until(lambda: bench.holds(running=1, unsettled=2))
         bench.clock.forward(590)
         await bench.ask(segment(3, length_s=60))
-        await bench.until(lambda: bench.broker.unsettled(WORK) == 3)
+        await bench.until(lambda: bench.holds(running=1, unsettled=3))
         bench.gate.set()
         await bench.until(lambda: len(bench.told("processed")) == 3)
 
