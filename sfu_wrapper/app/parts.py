@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sfu_wrapper.adapters.jwks import HttpKeySet
+from sfu_wrapper.adapters.http_fetch import HttpKeySet
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
@@ -189,6 +189,11 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
         QueueSpec(recording.failure_queue, ("failed",)),
         QueueSpec(recording.deletion_queue, (REQUESTED,)),
     )
+
+
+def is_configured(settings: Settings, queue: str, routing_key: str) -> bool:
+    """Return True if the configuration binds the queue by this key."""
+    return any(queue == spec.name and routing_key in spec.routing_keys for spec in queues(settings))
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 ``take`` prints each message before it is removed, and waits until a file that it prints to is on
 disk, so that a crash in between prints a message twice and loses none. It takes the messages that
 wait when it starts. The queue of segments to be processed is left to the workers.
+
+``unbind`` ends what a queue under an old name collects; ``doctor`` finds such queues.
 """
 
 import asyncio
@@ -14,8 +16,9 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import aclosing
 from typing import Final
 
-from sfu_wrapper.app.parts import open_broker, queues
+from sfu_wrapper.app.parts import is_configured, open_broker, queues
 from sfu_wrapper.cli import common
+from sfu_wrapper.config.processing import is_sendable
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Malformed, Unavailable
 from sfu_wrapper.ports.broker import Broker, Delivery
@@ -26,7 +29,7 @@ _ALL: Final = 1_000_000  # more than an embedded queue holds
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the two actions."""
+    """Add the actions."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     show = "print each queue with the number of its waiting messages"
     take = "print the messages of a queue of results, one JSON object a line, and remove them"
@@ -36,7 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     taking.add_argument(
         "--limit", metavar="N", type=_limit, default=_ALL, help="at most N messages"
     )
-    for inner, action in ((showing, _show), (taking, _take)):
+    unbind = "put no more messages of a key into a queue that the configuration does not name"
+    unbinding = actions.add_parser("unbind", help=unbind, description=unbind)
+    unbinding.add_argument("queue", metavar="QUEUE", help="as doctor names it")
+    unbinding.add_argument("key", metavar="KEY", help="routing key, as doctor names it")
+    for inner, action in ((showing, _show), (taking, _take), (unbinding, _unbind)):
         common.add_common(inner)
         inner.set_defaults(action=action)
 
@@ -65,10 +72,14 @@ async def _run(args: Namespace, settings: Settings) -> int:
     specs = queues(settings)
     if args.action is _take:
         _require_results(args.queue, settings)
+    elif args.action is _unbind:
+        _require_unnamed(settings, args.queue, args.key)
     async with open_broker(settings) as broker:
         await broker.open(specs)
         if args.action is _take:
             await _take(broker, args.queue, args.limit)
+        elif args.action is _unbind:
+            await _unbind(args, broker)
         else:
             await _show(args, broker, [spec.name for spec in specs])
     return common.DONE
@@ -79,6 +90,20 @@ def _require_results(queue: str, settings: Settings) -> None:
     allowed = (recording.processed_queue, recording.failure_queue)
     if queue not in allowed:
         raise Malformed(f"{queue}: not a queue of results; use {' or '.join(allowed)}")
+
+
+def _require_unnamed(settings: Settings, queue: str, key: str) -> None:
+    if is_configured(settings, queue, key):
+        raise Malformed(f"{queue}: the configuration binds it by {key}; it would be bound again")
+    if not is_sendable(queue):
+        raise Malformed(f"{queue}: not a name that can be sent; use the management page")
+
+
+async def _unbind(args: Namespace, broker: Broker) -> None:
+    waiting = await broker.depth(args.queue)  # or a queue that does not exist would look unbound
+    await broker.unbind(args.queue, args.key)
+    text = f"{args.queue} gets no more messages of key {args.key}; {waiting} stay in it"
+    common.emit(args, text, queue=args.queue, key=args.key, messages=waiting)
 
 
 async def _show(args: Namespace, broker: Broker, names: list[str]) -> None:

@@ -46,7 +46,7 @@ def _websocket_url(value: str) -> str:
     return value
 
 
-def _jwks_url(value: str) -> str:
+def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://\S+", value):
         raise ValueError("must be an http or https address")
     return value
@@ -140,7 +140,7 @@ class Auth(Section):
     public_key_file: FolderPath | None = Field(
         None, description="PEM file with the public key of RS256, ES256 or EdDSA tokens"
     )
-    jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = Field(
+    jwks_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
         None, description="address of the key set of an identity provider"
     )
     algorithms: tuple[Algorithm, ...] = Field(
@@ -334,6 +334,11 @@ class Rabbitmq(Section):
 
     address: Annotated[str, AfterValidator(_broker_address)] = Field(
         "embedded:", description="embedded: (a file next to the store's) or amqp://…, amqps://…"
+    )
+    management_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None,
+        description="address of RabbitMQ's management API, from which doctor reads bindings; "
+        "without it the broker's host with port 15672, with amqps 15671",
     )
 
     @property

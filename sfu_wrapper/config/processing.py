@@ -51,8 +51,13 @@ def _fileformat(value: str) -> str:
 _QUEUE = re.compile(r"[a-zA-Z0-9\-_.:@#,/+ ]+")
 
 
+def is_sendable(queue: str) -> bool:
+    """Return True if a queue of RabbitMQ with this name can be used."""
+    return _QUEUE.fullmatch(queue) is not None
+
+
 def _queue(value: str) -> str:
-    if not _QUEUE.fullmatch(value):
+    if not is_sendable(value):
         raise ValueError(
             "must be a queue name of ASCII letters, digits, spaces and - _ . : @ # , / +"
         )

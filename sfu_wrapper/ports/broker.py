@@ -152,6 +152,16 @@ class Broker(Protocol):
         """
         ...
 
+    async def unbind(self, queue: str, routing_key: str) -> None:
+        """Put no more messages of this key into that queue; those in it stay.
+
+        Declaring the queue with the key binds it again. A queue that is not bound stays as it is.
+
+        Raises:
+            Unavailable: no answer within the deadline, or no right.
+        """
+        ...
+
     async def close(self) -> None:
         """Close the connection without settling: unsettled deliveries return to their queues."""
         ...

@@ -11,6 +11,9 @@ from sfu_wrapper.adapters.memory.broker import MemoryBroker, MemoryDelivery
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 from tests.helpers import brokers
+from tests.helpers.broker_bindings import (
+    an_unbound_queue_keeps_its_messages_and_gets_no_more_of_that_key as keeps_bindings,
+)
 from tests.helpers.brokers import PROMISES, BrokerBench, Promise, memory_bench, queuefile_bench
 
 BENCHES = {"memory": memory_bench, "queuefile": queuefile_bench}
@@ -26,6 +29,10 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 @every_promise
 async def test_a_broker_keeps(promise: Promise, bench: BrokerBench) -> None:
     await promise(bench)
+
+
+async def test_a_broker_puts_no_more_into_a_queue_that_was_unbound(bench: BrokerBench) -> None:
+    await keeps_bindings(bench)
 
 
 class DropsAConfirmed(MemoryBroker):
@@ -142,6 +149,13 @@ class PublishesWhenClosed(MemoryBroker):
         pass
 
 
+class StaysBound(MemoryBroker):
+    """Puts messages into a queue that was unbound."""
+
+    async def unbind(self, queue: str, routing_key: str) -> None:
+        """Forget it."""
+
+
 class HearsEverything(MemoryBroker):
     """A listener is told of other keys too."""
 
@@ -197,6 +211,7 @@ BROKEN: dict[Callable[[], MemoryBroker], tuple[Promise, type[BaseException]]] = 
     ForgetsTheUnsettled: (brokers.what_a_lost_consumer_held_comes_back, TimeoutError),
     SettlesOverAnyLink: (brokers.a_delivery_cannot_be_settled_over_a_lost_link, NotRefused),
     CountsWhatIsOut: (brokers.depth_counts_what_waits, TimeoutError),
+    StaysBound: (keeps_bindings, TimeoutError),
     AlwaysThere: (brokers.it_is_there_while_it_is_open, AssertionError),
     PublishesWhenClosed: (brokers.a_closed_connection_publishes_nothing, NotRefused),
     HearsEverything: (brokers.a_listener_hears_what_others_publish, AssertionError),

@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.helpers.broker_bindings import (
+    an_unbound_queue_keeps_its_messages_and_gets_no_more_of_that_key as keeps_bindings,
+)
 from tests.helpers.brokers import PROMISES, BrokerBench, Promise
 from tests.helpers.rabbitmq import ApartBroker, Names, RabbitServer
 
@@ -21,3 +24,7 @@ async def bench(rabbitmq: RabbitServer) -> AsyncIterator[BrokerBench]:
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda p: p.__name__)
 async def test_rabbitmq_keeps(promise: Promise, bench: BrokerBench) -> None:
     await promise(bench)
+
+
+async def test_rabbitmq_puts_no_more_into_a_queue_that_was_unbound(bench: BrokerBench) -> None:
+    await keeps_bindings(bench)

@@ -32,9 +32,14 @@ _QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none +S 2:2 +A 8"
 
 
 class RabbitServer:
-    """One node. url: with the default user, who may come from loopback alone."""
+    """One node. url: with the default user, who may come from loopback alone.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for all of its files.
+        managed: run the management plugin, at ``management_url``.
+    """
+
+    def __init__(self, folder: Path, *, managed: bool = False) -> None:
         self._root = roots.root_of(roots.RABBITMQ)
         top = self._root or Path("/")
         found = sorted((top / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"))
@@ -47,12 +52,15 @@ class RabbitServer:
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)
+        web_port = free_port()
+        self.management_url = f"http://127.0.0.1:{web_port}"
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             "disk_free_limit.absolute = 50MB\n"
             "log.console = false\n"
+            + (f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {web_port}\n" * managed)
         )
-        (folder / "plugins").write_text("[].\n")
+        (folder / "plugins").write_text("[rabbitmq_management].\n" if managed else "[].\n")
 
     @property
     def url(self) -> str:
@@ -194,6 +202,10 @@ class ApartBroker(RabbitBroker):
     async def depth(self, queue: str) -> int:
         """See ``Broker``."""
         return await super().depth(self.names.name(queue))
+
+    async def unbind(self, queue: str, routing_key: str) -> None:
+        """See ``Broker``."""
+        await super().unbind(self.names.name(queue), routing_key)
 
 
 def _spawn(argv: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":

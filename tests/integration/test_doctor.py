@@ -1,79 +1,28 @@
 """``sfu-wrapper doctor``: what somebody who has just installed it is told, line by line."""
 
-import asyncio
 import errno
 import json
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import aio_pika
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sfu_wrapper.adapters.queue_file.broker import QueueFile
-from sfu_wrapper.adapters.rabbitmq import topology
-from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.storage.disks import Disk
 from sfu_wrapper.cli.doctor import services
 from sfu_wrapper.cli.doctor.settings import check_program
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.observe.findings import ok, wrong
-from sfu_wrapper.ports.broker import QueueSpec
-from tests.helpers.processes import free_port
+from tests.helpers.doctors import Doctor, about, doctor, folder, line
+from tests.helpers.owners import Owner, owner
 from tests.helpers.provider import key_set, provider
-from tests.helpers.rabbitmq import RabbitServer
 
-Doctor = Callable[..., tuple[int, list[dict[str, str]]]]
-
-SECRET = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An installation of its own."""
-    return tmp_path / "installation"
-
-
-@pytest.fixture
-def doctor(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Doctor:
-    """Ask about an installation with these settings: (exit code, the lines of its report)."""
-    (folder / "config").mkdir(parents=True)
-
-    def inner(**settings: str | None) -> tuple[int, list[dict[str, str]]]:
-        usual: dict[str, str | None] = {
-            "AUTH__SECRET": SECRET,
-            "STORE__URL": f"sqlite:{folder}/state/store.db",
-            "RECORDINGS_PATH": f"{folder}/raw",
-            "AUDIO_PATH": f"{folder}/audio",
-            "DESTINATION_PATH": f"{folder}/out",
-            "LOGS_PATH": f"{folder}/logs",
-        }
-        for key, value in (usual | settings).items():
-            if value is None:
-                monkeypatch.delenv(f"SFU_WRAPPER__{key}", raising=False)
-            else:
-                monkeypatch.setenv(f"SFU_WRAPPER__{key}", value)
-        code = main(["doctor", "--json", "--config", str(folder / "config")])
-        return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return inner
-
-
-def about(check: str, report: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [line for line in report if line["check"] == check]
-
-
-def line(report: list[dict[str, str]], words: str) -> dict[str, str]:
-    """The one line with these words."""
-    (found,) = [row for row in report if words in row["text"]]
-    return found
+__all__ = ["doctor", "folder", "owner"]
 
 
 def test_a_fresh_installation_is_in_order(doctor: Doctor, folder: Path) -> None:
@@ -195,10 +144,13 @@ def test_a_store_in_use_is_looked_at_beside_its_controller(doctor: Doctor, folde
     with closing(SqliteStore(folder / "state" / "store.db")):
         code, report = doctor()
     assert code == 0
-    assert "intact, schema 2, in use by a controller" in about("database", report)[0]["text"]
+    assert (
+        f"intact, schema {len(MIGRATIONS)}, in use by a controller"
+        in about("database", report)[0]["text"]
+    )
 
     _, report = doctor()
-    assert "intact, schema 2, " in about("database", report)[0]["text"]
+    assert f"intact, schema {len(MIGRATIONS)}, " in about("database", report)[0]["text"]
     assert "in use by" not in about("database", report)[0]["text"]
 
 
@@ -223,21 +175,6 @@ def test_a_store_that_cannot_be_used_is_wrong(
 
     assert code == 1
     assert words in about("database", report)[0]["text"]
-
-
-def test_an_embedded_queue_is_looked_at_too(doctor: Doctor, folder: Path) -> None:
-    async def use() -> None:
-        queue = QueueFile(folder / "state" / "queue.db")
-        await queue.open(())
-        await queue.close()
-
-    asyncio.run(use())
-    assert "intact, schema" in about("broker", doctor()[1])[0]["text"]
-
-    (folder / "state" / "queue.db").write_bytes(b"no database at all" * 100)
-    code, report = doctor()
-    assert code == 1
-    assert "queue.db is damaged" in about("broker", report)[0]["text"]
 
 
 def test_folders_that_cannot_be_written_are_wrong(doctor: Doctor, folder: Path) -> None:
@@ -318,6 +255,30 @@ def test_encryption_is_tried_before_a_worker_needs_it(doctor: Doctor, folder: Pa
     assert about("encryption", report)[0]["text"].startswith("KEY_UNUSABLE: the key file")
 
 
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("expires", "status", "words"),
+    [
+        ("29d", "warning", "and expires in 28 days, on "),
+        ("32d", "ok", "can encrypt to recordings@example.org until "),
+        ("0", "ok", "can encrypt to recordings@example.org"),
+    ],
+)
+def test_a_key_that_expires_within_a_month_is_named_with_its_last_day(
+    doctor: Doctor, owner: Owner, folder: Path, expires: str, status: str, words: str
+) -> None:
+    owner.make("recordings@example.org", expires=expires)
+    key = owner.public(folder / "key.asc")
+    code, report = doctor(
+        SHOULD_ENCRYPT="true", ENCRYPTION_MAIL="recordings@example.org", ENCRYPTION_KEY=str(key)
+    )
+
+    (found,) = about("encryption", report)
+    assert code == 0
+    assert (found["status"], words in found["text"]) == (status, True), found
+    assert ("export it again" in found["advice"]) == (status == "warning")
+
+
 def test_a_program_that_is_missing_is_named_with_its_package() -> None:
     found = check_program("no-such-program", "its-package", "this_key")
 
@@ -341,103 +302,3 @@ def test_few_open_files_are_few_clients(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
 
     assert line(doctor()[1], words)["status"] == status
-
-
-def test_a_broker_that_is_away_is_wrong_and_its_password_stays_secret(doctor: Doctor) -> None:
-    code, report = doctor(RABBITMQ__ADDRESS=f"amqp://us:hush-hush@127.0.0.1:{free_port()}/")
-
-    assert code == 1
-    assert about("broker", report)[0]["status"] == "wrong"
-    assert "hush-hush" not in json.dumps(report)
-
-
-@pytest.mark.system
-def test_a_password_that_rabbitmq_does_not_take_stays_secret(
-    doctor: Doctor, rabbitmq: RabbitServer
-) -> None:
-    code, report = doctor(RABBITMQ__ADDRESS=rabbitmq.url.replace("guest@", "hush-hush@"))
-
-    assert code == 1
-    assert "ACCESS_REFUSED" in about("broker", report)[0]["text"]
-    assert "hush-hush" not in json.dumps(report)
-
-
-@pytest.mark.system
-def test_queues_of_another_type_are_named_and_nothing_is_made(
-    doctor: Doctor, rabbitmq: RabbitServer
-) -> None:
-    settings = {
-        "RABBITMQ__ADDRESS": rabbitmq.url,
-        "PROCESSING_QUEUE": "doctor.other",
-        "PROCESSED_QUEUE": "doctor.classic",
-        "FAILURE_QUEUE": "doctor.right",
-    }
-    asyncio.run(declare(rabbitmq.url))
-    for _ in range(2):
-        code, report = doctor(**settings)
-
-        assert code == 0
-        assert about("broker", report)[0]["text"].startswith("RabbitMQ ")
-        classic = line(report, "queue doctor.classic")
-        assert classic["status"] == "warning"
-        assert "inequivalent arg 'x-queue-type'" in classic["text"]
-        assert "x-dead-letter-exchange" in line(report, "queue doctor.other")["text"]
-        assert line(report, "queue doctor.right")["text"].endswith(": 0 messages ready")
-    _, report = doctor(**settings | {"FAILURE_QUEUE": "doctor.missing"})
-    assert line(report, "queue doctor.missing is created at the first start")["status"] == "ok"
-
-
-@pytest.mark.system
-def test_a_user_with_few_rights_is_told_what_was_not_compared(
-    doctor: Doctor, rabbitmq: RabbitServer
-) -> None:
-    asyncio.run(declare(rabbitmq.url))
-    rabbitmq.ctl("add_user", "looker", "pass-word")
-    rabbitmq.ctl("set_permissions", "looker", "^$", "^$", "^doctor.right$")
-    code, report = doctor(
-        RABBITMQ__ADDRESS=rabbitmq.url.replace("guest:guest", "looker:pass-word"),
-        PROCESSING_QUEUE="doctor.right",
-        PROCESSED_QUEUE="doctor.classic",
-        FAILURE_QUEUE="doctor.other",
-    )
-
-    assert code == 0
-    for queue in ("right", "classic", "other"):
-        found = line(report, f"queue doctor.{queue}")
-        assert found["status"] == "ok"
-        assert "ACCESS_REFUSED" in found["text"]
-        assert found["text"].endswith("its arguments are not compared")
-
-
-@pytest.mark.system
-def test_an_old_queue_of_results_is_named_where_the_server_drops_what_is_returned(
-    doctor: Doctor, rabbitmq: RabbitServer
-) -> None:
-    """RabbitMQ 4 does; 3 has no such limit, and the queue is as it should be."""
-    asyncio.run(declare(rabbitmq.url, as_before="doctor.before"))
-    _, report = doctor(RABBITMQ__ADDRESS=rabbitmq.url, FAILURE_QUEUE="doctor.before")
-    found = line(report, "queue doctor.before")
-
-    if about("broker", report)[0]["text"].startswith("RabbitMQ 3."):
-        assert found["status"] == "ok"
-    else:
-        assert "x-delivery-limit" in found["text"]
-        assert "lost after 21 deliveries" in found["advice"]
-
-
-async def declare(url: str, as_before: str | None = None) -> None:
-    """What another program has left there, or an older version of ours."""
-    connection = await aio_pika.connect(url)
-    async with connection:
-        channel = await connection.channel()
-        await channel.declare_queue("doctor.classic", durable=True)
-        await channel.declare_queue(
-            "doctor.other", durable=True, arguments={"x-queue-type": "quorum"}
-        )
-        limits = topology.limits_returns(*topology.server(connection))
-        spec = QueueSpec("doctor.right", ("failed",))
-        arguments = topology.arguments(spec, EXCHANGE, limits_returns=limits)
-        await channel.declare_queue("doctor.right", durable=True, arguments={**arguments})
-        if as_before is not None:
-            older = topology.arguments(spec, EXCHANGE, limits_returns=False)
-            await channel.declare_queue(as_before, durable=True, arguments={**older})

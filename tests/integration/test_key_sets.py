@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from sfu_wrapper.adapters.jwks import MAX_BYTES, HttpKeySet
+from sfu_wrapper.adapters.http_fetch import MAX_BYTES, HttpKeySet
 from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore

@@ -139,6 +139,13 @@ class MemoryBroker:
         self._require_open()
         return len(self._queues[queue].waiting)
 
+    async def unbind(self, queue: str, routing_key: str) -> None:
+        """See ``Broker``."""
+        self._require_open()
+        bound = self._bindings.get(routing_key, [])
+        if queue in bound:
+            bound.remove(queue)
+
     async def close(self) -> None:
         """See ``Broker``. Stored messages are kept for the next ``open``."""
         self.cut()

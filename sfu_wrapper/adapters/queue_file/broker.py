@@ -146,6 +146,10 @@ class QueueFile:
         """See ``Broker``."""
         return self.read(lambda connection: rows.waiting(connection, queue))
 
+    async def unbind(self, queue: str, routing_key: str) -> None:
+        """See ``Broker``."""
+        await self.write(partial(rows.unbind, queue=queue, routing_key=routing_key))
+
     async def close(self) -> None:
         """See ``Broker``."""
         link, self._link = self._link, None

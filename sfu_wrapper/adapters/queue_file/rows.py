@@ -51,6 +51,17 @@ def declare(connection: sqlite3.Connection, spec: QueueSpec) -> None:
     connection.executemany("INSERT OR IGNORE INTO bindings VALUES (?, ?)", bindings)
 
 
+def unbind(connection: sqlite3.Connection, queue: str, routing_key: str) -> None:
+    """Remove a binding; the queue and its messages stay."""
+    sql = "DELETE FROM bindings WHERE queue = ? AND routing_key = ?"
+    connection.execute(sql, (queue, routing_key))
+
+
+def bindings(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return (queue, routing key) of all bindings, sorted."""
+    return connection.execute("SELECT queue, routing_key FROM bindings ORDER BY 1, 2").fetchall()
+
+
 def publish(
     connection: sqlite3.Connection, messages: Sequence[Message], max_depth: int
 ) -> list[None]:

@@ -139,6 +139,15 @@ class RabbitBroker:
                         raise Unavailable(reason, denied=True) from error
                     return found.declaration_result.message_count or 0
 
+    async def unbind(self, queue: str, routing_key: str) -> None:
+        """See ``Broker``."""
+        self._require_open()
+        with translated(f"unbinding {queue}"):
+            async with asyncio.timeout(self._publish_timeout_s):
+                async with await (await self._linked()).channel() as channel:
+                    named = await channel.get_queue(queue, ensure=False)
+                    await named.unbind(self._exchange, routing_key=routing_key)
+
     async def close(self) -> None:
         """See ``Broker``."""
         keeper, self._keeper = self._keeper, None

@@ -1,7 +1,8 @@
 """Read-only inspection of a broker: product, version, and its queues, for ``doctor``."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aio_pika
@@ -11,7 +12,12 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, Chann
 
 from sfu_wrapper.adapters.rabbitmq.foreign import translated
 from sfu_wrapper.adapters.rabbitmq.link import APP_ID, CONNECT_S, drop
-from sfu_wrapper.adapters.rabbitmq.topology import arguments, limits_returns, server
+from sfu_wrapper.adapters.rabbitmq.topology import (
+    arguments,
+    limits_returns,
+    obeys_queue_timeout,
+    server,
+)
 from sfu_wrapper.ports.broker import QueueSpec
 
 
@@ -36,10 +42,17 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A broker that answered."""
+    """A broker that answered.
+
+    Attributes:
+        product: name and version.
+        queues: the queues, in the order of the request.
+        obeys_timeout: consumer timeouts of queues count, not that of the server.
+    """
 
     product: str
     queues: tuple[Queue, ...]
+    obeys_timeout: bool
 
 
 async def inspect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Inspected:
@@ -48,6 +61,27 @@ async def inspect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Inspe
     Raises:
         Unavailable: the broker cannot be reached, or refuses the login.
     """
+    async with _connected(url) as connection:
+        found = [await _queue(connection, exchange, spec) for spec in queues]
+        return Inspected(
+            _product(connection), tuple(found), obeys_queue_timeout(*server(connection))
+        )
+
+
+async def lengths(url: str, queues: Iterable[str]) -> dict[str, int]:
+    """Return the number of waiting messages of each queue that exists and may be inspected.
+
+    Raises:
+        Unavailable: the broker cannot be reached, or refuses the login.
+    """
+    async with _connected(url) as connection:
+        found = {name: await _waiting(connection, name) for name in queues}
+    return {name: waiting for name, waiting in found.items() if waiting is not None}
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AbstractConnection]:
+    """Connect, and disconnect at the end. Raises Unavailable, also after ``CONNECT_S``."""
     with translated("inspecting the broker"):
         async with asyncio.timeout(CONNECT_S):
             connection = aio_pika.Connection(
@@ -55,10 +89,17 @@ async def inspect(url: str, exchange: str, queues: Sequence[QueueSpec]) -> Inspe
             )
             try:
                 await connection.connect()
-                found = [await _queue(connection, exchange, spec) for spec in queues]
-                return Inspected(_product(connection), tuple(found))
+                yield connection
             finally:
                 await drop(connection)
+
+
+async def _waiting(connection: AbstractConnection, name: str) -> int | None:
+    with suppress(ChannelNotFoundEntity, ChannelAccessRefused):
+        async with connection.channel() as channel:
+            found = await channel.declare_queue(name, passive=True)
+            return found.declaration_result.message_count
+    return None
 
 
 async def _queue(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> Queue:

@@ -26,7 +26,7 @@ from sfu_wrapper.model.errors import Unavailable
 _SUBSCRIBE_S: Final = 10.0
 _CLOSE_S: Final = 2.0
 _SETTLE_S: Final = 5.0
-_LISTENER: Final = (
+LISTENER: Final = (
     "sfu_wrapper.notices"  # fixed prefix, for brokers that permit queue names by pattern
 )
 _LISTEN_PREFETCH: Final = 100
@@ -193,7 +193,7 @@ async def listen_on(
             async with _started_on(link) as channel:
                 await channel.set_qos(prefetch_count=min(limit, _LISTEN_PREFETCH))
                 queue = await channel.declare_queue(
-                    f"{_LISTENER}.{uuid.uuid4().hex}",
+                    f"{LISTENER}.{uuid.uuid4().hex}",
                     exclusive=True,
                     auto_delete=True,
                     arguments={

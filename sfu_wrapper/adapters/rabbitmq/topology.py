@@ -10,6 +10,7 @@ has no limit by default, and takes -1 for a limit that the first return exceeds.
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Final
 
 from aio_pika import ExchangeType
@@ -19,7 +20,8 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 from sfu_wrapper.ports.broker import QueueSpec
 
 EXCHANGE: Final = "sfu_wrapper.events"
-_LIMITS_RETURNS_FROM: Final = 4  # RabbitMQ 4.0
+_LIMITS_RETURNS_FROM: Final = (4,)  # RabbitMQ 4.0
+_OBEYS_TIMEOUT_FROM: Final = (3, 12)  # RabbitMQ 3.12
 _NO_LIMIT: Final = -1
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,18 @@ def server(connection: AbstractConnection) -> tuple[str, str]:
 
 def limits_returns(product: str, version: str) -> bool:
     """Return True if a server drops messages that are returned often, unless told otherwise."""
-    major = version.partition(".")[0]
-    return product == "RabbitMQ" and major.isdecimal() and int(major) >= _LIMITS_RETURNS_FROM
+    return product == "RabbitMQ" and _numbers(version) >= _LIMITS_RETURNS_FROM
+
+
+def obeys_queue_timeout(product: str, version: str) -> bool:
+    """Return False if only the consumer timeout in the server's own configuration counts."""
+    return product != "RabbitMQ" or _numbers(version) >= _OBEYS_TIMEOUT_FROM
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version; empty where it has none."""
+    parts = takewhile(str.isdecimal, version.split("."))
+    return tuple(int(part) for part in parts)
 
 
 def arguments(spec: QueueSpec, exchange: str, *, limits_returns: bool) -> Arguments:

@@ -13,7 +13,7 @@ from typing import Final
 
 from sfu_wrapper.app.planes import server_checks
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.doctor import media, services, settings
+from sfu_wrapper.cli.doctor import brokers, media, services, settings
 from sfu_wrapper.cli.doctor.report import Check, run_checks
 from sfu_wrapper.config.load import Loaded, inspect
 from sfu_wrapper.config.settings import Settings
@@ -24,7 +24,7 @@ CHECKS: Final = (
     Check("configuration", settings.check_combinations),
     Check("tokens", settings.check_token_keys),
     Check("database", services.check_database),
-    Check("broker", services.check_broker),
+    Check("broker", brokers.check_broker),
     Check("media", media.check_planes),
     *(Check(name, run) for name, run in server_checks().items()),
     Check("callpage", settings.check_browser_access),

@@ -1,7 +1,6 @@
-"""Checks of the store, the broker and the media folders.
+"""Checks of the store and the media folders.
 
-No check declares, publishes, consumes or migrates anything; each works with or without a running
-controller.
+No check migrates anything; each works with or without a running controller.
 """
 
 from collections.abc import AsyncIterator
@@ -9,27 +8,21 @@ from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
-from sfu_wrapper.adapters.queue_file.rows import MIGRATIONS as QUEUE_MIGRATIONS
 from sfu_wrapper.adapters.sqlite.database import inspect as inspect_file
-from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS as STORE_MIGRATIONS
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.storage.disks import FULL, Disk, disk, nearest, try_writing
-from sfu_wrapper.app.parts import queue_file, queues, store_file
+from sfu_wrapper.app.parts import store_file
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 TOO_LITTLE_BYTES: Final = 500_000_000
 LITTLE_BYTES: Final = 5_000_000_000
-_LIMITED: Final = (
-    "it is used unchanged, and a result is lost after 21 deliveries without acknowledgement, "
-    "unless a policy sets delivery-limit to -1 (docs/reference/brokers.md)"
-)
 
 
 async def check_database(settings: Settings) -> AsyncIterator[Finding]:
     """Check the file and its disk, with or without a running controller."""
     file = store_file(settings)
-    found = await run_in_daemon_thread(inspect_file, file, STORE_MIGRATIONS)
+    found = await run_in_daemon_thread(inspect_file, file, MIGRATIONS)
     folder = nearest(file.parent)
     try:
         await run_in_daemon_thread(try_writing, folder)
@@ -52,44 +45,6 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
             f"{file} is on a network file system ({on.kind}): locks and syncs may fail",
             "move it to a local disk (store.url)",
         )
-
-
-async def check_broker(settings: Settings) -> AsyncIterator[Finding]:
-    """Inspect the broker without declaring, publishing or consuming anything."""
-    check = _embedded if settings.rabbitmq.embedded else _rabbitmq
-    async for finding in check(settings):
-        yield finding
-
-
-async def _embedded(settings: Settings) -> AsyncIterator[Finding]:
-    file = queue_file(settings)
-    found = await run_in_daemon_thread(inspect_file, file, QUEUE_MIGRATIONS)
-    state = "created at the first start" if found is None else f"intact, schema {found.version}"
-    yield ok(f"embedded, {file}: {state}")
-
-
-async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
-    # Only here, since its library takes longer to load than everything else together.
-    from sfu_wrapper.adapters.rabbitmq.inspect import inspect
-    from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
-
-    try:
-        found = await inspect(settings.rabbitmq.address, EXCHANGE, queues(settings))
-    except Unavailable as error:
-        yield wrong(error.detail, "start it, or correct rabbitmq.address")
-        return
-    yield ok(f"{found.product} answers")
-    for queue in found.queues:
-        text = f"queue {queue.name}: {queue.differs or queue.denied}"
-        if queue.differs:
-            advice = "it is used unchanged; to change it, stop all processes, empty and delete it"
-            yield warning(text, _LIMITED if queue.limited else advice)
-        elif queue.denied:
-            yield ok(f"{text}; it is used as it is, its arguments are not compared")
-        elif queue.waiting is None:
-            yield ok(f"queue {queue.name} is created at the first start")
-        else:
-            yield ok(f"queue {queue.name}: {queue.waiting} messages ready")
 
 
 async def check_folders(settings: Settings) -> AsyncIterator[Finding]:

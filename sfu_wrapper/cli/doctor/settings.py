@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Final
 
 from sfu_wrapper import __version__
-from sfu_wrapper.adapters.jwks import HttpKeySet
+from sfu_wrapper.adapters.http_fetch import HttpKeySet
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.app.parts import authenticator
 from sfu_wrapper.app.planes import PLANES
