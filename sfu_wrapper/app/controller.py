@@ -43,7 +43,9 @@ from sfu_wrapper.observe.metrics import KEYS, Health, Metrics, count_errors
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store
-from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.ports.system import Clock, JobLeases
+from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.retention import Retention
 from sfu_wrapper.service.rooms.maintenance import HealthMonitor, Maintenance
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.relay import Relay
@@ -67,6 +69,7 @@ class Parts:
         clock: wall and monotonic clock.
         browsers: media sessions of browsers; None where they cannot reach the media plane.
         trunk: incoming telephone calls; None without a trunk.
+        leases: keep two controllers from the same work; None: there is one controller.
     """
 
     store: Store
@@ -75,6 +78,7 @@ class Parts:
     clock: Clock
     browsers: BrowserMedia | None = None
     trunk: Trunk | None = None
+    leases: JobLeases | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,15 @@ class _Components:
             parts.clock,
             self.health,
             room_days=settings.retention.room_days,
+        )
+        self.committer = Committer(parts.store, self.relay.offer)
+        self.retention = Retention(
+            parts.store.index,
+            self.committer,
+            parts.leases,
+            parts.clock,
+            settings.retention_rules(),
+            settings.retention.interval_seconds,
         )
         self.notifications = self.rooms.notifications(parts.broker)
         self.keys = authenticator(
@@ -177,6 +190,7 @@ async def _running(
         components.rooms,
         components.relay,
         components.maintenance,
+        components.retention,
         components.rooms.audit,
         components.notifications,
         components.keys,

@@ -3,11 +3,12 @@
 import asyncio
 import resource
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.app.controller import Collector, Parts, controller
-from sfu_wrapper.app.parts import open_broker, open_store
+from sfu_wrapper.app.parts import open_broker, open_store, store_file
 from sfu_wrapper.app.planes import browser_media, media_plane, trunk_of
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.common import stop_signals
@@ -34,10 +35,10 @@ def _allow_many_sockets() -> None:
 
 async def _serve(settings: Settings) -> int:
     clock = SystemClock()
-    with open_store(settings) as store:
+    with open_store(settings) as store, closing(SqliteLeases(store_file(settings))) as leases:
         async with open_broker(settings) as broker:
             plane = media_plane(settings, clock)
-            optional = browser_media(settings), trunk_of(plane, settings)
+            optional = browser_media(settings), trunk_of(plane, settings), leases
             parts = Parts(store, broker, plane, clock, *optional)
             with stop_signals() as requested:
                 async with controller(settings, parts):
