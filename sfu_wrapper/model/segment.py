@@ -220,6 +220,7 @@ class Failed:
         attempts: number of attempts.
         kept: files that remain from the work.
         event: the recordingInfo message; None where a file in ``kept`` holds it.
+        failed_ms: epoch ms of the end of the last attempt; None in messages of older workers.
     """
 
     room: RoomId
@@ -232,6 +233,7 @@ class Failed:
     attempts: int
     kept: tuple[str, ...] = ()
     event: bytes | None = None
+    failed_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

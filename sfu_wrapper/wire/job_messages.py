@@ -87,6 +87,8 @@ def encode_failed(failure: Failed) -> bytes:
         "attempts": failure.attempts,
         "temporaryFilesKept": list(failure.kept),
     }
+    if failure.failed_ms is not None:
+        message["completed"] = iso(failure.failed_ms)
     if failure.event is not None:
         message["raw"] = failure.event.decode()
     return dump(message)
@@ -250,6 +252,8 @@ class _Failed(_Wire):
     error: _Error
     attempts: int
     temporary_files_kept: Annotated[list[_Text], _STOP, at_most(2 * MAX_FILES)] = []
+    completed: EpochMs | None = None
+    raw: str | None = None
 
     def outcome(self) -> Failed:
         return Failed(
@@ -262,6 +266,8 @@ class _Failed(_Wire):
             file=self.error.file,
             attempts=self.attempts,
             kept=tuple(self.temporary_files_kept),
+            event=None if self.raw is None else self.raw.encode(errors="replace"),
+            failed_ms=self.completed,
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sfu_wrapper.core.recordings import with_facts
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId, UserKey
 from sfu_wrapper.model.recording import Recording, RecordingFacts, RecordingKey, RecordingState
@@ -114,14 +115,9 @@ class MemoryRecordings:
 
 def _put_facts(stored: _Stored, facts: RecordingFacts) -> None:
     known = stored.get(facts.key)
-    running = facts.stopped_ms is None
-    state = RecordingState.RECORDING if running else RecordingState.QUEUED
-    if known is None:
-        stored[facts.key] = Recording(facts, state, version=1)
-    elif not running or known.facts.stopped_ms is None:
-        kept = known.state if known.state is not RecordingState.RECORDING else state
-        first = replace(facts, started_ms=known.facts.started_ms)
-        stored[facts.key] = replace(known, facts=first, state=kept, version=known.version + 1)
+    changed = with_facts(known, facts)
+    if changed is not known:
+        stored[facts.key] = replace(changed, version=changed.version + 1)
 
 
 def _put(stored: _Stored, recording: Recording) -> None:

@@ -43,6 +43,8 @@ _AUDITED_CODES: Final = frozenset(
         Code.RECORDING_HELD,
         Code.RECORDING_RUNNING,
         Code.RECORDING_DELETED,
+        Code.RECORDING_NOT_FAILED,
+        Code.RAW_FILES_GONE,
         Code.COUNT_CHANGED,
     }
 )

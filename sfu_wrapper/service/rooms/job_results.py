@@ -237,6 +237,6 @@ def _slim(news: News) -> News:
         case Processed():
             return replace(news, warnings=(), sync=())
         case Failed():
-            return replace(news, kept=())
+            return replace(news, kept=(), event=None)
         case JobProgress():
             return news

@@ -245,6 +245,7 @@ class Processor:
             attempts=attempts,
             kept=tuple(str(path) for path in kept),
             event=encode_event(info) if self._keeps_events and not _holds_event(kept) else None,
+            failed_ms=self._clock.now().wall_ms,
         )
 
     async def _keep(self, info: SegmentInfo) -> tuple[Path, ...]:
