@@ -19,12 +19,15 @@ from sfu_wrapper.config.load import load
 from sfu_wrapper.ports.broker import QueueSpec
 from tests.helpers.live import DOMAIN, SECRET, Peer, connected
 from tests.helpers.rabbitmq import RabbitServer
+from tests.helpers.wait import until
 
 pytestmark = pytest.mark.system
 
 ROOMS, SEGMENTS_A_ROOM = 10, 50
+MOST = {"calm": 50, "stopped": 20, "killed": 40, "frozen": 50}  # so that every phase has some
 STOPPED_S, FROZEN_S, KILLS = 30.0, 15.0, 5
 CAUGHT_UP_S = 60.0
+STORM_S = 300.0  # at most
 
 
 @pytest.fixture
@@ -134,6 +137,11 @@ async def toggle(
         answered[weather.phase] += 1
         if not storm.done():
             await asyncio.sleep(2.2)
+
+        def is_next(done: int = number) -> bool:
+            return storm.done() or done < MOST[weather.phase]
+
+        await until(is_next, within_s=STORM_S, pause_s=0.1)
 
 
 async def said(http_url: str, status: str) -> str:
