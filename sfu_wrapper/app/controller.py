@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sfu_wrapper.app.parts import (
+    audit_signer,
     authenticator,
     fitted,
     gateway_settings,
@@ -44,6 +45,7 @@ from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock, JobLeases
+from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.retention import Retention
 from sfu_wrapper.service.rooms.maintenance import HealthMonitor, Maintenance
@@ -116,6 +118,7 @@ class _Components:
             kept_answer_bytes=settings.websocket.kept_answer_bytes,
             offer=self.relay.offer,
             monitor=HealthMonitor(self.health, self.metrics),
+            audit=Audit(parts.store, parts.clock, signer=audit_signer(settings)),
         )
         self.maintenance = Maintenance(
             parts.store,

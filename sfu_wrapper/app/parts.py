@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.http_fetch import HttpKeySet
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
+from sfu_wrapper.adapters.signing import Ed25519Signer, load_signer
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
 from sfu_wrapper.config.settings import Settings
@@ -146,6 +147,16 @@ def authenticator(
     """
     keys = _key_source(auth, report)
     return TokenAuthenticator(keys, clock, audience=auth.audience, issuer=auth.issuer)
+
+
+def audit_signer(settings: Settings) -> Ed25519Signer | None:
+    """Return the signer of audit heads and evidence; None without ``audit.keyFile``.
+
+    Raises:
+        Misconfigured: the key cannot be used.
+    """
+    file = settings.audit.key_file
+    return None if file is None else load_signer(file)
 
 
 def _key_source(auth: Auth, report: Callable[[bool], None]) -> KeySource:

@@ -124,11 +124,14 @@ class ProgressBar:
         self._line = ""
 
     def show(self, standing: ProgressSnapshot) -> None:
-        """Draw the bar for this progress."""
-        filled = int(_WIDTH * standing.percent / 100)
+        """Draw the bar for this progress of a segment."""
+        self.draw(standing.stage, standing.percent, standing.eta_s)
+
+    def draw(self, what: str, percent: float, eta_s: float) -> None:
+        """Draw the bar: what is done, its share in percent, and the seconds that are left."""
+        filled = int(_WIDTH * percent / 100)
         bar = "#" * filled + "." * (_WIDTH - filled)
-        done = f"{standing.stage:<10} [{bar}] {standing.percent:3.0f} %"
-        self._draw(f"{done}, {clock(standing.eta_s)} left")
+        self._draw(f"{what:<10} [{bar}] {percent:3.0f} %, {clock(eta_s)} left")
 
     def clear(self) -> None:
         """Erase the bar."""

@@ -199,6 +199,14 @@ class Retention(Section):
     )
 
 
+class AuditKeys(Section):
+    """``[audit]``: signatures of the heads of audit chains, and of evidence."""
+
+    key_file: FolderPath | None = Field(
+        None, description="PEM file with an Ed25519 private key; unset: nothing is signed"
+    )
+
+
 class MediaPlane(Section):
     """``[media]``: servers that carry and record the media. ``none``: another system records."""
 

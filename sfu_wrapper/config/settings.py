@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sfu_wrapper.config.controller import (
     Asterisk,
+    AuditKeys,
     Auth,
     Janus,
     Log,
@@ -44,6 +45,7 @@ class Settings(Section):
     auth: Auth = Auth()
     store: Store = Store()
     retention: Retention = Retention()
+    audit: AuditKeys = AuditKeys()
     media: MediaPlane = MediaPlane()
     janus: Janus = Janus()
     asterisk: Asterisk = Asterisk()

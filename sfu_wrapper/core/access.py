@@ -202,8 +202,14 @@ def require_may_read_effective(by: Identity, user: UserKey) -> None:
         require_may_read(by, Subject(user.domain, user.user))
 
 
-def _require_admin(by: Identity, domain: DomainId) -> None:
+def require_may_audit(by: Identity, domain: DomainId) -> None:
+    """Require an administrator of the domain, or the room service."""
+    if not by.is_service:
+        _require_admin(by, domain, Refused(Code.NOT_FOUND, "audit chain not found"))
+
+
+def _require_admin(by: Identity, domain: DomainId, hidden: Refused | None = None) -> None:
     if Role.DOMAIN_ADMIN not in by.roles:
         raise Refused(Code.FORBIDDEN, 'the token lacks the role "domain-admin"')
     if by.domain != domain:
-        raise permission_not_found()
+        raise hidden or permission_not_found()

@@ -90,6 +90,20 @@ class AuditLog(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """Signer of heads and evidence.
+
+    Attributes:
+        key_id: tells readers which key to verify with.
+    """
+
+    key_id: str
+
+    def sign(self, payload: bytes, type_: str) -> str:
+        """Return a JWS of the payload in its compact form; ``type_`` is its ``typ`` header."""
+        ...
+
+
 # Queries of the index
 
 

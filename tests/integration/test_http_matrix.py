@@ -66,6 +66,12 @@ GET    /rooms/bobs/decision                          404 200 200 404 404 401
 GET    /rooms/zoes/decision                          404 404 404 404 404 401
 GET    /rooms/zoes/decision?domain=other             404 404 200 404 404 401
 
+GET    /audit                                        403 200 200 403 403 401
+GET    /audit?domain=other                           403 404 200 403 403 401
+GET    /audit?domain=*                               403 404 200 403 403 401
+GET    /audit/head                                   403 200 200 403 403 401
+GET    /audit/head?domain=other                      403 404 200 403 403 401
+
 GET    /health/live                                  200 200 200 200 200 200
 GET    /health/ready                                 200 200 200 200 200 200
 GET    /metrics                                      200 200 200 200 200 200

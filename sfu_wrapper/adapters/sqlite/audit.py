@@ -13,6 +13,7 @@ from typing import Any
 
 from sfu_wrapper.adapters.sqlite.database import found_by, open_reader, run_many, translated
 from sfu_wrapper.model.audit import AuditEntry, AuditHead, AuditRow
+from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.wire.audit import MAX_TEXT, appended
 
@@ -109,8 +110,19 @@ class AuditFile:
         self._path = path
 
     def __enter__(self) -> "AuditFile":
-        """Open the file for reading. Raises Unavailable or Misconfigured."""
+        """Open the file for reading.
+
+        Raises:
+            Misconfigured: there is no such store, or none with chains.
+            Unavailable: it cannot be read now.
+        """
+        if not self._path.exists():
+            raise Misconfigured(f"{self._path} does not exist: start the controller once")
         self._connection = open_reader(self._path)
+        known = "SELECT 1 FROM sqlite_master WHERE name = 'audit'"
+        if not self._query(known, ()):
+            self._connection.close()
+            raise Misconfigured(f"{self._path} has no audit log yet: start the controller once")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from sfu_wrapper import __version__
 from sfu_wrapper.gateway.auth import Authenticator
 from sfu_wrapper.gateway.callpage.page import CallPageSettings, call_routes
 from sfu_wrapper.gateway.limits import Limits, TokenBucket
+from sfu_wrapper.gateway.rest.audit import audit_routes
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
 from sfu_wrapper.gateway.rest.permissions import permission_routes
 from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
@@ -193,6 +194,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
     app = RestApp(
         permission_routes(parts.permissions, caller, settings),
         room_routes(parts.rooms, caller),
+        audit_routes(parts.audit, caller),
         operation_routes(parts.health, parts.metrics, parts.clock),
         call_routes(parts.call_page, parts.clock),
     )

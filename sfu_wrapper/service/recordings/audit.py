@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from sfu_wrapper.core.access import require_may_audit
 from sfu_wrapper.core.effects import (
     Announce,
     Effect,
@@ -33,13 +34,16 @@ from sfu_wrapper.core.effects import (
     Reply,
 )
 from sfu_wrapper.core.room import Room, Segment
-from sfu_wrapper.model.audit import AuditEntry, Detail
+from sfu_wrapper.model.audit import AuditEntry, AuditHead, AuditRow, Detail
 from sfu_wrapper.model.errors import RecordingError, Unavailable
-from sfu_wrapper.model.identity import DomainId, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, Identity, UserId, UserKey
 from sfu_wrapper.model.recording import RecordingKey
+from sfu_wrapper.ports.recordings import Signer
 from sfu_wrapper.ports.store import Commit, Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, parse_ref
+from sfu_wrapper.wire.audit import HEAD_TYPE, head_json
+from sfu_wrapper.wire.strict_json import canonical
 
 NOTE_S: Final = 5.0  # until an entry must be stored
 WINDOW_S: Final = 60.0  # in which equal refusals are counted
@@ -219,12 +223,16 @@ class Audit:
         store: where the chains are.
         clock: wall and monotonic clock.
         epoch: epoch of this controller; see ``Store``.
+        signer: signs heads; None: they are not signed.
 
     Attributes:
         refusals: refused requests of the present minute.
     """
 
-    def __init__(self, store: Store, clock: Clock, epoch: int = 1) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, epoch: int = 1, signer: Signer | None = None
+    ) -> None:
+        self._signer = signer
         self._store = store
         self._clock = clock
         self._epoch = epoch
@@ -327,8 +335,35 @@ class Audit:
             log.warning("audit.headsUnreadable", extra={"error": error.detail})
             return
         for head in heads:
-            what = {"domain": head.domain, "number": head.number, "hash": head.hash}
-            log.info("audit.head", extra=what)
+            shown = self._shown(head)
+            del shown["at"]
+            log.info("audit.head", extra=shown)
+
+    def head(self, by: Identity, domain: DomainId | None) -> dict[str, object]:
+        """Return the head of a chain (``AuditHeadModel``); None: of the requester's domain.
+
+        Raises:
+            Refused: FORBIDDEN, NOT_FOUND.
+            Unavailable: the store cannot be read.
+        """
+        return self._shown(self._store.audit.head(_allowed(by, domain)))
+
+    def page(
+        self, by: Identity, domain: DomainId | None, after: int, limit: int
+    ) -> tuple[AuditRow, ...]:
+        """Return entries of a chain after a number. Raises as ``head`` does."""
+        return self._store.audit.entries(_allowed(by, domain), after, limit)
+
+    def _shown(self, head: AuditHead) -> dict[str, object]:
+        shown = head_json(head, self._clock.now().wall_ms)
+        signer = self._signer
+        return shown | {"signed": signer and signer.sign(canonical(shown), HEAD_TYPE)}
+
+
+def _allowed(by: Identity, domain: DomainId | None) -> DomainId:
+    wanted = domain or by.domain
+    require_may_audit(by, wanted)
+    return wanted
 
 
 def _logged(done: "asyncio.Future[Any]") -> None:

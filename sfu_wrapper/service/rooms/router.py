@@ -106,6 +106,7 @@ class Rooms:
         epoch: int = 1,
         offer: Offer = lambda _: None,
         monitor: Monitor | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -120,7 +121,7 @@ class Rooms:
         self._draining = False
         monitor = monitor or NullMonitor()
         self._effects = EffectRunner(self._sessions, plane, monitor)
-        self.audit = Audit(store, clock, epoch)
+        self.audit = audit or Audit(store, clock, epoch)
         self._context = self._actor_context(epoch, offer, monitor)
         self._job_results = JobResults()
         revive = partial(RoomActor.of_settled, self._context)
