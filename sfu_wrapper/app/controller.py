@@ -21,9 +21,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from sfu_wrapper.adapters.webhook_sender import HttpSender
 from sfu_wrapper.app.parts import (
     audit_signer,
     authenticator,
+    configured_endpoints,
     fitted,
     gateway_settings,
     http_settings,
@@ -47,6 +49,7 @@ from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock, JobLeases
 from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.dispatch import Dispatcher
 from sfu_wrapper.service.recordings.retention import Retention
 from sfu_wrapper.service.rooms.maintenance import HealthMonitor, Maintenance
 from sfu_wrapper.service.rooms.permissions import Permissions
@@ -137,6 +140,17 @@ class _Components:
             settings.retention_rules(),
             settings.retention.interval_seconds,
         )
+        webhooks = settings.webhooks
+        self.webhook_sender = HttpSender(allow_private=webhooks.allow_private)
+        self.dispatcher = Dispatcher(
+            parts.store,
+            self.webhook_sender,
+            parts.clock,
+            configured=configured_endpoints(settings, parts.clock.now().wall_ms),
+            count=self.metrics.webhook,
+            keep_days=webhooks.keep_days,
+            keep_rows=webhooks.keep_rows,
+        )
         self.notifications = self.rooms.notifications(parts.broker)
         self.keys = authenticator(
             settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
@@ -196,6 +210,7 @@ async def _running(
         components.retention,
         components.rooms.audit,
         components.notifications,
+        components.dispatcher,
         components.keys,
     )
     browsers, gateway = parts.browsers, _trunk_gateway(settings, parts, components.rooms)
@@ -211,6 +226,7 @@ async def _running(
             await _flush(components.relay)
         finally:
             components.rooms.close()
+            components.webhook_sender.close()
             await parts.plane.close()
 
 

@@ -1,5 +1,6 @@
 """Composition root: adapters and rules built from the configuration."""
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -10,8 +11,10 @@ from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.signing import Ed25519Signer, load_signer
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.config.controller import Auth
+from sfu_wrapper.config.servers import WebhookEndpoint
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.room import Rules
+from sfu_wrapper.core.webhooks import decode_secret
 from sfu_wrapper.gateway.auth import (
     FixedKey,
     KeySource,
@@ -26,6 +29,7 @@ from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.ports.webhooks import Endpoint
 from sfu_wrapper.wire.deletion_messages import REQUESTED
 
 # A delivery also counts when the worker or its connection dies, or when a worker that stops
@@ -172,6 +176,33 @@ def _key_source(auth: Auth, report: Callable[[bool], None]) -> KeySource:
         return FixedKey(public_key(_read(auth.public_key_file, "auth.publicKeyFile"), accepted))
     secret = auth.secret.get_secret_value() if auth.secret else ""
     return FixedKey(secret_key(secret, accepted))
+
+
+def configured_endpoints(settings: Settings, now_ms: int) -> tuple[Endpoint, ...]:
+    """Return the webhook endpoints of the configuration.
+
+    Raises:
+        Misconfigured: a file of secrets cannot be read, or holds something else.
+    """
+    return tuple(_configured(each, now_ms) for each in settings.webhooks.endpoints)
+
+
+def _configured(given: WebhookEndpoint, now_ms: int) -> Endpoint:
+    if given.secret_file is None:
+        text = "" if given.secret is None else given.secret.get_secret_value()
+    else:
+        text = _read(given.secret_file, "webhooks.endpoints: secretFile").decode("ascii", "replace")
+    secrets = tuple(text.split())
+    try:
+        for secret in secrets:
+            decode_secret(secret)
+    except ValueError as error:
+        raise Misconfigured(f"{given.secret_file}: each secret {error}") from error
+    if not secrets:
+        raise Misconfigured(f"{given.secret_file}: has no secret")
+    id_ = "cfg_" + hashlib.sha256(given.url.encode()).hexdigest()[:16]
+    types = tuple(str(type_) for type_ in given.types)
+    return Endpoint(id_, None, given.url, secrets, types, now_ms, configured=True)
 
 
 def _ms(seconds: float) -> int:

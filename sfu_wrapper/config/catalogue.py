@@ -162,6 +162,8 @@ def _in_words(schema: JsonSchema) -> str:
             return "a number" + _range(schema)
         case "array":
             return f"a list; each entry {_in_words(schema['items'])}"
+        case "object":
+            return "a table with " + ", ".join(schema["properties"])
     return "a path" if schema.get("format") == "path" else "a non-empty text"
 
 

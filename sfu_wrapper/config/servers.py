@@ -1,12 +1,13 @@
-"""Keys of the two servers of the controller: ``[websocket]`` and ``[http]``."""
+"""Keys of the servers of the controller, ``[websocket]`` and ``[http]``, and of ``[webhooks]``."""
 
 import re
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from sfu_wrapper.config.section import Count, Port, Seconds, Section, Text, Whole
+from sfu_wrapper.config.section import Count, FolderPath, Port, Seconds, Section, Text, Whole
+from sfu_wrapper.core.webhooks import EventType, decode_secret, parse_target
 from sfu_wrapper.model.identity import Role
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
@@ -124,3 +125,48 @@ class Http(Section):
     head_timeout_seconds: Seconds = Field(
         5, description="s within which the head of a request must arrive"
     )
+
+
+def _webhook_url(value: str) -> str:
+    parse_target(value)
+    return value
+
+
+class WebhookEndpoint(Section):
+    """``[[webhooks.endpoints]]``: address that receives events of all domains."""
+
+    url: Annotated[str, AfterValidator(_webhook_url)]
+    secret: SecretStr | None = None
+    secret_file: FolderPath | None = None
+    types: tuple[EventType, ...] = ()
+
+    @model_validator(mode="after")
+    def _require_secret(self) -> Self:
+        if (self.secret is None) is (self.secret_file is None):
+            raise ValueError("each endpoint has either secret or secretFile")
+        for secret in self.secret.get_secret_value().split() if self.secret else ():
+            decode_secret(secret)
+        return self
+
+
+def _distinct(value: tuple[WebhookEndpoint, ...]) -> tuple[WebhookEndpoint, ...]:
+    if len({each.url for each in value}) < len(value):
+        raise ValueError("two endpoints have the same url")
+    return value
+
+
+class Webhooks(Section):
+    """``[webhooks]``: HTTP endpoints that receive events (webhooks.md)."""
+
+    endpoints: Annotated[tuple[WebhookEndpoint, ...], AfterValidator(_distinct)] = Field(
+        (),
+        max_length=20,
+        description="endpoints for the events of all domains, each with url, secret or secretFile, "
+        "and types (empty: all)",
+    )
+    allow_private: bool = Field(
+        False, description="whether endpoints may have private and loopback addresses"
+    )
+    keep_days: Count = Field(30, description="days for which finished deliveries are listed")
+    keep_rows: Count = Field(100_000, description="finished deliveries that are listed at most")
+    max_endpoints: Count = Field(10, description="endpoints that one domain may have")

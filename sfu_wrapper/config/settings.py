@@ -25,7 +25,7 @@ from sfu_wrapper.config.controller import (
 )
 from sfu_wrapper.config.processing import Recording, Worker
 from sfu_wrapper.config.section import Section
-from sfu_wrapper.config.servers import Http, Websocket
+from sfu_wrapper.config.servers import Http, Webhooks, Websocket
 from sfu_wrapper.core.policy import PolicySettings, RecordingLimits
 from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.core.retention import RetentionRules
@@ -52,6 +52,7 @@ class Settings(Section):
     policy: Policy = Policy()
     permissions: Permissions = Permissions()
     recordings: Recordings = Recordings()
+    webhooks: Webhooks = Webhooks()
     recording: Recording = Recording()
     worker: Worker = Field(default_factory=Worker)
     log: Log = Log()

@@ -114,7 +114,16 @@ def masked(key: Key, value: object) -> object:
         return MASK
     if key.password_inside and isinstance(value, str):
         return _PASSWORD.sub(rf"\1:{MASK}@", value)
+    if isinstance(value, list | tuple):
+        return [_masked_entry(entry) for entry in value]
     return value
+
+
+def _masked_entry(entry: object) -> object:
+    """Return an entry of a list of tables with its secret masked."""
+    if not isinstance(entry, Mapping) or entry.get("secret") is None:
+        return entry
+    return {**entry, "secret": MASK}
 
 
 _FILE = "_FILE"

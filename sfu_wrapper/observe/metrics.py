@@ -18,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from sfu_wrapper.observe.logs import ROOT
 
 _PREFIX = "sfu_wrapper"
+WEBHOOK_OUTCOMES = ("delivered", "failed", "givenUp")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -43,6 +44,15 @@ class Metrics:
         self._missed = self._counter(
             "recordings_missed", "Wanted recordings that failed to start three times"
         )
+        self._webhooks = Counter(
+            "webhook_deliveries",
+            "Attempts at webhook deliveries by outcome",
+            ("outcome",),
+            namespace=_PREFIX,
+            registry=self._registry,
+        )
+        for outcome in WEBHOOK_OUTCOMES:
+            self._webhooks.labels(outcome)  # counts from 0
         self._alarms = self._counter("alarms", "Log lines of level error or above")
 
     def http(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -60,6 +70,10 @@ class Metrics:
     def recording_missed(self) -> None:
         """Count a recording that is wanted and could not be started."""
         self._missed.inc()
+
+    def webhook(self, outcome: str) -> None:
+        """Count an attempt at a webhook delivery by its outcome, one of ``WEBHOOK_OUTCOMES``."""
+        self._webhooks.labels(outcome).inc()
 
     def alarm(self) -> None:
         """Count an error; see ``count_errors``."""

@@ -2,12 +2,12 @@
 
 A delivery is a row for one event and one endpoint, written in the commit of the change that the
 event reports (``Commit.events``). Deliveries of one endpoint and one subject are sent in the order
-of their commits: only the first unfinished one, the head, is due. Changes that people make are part
-of ``Commit.webhooks``, so that they become durable with their audit entries. Source: webhooks.md.
+of their commits: only the first unfinished one, the head, is due. Changes of endpoints are part of
+``Commit.webhooks``, so that they become durable with their audit entries. Source: webhooks.md.
 """
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -108,7 +108,7 @@ class Attempt:
     error: str | None = None
 
 
-# Changes made by people
+# Changes, with their audit entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,15 @@ class SendTest:
     data: bytes
 
 
-WebhookChange = PutEndpoint | DropEndpoint | SendAgain | SendTest
+@dataclass(frozen=True, slots=True)
+class DisableEndpoint:
+    """Stop sending to an endpoint; ``WebhookStore.forget`` gives up what is pending for it."""
+
+    id: str
+    reason: str
+
+
+WebhookChange = PutEndpoint | DropEndpoint | DisableEndpoint | SendAgain | SendTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,10 @@ class WebhookStore(Protocol):
         ...
 
     def due(self, endpoint: str, now_ms: int, limit: int) -> tuple[Delivery, ...]:
-        """Return heads that are due, the longest due first; the cost is that of the result."""
+        """Return heads that are due, the longest due first; the cost is that of the result.
+
+        A head that is due later than any retry can be, because the clock was set back, is due too.
+        """
         ...
 
     def delivery(self, endpoint: str, id_: str) -> Delivery | None:
@@ -217,14 +228,26 @@ class WebhookStore(Protocol):
         """Write the result of an attempt; the next delivery of the subject may become due."""
         ...
 
-    def disable(self, endpoint: str, reason: str) -> Future[None]:
-        """Stop sending to an endpoint; ``forget`` gives up what is pending."""
-        ...
-
     def forget(self, now_ms: int, kept: Kept, limit: int) -> Future[int]:
         """Remove deliveries out of bounds and of dropped endpoints, give up those of disabled ones.
 
         Returns:
             Number of changed rows, once on disk: below ``limit`` at the end, else call again.
         """
+        ...
+
+
+class WebhookSender(Protocol):
+    """Client that sends deliveries."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Send a body and return the status of the response; follows no redirect.
+
+        Raises:
+            Unavailable: no response in time, or the address may not be requested.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close what is kept open between two deliveries."""
         ...

@@ -18,6 +18,7 @@ from sfu_wrapper.ports.webhooks import (
     Attempt,
     Delivery,
     DeliveryState,
+    DisableEndpoint,
     DropEndpoint,
     Endpoint,
     Kept,
@@ -197,6 +198,17 @@ async def a_pending_delivery_can_be_sent_now(bench: StoreBench) -> None:
     assert again.attempts == 1
 
 
+async def a_clock_that_is_set_back_delays_nothing_for_long(bench: StoreBench) -> None:
+    day_ms = 86_400_000
+    hooks = await commit(bench, PutEndpoint(endpoint()), event())
+    await hooks.record(failed(hooks.due("wh_1", 10, 1)[0], due_ms=10 * day_ms))
+    await commit(bench, event("now", "r/2", at_ms=8 * day_ms))
+
+    hooks = bench.reopen().webhooks
+    assert due(hooks, now_ms=9 * day_ms) == [("now", "r/2")]
+    assert due(hooks, now_ms=8 * day_ms) == [("now", "r/2"), ("recording.ready", "r/1")]
+
+
 async def a_test_goes_to_one_endpoint_whatever_it_wants(bench: StoreBench) -> None:
     endpoints = (PutEndpoint(endpoint("wh_1", OURS, "x")), PutEndpoint(endpoint("wh_2")))
     await commit(bench, *endpoints)
@@ -214,7 +226,7 @@ async def configured_endpoints_are_replaced_and_the_others_stay(bench: StoreBenc
     )
     made = endpoint("made", OURS)
     hooks = await commit(bench, *(PutEndpoint(each) for each in (kept, gone, made)))
-    await hooks.disable("kept", "HTTP 410")
+    hooks = await commit(bench, DisableEndpoint("kept", "HTTP 410"))
     assert hooks.endpoint("kept") == replace(kept, disabled="HTTP 410")
     await hooks.configure([kept, added])
 
@@ -223,7 +235,7 @@ async def configured_endpoints_are_replaced_and_the_others_stay(bench: StoreBenc
 
 async def what_is_pending_for_a_disabled_endpoint_is_given_up(bench: StoreBench) -> None:
     hooks = await commit(bench, PutEndpoint(endpoint()), event(), event("next"))
-    await hooks.disable("wh_1", "HTTP 410")
+    hooks = await commit(bench, DisableEndpoint("wh_1", "HTTP 410"), DisableEndpoint("x", ""))
     counts = [await hooks.forget(20, ALL, 1) for _ in range(3)]
 
     assert counts == [1, 1, 0]
@@ -273,6 +285,7 @@ PROMISES: tuple[Promise, ...] = (
     deliveries_are_paged_newest_first,
     a_finished_delivery_can_be_sent_again,
     a_pending_delivery_can_be_sent_now,
+    a_clock_that_is_set_back_delays_nothing_for_long,
     a_test_goes_to_one_endpoint_whatever_it_wants,
     configured_endpoints_are_replaced_and_the_others_stay,
     what_is_pending_for_a_disabled_endpoint_is_given_up,

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Protocol, TypeVar, assert_never
 from uuid import uuid4
 
+from sfu_wrapper.core.webhooks import RETRY_AFTER_S
 from sfu_wrapper.model.recording import RecordingEvent
 from sfu_wrapper.ports.webhooks import (
     TEST_TYPE,
     Attempt,
     Delivery,
     DeliveryState,
+    DisableEndpoint,
     DropEndpoint,
     Endpoint,
     Kept,
@@ -69,7 +71,8 @@ class MemoryWebhooks:
         for each in self._of(endpoint):
             if each.state is DeliveryState.PENDING:
                 heads.setdefault(each.subject, each)
-        found = [each for each in heads.values() if each.due_ms <= now_ms]
+        latest_ms = now_ms + RETRY_AFTER_S[-1] * 1000
+        found = [each for each in heads.values() if not now_ms < each.due_ms <= latest_ms]
         found.sort(key=lambda each: (each.due_ms, each.seq))
         return tuple(found[:limit])
 
@@ -112,16 +115,6 @@ class MemoryWebhooks:
 
         return self._write(change)
 
-    def disable(self, endpoint: str, reason: str) -> "Future[None]":
-        """See ``WebhookStore``."""
-
-        def change() -> None:
-            found = self._endpoints.get(endpoint)
-            if found is not None:
-                self._endpoints[endpoint] = replace(found, disabled=reason)
-
-        return self._write(change)
-
     def forget(self, now_ms: int, kept: Kept, limit: int) -> "Future[int]":
         """See ``WebhookStore``."""
         return self._write(lambda: self._forget(now_ms, kept, limit))
@@ -132,6 +125,9 @@ class MemoryWebhooks:
                 self._endpoints[endpoint.id] = endpoint
             case DropEndpoint(id_):
                 self._endpoints.pop(id_, None)
+            case DisableEndpoint(id_, reason):
+                if id_ in self._endpoints:
+                    self._endpoints[id_] = replace(self._endpoints[id_], disabled=reason)
             case SendAgain(endpoint_id, id_, now_ms):
                 found = self.delivery(endpoint_id, id_)
                 if found is not None:

@@ -11,6 +11,7 @@ from typing import Any, Final, assert_never
 
 from sfu_wrapper.adapters.sqlite.database import run_many, translated
 from sfu_wrapper.adapters.sqlite.writer import Writer
+from sfu_wrapper.core.webhooks import RETRY_AFTER_S
 from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.model.recording import RecordingEvent
 from sfu_wrapper.ports.store import Commit
@@ -19,6 +20,7 @@ from sfu_wrapper.ports.webhooks import (
     Attempt,
     Delivery,
     DeliveryState,
+    DisableEndpoint,
     DropEndpoint,
     Endpoint,
     Kept,
@@ -73,6 +75,7 @@ _PUT_ENDPOINT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _DROP_ENDPOINT = "UPDATE webhook_endpoints SET removed = 1 WHERE id = ?"
+_DISABLE_ENDPOINT = "UPDATE webhook_endpoints SET disabled = ? WHERE id = ?"
 _AGAIN = """
     UPDATE webhook_deliveries
     SET state = 'pending', due_ms = ?, finished_ms = NULL,
@@ -157,6 +160,8 @@ def _change(connection: sqlite3.Connection, change: WebhookChange) -> None:
             connection.execute(_PUT_ENDPOINT, _endpoint_values(endpoint))
         case DropEndpoint(id_):
             connection.execute(_DROP_ENDPOINT, (id_,))
+        case DisableEndpoint(id_, reason):
+            connection.execute(_DISABLE_ENDPOINT, (reason, id_))
         case SendAgain(endpoint_id, id_, now_ms):
             found = connection.execute(_AGAIN, (now_ms, id_, endpoint_id)).fetchall()
             connection.executemany(_MOVE_HEAD, [(endpoint_id, subject) for (subject,) in found])
@@ -291,11 +296,14 @@ class SqliteWebhooks:
 
     def due(self, endpoint: str, now_ms: int, limit: int) -> tuple[Delivery, ...]:
         """See ``WebhookStore``."""
-        found = self._read(
+        sql = (
             f"SELECT {_DELIVERY} FROM webhook_deliveries WHERE head = 1 AND endpoint = ?"  # noqa: S608 constants of ours
-            " AND due_ms <= ? ORDER BY due_ms, seq LIMIT ?",
-            (endpoint, now_ms, limit),
+            " AND due_ms > ? AND due_ms <= ? ORDER BY due_ms, seq LIMIT ?"
         )
+        found = self._read(sql, (endpoint, -1, now_ms, limit))
+        if len(found) < limit:
+            latest_ms = now_ms + RETRY_AFTER_S[-1] * 1000
+            found += self._read(sql, (endpoint, latest_ms, MAX_SEQ, limit - len(found)))
         return tuple(_delivery(row) for row in found)
 
     def delivery(self, endpoint: str, id_: str) -> Delivery | None:
@@ -332,11 +340,6 @@ class SqliteWebhooks:
         """See ``WebhookStore``."""
         return self._writer.submit_together(_record, attempt)
 
-    def disable(self, endpoint: str, reason: str) -> "Future[None]":
-        """See ``WebhookStore``."""
-        sql = "UPDATE webhook_endpoints SET disabled = ? WHERE id = ?"
-        return self._writer.submit(lambda connection: _execute(connection, sql, (reason, endpoint)))
-
     def forget(self, now_ms: int, kept: Kept, limit: int) -> "Future[int]":
         """See ``WebhookStore``."""
         return self._writer.submit(lambda connection: _forget(connection, now_ms, kept, limit))
@@ -344,7 +347,3 @@ class SqliteWebhooks:
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with translated(self._path):
             return self._reader.execute(sql, values).fetchall()
-
-
-def _execute(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> None:
-    connection.execute(sql, values)
