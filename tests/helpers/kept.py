@@ -102,3 +102,8 @@ class Kept:
     def audited(self) -> list[AuditRow]:
         """Return the chain of the domain."""
         return list(self.store.audit.entries(HOME, 0, 1_000))
+
+
+def stay(user: UserKey) -> tuple[Stay, ...]:
+    """Return the stays of one participant."""
+    return (Stay(user, 1_000, 2_000),)

@@ -5,8 +5,9 @@ again has the same message id and body, so that the worker and all consumers can
 """
 
 import asyncio
+from asyncio import Future
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from sfu_wrapper.core.retention import without_raw_files
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
@@ -15,17 +16,28 @@ from sfu_wrapper.model.recording import (
     DeletionRequest,
     Recording,
     RecordingKey,
+    RecordingState,
 )
 from sfu_wrapper.model.segment import Processed
 from sfu_wrapper.ports.recordings import DropRecording, PutRecording
-from sfu_wrapper.ports.store import Commit, OutboxRow, Store
+from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.recordings.audit import entry
 from sfu_wrapper.wire.deletion_messages import REQUESTED, encode_request, request_id
 
 WRITE_S: Final = 10.0  # for one commit, including those queued before it
 TRIES: Final = 8  # at a recording that others change at the same time
 
+_UNDER_WORK: Final = (RecordingState.QUEUED, RecordingState.PROCESSING)
+
 Offer = Callable[[Sequence[OutboxRow]], None]
+
+
+class Commits(Protocol):
+    """Part of ``ports.store.Store`` that writes."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        """See ``Store``."""
+        ...
 
 
 class Committer:
@@ -37,7 +49,7 @@ class Committer:
         epoch: epoch of this controller; see ``Store``.
     """
 
-    def __init__(self, store: Store, offer: Offer, epoch: int = 1) -> None:
+    def __init__(self, store: Commits, offer: Offer, epoch: int = 1) -> None:
         self._store = store
         self._offer = offer
         self._epoch = epoch
@@ -126,7 +138,7 @@ def deletion_message(
         reason=reason,
         requested_ms=now_ms if requested is None else requested.requested_ms,
         raw_only=raw_only,
-        awaits_event=recording.outcome is None,
+        awaits_event=recording.state in _UNDER_WORK,
         files=() if raw_only else _files(recording),
     )
     body = encode_request(request)

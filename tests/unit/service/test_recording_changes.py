@@ -15,10 +15,9 @@ from sfu_wrapper.model.recording import (
     Hold,
     RecordingKey,
     RecordingState,
-    Stay,
 )
 from tests.helpers.indexed import HOME
-from tests.helpers.kept import ADMIN, OTHER, OWNER, SERVICE, STRANGER, Kept
+from tests.helpers.kept import ADMIN, OTHER, OWNER, SERVICE, STRANGER, Kept, stay
 from tests.helpers.stores import StoreBench, memory_bench, sqlite_bench
 
 BENCHES = {"memory": memory_bench, "sqlite": sqlite_bench}
@@ -223,10 +222,6 @@ async def test_nobody_else_sets_the_retention(bench: StoreBench, by: Requester, 
 
 
 # erasures
-
-
-def stay(user: UserKey) -> tuple[Stay, ...]:
-    return (Stay(user, 1_000, 2_000),)
 
 
 async def people(kept: Kept) -> None:
