@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 
+from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.model.identity import RecordingType, UserId
 from sfu_wrapper.model.segment import Instant
 
@@ -32,6 +33,7 @@ class PendingRequest:
         by: user that sent it.
         want: start or stop.
         due_ms: monotonic deadline, at which the answer is MEDIA_FAILED; None: not running yet.
+        decision: of a start: decision that allowed it.
     """
 
     ref: str
@@ -39,6 +41,7 @@ class PendingRequest:
     want: PendingKind
     type: RecordingType = RecordingType.NONE
     due_ms: int | None = None
+    decision: Decision | None = None
 
 
 def leading(waiting: Iterable[PendingRequest], want: PendingKind) -> int:

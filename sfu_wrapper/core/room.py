@@ -130,6 +130,7 @@ class Segment:
         ends_by_ms: monotonic end of the longest segment that is allowed; None: no limit.
         resumes_at_ms: epoch ms; end of the pause that the stop began; None: no pause.
         begun_by: user that began the recording, where the controller started this segment.
+        decision: decision that allowed a start by hand; None: that of the room.
         missing: media without a running capture at the end.
         incomplete: why media that should exist may be missing; None: they are complete.
         announced: True once its recordingInfo is in the outbox.
@@ -158,6 +159,7 @@ class Segment:
     ends_by_ms: int | None = None
     resumes_at_ms: int | None = None
     begun_by: UserId | None = None
+    decision: Decision | None = None
 
     def capture(self, medium: Medium) -> Capture | None:
         """Return the capture of that medium; None: the segment does not record it."""

@@ -1,15 +1,18 @@
-"""Reports from the state of a room: ``SegmentInfo`` and the recording status.
+"""Reports from the state of a room: ``SegmentInfo``, facts of a segment, the recording status.
 
 ``segment_info`` builds the message about a segment that is over, with files and presences clamped
-to its times. ``recording_status`` builds the ``recording`` object (protocol.md, "Endpoints").
+to its times. ``facts_of`` returns what the index of recordings learns from an announcement.
+``recording_status`` builds the ``recording`` object (protocol.md, "Endpoints").
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from sfu_wrapper.core.effects import Announcement, RecordingStarted
 from sfu_wrapper.core.lifecycle import Phase
 from sfu_wrapper.core.people import Participant, PresenceInterval
-from sfu_wrapper.core.policy import PolicySettings, Reason, Source, decide
+from sfu_wrapper.core.policy import Decision, PolicySettings, Reason, Source, decide
 from sfu_wrapper.core.room import Outcome, Room, Segment
 from sfu_wrapper.core.sync import LEAD_LIMIT_MS, Timeline
 from sfu_wrapper.model.identity import (
@@ -18,8 +21,10 @@ from sfu_wrapper.model.identity import (
     SegmentNo,
     UserId,
     shown_user,
+    user_shown_as,
 )
 from sfu_wrapper.model.media import Medium, RawFile, Stream
+from sfu_wrapper.model.recording import DecisionAtStart, RecordingFacts, RecordingKey, Stay
 from sfu_wrapper.model.segment import Instant, Presence, SegmentInfo
 
 
@@ -185,6 +190,74 @@ def _last_written(segment: Segment, line: Timeline) -> int:
         for file in segment.media_files
     ]
     return max([*map(line.place, lost), *closed], default=line.end_ms)
+
+
+def facts_of(room: Room, announcement: Announcement) -> RecordingFacts | None:
+    """Return the facts of the segment that an announcement is about.
+
+    Those of a start at ``RecordingStarted``, those of the end at ``SegmentInfo``, which every
+    segment with media has; None: the others add nothing.
+
+    Args:
+        room: the room after the step.
+        announcement: announcement of the step.
+    """
+    if isinstance(announcement, RecordingStarted):
+        return _running_facts(room, announcement.segment)
+    if isinstance(announcement, SegmentInfo) and announcement.segment is not None:
+        segment = room.segments.get(announcement.segment)
+        return None if segment is None else stopped_facts(room, segment, announcement)
+    return None
+
+
+def _running_facts(room: Room, segment: Segment) -> RecordingFacts:
+    """Return the facts at the start, with the participants that are in the room now."""
+    started_ms = (segment.started or segment.requested_at).wall_ms
+    stays = (Stay(each.key, max(started_ms, each.joined_ms), None) for each in room.participants)
+    return _facts(room, segment, started_ms, stays)
+
+
+def stopped_facts(room: Room, segment: Segment, info: SegmentInfo) -> RecordingFacts:
+    """Return the facts of a segment that is over."""
+    stays = (
+        Stay(user_shown_as(each.user, room.domain), each.joined_ms, each.left_ms)
+        for each in info.presences
+    )
+    return replace(
+        _facts(room, segment, info.started_ms, stays),
+        stopped_ms=info.completed_ms,
+        duration_ms=segment.duration_ms,
+        reason=segment.reason,
+        incomplete=info.reason,
+        missing=info.missing,
+    )
+
+
+def _facts(room: Room, segment: Segment, started_ms: int, stays: Iterable[Stay]) -> RecordingFacts:
+    decision = segment.decision or room.decision
+    return RecordingFacts(
+        key=RecordingKey(room.uuid, segment.number),
+        room=room.id,
+        domain=room.domain,
+        owner=room.owner,
+        kind=room.kind,
+        origin=room.origin,
+        type=segment.type,
+        by=segment.by,
+        started_ms=started_ms,
+        decision=None if decision is None else _at_start(decision),
+        stays=tuple(stays),
+    )
+
+
+def _at_start(decision: Decision) -> DecisionAtStart:
+    return DecisionAtStart(
+        allowed=decision.allowed,
+        automatic=decision.automatic,
+        type=decision.type,
+        source=decision.source,
+        reason=decision.reason,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from sfu_wrapper.core.intent import PendingKind, PendingRequest, RecordingIntent
 from sfu_wrapper.core.lifecycle import CaptureState, Life, Phase, advance
 from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture, StopCapture
 from sfu_wrapper.core.people import PresenceIntervals
+from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
 from sfu_wrapper.core.room import (
     Capture,
@@ -69,9 +70,17 @@ def back_off_ms(failures: int) -> int:
     return BACK_OFF_MS[min(failures, len(BACK_OFF_MS)) - 1]
 
 
-def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
-    """Open the next segment and request its captures from the media plane."""
+def begin(
+    turn: Transition, by: UserId | None, recorded: RecordingType, decision: Decision | None = None
+) -> None:
+    """Open the next segment and request its captures from the media plane.
+
+    ``decision`` allowed a start by hand; a segment that goes on has that of the one before.
+    """
     room = turn.room
+    begun_by = room.wanted.by if by is None and room.wanted is not None else None
+    if decision is None and begun_by is not None and room.segments:
+        decision = room.segments[-1].decision
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     segment = Segment(
         number=SegmentNo(len(room.segments) + 1),
@@ -82,7 +91,8 @@ def begin(turn: Transition, by: UserId | None, recorded: RecordingType) -> None:
             Capture(medium, CaptureState.REQUESTED, due_ms=due_ms) for medium in MEDIA_OF[recorded]
         ),
         entries=room.entries,
-        begun_by=room.wanted.by if by is None and room.wanted is not None else None,
+        begun_by=begun_by,
+        decision=decision,
     )
     turn.room = replace(room, capture=advance(room.capture, "start"))
     turn.put_segment(segment)
@@ -359,7 +369,7 @@ def _begin_pending(turn: Transition) -> None:
     """Start the first of the starts that come first; the others of them come too late."""
     first, *others = _take(turn, PendingKind.START)
     turn.room = replace(turn.room, waiting=(first, *turn.room.waiting))
-    begin(turn, first.by, first.type)
+    begin(turn, first.by, first.type, first.decision)
     number = turn.room.segments[-1].number
     for waiting in others:
         context = (("room", turn.room.id), ("segment", number))

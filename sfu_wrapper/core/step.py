@@ -187,11 +187,15 @@ def _start(turn: Transition, event: StartRequested) -> None:
     if wait_ms > 0:
         raise too_many_segments(quotas, wait_ms, room.id)
     waiting = PendingRequest(
-        event.ref, shown_user(event.by.key, room.domain), PendingKind.START, decision.type
+        event.ref,
+        shown_user(event.by.key, room.domain),
+        PendingKind.START,
+        decision.type,
+        decision=decision,
     )
     _wait(turn, waiting)
     if room.capture is Phase.IDLE:
-        begin(turn, waiting.by, waiting.type)
+        begin(turn, waiting.by, waiting.type, decision)
 
 
 def _is_recording(room: Room) -> bool:

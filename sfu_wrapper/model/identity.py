@@ -45,6 +45,12 @@ class Role(StrEnum):
     GATEWAY = "gateway"
 
 
+def user_shown_as(shown: UserId, home: DomainId) -> UserKey:
+    """Return the user with that name in a room of the domain ``home``; see ``shown_user``."""
+    domain, slash, user = shown.rpartition("/")
+    return UserKey(DomainId(domain) if slash else home, UserId(user))
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Authenticated user, room service or gateway.

@@ -36,7 +36,7 @@ from sfu_wrapper.core.effects import (
 from sfu_wrapper.core.room import Room, Segment
 from sfu_wrapper.model.audit import AuditEntry, AuditHead, AuditRow, Detail
 from sfu_wrapper.model.errors import RecordingError, Unavailable
-from sfu_wrapper.model.identity import DomainId, Identity, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, Identity, UserId, UserKey, user_shown_as
 from sfu_wrapper.model.recording import RecordingKey
 from sfu_wrapper.ports.recordings import Signer
 from sfu_wrapper.ports.store import Commit, Store
@@ -210,8 +210,7 @@ def _key(shown: UserId | None, home: DomainId) -> UserKey | None:
     """Return the user with this name in a room of the domain ``home``."""
     if shown is None:
         return None
-    domain, slash, user = shown.partition("/")
-    return UserKey(DomainId(domain), UserId(user)) if slash else UserKey(home, shown)
+    return user_shown_as(shown, home)
 
 
 class Audit:

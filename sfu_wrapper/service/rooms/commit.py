@@ -39,9 +39,11 @@ from sfu_wrapper.core.effects import (
 )
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
+from sfu_wrapper.core.segment_report import facts_of
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid, UserKey
 from sfu_wrapper.ports.media_plane import MediaPlane
+from sfu_wrapper.ports.recordings import SegmentFacts
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.recordings.audit import Refusals, recording_entries
 from sfu_wrapper.service.rooms.idempotency import NOT_KEPT, IdempotencyStore, RequestRef, parse_ref
@@ -126,6 +128,7 @@ def encode(
         answers=answers,
         parts=parts,
         forgotten=evicted,
+        recordings=tuple(_recordings(draft)),
         audit=tuple(recording_entries(draft.room, draft.effects, now_ms, refusals)),
     )
 
@@ -142,6 +145,15 @@ def _messages(draft: Draft, now_ms: int) -> Iterator[OutboxRow]:
     for effect in draft.effects:
         if isinstance(effect, Announce) and draft.room is not None:
             yield outbox_row(draft.room.uuid, effect.announcement, now_ms)
+
+
+def _recordings(draft: Draft) -> Iterator[SegmentFacts]:
+    """Yield what the index of recordings learns from the announcements."""
+    for effect in draft.effects:
+        if isinstance(effect, Announce) and draft.room is not None:
+            facts = facts_of(draft.room, effect.announcement)
+            if facts is not None:
+                yield SegmentFacts(facts)
 
 
 def _room_rows(draft: Draft) -> tuple[RoomRow | None, tuple[PartRow, ...]]:
