@@ -1,4 +1,4 @@
-"""Tests against servers of other versions, each in a root folder. Run by ``scripts/compat``."""
+"""Tests with other servers and Pythons, each in a root folder. Run by ``scripts/compat``."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,7 +74,11 @@ RELEASES: Final = (
     ("janus", "forky"),
     ("asterisk", "bullseye"),
     ("asterisk", "forky"),
+    ("python", "bookworm"),
+    ("python", "trixie"),
+    ("python", "forky"),
 )
+PYTHON: Final = "python"  # its tests run in its root folder: scripts/other-pythons
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def main() -> int:
     names = args.names or [f"{kind}-{suite}" for kind, suite in RELEASES]
     if args.list:
         for kind, suite in RELEASES:
-            print(f"{kind}-{suite}:", *tests_of(KINDS[kind]))
+            tests = ["scripts/test --fast"] if kind == PYTHON else tests_of(KINDS[kind])
+            print(f"{kind}-{suite}:", *tests)
         return 0
     if os.geteuid():
         print("only root may enter another root folder: sudo scripts/compat", file=sys.stderr)
@@ -127,6 +132,8 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
 def attempt(name: str, args: argparse.Namespace, arguments: Sequence[str]) -> Row:
     """Try one version and return its row; a root folder that cannot be made is a row too."""
     kind_name, _, suite = name.partition("-")
+    if kind_name == PYTHON:
+        return attempt_python(name, suite, args, arguments)
     kind = KINDS[kind_name]
     root = (args.roots / name).resolve()
     try:
@@ -138,6 +145,19 @@ def attempt(name: str, args: argparse.Namespace, arguments: Sequence[str]) -> Ro
         return Row(name, version, "fetched", passed=True)
     say(f"{name}: {version}")
     return run(name, version, kind, root, arguments)
+
+
+def attempt_python(
+    name: str, suite: str, args: argparse.Namespace, arguments: Sequence[str]
+) -> Row:
+    """Run the fast tests in a root folder with that Python, as an ordinary user."""
+    if args.fetch_only:
+        return Row(name, "", "not fetched alone", passed=True)
+    argv = ["scripts/other-pythons", "--roots", str(args.roots), suite, "--", *arguments]
+    code, last = run_shown(argv, os.environ)
+    found = re.fullmatch(r"Python (\S+) of Debian \S+: (.*)", last)
+    version, result = (found[1], found[2]) if found else ("", last)
+    return Row(name, version, f"{result}, as an ordinary user", passed=code == 0)
 
 
 def fetch(root: Path, suite: str, packages: str) -> None:
@@ -201,7 +221,12 @@ def run(name: str, version: str, kind: Kind, root: Path, arguments: Sequence[str
     """Run the tests of a server against the one in the root folder; their output is shown."""
     tests = tests_of(kind)
     argv = [sys.executable, "-m", "pytest", "-n0", "-q", *tests, *arguments]
-    environment = os.environ | {kind.variable: str(root)}
+    code, last = run_shown(argv, os.environ | {kind.variable: str(root)})
+    return Row(name, version, last, passed=code == 0)
+
+
+def run_shown(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command whose output is shown; return its exit code and its last line."""
     last = ""
     with subprocess.Popen(
         ["timeout", "--signal=INT", "--kill-after=60", str(LIMIT_S), *argv],
@@ -211,7 +236,7 @@ def run(name: str, version: str, kind: Kind, root: Path, arguments: Sequence[str
         for line in process.stdout:
             print(line, end="", flush=True)
             last = line.strip() or last
-    return Row(name, version, last.strip("= "), passed=process.returncode == 0)
+    return process.returncode, last.strip("= ")
 
 
 def say(what: str) -> None:
