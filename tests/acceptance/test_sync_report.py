@@ -9,7 +9,6 @@ from typing import Any
 import av
 import pytest
 
-from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import OutputRules
@@ -18,6 +17,7 @@ from sfu_wrapper.model.segment import TrackSync
 from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.wire.job_messages import sync_object
 from sfu_wrapper.wire.strict_json import parse_iso
+from tests.helpers.shared_media import shared_media
 from tests.helpers.staged import MixRole, Role, Staged, stage
 
 SECONDS = 48.0
@@ -56,7 +56,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     info = replace(call.info, video=video, audio=(mix,))
     rules = OutputRules("vp8", "low", "{{uuid}}", split=True, mix_limit=9)  # quicker than merging
     storage = LocalStorage(Folders(folder, folder, folder / "out"))
-    with MediaProcesses() as media:
+    with shared_media() as media:
         service = Processor(media, storage, rules, SystemClock())
         told = asyncio.run(service.process(info)).result
     (file,) = (folder / "out").rglob("uuid-bridge/*.json")

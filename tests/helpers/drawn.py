@@ -14,7 +14,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-from sfu_wrapper.adapters.media.tools import MediaProcesses
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.plan import OutputRules
@@ -27,6 +26,7 @@ from sfu_wrapper.wire.recording_info import parse_event
 from tests.helpers.builders import segment_info
 from tests.helpers.packetizers import h265_payloads
 from tests.helpers.samples import SAMPLES, Received, recorded
+from tests.helpers.shared_media import shared_media
 
 START_MS = 1_795_500_000_000
 SIZE = (160, 120)
@@ -259,7 +259,7 @@ def process(info: SegmentInfo, raw: Path, out: Path, *, split: bool = False) -> 
     """Process a segment whose raw files are in one folder."""
     rules = OutputRules("vp8", "low", "rec-{{uuid}}", split=split, mix_limit=9)
     storage = LocalStorage(Folders(raw, raw, out))
-    with MediaProcesses() as media:
+    with shared_media() as media:
         service = Processor(media, storage, rules, SystemClock())
         return Result(asyncio.run(service.process(info)).result, out)
 

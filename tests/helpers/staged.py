@@ -28,6 +28,7 @@ from sfu_wrapper.model.media import RawFile, Stream
 from sfu_wrapper.model.segment import Presence, Processed, SegmentInfo
 from sfu_wrapper.service.worker.processor import Processor
 from tests.helpers.packetizers import av1_payloads, av1_units, h265_payloads
+from tests.helpers.shared_media import shared_media
 
 START_MS = 1_795_484_878_000
 TOKEN = "0badcafe"
@@ -164,7 +165,7 @@ async def processed(
     out = call.folder / "out"
     rules = OutputRules(codec, "low", "rec-{{uuid}}", split=split, mix_limit=9)
     storage = LocalStorage(Folders(call.folder, call.folder, out))
-    with tools or MediaProcesses() as media:
+    with tools or shared_media() as media:
         service = Processor(media, storage, rules, SystemClock())
         done = await service.process(call.info)
     return done.result, out / ("uuid-bridge" if split else "rec-uuid-1.webm")

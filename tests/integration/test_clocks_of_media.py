@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import av
@@ -17,12 +18,13 @@ FRAME_S = 0.04  # of a merged file
 SPLIT = pytest.mark.parametrize("split", [False, True], ids=["merged", "split"])
 
 
-def sent(codec: str, seconds: float, *keys_s: float) -> list[Received]:
+@cache
+def sent(codec: str, seconds: float, *keys_s: float) -> tuple[Received, ...]:
     """Packets of a camera as received, with key frames at these seconds and each fourth."""
     times = range(0, round(seconds * 1000), STEP_MS)
     wanted = [*keys_s, *range(0, round(seconds), 4)]
     keys = [next(at for at in times if at >= key_s * 1000) for key_s in wanted]
-    return packets(codec, encode(codec, times, keys_ms=keys))
+    return tuple(packets(codec, encode(codec, times, keys_ms=keys)))
 
 
 def numbered(received: Sequence[Received], from_ms: int, by: int) -> list[Received]:

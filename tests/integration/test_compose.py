@@ -32,6 +32,7 @@ from sfu_wrapper.formats.vp9 import Vp9, frame_size
 from sfu_wrapper.model.codecs import VIDEO_INPUT, MergedCodec
 from sfu_wrapper.model.errors import JobFailed, Stage
 from tests.helpers.frames import TimedFrame, audible_s, decode_audio, is_black, timed_frames, within
+from tests.helpers.shared_media import shared_media
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 30), (30, 30, 200)
 S = 1_000_000
@@ -126,7 +127,7 @@ def plan(
 
 async def merged(wanted: Composition, folder: Path) -> list[TimedFrame]:
     target = folder / "merged.webm"
-    with MediaProcesses() as media:
+    with shared_media() as media:
         await media.compose(wanted, target, lambda _: None, timeout_s=50)
     return await asyncio.to_thread(lambda: list(timed_frames(target)))
 

@@ -25,6 +25,7 @@ from sfu_wrapper.formats.frame import CodedFrame
 from sfu_wrapper.model.codecs import VIDEO_INPUT
 from sfu_wrapper.model.errors import JobFailed, Malformed, Stage
 from tests.helpers.forks import server_of
+from tests.helpers.shared_media import shared_media
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 BOB = next((SAMPLES / "seg-1").glob("*bob*video*.mjr"))
@@ -137,14 +138,14 @@ async def test_a_file_that_is_no_recording_fails_for_good(tmp_path: Path) -> Non
     file = tmp_path / "a.mjr"
     file.write_bytes(b"something else entirely")
 
-    with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
+    with shared_media() as media, pytest.raises(JobFailed) as caught:
         await media.preprocess(file, tmp_path, timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_MJR", True)
 
 
 async def test_an_empty_recording_holds_no_frame(tmp_path: Path) -> None:
-    with MediaProcesses() as media:
+    with shared_media() as media:
         for name in ("empty.mjr", "magic-only.mjr"):
             assert await media.preprocess(SAMPLES / name, tmp_path, timeout_s=20) is None
 
@@ -153,7 +154,7 @@ async def test_a_mix_that_is_no_wav_is_refused_for_good(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     file.write_bytes(b"something else entirely")
 
-    with MediaProcesses() as media, pytest.raises(JobFailed) as caught:
+    with shared_media() as media, pytest.raises(JobFailed) as caught:
         await media.audio_us(file, timeout_s=20)
 
     assert (caught.value.code, caught.value.permanent) == ("UNREADABLE_INPUT", True)

@@ -18,6 +18,7 @@ from sfu_wrapper.service.worker.processor import Processor
 from tests.helpers import merged
 from tests.helpers.drawn import Segment, encode, level, levels, packets
 from tests.helpers.samples import Received
+from tests.helpers.shared_media import shared_media
 
 SPLIT = pytest.mark.parametrize("split", [False, True], ids=["merged", "split"])
 RULES = OutputRules("vp8", "low", "rec-{{uuid}}", split=False, mix_limit=9)
@@ -132,7 +133,7 @@ async def test_the_last_attempt_goes_without_a_file_that_never_came(tmp_path: Pa
     call.track("vp8", camera("vp8", 2), user="bob")
     (tmp_path / "0.mjr").unlink()
 
-    with MediaProcesses() as media:
+    with shared_media() as media:
         worker = Worker(tmp_path, media)
         outcomes = [await worker.attempt(call.info, number) for number in (1, 2, 3)]
 
@@ -148,7 +149,7 @@ async def test_where_every_video_is_away_the_last_attempt_fails_too(tmp_path: Pa
     call.tone()
     (tmp_path / "0.mjr").unlink()
 
-    with MediaProcesses() as media:
+    with shared_media() as media:
         outcome = await Worker(tmp_path, media).attempt(call.info, 3)
 
     assert isinstance(outcome, JobFailed)
@@ -157,7 +158,7 @@ async def test_where_every_video_is_away_the_last_attempt_fails_too(tmp_path: Pa
 
 async def left(call: Segment, *, split: bool = False) -> set[str]:
     """Process and clean; return the raw files that stay."""
-    with MediaProcesses() as media:
+    with shared_media() as media:
         worker = Worker(call.folder, media, split=split)
         outcome = await worker.attempt(call.info, 1)
         assert isinstance(outcome, Processed)
