@@ -47,12 +47,7 @@ start_rabbitmq() {
     sbin=$(cd "$root" && ls -d usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin)
     in_group "$root" epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" >"$state/epmd.log" 2>&1
     in_group "$root" "/$sbin/rabbitmq-server" >"$state/log" 2>&1
-    for _ in $(seq 300); do
-        if (echo >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
-        sleep 0.2
-    done
-    cat "$state/log" >&2
-    exit 1
+    wait_for_port "$state/log"
 }
 
 # End what start_rabbitmq started, and wait for it.
@@ -62,3 +57,63 @@ stop_all() {
     started=()
 }
 started=()
+
+# $1: root folder. Starts Janus on loopback, with WebSockets only; sets $port.
+start_janus() {
+    local root=$1 etc at
+    etc=$(mktemp -d "$folder/etc.XXXX")
+    port=$(free_port)
+    at=/$(cd "$root" && ls -d usr/lib/*/janus)
+    local others=libjanus_http.so,libjanus_rabbitmq.so,libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so
+    {
+        printf 'general: { configs_folder = "%s"\n plugins_folder = "%s/plugins"\n' "$etc" "$at"
+        printf ' transports_folder = "%s/transports"\n events_folder = "%s/events"\n' "$at" "$at"
+        printf ' loggers_folder = "%s/loggers"\n interface = "127.0.0.1" }\n' "$at"
+        printf 'transports: { disable = "%s" }\n' "$others"
+    } >"$etc/janus.jcfg"
+    printf 'general: { ws = true\n ws_port = %s\n ws_ip = "127.0.0.1"\n wss = false }\n' "$port" \
+        >"$etc/janus.transport.websockets.jcfg"
+    in_group "$root" janus -F "$etc" -o >"$etc/log" 2>&1
+    wait_for_port "$etc/log"
+}
+
+# $1: log file, printed where nothing listens at $port within a minute.
+wait_for_port() {
+    for _ in $(seq 300); do
+        if (echo >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+        sleep 0.2
+    done
+    cat "$1" >&2
+    exit 1
+}
+
+# $1: root folder. Starts Asterisk with ConfBridge and nothing else; its manager interface is at $port of loopback, for
+# user "finding" with secret "finding" and the classes call and user to read. Sets $etc, the folder of its files.
+start_asterisk() {
+    local root=$1 name
+    etc=$(mktemp -d "$folder/etc.XXXX")
+    port=$(free_port)
+    {
+        echo '[directories]'
+        for name in astvarlibdir astdbdir astkeydir astagidir astspooldir astrundir astlogdir; do
+            echo "$name => $etc"
+        done
+        echo "astetcdir => $etc"
+        echo "astmoddir => /$(cd "$root" && find usr/lib -path '*/asterisk/modules')"
+        echo 'astdatadir => /usr/share/asterisk'
+    } >"$etc/asterisk.conf"
+    {
+        printf '[modules]\nautoload = no\n'
+        for name in app_confbridge app_mixmonitor app_playtones bridge_builtin_features bridge_builtin_interval_features \
+            bridge_holding bridge_native_rtp bridge_simple bridge_softmix chan_bridge_media codec_ulaw format_wav \
+            format_pcm func_channel pbx_config res_timing_timerfd; do
+            echo "load = $name.so"
+        done
+    } >"$etc/modules.conf"
+    printf '[general]\nenabled = yes\nport = %s\nbindaddr = 127.0.0.1\n[finding]\nsecret = finding\n%s\n' "$port" \
+        $'read = call,user\nwrite = system,call,command,originate,reporting' >"$etc/manager.conf"
+    printf '[general]\n[bridge]\ntype = bridge\nrecord_file_timestamp = no\n[user]\ntype = user\n' >"$etc/confbridge.conf"
+    printf '[general]\n[talk]\nexten => 1,1,Answer()\n same => n,Playtones(440)\n same => n,Wait(60)\n%s\n' \
+        $'exten => 2,1,Answer()\n same => n,ConfBridge(room,bridge,user)' >"$etc/extensions.conf"
+    in_group "$root" asterisk -f -C "$etc/asterisk.conf" >"$etc/log" 2>&1
+}
