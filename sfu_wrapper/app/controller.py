@@ -33,6 +33,7 @@ from sfu_wrapper.app.parts import (
     rules,
 )
 from sfu_wrapper.app.planes import authoritative_media
+from sfu_wrapper.app.recordings import recording_parts
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.gateway.callpage.page import CallPageSettings
 from sfu_wrapper.gateway.limits import Limits
@@ -167,6 +168,7 @@ class _Components:
         return RestParts(
             permissions,
             self.rooms.queries,
+            recording_parts(settings, parts.store, parts.clock, self.rooms),
             self.keys,
             parts.clock,
             Limits(gateway_settings(settings)),

@@ -92,6 +92,7 @@ def http_settings(settings: Settings) -> HttpSettings:
         max_connections=http.max_connections,
         max_connections_per_address=http.max_connections_per_address,
         max_requests=http.max_requests,
+        max_downloads=http.max_downloads,
         proxies=_proxies(settings),
     )
 
@@ -109,6 +110,7 @@ def fitted(
         + gateway.reserved_connections
         + gateway.max_unauthenticated
         + http.max_connections
+        + 2 * http.max_downloads  # a socket and a file each
     )
     share = (descriptors - _OTHER_FILES) / wanted
     if share >= 1:
@@ -128,6 +130,7 @@ def fitted(
             http,
             max_connections=shrunk(http.max_connections),
             max_requests=min(http.max_requests, shrunk(http.max_connections) // 4),
+            max_downloads=max(int(http.max_downloads * share), 1),
         ),
     )
 

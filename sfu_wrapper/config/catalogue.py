@@ -133,7 +133,7 @@ def _key(path: KeyPath, field: JsonSchema, value: JsonSchema) -> Key:
         schema={k: v for k, v in value.items() if k not in {"title", "description", "default"}},
         description=field["description"],
         default=field.get("default"),
-        secret=value.get("format") == "password",
+        secret="password" in (value.get("format"), value.get("items", {}).get("format")),
         password_inside=path in _SECRET_URLS,
     )
 

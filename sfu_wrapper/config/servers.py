@@ -1,4 +1,4 @@
-"""Keys of the servers of the controller, ``[websocket]`` and ``[http]``, and of ``[webhooks]``."""
+"""Keys of the servers of the controller, and of what they offer: links, webhooks."""
 
 import re
 from ipaddress import ip_network
@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from sfu_wrapper.config.section import Count, FolderPath, Port, Seconds, Section, Text, Whole
+from sfu_wrapper.core.links import SHORTEST_SECRET
 from sfu_wrapper.core.webhooks import EventType, decode_secret, parse_target
 from sfu_wrapper.model.identity import Role
 
@@ -24,6 +25,13 @@ def _public_url(value: str) -> str:
     """Allow only characters that need no escape in a header or in a page."""
     if not re.fullmatch(r"wss?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*", value):
         raise ValueError(f"{value!r} is no WebSocket address; write it as wss://calls.example.com")
+    return value
+
+
+def _http_url(value: str) -> str:
+    """Allow only characters that need no escape in a header or in a page."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*", value):
+        raise ValueError(f"{value!r} is no HTTP address; write it as https://recordings.example")
     return value
 
 
@@ -122,8 +130,27 @@ class Http(Section):
     max_requests: Count = Field(
         250, description="requests under way at once, health and metrics excluded; others get 503"
     )
+    max_downloads: Count = Field(
+        200,
+        description="files sent at once, apart from maxRequests and maxConnections; others get 503",
+    )
     head_timeout_seconds: Seconds = Field(
         5, description="s within which the head of a request must arrive"
+    )
+
+
+class Links(Section):
+    """``[links]``: signed links to files of recordings, which work without a token."""
+
+    keys: tuple[Annotated[SecretStr, Field(min_length=SHORTEST_SECRET)], ...] = Field(
+        (),
+        description="secrets of 32 characters or more: the first one signs, all verify; empty: "
+        "one is made and kept in the file links.key next to the store",
+    )
+    public_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None,
+        description="address of this server in links, such as https://recordings.example.com; "
+        "unset: as the requester wrote it",
     )
 
 

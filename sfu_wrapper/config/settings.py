@@ -25,7 +25,7 @@ from sfu_wrapper.config.controller import (
 )
 from sfu_wrapper.config.processing import Recording, Worker
 from sfu_wrapper.config.section import Section
-from sfu_wrapper.config.servers import Http, Webhooks, Websocket
+from sfu_wrapper.config.servers import Http, Links, Webhooks, Websocket
 from sfu_wrapper.core.policy import PolicySettings, RecordingLimits
 from sfu_wrapper.core.quotas import Quotas
 from sfu_wrapper.core.retention import RetentionRules
@@ -42,6 +42,7 @@ class Settings(Section):
     trunk: Trunk = Trunk()
     websocket: Websocket = Websocket()
     http: Http = Http()
+    links: Links = Links()
     auth: Auth = Auth()
     store: Store = Store()
     retention: Retention = Retention()

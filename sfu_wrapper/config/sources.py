@@ -110,7 +110,7 @@ def shown(key: Key, value: object) -> str:
 
 def masked(key: Key, value: object) -> object:
     """Return the value with secrets masked."""
-    if key.secret and value is not None:
+    if key.secret and value not in (None, [], ()):
         return MASK
     if key.password_inside and isinstance(value, str):
         return _PASSWORD.sub(rf"\1:{MASK}@", value)
@@ -169,7 +169,9 @@ def _take_variable(name: str, text: str, findings: Findings) -> None:
 
 def _take_secret(source: str, key: Key, file: Path, findings: Findings) -> None:
     try:
-        findings.take(key.path, file.read_text(encoding="utf-8").rstrip("\r\n"), source)
+        text = file.read_text(encoding="utf-8").rstrip("\r\n")
+        is_list = key.schema.get("type") == "array"  # one secret a line
+        findings.take(key.path, text.split() if is_list else text, source)
     except (OSError, ValueError) as exc:
         findings.problems.append(Problem(source, f"{file}: cannot be read: {exc}"))
 

@@ -4,6 +4,9 @@ Rooms: the checks follow the order of policy.md, "Decision table", and the first
 
 Permissions (http.md, "Permissions"): callers without the role get FORBIDDEN. Administrators of
 another domain get NOT_FOUND, so that existence is not disclosed.
+
+Recordings (http.md, "Recordings"): the owner, administrators of its domain and the room service see
+one; to all others, participants too, it does not exist.
 """
 
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.recording import Recording, RecordingKey
 
 NOT_FOUND = "room not found"
 
@@ -52,6 +56,34 @@ def manages(owner: UserKey, by: Requester) -> bool:
 def sees_recordings(room: Room, by: Requester) -> bool:
     """Return True if the requester may follow recordings of the room; participants may not."""
     return manages(room.owner_key, by)
+
+
+def sees_recording(recording: Recording, by: Requester) -> bool:
+    """Return True if the recording exists for the requester."""
+    return manages(recording.facts.owner_key, by)
+
+
+def took_part(recording: Recording, user: UserKey) -> bool:
+    """Return True if the user was in the room during the segment."""
+    return any(stay.user == user for stay in recording.facts.stays)
+
+
+def recording_not_found(key: RecordingKey) -> Refused:
+    """Return the same refusal for a missing recording and for one that is hidden."""
+    return Refused(Code.NOT_FOUND, "recording not found", recording=str(key))
+
+
+def require_recording(found: Recording | None, by: Requester, key: RecordingKey) -> Recording:
+    """Require that the recording exists for the requester, and return it."""
+    if found is None or not sees_recording(found, by):
+        raise recording_not_found(key)
+    return found
+
+
+def require_operator(by: Requester) -> None:
+    """Require an administrator or the room service."""
+    if not by.service and not by.admin:
+        raise Refused(Code.FORBIDDEN, 'the token has neither the role "domain-admin" nor "service"')
 
 
 def welcomes(room: Room, user: UserKey) -> bool:

@@ -68,6 +68,9 @@ class HttpSettings:
         max_connections: open at once; a further one ends the oldest one without a request.
         max_connections_per_address: open connections of one address; 0: no limit.
         max_requests: under way at once, except health and metrics; below max_connections.
+        max_downloads: files sent at once, apart from max_requests and from max_connections.
+        download_piece_s: time in s for a client to take a piece of a file; shorter pieces count
+            as whole ones.
         proxies: addresses of proxies, each with many clients.
         stop_s: time in s for requests under way when the server stops.
     """
@@ -82,5 +85,7 @@ class HttpSettings:
     max_connections: int = 1_000
     max_connections_per_address: int = 200
     max_requests: int = 250
+    max_downloads: int = 200
+    download_piece_s: float = 15
     proxies: Proxies = field(default_factory=Proxies)
     stop_s: float = 5

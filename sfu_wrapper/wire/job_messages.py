@@ -64,7 +64,7 @@ def encode_processed(result: Processed) -> bytes:
             "attempts": result.attempts,
         },
         "warnings": list(result.warnings),
-        "missing": [_missing_object(one) for one in result.missing],
+        "missing": [missing_object(one) for one in result.missing],
         "sync": sync_object(result.sync),
     }
     return dump(message)
@@ -138,7 +138,8 @@ def sync_object(sync: tuple[TrackSync, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _missing_object(one: MissingMedia) -> dict[str, Any]:
+def missing_object(one: MissingMedia) -> dict[str, Any]:
+    """Return a raw file that could not be used, for the message and the list of recordings."""
     return {
         "filename": one.filename,
         "userID": one.user,

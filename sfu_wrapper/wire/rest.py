@@ -50,46 +50,46 @@ def _no_default(schema: dict[str, Any]) -> None:
 
 _T = TypeVar("_T")
 # A field that may be absent, and is never null.
-_Maybe = Annotated[_T | SkipJsonSchema[None], Field(default=None, json_schema_extra=_no_default)]
-_Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
-_ShownUser = Annotated[str, StringConstraints(min_length=1, max_length=2 * ID_LENGTH + 1)]
-_Cursor = Annotated[str, StringConstraints(pattern=CURSOR_PATTERN)]
-_Number = Annotated[int, Field(ge=1)]
-_Seconds = Annotated[float, Field(ge=0)]
+Maybe = Annotated[_T | SkipJsonSchema[None], Field(default=None, json_schema_extra=_no_default)]
+IsoTime = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+IdText = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
+ShownUser = Annotated[str, StringConstraints(min_length=1, max_length=2 * ID_LENGTH + 1)]
+Cursor = Annotated[str, StringConstraints(pattern=CURSOR_PATTERN)]
+PositiveNumber = Annotated[int, Field(ge=1)]
+DurationS = Annotated[float, Field(ge=0)]
 
 
-class _Body(OneUnknownField):
+class Body(OneUnknownField):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
 
 
-class Recording(_Body):
+class Recording(Body):
     """The media that may be recorded, and when they are."""
 
     recording_type: Annotated[RecordingType, Field(strict=False)]
     recording_profile: Annotated[RecordingProfile, Field(strict=False)]
 
 
-class PermissionBody(_Body):
+class PermissionBody(Body):
     """A stored permission of a user or a domain."""
 
     recording: Recording
 
 
-class Effective(_Body):
+class Effective(Body):
     """The permission in effect for calls of this user, and the level that it comes from.
 
     ``records`` is true if calls of this user may be recorded at all.
     """
 
-    user: _Id
-    domain: _Id
+    user: IdText
+    domain: IdText
     recording: Recording
     source: Literal[Source.USER, Source.DOMAIN, Source.SYSTEM]
     records: bool
 
 
-class MediaFlags(_Body):
+class MediaFlags(Body):
     """The media that a participant publishes."""
 
     audio: bool
@@ -97,113 +97,113 @@ class MediaFlags(_Body):
     screen: bool
 
 
-class ParticipantModel(_Body):
+class ParticipantModel(Body):
     """A participant; a user of another domain than the room's is shown as ``DOMAIN/USER``."""
 
-    user: _ShownUser
-    joined_at: _Time
+    user: ShownUser
+    joined_at: IsoTime
     media: MediaFlags
 
 
-class RecordingModel(_Body):
+class RecordingModel(Body):
     """The recording decision for the room, and the recording that is running."""
 
     allowed: bool
     automatic: bool
     type: RecordingType
     source: Source | None
-    reason: _Maybe[Reason]
+    reason: Maybe[Reason]
     active: bool
-    segment: _Maybe[_Number]
-    started_at: _Maybe[_Time]
-    begun_by: _Maybe[_ShownUser]
-    unattended: _Maybe[bool]
-    resumes_at: _Maybe[_Time]
+    segment: Maybe[PositiveNumber]
+    started_at: Maybe[IsoTime]
+    begun_by: Maybe[ShownUser]
+    unattended: Maybe[bool]
+    resumes_at: Maybe[IsoTime]
 
 
-class ProcessingModel(_Body):
+class ProcessingModel(Body):
     """Progress of the recording service on a segment, as last reported to this controller."""
 
     state: Literal["processing", "processed", "failed"]
-    stage: _Maybe[str]
-    percent: _Maybe[Annotated[float, Field(ge=0, le=100)]]
-    eta_seconds: _Maybe[_Seconds]
+    stage: Maybe[str]
+    percent: Maybe[Annotated[float, Field(ge=0, le=100)]]
+    eta_seconds: Maybe[DurationS]
 
 
-class SegmentModel(_Body):
+class SegmentModel(Body):
     """A segment: one start-to-stop of recording."""
 
-    segment: _Number
+    segment: PositiveNumber
     state: Literal["starting", "recording", "stopping", "stopped", "failed"]
     by: str
-    begun_by: _Maybe[_ShownUser]
-    started_at: _Maybe[_Time]
-    stopped_at: _Maybe[_Time]
-    duration: _Maybe[_Seconds]
-    reason: _Maybe[StopReason]
-    missing: _Maybe[list[Medium]]
-    processing: _Maybe[ProcessingModel]
+    begun_by: Maybe[ShownUser]
+    started_at: Maybe[IsoTime]
+    stopped_at: Maybe[IsoTime]
+    duration: Maybe[DurationS]
+    reason: Maybe[StopReason]
+    missing: Maybe[list[Medium]]
+    processing: Maybe[ProcessingModel]
 
 
-class RoomModel(_Body):
+class RoomModel(Body):
     """A room; in a list with its 20 latest segments, and the number of the earlier ones."""
 
-    room: _Id
-    uuid: _Id
+    room: IdText
+    uuid: IdText
     kind: Kind
     origin: Origin
-    owner: _Id
-    domain: _Id
+    owner: IdText
+    domain: IdText
     state: Life
     participants: list[ParticipantModel]
     recording: RecordingModel
     segments: list[SegmentModel]
-    earlier_segments: _Maybe[_Number]
+    earlier_segments: Maybe[PositiveNumber]
 
 
-class RoomPage(_Body):
+class RoomPage(Body):
     """A page of rooms, the newest first; pass ``next`` as ``after`` to get the next page."""
 
     rooms: list[RoomModel]
-    next: _Maybe[_Cursor]
+    next: Maybe[Cursor]
 
 
-class Decided(_Body):
+class Decided(Body):
     """A policy decision: manual start allowed, automatic start, and the reason if neither."""
 
     allowed: bool
     automatic: bool
     type: RecordingType
     source: Source | None
-    reason: _Maybe[Reason]
+    reason: Maybe[Reason]
 
 
-class DecisionModel(_Body):
+class DecisionModel(Body):
     """The decision about a room as of now, and as it was when the call was established.
 
     ``record`` is the record flag in effect, ``startBy`` the user who may start a recording.
     """
 
-    room: _Id
+    room: IdText
     kind: Kind
     origin: Origin
-    owner: _Id
-    domain: _Id
+    owner: IdText
+    domain: IdText
     record: bool
     start_by: str | None
     now: Decided
     established: Decided | None
 
 
-class PartModel(_Body):
+class PartModel(Body):
     """A dependency of the process; ``since`` is the time of its last change of state."""
 
     state: Literal["ok", "away"]
-    since: _Time
-    detail: _Maybe[str]
+    since: IsoTime
+    detail: Maybe[str]
 
 
-class HealthModel(_Body):
+class HealthModel(Body):
     """``ok``, ``degraded`` (works, but a dependency is unavailable) or ``unavailable``."""
 
     status: Literal["ok", "degraded", "unavailable"]
@@ -211,13 +211,13 @@ class HealthModel(_Body):
     parts: dict[str, PartModel]
 
 
-class LiveModel(_Body):
+class LiveModel(Body):
     """The process is running."""
 
     status: Literal["ok"]
 
 
-class Problem(_Body):
+class Problem(Body):
     """RFC 9457 problem details; ``code`` is listed in protocol.md, ``details`` are plain values."""
 
     type: Literal["about:blank"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
@@ -27,6 +28,7 @@ from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.wire.signaling import Request, parse_request
 from tests.helpers.gatewayfakes import authenticator, token
+from tests.helpers.recordings import recording_parts
 
 SETTINGS = HttpSettings(port=0, stop_s=2)
 ALWAYS = {"recording": {"recordingType": "all", "recordingProfile": "always"}}
@@ -163,8 +165,14 @@ async def world(
     user_may_write: bool = True,
     store: MemoryStore | None = None,
     limits: GatewaySettings | None = None,
+    folder: Path = Path("/nonexistent"),
+    recordings: Json | None = None,
 ) -> AsyncIterator[World]:
-    """A server over memory. limits: how often somebody may ask; by default a lot."""
+    """A server over memory.
+
+    limits: how often somebody may ask; by default a lot. folder: where its recordings are.
+    recordings: further arguments of ``recording_parts``.
+    """
     clock = SystemClock()
     policy = policy or PolicySettings()
     store = store or MemoryStore()
@@ -174,6 +182,7 @@ async def world(
     parts = RestParts(
         permissions=permissions,
         rooms=rooms.queries,
+        recordings=recording_parts(store, clock, rooms.audit, folder, **(recordings or {})),
         authenticator=authenticator(clock),
         clock=clock,
         limits=Limits(limits or GatewaySettings(requests_per_second=1e6, requests_burst=10**6)),

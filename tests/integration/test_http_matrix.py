@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from tests.helpers.http import ALWAYS, World, pass_for, world
+from tests.helpers.recordings import facts, finished, put, put_ready, result, user
 
 PERMISSION = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.OPTIONAL)
 SUBJECTS = (
@@ -71,12 +73,26 @@ GET    /audit?domain=other                           403 404 200 403 403 401
 GET    /audit?domain=*                               403 404 200 403 403 401
 GET    /audit/head                                   403 200 200 403 403 401
 GET    /audit/head?domain=other                      403 404 200 403 403 401
+GET    /recordings                                   200 200 200 200 200 401
+GET    /recordings/owned/1                           200 200 200 200 200 401
+GET    /recordings/joined/1                          404 200 200 404 404 401
+GET    /recordings/zoes/1                            404 404 200 404 404 401
+GET    /recordings/none/1                            404 404 404 404 404 401
+GET    /recordings/owned/1/files/a.webm              200 200 200 200 200 401
+GET    /recordings/owned/1/files/none                404 404 404 404 404 401
+GET    /recordings/joined/1/files/a.webm             404 200 200 404 404 401
+GET    /recordings/zoes/1/files/a.webm               404 404 200 404 404 401
+POST   /recordings/owned/1/links                     200 200 200 200 200 401
+POST   /recordings/joined/1/links                    404 200 200 404 404 401
+POST   /recordings/zoes/1/links                      404 404 200 404 404 401
+GET    /links/owned/1/a.webm?expires=1&key=00000000&signature=NONE 403 403 403 403 403 403
+GET    /usage                                        403 200 200 403 403 401
 
 GET    /health/live                                  200 200 200 200 200 200
 GET    /health/ready                                 200 200 200 200 200 200
 GET    /metrics                                      200 200 200 200 200 200
 """
-ROWS = [line.split() for line in MATRIX.splitlines() if line]
+ROWS = [line.replace("NONE", 43 * "A").split() for line in MATRIX.splitlines() if line]
 CASES = [
     pytest.param(method, path, [int(status) for status in statuses], id=f"{method} {path}")
     for method, path, *statuses in ROWS
@@ -89,10 +105,23 @@ def token_of(role: str) -> str | None:
 
 
 @asynccontextmanager
-async def peopled() -> AsyncIterator[World]:
-    """Everybody has a permission and a room; alice is in one of bob's, and has left another."""
-    async with world() as here:
+async def peopled(folder: Path | None = None) -> AsyncIterator[World]:
+    """Everybody has a permission and a room; alice is in one of bob's, and has left another.
+
+    Recordings: alice's own, one of bob's with her, and zoe's. folder: where their files are.
+    """
+    async with world(folder=folder or Path("/nonexistent")) as here:
         await store_all(here)
+        contents = {"a.webm": b"webm"}
+        for about in (
+            facts("owned"),
+            facts("joined", owner="bob", guests=(user("alice"),)),
+            facts("zoes", owner="zoe", domain="other"),
+        ):
+            if folder is not None:
+                await put_ready(here.store, folder, contents, about)
+            else:
+                await put(here.store, finished(about, result(about, contents)))
         alice, bob = here.peer("alice"), here.peer("bob")
         zoe = here.peer("zoe", domain="other")
         for owner, room in ((alice, "owned"), (bob, "joined"), (bob, "left"), (bob, "bobs")):
@@ -107,16 +136,16 @@ async def peopled() -> AsyncIterator[World]:
 
 async def store_all(here: World) -> None:
     """One permission for each subject, whatever there was."""
-    for domain, user in SUBJECTS:
-        name = UserId(user) if user else None
+    for domain, each in SUBJECTS:
+        name = UserId(each) if each else None
         await here.store.set_permission(DomainId(domain), name, PERMISSION)
 
 
 def stored(here: World) -> list[object]:
     """All that is stored about who may record."""
     return [
-        here.store.permissions(UserKey(DomainId(domain), UserId(user or "nobody")))
-        for domain, user in SUBJECTS
+        here.store.permissions(UserKey(DomainId(domain), UserId(each or "nobody")))
+        for domain, each in SUBJECTS
     ]
 
 
@@ -140,16 +169,16 @@ async def test_every_route_has_a_row_and_every_row_a_route() -> None:
 
 @pytest.mark.parametrize(("method", "path", "statuses"), CASES)
 async def test_every_role_gets_what_the_matrix_says(
-    method: str, path: str, statuses: list[int]
+    method: str, path: str, statuses: list[int], tmp_path: Path
 ) -> None:
-    body = ALWAYS if method == "PUT" else None
-    async with peopled() as here:
+    body = {"PUT": ALWAYS, "POST": {"name": "a.webm", "seconds": 60}}.get(method)
+    async with peopled(tmp_path) as here:
         before = stored(here)
         for role, status in zip(ROLES, statuses, strict=True):
             answer = await here.ask(method, path, token_of(role), body)
 
             assert answer.status == status, role
-            assert (stored(here) != before) is (method != "GET" and status < 300), role
+            assert (stored(here) != before) is (method in ("PUT", "DELETE") and status < 300), role
             await store_all(here)
 
 
@@ -200,6 +229,9 @@ async def test_rooms_are_not_listed_over_signaling_for_everybody(role: Role) -> 
         ("/rooms/zoes/decision", "/rooms/none/decision", "domain-admin"),
         ("/permissions/domain/other", "/permissions/domain/none", "domain-admin"),
         ("/permissions/domain/other", "/permissions/domain/none", "user"),
+        ("/recordings/joined/1", "/recordings/none/1", "user"),
+        ("/recordings/joined/1/files/a.webm", "/recordings/none/1/files/a.webm", "user"),
+        ("/recordings/zoes/1", "/recordings/none/1", "domain-admin"),
         (
             "/permissions/domain/other/user/zoe",
             "/permissions/domain/example/user/none",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from sfu_wrapper.adapters.memory.recordings import MemoryRecordings
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
@@ -25,10 +26,13 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.recording import Recording, RecordingKey
+from sfu_wrapper.ports.recordings import RecordingPage, RecordingQuery
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomRow
 from sfu_wrapper.service.rooms import registry
 from sfu_wrapper.wire.room_state import StoredRoom, decode_room
 from tests.helpers.http import Json, Peer, World, pass_for, world
+from tests.helpers.recordings import facts, finished, put, result, user
 
 RECORDED = PolicySettings(system=RecordingType.ALL)
 DAY_MS = 24 * 3_600_000
@@ -39,12 +43,33 @@ FOREIGN = ("bob-waits", "bob-talks", "bob-ended", "bob-older", "bob-still")
 MISSING = "bob-never"
 
 
+class CountedIndex(MemoryRecordings):
+    """Counts what it is asked."""
+
+    def __init__(self, asked: Counter[str]) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def recording(self, key: RecordingKey) -> Recording | None:
+        self._asked["recording"] += 1
+        return super().recording(key)
+
+    def recordings(self, query: RecordingQuery) -> RecordingPage:
+        self._asked["page of recordings"] += 1
+        return super().recordings(query)
+
+    def retention_days(self, domain: DomainId) -> int | None:
+        self._asked["retention days"] += 1
+        return super().retention_days(domain)
+
+
 class Counted(MemoryStore):
     """Counts what it is asked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: Counter[str] = Counter()
+        self.index = CountedIndex(self.asked)
 
     def commit(self, commit: Commit, epoch: int) -> "asyncio.Future[tuple[OutboxRow, ...]]":
         self.asked["commit of a room"] += commit.room is not None
@@ -129,7 +154,8 @@ class Bench:
         """The same over HTTP."""
         with self.counted() as cost:
             answer = await self.here.ask("GET", path.format(room), bearer)
-        shown = f"{answer.status} {sorted(answer.headers.items())}".encode() + answer.body
+        headers = sorted((name, value) for name, value in answer.headers.items() if name != "date")
+        shown = f"{answer.status} {headers}".encode() + answer.body
         return Seen(shown.replace(room.encode(), b"ROOM"), cost)
 
     @contextmanager
@@ -213,6 +239,26 @@ async def test_the_same_holds_over_http(bench: Bench, path: str, domain: str) ->
         seen = await bench.get(path, room, bearer)
 
         assert (seen.answer, seen.cost) == (missing.answer, missing.cost), room
+
+
+@pytest.mark.parametrize("domain", ["example", "elsewhere"])
+@pytest.mark.parametrize("role", ["user", "domain-admin"])
+@pytest.mark.parametrize(
+    "path", ["/recordings/{}/1", "/recordings/{}/1/files/a.webm", "/recordings/{}/1/files/none"]
+)
+async def test_a_foreign_recording_says_and_costs_what_a_missing_one_does(
+    bench: Bench, path: str, role: str, domain: str
+) -> None:
+    about = facts("bob-record", owner="bob", domain="third", guests=(user("mallory", domain),))
+    await put(bench.store, finished(about, result(about, {"a.webm": b"webm"})))
+    token = pass_for("mallory", role, domain=domain)
+    missing = await bench.get(path, "bob-missin", token)
+    seen = await bench.get(path, "bob-record", token)
+
+    assert missing.answer.startswith(b"404")
+    assert (seen.answer, seen.cost) == (missing.answer, missing.cost)
+    assert seen.cost["recording"] == 1
+    assert seen.cost["retention days"] == seen.cost["page of recordings"] == 0
 
 
 async def test_an_answer_about_a_foreign_room_waits_for_nothing_that_goes_on_in_it(

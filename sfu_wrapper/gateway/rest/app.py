@@ -20,14 +20,18 @@ from sfu_wrapper.gateway.callpage.page import CallPageSettings, call_routes
 from sfu_wrapper.gateway.limits import Limits, TokenBucket
 from sfu_wrapper.gateway.rest.audit import audit_routes
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
+from sfu_wrapper.gateway.rest.files import file_routes
 from sfu_wrapper.gateway.rest.permissions import permission_routes
 from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
+from sfu_wrapper.gateway.rest.recordings import recording_routes
 from sfu_wrapper.gateway.rest.rooms import room_routes
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.files import RecordingDownloads
+from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.wire.rest import (
@@ -107,7 +111,16 @@ def readiness_json(readiness: Readiness) -> Json:
     return {"status": readiness.status, "draining": readiness.draining, "parts": parts}
 
 
-_ABOUT = "Permissions and rooms of the recording side of a WebRTC calling platform."
+_ABOUT = "Permissions, rooms and recordings of the recording side of a WebRTC calling platform."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingParts:
+    """Parts that the routes of recordings use."""
+
+    queries: RecordingQueries
+    downloads: RecordingDownloads
+    public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,7 @@ class RestParts:
 
     permissions: Permissions
     rooms: RoomQueries
+    recordings: RecordingParts
     authenticator: Authenticator
     clock: Clock
     limits: Limits
@@ -191,10 +205,13 @@ class RestApp(FastAPI):
 def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
     """Return the application of a controller."""
     caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits, parts.audit)
+    found = parts.recordings
     app = RestApp(
         permission_routes(parts.permissions, caller, settings),
         room_routes(parts.rooms, caller),
         audit_routes(parts.audit, caller),
+        recording_routes(found.queries, caller),
+        file_routes(found.downloads, caller, settings, found.public_url),
         operation_routes(parts.health, parts.metrics, parts.clock),
         call_routes(parts.call_page, parts.clock),
     )

@@ -64,12 +64,25 @@ class AuthenticatedRequest:
     """
 
     def __init__(
-        self, authenticator: Authenticator, clock: Clock, limits: Limits, audit: Audit
+        self,
+        authenticator: Authenticator,
+        clock: Clock,
+        limits: Limits,
+        audit: Audit,
+        *,
+        json: bool = True,
     ) -> None:
         self._audit = audit
         self._authenticator = authenticator
         self._clock = clock
         self._limits = limits
+        self._json = json
+
+    def of_any_type(self) -> "AuthenticatedRequest":
+        """Return the same for responses that are not JSON: ``Accept`` is not checked."""
+        return AuthenticatedRequest(
+            self._authenticator, self._clock, self._limits, self._audit, json=False
+        )
 
     async def __call__(
         self,
@@ -80,8 +93,8 @@ class AuthenticatedRequest:
         identity = self._identity(request)
         request.state.identity = identity
         self._check_rate_limit(identity)
-        _require_plain_query(request)
-        if not accepts_json(",".join(request.headers.getlist("accept"))):
+        require_plain_query(request)
+        if self._json and not accepts_json(",".join(request.headers.getlist("accept"))):
             raise HttpRefused(
                 HTTPStatus.NOT_ACCEPTABLE, "the response is application/json, which Accept excludes"
             )
@@ -144,7 +157,7 @@ def _range(part: str) -> tuple[str, float]:
     return name, 1.0
 
 
-def _require_plain_query(request: Request) -> None:
+def require_plain_query(request: Request) -> None:
     """Require that every parameter is known, and given once. Raises Refused."""
     if request.url.query.count("&") >= _MAX_PARAMETERS:
         detail = f"query has more than {_MAX_PARAMETERS} parameters"

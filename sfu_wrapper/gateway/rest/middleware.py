@@ -1,8 +1,13 @@
-"""ASGI middleware around the routes: form of addresses, deadline, errors, headers, metrics."""
+"""ASGI middleware around the routes: form of addresses, deadline, errors, headers, metrics.
+
+A response that takes long, such as a file, gets its ``Exchange`` from the state of its request: it
+leaves the places of short requests to them, and extends its own deadline with each piece.
+"""
 
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,10 +24,51 @@ _HEALTH = "/health/"  # answered without a turn: it costs little and has to come
 _TURNS_A_ROUND = 1  # requests that go on in one round of the event loop; each costs 1 to 2 ms
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 STATUS = "status"  # in the state of a request: of its answer
+EXCHANGE = "exchange"  # in the state of a request: its ``Exchange``
+_FILES = re.compile(rb"/(recordings/[^/]+/[^/]+/files|links/[^/]+/[^/]+)/")
 _MAX_ADDRESS = 2048  # bytes of path and query: the longest that is meant has 600
 _MAX_HEADER = 1024  # bytes of one that is taken apart here
-_TAKEN_APART = frozenset({b"accept", b"content-type", b"if-match", b"if-none-match"})
+_TAKEN_APART = frozenset(
+    {b"accept", b"content-type", b"if-match", b"if-none-match", b"if-range", b"range"}
+)
 _HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class Exchange:
+    """Request under way, for a route whose response takes long.
+
+    Args:
+        head: True for HEAD, of which the routes see GET: the response needs no body.
+        deadline: deadline of the whole request.
+        leave: gives up its place among the requests under way.
+
+    Attributes:
+        until_s: monotonic time of the loop up to which the connection stays; None: the usual.
+    """
+
+    def __init__(self, head: bool, deadline: asyncio.Timeout, leave: Callable[[], None]) -> None:
+        self.head = head
+        self.until_s: float | None = None
+        self.start_transfer = leave
+        self._deadline = deadline
+
+    def extend(self, by_s: float) -> None:
+        """Move the deadline to ``by_s`` seconds from now."""
+        self.until_s = asyncio.get_running_loop().time() + by_s
+        self._deadline.reschedule(self.until_s)
+
+
+class _Place:
+    """Place of one request among those under way."""
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave: Callable[[], None] | None = leave
+
+    def leave(self) -> None:
+        """Give up the place, once."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
 
 class Edge:
@@ -51,6 +97,7 @@ class Edge:
         inner: Scope = dict(scope)
         counted = not _is_operational(scope["path"])
         self._under_way += counted
+        place = _Place(self._left if counted else lambda: None)
         try:
             if not scope["path"].startswith(_HEALTH):
                 await self._turns.take()
@@ -58,22 +105,28 @@ class Edge:
                 answer = respond(Unavailable("too many requests are under way; retry later"))
                 await answer(inner, receive, sent)
             else:
-                await self._answer(inner, receive, sent)
+                await self._answer(inner, receive, sent, place)
         finally:
-            self._under_way -= counted
+            place.leave()
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(inner.get("route"), "path", "other")
             self._metrics.http(method, route, sent.status, time.monotonic() - began)
 
-    async def _answer(self, scope: Scope, receive: Receive, sent: "_Sent") -> None:
-        if scope["method"] == "HEAD":
+    def _left(self) -> None:
+        self._under_way -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, sent: "_Sent", place: _Place) -> None:
+        head = scope["method"] == "HEAD"
+        if head:
             scope["method"] = "GET"  # the server leaves the body out
         refused = _refusal(scope)
         if refused is not None:
             await respond(refused)(scope, receive, sent)
             return
         try:
-            async with asyncio.timeout(self._request_s):
+            async with asyncio.timeout(self._request_s) as deadline:
+                state = scope.setdefault("state", {})
+                state[EXCHANGE] = Exchange(head, deadline, place.leave)
                 await self._app(scope, receive, sent)
         except TimeoutError:
             if sent.started:
@@ -88,6 +141,15 @@ class Edge:
                 raise
 
 
+def _before_file_name(path: bytes) -> bytes:
+    """Return the part of a path with one form; the name of a file may need any escape.
+
+    The index is searched for that name, so no spelling of it reaches anything else.
+    """
+    found = _FILES.match(path)
+    return path if found is None else found[0]
+
+
 def _is_operational(path: str) -> bool:
     return path.startswith(_HEALTH) or path == "/metrics"
 
@@ -97,7 +159,7 @@ def _refusal(scope: Scope) -> Refused | None:
     if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_ADDRESS:
         detail = f"the address may have {_MAX_ADDRESS} characters"
         return Refused(Code.BAD_REQUEST, detail, path="path")
-    if _OTHER_ESCAPE.search(scope["raw_path"]):
+    if _OTHER_ESCAPE.search(_before_file_name(scope["raw_path"])):
         detail = "write the path without escapes, but for @ : +"
         return Refused(Code.BAD_REQUEST, detail, path="path")
     for name, value in scope["headers"]:
@@ -123,7 +185,9 @@ class _Sent:
             self.started = True
             self.status = message["status"]
             self._state[STATUS] = self.status
-            message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            given = {name for name, _ in message["headers"]}
+            added = [each for each in _HEADERS if each[0] not in given]
+            message = {**message, "headers": [*message["headers"], *added]}
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.finished = True

@@ -5,13 +5,13 @@ response. ``If-Match`` and ``If-None-Match`` (RFC 9110, 13) compare the entity t
 permission, which consists of its two fields.
 """
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from sfu_wrapper.core.access import Subject
+from sfu_wrapper.gateway.rest.conditions import names_tag
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest, JsonBodies
 from sfu_wrapper.gateway.rest.problems import HttpRefused, documented
 from sfu_wrapper.gateway.settings import HttpSettings
@@ -36,7 +36,8 @@ def tag(permission: RecordingPermissions) -> str:
 
 def unchanged(request: Request, permission: RecordingPermissions) -> bool:
     """Return True if the client has this permission already (304)."""
-    return _names(request.headers.getlist("if-none-match"), permission, weakly=True) is True
+    given = request.headers.getlist("if-none-match")
+    return names_tag(given, tag(permission), weakly=True) is True
 
 
 def require_match(request: Request, stored: RecordingPermissions | None) -> None:
@@ -45,25 +46,12 @@ def require_match(request: Request, stored: RecordingPermissions | None) -> None
     Raises:
         HttpRefused: 412; the condition does not hold.
     """
-    wanted = _names(request.headers.getlist("if-match"), stored, weakly=False)
-    unwanted = _names(request.headers.getlist("if-none-match"), stored, weakly=True)
+    stored_tag = None if stored is None else tag(stored)
+    wanted = names_tag(request.headers.getlist("if-match"), stored_tag, weakly=False)
+    unwanted = names_tag(request.headers.getlist("if-none-match"), stored_tag, weakly=True)
     if wanted is False or unwanted is True:
         detail = "what is stored is not what the condition says; read it again"
         raise HttpRefused(HTTPStatus.PRECONDITION_FAILED, detail)
-
-
-def _names(
-    headers: Sequence[str], stored: RecordingPermissions | None, *, weakly: bool
-) -> bool | None:
-    """Return True if the tags of a condition match the stored one; None: no condition."""
-    if not headers:
-        return None
-    if stored is None:
-        return False
-    tags = {part.strip() for part in ",".join(headers).split(",")}
-    if weakly:
-        tags = {each.removeprefix("W/") for each in tags}
-    return "*" in tags or tag(stored) in tags
 
 
 _ANY = (400, 401, 403, 404, 406, 429, 500, 503)

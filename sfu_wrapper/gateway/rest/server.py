@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sfu_wrapper.gateway.limits import Refusals
 from sfu_wrapper.gateway.lobby import Arrival, Lobby, LobbySettings
 from sfu_wrapper.gateway.rest.app import RestApp
-from sfu_wrapper.gateway.rest.middleware import STATUS, Edge
+from sfu_wrapper.gateway.rest.middleware import EXCHANGE, STATUS, Edge, Exchange
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.gateway.shares import Shares
 from sfu_wrapper.observe.metrics import Metrics
@@ -173,7 +173,17 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
         else:
             self.shares.unidentified(self.arrival.ticket)
             within_s = settings.head_s
-        self._overdue = self.loop.call_later(within_s, self.transport.abort)
+        self._overdue = self.loop.call_later(within_s, self._expire)
+
+    def _expire(self) -> None:
+        """Cut the connection, unless its response is a file that goes on at its least pace."""
+        exchange = self.cycle.scope["state"].get(EXCHANGE) if self._phase is not None else None
+        if isinstance(exchange, Exchange) and exchange.until_s is not None:
+            left_s = exchange.until_s + self._settings.stop_s - self.loop.time()
+            if left_s > 0:
+                self._overdue = self.loop.call_later(left_s, self._expire)
+                return
+        self.transport.abort()
 
     def _at_ease(self) -> None:
         if self._overdue is not None:

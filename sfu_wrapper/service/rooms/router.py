@@ -124,6 +124,7 @@ class Rooms:
         self.audit = audit or Audit(store, clock, epoch)
         self._context = self._actor_context(epoch, offer, monitor)
         self._job_results = JobResults()
+        self.news = self._job_results.of
         revive = partial(RoomActor.of_settled, self._context)
         self._finder = Finder(self._registry, self._sessions, store, revive, self._job_results.load)
         self._creation = RoomCreation(self._registry, store, clock, rules.quotas)

@@ -1,0 +1,55 @@
+"""Files of recordings as the controller reads them: finished files, logs, and what is left raw.
+
+The folders are those of the workers, where the controller has mounted them. Every name is resolved
+below its folder only, and names a plain file.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class OpenedFile(Protocol):
+    """File that is open for reading.
+
+    Attributes:
+        size_bytes: its length when it was opened.
+    """
+
+    size_bytes: int
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes; fewer only at the end of the file.
+
+        Raises:
+            Unavailable: the disk does not answer in time, or refuses.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close it. A second call does nothing."""
+        ...
+
+
+class RecordingFiles(Protocol):
+    """Folders of the workers, read by a controller.
+
+    Raises, in all methods:
+        Refused: NOT_MOUNTED: the controller does not have that folder.
+        Unavailable: the disk does not answer in time, or refuses.
+    """
+
+    async def open_result(self, place: str) -> OpenedFile:
+        """Open a finished file by its path below the destination. Raises Refused: FILE_LOST."""
+        ...
+
+    async def open_log(self, job: str) -> OpenedFile | None:
+        """Open the log of a job (``uuid-segment``); None where it has none, or has it no more."""
+        ...
+
+    async def kept_event(self, names: Sequence[str]) -> bytes | None:
+        """Return the recordingInfo among the files that a failed job kept; None: there is none."""
+        ...
+
+    async def raw_exists(self, videos: Sequence[str], audio: Sequence[str]) -> bool:
+        """Return True if at least one of these raw files exists."""
+        ...

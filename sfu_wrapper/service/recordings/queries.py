@@ -1,0 +1,215 @@
+"""Queries of the index: one recording, a page of them, and usage, as far as a requester may see.
+
+Reads only. A recording that is missing and one of somebody else cost the same read and end in the
+same refusal. Source: recording-index.md, "Who sees what".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sfu_wrapper.core import access
+from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.retention import RetentionRules, expires_ms
+from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, SegmentNo, UserId, UserKey
+from sfu_wrapper.model.recording import Recording, RecordingKey, RecordingState
+from sfu_wrapper.model.segment import JobProgress, News
+from sfu_wrapper.ports.recordings import (
+    Position,
+    RecordingIndex,
+    RecordingPage,
+    RecordingQuery,
+    UsageRow,
+)
+from sfu_wrapper.ports.system import Clock
+
+ME: Final = "me"  # as ``participant``: the requester itself
+_UNDER_WORK: Final = (RecordingState.QUEUED, RecordingState.PROCESSING)
+
+FindNews = Callable[[RoomUuid, SegmentNo], News | None]
+"""Function that returns the latest news about the job of a segment."""
+
+
+def no_news(uuid: RoomUuid, segment: SegmentNo) -> None:
+    """Return None: nothing is known about the job of a segment."""
+    del uuid, segment
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFilter:
+    """Wishes of a requester; each that is not None narrows the list.
+
+    Attributes:
+        domain: domain of the room, and of ``owner`` and ``participant``.
+        owner: owner of the room; with the requester's domain where ``domain`` is None.
+        participant: user that was in the room: ``me``, ``USER`` or ``DOMAIN/USER``.
+        room: room id.
+        uuid: uuid of the room.
+        state: state.
+        from_ms: epoch ms; started at or after it.
+        to_ms: epoch ms; started before it.
+        after: position of the last recording of the page before.
+        limit: maximum number of recordings.
+    """
+
+    domain: DomainId | None = None
+    owner: UserId | None = None
+    participant: str | None = None
+    room: RoomId | None = None
+    uuid: RoomUuid | None = None
+    state: RecordingState | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    after: Position | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingView:
+    """Recording as one requester may see it.
+
+    Attributes:
+        recording: the recording.
+        attended_s: seconds that the requester spent in it, where it does not own it, so that it
+            sees neither files nor other people; None: it sees everything.
+        progress: latest progress of its processing.
+        expires_ms: epoch ms at which it is due for deletion; None: not known, or never.
+    """
+
+    recording: Recording
+    attended_s: float | None
+    progress: JobProgress | None
+    expires_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingViews:
+    """Page of a list; ``next`` as in ``RecordingPage``."""
+
+    recordings: tuple[RecordingView, ...]
+    next: Position | None
+
+
+class RecordingQueries:
+    """Reads of the index with the rights of a requester.
+
+    Args:
+        index: the recordings.
+        rules: times for which recordings are kept.
+        clock: wall clock.
+        news: returns the latest news about the job of a segment.
+    """
+
+    def __init__(
+        self,
+        index: RecordingIndex,
+        rules: RetentionRules,
+        clock: Clock,
+        news: FindNews = no_news,
+    ) -> None:
+        self._index = index
+        self._rules = rules
+        self._clock = clock
+        self._news = news
+
+    def recording(self, by: Requester, key: RecordingKey) -> Recording:
+        """Return one recording. Raises Refused: NOT_FOUND. Raises Unavailable: the store fails."""
+        return access.require_recording(self._index.recording(key), by, key)
+
+    def view(self, by: Requester, key: RecordingKey) -> RecordingView:
+        """Return one recording with what is known about it. Raises as ``recording``."""
+        return self._view(self.recording(by, key), by, {})
+
+    def page(self, by: Requester, wanted: RecordingFilter) -> RecordingViews:
+        """Return the recordings that the requester may see, newest first. Raises Unavailable."""
+        query = query_of(by, wanted)
+        page = RecordingPage((), None) if query is None else self._index.recordings(query)
+        days: dict[DomainId, int | None] = {}
+        shown = tuple(self._view(each, by, days) for each in page.recordings)
+        return RecordingViews(shown, page.next)
+
+    def usage(
+        self, by: Requester, from_ms: int, to_ms: int, after: UserKey | None, limit: int
+    ) -> tuple[UsageRow, ...]:
+        """Return usage by owner: an administrator's domain, for the service of all domains.
+
+        Raises:
+            Refused: FORBIDDEN: the requester is neither.
+            Unavailable: the store cannot be read.
+        """
+        access.require_operator(by)
+        domain = None if by.service else by.key.domain
+        return self._index.usage(domain, from_ms, to_ms, after, limit)
+
+    def _view(
+        self, recording: Recording, by: Requester, days: dict[DomainId, int | None]
+    ) -> RecordingView:
+        domain = recording.facts.domain
+        if domain not in days:
+            days[domain] = self._index.retention_days(domain)
+        whole = access.sees_recording(recording, by)
+        return RecordingView(
+            recording,
+            None if whole else own_seconds(recording, by.key, self._clock.now().wall_ms),
+            self._progress(recording),
+            expires_ms(recording, self._rules, days[domain]),
+        )
+
+    def _progress(self, recording: Recording) -> JobProgress | None:
+        if recording.state not in _UNDER_WORK:
+            return None
+        news = self._news(recording.key.uuid, recording.key.segment)
+        return news if isinstance(news, JobProgress) else None
+
+
+def query_of(by: Requester, wanted: RecordingFilter) -> RecordingQuery | None:
+    """Return the query for what the requester wants and may see; None where both exclude all."""
+    home = wanted.domain or by.key.domain
+    participant = _participant(by, wanted.participant, home)
+    query = RecordingQuery(
+        domain=home if wanted.owner is not None else wanted.domain,
+        owner=wanted.owner,
+        participant=participant,
+        room=wanted.room,
+        uuid=wanted.uuid,
+        state=wanted.state,
+        from_ms=wanted.from_ms,
+        to_ms=wanted.to_ms,
+        after=wanted.after,
+        limit=wanted.limit,
+    )
+    if by.service or participant == by.key:
+        return query
+    if query.domain not in (None, by.key.domain):
+        return None
+    if by.admin:
+        return replace(query, domain=by.key.domain)
+    if query.owner not in (None, by.key.user):
+        return None
+    return replace(query, domain=by.key.domain, owner=by.key.user)
+
+
+def _participant(by: Requester, given: str | None, home: DomainId) -> UserKey | None:
+    if given is None:
+        return None
+    if given == ME:
+        return by.key
+    domain, slash, user = given.rpartition("/")
+    return UserKey(DomainId(domain) if slash else home, UserId(user))
+
+
+def own_seconds(recording: Recording, user: UserKey, now_ms: int) -> float:
+    """Return the seconds of the segment during which the user was in the room.
+
+    Args:
+        recording: the recording.
+        user: the participant.
+        now_ms: epoch ms; the end of stays in a segment that runs.
+    """
+    end_ms = now_ms if recording.facts.stopped_ms is None else recording.facts.stopped_ms
+    stays = (stay for stay in recording.facts.stays if stay.user == user)
+    spent_ms = sum(
+        max((end_ms if stay.left_ms is None else stay.left_ms) - stay.joined_ms, 0)
+        for stay in stays
+    )
+    return spent_ms / 1000

@@ -1,0 +1,183 @@
+"""Recordings in an index, their files in folders, and the parts of a server that offers them."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sfu_wrapper.adapters.storage.shared_files import SharedFiles, SharedFolders
+from sfu_wrapper.core.links import link_key
+from sfu_wrapper.core.retention import RetentionRules
+from sfu_wrapper.gateway.rest.app import RecordingParts
+from sfu_wrapper.model.identity import (
+    DomainId,
+    Kind,
+    Origin,
+    RecordingType,
+    RoomId,
+    RoomUuid,
+    SegmentNo,
+    StopReason,
+    UserId,
+    UserKey,
+)
+from sfu_wrapper.model.recording import (
+    DecisionAtStart,
+    Outcome,
+    Recording,
+    RecordingFacts,
+    RecordingKey,
+    RecordingState,
+    Stay,
+)
+from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed
+from sfu_wrapper.ports.recordings import PutRecording
+from sfu_wrapper.ports.store import Commit, Store
+from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.files import RecordingDownloads
+from sfu_wrapper.service.recordings.queries import RecordingQueries
+
+START_MS = 1_795_000_000_000
+LENGTH_MS = 60_000
+SECRET = "a secret of links that only tests have"
+WORKER = "/srv/worker/postprocessed"  # where the worker has mounted the destination
+
+
+def user(name: str, domain: str = "example") -> UserKey:
+    """Return a user."""
+    return UserKey(DomainId(domain), UserId(name))
+
+
+def facts(
+    uuid: str = "uuid-1",
+    number: int = 1,
+    *,
+    owner: str = "alice",
+    domain: str = "example",
+    guests: tuple[UserKey, ...] = (user("bob"),),
+    started_ms: int = START_MS,
+    **more: Any,  # noqa: ANN401  # further fields of RecordingFacts
+) -> RecordingFacts:
+    """Return the facts of a stopped segment of a minute; guests stay for its first half."""
+    end_ms = started_ms + LENGTH_MS
+    stays = [Stay(user(owner, domain), started_ms, end_ms)]
+    stays += [Stay(guest, started_ms, started_ms + LENGTH_MS // 2) for guest in guests]
+    given: dict[str, Any] = {
+        "room": RoomId("room"),
+        "kind": Kind.MEETING,
+        "origin": Origin.INTERNAL,
+        "type": RecordingType.ALL,
+        "by": owner,
+        "decision": DecisionAtStart(True, True, RecordingType.ALL, "user", None),
+        "stays": tuple(stays),
+        "stopped_ms": end_ms,
+        "duration_ms": LENGTH_MS,
+        "reason": StopReason.REQUESTED,
+    }
+    key = RecordingKey(RoomUuid(uuid), SegmentNo(number))
+    named = {"key": key, "domain": DomainId(domain), "owner": UserId(owner)}
+    return RecordingFacts(**{**given, **named, "started_ms": started_ms, **more})
+
+
+def result(
+    about: RecordingFacts,
+    contents: Mapping[str, bytes],
+    *,
+    output: str = "merged",
+    encrypted: bool = False,
+    **more: Any,  # noqa: ANN401  # further fields of Processed
+) -> Processed:
+    """Return the message about files with these contents, by their paths below the destination."""
+    kinds = {".webm": FileKind.MERGED, ".json": FileKind.METADATA, ".jpg": FileKind.POSTER}
+    files = tuple(
+        FinishedFile(
+            f"{WORKER}/{place}",
+            kinds.get(Path(place.removesuffix(".gpg")).suffix, FileKind.AUDIO),
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+        )
+        for place, content in contents.items()
+    )
+    given: dict[str, Any] = {
+        "room": about.room,
+        "uuid": about.key.uuid,
+        "segment": about.key.segment,
+        "started_ms": about.started_ms,
+        "completed_ms": about.stopped_ms or about.started_ms,
+        "processing_started_ms": about.started_ms + LENGTH_MS,
+        "processing_completed_ms": about.started_ms + 2 * LENGTH_MS,
+        "attempts": 1,
+    }
+    return Processed(**{**given, "output": output, "encrypted": encrypted, "files": files, **more})
+
+
+def failure(about: RecordingFacts, **more: Any) -> Failed:  # noqa: ANN401  # fields of Failed
+    """Return the message about a segment that could not be processed."""
+    given: dict[str, Any] = {
+        "stage": "preprocess",
+        "code": "UNREADABLE_MJR",
+        "detail": "no frame could be read",
+        "file": "a.mjr",
+        "attempts": 3,
+    }
+    names = {"room": about.room, "uuid": about.key.uuid, "segment": about.key.segment}
+    return Failed(**{**given, **names, **more})
+
+
+def finished(about: RecordingFacts, outcome: Outcome) -> Recording:
+    """Return a recording with an outcome."""
+    state = RecordingState.READY if isinstance(outcome, Processed) else RecordingState.FAILED
+    return Recording(about, state, outcome, outcome_ms=about.started_ms + 2 * LENGTH_MS)
+
+
+async def put(store: Store, *recordings: Recording) -> None:
+    """Write new recordings into the index."""
+    await store.commit(Commit(recordings=tuple(map(PutRecording, recordings))), 1)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files below a folder."""
+    for place, content in contents.items():
+        file = folder / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+async def put_ready(
+    store: Store,
+    folder: Path,
+    contents: Mapping[str, bytes],
+    about: RecordingFacts | None = None,
+    **more: Any,  # noqa: ANN401  # of ``result``
+) -> Recording:
+    """Write a finished recording and its files."""
+    about = about or facts()
+    write_files(folder / "postprocessed", contents)
+    made = finished(about, result(about, contents, **more))
+    await put(store, made)
+    return made
+
+
+def shared_files(folder: Path, *, disk_s: float = 10) -> SharedFiles:
+    """Return the folders of a worker below one."""
+    names = ("postprocessed", "logs", "raw_files", "raw_audio")
+    return SharedFiles(SharedFolders(*(folder / name for name in names)), disk_s=disk_s)
+
+
+def recording_parts(
+    store: Store,
+    clock: Clock,
+    audit: Audit,
+    folder: Path,
+    *,
+    secrets: tuple[str, ...] = (SECRET,),
+    rules: RetentionRules | None = None,
+    disk_s: float = 10,
+) -> RecordingParts:
+    """Return the parts of a server that offers the recordings of a store."""
+    queries = RecordingQueries(store.index, rules or RetentionRules(), clock)
+    keys = tuple(map(link_key, secrets))
+    files = shared_files(folder, disk_s=disk_s)
+    downloads = RecordingDownloads(queries, store.index, files, audit, clock, lambda: keys)
+    return RecordingParts(queries, downloads)
