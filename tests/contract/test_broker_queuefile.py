@@ -255,9 +255,7 @@ def _unreadable(connection: sqlite3.Connection, listener: str) -> bool:
     raise Unavailable("I/O error")
 
 
-async def test_whoever_listens_no_more_leaves_nothing_behind(
-    bench: BrokerBench, path: Path
-) -> None:
+async def test_a_listener_that_ends_leaves_nothing_behind(bench: BrokerBench, path: Path) -> None:
     broker = await bench.connect()
     async with bench.listening(broker, "progress"):
         await broker.publish(message(1, "progress", mandatory=False))

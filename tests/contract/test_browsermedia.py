@@ -89,7 +89,7 @@ async def test_what_others_publish_is_told_to_those_who_are_there_and_who_come_l
     assert alice.news == []
 
 
-async def test_whoever_speaks_may_be_silent(bench: Bench) -> None:
+async def test_a_publisher_may_be_silent(bench: Bench) -> None:
     alice = await bench.line(ALICE)
     await alice.request(Mix(AUDIO_SDP, muted=True))
 

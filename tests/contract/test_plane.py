@@ -1,6 +1,6 @@
 """What every media plane promises: the fake, the simulated one, ``none``, a pair, and real Janus.
 
-At Janus whoever is said to publish something does so, through WebRTC (``helpers.peopled``).
+At Janus each publisher of a test publishes, through WebRTC (``helpers.peopled``).
 """
 
 import asyncio

@@ -136,7 +136,9 @@ async def test_commits_that_wait_together_take_as_few_statements_as_one(
     waiting = [writer.submit_together(rows.write_all, (changed_room(n), EPOCH)) for n in range(16)]
     gate.set()
     await asyncio.gather(*waiting)
-    assert alone <= len(statements) <= alone + 1  # one ends the transaction of whoever waited
+    assert (
+        alone <= len(statements) <= alone + 1
+    )  # one ends the transaction of the commit that waited
 
 
 def changed_room(number: int) -> Commit:

@@ -141,7 +141,7 @@ async def gateway_of(url: str) -> AsyncIterator[Gateway]:
 async def talk(
     peer: Peer, storm: "asyncio.Task[dict[str, int]]", measured: Measured, *, record: bool
 ) -> None:
-    """Ask as long as the storm lasts; whoever may record does so, and each answer must be ok."""
+    """Ask as long as the storm lasts; owners with permission record; each answer must be ok."""
     asked = ("getRoom", "startRoomRecording", "ping", "stopRoomRecording")
     await asyncio.sleep(PAUSE_S * random.random())  # noqa: S311  # people are not in step
     for endpoint in itertools.cycle(asked if record else ("getRoom", "ping")):

@@ -72,7 +72,7 @@ class Installation:
             WEBSOCKET__REQUESTS_PER_SECOND="5000",
             LOG__LEVEL="info",
         )
-        # Whoever is killed leaves torn coverage data behind, and pays for collecting it.
+        # A killed process leaves torn coverage data, and pays for collecting it.
         for name in [name for name in self._env if name.startswith("COVERAGE")]:
             del self._env[name]
 

@@ -74,7 +74,7 @@ class Slow(NothingElse):
 
 
 class Watched(MemoryLeases):
-    """holders: whoever has asked, the same worker under another name for each delivery."""
+    """holders: workers that asked, the same worker under another name for each delivery."""
 
     def __init__(self) -> None:
         super().__init__()

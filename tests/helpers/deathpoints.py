@@ -70,7 +70,7 @@ class Point:
 class Installation:
     """A worker with one second of media to process, as often as wanted, always in one place.
 
-    owner: whoever can read what is delivered, where it is encrypted.
+    owner: reader of what is delivered, where it is encrypted.
     """
 
     def __init__(self, folder: Path, owner: Owner | None = None, **settings: str) -> None:
@@ -81,7 +81,7 @@ class Installation:
         self._watched = tuple(map(str, ours))
         self._env = environment(folder, WORKER__CONCURRENCY="1", **settings)
         for name in [name for name in self._env if name.startswith("COVERAGE")]:
-            del self._env[name]  # whoever is killed leaves torn data behind
+            del self._env[name]  # a killed process leaves torn data
 
     async def reset(self) -> None:
         """Nothing has happened yet: raw files, and one event in the queue."""

@@ -356,7 +356,7 @@ class LiveRoom:
         return connection is not None and (code not in NOT_KEPT or connection is asked.over)
 
     async def _ask_again(self) -> None:
-        """Whoever lost the connection before the answer came repeats the request."""
+        """Repeat the request of a client that lost its connection before the answer."""
         for ref, asked in self._asked.items():
             person = self._people[asked.by]
             missing = ref not in person.answers and self._codes.get(ref, "") not in ("", *NOT_KEPT)
@@ -439,7 +439,7 @@ class LiveHistories(Histories):
         return room
 
     def ask(self, what: str, *args: object, **how: object) -> str | None:
-        """Whoever asks is connected."""
+        """Send a request as a connected client."""
         by = how.get("by") or args[0]
         if isinstance(by, UserKey):
             self.call.back(by)

@@ -142,7 +142,7 @@ class _Viewer:
         return {second: median(lags) for second, lags in seconds.items()}
 
     def _casts(self, at_ms: float) -> Iterator[tuple[Track, ...]]:
-        """Who may be on screen: whoever comes or goes within a frame may be there or not."""
+        """Who may be on screen; of those who come or go within the frame it may be either."""
         near = {
             track: (start - FRAME_MS <= at_ms < stop + FRAME_MS)
             and not (start + FRAME_MS <= at_ms < stop - FRAME_MS)

@@ -1,6 +1,6 @@
 """A real Janus as a media plane with people in its rooms.
 
-Whoever a request says to publish something does so before the plane hears of the request, so that
+Each publisher that a request names publishes before the plane hears of the request, so that
 tests of any plane can be run on it as they stand.
 """
 

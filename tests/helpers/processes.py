@@ -26,7 +26,7 @@ END_S = 30.0
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port of the loopback interface that nobody uses, and that is given to nobody meanwhile.
 
-    It is none of those that the system gives to whoever asks for any, nor one of another process
+    It is none of those that the system gives on request, nor one of another process
     of the same run, and comes once.
     """
     for port in _ports:

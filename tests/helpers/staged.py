@@ -326,7 +326,7 @@ def _encoder(role: Role, width: int, height: int) -> av.VideoCodecContext:
 
 
 def _stays(roles: Sequence[Role]) -> Iterator[Presence]:
-    """Whoever shows anything is there; what follows without a pause is one stay."""
+    """A role with video is present; what follows without a pause is one stay."""
     for user in dict.fromkeys(role.user for role in roles):
         stays: list[list[float]] = []
         for role in sorted((one for one in roles if one.user == user), key=lambda r: r.start_s):

@@ -1,6 +1,6 @@
 """``sfu-wrapper`` with temporary names that are the same in every run; run as ``python -m``.
 
-Whoever wants a process to die at a certain file has to know what it will be called.
+A test that wants a process to die at a certain file has to know what it will be called.
 """
 
 import sys

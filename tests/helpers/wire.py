@@ -1,4 +1,4 @@
-"""A TCP connection that can be cut: bytes are passed on between whoever connects and a port."""
+"""A TCP connection that can be cut: bytes are passed on between a client and a port."""
 
 import asyncio
 from collections.abc import AsyncIterator

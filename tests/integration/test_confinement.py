@@ -1,4 +1,4 @@
-"""What reads other people's files is confined: it has limits, and ends with whoever started it."""
+"""What reads other people's files is confined: it has limits, and ends with its parent."""
 
 import asyncio
 import os

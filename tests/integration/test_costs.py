@@ -214,7 +214,7 @@ async def test_a_toggle_after_two_thousand_segments_costs_what_it_costs_after_on
     assert later.rows == first.rows
 
 
-async def test_a_toggle_stores_the_same_whoever_is_in_the_room() -> None:
+async def test_a_toggle_stores_the_same_for_any_people_in_the_room() -> None:
     few, many = await measured(past(1, 2)), await measured(past(1, 900))
 
     assert many.state_bytes <= 1.3 * few.state_bytes
@@ -272,7 +272,7 @@ async def test_a_crowd_is_told_a_few_at_a_time_and_others_are_served_meanwhile()
         assert most <= NOTICES_PER_ROUND + 1, "and an answer"
 
 
-async def test_whoever_looks_at_a_room_has_heard_what_was_told_of_it_before() -> None:
+async def test_a_room_is_read_after_the_notices_about_it_were_sent() -> None:
     async with crowd(900) as (_, people):
         last = people[-1]
         await people[0].ask("startRoomRecording", StartRoomRecording(room="room-1"))
@@ -290,7 +290,7 @@ async def test_a_controller_does_not_stop_before_a_crowd_is_told() -> None:
         await people[0].ask("updateMedia", UpdateMedia(room="room-1", media=off))
 
 
-async def test_a_change_is_charged_to_whoever_asks_by_the_people_who_are_told() -> None:
+async def test_a_change_is_charged_to_its_sender_by_the_people_who_are_notified() -> None:
     async with crowd(300) as (_, people):
         on = MediaFlags(video=True)
         await people[1].ask("updateMedia", UpdateMedia(room="room-1", media=on))

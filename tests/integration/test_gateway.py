@@ -83,7 +83,7 @@ async def test_a_browser_authenticates_with_its_first_request() -> None:
     assert late["payload"]["status"] == "ok"
 
 
-async def test_whoever_does_not_authenticate_in_time_is_closed() -> None:
+async def test_a_client_that_does_not_authenticate_in_time_is_closed() -> None:
     settings = replace(SETTINGS, auth_timeout_s=0.1)
     async with running(FakeRooms(), settings) as server, client(server) as nobody:
         assert await close_code(nobody) == 1008

@@ -1,4 +1,4 @@
-"""How fast one connection is read: a flood slows down whoever sends it, and nobody else."""
+"""How fast one connection is read: a flood slows down its sender only."""
 
 import asyncio
 from contextlib import suppress
@@ -16,7 +16,7 @@ SLOW = GatewaySettings(port=0, requests_per_second=100, requests_burst=1)
 PINGS = 600  # six seconds of what one connection may send
 
 
-async def test_whoever_floods_with_pings_waits_and_the_others_do_not() -> None:
+async def test_a_client_that_floods_with_pings_waits_and_the_others_do_not() -> None:
     async with (
         running(FakeRooms(), SLOW) as server,
         client(server, headers=bearer(sub="mallory")) as flooder,
@@ -79,7 +79,7 @@ async def test_a_message_in_too_many_pieces_closes_its_connection() -> None:
         assert await close_code(mallory) == 1009
 
 
-async def test_whoever_goes_while_it_is_left_unread_is_forgotten() -> None:
+async def test_a_client_that_leaves_while_it_is_not_read_is_removed() -> None:
     rooms = FakeRooms()
     async with running(rooms, SLOW) as server:
         async with client(server, headers=bearer()) as flooder:

@@ -431,7 +431,7 @@ async def test_who_does_not_come_to_an_end_is_cut_at_the_end() -> None:
     assert answered == b""
 
 
-async def test_signals_stay_with_whoever_has_them() -> None:
+async def test_signals_keep_their_handlers() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     async with world():
         during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

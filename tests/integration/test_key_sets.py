@@ -28,7 +28,7 @@ KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 
 @asynccontextmanager
 async def believing(url: str) -> AsyncIterator[Running]:
-    """A controller that believes whoever the provider at this address has signed for."""
+    """A controller that accepts the tokens of the provider at this address."""
     chosen = ("websocket.port=0", "http.port=0", f"auth.jwksUrl={url}")
     parts = Parts(MemoryStore(), MemoryBroker(), MemoryPlane(), SystemClock())
     async with controller(load(Path("config"), {}, chosen), parts) as running:
@@ -45,7 +45,7 @@ async def status(running: Running, token: str) -> int:
         return refused.response.status_code
 
 
-async def test_whoever_the_provider_signed_for_is_believed_from_the_first_moment() -> None:
+async def test_a_token_of_the_provider_is_accepted_from_the_first_moment() -> None:
     with provider(key_set(one=KEY)) as told:
         async with believing(told.url) as running:
             assert await status(running, signed(KEY, "ES256", "one")) == 101

@@ -60,7 +60,7 @@ async def ended(peer: Peer) -> str:
 
 
 async def graceless(peer: Peer, clock: Ahead, name: str) -> Json:
-    """That event, once the grace of whoever has gone is over."""
+    """That event, once the grace of the participant who has gone is over."""
 
     async def is_told() -> bool:
         clock.forward(GRACE_S / 20)  # not so far that tokens expire
@@ -135,7 +135,7 @@ async def test_a_direct_call_whose_owner_leaves_before_an_answer_is_cancelled() 
         assert await ended(service) == "cancelled"
 
 
-async def test_a_direct_call_that_waits_for_its_owner_outlives_whoever_else_leaves() -> None:
+async def test_a_direct_call_that_waits_for_its_owner_outlives_the_others() -> None:
     async with live() as controller:
         service = await create(controller)
         (bob,) = await join(controller, "bob")
@@ -449,7 +449,7 @@ async def test_with_invited_only_those_may_join_and_whom_the_service_joins() -> 
         assert await inside(service) == ["alice", "bob", "carol", "dave"]
 
 
-async def test_without_invited_whoever_of_the_domain_knows_the_id_may_join() -> None:
+async def test_without_invited_every_user_of_the_domain_who_knows_the_id_may_join() -> None:
     async with live() as controller:
         await create(controller, "meeting")
         await join(controller, "bob")

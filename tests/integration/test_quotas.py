@@ -24,7 +24,7 @@ async def exceeded(peer: Peer, endpoint: str, payload: Json) -> tuple[str, int]:
     return error["details"]["quota"], error["details"]["limit"]
 
 
-async def test_a_user_owns_so_many_rooms_whoever_creates_them() -> None:
+async def test_a_user_owns_so_many_rooms_no_matter_who_creates_them() -> None:
     async with live("quotas.roomsPerUser=3", "websocket.requestsBurst=100") as controller:
         alice, service = await controller.client("alice"), await controller.service()
         first, *_ = await created(alice, 2)

@@ -236,7 +236,7 @@ async def test_a_publish_while_the_broker_is_away_waits_for_it(
     waiting = asyncio.create_task(published(broker, plain(2)))
     await asyncio.to_thread(rabbitmq.start)
     async with asyncio.timeout(DEADLINE_S):
-        # A queue that is not up again yet refuses it; whoever publishes sends it again.
+        # A queue that is not up again yet refuses it; the publisher sends it again.
         while not await waiting:
             waiting = asyncio.create_task(published(broker, plain(2)))
         async with aclosing(broker.consume(WORK, 2)) as deliveries:

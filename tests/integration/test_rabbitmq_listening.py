@@ -83,7 +83,7 @@ async def test_nobody_else_is_refused_while_a_listener_leaves(
     assert refused == 0
 
 
-async def test_a_broker_that_hangs_does_not_hold_up_whoever_stops_listening(
+async def test_a_broker_that_hangs_does_not_delay_a_listener_that_stops(
     bench: BrokerBench, rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "HEARTBEAT_S", 600)  # so it is not that by which it is noticed

@@ -28,9 +28,7 @@ def asked(script: str, option: str, folder: Path) -> subprocess.CompletedProcess
         "other-pythons",
     ],
 )
-def test_whoever_asks_for_help_is_told_and_nothing_is_begun(
-    script: str, option: str, tmp_path: Path
-) -> None:
+def test_help_is_printed_and_nothing_is_started(script: str, option: str, tmp_path: Path) -> None:
     told = asked(script, option, tmp_path)
 
     assert (told.returncode, told.stderr) == (0, "")

@@ -243,7 +243,7 @@ async def test_only_who_is_invited_may_join_where_somebody_is() -> None:
     assert code == "ROOM_NOT_FOUND"
 
 
-async def test_whoever_of_the_domain_knows_the_room_may_join_otherwise() -> None:
+async def test_every_user_of_the_domain_who_knows_the_room_may_join_otherwise() -> None:
     async with trunk_of() as here:
         room = await here.ring()
         stranger = await here.controller.client("eve", domain="elsewhere")

@@ -129,7 +129,7 @@ async def test_a_recording_that_cannot_be_processed_says_why() -> None:
     assert last["error"] == ERROR
 
 
-async def test_whoever_leaves_a_room_is_told_that_it_is_gone() -> None:
+async def test_a_participant_who_leaves_is_notified_that_the_room_is_gone() -> None:
     async with live() as controller:
         made = await call(controller, kind="meeting")
         await made.other.ok("watch", {"topics": ["rooms"]})

@@ -151,7 +151,7 @@ async def controller() -> AsyncIterator[Live]:
         yield running
 
 
-# The same with ``policy.stopBy = "participants"``: whoever takes part may stop, and no more.
+# The same with ``policy.stopBy = "participants"``: each participant may stop, and no more.
 STOP_BY_PARTICIPANTS = """
 startRoomRecording   joined  NO  NO  ok  FB FB
 stopRoomRecording    owned   ok  ok  ok  FB FB

@@ -21,7 +21,7 @@ FLOORS = [
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 PURE = {"model", "core", "formats"}
-# Whoever imports one of these reads a clock, rolls dice, waits, or touches the outside.
+# A module that imports one of these reads a clock, rolls dice, waits, or touches the outside.
 IMPURE = {
     "asyncio", "logging", "multiprocessing", "os", "random", "secrets", "shutil", "signal",
     "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "uuid",

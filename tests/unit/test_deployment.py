@@ -48,7 +48,7 @@ def test_the_environment_of_the_containers_is_understood(mixer: str, tmp_path: P
     assert controller.rabbitmq.address == worker.rabbitmq.address
 
 
-def test_whoever_writes_and_reads_a_folder_means_the_same(tmp_path: Path) -> None:
+def test_services_that_share_a_folder_name_the_same_one(tmp_path: Path) -> None:
     recording = settings_of("worker", tmp_path).recording
     raw, audio = str(recording.recordings_path), str(recording.audio_path)
 

@@ -37,7 +37,7 @@ UNWANTED = re.compile(
 INLINE = re.compile(r"`[^`]*`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-# Whoever is called so passes the action on to the log.
+# A function of these names passes the action on to the log.
 PASSING_ON = {"warn", "_log_change"}
 # Where the action is not written in the log call itself but comes from one of these.
 INDIRECT = {"service/rooms/commit.py", "service/rooms/permissions.py"}

@@ -34,7 +34,7 @@ def pair() -> Pair:
     return Pair()
 
 
-def test_captures_go_to_whoever_writes_their_medium(pair: Pair) -> None:
+def test_captures_go_to_the_plane_that_writes_their_medium(pair: Pair) -> None:
     of_video: list[PlaneRequest] = [start(VIDEO), ResumeCapture(VIDEO, ()), StopCapture(VIDEO)]
     of_audio: list[PlaneRequest] = [start(AUDIO), ResumeCapture(AUDIO, ()), StopCapture(AUDIO)]
     for request in [*of_video, *of_audio]:

@@ -273,7 +273,7 @@ def test_the_service_stops_any_segment_also_of_an_incoming_call() -> None:
 # joining
 
 
-def test_without_a_list_whoever_of_the_domain_knows_the_id_may_join() -> None:
+def test_without_a_list_every_user_of_the_domain_who_knows_the_id_may_join() -> None:
     call = Call()
     call.join(CAROL)
 

@@ -424,7 +424,7 @@ def test_a_capture_is_asked_with_what_the_sfu_carries() -> None:
     assert {request.tracks for request in call.asked(StartCapture)} == {(camera(BOB.user),)}
 
 
-def test_whoever_joins_is_told_where_to_publish() -> None:
+def test_a_participant_who_joins_is_notified_where_to_publish() -> None:
     call = real_sfu()
     answer = call.answer(call.join(CAROL))
 

@@ -55,7 +55,7 @@ def test_a_public_room_says_that_no_level_decides() -> None:
     assert view(Call(Kind.PUBLIC)).source is None
 
 
-def test_the_view_is_the_same_for_whoever_joins() -> None:
+def test_the_view_is_the_same_for_everyone_who_joins() -> None:
     call = recording()
     before = view(call)
     call.join(ALICE)

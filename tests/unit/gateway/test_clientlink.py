@@ -142,7 +142,7 @@ def test_a_wrong_token_is_refused_and_may_be_followed_by_a_good_one() -> None:
     assert codes(world.say(wrong, good)) == ["UNAUTHENTICATED", "ok"]
 
 
-def test_whoever_does_not_authenticate_in_time_is_closed() -> None:
+def test_a_client_that_does_not_authenticate_in_time_is_closed() -> None:
     world = World(identity=None)
     assert world.due_ms() == 5000
     world.clock.pass_s(4.999)

@@ -61,7 +61,7 @@ class Source:
 
 
 class Kept:
-    """A key set that is kept fresh, and whoever believes in it."""
+    """A key set that is kept fresh, and its authenticator."""
 
     def __init__(self, source: Source, again_s: float) -> None:
         self.there: list[bool] = []

@@ -38,7 +38,7 @@ ROOM = "room-1"
 
 
 class World:
-    """A call of alice and bob, and whoever connects for its media."""
+    """A call of alice and bob, and the connections for its media."""
 
     def __init__(self) -> None:
         self.call = Call(permissions=FORBIDDEN)
@@ -122,7 +122,7 @@ def world() -> World:
     return World()
 
 
-async def test_whoever_takes_part_comes_in_and_is_answered(world: World) -> None:
+async def test_a_participant_is_admitted_and_answered(world: World) -> None:
     alice = world.inside("alice")
 
     assert await alice.request("publish", stream="camera", sdp=VIDEO_SDP) == {"sdp": SDP}
@@ -140,7 +140,7 @@ async def test_a_token_in_the_handshake_counts_as_well(world: World) -> None:
 
 
 @pytest.mark.parametrize("room", [ROOM, "nowhere"])
-async def test_whoever_does_not_take_part_learns_of_no_room(world: World, room: str) -> None:
+async def test_a_user_who_is_no_participant_learns_of_no_room(world: World, room: str) -> None:
     carol = world.browser("carol")
 
     assert carol.say("enter", room=room) == "ROOM_NOT_FOUND"
@@ -206,7 +206,7 @@ async def test_a_connection_stays_who_it_is_and_where_it_is(world: World) -> Non
     assert alice.say("enter", room=ROOM) == "BAD_REQUEST"
 
 
-async def test_whoever_leaves_the_room_is_cut_off(world: World) -> None:
+async def test_a_participant_who_leaves_the_room_is_disconnected(world: World) -> None:
     alice, bob = world.inside("alice"), world.inside("bob")
     world.call.leave(BOB)
     world.changed()
@@ -295,7 +295,7 @@ async def test_unreadable_requests_are_answered_and_count(world: World) -> None:
     assert await alice.request("mix", sdp=AUDIO_SDP) == {"sdp": SDP}
 
 
-async def test_whoever_does_not_come_in_in_time_is_closed(world: World) -> None:
+async def test_a_connection_that_does_not_authenticate_in_time_is_closed(world: World) -> None:
     browser = world.browser("alice")
     assert browser.link.due_ms == 5000
     world.clock.pass_s(5)

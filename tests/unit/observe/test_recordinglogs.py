@@ -126,7 +126,7 @@ def test_a_disk_that_hangs_holds_up_nobody_who_logs(
     real = os.open
 
     def hanging(path: str, flags: int, mode: int) -> int:
-        assert threading.current_thread() is not here, "whoever logs would wait for the disk"
+        assert threading.current_thread() is not here, "the caller would wait for the disk"
         hangs.set()
         answers.wait(30)
         return real(path, flags, mode)

@@ -314,7 +314,7 @@ async def test_people_who_do_not_watch_cost_a_change_nothing(
     assert small == large
 
 
-async def test_whoever_watches_hears_of_a_room_that_it_is_in_or_was_in() -> None:
+async def test_a_watcher_receives_the_rooms_that_it_is_in_or_was_in() -> None:
     rooms = Rooms(0)
     watchers = Subscriptions(rooms.queries, JobResults(), StandingClock())
     inside, left, stranger = (

@@ -231,7 +231,7 @@ async def test_the_lag_is_the_age_of_the_oldest_message() -> None:
         assert relay.status.lag_ms(0) == 0
 
 
-async def test_a_broker_that_can_never_work_is_told_to_whoever_runs_the_relay() -> None:
+async def test_a_broker_that_can_never_work_ends_the_relay_with_its_error() -> None:
     class Damaged(MemoryBroker):
         async def open(self, queues: tuple[QueueSpec, ...]) -> None:
             raise Misconfigured("the file is damaged")

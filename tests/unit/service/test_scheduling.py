@@ -53,7 +53,7 @@ async def world() -> AsyncIterator[World]:
     world.scheduler.close()
 
 
-async def test_whoever_asks_alone_goes_on_at_once(world: World) -> None:
+async def test_a_single_owner_goes_on_at_once(world: World) -> None:
     world.ask("alice")
     assert world.story == ["alice"]
 
@@ -125,7 +125,7 @@ async def test_what_was_used_long_ago_is_forgotten(world: World) -> None:
     assert usage.rank("once", 20.0) < usage.rank("now", 20.0)
 
 
-async def test_whoever_waits_is_not_overtaken_for_ever() -> None:
+async def test_a_waiting_owner_is_not_overtaken_for_ever() -> None:
     usage = Usage()
     usage.charge("busy", 1.0, now_s=0.0)
     asked = usage.rank("busy", 0.0)

@@ -29,7 +29,7 @@ async def test_a_segment_is_processed_told_settled_and_cleaned(bench: Bench) -> 
     assert await bench.broker.depth(WORK) == 0
 
 
-async def test_whoever_listens_hears_how_far_it_is_and_nothing_after_the_result(
+async def test_a_listener_receives_progress_and_nothing_after_the_result(
     bench: Bench,
 ) -> None:
     bench.percents = (1, 2, 3)

@@ -37,7 +37,7 @@ async def test_what_a_dead_worker_has_not_cleaned_the_next_one_does(
     bench: Bench, once: bool
 ) -> None:
     bench.uncleaned = [segment(1), segment(2), segment(3)]
-    await bench.leases.acquire("uuid-1:2", "whoever is at it", 1000)
+    await bench.leases.acquire("uuid-1:2", "another worker", 1000)
     worker = bench.worker()
     if once:
         await worker.run_once()

@@ -269,7 +269,9 @@ async def test_folders_that_cannot_be_asked_for_space_are_left_to_the_attempt(be
     assert [one.message_id for one in bench.told("processed")] == ["uuid-1:2:processed"]
 
 
-async def test_whoever_waits_for_space_is_handed_back_when_it_is_told_to_stop(bench: Bench) -> None:
+async def test_a_segment_that_waits_for_space_is_returned_when_the_worker_stops(
+    bench: Bench,
+) -> None:
     bench.outcomes["uuid-1:1"] = [FULL] * 9
     bench.space = False
     await bench.ask(segment(1), segment(2), segment(3))

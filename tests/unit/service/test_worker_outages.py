@@ -103,7 +103,7 @@ async def test_once_waits_for_a_broker_that_is_away_for_a_moment(bench: Bench) -
     assert len(bench.told("processed")) == 1
 
 
-async def test_a_message_that_cannot_be_acknowledged_is_cleaned_by_whoever_repeats_it(
+async def test_a_message_that_cannot_be_acknowledged_is_cleaned_by_its_repetition(
     bench: Bench,
 ) -> None:
     bench.gate = asyncio.Event()
