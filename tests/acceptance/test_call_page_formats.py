@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
-from tests.acceptance.test_call_page_janus import sees, video
-from tests.helpers.callpage import meeting_at_janus, opened, rooms_at_janus
+from tests.helpers.callpage import meeting_at_janus, opened, rooms_at_janus, sees, video
 from tests.helpers.chromium import browser
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.live import live

@@ -9,7 +9,7 @@ from sfu_wrapper.adapters.janus.webrtc import JanusBrowsers
 from sfu_wrapper.adapters.janus.webrtc_session import BrowserLine
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.webrtc import LineRequest, MediaNews, MediaPlace, Mix, Mute, Outcome
-from tests.helpers.callpage import CallPage, meeting_at_janus, opened, rooms_at_janus
+from tests.helpers.callpage import meeting_at_janus, opened, rooms_at_janus, sees, video
 from tests.helpers.chromium import browser
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.live import live
@@ -62,19 +62,6 @@ class Unwilling(JanusBrowsers):
 def janus(tmp_path: Path) -> Iterator[JanusServer]:
     with running_janus(tmp_path / "janus") as server:
         yield server
-
-
-def video(user: str, stream: str = "camera") -> str:
-    """The element that shows somebody."""
-    return f"document.querySelector('video[data-user={user}][data-stream={stream}]')"
-
-
-async def sees(page: CallPage, user: str, stream: str = "camera") -> None:
-    """Wait until frames are shown, and new ones come."""
-    frames = f"{video(user, stream)}.getVideoPlaybackQuality().totalVideoFrames"
-    await page.page.until(f"{video(user, stream)}?.videoWidth > 0 && !{video(user, stream)}.hidden")
-    before = await page.page.run(frames)
-    await page.page.until(f"{frames} > {before} + 3")
 
 
 async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServer) -> None:

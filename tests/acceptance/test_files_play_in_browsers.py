@@ -17,7 +17,7 @@ from sfu_wrapper.adapters.media.preprocess import preprocess
 from sfu_wrapper.model.codecs import VIDEO_INPUT
 from tests.helpers import chromium, firefox
 from tests.helpers.browserlink import Driver
-from tests.helpers.chromium import site
+from tests.helpers.playback import played
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
@@ -34,37 +34,6 @@ WIDTHS = {
     "chromium": {"l1t3": 320, "l2t3": 640, "l2t3-without-the-large": 320},
     "firefox": {"l1t3": 320, "l2t3": 640, "l2t3-without-the-large": 640},
 }
-PAGE = """<script>
-async function play(name) {
-  const video = document.createElement('video');
-  let shown = 0;
-  const count = (_, what) => {
-    shown = what.presentedFrames;
-    video.requestVideoFrameCallback(count);
-  };
-  video.requestVideoFrameCallback(count);
-  video.muted = true;
-  video.src = name;
-  document.documentElement.append(video);
-  const over = new Promise(resolve => {
-    video.onended = () => resolve('ended');
-    video.onerror = () => resolve(video.error.message);
-  });
-  await video.play().catch(() => 0);
-  return [await over, shown, video.videoWidth, video.videoHeight, video.duration];
-}
-</script>"""
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """How playing a file went: frames that were presented, its size in pixels, its length."""
-
-    end: str
-    shown: int
-    width: int
-    height: int
-    duration_s: float
 
 
 def process(out: Path, *settings: str) -> list[Path]:
@@ -85,16 +54,6 @@ def make(request: pytest.FixtureRequest) -> str:
 async def driver(make: str) -> AsyncIterator[Driver]:
     async with MAKES[make]() as browser:
         yield browser
-
-
-async def played(driver: Driver, folder: Path, files: list[Path]) -> dict[Path, Played]:
-    """Play them side by side."""
-    (folder / "page.html").write_text(PAGE, encoding="utf-8")
-    names = [str(file.relative_to(folder)) for file in files]
-    async with site(folder) as address:
-        page = await driver.open(f"{address}/page.html")
-        answers = await page.run(f"Promise.all({json.dumps(names)}.map(play))", timeout_s=40)
-    return {file: Played(*answer) for file, answer in zip(files, answers, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)

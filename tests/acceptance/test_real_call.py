@@ -7,19 +7,24 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from sfu_wrapper.core.plan import Tile, grid
 from sfu_wrapper.wire.strict_json import parse_iso
+from tests.helpers.browsercalls import (
+    ROOM,
+    TONES_HZ,
+    casts,
+    devices,
+    heard,
+    installation,
+    seen_and_heard,
+    shown,
+)
 from tests.helpers.callpage import opened
 from tests.helpers.chromium import browser
-from tests.helpers.janus import JanusServer, environment_at_janus, running_janus
+from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.januscalls import (
     first_frame_us,
     frames_before_key,
@@ -27,49 +32,14 @@ from tests.helpers.januscalls import (
     last_frame_us,
 )
 from tests.helpers.live import DOMAIN, Peer, connected
-from tests.helpers.merged import HEIGHT, WIDTH, decode_audio, loudness
+from tests.helpers.merged import decode_audio
 from tests.helpers.processes import free_port, serve, start
 from tests.helpers.publishers import Camera, Tone, person
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
-ROOM = {"room": "standup"}
-TONES_HZ = {"alice": 440, "bob": 880, "carol": 1320}
-AUDIBLE, SILENT = 0.02, 0.006
 SETTLED_S = 0.8  # after a change: encoders begin, grids are laid anew, the mixer has its delay
 SOON = 15  # frames, a second of them: until a key frame that was asked for comes
-
-# A camera of one colour and a microphone with one tone, in place of the browser's own.
-DEVICES = """(() => {
-  const colour = "%s", hertz = %d;
-  navigator.mediaDevices.getUserMedia = async wanted => {
-    const stream = new MediaStream();
-    if (wanted.video) {
-      const canvas = document.createElement("canvas");
-      [canvas.width, canvas.height] = [320, 240];
-      const pen = canvas.getContext("2d");
-      setInterval(() => {
-        pen.fillStyle = colour;
-        pen.fillRect(0, 0, 320, 240);
-        pen.fillStyle = "#808080";
-        pen.fillRect(Date.now() / 10 %% 320, 10, 20, 20);
-      }, 50);
-      stream.addTrack(canvas.captureStream(15).getVideoTracks()[0]);
-    }
-    if (wanted.audio) {
-      const context = new AudioContext();
-      await context.resume();
-      const [tone, level] = [context.createOscillator(), context.createGain()];
-      tone.frequency.value = hertz;
-      level.gain.value = 0.25;
-      const out = context.createMediaStreamDestination();
-      tone.connect(level).connect(out);
-      tone.start();
-      stream.addTrack(out.stream.getAudioTracks()[0]);
-    }
-    return stream;
-  };
-})()"""
 
 
 @dataclass
@@ -138,7 +108,7 @@ async def scenario(janus: JanusServer, real_call: RealCall) -> RealCall:
         await service.ok("createRoom", room | who)
         at = {"alice": (first, "#c02020"), "bob": (second, "#2020c0")}
         pages = {
-            user: await opened(chromium, http_url, user, before=DEVICES % (colour, TONES_HZ[user]))
+            user: await opened(chromium, http_url, user, before=devices(colour, TONES_HZ[user]))
             for user, (chromium, colour) in at.items()
         }
         for page in pages.values():
@@ -170,27 +140,6 @@ async def scenario(janus: JanusServer, real_call: RealCall) -> RealCall:
     assert await worker.ended() == 0
     assert await controller.terminate() == 0
     return real_call
-
-
-def installation(janus: JanusServer, folder: Path, port: int, http_port: int) -> dict[str, str]:
-    return environment_at_janus(
-        folder,
-        janus,
-        WEBSOCKET__PORT=str(port),
-        HTTP__PORT=str(http_port),
-        RECORD_RECORDING_AT_START="false",
-    )
-
-
-async def seen_and_heard(service: Peer, *users: str) -> None:
-    """Wait until the SFU and the mixer have them."""
-    wanted = {user: {"audio": True, "video": True, "screen": False} for user in users}
-    async with asyncio.timeout(30):
-        while True:
-            people = (await service.ok("getRoom", ROOM))["participants"]
-            if {each["user"]: each["media"] for each in people} == wanted:
-                return
-            await asyncio.sleep(0.05)
 
 
 async def begin(owner: Peer, real_call: RealCall) -> None:
@@ -255,52 +204,3 @@ def test_recording_begins_with_a_key_frame_soon_and_ends_with_the_stop(real_call
 def test_no_audio_is_kept_beside_the_video(real_call: RealCall) -> None:
     assert len(real_call.names) == 6
     assert not [name for name in real_call.names if "-audio-" in name]
-
-
-def casts(file: Path) -> list[str]:
-    """Who is shown together, one after the other, without the moments in which it changes."""
-    runs = [(cast, len(list(run))) for cast, run in groupby(cast for _, cast in shown(file))]
-    return [cast for cast, count in runs if count >= 5]
-
-
-def shown(file: Path) -> list[tuple[float, str]]:
-    """Of every second frame its time, s, and who is on it."""
-    with av.open(str(file)) as container:
-        return [
-            (
-                float(frame.time or 0),
-                who_is_on(np.asarray(frame.to_ndarray(format="yuv444p"), np.uint8)),
-            )
-            for index, frame in enumerate(container.decode(video=0))
-            if index % 2 == 0
-        ]
-
-
-def who_is_on(planes: NDArray[np.uint8]) -> str:
-    for count in (1, 2, 3):
-        people = [who_is_in(planes, tile) for tile in grid(count, WIDTH, HEIGHT)]
-        if all(people):
-            return " ".join(sorted(str(each) for each in people))
-    return ""
-
-
-def who_is_in(planes: NDArray[np.uint8], tile: Tile) -> str | None:
-    """Whose colour fills the middle of a tile."""
-    x, y = tile.x + tile.width // 2, tile.y + tile.height // 2
-    middle = planes[:, y - 30 : y + 30, x - 30 : x + 30].reshape(3, -1)
-    _, blue, red = middle.mean(axis=1)
-    if middle.std(axis=1).max() > 12:
-        return None
-    if red > 160:
-        return "alice"
-    if blue > 160:
-        return "bob"
-    return "carol" if blue < 100 and red < 100 else None
-
-
-def heard(samples: NDArray[np.float32], from_s: float, to_s: float) -> set[str]:
-    """Whose tones are there; each is either clearly there or clearly not."""
-    stretch = samples[int(from_s * 48_000) : int(to_s * 48_000)]
-    levels = {user: loudness(stretch, hz) for user, hz in TONES_HZ.items()}
-    assert not [user for user, level in levels.items() if SILENT < level < AUDIBLE], levels
-    return {user for user, level in levels.items() if level > AUDIBLE}

@@ -25,6 +25,23 @@ navigator.mediaDevices.getUserMedia = async () => {
 """
 
 
+# Firefox counts the frames of files alone in getVideoPlaybackQuality, and Chromium calls back for
+# those of the tab in front alone.
+_NEXT_FRAMES = """new Promise(done => {
+  const shown = %s;
+  const total = () => shown.getVideoPlaybackQuality().totalVideoFrames;
+  const first = total();
+  let count = 0;
+  const next = () => { count += 1; shown.requestVideoFrameCallback(next); };
+  shown.requestVideoFrameCallback(next);
+  const timer = setInterval(() => {
+    if (Math.max(count, total() - first) < 4) return;
+    clearInterval(timer);
+    done();
+  }, 50);
+})"""
+
+
 @dataclass(slots=True)
 class CallPage:
     """One person's page."""
@@ -167,3 +184,14 @@ async def meeting_at_janus(here: Live) -> None:
     names = {"id": "standup", "uuid": JANUS_ROOM, "confbridgeId": "bridge-of-the-call"}
     whose = {"kind": "meeting", "owner": "alice", "domain": "example"}
     await (await here.service()).ok("createRoom", names | whose)
+
+
+def video(user: str, stream: str = "camera") -> str:
+    """The element that shows somebody."""
+    return f"document.querySelector('video[data-user={user}][data-stream={stream}]')"
+
+
+async def sees(page: CallPage, user: str, stream: str = "camera") -> None:
+    """Wait until frames are shown, and new ones come."""
+    await page.page.until(f"{video(user, stream)}?.videoWidth > 0 && !{video(user, stream)}.hidden")
+    await page.page.run(_NEXT_FRAMES % video(user, stream))

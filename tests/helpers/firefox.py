@@ -20,6 +20,8 @@ from typing import Any, Final
 from tests.helpers.browserlink import ANSWER_S, Json, Link, ScriptError, Tab, linked
 
 PROGRAM: Final = "firefox-esr"
+TONE: Final = "media.navigator.audio.fake_frequency"
+"""Setting: Hz of its own microphone."""
 
 _SETTINGS: Final = {
     # Nobody is to be looked up outside: all but loopback goes to a proxy that is not there.
@@ -36,6 +38,7 @@ _SETTINGS: Final = {
     "dom.min_background_timeout_value": 4,
     "dom.timeout.enable_budget_timer_throttling": False,
     "widget.windows.window_occlusion_tracking.enabled": False,
+    "devtools.jsonview.enabled": False,  # it writes to the console
     "media.autoplay.default": 0,
     "media.autoplay.blocking_policy": 0,
     "media.navigator.streams.fake": True,

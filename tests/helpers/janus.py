@@ -23,7 +23,7 @@ from tests.helpers import roots
 from tests.helpers.processes import environment, freeze
 
 START_S = 40.0
-HOST = "127.0.0.2"
+HOST = "10.213.0.2"
 """Address for media inside the private network."""
 WS_PORT = 28188
 ADMIN_KEY = "key-to-make-rooms"
@@ -37,6 +37,7 @@ _NETWORK = (
     f"ip addr add {HOST}/32 dev rtc0",
     "ip link set rtc0 up",
     "ip link set rtc1 up",  # or the other one would not be running
+    "ip route add default dev rtc0",  # Firefox offers the address of this route
 )
 _SHIPPED = Path(__file__).parents[2] / "config" / "janus"
 
