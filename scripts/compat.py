@@ -61,7 +61,7 @@ KINDS: Final = {
     "janus": Kind(
         "SFU_TEST_JANUS_ROOT",
         "janus",
-        "janus|januscalls|janusrooms|callpage|peopled",
+        "janus|januscalls|janusrooms|callpage|browsercalls|peopled",
         ("janus", "--version"),
     ),
     "asterisk": Kind("SFU_TEST_ASTERISK_ROOT", "asterisk", "asterisk", ("asterisk", "-V")),

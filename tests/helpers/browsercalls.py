@@ -28,6 +28,7 @@ TONES_HZ = {"alice": 440, "bob": 880, "carol": 1320}
 AUDIBLE, SILENT = 0.02, 0.006
 
 ROOM = {"room": "standup"}
+_PROCESSED_S = 90.0  # a deadline: browsers run beside the worker
 _DEVICES = """(() => {
   if (!navigator.mediaDevices) return;  // of a page that is not secure
   const colour = "%s", hertz = %d, width = %d, height = %d;
@@ -112,7 +113,7 @@ class TwoBrowsers:
         """Process what was recorded, with these settings of a worker; return its log."""
         chosen = {f"SFU_WRAPPER__{key}": value for key, value in settings.items()}
         worker = await start(self.env | chosen, "worker", "--once")
-        assert await worker.ended() == 0
+        assert await worker.ended(_PROCESSED_S) == 0
         return worker.lines
 
 

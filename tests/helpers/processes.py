@@ -105,9 +105,9 @@ class Command:
                     raise AssertionError(f"it has ended: {self.lines[-3:]}")
                 await self._news.wait()
 
-    async def ended(self) -> int:
+    async def ended(self, within_s: float = END_S) -> int:
         """The exit code, once it has ended by itself."""
-        async with asyncio.timeout(END_S):
+        async with asyncio.timeout(within_s):
             code = await self.process.wait()
         if self._reader is not None:
             await self._reader
