@@ -41,7 +41,7 @@ set_up_venv() {
 import hashlib, pathlib, sys
 print(sys.version.split()[0], pathlib.Path.cwd(),
       *(hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() for name in sys.argv[1:]))
-' pyproject.toml constraints.txt constraints-run.txt)"
+' pyproject.toml constraints.txt constraints-run.txt constraints-vcon.txt)"
     have=$(cat "$stamp" 2>/dev/null || true)
     # What serves for testing serves for running.
     if [ "$have" = "$wanted" ]; then return; fi
@@ -53,6 +53,11 @@ print(sys.version.split()[0], pathlib.Path.cwd(),
     say "installing the Python packages of $versions into .venv, and this project"
     local install=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
     "${install[@]}" --require-hashes --requirement "$versions"
+    if [ "$group" = dev ]; then
+        # Its metadata ask for a newer Python than it needs (pyproject.toml).
+        "${install[@]}" --require-hashes --no-deps --ignore-requires-python \
+            --requirement constraints-vcon.txt
+    fi
     # The project has no hash. What it is built with has been installed by hash above.
     "${install[@]}" --no-deps --no-build-isolation --editable .
     .venv/bin/python -m pip check >/dev/null || fail "$versions lacks a package: run scripts/pin --keep"

@@ -59,7 +59,7 @@ COMMANDS = (
     Command("queues", "show the queues of the broker, and empty those of results"),
     Command("permissions", "get, set or delete stored permissions to record"),
     Command("audit", "show, verify and export the log of who asked for what"),
-    Command("recordings", "delete, hold or erase recordings"),
+    Command("recordings", "delete, hold or erase recordings, verify their evidence"),
     Command("doctor", "check an installation and print the actions to take"),
     Command("config", "check, show or describe the configuration"),
 )

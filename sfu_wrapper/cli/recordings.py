@@ -1,5 +1,7 @@
 """``sfu-wrapper recordings``: delete, hold and erase recordings, on the store itself.
 
+``verify`` is in ``evidence``: it needs no store.
+
 Works with or without a running controller, with the rights of the domain's administrator: access to
 the store's file replaces the token. The controller finds what is to be deleted at its next round of
 retention, or at its start, and hands it to the workers. What deletes asks first on a terminal, and
@@ -16,7 +18,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.store_file import StoreFile
-from sfu_wrapper.cli import common
+from sfu_wrapper.cli import common, evidence
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
@@ -47,10 +49,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     erasing.add_argument("--domain", metavar="D", required=True, help="domain of the recordings")
     erasing.add_argument("--user-domain", metavar="D", help="the person's (default: --domain)")
     _add_yes(erasing)
+    verifying = actions.add_parser("verify", help=evidence.HELP, description=evidence.HELP)
+    common.add_common(verifying)
+    evidence.add_arguments(verifying)
+    verifying.set_defaults(action=evidence.run)
 
 
 def run(args: Namespace) -> int:
     """Run the action."""
+    if args.action is evidence.run:
+        return int(evidence.run(args))
     settings = common.configured(args).settings
     file = settings.store.sqlite_file
     if file is None:

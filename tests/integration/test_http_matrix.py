@@ -82,6 +82,10 @@ GET    /recordings/owned/1/files/a.webm              200 200 200 200 200 401
 GET    /recordings/owned/1/files/none                404 404 404 404 404 401
 GET    /recordings/joined/1/files/a.webm             404 200 200 404 404 401
 GET    /recordings/zoes/1/files/a.webm               404 404 200 404 404 401
+GET    /recordings/owned/1/vcon                      200 200 200 200 200 401
+GET    /recordings/joined/1/vcon                     404 200 200 404 404 401
+GET    /recordings/zoes/1/vcon                       404 404 200 404 404 401
+GET    /recordings/none/1/vcon                       404 404 404 404 404 401
 POST   /recordings/owned/1/links                     200 200 200 200 200 401
 POST   /recordings/joined/1/links                    404 200 200 404 404 401
 POST   /recordings/zoes/1/links                      404 404 200 404 404 401
@@ -232,6 +236,7 @@ async def test_rooms_are_not_listed_over_signaling_for_everybody(role: Role) -> 
         ("/recordings/joined/1", "/recordings/none/1", "user"),
         ("/recordings/joined/1/files/a.webm", "/recordings/none/1/files/a.webm", "user"),
         ("/recordings/zoes/1", "/recordings/none/1", "domain-admin"),
+        ("/recordings/joined/1/vcon", "/recordings/none/1/vcon", "user"),
         (
             "/permissions/domain/other/user/zoe",
             "/permissions/domain/example/user/none",

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-FILES = ("constraints.txt", "constraints-run.txt", "constraints-mutation.txt")
+FILES = (
+    "constraints.txt",
+    "constraints-run.txt",
+    "constraints-mutation.txt",
+    "constraints-vcon.txt",
+)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 NAME = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 
@@ -63,6 +68,9 @@ def test_what_the_project_needs_is_written_down_with_the_same_versions_everywher
     assert required("build") <= packages("constraints-run.txt").keys()
     assert required("mutation", "build") <= packages("constraints-mutation.txt").keys()
     assert packages("constraints-run.txt").items() <= everything.items()
+    reader = packages("constraints-vcon.txt")
+    assert required("vcon") <= reader.keys()
+    assert all(everything.get(name, version) == version for name, version in reader.items())
 
 
 def pin_images(folder: Path, docker: str) -> str:

@@ -125,21 +125,16 @@ _RECORDINGS: Final[Sequence[str]] = (
     ) WITHOUT ROWID
     """,
 )
-# Rows are stored in the order of their arrival: all chains grow at one place of the file, so that
-# a transaction writes one page for them and one for each index.
+# The table is its own index by number: an entry changes one page of it, and one of the other index.
 _AUDIT: Final[Sequence[str]] = (
     """
     CREATE TABLE audit (
         domain TEXT NOT NULL, number INTEGER NOT NULL, object TEXT NOT NULL, entry BLOB NOT NULL,
-        hash BLOB NOT NULL
-    )
+        hash BLOB NOT NULL, PRIMARY KEY (domain, number)
+    ) WITHOUT ROWID
     """,
-    "CREATE UNIQUE INDEX audit_by_number ON audit (domain, number)",
-    "CREATE INDEX audit_by_object ON audit (object, number)",
+    "CREATE INDEX audit_by_object ON audit (object)",
 )
-# ``types`` is ' type type ', or empty for all; ``secrets`` are separated by spaces. A removed
-# endpoint stays until its deliveries are gone. The head is the first unfinished delivery of its
-# endpoint and subject: only heads are due.
 _WEBHOOKS: Final[Sequence[str]] = (
     """
     CREATE TABLE webhook_endpoints (

@@ -20,6 +20,7 @@ from sfu_wrapper.gateway.callpage.page import CallPageSettings, call_routes
 from sfu_wrapper.gateway.limits import Limits, TokenBucket
 from sfu_wrapper.gateway.rest.audit import audit_routes
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
+from sfu_wrapper.gateway.rest.evidence import evidence_routes
 from sfu_wrapper.gateway.rest.files import file_routes
 from sfu_wrapper.gateway.rest.permissions import permission_routes
 from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
@@ -30,6 +31,7 @@ from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.evidence import RecordingEvidence
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.rooms.permissions import Permissions
@@ -212,6 +214,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         audit_routes(parts.audit, caller),
         recording_routes(found.queries, caller),
         file_routes(found.downloads, caller, settings, found.public_url),
+        evidence_routes(RecordingEvidence(found.queries, parts.audit), caller, found.public_url),
         operation_routes(parts.health, parts.metrics, parts.clock),
         call_routes(parts.call_page, parts.clock),
     )

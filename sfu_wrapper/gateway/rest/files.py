@@ -122,7 +122,7 @@ def _link_route(
         who, key = requester(by), key_of(uuid, segment)
         downloads.require(who, key)  # before the body is even read
         wanted = parse_link_request(await bodies.read(request, by.key))
-        origin = public_url or _origin(request)
+        origin = public_url or origin_of(request)
         link = await downloads.sign(who, downloads.offer(who, key, wanted.name), wanted.seconds)
         return json_response(link_json(f"{origin}{link_path(link)}", link.expires_s * 1000))
 
@@ -151,7 +151,7 @@ def link_path(link: Link) -> str:
     return f"/links/{link.recording.uuid}/{link.recording.segment}/{name}?{query}"
 
 
-def _origin(request: Request) -> str:
+def origin_of(request: Request) -> str:
     """Return the address under which the requester sees this server."""
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):

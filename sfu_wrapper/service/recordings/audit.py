@@ -353,10 +353,17 @@ class Audit:
         """Return entries of a chain after a number. Raises as ``head`` does."""
         return self._store.audit.entries(_allowed(by, domain), after, limit)
 
+    def entries_about(self, domain: DomainId, object_: str, limit: int) -> tuple[AuditRow, ...]:
+        """Return the latest entries about one object. Raises Unavailable."""
+        return self._store.audit.entries_about(domain, object_, limit)
+
+    def signature(self, payload: bytes, type_: str) -> str | None:
+        """Return a compact JWS of a payload; None without a key. ``type_``: its ``typ``."""
+        return None if self._signer is None else self._signer.sign(payload, type_)
+
     def _shown(self, head: AuditHead) -> dict[str, object]:
         shown = head_json(head, self._clock.now().wall_ms)
-        signer = self._signer
-        return shown | {"signed": signer and signer.sign(canonical(shown), HEAD_TYPE)}
+        return shown | {"signed": self.signature(canonical(shown), HEAD_TYPE)}
 
 
 def _allowed(by: Identity, domain: DomainId | None) -> DomainId:

@@ -117,8 +117,7 @@ class Rooms:
         )
         self._registry = RoomRegistry()
         self._plane_events = PlaneEvents(plane, store, self._registry, self._post_fact)
-        self._room_idle = asyncio.Event()
-        self._draining = False
+        self._room_idle, self._draining = asyncio.Event(), False
         monitor = monitor or NullMonitor()
         self._effects = EffectRunner(self._sessions, plane, monitor)
         self.audit = audit or Audit(store, clock, epoch)
