@@ -3,8 +3,8 @@
 # Guess: a login succeeds once the actions of the modules are there, or FullyBooted says when; "Success" of
 #   ConfbridgeStartRecord means that a file is written; a recording that somebody else ends is reported by
 #   ConfbridgeStopRecord, and the conference can be recorded again.
-# Seen: after the first login that succeeds ConfbridgeListRooms is an unknown command for some 100 ms, and FullyBooted
-#   is not sent to a user with read = call,user.
+# Seen: after the first login that succeeds ConfbridgeListRooms is an unknown command (for 28 to 285 ms, more with more
+#   modules), and FullyBooted is not sent to a user with read = call,user.
 #   "Success" and ConfbridgeRecord come too where the file cannot be made (its folder is a file).
 #   Once the MixMonitor of the recording was stopped no event comes, and the next start is refused with "Conference is
 #   already being recorded." until ConfbridgeStopRecord was sent.
