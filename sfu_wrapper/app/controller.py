@@ -51,6 +51,7 @@ from sfu_wrapper.ports.system import Clock, JobLeases
 from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.dispatch import Dispatcher
+from sfu_wrapper.service.recordings.feed import IndexFeed
 from sfu_wrapper.service.recordings.retention import Retention
 from sfu_wrapper.service.rooms.maintenance import HealthMonitor, Maintenance
 from sfu_wrapper.service.rooms.permissions import Permissions
@@ -153,6 +154,15 @@ class _Components:
             keep_rows=webhooks.keep_rows,
         )
         self.notifications = self.rooms.notifications(parts.broker)
+        self.feed = IndexFeed(
+            parts.broker,
+            settings.recording.index_queue,
+            parts.store.index,
+            self.committer,
+            parts.clock,
+            self.notifications.take,
+        )
+        self.notifications.progressed = self.feed.progressed
         self.keys = authenticator(
             settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
         )
@@ -212,6 +222,7 @@ async def _running(
         components.retention,
         components.rooms.audit,
         components.notifications,
+        components.feed,
         components.dispatcher,
         components.keys,
     )

@@ -30,7 +30,7 @@ from sfu_wrapper.model.media import Medium
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.ports.webhooks import Endpoint
-from sfu_wrapper.wire.deletion_messages import REQUESTED
+from sfu_wrapper.wire.deletion_messages import DELETED, REQUESTED
 
 # A delivery also counts when the worker or its connection dies, or when a worker that stops
 # requeues it: a series of restarts must not use up the attempts of an untried segment.
@@ -233,6 +233,7 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
         QueueSpec(recording.processed_queue, ("processed",)),
         QueueSpec(recording.failure_queue, ("failed",)),
         QueueSpec(recording.deletion_queue, (REQUESTED,)),
+        QueueSpec(recording.index_queue, ("processed", "failed", DELETED)),
     )
 
 

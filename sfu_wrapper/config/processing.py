@@ -98,6 +98,9 @@ class Recording(Section):
     deletion_queue: QueueName = Field(
         "deletion_queue", description="queue of recordings to be deleted"
     )
+    index_queue: QueueName = Field(
+        "sfu_wrapper.index", description="queue of results for the list of recordings"
+    )
     webm_codec: MergedCodec = Field("vp8", description="video codec of merged files")
     quality: Quality = Field(
         "low", description="quality of merged files: about 2, 3 or 4 MB a minute"

@@ -12,7 +12,6 @@ from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.codecs import VIDEO_INPUT
 
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
-_RESERVED_QUEUE = "sfu_wrapper.index"  # the controllers' own (events.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +120,7 @@ def _queue_conflicts(settings: Settings) -> Iterator[Conflict]:
         "processed_queue": recording.processed_queue,
         "failure_queue": recording.failure_queue,
         "deletion_queue": recording.deletion_queue,
+        "index_queue": recording.index_queue,
     }
     if len(set(queues.values())) < len(queues):
-        yield Conflict(tuple(queues), "the four queues need four names")
-    for key, name in queues.items():
-        if name == _RESERVED_QUEUE:
-            yield Conflict((key,), f"{name} is the controllers' own queue")
+        yield Conflict(tuple(queues), "the five queues need five names")

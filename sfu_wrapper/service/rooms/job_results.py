@@ -2,9 +2,9 @@
 
 Each controller receives all messages, keeps the latest one a segment in memory (``JobResults``,
 bounded) and notifies its own clients at most once (``Notifications``). Results are stored with
-their room, so that they are known after a restart too; a controller that does not run, or is killed
-before it has stored one, misses it. A consumer that must not miss a message reads
-``processed_queue`` and ``failure_queue`` instead. No received message can end the task.
+their room, so that they are known after a restart too. Those that no controller received arrive
+later, from the queue of the index (``service.recordings.feed``). No received message can end the
+task.
 """
 
 import asyncio
@@ -118,6 +118,9 @@ class Notifications:
         job_results: keeps the latest messages.
         worked_on: called with the room and the segment of each new message.
         keep: stores a part of a room.
+
+    Attributes:
+        progressed: called with each progress of a segment of these rooms.
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class Notifications:
         self._job_results = job_results
         self._worked_on = worked_on
         self._keep = keep
+        self.progressed: Callable[[JobProgress], None] = _ignore
         self._recent: OrderedDict[RoomUuid, Room] = OrderedDict()
 
     async def run(self) -> None:
@@ -142,16 +146,19 @@ class Notifications:
         while True:
             async with aclosing(self._broker.listen(KEYS, WAITING_LIMIT)) as messages:
                 async for received in messages:
-                    self._handle(received)
+                    self.take(received)
                     await asyncio.sleep(0)  # a burst of messages must not delay the clients
             await asyncio.sleep(RETRY_S)
 
-    def _handle(self, received: ReceivedMessage) -> None:
+    def take(self, received: ReceivedMessage) -> None:
+        """Take a message, from the notices or from the queue of the index; repeats are dropped."""
         try:
-            news = _read(received)
+            news = read_news(received)
             room = self._room(news.uuid)
             if room is None or room.segments.get(news.segment) is None:
                 return  # from another installation on the same broker
+            if isinstance(news, JobProgress):
+                self.progressed(news)
             if self._job_results.note(news):
                 self._store(news)
                 self._notify(room, news)
@@ -193,6 +200,10 @@ class Notifications:
         self._worked_on(room, news.segment)
 
 
+def _ignore(_: JobProgress) -> None:
+    """Do nothing."""
+
+
 def result_keeper(store: Store, epoch: int) -> Callable[[PartRow], None]:
     """Return a function that stores a result with its room, and logs a failure."""
 
@@ -207,8 +218,8 @@ def result_keeper(store: Store, epoch: int) -> Callable[[PartRow], None]:
     return keep
 
 
-def _read(received: ReceivedMessage) -> News:
-    """Parse a message. Raises Malformed."""
+def read_news(received: ReceivedMessage) -> News:
+    """Parse a message of the recording service, or a dead-lettered job. Raises Malformed."""
     if received.routing_key == PROGRESS:
         return parse_progress(received.body)
     with suppress(Malformed):

@@ -19,10 +19,10 @@ LONG = "0123456789abcdef0123456789abcdef"
             "false: incoming calls could never be recorded, and trunk.conflict = refuse",
         ),
         (["should_encrypt=true"], "encryption_mail: required with should_encrypt"),
-        (["processed_queue=failure_queue"], "processing_queue: the four queues need four names"),
+        (["processed_queue=failure_queue"], "processing_queue: the five queues need five names"),
         (
             ["processed_queue=sfu_wrapper.index"],
-            "processed_queue: sfu_wrapper.index is the controllers' own queue",
+            "processing_queue: the five queues need five names",
         ),
         (
             ["websocket.maxGatewayFrameBytes=4096"],
