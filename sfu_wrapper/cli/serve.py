@@ -7,7 +7,8 @@ from contextlib import closing, suppress
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
-from sfu_wrapper.app.controller import Collector, Parts, controller
+from sfu_wrapper.app.collector import Collector
+from sfu_wrapper.app.controller import Parts, controller
 from sfu_wrapper.app.parts import open_broker, open_store, store_file
 from sfu_wrapper.app.planes import browser_media, media_plane, trunk_of
 from sfu_wrapper.cli import common

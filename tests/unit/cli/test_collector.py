@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sfu_wrapper.app.controller import Collector
+from sfu_wrapper.app.collector import Collector
 
 
 class Node:
@@ -73,7 +73,7 @@ def test_what_was_set_aside_is_not_walked_over_to_be_counted(
 # kept has been made again, which is most of the heap of a long test run.
 _CYCLES = """
 import weakref
-from sfu_wrapper.app.controller import Collector
+from sfu_wrapper.app.collector import Collector
 from tests.unit.cli.test_collector import Node
 
 ends = []
