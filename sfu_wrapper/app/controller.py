@@ -125,7 +125,18 @@ class _Components:
             room_days=settings.retention.room_days,
         )
         self.committer = Committer(parts.store, self.relay.offer)
-        self.retention = Retention(
+        self.retention = self._retention(settings, parts)
+        self.webhook_sender = HttpSender(allow_private=settings.webhooks.allow_private)
+        self.dispatcher = self._dispatcher(settings, parts)
+        self.notifications = self.rooms.notifications(parts.broker)
+        self.feed = self._feed(settings, parts)
+        self.notifications.progressed = self.feed.progressed
+        self.keys = authenticator(
+            settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
+        )
+
+    def _retention(self, settings: Settings, parts: Parts) -> Retention:
+        return Retention(
             parts.store.index,
             self.committer,
             parts.leases,
@@ -133,9 +144,10 @@ class _Components:
             settings.retention_rules(),
             settings.retention.interval_seconds,
         )
+
+    def _dispatcher(self, settings: Settings, parts: Parts) -> Dispatcher:
         webhooks = settings.webhooks
-        self.webhook_sender = HttpSender(allow_private=webhooks.allow_private)
-        self.dispatcher = Dispatcher(
+        return Dispatcher(
             parts.store,
             self.webhook_sender,
             parts.clock,
@@ -144,18 +156,15 @@ class _Components:
             keep_days=webhooks.keep_days,
             keep_rows=webhooks.keep_rows,
         )
-        self.notifications = self.rooms.notifications(parts.broker)
-        self.feed = IndexFeed(
+
+    def _feed(self, settings: Settings, parts: Parts) -> IndexFeed:
+        return IndexFeed(
             parts.broker,
             settings.recording.index_queue,
             parts.store.index,
             self.committer,
             parts.clock,
             self.notifications.take,
-        )
-        self.notifications.progressed = self.feed.progressed
-        self.keys = authenticator(
-            settings.auth, parts.clock, lambda there: self.health.report(KEYS, there)
         )
 
     def rest(self, settings: Settings, parts: Parts, websocket_port: int) -> RestParts:
