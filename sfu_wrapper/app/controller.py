@@ -44,6 +44,7 @@ from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.dispatch import Dispatcher
 from sfu_wrapper.service.recordings.feed import IndexFeed
 from sfu_wrapper.service.recordings.retention import Retention
+from sfu_wrapper.service.recordings.webhooks import Webhooks
 from sfu_wrapper.service.rooms.maintenance import HealthMonitor, Maintenance
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.relay import Relay
@@ -185,6 +186,12 @@ class _Components:
             self.health,
             self.metrics,
             self.rooms.audit,
+            Webhooks(
+                parts.store,
+                parts.clock,
+                max_endpoints=settings.webhooks.max_endpoints,
+                allow_private=settings.webhooks.allow_private,
+            ),
             CallPageSettings(
                 websocket_port,
                 settings.http.public_websocket_url,

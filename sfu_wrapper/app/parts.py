@@ -27,9 +27,9 @@ from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.gateway.shares import Proxies, read_network
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium
+from sfu_wrapper.model.webhook import Endpoint
 from sfu_wrapper.ports.broker import Broker, QueueSpec
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.ports.webhooks import Endpoint
 from sfu_wrapper.wire.deletion_messages import DELETED, REQUESTED
 
 # A delivery also counts when the worker or its connection dies, or when a worker that stops

@@ -58,6 +58,7 @@ COMMANDS = (
     Command("explain", "explain why a call of a user would or would not be recorded"),
     Command("queues", "show the queues of the broker, and empty those of results"),
     Command("permissions", "get, set or delete stored permissions to record"),
+    Command("webhooks", "list webhooks and their deliveries, test them, send again"),
     Command("audit", "show, verify and export the log of who asked for what"),
     Command("recordings", "delete, hold or erase recordings, verify their evidence"),
     Command("doctor", "check an installation and print the actions to take"),

@@ -240,7 +240,18 @@ def require_may_audit(by: Identity, domain: DomainId) -> None:
         _require_admin(by, domain, Refused(Code.NOT_FOUND, "audit chain not found"))
 
 
-def _require_admin(by: Identity, domain: DomainId, hidden: Refused | None = None) -> None:
+def require_may_read_webhooks(by: Identity, domain: DomainId | None) -> None:
+    """Require an administrator of the domain, or the room service; None: of a missing webhook."""
+    if not by.is_service:
+        require_may_change_webhooks(by, domain)
+
+
+def require_may_change_webhooks(by: Identity, domain: DomainId | None) -> None:
+    """Require an administrator of the domain. Raises Refused: FORBIDDEN or NOT_FOUND."""
+    _require_admin(by, domain, Refused(Code.NOT_FOUND, "webhook not found"))
+
+
+def _require_admin(by: Identity, domain: DomainId | None, hidden: Refused | None = None) -> None:
     if Role.DOMAIN_ADMIN not in by.roles:
         raise Refused(Code.FORBIDDEN, 'the token lacks the role "domain-admin"')
     if by.domain != domain:

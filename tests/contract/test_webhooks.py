@@ -12,15 +12,12 @@ from sfu_wrapper.adapters.memory.webhooks import MemoryWebhooks
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.model.webhook import TEST_TYPE, Delivery, DeliveryState, Endpoint
 from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.ports.webhooks import (
-    TEST_TYPE,
     Attempt,
-    Delivery,
-    DeliveryState,
     DisableEndpoint,
     DropEndpoint,
-    Endpoint,
     Kept,
     PutEndpoint,
     SendAgain,

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from sfu_wrapper.adapters.webhook_sender import HttpSender
 from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.model.webhook import Delivery, DeliveryState, Endpoint
 from sfu_wrapper.ports.store import Commit, Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.ports.webhooks import Delivery, DeliveryState, Endpoint, PutEndpoint, WebhookSender
+from sfu_wrapper.ports.webhooks import PutEndpoint, WebhookSender
 from sfu_wrapper.service.recordings.dispatch import Dispatcher
 from tests.helpers.clocks import NOW_S, StandingClock
 from tests.helpers.receivers import SECRET, Receiver

@@ -24,6 +24,7 @@ from sfu_wrapper.gateway.rest.server import HttpServer, serve_http
 from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
 from sfu_wrapper.observe.metrics import Health, Metrics
+from sfu_wrapper.service.recordings.webhooks import Webhooks
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.router import Rooms
 from sfu_wrapper.wire.signaling import Request, parse_request
@@ -189,6 +190,7 @@ async def world(
         health=health,
         metrics=metrics,
         audit=rooms.audit,
+        webhooks=Webhooks(store, clock),
     )
     async with serve_http(settings, controller_app(settings, parts), metrics) as server:
         facts = asyncio.create_task(rooms.run())

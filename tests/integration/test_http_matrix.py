@@ -1,7 +1,7 @@
 """Every role, every operation over HTTP, on what is its own, its domain's and another domain's."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.webhook import Endpoint
+from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.ports.webhooks import DropEndpoint, Kept, PutEndpoint, SendTest
 from tests.helpers.http import ALWAYS, World, pass_for, world
 from tests.helpers.recordings import facts, finished, put, put_ready, result, user
 
@@ -23,6 +26,7 @@ PERMISSION = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.OPTIONAL
 SUBJECTS = (
     ("example", "alice"), ("example", "bob"), ("example", None), ("other", "zoe"), ("other", None),
 )  # fmt: skip
+WEBHOOKS = (("ours", DomainId("example")), ("theirs", DomainId("other")), ("configured", None))
 ROLES = ("user", "domain-admin", "service", "gateway", "nobody", "stranger")
 
 # What alice of the domain example is answered, by her role (or with none, or with a bad token).
@@ -92,11 +96,28 @@ POST   /recordings/zoes/1/links                      404 404 200 404 404 401
 GET    /links/owned/1/a.webm?expires=1&key=00000000&signature=NONE 403 403 403 403 403 403
 GET    /usage                                        403 200 200 403 403 401
 
+GET    /webhooks                                     403 200 200 403 403 401
+GET    /webhooks?domain=other                        403 404 200 403 403 401
+POST   /webhooks                                     403 201 403 403 403 401
+GET    /webhooks/ours/deliveries                     403 200 200 403 403 401
+GET    /webhooks/theirs/deliveries                   403 404 200 403 403 401
+GET    /webhooks/configured/deliveries               403 404 404 403 403 401
+POST   /webhooks/ours/test                           403 200 403 403 403 401
+POST   /webhooks/theirs/test                         403 404 403 403 403 401
+POST   /webhooks/ours/deliveries/msg_ours/retry      403 200 403 403 403 401
+POST   /webhooks/theirs/deliveries/msg_theirs/retry  403 404 403 403 403 401
+POST   /webhooks/ours/deliveries/msg_theirs/retry    403 404 403 403 403 401
+DELETE /webhooks/ours                                403 204 403 403 403 401
+DELETE /webhooks/theirs                              403 404 403 403 403 401
+DELETE /webhooks/configured                          403 404 403 403 403 401
+
 GET    /health/live                                  200 200 200 200 200 200
 GET    /health/ready                                 200 200 200 200 200 200
 GET    /metrics                                      200 200 200 200 200 200
 """
 ROWS = [line.replace("NONE", 43 * "A").split() for line in MATRIX.splitlines() if line]
+LINK = {"name": "a.webm", "seconds": 60}
+BODIES = {"/webhooks": {"url": "https://a.example/hook"}}  # of POST, where another is needed
 CASES = [
     pytest.param(method, path, [int(status) for status in statuses], id=f"{method} {path}")
     for method, path, *statuses in ROWS
@@ -143,6 +164,13 @@ async def store_all(here: World) -> None:
     for domain, each in SUBJECTS:
         name = UserId(each) if each else None
         await here.store.set_permission(DomainId(domain), name, PERMISSION)
+    for known in here.store.webhooks.endpoints():
+        await here.store.commit(Commit(webhooks=(DropEndpoint(known.id),)), 1)
+    await here.store.webhooks.forget(1, Kept(0, 0), 1_000)
+    for id_, owner in WEBHOOKS:
+        endpoint = Endpoint(id_, owner, "https://a.example/", ("whsec_",), (), 1)
+        test = SendTest(id_, f"msg_{id_}", DomainId("example"), 1, b"{}")
+        await here.store.commit(Commit(webhooks=(PutEndpoint(endpoint), test)), 1)
 
 
 def stored(here: World) -> list[object]:
@@ -150,7 +178,12 @@ def stored(here: World) -> list[object]:
     return [
         here.store.permissions(UserKey(DomainId(domain), UserId(each or "nobody")))
         for domain, each in SUBJECTS
-    ]
+    ] + [here.store.webhooks.endpoints(), *map(deliveries_of(here), ("ours", "theirs"))]
+
+
+def deliveries_of(here: World) -> Callable[[str], object]:
+    """Return a reader of the deliveries of a webhook."""
+    return lambda id_: here.store.webhooks.deliveries(id_)
 
 
 def is_of(path: str, route: str) -> bool:
@@ -175,14 +208,15 @@ async def test_every_route_has_a_row_and_every_row_a_route() -> None:
 async def test_every_role_gets_what_the_matrix_says(
     method: str, path: str, statuses: list[int], tmp_path: Path
 ) -> None:
-    body = {"PUT": ALWAYS, "POST": {"name": "a.webm", "seconds": 60}}.get(method)
+    body = {"PUT": ALWAYS, "POST": BODIES.get(path, LINK)}.get(method)
     async with peopled(tmp_path) as here:
-        before = stored(here)
         for role, status in zip(ROLES, statuses, strict=True):
+            before = stored(here)
             answer = await here.ask(method, path, token_of(role), body)
 
             assert answer.status == status, role
-            assert (stored(here) != before) is (method in ("PUT", "DELETE") and status < 300), role
+            changes = method != "GET" and not path.endswith("/links") and status < 300
+            assert (stored(here) != before) is changes, role
             await store_all(here)
 
 

@@ -16,8 +16,9 @@ from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.adapters.webhook_sender import HttpSender
 from sfu_wrapper.core.webhooks import RETRY_AFTER_S
 from sfu_wrapper.model.identity import DomainId
+from sfu_wrapper.model.webhook import DeliveryState
 from sfu_wrapper.ports.store import Commit
-from sfu_wrapper.ports.webhooks import DeliveryState, DropEndpoint, SendAgain
+from sfu_wrapper.ports.webhooks import DropEndpoint, SendAgain
 from sfu_wrapper.service.recordings import dispatch
 from tests.helpers.clocks import StandingClock
 from tests.helpers.dispatching import dispatching, emit, endpoint, event, put

@@ -8,14 +8,11 @@ from uuid import uuid4
 
 from sfu_wrapper.core.webhooks import RETRY_AFTER_S
 from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.model.webhook import TEST_TYPE, Delivery, DeliveryState, Endpoint
 from sfu_wrapper.ports.webhooks import (
-    TEST_TYPE,
     Attempt,
-    Delivery,
-    DeliveryState,
     DisableEndpoint,
     DropEndpoint,
-    Endpoint,
     Kept,
     PutEndpoint,
     SendAgain,

@@ -7,22 +7,26 @@ import sqlite3
 from asyncio import Future
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, Final, Self, assert_never
 
-from sfu_wrapper.adapters.sqlite.database import run_many, translated
+from sfu_wrapper.adapters.sqlite import audit
+from sfu_wrapper.adapters.sqlite.database import (
+    open_database,
+    open_reader,
+    run_many,
+    translated,
+)
+from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.core.webhooks import RETRY_AFTER_S
 from sfu_wrapper.model.identity import DomainId
 from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.model.webhook import TEST_TYPE, Delivery, DeliveryState, Endpoint
 from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.ports.webhooks import (
-    TEST_TYPE,
     Attempt,
-    Delivery,
-    DeliveryState,
     DisableEndpoint,
     DropEndpoint,
-    Endpoint,
     Kept,
     PutEndpoint,
     SendAgain,
@@ -263,6 +267,40 @@ def _forget(connection: sqlite3.Connection, now_ms: int, kept: Kept, limit: int)
     changed += connection.execute(_BEYOND, (limit - changed, kept.rows)).rowcount
     connection.execute(_REMOVED)
     return changed
+
+
+class WebhookFile:
+    """Webhooks in a file that a controller may have open, for commands; a context.
+
+    Args:
+        path: the database file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises Misconfigured, Unavailable as ``open_database`` does."""
+        connection = open_database(path, MIGRATIONS)
+        self._reader = open_reader(path)
+        self._writer = Writer(connection, path)
+        self.webhooks = SqliteWebhooks(path, self._reader, self._writer)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._writer.close()
+        self._reader.close()
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[None]":
+        """Write changes of webhooks with their audit entries; see ``Store``."""
+        del epoch  # rooms have one, and none is written here
+
+        def both(connection: sqlite3.Connection) -> None:
+            write(connection, [commit])
+            audit.append(connection, commit.audit)
+
+        return self._writer.submit(both)
 
 
 class SqliteWebhooks:

@@ -26,6 +26,7 @@ from sfu_wrapper.gateway.rest.permissions import permission_routes
 from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
 from sfu_wrapper.gateway.rest.recordings import recording_routes
 from sfu_wrapper.gateway.rest.rooms import room_routes
+from sfu_wrapper.gateway.rest.webhooks import webhook_routes
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
@@ -34,6 +35,7 @@ from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.evidence import RecordingEvidence
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
+from sfu_wrapper.service.recordings.webhooks import Webhooks
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
 from sfu_wrapper.wire.rest import (
@@ -138,6 +140,7 @@ class RestParts:
     health: Health
     metrics: Metrics
     audit: Audit
+    webhooks: Webhooks
     call_page: CallPageSettings = field(default_factory=CallPageSettings)
 
 
@@ -215,6 +218,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         recording_routes(found.queries, caller),
         file_routes(found.downloads, caller, settings, found.public_url),
         evidence_routes(RecordingEvidence(found.queries, parts.audit), caller, found.public_url),
+        webhook_routes(parts.webhooks, caller, settings),
         operation_routes(parts.health, parts.metrics, parts.clock),
         call_routes(parts.call_page, parts.clock),
     )

@@ -27,17 +27,10 @@ from sfu_wrapper.core.webhooks import (
 )
 from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import RecordingError, Unavailable
+from sfu_wrapper.model.webhook import Delivery, DeliveryState, Endpoint
 from sfu_wrapper.ports.store import Commit, Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.ports.webhooks import (
-    Attempt,
-    Delivery,
-    DeliveryState,
-    DisableEndpoint,
-    Endpoint,
-    Kept,
-    WebhookSender,
-)
+from sfu_wrapper.ports.webhooks import Attempt, DisableEndpoint, Kept, WebhookSender
 
 WINDOW: Final = 8  # requests in flight to a healthy endpoint
 PLACES: Final = 64  # requests in flight to healthy endpoints, and as many to those in trouble
