@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sfu_wrapper.formats.mjr import Reader
-from tests.helpers.browsercalls import casts, heard, shown, two_browsers
+from tests.helpers.browsercalls import casts, heard, missed, shown, two_browsers
 from tests.helpers.callpage import CallPage
 from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.januscalls import first_frame_us
@@ -38,7 +38,7 @@ class Recorded:
     began_s: float = 0
     steps: dict[str, tuple[float, float]] = field(default_factory=dict)
     frames: list[float] = field(default_factory=list)
-    warnings: list[object] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
     @asynccontextmanager
@@ -84,7 +84,7 @@ async def scenario(janus: JanusServer, recorded: Recorded) -> Recorded:
         recorded.measure()
         recorded.console = [*call.alice.page.console, *call.bob.page.console]
     lines = await call.process()
-    recorded.warnings = [line for line in lines if line["message"] == "job.warning"]
+    recorded.missed = missed(lines)
     return recorded
 
 
@@ -142,7 +142,7 @@ def test_both_are_heard_but_for_the_one_who_is_muted(recorded: Recorded) -> None
 
 
 def test_no_part_of_the_recording_is_missed(recorded: Recorded) -> None:
-    assert recorded.warnings == []
+    assert recorded.missed == []
 
 
 def test_the_pages_write_no_errors(recorded: Recorded) -> None:

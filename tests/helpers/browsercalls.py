@@ -4,6 +4,7 @@ Each user has a colour and a tone: alice red and 440 Hz, bob blue and 880 Hz, ca
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -158,6 +159,15 @@ async def two_browsers(
         await sees(bob, "alice")
         yield TwoBrowsers(env, service, owner, alice, bob)
     assert await controller.terminate() == 0
+
+
+_OF_THE_START = re.compile(r"before the first key frame|begins .* earlier than the event says")
+
+
+def missed(lines: list[dict[str, Any]]) -> list[str]:
+    """Return the warnings of a worker's log, but for those of a busy machine at a start."""
+    told = [str(line["warning"]) for line in lines if line["message"] == "job.warning"]
+    return [each for each in told if not _OF_THE_START.search(each)]
 
 
 async def seen_and_heard(service: Peer, *users: str) -> None:
