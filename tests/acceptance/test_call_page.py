@@ -88,7 +88,7 @@ async def test_everybody_sees_since_when_and_by_whom_it_is_recorded(
         assert not await each.visible("recording")
 
 
-async def test_whoever_may_not_record_reads_why(chromium: Browser, here: Live) -> None:
+async def test_a_user_without_permission_to_record_reads_why(chromium: Browser, here: Live) -> None:
     await here.permit("alice", None)
     bob = await opened(chromium, here.http_url, "bob")
     await bob.join()

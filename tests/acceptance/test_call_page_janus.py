@@ -82,7 +82,7 @@ async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServ
                 assert await each.page.run(LOUDEST) >= 0.02
                 assert not await each.visible("no-media")
 
-            # Whoever was silent is heard again, though the first request for it is refused.
+            # A silent participant is audible again, though the first request for it is refused.
             await alice.click("mic")
             await alice.page.until("document.querySelector('#mic').ariaPressed === 'false'")
             await alice.click("mic")
@@ -105,7 +105,7 @@ async def test_two_people_see_and_hear_each_other_and_come_back(janus: JanusServ
             await sees(bob, "alice")
             await sees(alice, "bob")
 
-            # Whoever leaves is cut off, and gone for the others.
+            # A participant who leaves is disconnected, and gone for the others.
             await alice.click("leave")
             await alice.shows("over")
             await bob.page.until(f"!{video('alice')}")

@@ -38,7 +38,7 @@ from tests.helpers.publishers import Camera, Tone, person
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
-SETTLED_S = 0.8  # after a change: encoders begin, grids are laid anew, the mixer has its delay
+SETTLED_S = 0.8  # after a change: encoders begin, the layout changes, the mixer has its delay
 SOON = 15  # frames, a second of them: until a key frame that was asked for comes
 
 
@@ -115,7 +115,7 @@ async def scenario(janus: JanusServer, real_call: RealCall) -> RealCall:
             await page.join()
         await seen_and_heard(service, "alice", "bob")
 
-        await asyncio.sleep(1)  # a browser sends no two key frames at once, whoever asks
+        await asyncio.sleep(1)  # a browser sends no two key frames at once, for any requests
         await begin(alice, real_call)
         await asyncio.sleep(1.5)
         where = (await client.ok("joinRoom", ROOM))["media"]
@@ -166,7 +166,7 @@ def test_the_second_file_shows_all_three_of_whom_one_leaves(real_call: RealCall)
     assert casts(real_call.files[1]) == ["alice bob carol", "alice carol"]
 
 
-def test_whoever_comes_and_goes_is_shown_from_then_on_and_until_then(real_call: RealCall) -> None:
+def test_participants_are_shown_from_their_arrival_until_they_leave(real_call: RealCall) -> None:
     came_s = next(at for at, cast in shown(real_call.files[0]) if "carol" in cast)
     last_s = max(at for at, cast in shown(real_call.files[1]) if "bob" in cast)
 
