@@ -16,7 +16,7 @@ from sfu_wrapper.model.recording import Deleted, DeletionReason, Recording, Reco
 from sfu_wrapper.model.segment import JobProgress
 from sfu_wrapper.ports.broker import Broker, Message, QueueSpec, ReceivedMessage
 from sfu_wrapper.ports.recordings import SegmentFacts
-from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.recordings import feed as module
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.feed import IndexFeed
@@ -300,3 +300,30 @@ async def test_a_running_job_is_shown_as_one() -> None:
         await until(lambda: state() is RecordingState.PROCESSING)
         await publish(controller.broker, "processed", DONE)
         await until(lambda: state() is RecordingState.READY)
+
+
+class Told(MemoryStore):
+    """Remembers the events of its commits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def _commit(self, commit: Commit, epoch: int) -> tuple[OutboxRow, ...]:
+        rows = super()._commit(commit, epoch)
+        self.told += [event.type for event in commit.events]
+        return rows
+
+
+async def test_each_change_is_committed_with_one_event() -> None:
+    store = Told()
+    async with live(store=store) as controller:
+        made = await recorded(controller)
+        for _ in range(3):
+            await publish(controller.broker, "processed", DONE)
+        await until(lambda: "recording.ready" in store.told)
+        await made.service.ok("endRoom", {"room": "call"})
+        await made.owner.event("roomEnded")
+
+    types = ["recording.started", "recording.stopped", "recording.ready", "room.ended"]
+    assert store.told == types

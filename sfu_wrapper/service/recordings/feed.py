@@ -2,7 +2,8 @@
 
 In:  deliveries of ``processed``, ``failed`` and ``deleted`` from the queue that all controllers
      share, and ``progress`` from the notices of this controller.
-Out: one commit for each message that is news; ``core.recordings`` decides if it is.
+Out: one commit for each message that is news, with the event for webhooks; ``core.recordings``
+     decides if it is.
 
 Rules
     1. A message is acknowledged after its commit. One that arrives twice changes nothing the second
@@ -34,6 +35,7 @@ from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.rooms.job_results import read_news
 from sfu_wrapper.wire.deletion_messages import DELETED, parse_deletion
+from sfu_wrapper.wire.recording_events import recording_event
 
 PREFETCH: Final = 64  # messages held; their commits share transactions
 RETURN_S: Final = 1.0  # until a message goes back to the queue
@@ -156,10 +158,13 @@ class IndexFeed:
         await self._committer.write_changed(key, make)
 
     def _commit(self, known: Recording, changed: Recording) -> Commit:
-        if changed.state is not known.state:
-            what = {"recording": str(changed.key), "state": changed.state.value}
-            log.info("recording.changed", extra=what)
-        return Commit(recordings=(PutRecording(changed),))
+        change = PutRecording(changed)
+        if changed.state is known.state:
+            return Commit(recordings=(change,))
+        what = {"recording": str(changed.key), "state": changed.state.value}
+        log.info("recording.changed", extra=what)
+        event = recording_event(changed, self._clock.now().wall_ms)
+        return Commit(recordings=(change,), events=() if event is None else (event,))
 
 
 def _what(delivery: Delivery) -> dict[str, object]:

@@ -42,6 +42,7 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.segment_report import facts_of
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid, UserKey
+from sfu_wrapper.model.recording import RecordingEvent
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.recordings import SegmentFacts
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
@@ -52,6 +53,7 @@ from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
 from sfu_wrapper.service.rooms.scheduling import Command
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import SYSTEM, note_payload
+from sfu_wrapper.wire.recording_events import announced_event
 from sfu_wrapper.wire.room_state import encode_room
 
 NOTICES_PER_ROUND: Final = 32  # notifications in one round of the event loop
@@ -129,6 +131,7 @@ def encode(
         parts=parts,
         forgotten=evicted,
         recordings=tuple(_recordings(draft)),
+        events=tuple(_events(draft, now_ms)),
         audit=tuple(recording_entries(draft.room, draft.effects, now_ms, refusals)),
     )
 
@@ -154,6 +157,14 @@ def _recordings(draft: Draft) -> Iterator[SegmentFacts]:
             facts = facts_of(draft.room, effect.announcement)
             if facts is not None:
                 yield SegmentFacts(facts)
+
+
+def _events(draft: Draft, now_ms: int) -> Iterator[RecordingEvent]:
+    for effect in draft.effects:
+        if isinstance(effect, Announce) and draft.room is not None:
+            event = announced_event(draft.room, effect.announcement, now_ms)
+            if event is not None:
+                yield event
 
 
 def _room_rows(draft: Draft) -> tuple[RoomRow | None, tuple[PartRow, ...]]:
