@@ -177,7 +177,7 @@ class LinkRequest(Body):
     """The file to share, and the time in seconds for which the link works."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_BYTES)]
-    seconds: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_SECONDS)]
+    seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS), BeforeValidator(_whole)]
 
 
 class LinkModel(Body):

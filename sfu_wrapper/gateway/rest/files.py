@@ -43,7 +43,7 @@ _LAST_S = 253_402_300_799  # of the year 9999
 _CONTENT: dict[int | str, dict[str, object]] = {
     200: {
         "description": "The file; an encrypted one as application/pgp-encrypted",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
     },
     206: {"description": "The part that `Range` names"},
     304: {"description": "Unchanged, as `If-None-Match` says"},
