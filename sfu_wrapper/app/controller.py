@@ -179,7 +179,7 @@ class _Components:
         return RestParts(
             permissions,
             self.rooms.queries,
-            recording_parts(settings, parts.store, parts.clock, self.rooms),
+            recording_parts(settings, parts.store, parts.clock, self.rooms, self.relay.offer),
             self.keys,
             parts.clock,
             Limits(gateway_settings(settings)),

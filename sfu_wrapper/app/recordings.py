@@ -17,19 +17,24 @@ from sfu_wrapper.gateway.rest.app import RecordingParts
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.service.recordings.deletion_commits import Committer, Offer
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
+from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.rooms.router import Rooms
 
 LINK_KEY_FILE: Final = "links.key"  # next to the store
 
 
-def recording_parts(settings: Settings, store: Store, clock: Clock, rooms: Rooms) -> RecordingParts:
-    """Return the parts of the routes of recordings."""
+def recording_parts(
+    settings: Settings, store: Store, clock: Clock, rooms: Rooms, offer: Offer
+) -> RecordingParts:
+    """Return the parts of the routes of recordings; ``offer`` publishes outbox rows."""
     queries = RecordingQueries(store.index, settings.retention_rules(), clock, rooms.news)
     files_there, keys = shared_files(settings), link_keys(settings)
     downloads = RecordingDownloads(queries, store.index, files_there, rooms.audit, clock, keys)
-    return RecordingParts(queries, downloads, settings.links.public_url)
+    retries = RecordingRetries(queries, files_there, Committer(store, offer), clock)
+    return RecordingParts(queries, downloads, retries, settings.links.public_url)
 
 
 def shared_files(settings: Settings) -> SharedFiles:

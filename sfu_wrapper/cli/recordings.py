@@ -1,4 +1,4 @@
-"""``sfu-wrapper recordings``: delete, hold and erase recordings, on the store itself.
+"""``sfu-wrapper recordings``: find, copy, retry, delete, hold and erase recordings, on the store.
 
 ``verify`` is in ``evidence``: it needs no store.
 
@@ -14,11 +14,12 @@ import re
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.store_file import StoreFile
-from sfu_wrapper.cli import common, evidence
+from sfu_wrapper.cli import common, evidence, recording_views
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
@@ -28,7 +29,6 @@ from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.erasures import Erasure, Erasures
 
-_OPERATOR: Final = UserId("operator")
 _ADDRESS: Final = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,63})/([1-9][0-9]{0,8})")
 _ID: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 
@@ -36,6 +36,19 @@ _ID: Final = re.compile(r"[A-Za-z0-9._@+:-]{1,128}")
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the actions with their arguments."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = _action(actions, "list", _list, "list recordings, the newest first")
+    recording_views.add_filters(listing)
+    showing = _action(actions, "show", _view(recording_views.show), "show one recording")
+    downloading = _action(
+        actions, "download", _view(recording_views.download), "copy its files into a folder"
+    )
+    downloading.add_argument("--name", help="one of its files (default: all)")
+    downloading.add_argument("--out", metavar="DIR", type=Path, default=Path(), help="the folder")
+    retrying = _action(
+        actions, "retry", _view(recording_views.retry), "hand a failed one to the workers again"
+    )
+    for inner in (showing, downloading, retrying):
+        inner.add_argument("recording", metavar="UUID/SEGMENT", help="its address")
     deleting = _action(actions, "delete", _delete, "delete a recording with all its files")
     deleting.add_argument("recording", metavar="UUID/SEGMENT", help="its address")
     _add_yes(deleting)
@@ -73,6 +86,7 @@ class _Work:
     """Services over the store.
 
     Attributes:
+        settings: the configuration.
         store: the store's file.
         changes: holds and deletions.
         erasures: erasures.
@@ -81,6 +95,7 @@ class _Work:
 
     def __init__(self, settings: Settings, store: StoreFile) -> None:
         clock, committer = SystemClock(), Committer(store, lambda _: None)
+        self.settings = settings
         self.store = store
         self.changes = RecordingChanges(store.index, committer, clock, settings.retention_rules())
         self.erasures = Erasures(store.index, committer, clock)
@@ -93,6 +108,22 @@ class _Work:
         if found is None:
             raise Refused(Code.NOT_FOUND, f"recording not found: {key}")
         return found
+
+
+_View = Callable[[Namespace, Settings, StoreFile, Recording], None]
+
+
+def _list(args: Namespace, work: _Work) -> None:
+    recording_views.list_recordings(args, work.settings, work.store)
+
+
+def _view(show: _View) -> Callable[[Namespace, _Work], None]:
+    """Return an action on the recording that its arguments name."""
+
+    def act(args: Namespace, work: _Work) -> None:
+        show(args, work.settings, work.store, work.recording(args.recording))
+
+    return act
 
 
 def _delete(args: Namespace, work: _Work) -> None:
@@ -173,7 +204,7 @@ def _soon(work: _Work) -> str:
 
 
 def _administrator(domain: DomainId) -> Requester:
-    return Requester(UserKey(domain, _OPERATOR), admin=True)
+    return Requester(UserKey(domain, recording_views.OPERATOR), admin=True)
 
 
 def _key(address: str) -> RecordingKey:

@@ -51,5 +51,5 @@ class RecordingFiles(Protocol):
         ...
 
     async def raw_exists(self, videos: Sequence[str], audio: Sequence[str]) -> bool:
-        """Return True if at least one of these raw files exists."""
+        """Return True if one of these raw files exists, or may, in a folder that is elsewhere."""
         ...

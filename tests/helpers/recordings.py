@@ -35,8 +35,10 @@ from sfu_wrapper.ports.recordings import PutRecording
 from sfu_wrapper.ports.store import Commit, Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
+from sfu_wrapper.service.recordings.retries import RecordingRetries
 
 START_MS = 1_795_000_000_000
 LENGTH_MS = 60_000
@@ -180,4 +182,5 @@ def recording_parts(
     keys = tuple(map(link_key, secrets))
     files = shared_files(folder, disk_s=disk_s)
     downloads = RecordingDownloads(queries, store.index, files, audit, clock, lambda: keys)
-    return RecordingParts(queries, downloads)
+    retries = RecordingRetries(queries, files, Committer(store, lambda _: None), clock)
+    return RecordingParts(queries, downloads, retries)

@@ -20,7 +20,7 @@ from sfu_wrapper.model.webhook import Endpoint
 from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.ports.webhooks import DropEndpoint, Kept, PutEndpoint, SendTest
 from tests.helpers.http import ALWAYS, World, pass_for, world
-from tests.helpers.recordings import facts, finished, put, put_ready, result, user
+from tests.helpers.recordings import facts, finished, put, put_ready, result, user, write_files
 
 PERMISSION = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.OPTIONAL)
 SUBJECTS = (
@@ -94,6 +94,11 @@ POST   /recordings/owned/1/links                     200 200 200 200 200 401
 POST   /recordings/joined/1/links                    404 200 200 404 404 401
 POST   /recordings/zoes/1/links                      404 404 200 404 404 401
 GET    /links/owned/1/a.webm?expires=1&key=00000000&signature=NONE 403 403 403 403 403 403
+GET    /recordings/owned/1/log                       200 200 200 200 200 401
+GET    /recordings/joined/1/log                      404 200 200 404 404 401
+GET    /recordings/zoes/1/log                        404 404 200 404 404 401
+POST   /recordings/owned/1/retry                     403 409 409 403 403 401
+POST   /recordings/zoes/1/retry                      403 404 409 403 403 401
 GET    /usage                                        403 200 200 403 403 401
 
 GET    /webhooks                                     403 200 200 403 403 401
@@ -145,6 +150,7 @@ async def peopled(folder: Path | None = None) -> AsyncIterator[World]:
         ):
             if folder is not None:
                 await put_ready(here.store, folder, contents, about)
+                write_files(folder / "logs", {f"{about.key.uuid}-1.log": b"a line"})
             else:
                 await put(here.store, finished(about, result(about, contents)))
         alice, bob = here.peer("alice"), here.peer("bob")

@@ -153,7 +153,10 @@ def _opened(root: Path, name: str, *, mounted: bool = True) -> int | None:
 
 
 def _exists(root: Path, name: str) -> bool:
-    number = _opened(root, name.lstrip("/"))
+    """Return True if a raw file exists, or may exist: where its folder is not mounted here."""
+    if not root.is_dir():
+        return True
+    number = _opened(root, name.lstrip("/"), mounted=False)
     if number is not None:
         os.close(number)
     return number is not None

@@ -35,6 +35,7 @@ from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.evidence import RecordingEvidence
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
+from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.recordings.webhooks import Webhooks
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
@@ -124,6 +125,7 @@ class RecordingParts:
 
     queries: RecordingQueries
     downloads: RecordingDownloads
+    retries: RecordingRetries
     public_url: str | None = None
 
 
@@ -215,7 +217,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         permission_routes(parts.permissions, caller, settings),
         room_routes(parts.rooms, caller),
         audit_routes(parts.audit, caller),
-        recording_routes(found.queries, caller),
+        recording_routes(found.queries, found.retries, caller),
         file_routes(found.downloads, caller, settings, found.public_url),
         evidence_routes(RecordingEvidence(found.queries, parts.audit), caller, found.public_url),
         webhook_routes(parts.webhooks, caller, settings),

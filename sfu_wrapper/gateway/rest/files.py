@@ -13,6 +13,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from sfu_wrapper.core.access import requester
 from sfu_wrapper.core.events import Requester
@@ -50,6 +51,7 @@ _CONTENT: dict[int | str, dict[str, object]] = {
 }
 _FILE = documented(400, 401, 404, 409, 412, 416, 429, 500, 503) | _CONTENT
 _LINKED = documented(400, 403, 404, 409, 412, 416, 429, 500, 503) | _CONTENT
+_LOG = documented(400, 401, 404, 429, 500, 503)
 _LINK = documented(400, 401, 404, 406, 408, 413, 415, 429, 500, 503)
 _LINK_BODY = {
     "requestBody": {
@@ -82,6 +84,7 @@ def file_routes(
     _file_route(router, server, caller.of_any_type())
     _link_route(router, downloads, caller, JsonBodies(settings), public_url)
     _linked_file_route(router, server)
+    _log_route(router, server, caller.of_any_type())
     return router
 
 
@@ -142,6 +145,26 @@ def _linked_file_route(router: APIRouter, server: "FileServer") -> None:
         require_plain_query(request)
         link = Link(key_of(uuid, segment), name, expires, key, signature)
         return await server.answer(request, server.downloads.linked(link), None)
+
+
+def _log_route(router: APIRouter, server: "FileServer", reader: AuthenticatedRequest) -> None:
+    path = "/recordings/{uuid}/{segment}/log"
+
+    @router.get(path, responses=_LOG, response_class=PlainTextResponse)
+    async def get_recording_log(
+        by: Annotated[Identity, Depends(reader)], uuid: UuidInPath, segment: SegmentInPath
+    ) -> Response:
+        """Return the log of the processing of a recording, as text."""
+        who, key = requester(by), key_of(uuid, segment)
+        opened = await server.downloads.open_log(who, key)
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        holder = f"{by.domain}/{by.user}"
+        whole = Span(0, opened.size_bytes)
+        try:
+            return FileResponse(opened, whole, HTTPStatus.OK, headers, server.transfers, holder)
+        except BaseException:
+            opened.close()
+            raise
 
 
 def link_path(link: Link) -> str:

@@ -6,6 +6,7 @@ links are in ``files``.
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -31,6 +32,7 @@ from sfu_wrapper.service.recordings.queries import (
     RecordingView,
     RecordingViews,
 )
+from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.rooms.listing import SLICE
 from sfu_wrapper.wire.recording_models import (
     OWNER_PATTERN,
@@ -61,6 +63,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ALL = documented(400, 401, 406, 429, 500, 503)
 _ONE = documented(400, 401, 404, 406, 429, 500, 503)
+_RETRIED = documented(400, 401, 403, 404, 406, 409, 429, 500, 503)
 _OPERATORS = documented(400, 401, 403, 406, 429, 500, 503)
 
 UuidInPath = Annotated[str, Path(description="uuid of the room", pattern=UUID_PATTERN)]
@@ -100,11 +103,14 @@ _AfterOwner = Annotated[
 ]
 
 
-def recording_routes(recordings: RecordingQueries, caller: AuthenticatedRequest) -> APIRouter:
-    """Return the routes that read the index."""
+def recording_routes(
+    recordings: RecordingQueries, retries: RecordingRetries, caller: AuthenticatedRequest
+) -> APIRouter:
+    """Return the routes of the index."""
     router = APIRouter(tags=["recordings"])
     _list_route(router, recordings, caller)
     _usage_route(router, recordings, caller)
+    _retry_route(router, retries, caller)
 
     @router.get("/recordings/{uuid}/{segment}", response_model=IndexedRecording, responses=_ONE)
     async def get_recording(
@@ -187,6 +193,25 @@ def _usage_route(
         ]
         following = owners[-1] if len(rows) == limit else None
         return json_response(usage_page_json(shown, following))
+
+
+def _retry_route(
+    router: APIRouter, retries: RecordingRetries, caller: AuthenticatedRequest
+) -> None:
+    @router.post(
+        "/recordings/{uuid}/{segment}/retry",
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=IndexedRecording,
+        responses=_RETRIED,
+    )
+    async def retry_recording(
+        by: Annotated[Identity, Depends(caller)], uuid: UuidInPath, segment: SegmentInPath
+    ) -> Response:
+        """Hand a failed recording to the workers again: for domain-admin and service."""
+        stored = await retries.retry(requester(by), key_of(uuid, segment))
+        return Response(
+            dump(recording_json(stored, None, None)), HTTPStatus.ACCEPTED, None, "application/json"
+        )
 
 
 def shown(view: RecordingView, *, listed: bool = False) -> Json:

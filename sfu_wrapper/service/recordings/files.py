@@ -106,6 +106,26 @@ class RecordingDownloads:
             raise Refused(Code.FILE_LOST, detail, name=offer.name)
         return opened
 
+    async def open_log(self, by: Requester, key: RecordingKey) -> OpenedFile:
+        """Open the log of the processing, once its audit entry is durable.
+
+        Raises:
+            Refused: NOT_FOUND: the recording, or its log; NOT_MOUNTED.
+            Unavailable: the store or the disk does not answer.
+        """
+        recording = self._queries.recording(by, key)
+        opened = await self._files.open_log(f"{key.uuid}-{key.segment}")
+        if opened is None:
+            detail = "log not found: it was not processed yet, or its log has been deleted"
+            raise Refused(Code.NOT_FOUND, detail, recording=str(key))
+        try:
+            domain = recording.facts.domain
+            await self._audit.note(self._audit.entry(by.key, domain, "log.read", str(key)))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
     async def sign(self, by: Requester, offer: Offer, seconds: int) -> Link:
         """Return a link to a file, once its audit entry is durable. Raises Unavailable."""
         expires_s = self._clock.now().wall_ms // 1000 + seconds

@@ -1,0 +1,288 @@
+"""``sfu-wrapper recordings list | show | download | retry``: the index and its files, by a store.
+
+Reads the configured store directly, with or without a running controller. Files are read below the
+configured ``destination_path`` and checked against the index while they are copied. ``retry`` first
+publishes the event, then marks the recording as queued: a process that dies in between has the
+segment processed all the same.
+"""
+
+import asyncio
+import hashlib
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from asyncio import Future
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.adapters.sqlite.store_file import StoreFile
+from sfu_wrapper.app.parts import open_broker, queues
+from sfu_wrapper.app.recordings import shared_files
+from sfu_wrapper.cli import common
+from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.finished import (
+    known_files,
+    offered_file,
+    offered_files,
+    place_below,
+    public_name,
+)
+from sfu_wrapper.core.retention import expires_ms
+from sfu_wrapper.model.errors import Code, Malformed, Refused, Unavailable
+from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, UserId, UserKey
+from sfu_wrapper.model.recording import Recording, RecordingState
+from sfu_wrapper.model.segment import FinishedFile, Processed
+from sfu_wrapper.ports.broker import Broker, Message
+from sfu_wrapper.ports.recordings import RecordingQuery
+from sfu_wrapper.ports.store import Commit, OutboxRow
+from sfu_wrapper.service.recordings.audit import entry
+from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.queries import RecordingQueries
+from sfu_wrapper.service.recordings.retries import RecordingRetries
+from sfu_wrapper.wire.recording_rest import recording_json
+from sfu_wrapper.wire.strict_json import parse_iso
+
+OPERATOR: Final = UserId("operator")
+PAGE: Final = 500
+_PIECE_BYTES: Final = 1 << 20
+
+
+def add_filters(parser: ArgumentParser) -> None:
+    """Add the filters of ``list``."""
+    parser.add_argument("--domain", metavar="D", help="domain of the room, owner and participant")
+    parser.add_argument("--owner", metavar="U", help="owner of the room; with --domain")
+    parser.add_argument("--participant", metavar="U", help="user that was in it; with --domain")
+    parser.add_argument("--room", metavar="ID", help="room id")
+    parser.add_argument("--uuid", metavar="UUID", help="uuid of the room")
+    parser.add_argument("--state", type=RecordingState, choices=list(RecordingState))
+    parser.add_argument("--from", dest="from_", metavar="TIME", help="started at or after it")
+    parser.add_argument("--to", metavar="TIME", help="started before it: 2026-12-01T09:00:00Z")
+    parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most N; 0: all")
+
+
+def list_recordings(args: Namespace, settings: Settings, store: StoreFile) -> None:
+    """Print recordings, the newest first."""
+    found = _found(store, _query(args), args.limit)
+    if common.wants_json(args):
+        for each in found:
+            common.emit(args, "", **_json(each, settings, store, listed=True))
+        return
+    _print_table(found)
+
+
+def show(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -> None:
+    """Print all that is known about one recording."""
+    shown = _json(of, settings, store)
+    if common.wants_json(args):
+        common.emit(args, "", **shown)
+        return
+    for name, value in shown.items():
+        if name not in ("files", "participants", "sync"):
+            print(f"{name:<12} {value}")
+    for file in known_files(of):
+        print(f"{'file':<12} {public_name(file)}  {file.size_bytes} bytes, sha256 {file.sha256}")
+
+
+def download(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -> None:
+    """Copy finished files into a folder, checked against the index."""
+    files = (offered_file(of, args.name),) if args.name else offered_files(of)
+    if not files:
+        raise Refused(Code.NOT_FOUND, f"{of.key} has no files: it is {of.state}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_note_read(store, of, files))
+    for file in files:
+        target = args.out / public_name(file)
+        asyncio.run(_copy(settings, of, file, target))
+        fields = {"recording": str(of.key), "file": str(target), "bytes": file.size_bytes}
+        common.emit(args, f"{target}  {file.size_bytes} bytes", **fields, sha256=file.sha256)
+
+
+def retry(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -> None:
+    """Hand a failed recording to the workers again."""
+    stored = asyncio.run(_retry(settings, store, of))
+    queue = settings.recording.processing_queue
+    text = f"{of.key}: put into {queue}, retry {stored.retries}"
+    common.emit(args, text, recording=str(of.key), queue=queue, retries=stored.retries)
+
+
+def _query(args: Namespace) -> RecordingQuery:
+    if args.domain is None and (args.owner or args.participant):
+        raise Malformed("--domain is required: users are known by their domain")
+    if args.limit < 0:
+        raise Malformed("--limit must be 0 or more")
+    domain = None if args.domain is None else DomainId(args.domain)
+    participant = None
+    if args.participant is not None:
+        assert domain is not None  # noqa: S101  # required above
+        participant = UserKey(domain, UserId(args.participant))
+    return RecordingQuery(
+        domain=domain,
+        owner=None if args.owner is None else UserId(args.owner),
+        participant=participant,
+        room=None if args.room is None else RoomId(args.room),
+        uuid=None if args.uuid is None else RoomUuid(args.uuid),
+        state=args.state,
+        from_ms=_time(args.from_),
+        to_ms=_time(args.to),
+        limit=PAGE,
+    )
+
+
+def _time(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_iso(text)
+    except ValueError as error:
+        raise Malformed(f"{text!r} is no time: {error}; write 2026-12-01T09:00:00Z") from None
+
+
+def _found(store: StoreFile, query: RecordingQuery, limit: int) -> Iterator[Recording]:
+    """Yield recordings page by page; ``limit`` 0: all."""
+    left = limit or sys.maxsize
+    while left > 0:
+        page = store.index.recordings(query)
+        yield from page.recordings[:left]
+        left -= len(page.recordings)
+        if page.next is None:
+            return
+        query = replace(query, after=page.next)
+
+
+def _json(
+    recording: Recording, settings: Settings, store: StoreFile, *, listed: bool = False
+) -> dict[str, object]:
+    days = store.index.retention_days(recording.facts.domain)
+    expires = expires_ms(recording, settings.retention_rules(), days)
+    return recording_json(recording, None, expires, listed=listed)
+
+
+def _print_table(recordings: Iterator[Recording]) -> None:
+    from rich.console import Console  # here: it takes a quarter of a second to load
+    from rich.table import Table
+
+    table = Table("recording", "started (UTC)", "length", "state", "owner", "room", "files")
+    for each in recordings:
+        facts = each.facts
+        started = datetime.fromtimestamp(facts.started_ms / 1000, UTC)
+        length = "" if facts.duration_ms is None else common.clock(facts.duration_ms / 1000)
+        files = f"{len(known_files(each))}, {each.bytes / 1e6:.1f} MB"
+        owner = f"{facts.owner} ({facts.domain})"
+        when = f"{started:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(each.key), when, length, each.state, owner, facts.room, files)
+    Console(markup=False, highlight=False).print(table)
+
+
+async def _note_read(store: StoreFile, of: Recording, files: tuple[FinishedFile, ...]) -> None:
+    at_ms = SystemClock().now().wall_ms
+    by = _operator(of)
+    noted = tuple(
+        entry(at_ms, by.key, of.facts.domain, "file.read", str(of.key), name=public_name(file))
+        for file in files
+    )
+    await store.commit(Commit(audit=noted))
+
+
+async def _copy(settings: Settings, of: Recording, file: FinishedFile, target: Path) -> None:
+    """Copy a file whole or not at all.
+
+    Raises:
+        Refused: FILE_LOST: it is missing, or not what was recorded; the target exists already.
+    """
+    result = of.outcome
+    assert isinstance(result, Processed)  # noqa: S101  # others have no files
+    opened = await shared_files(settings).open_result(place_below(result, file))
+    part = target.with_name(f"{target.name}.part")
+    digest, offset = hashlib.sha256(), 0
+    try:
+        with _created(part) as number, _progress(target.name, opened.size_bytes) as advance:
+            while piece := await opened.read(offset, _PIECE_BYTES):
+                digest.update(piece)
+                os.write(number, piece)
+                offset += len(piece)
+                advance(len(piece))
+            os.fsync(number)
+        if digest.hexdigest() != file.sha256:
+            detail = f"{target.name} is not the file that was recorded: its SHA-256 differs"
+            raise Refused(Code.FILE_LOST, detail)
+        os.link(part, target)
+    except FileExistsError:
+        raise Refused(Code.BAD_REQUEST, f"{target} exists already: remove it first") from None
+    except OSError as error:
+        raise Unavailable(f"{target}: cannot be written: {error.strerror}") from error
+    finally:
+        opened.close()
+        with suppress(FileNotFoundError):
+            part.unlink()
+
+
+@contextmanager
+def _created(file: Path) -> Iterator[int]:
+    """Create a file of ours for the block. Raises FileExistsError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    number = os.open(file, flags, 0o600)
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def _progress(name: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal; yields what moves it on by bytes."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # here: it takes a quarter of a second to load
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=size_bytes)
+        yield lambda length: bar.advance(task, length)
+
+
+class _Published:
+    """Commits of which the messages are published first."""
+
+    def __init__(self, store: StoreFile, broker: Broker) -> None:
+        self._store = store
+        self._broker = broker
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        """See ``Store``."""
+        return asyncio.ensure_future(self._publish_and_commit(commit, epoch))
+
+    async def _publish_and_commit(self, commit: Commit, epoch: int) -> tuple[OutboxRow, ...]:
+        for row in commit.outbox:
+            await self._broker.publish(
+                Message(
+                    row.routing_key,
+                    row.message_id,
+                    row.body,
+                    row.correlation_id,
+                    row.created_ms,
+                    mandatory=row.mandatory,
+                )
+            )
+        return await self._store.commit(commit, epoch)
+
+
+async def _retry(settings: Settings, store: StoreFile, of: Recording) -> Recording:
+    clock = SystemClock()
+    queries = RecordingQueries(store.index, settings.retention_rules(), clock)
+    async with open_broker(settings) as broker:
+        await broker.open(queues(settings))
+        committer = Committer(_Published(store, broker), lambda _: None)
+        retries = RecordingRetries(queries, shared_files(settings), committer, clock)
+        return await retries.retry(_operator(of), of.key)
+
+
+def _operator(of: Recording) -> Requester:
+    return Requester(UserKey(of.facts.domain, OPERATOR), admin=True)
