@@ -30,7 +30,7 @@ def recording_parts(
     settings: Settings, store: Store, clock: Clock, rooms: Rooms, offer: Offer
 ) -> RecordingParts:
     """Return the parts of the routes of recordings; ``offer`` publishes outbox rows."""
-    queries = RecordingQueries(store.index, settings.retention_rules(), clock, rooms.news)
+    queries = RecordingQueries(store.index, settings.retention_rules(), clock, rooms.job_results.of)
     files_there, keys = shared_files(settings), link_keys(settings)
     downloads = RecordingDownloads(queries, store.index, files_there, rooms.audit, clock, keys)
     retries = RecordingRetries(queries, files_there, Committer(store, offer), clock)

@@ -1,4 +1,4 @@
-"""Retry of failed recordings: their recordingInfo goes to the workers once more.
+"""Retry of failed recordings: their recordingInfo goes to the workers again.
 
 The event is the one that the worker has kept, in its message or next to the temporary files. State,
 message and audit entry are one commit, so that a recording is queued if and only if its message is

@@ -122,18 +122,17 @@ class Rooms:
         self._effects = EffectRunner(self._sessions, plane, monitor)
         self.audit = audit or Audit(store, clock, epoch)
         self._context = self._actor_context(epoch, offer, monitor)
-        self._job_results = JobResults()
-        self.news = self._job_results.of
+        self.job_results = JobResults()
         revive = partial(RoomActor.of_settled, self._context)
-        self._finder = Finder(self._registry, self._sessions, store, revive, self._job_results.load)
+        self._finder = Finder(self._registry, self._sessions, store, revive, self.job_results.load)
         self._creation = RoomCreation(self._registry, store, clock, rules.quotas)
         self.media_sessions = MediaSessions(self._visible_room)
-        permissions, news = store.permissions, self._job_results.of_room
+        permissions, news = store.permissions, self.job_results.of_room
         self.queries = RoomQueries(
             self._registry, self._finder, clock, rules.policy, permissions, news
         )
         self._lister = Lister(self.queries)
-        self._subscriptions = Subscriptions(self.queries, self._job_results, clock)
+        self._subscriptions = Subscriptions(self.queries, self.job_results, clock)
 
     def _actor_context(self, epoch: int, offer: Offer, monitor: Monitor) -> ActorContext:
         return ActorContext(
@@ -158,7 +157,7 @@ class Rooms:
             try:
                 stored = stored_room(self._store, row)
                 room = decode_room(stored)
-                self._job_results.load(stored)
+                self.job_results.load(stored)
             except Broken as broken:
                 # One damaged room must not block the others; its row stays unchanged.
                 log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
@@ -201,7 +200,7 @@ class Rooms:
         """Return the forwarder of the recording service's messages to the users of these rooms."""
         find, worked_on = self._finder.by_uuid, self._subscriptions.worked_on
         keep = result_keeper(self._store, self._context.epoch)
-        return Notifications(broker, find, self._sessions, self._job_results, worked_on, keep)
+        return Notifications(broker, find, self._sessions, self.job_results, worked_on, keep)
 
     def connected(self, client: Client) -> None:
         """See ``RoomsApi``."""
