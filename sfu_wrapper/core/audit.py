@@ -10,7 +10,7 @@ saved before shows that. Source: audit.md, "The chain".
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 NO_HASH: Final = b""
 """Hash before the first entry."""
@@ -63,6 +63,8 @@ class ChainFault:
                 return f"{missing}: the saved head has more, the end of the chain was cut off"
             case Fault.OTHER_CHAIN:
                 return f"{entries} differs from the saved head: the chain was written again"
+            case _:
+                assert_never(self.fault)
 
 
 @dataclass(frozen=True, slots=True)

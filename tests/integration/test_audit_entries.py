@@ -6,7 +6,9 @@ import logging
 
 import pytest
 
+from sfu_wrapper.adapters.memory.audit import MemoryAudit
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.audit import AuditHead
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId, UserId, UserKey
 from sfu_wrapper.ports.store import Commit, OutboxRow
@@ -222,3 +224,32 @@ async def test_the_heads_of_all_chains_are_logged(caplog: pytest.LogCaptureFixtu
     (logged,) = [each for each in caplog.records if each.message == "audit.head"]
     assert (logged.domain, logged.number) == (DOMAIN, 1)  # type: ignore[attr-defined]
     assert logged.hash == store.audit.head(OURS).hash  # type: ignore[attr-defined]
+
+
+async def test_a_chain_is_read_over_http_by_pages_to_its_head() -> None:
+    async with world() as here:
+        for n in range(5):
+            noted = here.rooms.audit.entry(None, DomainId("example"), "file.read", f"uuid-{n}/1")
+            await here.rooms.audit.note(noted)
+        first = (await here.ask("GET", "/audit?limit=3", ADMIN)).json
+        second = (await here.ask("GET", f"/audit?limit=3&after={first['next']}", ADMIN)).json
+        head = (await here.ask("GET", "/audit/head", ADMIN)).json
+
+    both = [*first["entries"], *second["entries"]]
+    assert ([each["number"] for each in both], second["next"]) == ([1, 2, 3, 4, 5], None)
+    assert (head["number"], head["hash"], head["signed"]) == (5, both[-1]["hash"], None)
+    assert both[1]["previous"] == both[0]["hash"]
+
+
+async def test_a_cut_store_cannot_stop_the_controller_by_its_heads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unreadable(MemoryAudit):
+        def heads(self) -> tuple[AuditHead, ...]:
+            raise Unavailable("the disk is gone")
+
+    store = MemoryStore()
+    store.audit = Unreadable()
+    Audit(store, StandingClock()).log_heads()
+
+    assert caplog.messages == ["audit.headsUnreadable"]

@@ -175,7 +175,20 @@ def test_signed_heads_count_only_with_the_key_that_signed_them(here: Here) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "a.b", "a.!.c", "[1]", "{}", '{"domain":"x","number":1,"hash":"z"}']
+    "text",
+    [
+        "",
+        "nonsense",
+        "a.b",
+        "a.!.c",
+        "[1]",
+        "{",
+        "e30.WzFd.c2ln",
+        "e30.e30.c2ln",
+        "{}\n{",
+        "{}",
+        '{"domain":"x","number":1,"hash":"z"}',
+    ],
 )
 def test_what_is_no_saved_head_is_refused(here: Here, text: str) -> None:
     code, _, errors = here.command("verify", "--head", here.save(text))
