@@ -1,6 +1,6 @@
 """Bodies of ``/webhooks``: parsing, writing, and their models in the OpenAPI description."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -73,6 +73,14 @@ class DeliveryPage(_Body):
 
     deliveries: list[DeliveryModel]
     next: int | None
+
+
+def webhook_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the body of a POST, without references."""
+    schema = WebhookBody.model_json_schema()
+    definitions = schema.pop("$defs")
+    schema["properties"]["types"]["items"] = definitions["EventType"]
+    return schema
 
 
 def parse_webhook(body: bytes) -> WebhookBody:

@@ -23,12 +23,12 @@ from sfu_wrapper.wire.webhooks import (
     CreatedWebhook,
     DeliveryModel,
     DeliveryPage,
-    WebhookBody,
     WebhookList,
     created_json,
     delivery_json,
     parse_webhook,
     webhook_json,
+    webhook_schema,
 )
 
 _ANY = documented(400, 401, 403, 404, 406, 429, 500, 503)
@@ -36,13 +36,7 @@ _CREATED = documented(400, 401, 403, 406, 408, 413, 415, 429, 500, 503)
 _BODY = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {
-                "schema": WebhookBody.model_json_schema(
-                    ref_template="#/components/schemas/{model}", mode="validation"
-                )
-            }
-        },
+        "content": {"application/json": {"schema": webhook_schema()}},
     }
 }
 _Webhook = Annotated[
