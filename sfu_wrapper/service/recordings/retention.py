@@ -46,8 +46,9 @@ from sfu_wrapper.service.recordings.deletion_commits import (
 
 LEASE: Final = "retention"
 LEASE_S: Final = 120.0
-PAGE: Final = 50
+PAGE: Final = 25
 REPEAT_S: Final = 3_600.0
+_LATE_MS: Final = 60_000
 NO_ANSWER: Final = "no worker has reported the deletion yet: see the workers' logs and health"
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ class Retention:
         self._interval_s = interval_s
         self._holder = f"retention-{uuid4().hex}"
         self._began = clock.now()
+        self._latest: Place | None = None
+        self._full_at_ms = 0
         self._published: dict[RecordingKey, int] = {}  # monotonic ms of the last request
 
     async def run(self) -> None:
@@ -199,18 +202,28 @@ class Retention:
                 assert_never(never)
 
     async def _repeat_requests(self) -> None:
-        """Publish requests without an answer, as far as they are due."""
+        """Publish requests without an answer, as far as they are due.
+
+        All open requests are visited every ``REPEAT_S``, in between only the latest ones.
+        """
+        now_ms = self._clock.now().mono_ms
+        is_full = now_ms >= self._full_at_ms
         seen: set[RecordingKey] = set()
-        after = None
+        after = None if is_full else self._latest
         while True:
             page = self._index.deletions(PAGE, after)
             seen |= {each.key for each in page}
             await self._repeat([each for each in page if self._is_unanswered(each)])
+            if page:
+                after = _requested_place(page[-1])
             if len(page) < PAGE:
                 break
-            after = _requested_place(page[-1])
             await asyncio.sleep(0)
-        self._published = {key: at for key, at in self._published.items() if key in seen}
+        if after is not None:  # a command may store a request a little later than its time says
+            self._latest = Place(after.at_ms - _LATE_MS, after.key)
+        if is_full:
+            self._full_at_ms = now_ms + round(REPEAT_S * 1000)
+            self._published = {key: at for key, at in self._published.items() if key in seen}
 
     def _is_unanswered(self, recording: Recording) -> bool:
         """Return True if a request has not been published for ``REPEAT_S``, or not by us."""

@@ -17,10 +17,11 @@ from sfu_wrapper.model.recording import (
     Deletion,
     DeletionReason,
     Hold,
+    Recording,
     RecordingState,
 )
 from sfu_wrapper.model.segment import Failed
-from sfu_wrapper.ports.recordings import DomainRetention
+from sfu_wrapper.ports.recordings import DomainRetention, Due
 from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.service.recordings import retention
 from sfu_wrapper.service.recordings.retention import NO_ANSWER, PAGE
@@ -267,3 +268,30 @@ async def test_a_store_that_is_away_is_tried_again(
     task.cancel()
 
     assert "retention.failed" in caplog.text
+
+
+async def test_a_round_looks_at_new_requests_alone(
+    bench: StoreBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(bench.store)
+    for number in range(1, 3 * PAGE + 1):
+        requested = Deletion(DeletionReason.REQUESTED, kept.clock.wall_ms + number, OWNER.key)
+        await kept.put(number, 1, deletion=requested)
+        kept.clock.pass_s(60)
+    evaluator = kept.retention()
+    await evaluator.evaluate()
+    assert len(kept.requests()) == 3 * PAGE
+
+    index, pages = bench.store.index, 0
+    deletions = index.deletions
+
+    def counted(limit: int, after: Due | None = None) -> tuple[Recording, ...]:
+        nonlocal pages
+        pages += 1
+        return deletions(limit, after)
+
+    monkeypatch.setattr(type(index), "deletions", lambda _, *args: counted(*args))
+    await kept.changes().delete(ADMIN, await kept.put(3 * PAGE + 1))
+    await evaluator.evaluate()
+    assert pages == 1
+    assert kept.requests()[-1].key.segment == 3 * PAGE + 1
