@@ -179,7 +179,7 @@ class _Components:
         return RestParts(
             permissions,
             self.rooms.queries,
-            recording_parts(settings, parts.store, parts.clock, self.rooms, self.relay.offer),
+            recording_parts(settings, parts.store, parts.clock, self.rooms, self.committer),
             self.keys,
             parts.clock,
             Limits(gateway_settings(settings)),

@@ -17,7 +17,9 @@ from sfu_wrapper.gateway.rest.app import RecordingParts
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.recordings.deletion_commits import Committer, Offer
+from sfu_wrapper.service.recordings.changes import RecordingChanges
+from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
@@ -27,14 +29,22 @@ LINK_KEY_FILE: Final = "links.key"  # next to the store
 
 
 def recording_parts(
-    settings: Settings, store: Store, clock: Clock, rooms: Rooms, offer: Offer
+    settings: Settings, store: Store, clock: Clock, rooms: Rooms, committer: Committer
 ) -> RecordingParts:
-    """Return the parts of the routes of recordings; ``offer`` publishes outbox rows."""
+    """Return the parts of the routes of recordings."""
+    changes = RecordingChanges(
+        store.index,
+        committer,
+        clock,
+        settings.retention_rules(),
+        owner_may_delete=settings.recordings.owner_may_delete,
+    )
+    erasures = Erasures(store.index, committer, clock)
     queries = RecordingQueries(store.index, settings.retention_rules(), clock, rooms.job_results.of)
     files_there, keys = shared_files(settings), link_keys(settings)
     downloads = RecordingDownloads(queries, store.index, files_there, rooms.audit, clock, keys)
-    retries = RecordingRetries(queries, files_there, Committer(store, offer), clock)
-    return RecordingParts(queries, downloads, retries, settings.links.public_url)
+    retries = RecordingRetries(queries, files_there, committer, clock)
+    return RecordingParts(queries, downloads, retries, changes, erasures, settings.links.public_url)
 
 
 def shared_files(settings: Settings) -> SharedFiles:

@@ -35,7 +35,9 @@ from sfu_wrapper.ports.recordings import PutRecording
 from sfu_wrapper.ports.store import Commit, Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
@@ -176,11 +178,18 @@ def recording_parts(
     secrets: tuple[str, ...] = (SECRET,),
     rules: RetentionRules | None = None,
     disk_s: float = 10,
+    owner_may_delete: bool = False,
 ) -> RecordingParts:
     """Return the parts of a server that offers the recordings of a store."""
     queries = RecordingQueries(store.index, rules or RetentionRules(), clock)
     keys = tuple(map(link_key, secrets))
     files = shared_files(folder, disk_s=disk_s)
     downloads = RecordingDownloads(queries, store.index, files, audit, clock, lambda: keys)
-    retries = RecordingRetries(queries, files, Committer(store, lambda _: None), clock)
-    return RecordingParts(queries, downloads, retries)
+    committer = Committer(store, lambda _: None)
+    kept = rules or RetentionRules()
+    changes = RecordingChanges(
+        store.index, committer, clock, kept, owner_may_delete=owner_may_delete
+    )
+    retries = RecordingRetries(queries, files, committer, clock)
+    erasures = Erasures(store.index, committer, clock)
+    return RecordingParts(queries, downloads, retries, changes, erasures)

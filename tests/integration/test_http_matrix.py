@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.recording import Hold
 from sfu_wrapper.model.webhook import Endpoint
+from sfu_wrapper.ports.recordings import DomainRetention
 from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.ports.webhooks import DropEndpoint, Kept, PutEndpoint, SendTest
 from tests.helpers.http import ALWAYS, World, pass_for, world
@@ -99,6 +102,25 @@ GET    /recordings/joined/1/log                      404 200 200 404 404 401
 GET    /recordings/zoes/1/log                        404 404 200 404 404 401
 POST   /recordings/owned/1/retry                     403 409 409 403 403 401
 POST   /recordings/zoes/1/retry                      403 404 409 403 403 401
+PUT    /recordings/owned/1/hold                      403 200 403 403 403 401
+PUT    /recordings/joined/1/hold                     404 200 403 404 404 401
+PUT    /recordings/zoes/1/hold                       404 404 403 404 404 401
+PUT    /recordings/none/1/hold                       404 404 404 404 404 401
+DELETE /recordings/held/1/hold                       403 204 403 403 403 401
+DELETE /recordings/owned/1/hold                      403 404 403 403 403 401
+DELETE /recordings/zoes/1/hold                       404 404 403 404 404 401
+DELETE /recordings/owned/1                           403 202 403 403 403 401
+DELETE /recordings/held/1                            403 409 403 403 403 401
+DELETE /recordings/joined/1                          404 202 403 404 404 401
+DELETE /recordings/zoes/1                            404 404 403 404 404 401
+DELETE /recordings/none/1                            404 404 404 404 404 401
+POST   /erasures                                     403 200 403 403 403 401
+GET    /retention/domain/example                     403 200 200 403 403 401
+PUT    /retention/domain/example                     403 200 403 403 403 401
+DELETE /retention/domain/example                     403 204 403 403 403 401
+GET    /retention/domain/other                       403 404 200 403 403 401
+PUT    /retention/domain/other                       403 404 403 403 403 401
+DELETE /retention/domain/other                       403 404 403 403 403 401
 GET    /usage                                        403 200 200 403 403 401
 
 GET    /webhooks                                     403 200 200 403 403 401
@@ -129,6 +151,24 @@ CASES = [
 ]
 
 
+def body_of(method: str, path: str) -> object:
+    """Return a valid body of a request that has one."""
+    bodies = {
+        "PUT /permissions": ALWAYS,
+        "PUT /recordings": {"reason": "case 7"},
+        "PUT /retention": {"days": 30},
+        "POST /erasures": {"user": "bob"},
+    }
+    others = BODIES.get(path, LINK) if method == "POST" else None
+    return bodies.get(f"{method} /{path.split('/')[1]}", others)
+
+
+def changes(method: str, path: str, status: int) -> bool:
+    """Return True if such an answer means that a permission or a webhook has changed."""
+    written = method != "GET" and status < 300
+    return written and path.startswith(("/permissions", "/webhooks"))
+
+
 def token_of(role: str) -> str | None:
     """Alice's, with one role."""
     return None if role == "stranger" else pass_for("alice", role)
@@ -143,6 +183,11 @@ async def peopled(folder: Path | None = None) -> AsyncIterator[World]:
     async with world(folder=folder or Path("/nonexistent")) as here:
         await store_all(here)
         contents = {"a.webm": b"webm"}
+        about = facts("held")
+        held = finished(about, result(about, contents))
+        await put(here.store, replace(held, hold=Hold(user("adam"), "case 7", 0)))
+        days = (DomainRetention(DomainId("example"), 90), DomainRetention(DomainId("other"), 90))
+        await here.store.commit(Commit(retention=days), 1)
         for about in (
             facts("owned"),
             facts("joined", owner="bob", guests=(user("alice"),)),
@@ -214,15 +259,14 @@ async def test_every_route_has_a_row_and_every_row_a_route() -> None:
 async def test_every_role_gets_what_the_matrix_says(
     method: str, path: str, statuses: list[int], tmp_path: Path
 ) -> None:
-    body = {"PUT": ALWAYS, "POST": BODIES.get(path, LINK)}.get(method)
+    body = body_of(method, path)
     async with peopled(tmp_path) as here:
         for role, status in zip(ROLES, statuses, strict=True):
             before = stored(here)
             answer = await here.ask(method, path, token_of(role), body)
 
             assert answer.status == status, role
-            changes = method != "GET" and not path.endswith("/links") and status < 300
-            assert (stored(here) != before) is changes, role
+            assert (stored(here) != before) is changes(method, path, status), role
             await store_all(here)
 
 
@@ -277,6 +321,8 @@ async def test_rooms_are_not_listed_over_signaling_for_everybody(role: Role) -> 
         ("/recordings/joined/1/files/a.webm", "/recordings/none/1/files/a.webm", "user"),
         ("/recordings/zoes/1", "/recordings/none/1", "domain-admin"),
         ("/recordings/joined/1/vcon", "/recordings/none/1/vcon", "user"),
+        ("/retention/domain/other", "/retention/domain/none", "domain-admin"),
+        ("/retention/domain/other", "/retention/domain/none", "user"),
         (
             "/permissions/domain/other/user/zoe",
             "/permissions/domain/example/user/none",

@@ -24,6 +24,7 @@ from sfu_wrapper.gateway.rest.evidence import evidence_routes
 from sfu_wrapper.gateway.rest.files import file_routes
 from sfu_wrapper.gateway.rest.permissions import permission_routes
 from sfu_wrapper.gateway.rest.problems import HttpRefused, internal, respond
+from sfu_wrapper.gateway.rest.recording_changes import change_routes
 from sfu_wrapper.gateway.rest.recordings import recording_routes
 from sfu_wrapper.gateway.rest.rooms import room_routes
 from sfu_wrapper.gateway.rest.webhooks import webhook_routes
@@ -32,6 +33,8 @@ from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.changes import RecordingChanges
+from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.evidence import RecordingEvidence
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.queries import RecordingQueries
@@ -126,6 +129,8 @@ class RecordingParts:
     queries: RecordingQueries
     downloads: RecordingDownloads
     retries: RecordingRetries
+    changes: RecordingChanges
+    erasures: Erasures
     public_url: str | None = None
 
 
@@ -218,6 +223,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         room_routes(parts.rooms, caller),
         audit_routes(parts.audit, caller),
         recording_routes(found.queries, found.retries, caller),
+        change_routes(found.changes, found.erasures, caller, settings),
         file_routes(found.downloads, caller, settings, found.public_url),
         evidence_routes(RecordingEvidence(found.queries, parts.audit), caller, found.public_url),
         webhook_routes(parts.webhooks, caller, settings),

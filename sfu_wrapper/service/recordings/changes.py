@@ -9,6 +9,7 @@ A recording of somebody else, or of another domain, is not found. Source: retent
 
 from collections.abc import Callable
 
+from sfu_wrapper.core import access
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.retention import RetentionRules, hold, release, request_deletion
 from sfu_wrapper.model.errors import Code, Refused
@@ -180,10 +181,7 @@ class RecordingChanges:
         return found
 
     def _visible(self, by: Requester, key: RecordingKey) -> Recording:
-        found = self._index.recording(key)
-        if found is None or not _manages(by, found):
-            raise Refused(Code.NOT_FOUND, "recording not found", recording=str(key))
-        return found
+        return access.require_recording(self._index.recording(key), by, key)
 
     async def _write_days(
         self, by: Requester, domain: DomainId, days: int | None, before: int | None
@@ -215,8 +213,3 @@ def retention_not_found() -> Refused:
 
 def _administers(by: Requester, found: Recording) -> bool:
     return by.admin and by.key.domain == found.facts.domain
-
-
-def _manages(by: Requester, found: Recording) -> bool:
-    owner = found.facts.owner_key
-    return by.service or by.key == owner or (by.admin and by.key.domain == owner.domain)
