@@ -14,6 +14,9 @@ from sfu_wrapper.wire.validation import REQUEST, OneUnknownField, first_error
 Json = dict[str, object]
 CURSOR_MAX: Final = 2**53 - 1
 
+# Described, not enforced: addresses with a name, which are accepted whatever it resolves to.
+_TYPICAL_URL: Final = r"^https?://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~/-]*)?$"
+
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH)]
 
@@ -80,6 +83,7 @@ def webhook_schema() -> dict[str, Any]:
     schema = WebhookBody.model_json_schema()
     definitions = schema.pop("$defs")
     schema["properties"]["types"]["items"] = definitions["EventType"]
+    schema["properties"]["url"]["pattern"] = _TYPICAL_URL
     return schema
 
 
