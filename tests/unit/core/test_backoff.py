@@ -87,9 +87,10 @@ def test_each_pause_draws_for_itself() -> None:
 
 
 def test_no_module_has_a_rule_of_its_own() -> None:
-    assert {name_of(path) for path in MODULES if COPIES.search(path.read_text("utf-8"))} == {
-        "core/backoff.py"
-    }
+    published = {"core/webhooks.py"}  # the schedule of Standard Webhooks, which users rely on
+    found = {name_of(path) for path in MODULES if COPIES.search(path.read_text("utf-8"))}
+
+    assert found - published == {"core/backoff.py"}
 
 
 def test_of_an_outage_the_first_failure_is_logged_and_then_one_a_minute() -> None:
