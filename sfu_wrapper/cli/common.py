@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -110,6 +110,25 @@ def emit(args: Namespace, text: str, /, **fields: object) -> None:
     """Print one item on standard output: ``text``, or ``fields`` as JSON with ``--json``."""
     line = json.dumps(fields, default=str) if wants_json(args) else text
     print(line, flush=True)
+
+
+_PLAIN_WIDTH: Final = 200  # columns of a table that is not shown on a terminal
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table. Cells are wrapped, never cut, so that an id can be copied."""
+    from rich.console import Console  # here: it takes a quarter of a second to load
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 _WIDTH: Final = 30

@@ -12,9 +12,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.webhooks import WebhookFile
 from sfu_wrapper.cli import common
@@ -29,7 +26,6 @@ from sfu_wrapper.wire.webhooks import delivery_json, webhook_json
 _OPERATOR: Final = UserId("operator")
 _WAIT_S: Final = 20.0  # for the result: an attempt takes at most 15 s
 _LOOK_S: Final = 0.1
-_PLAIN_WIDTH: Final = 200  # columns of a table that is not shown on a terminal
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -172,12 +168,4 @@ def _print(
         for each in shown:
             common.emit(args, "", **each)
         return
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    common.print_table(columns, rows)
