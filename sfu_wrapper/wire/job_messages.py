@@ -344,19 +344,27 @@ class Manifest:
 
     Attributes:
         message: the ``processed`` message, byte for byte.
+        event: the ``recordingInfo`` without its raw files: who owned the segment and who was in it,
+            for an index that is rebuilt; None in manifests before 0.3.0.
     """
 
     message: bytes
+    event: bytes | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the content of the manifest file."""
-    return dump({"version": _VERSION, "message": manifest.message.decode()})
+    content = {"version": _VERSION, "message": manifest.message.decode()}
+    if manifest.event is not None:
+        content["event"] = manifest.event.decode()
+    return dump(content)
 
 
 def parse_manifest(body: bytes) -> Manifest:
     """Read a manifest file. Raises Malformed."""
     match parse_strict(body):
+        case {"version": 1, "message": str(message), "event": str(event)}:
+            return Manifest(message.encode(), event.encode())
         case {"version": 1, "message": str(message)}:
             return Manifest(message.encode())
     raise Malformed("not a manifest of a finished segment")

@@ -18,7 +18,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -290,6 +290,7 @@ class Processor:
         tracker = ProgressTracker(
             self._clock, self._pace, expected_s, progress, self._files_at_once
         )
+        about = encode_event(replace(info, video=(), audio=()))
         info, material = await self._read(info, place, sizes, tracker, attempts)
         output, cut, why = self._decide(info, material)
         made = await self._render(job, info, place, material, output, cut, tracker)
@@ -311,7 +312,7 @@ class Processor:
         )
         message = encode_processed(result)
         staged = [(product.staged, product.name) for product in made.products]
-        await self._storage.deliver(job, staged, encode_manifest(Manifest(message)))
+        await self._storage.deliver(job, staged, encode_manifest(Manifest(message, about)))
         tracker.over()
         return ProcessedSegment(result, message)
 

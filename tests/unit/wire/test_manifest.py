@@ -12,6 +12,12 @@ def test_the_message_comes_back_byte_for_byte() -> None:
     assert parse_manifest(encode_manifest(manifest)) == manifest
 
 
+def test_what_the_event_said_about_the_segment_comes_back() -> None:
+    manifest = Manifest(b"{}", '{"é": 1}'.encode())
+
+    assert parse_manifest(encode_manifest(manifest)) == manifest
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"version": 2, "message": "{}"}'])
 def test_what_is_no_manifest_of_ours_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
