@@ -1,6 +1,6 @@
 """``sfu-wrapper recordings``: find, copy, retry, delete, hold and erase recordings, on the store.
 
-``verify`` is in ``evidence``: it needs no store.
+``verify`` is in ``evidence``: it needs no store. ``reindex`` is in ``reindexing``.
 
 Works with or without a running controller, with the rights of the domain's administrator: access to
 the store's file replaces the token. The controller finds what is to be deleted at its next round of
@@ -19,7 +19,7 @@ from typing import Final
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.store_file import StoreFile
-from sfu_wrapper.cli import common, evidence, recording_views
+from sfu_wrapper.cli import common, evidence, recording_views, reindexing
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
@@ -62,6 +62,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     erasing.add_argument("--domain", metavar="D", required=True, help="domain of the recordings")
     erasing.add_argument("--user-domain", metavar="D", help="the person's (default: --domain)")
     _add_yes(erasing)
+    filling = _action(actions, "reindex", _reindex, reindexing.HELP)
+    reindexing.add_arguments(filling)
     verifying = actions.add_parser("verify", help=evidence.HELP, description=evidence.HELP)
     common.add_common(verifying)
     evidence.add_arguments(verifying)
@@ -76,10 +78,9 @@ def run(args: Namespace) -> int:
     file = settings.store.sqlite_file
     if file is None:
         raise Misconfigured("store.url: this version keeps recordings in sqlite:<file> only")
-    action: Callable[[Namespace, _Work], object] = args.action
+    action: Callable[[Namespace, _Work], int | None] = args.action
     with StoreFile(file) as store:
-        action(args, _Work(settings, store))
-    return common.DONE
+        return action(args, _Work(settings, store)) or common.DONE
 
 
 class _Work:
@@ -124,6 +125,12 @@ def _view(show: _View) -> Callable[[Namespace, _Work], None]:
         show(args, work.settings, work.store, work.recording(args.recording))
 
     return act
+
+
+def _reindex(args: Namespace, work: _Work) -> int:
+    domain = None if args.domain is None else DomainId(_id(args.domain))
+    owner = None if args.owner is None else UserId(_id(args.owner))
+    return reindexing.reindex(args, work.settings, work.store, domain, owner)
 
 
 def _delete(args: Namespace, work: _Work) -> None:
@@ -227,7 +234,7 @@ def _add_yes(parser: ArgumentParser) -> None:
 def _action(
     actions: "argparse._SubParsersAction[ArgumentParser]",
     name: str,
-    run_: Callable[[Namespace, _Work], None],
+    run_: Callable[[Namespace, _Work], int | None],
     about: str,
 ) -> ArgumentParser:
     """Add an action and return its parser."""

@@ -13,15 +13,18 @@ from typing import Any
 
 from sfu_wrapper.core.retention import has_raw_files
 from sfu_wrapper.model.errors import Code, Refused
+from sfu_wrapper.model.identity import Kind, Origin, RecordingType, UserKey, user_shown_as
 from sfu_wrapper.model.recording import (
     Deleted,
     Deletion,
     Outcome,
     Recording,
     RecordingFacts,
+    RecordingKey,
     RecordingState,
+    Stay,
 )
-from sfu_wrapper.model.segment import JobProgress, Processed
+from sfu_wrapper.model.segment import JobProgress, Processed, SegmentInfo
 
 Message = JobProgress | Outcome | Deleted
 """Message of the recording service about a recording."""
@@ -41,6 +44,42 @@ def with_facts(recording: Recording | None, facts: RecordingFacts) -> Recording:
     kept = replace(facts, started_ms=recording.facts.started_ms)
     moves = recording.state is RecordingState.RECORDING
     return replace(recording, facts=kept, state=state if moves else recording.state)
+
+
+def facts_of_result(result: Processed, event: SegmentInfo | None, owner: UserKey) -> RecordingFacts:
+    """Return the facts of a segment that only its result knows.
+
+    Kind, origin, decision, the starter and the reason of the stop are in neither: the recording
+    counts as one of an internal meeting.
+
+    Args:
+        result: the result.
+        event: what its ``recordingInfo`` said about the segment; None: unknown.
+        owner: owner of the room.
+    """
+    started_ms, stopped_ms = result.started_ms, result.completed_ms
+    if event is not None:
+        started_ms, stopped_ms = event.started_ms, event.completed_ms
+    facts = RecordingFacts(
+        key=RecordingKey(result.uuid, result.segment),
+        room=result.room,
+        domain=owner.domain,
+        owner=owner.user,
+        kind=Kind.MEETING,
+        origin=Origin.INTERNAL,
+        type=(event.type if event is not None else None) or RecordingType.ALL,
+        by=None,
+        started_ms=started_ms,
+        stopped_ms=stopped_ms,
+        duration_ms=stopped_ms - started_ms,
+    )
+    if event is None:
+        return facts
+    stays = (
+        Stay(user_shown_as(each.user, owner.domain), each.joined_ms, each.left_ms)
+        for each in event.presences
+    )
+    return replace(facts, stays=tuple(stays), incomplete=event.reason, missing=event.missing)
 
 
 def apply(recording: Recording, message: Message, now_ms: int) -> Recording:

@@ -233,6 +233,18 @@ def stopped_facts(room: Room, segment: Segment, info: SegmentInfo) -> RecordingF
     )
 
 
+def closed_facts(room: Room, segment: Segment, presences: Iterable[Presence]) -> RecordingFacts:
+    """Return the facts of a segment that was reported earlier.
+
+    Args:
+        room: the room as it is now.
+        segment: a segment of it that is announced.
+        presences: participants of the segment, which the room no longer knows.
+    """
+    info = segment_info(room, segment, segment.started or segment.requested_at)
+    return stopped_facts(room, segment, replace(info, presences=tuple(presences)))
+
+
 def _facts(room: Room, segment: Segment, started_ms: int, stays: Iterable[Stay]) -> RecordingFacts:
     decision = segment.decision or room.decision
     return RecordingFacts(

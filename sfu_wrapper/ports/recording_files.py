@@ -4,7 +4,8 @@ The folders are those of the workers, where the controller has mounted them. Eve
 below its folder only, and names a plain file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 
@@ -52,4 +53,48 @@ class RecordingFiles(Protocol):
 
     async def raw_exists(self, videos: Sequence[str], audio: Sequence[str]) -> bool:
         """Return True if one of these raw files exists, or may, in a folder that is elsewhere."""
+        ...
+
+
+class FinishedJobs(Protocol):
+    """Manifests and marks of the workers, and the files that they name.
+
+    Raises, in all methods:
+        JobFailed: ``IO_ERROR``: the disk refuses.
+    """
+
+    def require_mounted(self) -> None:
+        """Raise Refused: NOT_MOUNTED where the folder of finished files is not there."""
+        ...
+
+    def manifest_names(self) -> Iterator[str]:
+        """Yield the names of all manifests, in any order."""
+        ...
+
+    async def manifest_named(self, name: str) -> bytes | None:
+        """Return a manifest by its name; None: it was removed meanwhile."""
+        ...
+
+    async def manifest(self, job: str) -> bytes | None:
+        """Return the manifest of a job; None: there is none."""
+        ...
+
+    async def mark(self, job: str) -> bytes | None:
+        """Return the mark of a deleted job; None: it is not deleted."""
+        ...
+
+    async def order(self, job: str) -> bytes | None:
+        """Return the open order to delete a job; None: there is none."""
+        ...
+
+    async def leftovers(self, job: str) -> tuple[Path, ...]:
+        """Return the files that a failed job kept."""
+        ...
+
+    async def lost(self, files: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+        """Return those files that are not there with their length.
+
+        Args:
+            files: paths below the folder of finished files, with lengths in bytes.
+        """
         ...

@@ -158,6 +158,17 @@ def names_in(folder: int) -> list[str]:
         os.close(number)
 
 
+def each_name(folder: int) -> Iterator[str]:
+    """Yield the names in a folder, unsorted and without holding all of them. Raises OSError."""
+    number = _readable(folder)
+    try:
+        with os.scandir(number) as entries:
+            for entry in entries:
+                yield entry.name
+    finally:
+        os.close(number)
+
+
 def sync(folder: int) -> None:
     """Make changes of a folder's entries durable; an O_PATH descriptor is enough."""
     number = _readable(folder)

@@ -10,6 +10,7 @@ makes such a commit relies on the controller to find from the rows what is to be
 
 import asyncio
 from asyncio import Future
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -19,8 +20,11 @@ from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, tra
 from sfu_wrapper.adapters.sqlite.recording_queries import SqliteRecordings
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.model.errors import Misconfigured, RecordingError
-from sfu_wrapper.ports.store import Commit, OutboxRow
+from sfu_wrapper.model.identity import RoomUuid
+from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
 
+_ROOM = f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?"  # noqa: S608 constants of ours
+_NEXT_ROOM = f"SELECT rowid, {rows.ROOM} FROM rooms WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608 constants of ours
 EPOCH = 1  # the lowest: a controller with a lease of its own is never fenced off by a command
 
 
@@ -50,6 +54,38 @@ class StoreFile:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._reader.close()
+
+    def count_rooms(self) -> int:
+        """Return the number of rooms."""
+        with translated(self._path):
+            found: int = self._reader.execute("SELECT count(*) FROM rooms").fetchone()[0]
+        return found
+
+    def rooms(self) -> Iterator[tuple[RoomRow, tuple[PartRow, ...]]]:
+        """Yield every room with its parts, one at a time; each as of one moment."""
+        after = -1
+        while True:
+            with translated(self._path):
+                self._reader.execute("BEGIN")
+                try:
+                    found = self._reader.execute(_NEXT_ROOM, (after,)).fetchone()
+                    parts = [] if found is None else self._parts(found[1])
+                finally:
+                    self._reader.execute("COMMIT")
+            if found is None:
+                return
+            after = found[0]
+            yield rows.room_row(found[1:]), tuple(parts)
+
+    def room(self, uuid: RoomUuid) -> RoomRow | None:
+        """Return a room without its parts."""
+        with translated(self._path):
+            found = self._reader.execute(_ROOM, (uuid,)).fetchone()
+        return None if found is None else rows.room_row(found)
+
+    def _parts(self, uuid: str) -> list[PartRow]:
+        sql = "SELECT room, name, state FROM parts WHERE room = ?"
+        return [PartRow(*row) for row in self._reader.execute(sql, (uuid,))]
 
     def commit(self, commit: Commit, epoch: int = EPOCH) -> "Future[tuple[OutboxRow, ...]]":
         """See ``Store``; the commit is on disk when the method returns, without its messages."""
