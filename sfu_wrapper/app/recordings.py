@@ -21,6 +21,7 @@ from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
+from sfu_wrapper.service.recordings.missed import MissedCalls
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.rooms.router import Rooms
@@ -44,7 +45,15 @@ def recording_parts(
     files_there, keys = shared_files(settings), link_keys(settings)
     downloads = RecordingDownloads(queries, store.index, files_there, rooms.audit, clock, keys)
     retries = RecordingRetries(queries, files_there, committer, clock)
-    return RecordingParts(queries, downloads, retries, changes, erasures, settings.links.public_url)
+    return RecordingParts(
+        queries,
+        downloads,
+        retries,
+        changes,
+        erasures,
+        MissedCalls(store, clock),
+        settings.links.public_url,
+    )
 
 
 def shared_files(settings: Settings) -> SharedFiles:

@@ -1,4 +1,4 @@
-"""``sfu-wrapper recordings list | show | download | retry``: the index and its files, by a store.
+"""``sfu-wrapper recordings list | missed | show | download | retry``: index and files, by a store.
 
 Reads the configured store directly, with or without a running controller. Files are read below the
 configured ``destination_path`` and checked against the index while they are copied. ``retry`` first
@@ -33,6 +33,7 @@ from sfu_wrapper.core.finished import (
     place_below,
     public_name,
 )
+from sfu_wrapper.core.missed import MissedCall
 from sfu_wrapper.core.retention import expires_ms
 from sfu_wrapper.model.errors import Code, Malformed, Refused, Unavailable
 from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, UserId, UserKey
@@ -43,9 +44,10 @@ from sfu_wrapper.ports.recordings import RecordingQuery
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.recordings.audit import entry
 from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.missed import MissedCalls
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
-from sfu_wrapper.wire.recording_rest import recording_json
+from sfu_wrapper.wire.recording_rest import missed_call_json, recording_json
 from sfu_wrapper.wire.strict_json import parse_iso
 
 OPERATOR: Final = UserId("operator")
@@ -74,6 +76,50 @@ def list_recordings(args: Namespace, settings: Settings, store: StoreFile) -> No
             common.emit(args, "", **_json(each, settings, store, listed=True))
         return
     _print_table(found)
+
+
+def add_missed_filters(parser: ArgumentParser) -> None:
+    """Add the filters of ``missed``."""
+    parser.add_argument("--domain", metavar="D", help="only calls of this domain")
+    parser.add_argument("--from", dest="from_", metavar="TIME", help="ended at or after it")
+    parser.add_argument("--to", metavar="TIME", help="ended before it: 2026-12-01T09:00:00Z")
+
+
+def list_missed(args: Namespace, store: StoreFile) -> None:
+    """Print the calls that were not recorded as was decided, with the reasons."""
+    calls = _missed(args, store)
+    if common.wants_json(args):
+        for each in calls:
+            common.emit(args, "", **missed_call_json(each))
+        return
+    columns = ("uuid", "room", "owner", "recorded", "reason", "recordings")
+    common.print_table(columns, (row for call in calls for row in _missed_rows(call)))
+
+
+def _missed(args: Namespace, store: StoreFile) -> Iterator[MissedCall]:
+    """Yield the calls page by page."""
+    from_ms, to_ms = _time(args.from_) or 0, _time(args.to)
+    to_ms = sys.maxsize if to_ms is None else to_ms
+    by = Requester(
+        UserKey(DomainId(args.domain or ""), OPERATOR), service=not args.domain, admin=True
+    )
+    missed, after = MissedCalls(store, SystemClock()), None
+    while True:
+        page = asyncio.run(missed.page(by, from_ms, to_ms, after))
+        yield from page.calls
+        after = page.next
+        if after is None:
+            return
+
+
+def _missed_rows(call: MissedCall) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each reason."""
+    room = call.room
+    recorded = f"{call.recorded_ms / 1000:.1f} of {call.wanted_ms / 1000:.1f} s"
+    for miss in call.misses:
+        keys = ", ".join(map(str, miss.recordings))
+        reason = f"{miss.code}: {miss.message}"
+        yield (room.uuid, room.id, f"{room.owner} ({room.domain})", recorded, reason, keys)
 
 
 def show(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -> None:

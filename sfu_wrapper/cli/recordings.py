@@ -38,6 +38,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = _action(actions, "list", _list, "list recordings, the newest first")
     recording_views.add_filters(listing)
+    missing = _action(
+        actions, "missed", _missed, "list calls that were not recorded as was decided"
+    )
+    recording_views.add_missed_filters(missing)
     showing = _action(actions, "show", _view(recording_views.show), "show one recording")
     downloading = _action(
         actions, "download", _view(recording_views.download), "copy its files into a folder"
@@ -116,6 +120,10 @@ _View = Callable[[Namespace, Settings, StoreFile, Recording], None]
 
 def _list(args: Namespace, work: _Work) -> None:
     recording_views.list_recordings(args, work.settings, work.store)
+
+
+def _missed(args: Namespace, work: _Work) -> None:
+    recording_views.list_missed(args, work.store)
 
 
 def _view(show: _View) -> Callable[[Namespace, _Work], None]:

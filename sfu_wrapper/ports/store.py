@@ -53,6 +53,25 @@ class RoomRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomQuery:
+    """Filter of rooms by time, of all domains.
+
+    Attributes:
+        settled: True: settled rooms by their end; False: the others, by their creation.
+        from_ms: epoch ms; ended or created at or after it.
+        to_ms: epoch ms; ended or created before it.
+        after: time and uuid of the last room of the page before.
+        limit: maximum number of rooms.
+    """
+
+    settled: bool
+    from_ms: int
+    to_ms: int
+    after: tuple[int, RoomUuid] | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class PartRow:
     """Part of a room, under a name that is unique in the room.
 
@@ -153,7 +172,24 @@ class Commit:
     webhooks: tuple[WebhookChange, ...] = ()
 
 
-class Store(Protocol):
+class RoomRows(Protocol):
+    """Reads of rooms by time, for lists; a store has them, and so does the file of a command."""
+
+    @property
+    def index(self) -> RecordingIndex:
+        """Index of recordings, for reading."""
+        ...
+
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        """Return rooms in order of their time, then of their uuid; the cost is that of the page."""
+        ...
+
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        """Return all parts of a room; the cost is that of the result."""
+        ...
+
+
+class Store(RoomRows, Protocol):
     """Durable state of one controller.
 
     Commits go through one queue and are grouped; a future resolves once its commit is on disk, or
@@ -196,10 +232,6 @@ class Store(Protocol):
 
         Removed rooms count for ever, because their files may still exist.
         """
-        ...
-
-    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
-        """Return all parts of a room; the cost is that of the result."""
         ...
 
     def part(self, uuid: RoomUuid, name: str) -> PartRow | None:
@@ -255,11 +287,6 @@ class Store(Protocol):
             permission: the new value; None deletes it.
             audit: entries that become durable together with the change.
         """
-        ...
-
-    @property
-    def index(self) -> RecordingIndex:
-        """Index of recordings, for reading."""
         ...
 
     @property

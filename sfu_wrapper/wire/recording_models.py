@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
+from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.links import MAX_SECONDS
+from sfu_wrapper.core.missed import MissCode
 from sfu_wrapper.model.identity import Kind, Origin, RecordingType, StopReason
 from sfu_wrapper.model.recording import DeletionReason, RecordingState
 from sfu_wrapper.model.segment import FileKind
@@ -26,6 +28,7 @@ UUID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 PAGE_PATTERN = r"^[0-9]{1,14}\.[1-9][0-9]{0,8}\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 _ID = r"(\.*[A-Za-z0-9_@+:-][A-Za-z0-9._@+:-]*|\.{3,})"
 PARTICIPANT_PATTERN = rf"^({_ID}/)?{_ID}$"
+PLACE_PATTERN = r"^(open|ended)\.[0-9]{1,15}\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 OWNER_PATTERN = rf"^{_ID}/{_ID}$"
 MAX_NAME_BYTES = 255  # of a finished file
 
@@ -171,6 +174,41 @@ class UsagePage(Body):
 
     usage: list[UsageModel]
     next: Maybe[Annotated[str, StringConstraints(pattern=OWNER_PATTERN)]]
+
+
+class MissModel(Body):
+    """A difference; ``recordings`` are the addresses of the recordings concerned."""
+
+    code: MissCode
+    message: str
+    recordings: list[str]
+
+
+class MissedCallModel(Body):
+    """A call whose outcome differs from the decision; ``endedAt`` is absent while it goes on."""
+
+    room: IdText
+    uuid: IdText
+    domain: IdText
+    owner: IdText
+    kind: Kind
+    origin: Origin
+    state: Life
+    established_at: IsoTime
+    ended_at: Maybe[IsoTime]
+    wanted_seconds: DurationS
+    recorded_seconds: DurationS
+    reasons: Annotated[list[MissModel], Field(min_length=1)]
+
+
+class MissedCallsPage(Body):
+    """A page. It may hold fewer than ``limit``, or none, although ``next`` is there.
+
+    Pass ``next`` as ``after`` to get the next page; without ``next`` it is the last one.
+    """
+
+    calls: list[MissedCallModel]
+    next: Maybe[Annotated[str, StringConstraints(pattern=PLACE_PATTERN)]]
 
 
 class LinkRequest(Body):

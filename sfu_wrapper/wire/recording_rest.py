@@ -11,6 +11,7 @@ from operator import attrgetter
 from pydantic import ValidationError
 
 from sfu_wrapper.core.finished import known_files, public_name
+from sfu_wrapper.core.missed import Miss, MissedCall
 from sfu_wrapper.core.policy import Reason, Source
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import (
@@ -245,6 +246,45 @@ def usage_page_json(owners: Sequence[Json], following: UserKey | None) -> Json:
     """Return a page of usage; ``following``: the last owner, where there may be more."""
     after = None if following is None else f"{following.domain}/{following.user}"
     return {"usage": list(owners)} | _given(next=after)
+
+
+def missed_call_json(call: MissedCall) -> Json:
+    """Return a call whose outcome differs from the decision that was made."""
+    room = call.room
+    return {
+        "room": room.id,
+        "uuid": room.uuid,
+        "domain": room.domain,
+        "owner": room.owner,
+        "kind": room.kind,
+        "origin": room.origin,
+        "state": room.life,
+        "establishedAt": _time(room.established_ms),
+        "wantedSeconds": call.wanted_ms / 1000,
+        "recordedSeconds": call.recorded_ms / 1000,
+        "reasons": [_miss(each) for each in call.misses],
+    } | _given(endedAt=_time(room.ended_ms))
+
+
+def _miss(miss: Miss) -> Json:
+    keys = [str(key) for key in miss.recordings]
+    return {"code": miss.code, "message": miss.message, "recordings": keys}
+
+
+def missed_page_json(calls: Iterable[MissedCall], following: str | None) -> Json:
+    """Return a page of missed calls; ``following``: token of the next page."""
+    return {"calls": list(map(missed_call_json, calls))} | _given(next=following)
+
+
+def place_token(at_ms: int, uuid: RoomUuid, *, settled: bool) -> str:
+    """Return the token of a page that begins after that room."""
+    return f"{'ended' if settled else 'open'}.{at_ms}.{uuid}"
+
+
+def parse_place_token(token: str) -> tuple[bool, int, RoomUuid]:
+    """Read a token that matches ``PLACE_PATTERN``: True for settled rooms, time, uuid."""
+    kind, at_ms, uuid = token.split(".", 2)
+    return kind == "ended", int(at_ms), RoomUuid(uuid)
 
 
 def link_json(url: str, expires_ms: int) -> Json:

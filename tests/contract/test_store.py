@@ -10,7 +10,15 @@ import pytest
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid
-from sfu_wrapper.ports.store import AnswerRow, AnswerSize, Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.ports.store import (
+    AnswerRow,
+    AnswerSize,
+    Commit,
+    OutboxRow,
+    PartRow,
+    RoomQuery,
+    RoomRow,
+)
 from tests.helpers import stores
 from tests.helpers.stores import PROMISES, Promise, StoreBench, memory_bench, sqlite_bench
 
@@ -185,6 +193,21 @@ class MakesNoRoom(MemoryStore):
         return super().commit(replace(commit, forgotten=()), epoch)
 
 
+class ForgetsThePlace(MemoryStore):
+    """Begins each page at the time of the last room, and repeats it."""
+
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        since_ms = query.from_ms if query.after is None else query.after[0]
+        return super().rooms_by_time(replace(query, from_ms=since_ms, after=None))
+
+
+class EndsTooLate(MemoryStore):
+    """Takes the end of a range for a part of it."""
+
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        return super().rooms_by_time(replace(query, to_ms=query.to_ms + 1))
+
+
 class DropsAtClose(MemoryStore):
     """Fails what still waits when it is closed."""
 
@@ -214,6 +237,8 @@ BROKEN: dict[Callable[[], MemoryStore], Promise] = {
     RemovesMessages: stores.what_is_published_later_outlives_its_room,
     CountsInOrderOfKeeping: stores.kept_answers_are_counted_in_order_of_expiry,
     MakesNoRoom: stores.an_answer_that_makes_room_is_gone,
+    ForgetsThePlace: stores.open_rooms_are_paged_by_their_creation,
+    EndsTooLate: stores.settled_rooms_are_paged_by_their_end,
     DropsAtClose: stores.closing_finishes_what_waits_and_refuses_the_rest,
 }
 

@@ -39,6 +39,7 @@ from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
+from sfu_wrapper.service.recordings.missed import MissedCalls
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
 
@@ -192,4 +193,5 @@ def recording_parts(
     )
     retries = RecordingRetries(queries, files, committer, clock)
     erasures = Erasures(store.index, committer, clock)
-    return RecordingParts(queries, downloads, retries, changes, erasures)
+    missed = MissedCalls(store, clock)
+    return RecordingParts(queries, downloads, retries, changes, erasures, missed)

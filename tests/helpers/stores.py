@@ -31,6 +31,7 @@ from sfu_wrapper.ports.store import (
     Commit,
     OutboxRow,
     PartRow,
+    RoomQuery,
     RoomRow,
     Store,
 )
@@ -344,6 +345,35 @@ async def answers_expire_and_can_be_forgotten(bench: StoreBench) -> None:
     assert bench.store.answer("late", now_ms=0) == late
 
 
+async def settled_rooms_are_paged_by_their_end(bench: StoreBench) -> None:
+    ends = {"b": 20, "a": 20, "c": 10, "late": 30, "early": 9}
+    for uuid, end_ms in ends.items():
+        ended = room(uuid, at_ms=40 - end_ms, life="ended", settled=True, ended_ms=end_ms)
+        await bench.store.commit(Commit(ended), EPOCH)
+    await bench.store.commit(Commit(room("open", at_ms=15)), EPOCH)
+
+    assert by_time(bench.reopen(), RoomQuery(True, 10, 30)) == ["c", "a", "b"]
+    assert by_time(bench.store, RoomQuery(True, 10, 30, limit=2)) == ["c", "a"]
+    after = (20, RoomUuid("a"))
+    assert by_time(bench.store, RoomQuery(True, 10, 31, after)) == ["b", "late"]
+
+
+async def open_rooms_are_paged_by_their_creation(bench: StoreBench) -> None:
+    for uuid, at_ms in {"b": 2, "a": 2, "c": 1, "young": 3}.items():
+        await bench.store.commit(Commit(room(uuid, at_ms=at_ms, ended_ms=50)), EPOCH)
+    await bench.store.commit(Commit(room("over", settled=True, ended_ms=2)), EPOCH)
+
+    assert by_time(bench.reopen(), RoomQuery(False, 0, 3)) == ["c", "a", "b"]
+    assert by_time(bench.store, RoomQuery(False, 2, 3, limit=1)) == ["a"]
+    after = (2, RoomUuid("a"))
+    assert by_time(bench.store, RoomQuery(False, 0, 9, after)) == ["b", "young"]
+
+
+def by_time(store: Store, query: RoomQuery) -> list[str]:
+    """The uuids of a page."""
+    return [row.uuid for row in store.rooms_by_time(query)]
+
+
 async def permissions_of_user_and_domain_are_apart(bench: StoreBench) -> None:
     store = bench.store
     await store.set_permission(ALICE.domain, None, SKIP)
@@ -394,6 +424,8 @@ PROMISES: tuple[Promise, ...] = (
     kept_answers_are_counted_in_order_of_expiry,
     an_answer_that_makes_room_is_gone,
     answers_expire_and_can_be_forgotten,
+    settled_rooms_are_paged_by_their_end,
+    open_rooms_are_paged_by_their_creation,
     permissions_of_user_and_domain_are_apart,
     closing_finishes_what_waits_and_refuses_the_rest,
 )

@@ -81,6 +81,7 @@ GET    /audit?domain=*                               403 404 200 403 403 401
 GET    /audit/head                                   403 200 200 403 403 401
 GET    /audit/head?domain=other                      403 404 200 403 403 401
 GET    /recordings                                   200 200 200 200 200 401
+GET    /recordings/missed                            403 200 200 403 403 401
 GET    /recordings/owned/1                           200 200 200 200 200 401
 GET    /recordings/joined/1                          404 200 200 404 404 401
 GET    /recordings/zoes/1                            404 404 200 404 404 401

@@ -31,6 +31,7 @@ from sfu_wrapper.ports.store import (
     Commit,
     OutboxRow,
     PartRow,
+    RoomQuery,
     RoomRow,
 )
 
@@ -83,6 +84,21 @@ class MemoryStore:
     def unsettled_rooms(self) -> tuple[RoomRow, ...]:
         """See ``Store``."""
         return tuple(row for row in self._rooms.values() if not row.settled)
+
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        """See ``RoomRows``."""
+        timed = (
+            ((row.ended_ms or 0 if row.settled else row.created_ms, row.uuid), row)
+            for row in self._rooms.values()
+            if row.settled is query.settled
+        )
+        found = {
+            place: row
+            for place, row in timed
+            if query.from_ms <= place[0] < query.to_ms
+            and (query.after is None or place > query.after)
+        }
+        return tuple(found[place] for place in sorted(found)[: query.limit])
 
     def room(self, uuid: RoomUuid) -> RoomRow | None:
         """See ``Store``."""

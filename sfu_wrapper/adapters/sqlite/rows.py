@@ -36,7 +36,7 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
-from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, RoomRow
+from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomQuery, RoomRow
 
 ROOM: Final = "uuid, id, domain, owner, life, settled, created_ms, ended_ms, state"
 OUTBOX: Final = "room, routing_key, message_id, correlation_id, body, created_ms, mandatory, seq"
@@ -240,6 +240,20 @@ def write_permission(
             )
 
 
+def rooms_by_time(connection: sqlite3.Connection, query: RoomQuery) -> tuple[RoomRow, ...]:
+    """Return a page of rooms, of a range of one index."""
+    time, settled = ("ended_ms", 1) if query.settled else ("created_ms", 0)
+    after_ms, uuid = query.after or (query.from_ms, "")  # no uuid is empty
+    sql = f"""
+        SELECT {ROOM} FROM rooms
+        WHERE settled = {settled} AND {time} >= ? AND {time} < ? AND ({time}, uuid) > (?, ?)
+        ORDER BY {time}, uuid LIMIT ?
+    """  # noqa: S608  # constants of ours
+    since_ms = max(query.from_ms, after_ms)
+    values = (since_ms, query.to_ms, after_ms, uuid, query.limit)
+    return tuple(room_row(row) for row in connection.execute(sql, values))
+
+
 def room_row(row: Sequence[Any]) -> RoomRow:
     """Convert a row of columns ``ROOM``."""
     uuid, room, domain, owner, life, settled, created_ms, ended_ms, state = row
@@ -254,6 +268,12 @@ def room_row(row: Sequence[Any]) -> RoomRow:
         ended_ms=ended_ms,
         state=state,
     )
+
+
+def parts(connection: sqlite3.Connection, room: RoomUuid) -> tuple[PartRow, ...]:
+    """Return all parts of a room."""
+    found = connection.execute("SELECT room, name, state FROM parts WHERE room = ?", (room,))
+    return tuple(PartRow(*row) for row in found)
 
 
 def outbox_row(row: Sequence[Any]) -> OutboxRow:

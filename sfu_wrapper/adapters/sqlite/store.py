@@ -35,6 +35,7 @@ from sfu_wrapper.ports.store import (
     Commit,
     OutboxRow,
     PartRow,
+    RoomQuery,
     RoomRow,
 )
 
@@ -86,6 +87,11 @@ class SqliteStore:
         )
         return tuple(rows.room_row(row) for row in found)
 
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        """See ``RoomRows``."""
+        with translated(self._path):
+            return rows.rooms_by_time(self._reader, query)
+
     def room(self, uuid: RoomUuid) -> RoomRow | None:
         """See ``Store``."""
         found = self._read(f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?", (uuid,))  # noqa: S608 constants of ours
@@ -97,8 +103,8 @@ class SqliteStore:
 
     def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
         """See ``Store``."""
-        found = self._read("SELECT room, name, state FROM parts WHERE room = ?", (uuid,))
-        return tuple(PartRow(*row) for row in found)
+        with translated(self._path):
+            return rows.parts(self._reader, uuid)
 
     def part(self, uuid: RoomUuid, name: str) -> PartRow | None:
         """See ``Store``."""

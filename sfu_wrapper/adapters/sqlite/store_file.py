@@ -21,7 +21,7 @@ from sfu_wrapper.adapters.sqlite.recording_queries import SqliteRecordings
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.model.errors import Misconfigured, RecordingError
 from sfu_wrapper.model.identity import RoomUuid
-from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
+from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomQuery, RoomRow
 
 _ROOM = f"SELECT {rows.ROOM} FROM rooms WHERE uuid = ?"  # noqa: S608 constants of ours
 _NEXT_ROOM = f"SELECT rowid, {rows.ROOM} FROM rooms WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608 constants of ours
@@ -69,13 +69,13 @@ class StoreFile:
                 self._reader.execute("BEGIN")
                 try:
                     found = self._reader.execute(_NEXT_ROOM, (after,)).fetchone()
-                    parts = [] if found is None else self._parts(found[1])
+                    parts = () if found is None else rows.parts(self._reader, found[1])
                 finally:
                     self._reader.execute("COMMIT")
             if found is None:
                 return
             after = found[0]
-            yield rows.room_row(found[1:]), tuple(parts)
+            yield rows.room_row(found[1:]), parts
 
     def room(self, uuid: RoomUuid) -> RoomRow | None:
         """Return a room without its parts."""
@@ -83,9 +83,15 @@ class StoreFile:
             found = self._reader.execute(_ROOM, (uuid,)).fetchone()
         return None if found is None else rows.room_row(found)
 
-    def _parts(self, uuid: str) -> list[PartRow]:
-        sql = "SELECT room, name, state FROM parts WHERE room = ?"
-        return [PartRow(*row) for row in self._reader.execute(sql, (uuid,))]
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        """See ``RoomRows``."""
+        with translated(self._path):
+            return rows.rooms_by_time(self._reader, query)
+
+    def parts(self, uuid: RoomUuid) -> tuple[PartRow, ...]:
+        """See ``RoomRows``."""
+        with translated(self._path):
+            return rows.parts(self._reader, uuid)
 
     def commit(self, commit: Commit, epoch: int = EPOCH) -> "Future[tuple[OutboxRow, ...]]":
         """See ``Store``; the commit is on disk when the method returns, without its messages."""

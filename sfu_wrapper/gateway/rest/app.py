@@ -37,6 +37,7 @@ from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.evidence import RecordingEvidence
 from sfu_wrapper.service.recordings.files import RecordingDownloads
+from sfu_wrapper.service.recordings.missed import MissedCalls
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.recordings.webhooks import Webhooks
@@ -131,6 +132,7 @@ class RecordingParts:
     retries: RecordingRetries
     changes: RecordingChanges
     erasures: Erasures
+    missed: MissedCalls
     public_url: str | None = None
 
 
@@ -222,7 +224,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         permission_routes(parts.permissions, caller, settings),
         room_routes(parts.rooms, caller),
         audit_routes(parts.audit, caller),
-        recording_routes(found.queries, found.retries, caller),
+        recording_routes(found.queries, found.retries, found.missed, caller),
         change_routes(found.changes, found.erasures, caller, settings),
         file_routes(found.downloads, caller, settings, found.public_url),
         evidence_routes(RecordingEvidence(found.queries, parts.audit), caller, found.public_url),

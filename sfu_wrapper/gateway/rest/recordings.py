@@ -26,6 +26,7 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.recording import RecordingKey, RecordingState
 from sfu_wrapper.ports.recordings import Position
+from sfu_wrapper.service.recordings.missed import PAGE, MissedCalls, RoomPlace
 from sfu_wrapper.service.recordings.queries import (
     RecordingFilter,
     RecordingQueries,
@@ -38,15 +39,20 @@ from sfu_wrapper.wire.recording_models import (
     OWNER_PATTERN,
     PAGE_PATTERN,
     PARTICIPANT_PATTERN,
+    PLACE_PATTERN,
     UUID_PATTERN,
     IndexedRecording,
+    MissedCallsPage,
     RecordingsPage,
     UsagePage,
 )
 from sfu_wrapper.wire.recording_rest import (
     attended_json,
+    missed_page_json,
     page_token,
     parse_page_token,
+    parse_place_token,
+    place_token,
     recording_json,
     recordings_page_json,
     usage_json,
@@ -93,6 +99,18 @@ From = Annotated[
 To = Annotated[str | None, Query(description="started before it", json_schema_extra=_DATE_TIME)]
 _Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="entries on one page")]
 _After = Annotated[str | None, Query(pattern=PAGE_PATTERN, description="`next` of the page before")]
+_AfterRoom = Annotated[
+    str | None, Query(pattern=PLACE_PATTERN, description="`next` of the page before")
+]
+_EndedFrom = Annotated[
+    str | None,
+    Query(alias="from", description="ended at or after it", json_schema_extra=_DATE_TIME),
+]
+_EndedTo = Annotated[
+    str | None,
+    Query(description="ended before it, or goes on", json_schema_extra=_DATE_TIME),
+]
+_MissedLimit = Annotated[int, Query(ge=1, le=PAGE, description="calls on one page")]
 _AfterOwner = Annotated[
     str | None,
     Query(
@@ -104,11 +122,15 @@ _AfterOwner = Annotated[
 
 
 def recording_routes(
-    recordings: RecordingQueries, retries: RecordingRetries, caller: AuthenticatedRequest
+    recordings: RecordingQueries,
+    retries: RecordingRetries,
+    missed: MissedCalls,
+    caller: AuthenticatedRequest,
 ) -> APIRouter:
     """Return the routes of the index."""
     router = APIRouter(tags=["recordings"])
     _list_route(router, recordings, caller)
+    _missed_route(router, missed, caller)
     _usage_route(router, recordings, caller)
     _retry_route(router, retries, caller)
 
@@ -167,6 +189,27 @@ async def _page(page: RecordingViews) -> Response:
     last = page.next
     following = None if last is None else page_token(last.started_ms, last.key)
     return json_response(recordings_page_json(entries, following))
+
+
+def _missed_route(router: APIRouter, missed: MissedCalls, caller: AuthenticatedRequest) -> None:
+    @router.get("/recordings/missed", response_model=MissedCallsPage, responses=_OPERATORS)
+    async def list_missed_calls(
+        by: Annotated[Identity, Depends(caller)],
+        from_: _EndedFrom = None,
+        to: _EndedTo = None,
+        limit: _MissedLimit = PAGE,
+        after: _AfterRoom = None,
+    ) -> Response:
+        """Calls not recorded as was decided, with reasons: for domain-admin and service."""
+        start_ms, end_ms = epoch_ms(from_, "from") or 0, epoch_ms(to, "to")
+        end_ms = EVER_MS if end_ms is None else end_ms
+        place = None if after is None else RoomPlace(*parse_place_token(after))
+        page = await missed.page(requester(by), start_ms, end_ms, place, limit)
+        last = page.next
+        following = None
+        if last is not None:
+            following = place_token(last.at_ms, last.uuid, settled=last.settled)
+        return json_response(missed_page_json(page.calls, following))
 
 
 def _usage_route(

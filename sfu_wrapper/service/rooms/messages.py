@@ -10,7 +10,7 @@ from sfu_wrapper.core.effects import Announcement, Answer, Refusal
 from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.model.errors import Code, RecordingError
 from sfu_wrapper.model.identity import RoomUuid
-from sfu_wrapper.ports.store import OutboxRow, RoomRow, Store
+from sfu_wrapper.ports.store import OutboxRow, RoomRow, RoomRows
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.wire.answers import answer_payload
 from sfu_wrapper.wire.recording_info import encode_announcement
@@ -56,6 +56,6 @@ def outbox_row(room: RoomUuid, announcement: Announcement, now_ms: int) -> Outbo
     )
 
 
-def stored_room(store: Store, row: RoomRow) -> StoredRoom:
+def stored_room(store: RoomRows, row: RoomRow) -> StoredRoom:
     """Return the whole of a room as it is stored. Raises Unavailable: it cannot be read."""
     return StoredRoom(row.state, {part.name: part.state for part in store.parts(row.uuid)})
