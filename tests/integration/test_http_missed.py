@@ -16,8 +16,9 @@ from sfu_wrapper.adapters.sqlite.rows import rooms_by_time
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.core.events import Requester
+from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid
+from sfu_wrapper.model.identity import DomainId, RecordingType, Role, RoomId, RoomUuid
 from sfu_wrapper.ports.store import Commit, PartRow, RoomQuery, RoomRow, Store
 from sfu_wrapper.service.recordings.missed import LOOKED_AT, MissedCalls
 from sfu_wrapper.wire.recording_models import MissedCallsPage
@@ -237,3 +238,20 @@ def test_the_command_lists_them_as_a_table_and_as_json(
     (late,) = run("--json", "--from", iso(END_MS + 1)).splitlines()
     assert json.loads(late)["uuid"] == "theirs"
     assert run("--json", "--to", iso(END_MS)) == ""
+
+
+async def test_a_call_of_a_running_controller_is_judged_from_what_it_has_stored() -> None:
+    async with world(policy=PolicySettings(system=RecordingType.ALL)) as here:
+        alice = here.peer("alice")
+        for room in ("kept", "bare"):
+            await here.do(alice, "createRoom", id=room, kind="meeting", record=room == "kept")
+            await here.do(alice, "joinRoom", room=room)
+        await here.do(here.peer("root", Role.DOMAIN_ADMIN), "stopRoomRecording", room="kept")
+        await here.do(alice, "leaveRoom", room="bare")
+        answer = await here.ask("GET", "/recordings/missed", ADMIN)
+        rows = here.store.rooms_by_time(RoomQuery(settled=False, from_ms=0, to_ms=EVER))
+        settled = here.store.rooms_by_time(RoomQuery(settled=True, from_ms=0, to_ms=EVER))
+
+    assert {row.id for row in (*rows, *settled)} == {"kept", "bare"}
+    assert [each.facts.room for each in here.store.index.all()] == ["kept"]
+    assert answer.json == {"calls": []}
