@@ -123,7 +123,8 @@ class Broker(Protocol):
         """Yield deliveries, at most ``prefetch`` unsettled; over reconnects, until closed.
 
         Closing the generator stops its deliveries: those not yet yielded return to the queue, those
-        yielded can still be settled. Closing the broker ends it.
+        yielded can still be settled. Closing the broker ends it; it ends at once on a broker that
+        was not opened.
         """
         ...
 

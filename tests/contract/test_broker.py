@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from sfu_wrapper.adapters.memory.broker import MemoryBroker, MemoryDelivery
+from sfu_wrapper.adapters.queue_file.broker import QueueFile
+from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
+from sfu_wrapper.ports.broker import Broker, Message, QueueSpec, ReceivedMessage
 from tests.helpers import brokers
 from tests.helpers.broker_bindings import (
     an_unbound_queue_keeps_its_messages_and_gets_no_more_of_that_key as keeps_bindings,
@@ -33,6 +35,24 @@ async def test_a_broker_keeps(promise: Promise, bench: BrokerBench) -> None:
 
 async def test_a_broker_puts_no_more_into_a_queue_that_was_unbound(bench: BrokerBench) -> None:
     await keeps_bindings(bench)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: MemoryBroker(),
+        lambda folder: QueueFile(folder / "queue.db"),
+        lambda folder: RabbitBroker("amqp://127.0.0.1:1"),
+    ],
+    ids=["memory", "queuefile", "rabbitmq"],
+)
+async def test_consuming_ends_at_once_on_a_broker_that_was_not_opened(
+    make: Callable[[Path], Broker], tmp_path: Path
+) -> None:
+    broker = make(tmp_path)
+
+    assert [delivery async for delivery in broker.consume("jobs", 1)] == []
+    await broker.close()
 
 
 class DropsAConfirmed(MemoryBroker):

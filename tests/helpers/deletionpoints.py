@@ -64,7 +64,8 @@ class Deletion(Installation):
         folders = ("out", "raw", "raw-audio", "logs")
         found = (path for name in folders for path in (self.folder / name).rglob("*"))
         names = {str(path.relative_to(self.folder)) for path in found if path.is_file()}
-        return {name for name in names if "/.sfu-wrapper/delet" not in name}
+        own = ("/.sfu-wrapper/deleting/", "/.sfu-wrapper/deleted/")
+        return {name for name in names if not any(folder in name for folder in own)}
 
     async def waiting(self) -> int:
         """Return the number of requests that were not acknowledged."""

@@ -99,8 +99,8 @@ class MemoryBroker:
     async def consume(self, queue: str, prefetch: int) -> AsyncGenerator["MemoryDelivery", None]:
         """See ``Broker``."""
         held: Counter[int] = Counter()
-        source = self._queues[queue]
         while self._open:
+            source = self._queues[queue]
             if self.unavailable or not source.waiting or held[self._generation] >= prefetch:
                 self._changed.clear()
                 await self._changed.wait()
