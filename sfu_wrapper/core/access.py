@@ -63,11 +63,6 @@ def sees_recording(recording: Recording, by: Requester) -> bool:
     return manages(recording.facts.owner_key, by)
 
 
-def took_part(recording: Recording, user: UserKey) -> bool:
-    """Return True if the user was in the room during the segment."""
-    return any(stay.user == user for stay in recording.facts.stays)
-
-
 def recording_not_found(key: RecordingKey) -> Refused:
     """Return the same refusal for a missing recording and for one that is hidden."""
     return Refused(Code.NOT_FOUND, "recording not found", recording=str(key))

@@ -144,7 +144,7 @@ def _outcome(recording: Recording, *, listed: bool) -> Json:
                 "file": failure.file,
             }
             return processed_at | {"error": error}
-        case None:
+        case _:
             return {}
 
 
