@@ -232,8 +232,8 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
         ),
         QueueSpec(recording.processed_queue, ("processed",)),
         QueueSpec(recording.failure_queue, ("failed",)),
-        QueueSpec(recording.deletion_queue, (REQUESTED,)),
-        QueueSpec(recording.index_queue, ("processed", "failed", DELETED)),
+        QueueSpec(recording.deletion_queue, (REQUESTED,), essential=False),
+        QueueSpec(recording.index_queue, ("processed", "failed", DELETED), essential=False),
     )
 
 

@@ -89,6 +89,8 @@ class QueueSpec:
         dead_letter_key: routing key for the messages that exceed the limit; None: dropped.
         delivery_limit: number of redeliveries before that; None: no limit.
         consumer_timeout_s: seconds for which a delivery may stay unsettled.
+        essential: False where a user without the right to declare it works without the queue, if
+            it is missing.
     """
 
     name: str
@@ -96,6 +98,7 @@ class QueueSpec:
     dead_letter_key: str | None = None
     delivery_limit: int | None = None
     consumer_timeout_s: int = 86400
+    essential: bool = True
 
 
 class Broker(Protocol):

@@ -125,7 +125,11 @@ async def test_an_exchange_of_another_kind_is_told_and_leaves_no_connection(
 
 
 async def limited_broker(
-    rabbitmq: RabbitServer, names: Names, user: str, *rights: str
+    rabbitmq: RabbitServer,
+    names: Names,
+    user: str,
+    *rights: str,
+    queues: tuple[QueueSpec, ...] = QUEUES,
 ) -> ApartBroker:
     """Connect as a new user with these rights: configure, write, read."""
 
@@ -135,7 +139,7 @@ async def limited_broker(
 
     await asyncio.to_thread(limit)
     limited = ApartBroker(rabbitmq.url.replace("guest:guest", f"{user}:pass-word"), names)
-    await limited.open(QUEUES)
+    await limited.open(queues)
     return limited
 
 
@@ -150,6 +154,31 @@ async def test_a_user_who_may_declare_nothing_uses_what_is_there(
     await limited.close()
 
     assert delivery.message_id == "uuid:1"
+
+
+async def test_a_user_who_may_declare_nothing_connects_without_a_queue_that_later_versions_added(
+    rabbitmq: RabbitServer,
+    broker: RabbitBroker,
+    names: Names,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    added = (*QUEUES, QueueSpec("deletion_queue", ("deletionRequested",), essential=False))
+    limited = await limited_broker(rabbitmq, names, "old", "^$", ".*", ".*", queues=added)
+    await limited.publish(plain(1))
+    waiting = await limited.depth(WORK)
+    await limited.close()
+
+    assert waiting == 1
+    (missing,) = [each for each in caplog.records if each.getMessage() == "broker.queueMissing"]
+    assert vars(missing)["queue"] == names.name("deletion_queue")
+
+
+async def test_a_user_who_may_declare_nothing_does_not_connect_without_an_essential_queue(
+    rabbitmq: RabbitServer, broker: RabbitBroker, names: Names
+) -> None:
+    added = (*QUEUES, QueueSpec("deletion_queue", ("deletionRequested",)))
+    with pytest.raises(Unavailable, match="deletion_queue"):
+        await limited_broker(rabbitmq, names, "strict", "^$", ".*", ".*", queues=added)
 
 
 async def test_the_depth_of_a_queue_without_any_right_is_shown_or_the_right_is_named(

@@ -15,7 +15,11 @@ from typing import Final
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
-from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
 
 from sfu_wrapper.ports.broker import QueueSpec
 
@@ -87,21 +91,42 @@ async def declare(
     except ChannelAccessRefused:
         log.warning("broker.declareDenied", extra={"exchange": exchange})
     for spec in queues:
-        await _declare_queue(connection, exchange, spec)
-        await _bind(connection, exchange, spec)
+        if await _declare_queue(connection, exchange, spec):
+            await _bind(connection, exchange, spec)
 
 
-async def _declare_queue(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> None:
+async def _declare_queue(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> bool:
+    """Declare a queue, or use an existing one. Returns False if there is none."""
     given = arguments(spec, exchange, limits_returns=limits_returns(*server(connection)))
     try:
         async with connection.channel() as channel:
             await channel.declare_queue(spec.name, durable=True, arguments={**given})
     except (ChannelPreconditionFailed, ChannelAccessRefused) as exc:
+        return await _uses_existing(connection, spec, why=str(exc))
+    return True
+
+
+async def _uses_existing(connection: AbstractConnection, spec: QueueSpec, why: str) -> bool:
+    """Return True if a queue that cannot be declared exists, and log what is found.
+
+    Raises:
+        ChannelNotFoundEntity: there is none, and it is essential.
+    """
+    found = True
+    try:
         # From RabbitMQ 4.3 on, a user without any right on a queue may not even look for it.
         with suppress(ChannelAccessRefused):
             async with connection.channel() as channel:
                 await channel.declare_queue(spec.name, passive=True)
-        log.info("broker.queueArgumentsDiffer", extra={"queue": spec.name, "why": str(exc)})
+    except ChannelNotFoundEntity:
+        if spec.essential:
+            raise
+        found = False
+    if found:
+        log.info("broker.queueArgumentsDiffer", extra={"queue": spec.name, "why": why})
+    else:
+        log.error("broker.queueMissing", extra={"queue": spec.name, "why": why})
+    return found
 
 
 async def _bind(connection: AbstractConnection, exchange: str, spec: QueueSpec) -> None:
