@@ -77,6 +77,7 @@ from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
 
 _REQUEUE_S: Final = 5.0
+_LOOKS: Final = 2  # in a row that find no work, before a worker ends
 _STORE: Final = "no store"  # in error messages
 _UNMONITORED: Final = NullWorkerMonitor()
 
@@ -181,12 +182,18 @@ class Worker:
             self._link.missed(_STORE, error.detail)
 
     async def _idle(self) -> None:
-        """Return once no segment runs or waits, or the worker is stopped."""
-        while not self._stopping.is_set():
+        """Return once no segment runs or waits, or the worker is stopped.
+
+        A message on its way from the queue to its task is in neither, so one look is not enough.
+        """
+        looks = 0
+        while not self._stopping.is_set() and looks < _LOOKS:
             await self._link.pause(0.1)
-            deletes = self._deleter is not None and not self._deleter.idle
-            if not self._jobs and not deletes and await self._depth() == 0:
-                return
+            looks = looks + 1 if await self._has_nothing() else 0
+
+    async def _has_nothing(self) -> bool:
+        deletes = self._deleter is not None and not self._deleter.idle
+        return not self._jobs and not deletes and await self._depth() == 0
 
     async def _session(self, over: Callable[[], Awaitable[object]]) -> None:
         """Start segments until ``over`` returns, then wait for the running ones to end."""

@@ -1,12 +1,15 @@
 """What becomes of a segment: processed, retried, failed, requeued; and what a worker leaves."""
 
+import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
 
+from sfu_wrapper.adapters.memory.broker import MemoryBroker, MemoryDelivery
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.ports.broker import Message
 from tests.helpers import worker_bench
@@ -151,3 +154,40 @@ async def test_what_is_no_recording_info_goes_to_the_failures(bench: Bench, body
     assert len(told["raw"]) <= 64 * 1024
     assert len(bench.told("processed")) == 1
     assert await bench.broker.depth(WORK) == 0
+
+
+class SlowHandover(MemoryBroker):
+    """Hands a message over, or puts it back into the queue, a moment after it was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found_empty = asyncio.Event()
+        self.returning: asyncio.Task[None] | None = None
+
+    async def consume(self, queue: str, prefetch: int) -> AsyncGenerator[MemoryDelivery, None]:
+        async for delivery in super().consume(queue, prefetch):
+            try:
+                await self.found_empty.wait()
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                self.returning = asyncio.create_task(self._put_back(delivery))
+                raise
+            yield delivery
+
+    async def depth(self, queue: str) -> int:
+        depth = await super().depth(queue)
+        if not depth:
+            self.found_empty.set()
+        return depth
+
+    async def _put_back(self, delivery: MemoryDelivery) -> None:
+        await asyncio.sleep(0.05)
+        await delivery.requeue()
+
+
+async def test_a_message_on_its_way_from_the_queue_is_waited_for(bench: Bench) -> None:
+    bench.broker = SlowHandover()
+    await bench.ask(segment(1))
+    await bench.once()
+
+    assert len(bench.told("processed")) == 1
