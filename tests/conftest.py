@@ -1,7 +1,8 @@
 """Rules for all tests: how hard properties are tried, and that nothing is skipped in silence."""
 
+import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(root).parts[0] in _OF_PROCESSES:
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Remove what a command set up in this process: it logs to a stream that its test closes."""
+    root, ours = logging.getLogger(), logging.getLogger("sfu_wrapper")
+    before = [*root.handlers], root.level, ours.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
 
 
 @pytest.fixture
