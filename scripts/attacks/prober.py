@@ -75,7 +75,7 @@ class Prober:
     async def answered(self) -> None:
         """Wait until every user has had an answer."""
         async with asyncio.timeout(ANSWER_S):
-            while len(self.probed.samples) < 2 * USERS:  # noqa: ASYNC110  # once, at the start
+            while len(self.probed.samples) < 2 * USERS:  # noqa: ASYNC110  # nobody signals a sample; once, at the start
                 await asyncio.sleep(0.02)
 
     async def _alone(self, number: int) -> None:

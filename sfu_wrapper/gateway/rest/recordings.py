@@ -25,10 +25,9 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.recording import RecordingKey, RecordingState
-from sfu_wrapper.ports.recordings import Position
+from sfu_wrapper.ports.recordings import Position, RecordingQuery
 from sfu_wrapper.service.recordings.missed import PAGE, MissedCalls, RoomPlace
 from sfu_wrapper.service.recordings.queries import (
-    RecordingFilter,
     RecordingQueries,
     RecordingView,
     RecordingViews,
@@ -165,10 +164,9 @@ def _list_route(
 
         `participant=me`: those that you were in; without files and people where another owns them.
         """
-        wanted = RecordingFilter(
+        wanted = RecordingQuery(
             domain=None if domain is None else DomainId(domain),
             owner=None if owner is None else UserId(owner),
-            participant=participant,
             room=None if room is None else RoomId(room),
             uuid=None if uuid is None else RoomUuid(uuid),
             state=state,
@@ -177,7 +175,7 @@ def _list_route(
             after=None if after is None else Position(*parse_page_token(after)),
             limit=limit,
         )
-        return await _page(recordings.page(requester(by), wanted))
+        return await _page(recordings.page(requester(by), wanted, participant))
 
 
 async def _page(page: RecordingViews) -> Response:

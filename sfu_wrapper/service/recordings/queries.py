@@ -11,7 +11,7 @@ from typing import Final
 from sfu_wrapper.core import access
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.retention import RetentionRules, expires_ms
-from sfu_wrapper.model.identity import DomainId, RoomId, RoomUuid, SegmentNo, UserId, UserKey
+from sfu_wrapper.model.identity import DomainId, RoomUuid, SegmentNo, UserId, UserKey
 from sfu_wrapper.model.recording import Recording, RecordingKey, RecordingState
 from sfu_wrapper.model.segment import JobProgress, News
 from sfu_wrapper.ports.recordings import (
@@ -33,35 +33,6 @@ FindNews = Callable[[RoomUuid, SegmentNo], News | None]
 def no_news(uuid: RoomUuid, segment: SegmentNo) -> None:
     """Return None: nothing is known about the job of a segment."""
     del uuid, segment
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingFilter:
-    """Wishes of a requester; each that is not None narrows the list.
-
-    Attributes:
-        domain: domain of the room, and of ``owner`` and ``participant``.
-        owner: owner of the room; with the requester's domain where ``domain`` is None.
-        participant: user that was in the room: ``me``, ``USER`` or ``DOMAIN/USER``.
-        room: room id.
-        uuid: uuid of the room.
-        state: state.
-        from_ms: epoch ms; started at or after it.
-        to_ms: epoch ms; started before it.
-        after: position of the last recording of the page before.
-        limit: maximum number of recordings.
-    """
-
-    domain: DomainId | None = None
-    owner: UserId | None = None
-    participant: str | None = None
-    room: RoomId | None = None
-    uuid: RoomUuid | None = None
-    state: RecordingState | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
-    after: Position | None = None
-    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +91,21 @@ class RecordingQueries:
         """Return one recording with what is known about it. Raises as ``recording``."""
         return self._view(self.recording(by, key), by, {})
 
-    def page(self, by: Requester, wanted: RecordingFilter) -> RecordingViews:
-        """Return the recordings that the requester may see, newest first. Raises Unavailable."""
-        query = query_of(by, wanted)
+    def page(
+        self, by: Requester, wanted: RecordingQuery, participant: str | None = None
+    ) -> RecordingViews:
+        """Return the recordings that the requester may see, newest first.
+
+        Args:
+            by: the requester.
+            wanted: filter without a participant; ``owner`` and the participant are of the
+                requester's domain where it names none.
+            participant: user that was in the room: ``me``, ``USER`` or ``DOMAIN/USER``.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        query = query_of(by, wanted, participant)
         page = RecordingPage((), None) if query is None else self._index.recordings(query)
         days: dict[DomainId, int | None] = {}
         shown = tuple(self._view(each, by, days) for each in page.recordings)
@@ -162,23 +145,15 @@ class RecordingQueries:
         return news if isinstance(news, JobProgress) else None
 
 
-def query_of(by: Requester, wanted: RecordingFilter) -> RecordingQuery | None:
+def query_of(
+    by: Requester, wanted: RecordingQuery, participant: str | None
+) -> RecordingQuery | None:
     """Return the query for what the requester wants and may see; None where both exclude all."""
     home = wanted.domain or by.key.domain
-    participant = _participant(by, wanted.participant, home)
-    query = RecordingQuery(
-        domain=home if wanted.owner is not None else wanted.domain,
-        owner=wanted.owner,
-        participant=participant,
-        room=wanted.room,
-        uuid=wanted.uuid,
-        state=wanted.state,
-        from_ms=wanted.from_ms,
-        to_ms=wanted.to_ms,
-        after=wanted.after,
-        limit=wanted.limit,
-    )
-    if by.service or participant == by.key:
+    user = _participant(by, participant, home)
+    domain = home if wanted.owner is not None else wanted.domain
+    query = replace(wanted, domain=domain, participant=user)
+    if by.service or user == by.key:
         return query
     if query.domain not in (None, by.key.domain):
         return None
