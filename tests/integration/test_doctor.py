@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
@@ -277,6 +279,30 @@ def test_a_key_that_expires_within_a_month_is_named_with_its_last_day(
     assert code == 0
     assert (found["status"], words in found["text"]) == (status, True), found
     assert ("export it again" in found["advice"]) == (status == "warning")
+
+
+def test_the_key_that_signs_is_loaded_and_is_for_the_controller_alone(
+    doctor: Doctor, folder: Path, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "audit.pem", tmp_path / "other.pem"
+    private = (PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, *private))
+    other.write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, *private))
+
+    def found(key_file: str | None) -> dict[str, str]:
+        (only,) = about("audit", doctor(AUDIT__KEY_FILE=key_file)[1])
+        return only
+
+    assert found(None)["text"] == "heads and evidence are not signed (audit.keyFile is not set)"
+    file.chmod(0o640)
+    shared = found(str(file))
+    assert (shared["status"], "mode 0640" in shared["text"]) == ("warning", True)
+    file.chmod(0o600)
+    assert found(str(file))["status"] == "ok"
+    for unusable, words in ((tmp_path / "none.pem", "cannot be read"), (other, "not an Ed25519")):
+        wrong_one = found(str(unusable))
+        assert wrong_one["status"] == "wrong"
+        assert words in wrong_one["text"]
 
 
 def test_a_program_that_is_missing_is_named_with_its_package() -> None:

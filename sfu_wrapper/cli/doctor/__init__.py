@@ -30,6 +30,7 @@ CHECKS: Final = (
     Check("callpage", settings.check_browser_access),
     Check("folders", services.check_folders),
     Check("encryption", settings.check_encryption),
+    Check("audit", settings.check_audit_key),
     Check("confinement", media.check_confinement),
 )
 

@@ -1,5 +1,5 @@
-"""Checks of this machine and of the configuration: runtime, values, token keys, encryption key,
-access by browsers.
+"""Checks of this machine and of the configuration: runtime, values, keys of tokens, audit and
+encryption, access by browsers.
 
 Each check yields its findings; none yields anything on a subject that is not configured.
 """
@@ -8,6 +8,7 @@ import platform
 import resource
 import shutil
 import sqlite3
+import stat
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from sfu_wrapper import __version__
 from sfu_wrapper.adapters.http_fetch import HttpKeySet
 from sfu_wrapper.adapters.os.clock import SystemClock
-from sfu_wrapper.app.parts import authenticator
+from sfu_wrapper.app.parts import audit_signer, authenticator
 from sfu_wrapper.app.planes import PLANES
 from sfu_wrapper.app.worker import encryptor
 from sfu_wrapper.config import rules
@@ -96,6 +97,28 @@ async def check_token_keys(settings: Settings) -> AsyncIterator[Finding]:
         )
     else:
         yield ok(f"{accepted} with auth.jwksUrl: {len(keys)} keys")
+
+
+async def check_audit_key(settings: Settings) -> AsyncIterator[Finding]:
+    """Load the key that signs audit heads and evidence, and check who else may read it."""
+    file = settings.audit.key_file
+    if file is None:
+        yield ok("heads and evidence are not signed (audit.keyFile is not set)")
+        return
+    try:
+        audit_signer(settings)
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except Misconfigured as error:
+        yield wrong(error.detail, "serve does not start without it")
+        return
+    except OSError as error:
+        yield wrong(f"audit.keyFile = {file}: {error.strerror}", "serve does not start without it")
+        return
+    if mode & 0o077:
+        text = f"audit.keyFile = {file} has mode {mode:04o}: others can sign with it"
+        yield warning(text, f"chmod 600 {file}; make a new key if others could read it")
+    else:
+        yield ok(f"{file} can sign")
 
 
 async def check_encryption(settings: Settings) -> AsyncIterator[Finding]:
