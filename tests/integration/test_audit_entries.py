@@ -10,7 +10,14 @@ from sfu_wrapper.adapters.memory.audit import MemoryAudit
 from sfu_wrapper.adapters.memory.store import MemoryStore
 from sfu_wrapper.model.audit import AuditHead
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.model.identity import DomainId, UserId, UserKey
+from sfu_wrapper.model.identity import (
+    DomainId,
+    RecordingPermissions,
+    RecordingProfile,
+    RecordingType,
+    UserId,
+    UserKey,
+)
 from sfu_wrapper.ports.store import Commit, OutboxRow
 from sfu_wrapper.service.recordings import audit as service
 from sfu_wrapper.service.recordings.audit import (
@@ -29,6 +36,7 @@ from tests.helpers.stores import ALICE
 from tests.helpers.wait import until
 
 ADMIN = pass_for("root", "domain-admin")
+ALWAYS_AUDIO = RecordingPermissions(RecordingType.AUDIO, RecordingProfile.ALWAYS)
 OURS = DomainId(DOMAIN)
 
 
@@ -59,6 +67,20 @@ async def test_a_start_and_a_stop_by_hand_are_told_with_who_and_why() -> None:
     assert details.items() <= dict(start["details"]).items()  # type: ignore[call-overload]
     assert (stop["action"], stop["object"]) == ("recording.stop", f"{uuid}/1")
     assert dict(stop["details"])["reason"] == "requested"  # type: ignore[call-overload]
+
+
+async def test_an_entry_has_the_decision_that_allowed_its_start() -> None:
+    store = MemoryStore()
+    async with live(store=store) as controller:
+        there = await call(controller)
+        await controller.permit("alice", None)
+        await store.set_permission(OURS, None, ALWAYS_AUDIO)
+        await there.started()
+        await there.stopped()
+
+    (start,) = (found for found in entries(store) if found["action"] == "recording.start")
+    details = dict(start["details"])  # type: ignore[call-overload]
+    assert (details["decidedBy"], details["type"]) == ("domain", "audio")
 
 
 async def test_what_the_controller_does_by_itself_has_no_actor() -> None:

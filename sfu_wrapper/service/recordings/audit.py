@@ -162,7 +162,7 @@ def recording_entries(
 
 
 def _started(room: Room, segment: Segment, now_ms: int, outcome: str) -> AuditEntry:
-    decision = room.decision
+    decision = segment.decision or room.decision
     return entry(
         now_ms,
         _key(segment.by, room.domain),
