@@ -1,6 +1,7 @@
 """Finished files over HTTP: ranges, conditions, names, encrypted ones, damage, and folders."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -233,3 +234,26 @@ async def test_each_read_is_in_the_audit_log_before_it_happens(tmp_path: Path) -
     for part in ('"action":"file.read"', '"object":"uuid-1/1"', '"actor":"alice"'):
         assert part in read
     assert '"outcome":"NOT_FOUND"' in refused
+
+
+@pytest.mark.parametrize(("mounted", "code"), [(True, "FILE_LOST"), (False, "NOT_MOUNTED")])
+async def test_a_read_that_fails_is_in_the_audit_log_with_its_reason(
+    tmp_path: Path, mounted: bool, code: str
+) -> None:
+    async with world(folder=tmp_path if mounted else tmp_path / "nothing") as here:
+        await put_ready(here.store, tmp_path, {NAME: CONTENT})
+        (tmp_path / "postprocessed" / NAME).unlink()
+        asked = {"name": NAME, "seconds": 60}
+        link = (await here.ask("POST", "/recordings/uuid-1/1/links", ALICE, asked)).json["url"]
+        by_token = await here.ask("GET", PATH, ALICE)
+        by_link = await here.ask("GET", link.removeprefix("http://test"))
+        rows = here.store.audit.entries(facts().domain, 0, 10)
+
+    assert by_token.code == by_link.code == code
+    _, first, second = [json.loads(row.entry) for row in rows]
+    assert (first["actor"], first["object"], first["outcome"]) == ("alice", PATH, code)
+    assert (second["action"], second["object"], second["outcome"]) == (
+        "link.read",
+        "uuid-1/1",
+        code,
+    )

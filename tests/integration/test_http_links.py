@@ -1,6 +1,7 @@
 """Signed links: they work without a token, for one file, until they end or their key does."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,8 +11,9 @@ from sfu_wrapper.app.recordings import link_keys
 from sfu_wrapper.config.load import load
 from sfu_wrapper.core.links import link_key
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.recording import Deletion, DeletionReason
 from tests.helpers.http import Answer, World, pass_for, world
-from tests.helpers.recordings import SECRET, facts, put_ready, user
+from tests.helpers.recordings import SECRET, START_MS, facts, put, put_ready, user
 
 CONTENT = bytes(range(256)) * 10
 NAME = "rec-1 ü.webm"
@@ -137,6 +139,22 @@ async def test_a_link_to_a_file_that_is_not_there_is_refused(tmp_path: Path) -> 
 
     assert (answer.status, answer.code) == (404, "NOT_FOUND")
     assert host.status == 400
+
+
+async def test_a_link_that_outlives_its_recording_is_refused_and_noted(tmp_path: Path) -> None:
+    async with world(folder=tmp_path) as here:
+        ready = await put_ready(here.store, tmp_path, {NAME: CONTENT})
+        path = await link(here)
+        asked = Deletion(DeletionReason.REQUESTED, START_MS)
+        known = here.store.index.recording(ready.key)
+        assert known is not None
+        await put(here.store, replace(known, deletion=asked))
+        answer = await here.ask("GET", path)
+        noted = here.store.audit.entries(ready.facts.domain, 0, 10)[-1].entry.decode()
+
+    assert (answer.status, answer.code) == (404, "NOT_FOUND")
+    assert '"action":"link.read"' in noted
+    assert '"outcome":"NOT_FOUND"' in noted
 
 
 def test_a_key_is_made_once_and_kept_for_ourselves(tmp_path: Path) -> None:

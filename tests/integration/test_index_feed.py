@@ -255,6 +255,19 @@ async def test_many_results_of_one_recording_leave_the_last_one(scene: Scene) ->
     assert scene.recording.outcome == processed(processing_completed_ms=4_049, warnings=())
 
 
+async def test_a_deletion_that_is_done_is_in_the_audit_log_once(scene: Scene) -> None:
+    async with scene.fed():
+        for _ in range(2):
+            await scene.broker.publish(GONE)
+            await scene.reaches(RecordingState.DELETED)
+            await until(scene.is_empty)
+    rows = scene.store.audit.entries(facts().domain, 0, 10)
+
+    (noted,) = [json.loads(row.entry) for row in rows]
+    assert (noted["action"], noted["object"]) == ("recording.deleted", str(key()))
+    assert (noted["actor"], noted["details"]) == (None, {"reason": "retention"})
+
+
 async def test_the_first_progress_begins_the_processing(scene: Scene) -> None:
     begun = JobProgress(key().uuid, key().segment, "compose", 1.0, None)
     scene.feed.progressed(begun)  # nobody listens yet

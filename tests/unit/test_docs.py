@@ -41,6 +41,9 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 PASSING_ON = {"warn", "_log_change"}
 # Where the action is not written in the log call itself but comes from one of these.
 INDIRECT = {"service/rooms/commit.py", "service/rooms/permissions.py"}
+AUDITED = re.compile(
+    r"(recording|permission|retention|erasure|file|link|log|evidence|webhook|token)\.[a-zA-Z]+"
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
@@ -92,6 +95,24 @@ def levels(path: Path) -> Iterator[tuple[str, str]]:
     for name, call in log_calls(path):
         if name != "log" and (text := text_of(call, 0)):
             yield text.partition("%")[0].strip(), names.get(name, name)
+
+
+def audit_actions(path: Path) -> Iterator[str]:
+    """Yield the actions of the audit entries of this module, such as ``file.read``.
+
+    They are the names of that form in modules that make entries, but for those in log calls.
+    """
+    text = path.read_text(encoding="utf-8")
+    if "recordings.audit import" not in text and "model.audit import AuditEntry" not in text:
+        return
+    made = [*log_calls(path), *(each for each in calls(path) if each[0] in PASSING_ON)]
+    logged = {argument for _, call in made for argument in call.args}
+    for node in nodes(path):
+        match node:
+            case ast.Constant(value=str(name)) if AUDITED.fullmatch(name) and node not in logged:
+                yield name
+            case _:
+                pass
 
 
 def relays(path: Path) -> Iterator[tuple[str, int]]:
@@ -250,6 +271,15 @@ def test_no_log_line_is_explained_that_nobody_writes(title: str) -> None:
         for name in explained
         if not any(name == action or name.startswith(f"{action} ") for action in all_actions())
     }
+
+
+def test_every_action_of_the_audit_log_is_explained_and_no_other() -> None:
+    listed = section("audit.md", "What is recorded")
+    explained = set(re.findall(r"`([a-z]+\.[a-zA-Z]+)`", listed))
+    made = set().union(*map(audit_actions, MODULES))
+    assert {"recording.start", "link.read", "webhook.disable"} <= made
+
+    assert made == explained
 
 
 def test_log_actions_have_standard_words() -> None:

@@ -46,6 +46,8 @@ _AUDITED_CODES: Final = frozenset(
         Code.RECORDING_NOT_FAILED,
         Code.RAW_FILES_GONE,
         Code.COUNT_CHANGED,
+        Code.FILE_LOST,
+        Code.NOT_MOUNTED,
     }
 )
 

@@ -209,7 +209,7 @@ class FileServer:
         if names_tag(_values(request, "if-none-match"), tag, weakly=True):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         span = _span(request, tag, size)
-        opened = await self.downloads.open(offer)
+        opened = await self.downloads.open(offer, by)
         try:
             response = self._response(opened, span, headers, _holder(offer, by))
         except BaseException:

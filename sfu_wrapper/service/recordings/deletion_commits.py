@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from sfu_wrapper.core.retention import without_raw_files
+from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.errors import Code, Refused, Unavailable
 from sfu_wrapper.model.recording import (
     DeletionReason,
@@ -116,6 +117,14 @@ def tombstone_removal(recording: Recording, now_ms: int) -> Commit:
     domain, object_ = recording.facts.domain, str(recording.key)
     noted = entry(now_ms, None, domain, "recording.forget", object_)
     return Commit(recordings=(DropRecording(recording.key),), audit=(noted,))
+
+
+def deleted_entry(recording: Recording, now_ms: int) -> AuditEntry:
+    """Return the audit entry of a deletion that a worker has reported as done."""
+    done = recording.deletion
+    domain, object_ = recording.facts.domain, str(recording.key)
+    reason = None if done is None else done.reason.value
+    return entry(now_ms, None, domain, "recording.deleted", object_, reason=reason)
 
 
 def together(commits: Sequence[Commit]) -> Commit:

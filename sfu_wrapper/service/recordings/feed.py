@@ -32,7 +32,7 @@ from sfu_wrapper.ports.broker import Broker, Delivery, ReceivedMessage
 from sfu_wrapper.ports.recordings import PutRecording, RecordingIndex
 from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.deletion_commits import Committer, deleted_entry
 from sfu_wrapper.service.rooms.job_results import read_news
 from sfu_wrapper.wire.deletion_messages import DELETED, parse_deletion
 from sfu_wrapper.wire.recording_events import recording_event
@@ -163,8 +163,12 @@ class IndexFeed:
             return Commit(recordings=(change,))
         what = {"recording": str(changed.key), "state": changed.state.value}
         log.info("recording.changed", extra=what)
-        event = recording_event(changed, self._clock.now().wall_ms)
-        return Commit(recordings=(change,), events=() if event is None else (event,))
+        now_ms = self._clock.now().wall_ms
+        event = recording_event(changed, now_ms)
+        events = () if event is None else (event,)
+        is_deleted = changed.state is RecordingState.DELETED
+        audit = (deleted_entry(changed, now_ms),) if is_deleted else ()
+        return Commit(recordings=(change,), events=events, audit=audit)
 
 
 def _what(delivery: Delivery) -> dict[str, object]:

@@ -4,7 +4,8 @@ The decision to serve is made from the index; the file is opened afterwards, and
 length that the index has. An entry of the audit log is durable before the first byte is sent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,15 +89,22 @@ class RecordingDownloads:
         recording = self._index.recording(link.recording)
         if recording is None:
             raise Refused(Code.NOT_FOUND, "recording not found", recording=str(link.recording))
-        return Offer(recording, offered_file(recording, link.name))
+        with self._noting_refusal(recording):
+            return Offer(recording, offered_file(recording, link.name))
 
-    async def open(self, offer: Offer) -> OpenedFile:
-        """Open a file.
+    async def open(self, offer: Offer, by: Requester | None) -> OpenedFile:
+        """Open a file; by None: for the holder of a link.
+
+        A refusal to the holder of a link is noted here, that to a user by the gateway.
 
         Raises:
             Refused: FILE_LOST: it is missing or has another length; NOT_MOUNTED.
             Unavailable: the disk does not answer.
         """
+        with self._noting_refusal(offer.recording) if by is None else nullcontext():
+            return await self._open(offer)
+
+    async def _open(self, offer: Offer) -> OpenedFile:
         result = offer.recording.outcome
         assert isinstance(result, Processed)  # noqa: S101  # others offer no files
         opened = await self._files.open_result(place_below(result, offer.file))
@@ -148,6 +156,16 @@ class RecordingDownloads:
         """
         noted = self._entry("link.read" if by is None else "file.read", offer, by)
         await self._audit.note_read(noted, link, goes_on=first > 0)
+
+    @contextmanager
+    def _noting_refusal(self, recording: Recording) -> Iterator[None]:
+        """Note that the holder of a genuine link was refused within the block."""
+        try:
+            yield
+        except Refused as refused:
+            domain, object_ = recording.facts.domain, str(recording.key)
+            self._audit.refused(None, domain, "link.read", object_, refused.code)
+            raise
 
     def _entry(
         self, action: str, offer: Offer, by: Requester | None, **details: Detail
