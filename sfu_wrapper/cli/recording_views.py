@@ -130,9 +130,22 @@ def show(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -
         return
     for name, value in shown.items():
         if name not in ("files", "participants", "sync"):
-            print(f"{name:<12} {value}")
+            print(f"{name:<12} {_plain(value)}")
     for file in known_files(of):
         print(f"{'file':<12} {public_name(file)}  {file.size_bytes} bytes, sha256 {file.sha256}")
+
+
+def _plain(value: object) -> str:
+    """Return a value of JSON as people read it."""
+    match value:
+        case dict():
+            return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+        case list():
+            return ", ".join(map(_plain, value)) or "none"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)
 
 
 def download(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -> None:
@@ -216,16 +229,22 @@ def _print_table(recordings: Iterator[Recording]) -> None:
 
 def _row(recording: Recording) -> tuple[str, ...]:
     facts = recording.facts
+    files = offered_files(recording)
     started = datetime.fromtimestamp(facts.started_ms / 1000, UTC)
     return (
         str(recording.key),
         f"{started:%Y-%m-%d %H:%M:%S}",
         "" if facts.duration_ms is None else common.clock(facts.duration_ms / 1000),
-        recording.state,
+        _shown_state(recording),
         f"{facts.owner} ({facts.domain})",
         facts.room,
-        f"{len(known_files(recording))}, {recording.bytes / 1e6:.1f} MB",
+        f"{len(files)}, {recording.bytes / 1e6:.1f} MB" if files else "",
     )
+
+
+def _shown_state(recording: Recording) -> str:
+    requested = recording.deletion is not None and recording.state is not RecordingState.DELETED
+    return f"{recording.state}, being deleted" if requested else recording.state
 
 
 async def _note_read(store: StoreFile, of: Recording, files: tuple[FinishedFile, ...]) -> None:

@@ -12,6 +12,8 @@ from pydantic import Field, StringConstraints, ValidationError
 from sfu_wrapper.model.errors import Code, Malformed, Refused
 from sfu_wrapper.model.identity import DomainId, UserId, UserKey, shown_user
 from sfu_wrapper.model.recording import Hold, Recording, RecordingKey, RecordingState
+from sfu_wrapper.wire.recording_models import DeletionModel
+from sfu_wrapper.wire.recording_rest import deletion_json
 from sfu_wrapper.wire.rest import Body, IsoTime, Json, ShownUser
 from sfu_wrapper.wire.strict_json import iso, parse_strict
 from sfu_wrapper.wire.validation import REQUEST, first_error
@@ -43,6 +45,7 @@ class DeletionAnswer(Body):
 
     recording: _Address
     state: RecordingState
+    deletion: DeletionModel
 
 
 class RetentionBody(Body):
@@ -121,9 +124,10 @@ def hold_json(hold: Hold, domain: DomainId) -> Json:
     return {"by": shown_user(hold.by, domain), "reason": hold.reason, "since": iso(hold.since_ms)}
 
 
-def deletion_json(recording: Recording) -> Json:
-    """Return a deletion that was requested."""
-    return {"recording": str(recording.key), "state": recording.state}
+def requested_json(recording: Recording) -> Json:
+    """Return a recording whose deletion is requested."""
+    shown = deletion_json(recording.deletion, recording.facts.domain)
+    return {"recording": str(recording.key), "state": recording.state, "deletion": shown}
 
 
 def erasure_json(

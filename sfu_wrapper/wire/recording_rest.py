@@ -15,6 +15,7 @@ from sfu_wrapper.core.missed import Miss, MissedCall
 from sfu_wrapper.core.policy import Reason, Source
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import (
+    DomainId,
     RoomUuid,
     SegmentNo,
     UserKey,
@@ -83,7 +84,7 @@ def recording_json(
         incomplete=facts.incomplete,
         progress=None if progress is None else _progress(progress),
         hold=_hold(recording),
-        deletion=_deletion(recording.deletion, facts),
+        deletion=deletion_json(recording.deletion, facts.domain),
     )
     shown |= _outcome(recording, listed=listed)
     return shown if listed else shown | {"participants": _people(facts)}
@@ -183,10 +184,11 @@ def _hold(recording: Recording) -> Json | None:
     return {"by": by, "reason": hold.reason, "since": iso(hold.since_ms)}
 
 
-def _deletion(deletion: Deletion | None, facts: RecordingFacts) -> Json | None:
+def deletion_json(deletion: Deletion | None, domain: DomainId) -> Json | None:
+    """Return a deletion, requested or done, of a recording of that domain."""
     if deletion is None:
         return None
-    by = None if deletion.by is None else shown_user(deletion.by, facts.domain)
+    by = None if deletion.by is None else shown_user(deletion.by, domain)
     shown: Json = {"reason": deletion.reason, "requestedAt": iso(deletion.requested_ms)}
     return shown | _given(by=by, doneAt=_time(deletion.done_ms), trouble=deletion.trouble)
 

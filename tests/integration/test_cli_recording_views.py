@@ -126,6 +126,23 @@ def test_one_recording_is_shown_with_its_files(run: Run) -> None:
     assert json.loads(line)["participants"][1]["user"] == "bob"
 
 
+def test_one_recording_is_shown_in_words(run: Run) -> None:
+    _, text, _ = run("show", "one/1")
+
+    assert "decision     allowed yes, automatic yes, type all, source user" in text
+    assert "missing      none" in text
+    assert not {"<", "{", "["} & set(text)
+
+
+def test_a_recording_that_is_being_deleted_is_listed_as_such_without_files(run: Run) -> None:
+    assert run("delete", "one/1", "--yes")[0] == 0
+    _, out, _ = run("list", "--state", "ready")
+
+    (line,) = (line for line in out.splitlines() if "one/1" in line)
+    assert "ready, being deleted" in line
+    assert "MB" not in line
+
+
 def test_files_are_copied_and_kept_private(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("download", "one/1", "--out", str(tmp_path / "copies"))
     again, _, errors = run("download", "one/1", "--out", str(tmp_path / "copies"))

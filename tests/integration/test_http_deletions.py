@@ -50,8 +50,15 @@ async def test_a_deleted_recording_has_no_files_from_the_request_on(tmp_path: Pa
     async with peopled(tmp_path) as here:
         assert (await here.ask("GET", f"{RECORDING}/files/a.webm", ALICE)).status == 200
         answer = await here.ask("DELETE", RECORDING, ADMIN)
-        assert (answer.status, answer.json) == (202, {"recording": "uuid-1/1", "state": "ready"})
-        assert (await here.ask("DELETE", RECORDING, ADMIN)).status == 202
+        assert (answer.status, answer.json["state"]) == (202, "ready")
+        assert (answer.json["deletion"]["by"], answer.json["deletion"]["reason"]) == (
+            "adam",
+            "requested",
+        )
+        again = await here.ask("DELETE", RECORDING, ADMIN)
+        assert (again.status, again.json) == (202, answer.json)
+        shown = (await here.ask("GET", RECORDING, ALICE)).json
+        assert (shown["state"], shown["deletion"]) == ("ready", answer.json["deletion"])
 
         assert (await here.ask("GET", f"{RECORDING}/files/a.webm", ALICE)).status == 404
         late = await here.ask("PUT", f"{RECORDING}/hold", ADMIN, {"reason": "case 7"})

@@ -26,12 +26,12 @@ from sfu_wrapper.wire.recording_changes import (
     HoldAnswer,
     HoldBody,
     RetentionBody,
-    deletion_json,
     erasure_json,
     hold_json,
     parse_erasure,
     parse_hold,
     parse_retention,
+    requested_json,
 )
 from sfu_wrapper.wire.rest import Json
 from sfu_wrapper.wire.strict_json import dump
@@ -117,12 +117,13 @@ def _deletion_route(
     ) -> Response:
         """Delete a recording: for a domain-admin; its owner with recordings.ownerMayDelete.
 
-        202: the workers remove its files; its state becomes `deleted` when they are gone.
+        202: the workers remove its files; its state becomes `deleted` when they are gone, and until
+        then it has a `deletion`, and no files.
         """
         found = await changes.delete(requester(by), key_of(uuid, segment))
         if found.state is RecordingState.DELETED:
             return Response(status_code=_GONE)
-        return _answer(deletion_json(found), HTTPStatus.ACCEPTED)
+        return _answer(requested_json(found), HTTPStatus.ACCEPTED)
 
 
 def _erasure_route(

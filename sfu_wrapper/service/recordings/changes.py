@@ -90,7 +90,7 @@ class RecordingChanges:
         """Request the deletion of a recording; of a deleted one nothing changes.
 
         Returns:
-            The recording as it was; in DELETED where its files are gone already.
+            The recording with its deletion; in DELETED where its files are gone already.
 
         Raises:
             Refused: NOT_FOUND, FORBIDDEN, RECORDING_HELD or RECORDING_RUNNING.
@@ -100,10 +100,10 @@ class RecordingChanges:
 
         def make() -> Commit | None:
             nonlocal found
-            found = self._deletable(by, key)
+            known = self._deletable(by, key)
             now_ms = self._clock.now().wall_ms
-            wanted = request_deletion(found, DeletionReason.REQUESTED, now_ms, by.key)
-            return None if wanted == found else deletion(wanted, now_ms)
+            found = request_deletion(known, DeletionReason.REQUESTED, now_ms, by.key)
+            return None if found is known else deletion(found, now_ms)
 
         await self._committer.write_changed(key, make)
         return found
