@@ -16,7 +16,7 @@ from sfu_wrapper.wire.recording_models import DeletionModel
 from sfu_wrapper.wire.recording_rest import deletion_json
 from sfu_wrapper.wire.rest import Body, IsoTime, Json, ShownUser
 from sfu_wrapper.wire.strict_json import iso, parse_strict
-from sfu_wrapper.wire.validation import REQUEST, first_error
+from sfu_wrapper.wire.validation import REQUEST, WHOLE, first_error
 
 MAX_REASON = 1_000  # characters
 MAX_DAYS = 36_500
@@ -51,7 +51,7 @@ class DeletionAnswer(Body):
 class RetentionBody(Body):
     """Days for which a domain keeps its finished recordings."""
 
-    days: Annotated[int, Field(ge=1, le=MAX_DAYS)]
+    days: Annotated[int, Field(ge=1, le=MAX_DAYS), WHOLE]
 
 
 class ErasureBody(Body):
@@ -59,7 +59,7 @@ class ErasureBody(Body):
 
     user: Annotated[str, StringConstraints(pattern=_PERSON)]
     confirm: bool = False
-    count: Annotated[int | None, Field(ge=0)] = None
+    count: Annotated[int | None, Field(ge=0), WHOLE] = None
 
 
 class ErasedRecording(Body):

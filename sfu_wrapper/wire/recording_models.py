@@ -5,7 +5,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from sfu_wrapper.core.lifecycle import Life
 from sfu_wrapper.core.links import MAX_SECONDS
@@ -23,6 +23,7 @@ from sfu_wrapper.wire.rest import (
     PositiveNumber,
     ShownUser,
 )
+from sfu_wrapper.wire.validation import WHOLE
 
 UUID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 PAGE_PATTERN = r"^[0-9]{1,14}\.[1-9][0-9]{0,8}\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
@@ -31,11 +32,6 @@ PARTICIPANT_PATTERN = rf"^({_ID}/)?{_ID}$"
 PLACE_PATTERN = r"^(open|ended)\.[0-9]{1,15}\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 OWNER_PATTERN = rf"^{_ID}/{_ID}$"
 MAX_NAME_BYTES = 255  # of a finished file
-
-
-def _whole(value: object) -> object:
-    """Return 60 for 60.0, which is the same number in JSON."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _Bytes = Annotated[int, Field(ge=0)]
@@ -215,7 +211,7 @@ class LinkRequest(Body):
     """The file to share, and the time in seconds for which the link works."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_BYTES)]
-    seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS), BeforeValidator(_whole)]
+    seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS), WHOLE]
 
 
 class LinkModel(Body):

@@ -59,6 +59,15 @@ class OneUnknownField(BaseModel):
         return {name: given[name] for name in given if name in known or name == unknown[0]}
 
 
+def _whole(value: object) -> object:
+    """Return 60 for 60.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""Accepts 60.0 as a whole number: in JSON, and for JSON Schema, it is the same number as 60."""
+
+
 def first_error(exc: ValidationError) -> tuple[str, ErrorDetails]:
     """Return the dotted path of the first wrong field, and its error."""
     first = exc.errors(include_url=False, include_input=False)[0]

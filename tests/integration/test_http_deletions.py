@@ -140,6 +140,16 @@ async def test_a_domain_sets_its_retention_and_sees_when_recordings_expire(
         assert (await here.ask("GET", RECORDING, ALICE)).json["expiresAt"] == before
 
 
+async def test_a_whole_number_may_have_a_decimal_point(tmp_path: Path) -> None:
+    async with peopled(tmp_path) as here:
+        confirmed = {"user": "bob", "confirm": True, "count": 2.0}
+        assert (await here.ask("POST", "/erasures", ADMIN, confirmed)).status == 202
+        kept = await here.ask("PUT", "/retention/domain/example", ADMIN, {"days": 90.0})
+        assert (kept.status, kept.body) == (201, b'{"days":90}')
+        half = await here.ask("PUT", "/retention/domain/example", ADMIN, {"days": 90.5})
+        assert (half.status, half.json["details"]) == (400, {"path": "days"})
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [

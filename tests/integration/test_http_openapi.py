@@ -7,11 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from sfu_wrapper.model.identity import DomainId, UserId
+from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.webhook import Endpoint
+from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.ports.webhooks import PutEndpoint, SendTest
+from sfu_wrapper.wire.recording_info import encode_event
+from tests.helpers.builders import segment_info
 from tests.helpers.http import SKIP, Answer, World, pass_for, world
-from tests.helpers.recordings import put_ready, write_files
+from tests.helpers.recordings import (
+    START_MS,
+    facts,
+    failure,
+    finished,
+    put,
+    put_ready,
+    write_files,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
+VIDEO = RawFile("seg/a.mjr", Stream.CAMERA, START_MS, None, user=UserId("alice"))
+FAILED = segment_info(uuid="uuid-2", video=(VIDEO,))
 DONE = ("200", "201", "202", "204")
 HTTP_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
 # So that the tool comes to what lies behind the addresses, and not only to 404.
@@ -26,7 +43,22 @@ parameters = { "path.id" = "m" }
 
 [[operations]]
 include-path-regex = "^/(recordings|links)/"
+exclude-method = "DELETE"
 parameters = { "path.uuid" = "uuid-1", "path.segment" = 1, "path.name" = "a.webm" }
+
+[[operations]]
+include-path-regex = "^/recordings/.*/retry"
+parameters = { "path.uuid" = "uuid-2", "path.segment" = 1 }
+
+[[operations]]
+include-path-regex = "^/recordings/"
+include-method = "DELETE"
+parameters = { "path.uuid" = "uuid-1", "path.segment" = 2 }
+
+[[operations]]
+include-path-regex = "^/webhooks/"
+exclude-method = "DELETE"
+parameters = { "path.id" = "ours", "path.delivery" = "msg_ours" }
 """
 
 
@@ -108,6 +140,13 @@ async def peopled(here: World, folder: Path) -> None:
     """Something to be found."""
     await put_ready(here.store, folder, {"a.webm": b"webm"})
     write_files(folder / "logs", {"uuid-1-1.log": b"a line"})
+    await put_ready(here.store, folder, {"b.webm": b"webm"}, facts(number=2))
+    about = facts("uuid-2")
+    await put(here.store, finished(about, failure(about, event=encode_event(FAILED))))
+    write_files(folder / "raw_files", {"seg/a.mjr": b"raw"})
+    webhook = Endpoint("ours", DomainId("example"), "https://a.example/", ("whsec_",), (), 1)
+    test = SendTest("ours", "msg_ours", DomainId("example"), 1, b"{}")
+    await here.store.commit(Commit(webhooks=(PutEndpoint(webhook), test)), 1)
     alice = here.peer("alice")
     await here.do(alice, "createRoom", id="m", kind="meeting")
     await here.do(alice, "joinRoom", room="m")
