@@ -68,11 +68,10 @@ def recording_not_found(key: RecordingKey) -> Refused:
     return Refused(Code.NOT_FOUND, "recording not found", recording=str(key))
 
 
-def require_recording(found: Recording | None, by: Requester, key: RecordingKey) -> Recording:
-    """Require that the recording exists for the requester, and return it."""
-    if found is None or not sees_recording(found, by):
+def require_sees(owner: UserKey | None, by: Requester, key: RecordingKey) -> None:
+    """Require that a recording of this owner exists for the requester; None: it is missing."""
+    if owner is None or not manages(owner, by):
         raise recording_not_found(key)
-    return found
 
 
 def require_operator(by: Requester) -> None:

@@ -181,6 +181,14 @@ class UsageRow:
 class RecordingIndex(Protocol):
     """Reads of the index. A fake in memory and the SQLite one pass one contract suite."""
 
+    def owner_of(self, key: RecordingKey) -> UserKey | None:
+        """Return the owner of a recording, at a cost that does not depend on its content.
+
+        Rights are checked with it before a recording is read: a large one takes milliseconds, by
+        which its existence would show.
+        """
+        ...
+
     def recording(self, key: RecordingKey) -> Recording | None:
         """Return one recording."""
         ...

@@ -236,6 +236,10 @@ QUERIES = [
     RecordingQuery(participant=BOB, domain=HOME),
     RecordingQuery(participant=ALICE, uuid=RoomUuid("uuid-3"), from_ms=1_001, to_ms=1_006),
     RecordingQuery(participant=UserKey(GUEST.domain, ALICE.user)),
+    RecordingQuery(participant=ALICE, domain=HOME, owner=ALICE.user),
+    RecordingQuery(participant=GUEST, domain=HOME, owner=ALICE.user, to_ms=1_004),
+    RecordingQuery(participant=ALICE, domain=HOME, owner=ALICE.user, uuid=RoomUuid("uuid-1")),
+    RecordingQuery(room=RoomId("room-1"), domain=HOME, owner=ALICE.user),
     RecordingQuery(from_ms=1_002),
     RecordingQuery(to_ms=1_004),
     RecordingQuery(domain=HOME, from_ms=1_002, to_ms=1_005),
@@ -313,6 +317,45 @@ async def test_a_list_of_a_growing_index_repeats_nothing(bench: StoreBench) -> N
     rest = bench.store.index.recordings(RecordingQuery(limit=2, after=page.next))
 
     assert [each.key for each in (*page.recordings, *rest.recordings)] == [key(3), key(2), key(1)]
+
+
+FOREIGN = [
+    RecordingQuery(domain=HOME, owner=ALICE.user, room=RoomId("standup")),
+    RecordingQuery(domain=HOME, owner=ALICE.user, participant=GUEST),
+    RecordingQuery(domain=HOME, owner=ALICE.user, participant=BOB),
+    RecordingQuery(domain=HOME, owner=ALICE.user, uuid=RoomUuid("theirs")),
+    RecordingQuery(domain=HOME, room=RoomId("standup")),
+    RecordingQuery(domain=HOME, participant=GUEST),
+    RecordingQuery(domain=HOME, uuid=RoomUuid("theirs")),
+]
+
+
+@pytest.mark.parametrize("query", FOREIGN, ids=str)
+async def test_a_page_does_not_show_that_there_are_recordings_of_others(
+    tmp_path: Path, query: RecordingQuery
+) -> None:
+    """The end of a page that was cut names the last recording that was looked at."""
+    bench = sqlite_bench(tmp_path)
+    stays = tuple(Stay(each, 0, 1) for each in (GUEST, BOB))
+    for n in range(1, 6):
+        for uuid, domain, owner in (("theirs", "other", "eve"), ("bobs", HOME, "bob")):
+            if domain != HOME or query.owner is not None:  # bob's are an administrator's too
+                about = facts(n, uuid, domain=DomainId(domain), owner=UserId(owner), stays=stays)
+                await write(bench.store, SegmentFacts(replace(about, room=RoomId("standup"))))
+    path = tmp_path / "store" / "sfu-wrapper.db"
+    connection = open_reader(path)
+    page = SqliteRecordings(connection, path, looked_at=3).recordings(query)
+
+    assert (page.recordings, page.next) == ((), None)
+    connection.close()
+    bench.store.close()
+
+
+async def test_the_owner_is_known_without_the_recording(bench: StoreBench) -> None:
+    await write(bench.store, SegmentFacts(facts()))
+
+    assert bench.store.index.owner_of(key()) == ALICE
+    assert bench.store.index.owner_of(key(2)) is None
 
 
 # Usage and retention

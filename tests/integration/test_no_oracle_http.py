@@ -115,6 +115,7 @@ async def test_a_foreign_object_answers_and_costs_what_a_missing_one_does(
             assert missing[:3] in (b"403", b"404", b"200"), (who, missing)
             assert answer == missing, who
             assert cost == least, who
+            assert not cost["recording"], who
 
 
 async def test_every_route_about_an_object_is_tried() -> None:

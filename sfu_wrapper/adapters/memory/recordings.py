@@ -52,6 +52,11 @@ class MemoryRecordings:
             else:
                 self._days[change.domain] = change.days
 
+    def owner_of(self, key: RecordingKey) -> UserKey | None:
+        """See ``RecordingIndex``."""
+        found = self._stored.get(key)
+        return None if found is None else found.facts.owner_key
+
     def recording(self, key: RecordingKey) -> Recording | None:
         """See ``RecordingIndex``."""
         return self._stored.get(key)

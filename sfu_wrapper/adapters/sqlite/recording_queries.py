@@ -2,7 +2,9 @@
 
 Each list is the range of one index, read in the order of the index from the position of the page
 before. Conditions that the index does not hold are checked row by row, for at most ``LOOKED_AT``
-rows: after those the page ends, however full it is. Source: recording-index.md, "Lists".
+rows: after those the page ends, however full it is, and names the last row. So a query of a domain
+or an owner takes a range that holds no row of another one, whose existence would show otherwise.
+Source: recording-index.md, "Lists".
 """
 
 import sqlite3
@@ -35,6 +37,7 @@ _ROW = """
 _PLACE = "started_ms, uuid, segment"
 _NEWEST = "started_ms DESC, uuid DESC, segment DESC"
 _ONE = f"{_ROW} WHERE uuid = ? AND segment = ?"
+_OWNER_OF = "SELECT domain, owner FROM recordings WHERE uuid = ? AND segment = ?"
 _NEXT_OWNER = """
     SELECT domain, owner FROM recordings INDEXED BY recordings_by_owner
     WHERE (domain, owner) {} (?, ?) ORDER BY domain, owner LIMIT 1
@@ -72,9 +75,15 @@ _ALL = f"{_ROW} ORDER BY uuid, segment"
 
 
 _DOMAIN, _OWNER, _ROOM, _STATE = (f"{name} = ?" for name in ("domain", "owner", "room", "state"))
+_ATTENDED = """EXISTS (
+    SELECT 1 FROM stays WHERE stays.domain = ? AND stays.user = ?
+    AND stays.started_ms = recordings.started_ms AND stays.uuid = recordings.uuid
+    AND stays.segment = recordings.segment
+)"""
 _INDEXES: Final = (
-    ("recordings_by_room", (_ROOM,)),
     ("recordings_by_owner", (_DOMAIN, _OWNER)),
+    ("recordings_by_domain_and_room", (_DOMAIN, _ROOM)),
+    ("recordings_by_room", (_ROOM,)),
     ("recordings_by_domain_and_state", (_DOMAIN, _STATE)),
     ("recordings_by_domain", (_DOMAIN,)),
     ("recordings_by_state", (_STATE,)),
@@ -96,6 +105,11 @@ class SqliteRecordings:
         self._connection = connection
         self._path = path
         self._looked_at = looked_at
+
+    def owner_of(self, key: RecordingKey) -> UserKey | None:
+        """See ``RecordingIndex``."""
+        found = self._rows(_OWNER_OF, (key.uuid, key.segment))
+        return UserKey(*found[0]) if found else None
 
     def recording(self, key: RecordingKey) -> Recording | None:
         """See ``RecordingIndex``."""
@@ -218,19 +232,22 @@ def _listed(query: RecordingQuery) -> tuple[str, list[Any]]:
         )
         if value is not None
     }
-    if query.participant is not None:
+    of_owner = _DOMAIN in given and _OWNER in given
+    if query.participant is not None and not of_owner:
         return _of_participant(query, query.participant, given)
     if query.uuid is not None:
         return _of_room(query, given)
     index, held = _index_for(given)
     span = _span(query)
-    rest = {name: value for name, value in given.items() if name not in held}
+    rest: dict[str, Any] = {name: value for name, value in given.items() if name not in held}
+    if query.participant is not None:
+        rest[_ATTENDED] = (query.participant.domain, query.participant.user)
     where = " AND ".join([*held, *span]) or "TRUE"
     sql = (
         f"SELECT rowid, {_PLACE}, {_all_of(rest)} FROM recordings INDEXED BY {index}"  # noqa: S608 constants of ours
         f" WHERE {where} ORDER BY {_NEWEST}"
     )
-    return sql, [*rest.values(), *(given[name] for name in held), *_flat(span)]
+    return sql, [*_flat(rest), *(given[name] for name in held), *_flat(span)]
 
 
 def _index_for(given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
@@ -242,28 +259,41 @@ def _index_for(given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
 
 
 def _of_room(query: RecordingQuery, given: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Return the list of the segments of one room, by their numbers, the last one first."""
-    rest = {name: value for name, value in given.items() if name != "uuid = ?"} | _times(query)
+    """Return the list of the segments of one room, by their numbers, the last one first.
+
+    Of a room of another domain or owner no row is in the result.
+    """
+    held = {name: value for name, value in given.items() if name in (_DOMAIN, _OWNER)}
+    named = held.keys() | {"uuid = ?"}
+    rest: dict[str, Any] = {name: value for name, value in given.items() if name not in named}
+    rest |= _times(query)
+    if query.participant is not None:
+        rest[_ATTENDED] = (query.participant.domain, query.participant.user)
     before = sys.maxsize if query.after is None else query.after.key.segment
+    where = " AND ".join(["uuid = ?", "segment < ?", *held])
     sql = (
         f"SELECT rowid, {_PLACE}, {_all_of(rest)} FROM recordings INDEXED BY recordings_by_key"  # noqa: S608 constants of ours
-        " WHERE uuid = ? AND segment < ? ORDER BY segment DESC"
+        f" WHERE {where} ORDER BY segment DESC"
     )
-    return sql, [*rest.values(), query.uuid, before]
+    return sql, [*_flat(rest), query.uuid, before, *held.values()]
 
 
 def _of_participant(
     query: RecordingQuery, user: UserKey, given: Mapping[str, Any]
 ) -> tuple[str, list[Any]]:
     span = _span(query, "stays.")
-    where = " AND ".join(["stays.domain = ?", "stays.user = ?", *span])
+    held = {"stays.domain = ?": user.domain, "stays.user = ?": user.user}
+    index = ""
+    if query.domain is not None:
+        held["stays.home = ?"], index = query.domain, "INDEXED BY stays_by_home"
+    where = " AND ".join([*held, *span])
     rest = {f"recordings.{name}": value for name, value in given.items()}
     sql = f"""
         SELECT recordings.rowid, stays.started_ms, stays.uuid, stays.segment, {_all_of(rest)}
-        FROM stays CROSS JOIN recordings USING (uuid, segment)
+        FROM stays {index} CROSS JOIN recordings USING (uuid, segment)
         WHERE {where} ORDER BY stays.started_ms DESC, stays.uuid DESC, stays.segment DESC
     """  # noqa: S608 constants of ours
-    return sql, [*rest.values(), user.domain, user.user, *_flat(span)]
+    return sql, [*rest.values(), *held.values(), *_flat(span)]
 
 
 def _times(query: RecordingQuery) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Index of recordings in SQLite: changes, within the transaction of a commit.
 
 Facts and the rest of a recording are two documents in one row, so that a toggle writes facts by one
-statement that reads nothing. ``stays`` finds the recordings of a participant.
+statement that reads nothing. ``stays`` finds the recordings of a participant; its ``home`` is the
+domain of the recording.
 """
 
 import sqlite3
@@ -32,8 +33,8 @@ _PUT_FACTS = """
     WHERE excluded.stopped_ms IS NOT NULL OR recordings.stopped_ms IS NULL
 """
 _PUT_STAYS = """
-    INSERT OR IGNORE INTO stays (domain, user, started_ms, uuid, segment)
-    SELECT column1, column2, recordings.started_ms, column3, column4
+    INSERT OR IGNORE INTO stays (domain, user, started_ms, uuid, segment, home)
+    SELECT column1, column2, recordings.started_ms, column3, column4, recordings.domain
     FROM (VALUES {}) CROSS JOIN recordings ON uuid = column3 AND segment = column4
 """
 _ADD = """

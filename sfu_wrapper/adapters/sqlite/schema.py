@@ -104,6 +104,10 @@ _RECORDINGS: Final[Sequence[str]] = (
     ON recordings (domain, owner, started_ms, uuid, segment, duration_ms, bytes)
     """,
     "CREATE INDEX recordings_by_room ON recordings (room, started_ms, uuid, segment)",
+    """
+    CREATE INDEX recordings_by_domain_and_room
+    ON recordings (domain, room, started_ms, uuid, segment)
+    """,
     "CREATE INDEX recordings_by_state ON recordings (state, started_ms, uuid, segment)",
     """
     CREATE INDEX recordings_by_domain_and_state
@@ -120,10 +124,11 @@ _RECORDINGS: Final[Sequence[str]] = (
     """
     CREATE TABLE stays (
         domain TEXT NOT NULL, user TEXT NOT NULL, started_ms INTEGER NOT NULL,
-        uuid TEXT NOT NULL, segment INTEGER NOT NULL,
+        uuid TEXT NOT NULL, segment INTEGER NOT NULL, home TEXT NOT NULL,
         PRIMARY KEY (domain, user, started_ms, uuid, segment)
     ) WITHOUT ROWID
     """,
+    "CREATE INDEX stays_by_home ON stays (home, domain, user, started_ms, uuid, segment)",
 )
 # The table is its own index by number: an entry changes one page of it, and one of the other index.
 _AUDIT: Final[Sequence[str]] = (

@@ -9,7 +9,6 @@ A recording of somebody else, or of another domain, is not found. Source: retent
 
 from collections.abc import Callable
 
-from sfu_wrapper.core import access
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.retention import RetentionRules, hold, release, request_deletion
 from sfu_wrapper.model.errors import Code, Refused
@@ -24,6 +23,7 @@ from sfu_wrapper.ports.store import Commit
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import entry
 from sfu_wrapper.service.recordings.deletion_commits import Committer, deletion
+from sfu_wrapper.service.recordings.queries import visible_recording
 
 
 class RecordingChanges:
@@ -181,7 +181,7 @@ class RecordingChanges:
         return found
 
     def _visible(self, by: Requester, key: RecordingKey) -> Recording:
-        return access.require_recording(self._index.recording(key), by, key)
+        return visible_recording(self._index, by, key)
 
     async def _write_days(
         self, by: Requester, domain: DomainId, days: int | None, before: int | None

@@ -1,7 +1,7 @@
 """Queries of the index: one recording, a page of them, and usage, as far as a requester may see.
 
-Reads only. A recording that is missing and one of somebody else cost the same read and end in the
-same refusal. Source: recording-index.md, "Who sees what".
+Reads only. A recording that is missing and one of another owner cost the same read, of the owner
+alone, and end in the same refusal. Source: recording-index.md, "Who sees what".
 """
 
 from collections.abc import Callable
@@ -85,7 +85,7 @@ class RecordingQueries:
 
     def recording(self, by: Requester, key: RecordingKey) -> Recording:
         """Return one recording. Raises Refused: NOT_FOUND. Raises Unavailable: the store fails."""
-        return access.require_recording(self._index.recording(key), by, key)
+        return visible_recording(self._index, by, key)
 
     def view(self, by: Requester, key: RecordingKey) -> RecordingView:
         """Return one recording with what is known about it. Raises as ``recording``."""
@@ -143,6 +143,20 @@ class RecordingQueries:
             return None
         news = self._news(recording.key.uuid, recording.key.segment)
         return news if isinstance(news, JobProgress) else None
+
+
+def visible_recording(index: RecordingIndex, by: Requester, key: RecordingKey) -> Recording:
+    """Return a recording that exists for the requester; others are not even read.
+
+    Raises:
+        Refused: NOT_FOUND.
+        Unavailable: the store cannot be read.
+    """
+    access.require_sees(index.owner_of(key), by, key)
+    found = index.recording(key)
+    if found is None:  # its tombstone has been removed since
+        raise access.recording_not_found(key)
+    return found
 
 
 def query_of(
