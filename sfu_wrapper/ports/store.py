@@ -54,7 +54,7 @@ class RoomRow:
 
 @dataclass(frozen=True, slots=True)
 class RoomQuery:
-    """Filter of rooms by time, of all domains.
+    """Filter of rooms by time.
 
     Attributes:
         settled: True: settled rooms by their end; False: the others, by their creation.
@@ -62,6 +62,7 @@ class RoomQuery:
         to_ms: epoch ms; ended or created before it.
         after: time and uuid of the last room of the page before.
         limit: maximum number of rooms.
+        domain: domain of the rooms; None: all domains.
     """
 
     settled: bool
@@ -69,6 +70,7 @@ class RoomQuery:
     to_ms: int
     after: tuple[int, RoomUuid] | None = None
     limit: int = 100
+    domain: DomainId | None = None
 
 
 @dataclass(frozen=True, slots=True)

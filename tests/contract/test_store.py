@@ -208,6 +208,13 @@ class EndsTooLate(MemoryStore):
         return super().rooms_by_time(replace(query, to_ms=query.to_ms + 1))
 
 
+class ReadsAllDomains(MemoryStore):
+    """Gives a page of rooms of all domains."""
+
+    def rooms_by_time(self, query: RoomQuery) -> tuple[RoomRow, ...]:
+        return super().rooms_by_time(replace(query, domain=None))
+
+
 class DropsAtClose(MemoryStore):
     """Fails what still waits when it is closed."""
 
@@ -239,6 +246,7 @@ BROKEN: dict[Callable[[], MemoryStore], Promise] = {
     MakesNoRoom: stores.an_answer_that_makes_room_is_gone,
     ForgetsThePlace: stores.open_rooms_are_paged_by_their_creation,
     EndsTooLate: stores.settled_rooms_are_paged_by_their_end,
+    ReadsAllDomains: stores.rooms_of_one_domain_are_paged_by_themselves,
     DropsAtClose: stores.closing_finishes_what_waits_and_refuses_the_rest,
 }
 

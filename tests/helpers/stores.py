@@ -369,6 +369,27 @@ async def open_rooms_are_paged_by_their_creation(bench: StoreBench) -> None:
     assert by_time(bench.store, RoomQuery(False, 0, 9, after)) == ["b", "young"]
 
 
+async def rooms_of_one_domain_are_paged_by_themselves(bench: StoreBench) -> None:
+    other = DomainId("other")
+    for n in (1, 2, 3):
+        for domain in (ALICE.domain, other):
+            opened = replace(room(f"{domain}-{n}", id_=f"{n}", at_ms=n), domain=domain)
+            ended = replace(opened, uuid=RoomUuid(f"{domain}-{n}-over"), settled=True, ended_ms=n)
+            await bench.store.commit(Commit(opened), EPOCH)
+            await bench.store.commit(Commit(ended), EPOCH)
+
+    assert by_time(bench.reopen(), RoomQuery(False, 0, 9, limit=2, domain=other)) == [
+        "other-1",
+        "other-2",
+    ]
+    after = (1, RoomUuid("other-1-over"))
+    assert by_time(bench.store, RoomQuery(True, 0, 9, after, domain=other)) == [
+        "other-2-over",
+        "other-3-over",
+    ]
+    assert by_time(bench.store, RoomQuery(True, 0, 9, domain=DomainId("third"))) == []
+
+
 def by_time(store: Store, query: RoomQuery) -> list[str]:
     """The uuids of a page."""
     return [row.uuid for row in store.rooms_by_time(query)]

@@ -20,7 +20,7 @@ from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.identity import DomainId, RecordingType, Role, RoomId, RoomUuid
 from sfu_wrapper.ports.store import Commit, PartRow, RoomQuery, RoomRow, Store
-from sfu_wrapper.service.recordings.missed import LOOKED_AT, MissedCalls
+from sfu_wrapper.service.recordings.missed import READ, MissedCalls
 from sfu_wrapper.wire.recording_models import MissedCallsPage
 from sfu_wrapper.wire.room_state import encode_room
 from sfu_wrapper.wire.strict_json import iso
@@ -177,15 +177,18 @@ async def test_a_wrong_question_is_refused(query: str) -> None:
     assert (answer.status, answer.code) == (400, "BAD_REQUEST")
 
 
-async def test_a_page_passes_a_bounded_number_of_rooms_of_others() -> None:
+async def test_a_page_looks_at_a_bounded_number_of_rooms_and_at_none_of_others() -> None:
     store = MemoryStore()
-    for number in range(LOOKED_AT):
-        await store_room(store, f"r{number:05}", domain="other")
+    for number in range(READ):
+        await store_room(store, f"r{number:05}", WHOLE, domain="other")
     await store_room(store, "z")
-    calls, by = MissedCalls(store, SystemClock()), Requester(user("root"), admin=True)
-    first = await calls.page(by, 0, EVER)
-    second = await calls.page(by, 0, EVER, first.next)
+    calls = MissedCalls(store, SystemClock())
+    ours = await calls.page(Requester(user("root"), admin=True), 0, EVER)
+    assert ([each.room.uuid for each in ours.calls], ours.next) == (["z"], None)
 
+    service = Requester(user("rooms"), service=True)
+    first = await calls.page(service, 0, EVER)
+    second = await calls.page(service, 0, EVER, first.next)
     assert (first.calls, first.next is None) == ((), False)
     assert ([each.room.uuid for each in second.calls], second.next) == (["z"], None)
 
@@ -199,18 +202,23 @@ async def test_a_damaged_room_does_not_hide_the_others(caplog: pytest.LogCapture
     assert "room.unreadable" in caplog.text
 
 
+@pytest.mark.parametrize("domain", [None, DomainId("example")])
 @pytest.mark.parametrize("settled", [True, False])
-async def test_a_page_of_rooms_reads_the_range_of_one_index(tmp_path: Path, settled: bool) -> None:
+async def test_a_page_of_rooms_reads_the_range_of_one_index(
+    tmp_path: Path, settled: bool, domain: DomainId | None
+) -> None:
     file = tmp_path / "store.db"
     with closing(SqliteStore(file)) as store, closing(open_reader(file)) as connection:
         await store_room(store, "none")
         plans: list[str] = []
         connection.set_trace_callback(plans.append)
-        rooms_by_time(connection, RoomQuery(settled, 0, EVER, (5, RoomUuid("a"))))
+        rooms_by_time(connection, RoomQuery(settled, 0, EVER, (5, RoomUuid("a")), domain=domain))
         connection.set_trace_callback(None)
         plan = str(connection.execute(f"EXPLAIN QUERY PLAN {plans[0]}").fetchall())
 
-    assert f"SEARCH rooms USING INDEX {'rooms_by_end' if settled else 'rooms_unsettled'}" in plan
+    index = ("rooms_by_end" if settled else "rooms_unsettled") + ("_in_domain" if domain else "")
+    assert f"SEARCH rooms USING INDEX {index} (" in plan
+    assert domain is None or "TEMP B-TREE" not in plan
 
 
 def test_the_command_lists_them_as_a_table_and_as_json(

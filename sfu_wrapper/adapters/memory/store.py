@@ -90,7 +90,7 @@ class MemoryStore:
         timed = (
             ((row.ended_ms or 0 if row.settled else row.created_ms, row.uuid), row)
             for row in self._rooms.values()
-            if row.settled is query.settled
+            if row.settled is query.settled and query.domain in (None, row.domain)
         )
         found = {
             place: row

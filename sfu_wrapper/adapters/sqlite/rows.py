@@ -244,13 +244,17 @@ def rooms_by_time(connection: sqlite3.Connection, query: RoomQuery) -> tuple[Roo
     """Return a page of rooms, of a range of one index."""
     time, settled = ("ended_ms", 1) if query.settled else ("created_ms", 0)
     after_ms, uuid = query.after or (query.from_ms, "")  # no uuid is empty
+    held, index = "", "rooms_by_end" if query.settled else "rooms_unsettled"
+    if query.domain is not None:
+        held, index = "domain = ? AND", f"{index}_in_domain"
     sql = f"""
-        SELECT {ROOM} FROM rooms
-        WHERE settled = {settled} AND {time} >= ? AND {time} < ? AND ({time}, uuid) > (?, ?)
+        SELECT {ROOM} FROM rooms INDEXED BY {index}
+        WHERE {held} settled = {settled} AND {time} >= ? AND {time} < ? AND ({time}, uuid) > (?, ?)
         ORDER BY {time}, uuid LIMIT ?
     """  # noqa: S608  # constants of ours
     since_ms = max(query.from_ms, after_ms)
-    values = (since_ms, query.to_ms, after_ms, uuid, query.limit)
+    domain = () if query.domain is None else (query.domain,)
+    values = (*domain, since_ms, query.to_ms, after_ms, uuid, query.limit)
     return tuple(room_row(row) for row in connection.execute(sql, values))
 
 

@@ -175,6 +175,14 @@ _RETENTION: Final[Sequence[str]] = (
     ) WITHOUT ROWID
     """,
 )
-_THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION)
+_ROOMS_OF_DOMAINS: Final[Sequence[str]] = (
+    """
+    CREATE INDEX rooms_unsettled_in_domain ON rooms (domain, created_ms, uuid) WHERE settled = 0
+    """,
+    """
+    CREATE INDEX rooms_by_end_in_domain ON rooms (domain, ended_ms, uuid) WHERE settled = 1
+    """,
+)
+_THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION, *_ROOMS_OF_DOMAINS)
 
 MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND, _THIRD)

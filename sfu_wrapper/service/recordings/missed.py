@@ -2,7 +2,8 @@
 
 Reads only. Rooms that are not settled come first, by their creation, then settled ones, by their
 end: a room that settles between two pages is found twice rather than never. A page looks at a
-bounded number of rooms, one at a time, between other work.
+bounded number of rooms, one at a time, between other work: an administrator's at rooms of its
+domain only, so that neither a page nor its end shows rooms of others.
 
 Source: recording-index.md, "Missed".
 """
@@ -18,7 +19,7 @@ from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.missed import MissedCall, missed
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.identity import RoomUuid
+from sfu_wrapper.model.identity import DomainId, RoomUuid
 from sfu_wrapper.model.recording import Recording
 from sfu_wrapper.ports.recordings import RecordingQuery
 from sfu_wrapper.ports.store import RoomQuery, RoomRow, RoomRows
@@ -27,8 +28,7 @@ from sfu_wrapper.service.rooms.messages import stored_room
 from sfu_wrapper.wire.room_state import decode_room
 
 PAGE: Final = 100  # calls on a page, at most
-READ: Final = 500  # rooms of the requester that one page reads, at most
-LOOKED_AT: Final = 2_000  # rooms of any domain that one page passes, at most
+READ: Final = 500  # rooms that one page looks at, at most
 _BATCH: Final = 100
 
 log = logging.getLogger(__name__)
@@ -89,23 +89,24 @@ class MissedCalls:
         """
         access.require_operator(by)
         found: list[MissedCall] = []
-        read = 0
-        for looked_at, row in enumerate(self._rows(from_ms, to_ms, after), start=1):
-            if by.service or row.domain == by.key.domain:
-                read += 1
-                found.extend(self._missed(row, from_ms, to_ms))
-                await asyncio.sleep(0)  # a long page must not delay others
-            if len(found) == limit or read == READ or looked_at == LOOKED_AT:
+        domain = None if by.service else by.key.domain
+        rows = self._rows(domain, from_ms, to_ms, after)
+        for looked_at, row in enumerate(rows, start=1):
+            found.extend(self._missed(row, from_ms, to_ms))
+            await asyncio.sleep(0)  # a long page must not delay others
+            if len(found) == limit or looked_at == READ:
                 return MissedPage(tuple(found), _place(row))
         return MissedPage(tuple(found), None)
 
-    def _rows(self, from_ms: int, to_ms: int, after: RoomPlace | None) -> Iterator[RoomRow]:
+    def _rows(
+        self, domain: DomainId | None, from_ms: int, to_ms: int, after: RoomPlace | None
+    ) -> Iterator[RoomRow]:
         """Yield the rooms after a place: those that are not settled, then the settled ones."""
         last = None if after is None else (after.at_ms, after.uuid)
         if after is None or not after.settled:
-            yield from self._pages(RoomQuery(False, 0, to_ms, last, _BATCH))
+            yield from self._pages(RoomQuery(False, 0, to_ms, last, _BATCH, domain))
             last = None
-        yield from self._pages(RoomQuery(True, from_ms, to_ms, last, _BATCH))
+        yield from self._pages(RoomQuery(True, from_ms, to_ms, last, _BATCH, domain))
 
     def _pages(self, query: RoomQuery) -> Iterator[RoomRow]:
         while rows := self._store.rooms_by_time(query):
