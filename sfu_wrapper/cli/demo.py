@@ -25,9 +25,9 @@ from sfu_wrapper.app.controller import Parts, controller
 from sfu_wrapper.app.parts import open_broker, open_store
 from sfu_wrapper.app.planes import media_plane
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.caller import Caller, Json, RequestRefused, calling
 from sfu_wrapper.cli.common import stop_requested
 from sfu_wrapper.cli.worker import working
+from sfu_wrapper.client import Client, ClientOptions, RequestRefused, connect
 from sfu_wrapper.config.load import load
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Unavailable
@@ -41,6 +41,8 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.observe import logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.wire.claims import Claims, encode
+from sfu_wrapper.wire.client_messages import EventMessage, Response
+from sfu_wrapper.wire.client_models import Json
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan")
 DOMAIN = "example"
@@ -70,7 +72,7 @@ class DemoCall:
     seconds: float
     room: str = "demo-call"
     segments: list[Json] = field(default_factory=list)
-    _callers: dict[str, Caller] = field(default_factory=dict)
+    _callers: dict[str, Client] = field(default_factory=dict)
     _news: list[str] = field(default_factory=list)
 
     async def play(self) -> str:
@@ -80,11 +82,13 @@ class DemoCall:
             RequestRefused, Unavailable: a step failed.
         """
         async with AsyncExitStack() as stack:
+            token = self.token("room-service", ("service",))
+            options = ClientOptions(on_frame=self._overheard)
             service = await stack.enter_async_context(
-                calling(self.url, self.token("room-service", ("service",)), self._overheard)
+                connect(self.url, token=token, options=options)
             )
             for name in self.names:
-                caller = calling(self.url, self.token(name, ("user",)))
+                caller = connect(self.url, token=self.token(name, ("user",)))
                 self._callers[name] = await stack.enter_async_context(caller)
             created = await service.request("createRoom", self._wish())
             self.narrate("room service", f"creates the direct call {self.room!r} of {self.owner}")
@@ -169,12 +173,13 @@ class DemoCall:
         number, duration = answer["segment"], answer["duration"]
         self.narrate(self.owner, f"presses stop: segment {number} holds {duration} s")
 
-    def _overheard(self, name: str, payload: Json) -> None:
+    def _overheard(self, frame: Response | EventMessage) -> None:
         """Keep an event of the controller, to narrate it after its cause."""
-        if name == "roomEstablished":
-            self._news.append("says that the call is established")
-        elif name == "roomEnded":
-            self._news.append(f"says that the room has ended ({payload['reason']})")
+        match frame:
+            case EventMessage(name="roomEstablished"):
+                self._news.append("says that the call is established")
+            case EventMessage(name="roomEnded", payload=payload):
+                self._news.append(f"says that the room has ended ({payload['reason']})")
 
     def _retell(self) -> None:
         for words in self._news:

@@ -1,6 +1,7 @@
 """Frames between the controller and a gateway with many clients (protocol.md, "Gateway frames").
 
 Reads and writes frames; the message inside a ``message`` frame is parsed by ``wire.envelope``.
+The second part is the side of the gateway, for clients that share a connection.
 """
 
 import re
@@ -153,3 +154,52 @@ def error_frame(message: str, socket_id: str | None, code: Code = Code.BAD_REQUE
     """Return a frame that refuses a frame which could not be read or handled."""
     error = {"type": "error", "code": code, "message": message}
     return dump(error if socket_id is None else error | {"socketId": socket_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The controller ends a client, with a WebSocket close code."""
+
+    socket_id: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The controller refuses a frame; without ``socket_id`` it is about the gateway itself."""
+
+    code: str
+    message: str
+    socket_id: str | None
+
+
+def connect_frame(socket_id: str, user: Vouched) -> str:
+    """Return a frame that connects a client for which the gateway vouches."""
+    identity = {"id": user.user, "domain": user.domain, "roles": list(user.roles)}
+    return dump({"type": "connect", "socketId": socket_id, "user": identity}).decode()
+
+
+def disconnect_frame(socket_id: str) -> str:
+    """Return a frame that disconnects a client."""
+    return dump({"type": "disconnect", "socketId": socket_id}).decode()
+
+
+def renewal_frame(token: str) -> str:
+    """Return a frame with another token of the gateway."""
+    return dump({"type": "authenticate", "token": token}).decode()
+
+
+def read_at_gateway(text: str | bytes) -> Carry | Closing | Fault | None:
+    """Read a frame of the controller; None for types that need no action. Raises Malformed."""
+    match parse_strict(text):
+        case {"type": "message", "socketId": str(socket_id), "data": str(data)}:
+            return Carry(socket_id, data)
+        case {"type": "close", "socketId": str(socket_id), "code": int(code), **rest}:
+            return Closing(socket_id, code, str(rest.get("reason", "")))
+        case {"type": "error", "code": str(error), "message": str(message), **rest}:
+            about = rest.get("socketId")
+            return Fault(error, message, about if isinstance(about, str) else None)
+        case {"type": str(kind)} if kind not in ("message", "close", "error"):
+            return None
+    raise Malformed("not a frame of the controller")
