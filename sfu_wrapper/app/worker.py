@@ -18,12 +18,14 @@ from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.plan import OutputRules
 from sfu_wrapper.model.errors import Misconfigured, Unavailable
+from sfu_wrapper.ports.objects import ObjectStore
 from sfu_wrapper.ports.storage import Encryptor
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.deleting import Deleter, DeletionSettings, MakeDeleter, Publish
 from sfu_wrapper.service.worker.obstacles import WorkerMonitor
 from sfu_wrapper.service.worker.processor import Processor
 from sfu_wrapper.service.worker.scheduling import Holder
+from sfu_wrapper.service.worker.uploading import UploadedFiles, Uploads
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ def processor(
     last_attempt: int = 0,
     keeps_events: bool = True,
     confinement: Policy = "prefer",
+    store_url: str | None = None,
 ) -> Iterator[Processor]:
     """Create the processor of segments; its processes end with the context."""
     storage = LocalStorage(folders(recording))
@@ -79,10 +82,16 @@ def processor(
             files_at_once=len(os.sched_getaffinity(0)),
             last_attempt=last_attempt,
             keeps_events=keeps_events,
+            store_url=store_url,
         )
 
 
-def deleter(settings: Settings, clock: Clock) -> MakeDeleter:
+def uploads(recording: Recording, objects: ObjectStore | None) -> Uploads | None:
+    """Return the uploads into an object store; None where there is none."""
+    return None if objects is None else Uploads(objects, LocalStorage(folders(recording)))
+
+
+def deleter(settings: Settings, clock: Clock, objects: ObjectStore | None) -> MakeDeleter:
     """Return the creator of the deleter of recordings, for a worker."""
     recording, retention = settings.recording, settings.retention
     removal = LocalRemoval(folders(recording), recording.logs_path)
@@ -92,8 +101,10 @@ def deleter(settings: Settings, clock: Clock) -> MakeDeleter:
         mark_days=settings.recordings.tombstone_days,
     )
 
+    uploaded = None if objects is None else UploadedFiles(objects, removal.name_below)
+
     def make(holder: Holder, publish: Publish, monitor: WorkerMonitor) -> Deleter:
-        return Deleter(removal, removal, None, holder, publish, clock, of_deletions, monitor)
+        return Deleter(removal, removal, uploaded, holder, publish, clock, of_deletions, monitor)
 
     return make
 

@@ -5,6 +5,7 @@ segment has been handled.
 """
 
 import asyncio
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
+from sfu_wrapper.app.objects import object_store
 from sfu_wrapper.app.parts import open_broker, queues, store_file
 from sfu_wrapper.app.worker import (
     output_rules,
@@ -20,6 +22,7 @@ from sfu_wrapper.app.worker import (
     require_confinement,
     require_folders,
     require_preprocessor,
+    uploads,
 )
 from sfu_wrapper.cli import common
 from sfu_wrapper.cli.common import ProgressBar
@@ -32,6 +35,7 @@ from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
 from sfu_wrapper.service.worker.processor import ProcessedSegment, Processor, announce, job_of
 from sfu_wrapper.service.worker.scheduling import LEASE_S, Holder
+from sfu_wrapper.service.worker.uploading import Uploads
 from sfu_wrapper.wire.job_messages import encode_failed, size_text
 from sfu_wrapper.wire.recording_info import parse_event
 
@@ -72,9 +76,17 @@ def run(args: Namespace) -> int:
     confinement = settings.worker.confinement
     if confinement == "require":
         require_confinement(confinement)
-    with processor(recording, SystemClock(), keeps_events=False, confinement=confinement) as worker:
+    objects = object_store(settings, os.environ)
+    with processor(
+        recording,
+        SystemClock(),
+        keeps_events=False,
+        confinement=confinement,
+        store_url=None if objects is None else objects.url,
+    ) as worker:
+        sending = uploads(recording, objects)
         try:
-            done = asyncio.run(_process_alone(settings, worker, info, bar, clean=clean))
+            done = asyncio.run(_process_alone(settings, worker, sending, info, bar, clean=clean))
         except JobFailed as exc:
             return _failed(args, worker, info, exc)
     print(done.message.decode() if common.wants_json(args) else _story(done), flush=True)
@@ -111,13 +123,14 @@ async def _hand_over(args: Namespace, settings: Settings) -> int:
 async def _process_alone(
     settings: Settings,
     worker: Processor,
+    sending: Uploads | None,
     info: SegmentInfo,
     bar: ProgressBar | None,
     *,
     clean: bool,
 ) -> ProcessedSegment:
     async with _alone(settings, job_of(info)):
-        return await run_process(worker, info, bar, clean=clean)
+        return await run_process(worker, info, bar, sending, clean=clean)
 
 
 @asynccontextmanager
@@ -152,11 +165,23 @@ async def _alone(settings: Settings, job: str) -> AsyncIterator[None]:
 
 
 async def run_process(
-    worker: Processor, info: SegmentInfo, bar: ProgressBar | None, *, clean: bool
+    worker: Processor,
+    info: SegmentInfo,
+    bar: ProgressBar | None,
+    sending: Uploads | None = None,
+    *,
+    clean: bool,
 ) -> ProcessedSegment:
-    """Process one segment, with a progress bar where there is one. Raises JobFailed."""
+    """Process one segment, with a progress bar where there is one.
+
+    Raises:
+        JobFailed: it cannot be processed.
+        Unavailable: the object store is away; the next run only uploads.
+    """
     try:
         done = await worker.process(info, progress=_quiet if bar is None else bar.show)
+        if done.uploads and sending is not None:
+            await sending.upload(job_of(info), done.result)
         if clean:
             await worker.clean(info, raw=False)
         return done
@@ -195,6 +220,8 @@ def _story(done: ProcessedSegment) -> str:
 
 
 def _as_it_stands(file: FinishedFile) -> str:
+    if file.url is not None:
+        return f"{size_text(file.size_bytes)}  {file.url}"
     return size_text(file.size_bytes) if Path(file.filename).exists() else "is not there any more"
 
 

@@ -1,6 +1,7 @@
 """``sfu-wrapper worker``: run the recording service until a stop signal or an empty queue."""
 
 import asyncio
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
+from sfu_wrapper.app.objects import object_store
 from sfu_wrapper.app.parts import open_broker, queues, store_file
 from sfu_wrapper.app.worker import (
     deleter,
@@ -17,6 +19,7 @@ from sfu_wrapper.app.worker import (
     require_confinement,
     require_folders,
     require_preprocessor,
+    uploads,
 )
 from sfu_wrapper.app.worker_health import observed
 from sfu_wrapper.cli import common
@@ -77,6 +80,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
     await _require_usable_key(settings)
     confinement = settings.worker.confinement
     await run_in_daemon_thread(require_confinement, confinement)
+    objects = object_store(settings, os.environ)
     leases = SqliteLeases(store_file(settings))
     formatter = logs.formatter(common.log_settings(settings))
     try:
@@ -87,6 +91,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
                 clock,
                 last_attempt=settings.worker.attempts,
                 confinement=confinement,
+                store_url=None if objects is None else objects.url,
             ) as worked_by,
         ):
             async with observed(settings, clock) as monitor:
@@ -98,7 +103,8 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
                     queues(settings),
                     worker_settings(settings),
                     monitor,
-                    deleter(settings, clock),
+                    deleter(settings, clock, objects),
+                    uploads(settings.recording, objects),
                 )
     finally:
         leases.close()

@@ -129,6 +129,35 @@ class Recording(Section):
     )
 
 
+_SEGMENT = r"(?!\.{1,2}(/|$))[A-Za-z0-9._~=-]+"
+_OBJECT_STORE = re.compile(rf"(s3|gs|az)://[a-z0-9][a-z0-9._-]{{1,61}}[a-z0-9](/{_SEGMENT})*/?")
+
+
+def _storage_url(value: str) -> str:
+    if value != "file:" and not _OBJECT_STORE.fullmatch(value):
+        raise ValueError("must be file: or s3://, gs:// or az://<bucket>, perhaps with /<folder>")
+    return value
+
+
+def _endpoint_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#]+", value):
+        raise ValueError("must be an http or https address")
+    return value
+
+
+class Storage(Section):
+    """``[storage]``: where finished files are kept."""
+
+    url: Annotated[str, AfterValidator(_storage_url)] = Field(
+        "file:",
+        description="file: (destination_path) or a bucket, s3://…, gs://… or az://…, to which "
+        "finished files are moved",
+    )
+    endpoint_url: Annotated[str, AfterValidator(_endpoint_url)] | None = Field(
+        None, description="address of a server of that kind; unset: the provider's own"
+    )
+
+
 class Worker(Section):
     """``[worker]``: scheduling and limits of the jobs."""
 

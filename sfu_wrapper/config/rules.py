@@ -36,6 +36,9 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     recording, websocket, trunk = settings.recording, settings.websocket, settings.trunk
     if recording.should_encrypt and recording.encryption_mail is None:
         yield Conflict(("encryption_mail", "should_encrypt"), "required with should_encrypt")
+    if settings.storage.endpoint_url is not None and settings.storage.url == "file:":
+        keys = ("storage.url", "storage.endpointUrl")
+        yield Conflict(keys, "storage.endpointUrl requires a bucket, such as s3://recordings")
     if websocket.max_gateway_frame_bytes < websocket.max_message_bytes:
         keys = ("websocket.maxGatewayFrameBytes", "websocket.maxMessageBytes")
         yield Conflict(keys, "a gateway frame must have room for a message")

@@ -23,7 +23,7 @@ from sfu_wrapper.config.controller import (
     Store,
     Trunk,
 )
-from sfu_wrapper.config.processing import Recording, Worker
+from sfu_wrapper.config.processing import Recording, Storage, Worker
 from sfu_wrapper.config.section import Section
 from sfu_wrapper.config.servers import Http, Links, Webhooks, Websocket
 from sfu_wrapper.core.policy import PolicySettings, RecordingLimits
@@ -55,6 +55,7 @@ class Settings(Section):
     recordings: Recordings = Recordings()
     webhooks: Webhooks = Webhooks()
     recording: Recording = Recording()
+    storage: Storage = Storage()
     worker: Worker = Field(default_factory=Worker)
     log: Log = Log()
     rabbitmq: Rabbitmq = Rabbitmq()

@@ -66,6 +66,11 @@ def place_below(result: Processed, file: FinishedFile) -> str:
     return "/".join(parts[-2:] if result.output == "split" else parts[-1:])
 
 
+def uploaded_names(result: Processed) -> tuple[str, ...]:
+    """Return the names of the files that are in an object store, below its folder."""
+    return tuple(place_below(result, file) for file in result.files if file.url is not None)
+
+
 def is_encrypted(file: FinishedFile) -> bool:
     """Return True if the name says that the content is encrypted."""
     return file.filename.endswith(ENCRYPTED_SUFFIX)

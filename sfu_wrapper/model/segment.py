@@ -90,12 +90,21 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FinishedFile:
-    """Delivered file: absolute name, size and hash of its content."""
+    """Delivered file.
+
+    Attributes:
+        filename: absolute name; in object storage the one that it had before.
+        kind: kind of the file.
+        size_bytes: its length.
+        sha256: SHA-256 of its content (hex).
+        url: address of the object, such as ``s3://bucket/rec.webm``; None: it is a local file.
+    """
 
     filename: str
     kind: FileKind
     size_bytes: int
     sha256: str
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,15 +109,45 @@ class RecordingStorage(Protocol):
         """Return the absolute path of a reserved name, delivered or not."""
         ...
 
-    async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
+    async def deliver(
+        self,
+        job: str,
+        staged: Sequence[tuple[Path, str]],
+        manifest: bytes,
+        *,
+        finished: bool = True,
+    ) -> None:
         """Move files from the staging folder to reserved names and finish the job, durably.
 
         Each file appears whole or not at all, and none unless there was space for the manifest.
+
+        Args:
+            job: the job.
+            staged: files and their names.
+            manifest: the manifest.
+            finished: False: the files are to be uploaded; until ``finish`` the manifest is an
+                ``unfinished`` one.
         """
         ...
 
     async def manifest(self, job: str) -> bytes | None:
-        """Return the manifest that ``deliver`` stored; None while the job is not finished."""
+        """Return the manifest of a job; None while the job is not finished."""
+        ...
+
+    async def unfinished(self, job: str) -> bytes | None:
+        """Return the manifest of a job whose files are to be uploaded; None: there is none."""
+        ...
+
+    async def finish(self, job: str) -> None:
+        """Finish a job whose files have been uploaded, durably; a repeat does nothing."""
+        ...
+
+    async def give_up(self, job: str) -> None:
+        """Remove the unfinished manifest of a job, so that it runs again."""
+        ...
+
+    async def remove_copies(self, names: Sequence[str]) -> None:
+        """Delete the local copies of uploaded files; their names stay reserved."""
         ...
 
     def manifest_file(self, job: str) -> Path:
@@ -203,11 +233,16 @@ class DeletionStorage(Protocol):
 class ObjectRemoval(Protocol):
     """Removal of finished files from an object store."""
 
-    async def remove(self, names: Sequence[str]) -> None:
-        """Remove objects by the names of the files below the destination; missing ones are fine.
+    async def remove(self, names: Sequence[str], urls: Sequence[str]) -> None:
+        """Remove objects; missing ones are fine.
+
+        Args:
+            names: finished files by their names, as the index and the manifest have them.
+            urls: addresses of objects, as the manifest has them.
 
         Raises:
-            JobFailed: ``IO_ERROR``: an object stays, or the store does not answer.
+            JobFailed: ``IO_ERROR``: an object stays, the store does not answer, or an object is in
+                another store.
         """
         ...
 

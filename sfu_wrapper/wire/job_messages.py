@@ -158,7 +158,7 @@ def _file_object(file: FinishedFile) -> dict[str, Any]:
         "bytes": file.size_bytes,
         "size": size_text(file.size_bytes),
         "sha256": file.sha256,
-    }
+    } | ({} if file.url is None else {"url": file.url})
 
 
 class _Wire(BaseModel):
@@ -170,6 +170,7 @@ class _File(_Wire):
     kind: FileKind
     size_bytes: Annotated[int, Field(alias="bytes", ge=0)]
     sha256: _Name
+    url: _Text | None = None
 
 
 class _Sync(_Wire):

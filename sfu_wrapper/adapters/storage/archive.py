@@ -6,12 +6,11 @@ from contextlib import suppress
 from typing import Final
 
 from sfu_wrapper.adapters.os.beneath import UnsafeFile, each_name, opened_folder, size_of
-from sfu_wrapper.adapters.storage.local import run_disk_work
+from sfu_wrapper.adapters.storage.disk_work import ABSENT, run_disk_work
 from sfu_wrapper.adapters.storage.removal import LocalRemoval
 from sfu_wrapper.model.errors import Code, Refused, Stage
 
 _ENDING: Final = ".manifest"
-_ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 
 
 class LocalArchive(LocalRemoval):
@@ -26,7 +25,7 @@ class LocalArchive(LocalRemoval):
     def manifest_names(self) -> Iterator[str]:
         """See the port."""
         folder = self._own / "manifests"
-        with suppress(*_ABSENT), self._opened(folder) as number:
+        with suppress(*ABSENT), self._opened(folder) as number:
             yield from (name for name in each_name(number) if name.endswith(_ENDING))
 
     async def manifest_named(self, name: str) -> bytes | None:
@@ -44,6 +43,6 @@ class LocalArchive(LocalRemoval):
 
 def _length(top: int, name: str) -> int | None:
     """Return the length of a plain file below a folder; None where there is none."""
-    with suppress(UnsafeFile, *_ABSENT):
+    with suppress(UnsafeFile, *ABSENT):
         return size_of(top, name)
     return None

@@ -11,35 +11,34 @@ The operator names the folders; below them every name is resolved from a descrip
 import hashlib
 import os
 import shutil
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from sfu_wrapper.adapters.os import files
 from sfu_wrapper.adapters.os.beneath import (
-    FOLDER_MODE,
     UnsafeFile,
     names_in,
     open_file,
     opened_beneath,
     opened_folder,
-    parts_of,
     size_of,
 )
-from sfu_wrapper.adapters.os.files import refused
-from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
+from sfu_wrapper.adapters.storage.disk_work import (
+    ABSENT,
+    files_below,
+    make_private,
+    naming,
+    remove_empty_folders,
+    remove_folder,
+    run_disk_work,
+)
 from sfu_wrapper.core.naming import quote_filename
 from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.ports.storage import Measured, Workspace
 
 HIDDEN = ".sfu-wrapper"
-_ABSENT = (FileNotFoundError, NotADirectoryError)
-
-Params = ParamSpec("Params")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +128,40 @@ class LocalStorage:
         """See the port."""
         return self._destination / name
 
-    async def deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
+    async def deliver(
+        self,
+        job: str,
+        staged: Sequence[tuple[Path, str]],
+        manifest: bytes,
+        *,
+        finished: bool = True,
+    ) -> None:
         """See the port."""
-        await run_disk_work(Stage.DELIVER, self._deliver, job, staged, manifest)
+        path = self.manifest_file(job) if finished else self._unfinished_of(job)
+        await run_disk_work(Stage.DELIVER, self._deliver, path, staged, manifest)
 
     async def manifest(self, job: str) -> bytes | None:
         """See the port."""
         return await run_disk_work(Stage.DELIVER, self._read, self.manifest_file(job))
+
+    async def unfinished(self, job: str) -> bytes | None:
+        """See the port."""
+        return await run_disk_work(Stage.DELIVER, self._read, self._unfinished_of(job))
+
+    async def finish(self, job: str) -> None:
+        """See the port."""
+        await run_disk_work(Stage.DELIVER, self._finish, job)
+
+    async def give_up(self, job: str) -> None:
+        """See the port."""
+        await run_disk_work(Stage.DELIVER, self._remove, [self._unfinished_of(job)])
+
+    async def remove_copies(self, names: Sequence[str]) -> None:
+        """See the port."""
+        files = [self.final(name) for name in names]
+        await run_disk_work(Stage.DELIVER, self._remove, files)
+        copies = [(self._destination, name) for name in names]
+        await run_disk_work(Stage.DELIVER, remove_empty_folders, copies)
 
     async def remove(self, files: Sequence[Path]) -> None:
         """See the port."""
@@ -155,6 +181,9 @@ class LocalStorage:
         """Return the manifest's path for the job with that work folder."""
         return self._own / "manifests" / f"{folder}.manifest"
 
+    def _unfinished_of(self, job: str) -> Path:
+        return self._own / "uploading" / f"{quote_filename(job)}.manifest"
+
     def _work_folders(self, job: str) -> tuple[Path, ...]:
         roots = (self._own / "work", self._plain)
         return tuple(root / quote_filename(job) for root in roots if root is not None)
@@ -169,7 +198,7 @@ class LocalStorage:
         """Open a folder at or below one of the operator's; ``make``: make missing folders."""
         root = self._split(folder / "x")[0]
         if make:
-            _make_private(root)
+            make_private(root)
         parts = folder.relative_to(root).parts
         with (
             naming(folder),
@@ -179,7 +208,7 @@ class LocalStorage:
             yield number
 
     def _read(self, file: Path) -> bytes | None:
-        with suppress(*_ABSENT), self._opened(file.parent) as folder:
+        with suppress(*ABSENT), self._opened(file.parent) as folder:
             return files.read(folder, file.name)
         return None
 
@@ -203,14 +232,14 @@ class LocalStorage:
     def _leftovers(self, job: str) -> tuple[Path, ...]:
         found: list[Path] = []
         for place in self._work_folders(job):
-            with suppress(*_ABSENT), self._opened(place) as folder:
-                found += (place / name for name in _files_below(folder))
+            with suppress(*ABSENT), self._opened(place) as folder:
+                found += (place / name for name in files_below(folder))
         return tuple(sorted(found))
 
     def _pending_cleanups(self, name: str) -> tuple[bytes, ...]:
         root = self._plain or self._own / "work"
         jobs: list[str] = []
-        with suppress(*_ABSENT), self._opened(root) as folder:
+        with suppress(*ABSENT), self._opened(root) as folder:
             jobs = names_in(folder)
         finished = [job for job in jobs if self._read(self._manifest_of(job)) is not None]
         found = (self._read(root / job / name) for job in finished)
@@ -226,11 +255,11 @@ class LocalStorage:
     def _clear(self, job: str, *, lasting: bool) -> None:
         """Remove the folders of all attempts; with ``lasting`` the job's folder as well."""
         for place in self._work_folders(job):
-            with suppress(*_ABSENT), self._opened(place) as folder:
+            with suppress(*ABSENT), self._opened(place) as folder:
                 for name in names_in(folder):
-                    _remove_folder(folder, name)
+                    remove_folder(folder, name)
             if lasting:
-                with suppress(*_ABSENT), self._opened(place.parent) as folder:
+                with suppress(*ABSENT), self._opened(place.parent) as folder:
                     shutil.rmtree(place.name, dir_fd=folder)
 
     def _reserve_names(self, job: str, choices: Iterable[Sequence[str]]) -> tuple[str, ...]:
@@ -246,7 +275,7 @@ class LocalStorage:
         if owner is not None:
             return owner == job.encode()
         final = self.final(name)
-        with suppress(*_ABSENT), self._opened(final.parent) as folder:
+        with suppress(*ABSENT), self._opened(final.parent) as folder:
             os.stat(final.name, dir_fd=folder, follow_symlinks=False)
             return False
         return True
@@ -262,8 +291,7 @@ class LocalStorage:
     def _reservation_of(self, name: str) -> Path:
         return self._own / "names" / hashlib.sha256(name.encode()).hexdigest()
 
-    def _deliver(self, job: str, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
-        path = self.manifest_file(job)
+    def _deliver(self, path: Path, staged: Sequence[tuple[Path, str]], manifest: bytes) -> None:
         with (
             self._opened(path.parent, make=True) as folder,
             naming(path),
@@ -272,6 +300,16 @@ class LocalStorage:
             for source, name in staged:
                 self._move(source, self.final(name))
             files.rename(folder, sealed, folder, path.name)
+
+    def _finish(self, job: str) -> None:
+        before, after = self._unfinished_of(job), self.manifest_file(job)
+        with (
+            suppress(*ABSENT),  # an earlier run was killed after it
+            self._opened(before.parent) as origin,
+            self._opened(after.parent, make=True) as folder,
+            naming(after),
+        ):
+            files.rename(origin, before.name, folder, after.name)
 
     def _move(self, source: Path, target: Path) -> None:
         with (
@@ -290,19 +328,8 @@ class LocalStorage:
 
     def _remove(self, removed: Sequence[Path]) -> None:
         for file in removed:
-            with suppress(*_ABSENT), self._opened(file.parent) as folder:
+            with suppress(*ABSENT), self._opened(file.parent) as folder:
                 os.unlink(file.name, dir_fd=folder)
-
-
-async def run_disk_work(
-    stage: Stage, work: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
-) -> Result:
-    """Run disk work in a thread. Raises JobFailed for what the system refuses."""
-    try:
-        # A hung disk must not delay the end of the worker.
-        return await run_in_daemon_thread(work, *args, **kwargs)
-    except OSError as exc:
-        raise refused(stage, exc) from exc
 
 
 def _raw(root: Path, filename: str) -> Path:
@@ -323,7 +350,7 @@ def _raw_errors(root: Path, filename: str) -> Iterator[None]:
         raise JobFailed(
             Stage.PREPROCESS, JobCode.UNSAFE_NAME, detail, permanent=True, file=filename
         ) from None
-    except _ABSENT:
+    except ABSENT:
         detail = f"{filename} does not exist"
         detail += "" if root.is_dir() else f": the folder {root} does not exist either"
         raise JobFailed(
@@ -332,65 +359,13 @@ def _raw_errors(root: Path, filename: str) -> Iterator[None]:
 
 
 def _size(root: Path, filename: str) -> int:
-    with suppress(UnsafeFile, *_ABSENT), opened_folder(root) as folder:
+    with suppress(UnsafeFile, *ABSENT), opened_folder(root) as folder:
         return size_of(folder, filename.lstrip("/"))
     return 0
 
 
-def remove_empty_folders(names: Iterable[tuple[Path, str]]) -> None:
-    for root, filename in names:
-        with suppress(OSError), opened_folder(root) as top:
-            remove_empty_above(top, parts_of(filename.lstrip("/"))[:-1])
-
-
-def remove_empty_above(top: int, parts: Sequence[str]) -> None:
-    """Remove empty folders, innermost first; ``rmdir`` refuses those that hold anything."""
-    for depth in range(len(parts) - 1, -1, -1):
-        try:
-            with opened_beneath(top, parts[:depth]) as folder:
-                os.rmdir(parts[depth], dir_fd=folder)
-        except FileNotFoundError:  # an earlier run removed this one and was then killed
-            continue
-        except OSError:  # not empty, or not ours to remove
-            return
-
-
-def _make_private(path: Path) -> None:
-    """Make a folder and its missing parents with mode 0700; existing ones keep their mode."""
-    for missing in reversed([path, *path.parents]):
-        with suppress(FileExistsError):
-            missing.mkdir(mode=FOLDER_MODE)
-
-
 def _measure(number: int) -> Measured:
     return Measured(*files.digest(number))
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put ``path`` into every OSError of the block: with descriptors the system names no path."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.filename is None or not Path(exc.filename).is_absolute():
-            exc.filename = str(path)
-            exc.filename2 = None
-        raise
-
-
-def _files_below(folder: int) -> Iterator[str]:
-    """Yield the names of all plain files in a folder and below it; no link is followed."""
-    for place, _, names, number in os.fwalk(".", dir_fd=folder):
-        for name in names:
-            if stat.S_ISREG(os.stat(name, dir_fd=number, follow_symlinks=False).st_mode):
-                yield f"{place}/{name}"
-
-
-def _remove_folder(parent: int, name: str) -> None:
-    """Remove a folder and all in it; a file of that name stays."""
-    with suppress(*_ABSENT):
-        if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            shutil.rmtree(name, dir_fd=parent)
 
 
 def _require_same(number: int, folder: int, name: str) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from sfu_wrapper.adapters.os.beneath import (
     UnsafeFile,
@@ -27,18 +26,17 @@ from sfu_wrapper.adapters.os.beneath import (
     parts_of,
     sync,
 )
-from sfu_wrapper.adapters.storage.local import (
-    Folders,
-    LocalStorage,
+from sfu_wrapper.adapters.storage.disk_work import (
+    ABSENT,
     naming,
     remove_empty_above,
     remove_empty_folders,
     run_disk_work,
 )
+from sfu_wrapper.adapters.storage.local import Folders, LocalStorage
 from sfu_wrapper.core.naming import quote_filename
 from sfu_wrapper.model.errors import Stage
 
-_ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 _ORDER, _RAW_ORDER, _MARK = ".order", ".raw", ".mark"
 
 log = logging.getLogger(__name__)
@@ -116,17 +114,17 @@ class LocalRemoval(LocalStorage):
 
     def _orders(self, limit: int) -> tuple[bytes, ...]:
         names: list[str] = []
-        with suppress(*_ABSENT), self._opened(self._deleting) as folder:
+        with suppress(*ABSENT), self._opened(self._deleting) as folder:
             names = [name for name in names_in(folder) if name.endswith((_ORDER, _RAW_ORDER))]
         found = (self._read(self._deleting / name) for name in names[:limit])
         return tuple(content for content in found if content is not None)
 
     def _owner(self, filename: str) -> str | None:
-        name = self._name_of(filename)
+        name = self.name_below(filename)
         content = None if name is None else self._read(self._reservation_of(name))
         return None if content is None else content.decode(errors="replace")
 
-    def _name_of(self, filename: str) -> str | None:
+    def name_below(self, filename: str) -> str | None:
         """Return a finished file's name below the destination; None: it cannot be ours."""
         path = Path(filename)
         if path.is_absolute() and not path.is_relative_to(self._destination):
@@ -139,11 +137,12 @@ class LocalRemoval(LocalStorage):
     def _remove_results(self, job: str, filenames: Sequence[str]) -> None:
         with _all_of_them() as attempt:
             for filename in filenames:
-                name = self._name_of(filename)
+                name = self.name_below(filename)
                 if name is None or self._owner(name) not in (None, job):
                     log.warning("deletion.skipped", extra={"file": filename, "job": job})
                     continue
                 attempt(partial(self._remove_result, name))
+        self._unlink(self._unfinished_of(job))
         self._unlink(self.manifest_file(job))
 
     def _remove_result(self, name: str) -> None:
@@ -169,7 +168,7 @@ class LocalRemoval(LocalStorage):
 
     def _unlink(self, file: Path) -> None:
         """Remove a file durably; one that is gone already, or its folder, is fine."""
-        with suppress(*_ABSENT), self._opened(file.parent) as folder, naming(file):
+        with suppress(*ABSENT), self._opened(file.parent) as folder, naming(file):
             _unlink_in(folder, file.name)
 
     def _sweep(self, logs_before_ms: int | None, marks_before_ms: int | None) -> int:
@@ -180,7 +179,7 @@ class LocalRemoval(LocalStorage):
         count = 0
         if before_ms is None:
             return count
-        with suppress(*_ABSENT), self._opened(place) as folder:
+        with suppress(*ABSENT), self._opened(place) as folder:
             for name in names_in(folder):
                 if name.endswith(ending) and _is_older(folder, name, before_ms):
                     _unlink_in(folder, name)
@@ -208,7 +207,7 @@ def _remove_one_raw(root: Path, filename: str) -> None:
     try:
         parts = parts_of(filename.lstrip("/"))
         with (
-            suppress(*_ABSENT),
+            suppress(*ABSENT),
             naming(root / filename.lstrip("/")),
             opened_folder(root) as top,
             opened_beneath(top, parts[:-1]) as folder,

@@ -39,6 +39,7 @@ from sfu_wrapper.service.worker.file_names import FileNames, find_names, raw_nam
 from sfu_wrapper.service.worker.obstacles import WorkerMonitor
 from sfu_wrapper.service.worker.processor import job_of
 from sfu_wrapper.service.worker.scheduling import Holder, LeaseLost
+from sfu_wrapper.service.worker.uploading import elsewhere
 from sfu_wrapper.wire.deletion_messages import (
     DELETED,
     deleted_id,
@@ -304,8 +305,8 @@ class Deleter:
         return age_ms < self._settings.event_s * 1000
 
     async def _remove(self, job: str, request: DeletionRequest, names: FileNames) -> None:
-        if self._objects is not None and names.results and not request.raw_only:
-            await self._objects.remove(names.results)
+        if not request.raw_only:
+            await self._remove_objects(job, names)
         await self._removal.remove_raw(names.videos, names.audio)
         if not request.raw_only:
             await self._removal.remove_log(job.replace(":", "-"))
@@ -313,6 +314,17 @@ class Deleter:
         # The event goes last: it names the raw files.
         await self._storage.clear(job, lasting=False)
         await self._storage.clear(job)
+
+    async def _remove_objects(self, job: str, names: FileNames) -> None:
+        """Remove finished files from the object store, except those of other jobs."""
+        if self._objects is None:
+            for url in names.urls:
+                raise elsewhere(url)
+            return
+        owners = [(name, await self._removal.owner(name)) for name in names.results]
+        ours = [name for name, owner in owners if owner in (None, job)]
+        if ours or names.urls:
+            await self._objects.remove(ours, names.urls)
 
     async def _report(self, mark: bytes) -> None:
         deleted = parse_deletion(mark)

@@ -20,11 +20,12 @@ from sfu_wrapper.wire.recording_info import parse_event
 
 @dataclass(frozen=True, slots=True)
 class FileNames:
-    """Names of a recording's files: finished ones, raw video, raw audio."""
+    """Names of a recording's files: finished ones, raw video, raw audio; addresses of objects."""
 
     results: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
     audio: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
 
     def __add__(self, other: "FileNames") -> "FileNames":
         """Return the names of both, each once."""
@@ -32,6 +33,7 @@ class FileNames:
             tuple(dict.fromkeys(self.results + other.results)),
             tuple(dict.fromkeys(self.videos + other.videos)),
             tuple(dict.fromkeys(self.audio + other.audio)),
+            tuple(dict.fromkeys(self.urls + other.urls)),
         )
 
 
@@ -69,7 +71,7 @@ async def find_names(
     if kept is not None:
         with suppress(Malformed):
             names += raw_names(parse_event(kept))
-    stored = await storage.manifest(job)
+    stored = await storage.manifest(job) or await storage.unfinished(job)
     if stored is not None and request.raw_only:
         return FileNames()  # it was processed after all
     if stored is not None:
@@ -88,4 +90,5 @@ def _result_names(message: bytes) -> FileNames:
         tuple(file.filename for file in result.files),
         tuple(one.filename for one in raw if one.stream is not Stream.AUDIO),
         tuple(one.filename for one in raw if one.stream is Stream.AUDIO),
+        tuple(file.url for file in result.files if file.url is not None),
     )

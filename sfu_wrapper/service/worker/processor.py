@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.core.estimate import ProgressSnapshot, ThroughputModel, initial_estimate
+from sfu_wrapper.core.finished import uploaded_names
 from sfu_wrapper.core.intervals import Interval, intervals, most_on_screen
 from sfu_wrapper.core.job import needed_bytes
 from sfu_wrapper.core.naming import require_names
@@ -60,11 +61,13 @@ class ProcessedSegment:
         result: content of the message.
         message: the encoded ``processed`` message.
         repeated: path of the manifest, where an earlier run processed the segment; else None.
+        uploads: True: the files are still to be uploaded, before anything is published.
     """
 
     result: Processed
     message: bytes
     repeated: Path | None = None
+    uploads: bool = False
 
 
 def job_of(info: SegmentInfo) -> str:
@@ -105,6 +108,8 @@ class Processor:
         last_attempt: number of the last attempt, which goes without unusable files; 0: none is.
         keeps_events: keep the event in the work folder until the segment is cleaned; for callers
             that have the event from a queue only.
+        store_url: address of the object store to which the caller uploads the files; None: they
+            stay local.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class Processor:
         *,
         last_attempt: int = 0,
         keeps_events: bool = True,
+        store_url: str | None = None,
     ) -> None:
         self._tools = tools
         self._storage = storage
@@ -127,6 +133,7 @@ class Processor:
         self._files_at_once = files_at_once
         self._last_attempt = last_attempt
         self._keeps_events = keeps_events
+        self._store_url = store_url
         self._pace = ThroughputModel()
 
     async def process(
@@ -167,7 +174,9 @@ class Processor:
         return done, await self.failure(info, error, 0) if begun else None
 
     async def _finished_before(self, info: SegmentInfo) -> ProcessedSegment | None:
-        stored = await self._storage.manifest(job_of(info))
+        job = job_of(info)
+        finished = await self._storage.manifest(job)
+        stored = await self._storage.unfinished(job) if finished is None else finished
         if stored is None:
             return None
         try:
@@ -179,7 +188,16 @@ class Processor:
             ) from exc
         if not isinstance(result, Processed):
             return None
-        return ProcessedSegment(result, message, repeated=self._storage.manifest_file(job_of(info)))
+        if finished is None and not self._goes_there(result):
+            await self._storage.give_up(job)  # made for another store
+            return None
+        path = self._storage.manifest_file(job)
+        return ProcessedSegment(result, message, repeated=path, uploads=finished is None)
+
+    def _goes_there(self, result: Processed) -> bool:
+        """Return True if files that are to be uploaded belong in the configured store."""
+        folder = f"{self._store_url}/"
+        return all(file.url is not None and file.url.startswith(folder) for file in result.files)
 
     async def clean(self, info: SegmentInfo, *, raw: bool) -> None:
         """Remove temporary files once the outcome is published; the event last.
@@ -189,8 +207,11 @@ class Processor:
         audio, packets that gave no frame, and all media of a segment of no length.
         """
         await self._storage.clear(job_of(info), lasting=False)
+        done = await self._finished_before(info)
+        if done is not None and not done.uploads:
+            await self._storage.remove_copies(uploaded_names(done.result))
         if raw:
-            await self._clean_raw(info)
+            await self._clean_raw(info, done)
         await self._storage.clear(job_of(info))
 
     async def left_over(self) -> tuple[SegmentInfo, ...]:
@@ -201,8 +222,7 @@ class Processor:
                 found.append(parse_event(content))
         return tuple(found)
 
-    async def _clean_raw(self, info: SegmentInfo) -> None:
-        done = await self._finished_before(info)
+    async def _clean_raw(self, info: SegmentInfo, done: ProcessedSegment | None) -> None:
         result = done.result if done else None
         for file in (*info.video, *info.audio):
             try:
@@ -302,7 +322,7 @@ class Processor:
             started_ms=info.started_ms,
             completed_ms=info.completed_ms,
             encrypted=self._rules.encrypt,
-            files=tuple(product.finished(self._storage) for product in made.products),
+            files=tuple(one.finished(self._storage, self._store_url) for one in made.products),
             processing_started_ms=started_ms,
             processing_completed_ms=self._clock.now().wall_ms,
             attempts=attempts,
@@ -312,9 +332,10 @@ class Processor:
         )
         message = encode_processed(result)
         staged = [(product.staged, product.name) for product in made.products]
-        await self._storage.deliver(job, staged, encode_manifest(Manifest(message, about)))
+        manifest, uploads = encode_manifest(Manifest(message, about)), self._store_url is not None
+        await self._storage.deliver(job, staged, manifest, finished=not uploads)
         tracker.over()
-        return ProcessedSegment(result, message)
+        return ProcessedSegment(result, message, uploads=uploads)
 
     async def _read(
         self,

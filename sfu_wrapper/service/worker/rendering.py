@@ -21,6 +21,7 @@ from sfu_wrapper.model.errors import Stage
 from sfu_wrapper.model.identity import UserId
 from sfu_wrapper.model.segment import FileKind, FinishedFile, SegmentInfo, TrackSync
 from sfu_wrapper.ports.media_tools import MediaTools, PreparedVideo
+from sfu_wrapper.ports.objects import object_url
 from sfu_wrapper.ports.storage import Encryptor, Measured, RecordingStorage, Workspace
 from sfu_wrapper.service.worker.ingest import Material, Video
 from sfu_wrapper.service.worker.progress import ProgressTracker, Work
@@ -48,10 +49,17 @@ class OutputFile:
     kind: FileKind
     measured: Measured
 
-    def finished(self, storage: RecordingStorage) -> FinishedFile:
-        """Return the file as reported in the ``processed`` message."""
+    def finished(self, storage: RecordingStorage, store_url: str | None) -> FinishedFile:
+        """Return the file as reported in the ``processed`` message.
+
+        Args:
+            storage: the destination.
+            store_url: address of the object store that it goes to; None: it stays.
+        """
         filename = str(storage.final(self.name))
-        return FinishedFile(filename, self.kind, self.measured.size_bytes, self.measured.sha256)
+        url = None if store_url is None else object_url(store_url, self.name)
+        of = self.measured
+        return FinishedFile(filename, self.kind, of.size_bytes, of.sha256, url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ from sfu_wrapper.service.worker.scheduling import (
     PrioritySemaphore,
     WorkerSettings,
 )
+from sfu_wrapper.service.worker.uploading import STORAGE_AWAY, Outage, ResultLost, Uploads
 from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
 
@@ -96,6 +97,7 @@ class Worker:
         settings: limits and pauses.
         monitor: receives the state of the dependencies.
         deleter: creates the deleter of recordings; None: this worker deletes nothing.
+        uploads: uploads into an object store; None: finished files stay local.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Worker:
         settings: WorkerSettings,
         monitor: WorkerMonitor = _UNMONITORED,
         deleter: MakeDeleter | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
         self._broker = broker
         self._stopping = asyncio.Event()
@@ -124,6 +127,12 @@ class Worker:
         self._places = PrioritySemaphore(settings.concurrency, clock)
         self._poison = asyncio.Lock()
         self._monitor = monitor
+        self._uploads = uploads
+        self._outage = Outage(
+            monitor,
+            partial(self._link.missed, STORAGE_AWAY),
+            lambda: self._link.outages.recovered(STORAGE_AWAY),
+        )
         self._obstacles = Obstacles(
             monitor,
             processing.has_space,
@@ -234,6 +243,9 @@ class Worker:
             await self._settle(delivery, since_ms, ahead=ahead)
         except (Stopped, Closed, Dismissed, LeaseLost):
             await self._requeue(delivery)
+        except ResultLost as error:
+            log.warning("job.resultLost", extra={"why": str(error)})
+            await self._requeue(delivery)
         except asyncio.CancelledError:
             await self._requeue(delivery)
             raise
@@ -291,6 +303,9 @@ class Worker:
         async with reporting(self._broker, self._clock, info, every_s) as progress:
             done, failed = await self._attempts(info, delivery.deliveries, place, progress)
         place.leave()
+        if done is not None and done.uploads and self._uploads is not None:
+            pause = self._link.pause_job
+            await self._uploads.upload_in_the_end(job, done.result, pause, self._outage)
         if done is not None:
             log_done(done.result, repeated=done.repeated is not None)
             await self._link.publish("processed", f"{job}:processed", done.message, info.room)
