@@ -54,6 +54,7 @@ def test_the_signature_is_that_of_the_standard_library_of_others() -> None:
 @pytest.mark.parametrize(
     ("header", "value"),
     [("webhook-id", "msg_2"), ("webhook-timestamp", str(now_s() + 1))],
+    ids=["id", "time"],  # names that do not depend on the time, in all test processes
 )
 def test_another_id_or_time_is_refused_by_the_receiver(header: str, value: str) -> None:
     headers = signed_headers((OLD,), "msg_1", now_s(), BODY) | {header: value}
