@@ -1,5 +1,6 @@
 """Composition of the recording service, from the configuration."""
 
+import json
 import logging
 import os
 import shutil
@@ -40,6 +41,13 @@ def output_rules(recording: Recording) -> OutputRules:
         mix_limit=recording.mix_limit,
         encrypt=recording.should_encrypt,
     )
+
+
+def announce(rules: OutputRules) -> None:
+    """Log the two lines that existing log filters expect at start-up."""
+    log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")
+    filename_format = json.dumps({"filenameFormat": rules.fileformat}, separators=(",", ":"))
+    log.info("FilenameGenerator configured with: %s", filename_format)
 
 
 def folders(recording: Recording) -> Folders:

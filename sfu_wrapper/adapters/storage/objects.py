@@ -242,7 +242,7 @@ def _md5(chunks: Iterator[bytes] | Sequence[bytes]) -> bytes:
 
 
 def _attributes(name: str) -> "Attributes":
-    """Return headers with which the store answers whoever reads the object."""
+    """Return the headers with which the store answers a reader of the object."""
     last = name.rpartition("/")[2]
     disposition = f"attachment; filename*=UTF-8''{quote(last, safe='')}"
     return {"Content-Type": media_type(last), "Content-Disposition": disposition}

@@ -80,13 +80,6 @@ def log_name(info: SegmentInfo) -> str:
     return job_of(info).replace(":", "-")
 
 
-def announce(rules: OutputRules) -> None:
-    """Log the two lines that existing log filters expect at start-up."""
-    log.debug("File encryption is %s", "enabled" if rules.encrypt else "disabled")
-    filename_format = json.dumps({"filenameFormat": rules.fileformat}, separators=(",", ":"))
-    log.info("FilenameGenerator configured with: %s", filename_format)
-
-
 def _holds_event(kept: Iterable[Path]) -> bool:
     return any(path.name == EVENT_FILE for path in kept)
 
@@ -330,10 +323,9 @@ class Processor:
             sync=made.sync,
             missing=material.missing,
         )
-        message = encode_processed(result)
-        staged = [(product.staged, product.name) for product in made.products]
-        manifest, uploads = encode_manifest(Manifest(message, about)), self._store_url is not None
-        await self._storage.deliver(job, staged, manifest, finished=not uploads)
+        message, uploads = encode_processed(result), self._store_url is not None
+        manifest = encode_manifest(Manifest(message, about))
+        await self._storage.deliver(job, made.staged, manifest, finished=not uploads)
         tracker.over()
         return ProcessedSegment(result, message, uploads=uploads)
 

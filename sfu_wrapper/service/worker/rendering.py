@@ -86,6 +86,11 @@ class RenderResult:
     products: tuple[OutputFile, ...] = ()
     sync: tuple[TrackSync, ...] = ()
 
+    @property
+    def staged(self) -> tuple[tuple[Path, str], ...]:
+        """Files in the workspace with their reserved names."""
+        return tuple((product.staged, product.name) for product in self.products)
+
 
 class Renderer:
     """Renders the output files of one segment in one workspace.

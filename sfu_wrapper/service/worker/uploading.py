@@ -25,7 +25,7 @@ from sfu_wrapper.ports.storage import Measured, RecordingStorage
 from sfu_wrapper.service.worker.obstacles import WorkerMonitor
 
 STORAGE: Final = "storage"  # part of health
-STORAGE_AWAY: Final = "object store away"  # in error messages
+OUTAGE: Final = "no object store"  # in error messages
 FILES_AT_ONCE: Final = 4
 
 _BACKOFF: Final = Backoff(1.0, 60.0)
@@ -119,9 +119,9 @@ class Outage:
         self._lasts = False
 
     def began(self, error: RecordingError) -> None:
-        """Report a failed attempt; the first one of an outage is logged as an error."""
-        level = logging.INFO if self._lasts else logging.ERROR
-        log.log(level, "worker.storageAway", extra={"why": error.detail})
+        """Report a failed attempt; the first one of an outage is logged."""
+        if not self._lasts:
+            log.error("worker.storageAway", extra={"why": error.detail})
         self._lasts = True
         self._monitor.report(STORAGE, False, error.detail)
         self._missed(error.detail)

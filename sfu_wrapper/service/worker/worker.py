@@ -73,7 +73,7 @@ from sfu_wrapper.service.worker.scheduling import (
     PrioritySemaphore,
     WorkerSettings,
 )
-from sfu_wrapper.service.worker.uploading import STORAGE_AWAY, Outage, ResultLost, Uploads
+from sfu_wrapper.service.worker.uploading import OUTAGE, Outage, ResultLost, Uploads
 from sfu_wrapper.wire.job_messages import encode_failed, encode_poison
 from sfu_wrapper.wire.recording_info import parse_event
 
@@ -130,8 +130,8 @@ class Worker:
         self._uploads = uploads
         self._outage = Outage(
             monitor,
-            partial(self._link.missed, STORAGE_AWAY),
-            lambda: self._link.outages.recovered(STORAGE_AWAY),
+            partial(self._link.missed, OUTAGE),
+            lambda: self._link.outages.recovered(OUTAGE),
         )
         self._obstacles = Obstacles(
             monitor,
