@@ -14,14 +14,16 @@ from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.recording import DeletionReason, DeletionRequest, RecordingKey
 from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.ports.objects import ObjectStore
 from sfu_wrapper.ports.storage import ObjectRemoval
 from sfu_wrapper.service.worker.deleting import Deleter, DeletionSettings, Publish
 from sfu_wrapper.service.worker.obstacles import WorkerMonitor
 from sfu_wrapper.service.worker.scheduling import Holder, WorkerSettings
+from sfu_wrapper.service.worker.uploading import UploadedFiles, Uploads
 from sfu_wrapper.service.worker.worker import Worker
 from sfu_wrapper.wire.deletion_messages import DELETED, REQUESTED, encode_request, request_id
 from tests.helpers.clocks import Ahead
-from tests.helpers.processor_place import INFO, Place
+from tests.helpers.processor_place import INFO, RULES, Place
 from tests.helpers.worker_bench import QUEUES, Reports, event
 
 REQUESTED_MS = INFO.completed_ms + 1000
@@ -35,6 +37,9 @@ class Scene:
         logs: folder of the logs of recordings.
         broker: the broker; its ``published`` are all messages.
         monitor: what the worker reports to health.
+        objects: removes from an object store; None: ``store``, if there is one.
+        store: object store that finished files go to; None: they stay.
+        rules: rules for finished files.
     """
 
     def __init__(self, root: Path, *, clean: bool = True) -> None:
@@ -46,6 +51,8 @@ class Scene:
         self.clock = Ahead()
         self.monitor = Reports()
         self.objects: ObjectRemoval | None = None
+        self.store: ObjectStore | None = None
+        self.rules = RULES
         self.settings = WorkerSettings(retry=Retry(attempts=1), clean_raw=clean)
         folders = Folders(self.place.raw, self.place.raw, self.place.out, root / "plain")
         self.removal = LocalRemoval(folders, self.logs)
@@ -53,11 +60,14 @@ class Scene:
     def worker(self, **changed: Any) -> Worker:  # noqa: ANN401 fields of the settings
         """Return a worker on these folders."""
 
+        store = self.store
+        uploaded = None if store is None else UploadedFiles(store, self.removal.name_below)
+
         def deleter(holder: Holder, publish: Publish, monitor: WorkerMonitor) -> Deleter:
             return Deleter(
                 self.removal,
                 self.removal,
-                self.objects,
+                self.objects or uploaded,
                 holder,
                 publish,
                 self.clock,
@@ -65,7 +75,9 @@ class Scene:
                 monitor,
             )
 
-        processing = self.place.processor()
+        url = None if store is None else store.url
+        encryptor = self.place.encryptor if self.rules.encrypt else None
+        processing = self.place.processor(self.rules, encryptor, store_url=url)
         queues = (*QUEUES, QueueSpec("deletion_queue", (REQUESTED,)))
         return Worker(
             self.broker,
@@ -76,6 +88,7 @@ class Scene:
             self.settings,
             self.monitor,
             deleter,
+            None if store is None else Uploads(store, self.place.storage),
         )
 
     async def process(self, info: SegmentInfo = INFO) -> None:

@@ -120,9 +120,16 @@ class Place:
         encryptor: FakeEncryptor | None = None,
         *,
         keeps_events: bool = True,
+        store_url: str | None = None,
     ) -> Processor:
         return Processor(
-            self.tools, self.storage, rules, ManualClock(), encryptor, keeps_events=keeps_events
+            self.tools,
+            self.storage,
+            rules,
+            ManualClock(),
+            encryptor,
+            keeps_events=keeps_events,
+            store_url=store_url,
         )
 
     def delivered(self) -> set[str]:

@@ -31,11 +31,11 @@ class Objects:
         self.removed: list[str] = []
         self.away = False
 
-    async def remove(self, names: Sequence[str]) -> None:
+    async def remove(self, names: Sequence[str], urls: Sequence[str]) -> None:
         """See ``ObjectRemoval``."""
         if self.away:
             raise JobFailed(Stage.DELIVER, JobCode.IO_ERROR, "no answer", permanent=False)
-        self.removed += names
+        self.removed += (*names, *urls)
 
 
 # what goes
