@@ -20,6 +20,8 @@ class TcpProxy:
         damages: one bit is turned in the next piece from a client that is longer than this many
             bytes; None: in none.
         passed: bytes from clients that were passed on.
+        cuts: connections that were cut for ``cut_after``.
+        damaged: pieces that were damaged.
     """
 
     port: int = 0
@@ -28,6 +30,8 @@ class TcpProxy:
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     damages: int | None = None
     passed: int = 0
+    cuts: int = 0
+    damaged: int = 0
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
@@ -45,9 +49,11 @@ class TcpProxy:
             count += len(chunk)
             await self.flows.wait()
             if self.cut_after is not None and count > self.cut_after:
+                self.cuts += 1
                 return
             if self.damages is not None and len(chunk) > self.damages:
                 self.damages = None
+                self.damaged += 1
                 chunk = chunk[:-1] + bytes([chunk[-1] ^ 1])
             writer.write(chunk)
             await writer.drain()
@@ -67,17 +73,18 @@ class TcpProxy:
             return
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", to_port)
         self._writers |= {writer, up_writer}
-        ways = [
-            asyncio.ensure_future(self._up(reader, up_writer)),
-            asyncio.ensure_future(self._down(up_reader, writer)),
-        ]
+        up = asyncio.ensure_future(self._up(reader, up_writer))
+        down = asyncio.ensure_future(self._down(up_reader, writer))
         try:
-            with suppress(ConnectionError):
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+            if down.done():
+                writer.close()  # what is buffered goes out first
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            up.cancel()
+            down.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
             for each in (writer, up_writer):
                 each.transport.abort()
                 self._writers.discard(each)
@@ -90,7 +97,7 @@ async def tcp_proxy(to_port: int) -> AsyncIterator[TcpProxy]:
     proxy.flows.set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, OSError):
+        with suppress(OSError, asyncio.CancelledError):
             await proxy.serve(to_port, reader, writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
