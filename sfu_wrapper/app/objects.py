@@ -46,6 +46,12 @@ def object_store(settings: Settings, environ: Mapping[str, str]) -> "ObstoreObje
     return open_store(url, settings.storage.endpoint_url, secrets)
 
 
+def credentials(url: str) -> tuple[str, ...]:
+    """Return the variables that may hold credentials for a store, the usual ones first."""
+    prefix = _PREFIX[url.partition(":")[0]]
+    return tuple(name for name in _SECRETS if name.startswith(prefix))
+
+
 def read_secrets(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the credentials that are in files, under the names of the library.
 

@@ -5,12 +5,14 @@ Pure: checks a whole configuration; each single value is already valid.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.plan import MAX_TILES
 from sfu_wrapper.core.policy import PstnConflict
 from sfu_wrapper.model.codecs import VIDEO_INPUT
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHORT_SECRET_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash
 
 
@@ -70,6 +72,8 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield f"auth.secret: shorter than {SHORT_SECRET_BYTES} bytes: it can be guessed"
     if auth.jwks_url and auth.jwks_url.startswith("http://"):
         yield "auth.jwksUrl: without https an attacker on the network can supply other keys"
+    if _crosses_network_unencrypted(settings.storage.endpoint_url):
+        yield "storage.endpointUrl: without https recordings cross the network unencrypted"
     if settings.asterisk.trunk_domain is not None and settings.media.mixer != "asterisk":
         yield "asterisk.trunkDomain: ignored unless media.mixer = asterisk"
     if recording.preprocessor == "janus-pp-rec":
@@ -78,6 +82,10 @@ def warnings(settings: Settings) -> Iterator[str]:
                 yield f"janus.videoCodecs: {codec} with preprocessor = janus-pp-rec may fail"
     if (auth.public_key_file or auth.jwks_url) and auth.audience is None:
         yield "auth.audience: not set: tokens issued for other services are accepted too"
+
+
+def _crosses_network_unencrypted(url: str | None) -> bool:
+    return url is not None and url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK
 
 
 def _pstn_is_never_recorded(settings: Settings) -> bool:

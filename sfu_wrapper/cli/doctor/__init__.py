@@ -2,8 +2,8 @@
 
 ``CHECKS`` lists the checks in the order of the report. To add one, write
 ``async def check_subject(settings) -> AsyncIterator[Finding]`` in the module of its topic and
-append it here; the check of a media server comes from ``app.planes``. No check changes the state
-of a peer.
+append it here; the check of a media server comes from ``app.planes``. No check leaves a change at a
+peer.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ CHECKS: Final = (
     *(Check(name, run) for name, run in server_checks().items()),
     Check("callpage", settings.check_browser_access),
     Check("folders", services.check_folders),
+    Check("storage", services.check_object_store),
     Check("encryption", settings.check_encryption),
     Check("audit", settings.check_audit_key),
     Check("confinement", media.check_confinement),

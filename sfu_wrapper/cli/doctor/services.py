@@ -1,8 +1,10 @@
-"""Checks of the store and the media folders.
+"""Checks of the store, the media folders and the object store.
 
 No check migrates anything; each works with or without a running controller.
 """
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -11,12 +13,15 @@ from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
 from sfu_wrapper.adapters.sqlite.database import inspect as inspect_file
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.storage.disks import FULL, Disk, disk, nearest, try_writing
+from sfu_wrapper.app.objects import credentials, object_store
 from sfu_wrapper.app.parts import store_file
 from sfu_wrapper.config.settings import Settings
+from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.observe.findings import Finding, ok, warning, wrong
 
 TOO_LITTLE_BYTES: Final = 500_000_000
 LITTLE_BYTES: Final = 5_000_000_000
+_OBJECT_STORE_S: Final = 20.0  # below the deadline of a check, which would not name the store
 
 
 async def check_database(settings: Settings) -> AsyncIterator[Finding]:
@@ -84,3 +89,32 @@ def free_space(what: str, on: Disk, note: str) -> Finding:
     if on.free_bytes < LITTLE_BYTES:
         return warning(text, "free space soon")
     return ok(text)
+
+
+async def check_object_store(settings: Settings) -> AsyncIterator[Finding]:
+    """Write, read and remove a small object, with the rights that workers need."""
+    url, see = settings.storage.url, "see docs/how-to/object-storage.md"
+    try:
+        objects = object_store(settings, os.environ)
+        if objects is None:
+            yield ok("finished files stay in destination_path (storage.url = file:)")
+            return
+        async with asyncio.timeout(_OBJECT_STORE_S):
+            await objects.check()
+    except Misconfigured as error:
+        yield wrong(error.detail, f"workers do not start without it: {see}")
+    except Unavailable as error:
+        yield wrong(error.detail, f"{_repair(settings)}; {see}")
+    except TimeoutError:
+        text = f"{url}: no answer within {_OBJECT_STORE_S:.0f} s"
+        yield wrong(text, f"{_repair(settings)}; {see}")
+    else:
+        yield ok(f"{url}: an object was written, read and removed")
+
+
+def _repair(settings: Settings) -> str:
+    """Return advice for an object store that refuses, or does not answer."""
+    named = credentials(settings.storage.url)
+    if not any(name in os.environ or f"{name}_FILE" in os.environ for name in named):
+        return f"no credentials are in the environment of this command: set {', '.join(named)}"
+    return "check storage.url, storage.endpointUrl, and what these credentials may do there"

@@ -29,7 +29,6 @@ from sfu_wrapper.wire.strict_json import iso
 
 _LIBRARIES: Final = ("websockets", "aio-pika", "pydantic", "fastapi", "pyjwt", "cryptography", "av")
 _ENOUGH_FILES: Final = 4096  # a client is one
-_LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 async def check_runtime(settings: Settings) -> AsyncIterator[Finding]:
@@ -154,7 +153,7 @@ async def check_browser_access(settings: Settings) -> AsyncIterator[Finding]:
     if PLANES[settings.media.sfu].browsers is None:
         return
     url = settings.http.public_websocket_url
-    if url is None and settings.http.host not in _LOCAL:
+    if url is None and settings.http.host not in rules.LOOPBACK:
         yield warning(
             "http.publicWebsocketUrl is not set: except on this machine, browsers deny the camera "
             "to a page without https",

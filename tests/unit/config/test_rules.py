@@ -87,6 +87,10 @@ def test_a_conflict_names_both_files(tmp_path: Path) -> None:
             ["preprocessor=janus-pp-rec", "janus.videoCodecs=vp8,av1"],
             "janus.videoCodecs: av1 with preprocessor = janus-pp-rec may fail",
         ),
+        (
+            ["storage.url=s3://recordings", "storage.endpointUrl=http://192.0.2.7:9000"],
+            "storage.endpointUrl: without https recordings cross the network",
+        ),
     ],
 )
 def test_what_is_odd_is_noted(tmp_path: Path, overrides: list[str], word: str) -> None:
@@ -105,6 +109,8 @@ def test_what_is_odd_is_noted(tmp_path: Path, overrides: list[str], word: str) -
         ["mix_limit=9"],
         ["preprocessor=janus-pp-rec", "janus.videoCodecs=vp8,vp9,h264"],
         ["janus.videoCodecs=av1,h265"],
+        ["storage.url=s3://recordings", "storage.endpointUrl=http://127.0.0.1:9000"],
+        ["storage.url=s3://recordings", "storage.endpointUrl=https://s3.example.com"],
     ],
 )
 def test_what_is_in_order_is_not_remarked_upon(tmp_path: Path, overrides: list[str]) -> None:
