@@ -1,7 +1,7 @@
-"""A TCP proxy that cuts, stalls or damages what goes through it."""
+"""A TCP proxy that refuses, cuts, stalls, slows or damages what goes through it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -15,22 +15,30 @@ class TcpProxy:
     Attributes:
         port: where it listens.
         refuses: connections are closed at once.
+        answers: HTTP status with which requests are answered, instead of passing them on.
         cut_after: bytes from the client after which a connection is cut; None: never.
+        most: number of connections that are refused, answered or cut before all pass; None: all.
         flows: while it is not set, nothing from clients is passed on.
+        bytes_per_s: bytes that pass from the client in a second, on each connection; None: all.
+        on_piece: called for each piece of either side, before it is passed on.
         damages: one bit is turned in the next piece from a client that is longer than this many
             bytes; None: in none.
         passed: bytes from clients that were passed on.
-        cuts: connections that were cut for ``cut_after``.
+        faults: connections that were refused, answered or cut.
         damaged: pieces that were damaged.
     """
 
     port: int = 0
     refuses: bool = False
+    answers: int | None = None
     cut_after: int | None = None
+    most: int | None = None
+    bytes_per_s: int | None = None
+    on_piece: Callable[[], None] | None = None
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     damages: int | None = None
     passed: int = 0
-    cuts: int = 0
+    faults: int = 0
     damaged: int = 0
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -43,14 +51,31 @@ class TcpProxy:
         for writer in tuple(self._writers):
             writer.transport.abort()
 
+    def heal(self) -> None:
+        """Pass everything on from now."""
+        self.refuses, self.answers, self.cut_after = False, None, None
+        self.flows.set()
+
+    def _count(self) -> None:
+        self.faults += 1
+        if self.faults == self.most:
+            self.heal()
+
+    def _piece(self) -> None:
+        if self.on_piece is not None:
+            self.on_piece()
+
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         count = 0
         while chunk := await reader.read(_CHUNK):
             count += len(chunk)
+            self._piece()
             await self.flows.wait()
             if self.cut_after is not None and count > self.cut_after:
-                self.cuts += 1
+                self._count()
                 return
+            if self.bytes_per_s is not None:
+                await asyncio.sleep(len(chunk) / self.bytes_per_s)
             if self.damages is not None and len(chunk) > self.damages:
                 self.damages = None
                 self.damaged += 1
@@ -61,6 +86,7 @@ class TcpProxy:
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK):
+            self._piece()
             writer.write(chunk)
             await writer.drain()
 
@@ -69,7 +95,12 @@ class TcpProxy:
     ) -> None:
         """Pass one connection on until either side ends it."""
         if self.refuses:
+            self._count()
             writer.transport.abort()
+            return
+        if self.answers is not None:
+            await _answer(reader, writer, self.answers)
+            self._count()
             return
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", to_port)
         self._writers |= {writer, up_writer}
@@ -97,7 +128,7 @@ async def tcp_proxy(to_port: int) -> AsyncIterator[TcpProxy]:
     proxy.flows.set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.CancelledError):
+        with suppress(OSError, EOFError, asyncio.CancelledError):
             await proxy.serve(to_port, reader, writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -107,3 +138,14 @@ async def tcp_proxy(to_port: int) -> AsyncIterator[TcpProxy]:
     finally:
         server.close()
         proxy.cut()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    lengths = [int(line[15:]) for line in lines if line.startswith(b"content-length:")]
+    await reader.readexactly(sum(lengths))  # closing before that would reset the connection
+    answer = f"HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    writer.write(answer.encode())
+    await writer.drain()
+    writer.close()

@@ -32,10 +32,11 @@ if TYPE_CHECKING:  # the library has them in its stubs alone
 MULTIPART_BYTES: Final = 16 << 20  # longest file that is uploaded in one request
 _PART_BYTES: Final = 8 << 20
 _MOST_PARTS: Final = 9_000  # S3 has 10,000 at most
-_PARTS_AT_ONCE: Final = 4
-_THREADS: Final = 16
+_PARTS_AT_ONCE: Final = 2
+_THREADS: Final = 32  # those of a store that hangs stay in use for up to _REQUEST_S
 _ANSWER_S: Final = 30.0  # for a request without content, repeats included
-_SLOWEST_BYTES_PER_S: Final = 100_000  # of an upload that does not fail at its deadline
+_SLOWEST_BYTES_PER_S: Final = 50_000  # of an upload that does not fail at its deadline
+_REQUEST_S: Final = _PARTS_AT_ONCE * _PART_BYTES // _SLOWEST_BYTES_PER_S  # content included
 _CHUNK_BYTES: Final = 1 << 20
 _PROBE: Final = ".sfu-wrapper-probe"
 _DETAIL: Final = 300  # characters of an error of the library
@@ -63,7 +64,7 @@ def open_store(url: str, endpoint_url: str | None, secrets: Mapping[str, str]) -
     options: ClientConfig = {
         "allow_http": (endpoint_url or "").startswith("http://"),
         "connect_timeout": "10s",
-        "timeout": "120s",  # of one request, so of one part
+        "timeout": f"{_REQUEST_S}s",
     }
     retry: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=60)}
     address = url.rstrip("/")

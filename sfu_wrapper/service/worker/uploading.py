@@ -26,7 +26,7 @@ from sfu_wrapper.service.worker.obstacles import WorkerMonitor
 
 STORAGE: Final = "storage"  # part of health
 OUTAGE: Final = "no object store"  # in error messages
-FILES_AT_ONCE: Final = 4
+FILES_AT_ONCE: Final = 2  # more would share a slow link, and all of them miss their deadlines
 
 _BACKOFF: Final = Backoff(1.0, 60.0)
 
