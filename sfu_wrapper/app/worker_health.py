@@ -17,6 +17,7 @@ from sfu_wrapper.observe.metrics import BROKER, STORE, Health, Metrics, count_er
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.key_watch import KeyWatch
 from sfu_wrapper.service.worker.obstacles import DISK
+from sfu_wrapper.service.worker.uploading import STORAGE
 
 _DISK_S: Final = 5.0  # for the file systems to answer: a file server may hang
 
@@ -63,7 +64,7 @@ async def observed(settings: Settings, clock: Clock) -> AsyncIterator[HealthWork
     Raises:
         Unavailable: the address is in use.
     """
-    parts = (BROKER, STORE, DISK)
+    parts = (BROKER, STORE, DISK, *([STORAGE] if settings.storage.url != "file:" else []))
     health = Health(lambda: clock.now().wall_ms, parts, frozenset())
     metrics = Metrics()
     monitor = HealthWorkerMonitor(health, settings.recording)

@@ -1,17 +1,21 @@
-"""SIGKILL on the way into object storage: at the disk, and at each piece of a request or answer."""
+"""Workers that die, or meet a dead store, on the way into object storage."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
-from tests.helpers.processes import start
+from tests.helpers.processes import free_port, start
 from tests.helpers.s3 import S3Server, s3_server
 from tests.helpers.tcp_proxy import TcpProxy, tcp_proxy
 from tests.helpers.uploadpoints import UploadingInstallation
+from tests.helpers.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -83,3 +87,43 @@ async def pieces_until(number: int, there: UploadingInstallation, proxy: TcpProx
     assert await worker.ended() == (0 if number == 0 else -SIGKILL)
     proxy.on_piece = None
     return seen
+
+
+async def test_a_dead_store_is_on_the_health_page_and_others_are_processed_meanwhile(
+    server: S3Server, tmp_path: Path
+) -> None:
+    async with tcp_proxy(int(server.endpoint.rpartition(":")[2])) as proxy:
+        there = UploadingInstallation(tmp_path / "outage", server, proxy.address)
+        await there.reset()
+        port = free_port()
+        proxy.refuses = True
+        worker = await start(
+            there.env | {"SFU_WRAPPER__WORKER__HTTP_PORT": str(port)},
+            "worker",
+            module="tests.helpers.steady",
+        )
+        try:
+            await worker.logged("worker.storageAway")
+            await there.publish_again()
+            await until(lambda: len(there.waiting()) == 2)
+            health = await asyncio.to_thread(ready, port)
+            assert health["status"] == "degraded"
+            assert health["parts"]["storage"]["state"] == "away"
+            assert "s3://outage" in health["parts"]["storage"]["detail"]
+            assert there.keys() == []
+
+            proxy.heal()
+            await worker.logged("worker.storageRecovered")
+            await until(lambda: not there.waiting() and not there.left_over())
+            assert (await asyncio.to_thread(ready, port))["status"] == "ok"
+        finally:
+            await worker.terminate()
+        assert len(there.keys()) == 4
+        assert len((await there.told())["processed_queue"]) == 2
+
+
+def ready(port: int) -> dict[str, Any]:
+    """The health page of the worker."""
+    with urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found

@@ -221,7 +221,7 @@ def decoded(path: Path) -> str:
 
 def record(raw: Path, mixes: Path) -> dict[str, Any]:
     """One second of one user and of the mix; the event that tells of it."""
-    raw.mkdir(parents=True)
+    raw.mkdir(parents=True, exist_ok=True)
     mixes.mkdir(exist_ok=True)
     header, packets = received(ALICE)
     recorded(raw / "a.mjr", header, [(ms, packet) for ms, packet in packets if ms < 1000])

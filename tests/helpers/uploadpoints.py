@@ -7,7 +7,7 @@ from typing import Any
 import obstore
 from obstore.store import S3Store
 
-from tests.helpers.deathpoints import Installation, decoded
+from tests.helpers.deathpoints import Installation, decoded, publish, record
 from tests.helpers.s3 import SECRETS, S3Server
 
 
@@ -41,6 +41,16 @@ class UploadingInstallation(Installation):
         """See ``Installation``; the bucket is empty too."""
         obstore.delete(self._bucket, self.keys())
         await super().reset()
+
+    async def publish_again(self) -> None:
+        """Put another segment with the same media into the queue."""
+        event = record(self.folder / "raw", self.folder / "raw-audio")
+        event["recordingInfo"]["segment"] = 2
+        await publish(self.folder, event)
+
+    def waiting(self) -> list[Path]:
+        """Manifests of segments that are not uploaded yet."""
+        return list((self.out / ".sfu-wrapper" / "uploading").glob("*.manifest"))
 
     def delivered(self) -> dict[str, str]:
         """What the objects show and sound like, by their names."""
