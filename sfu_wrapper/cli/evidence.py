@@ -46,7 +46,7 @@ def run(args: Namespace) -> int:
     failed = 0
     for checked in _checks(args):
         failed += checked.problem is not None
-        fields = {"about": checked.about, "ok": checked.problem is None, "problem": checked.problem}
+        fields = {"about": checked.about, "ok": checked.is_ok, "problem": checked.problem}
         common.emit(args, str(checked), **fields)
     return common.FAILED if failed else common.DONE
 

@@ -29,14 +29,21 @@ class Checked:
     Attributes:
         about: what was checked: ``signature``, ``file NAME``, ``audit entry N`` …
         problem: what is wrong; None: nothing.
+        skipped: why it was not checked; None: it was.
     """
 
     about: str
     problem: str | None = None
+    skipped: str | None = None
+
+    @property
+    def is_ok(self) -> bool | None:
+        """True or False for what was checked, None for what was not."""
+        return None if self.skipped is not None else self.problem is None
 
     def __str__(self) -> str:
         """Return one line."""
-        return f"{self.about}: {self.problem or 'ok'}"
+        return f"{self.about}: {self.problem or self.skipped or 'ok'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,12 @@ def read_document(
     outer = _object(parse_strict(text), "the document")
     if "signatures" not in outer:
         if verified is None:
-            return outer, Checked("no signature")
+            return outer, Checked("signature", skipped="there is none")
         return outer, Checked("signature", "the document is not signed")
     compact = _compact(outer)
     inner = _object(parse_strict(unverified(compact)), "the signed document")
     if verified is None:
-        return inner, Checked("signature not checked (--key)")
+        return inner, Checked("signature", skipped="not checked without --key")
     try:
         verified(compact)
     except Malformed as error:
@@ -95,13 +102,18 @@ def named_files(document: Mapping[str, object]) -> Iterator[NamedFile | Checked]
             if "content_hash" not in entry:
                 continue
             name, digest = entry.get("filename"), entry["content_hash"]
-            if not isinstance(name, str) or "/" in name or name in ("", ".", "..") or "\0" in name:
+            if not isinstance(name, str) or not _is_plain(name):
                 yield Checked(f"a file of {part}", "its name is not a plain file name")
             elif not isinstance(digest, str) or not _SHA256.fullmatch(digest):
                 yield Checked(f"file {name}", "its content_hash is not a SHA-256")
             else:
                 raw = base64.urlsafe_b64decode(digest.removeprefix("sha256-") + "=")
                 yield NamedFile(name, raw.hex())
+
+
+def _is_plain(name: str) -> bool:
+    """Return True for a name in the folder that cannot write lines of its own to a terminal."""
+    return name.isprintable() and "/" not in name and name not in ("", ".", "..")
 
 
 def check_file(file: NamedFile, found_sha256: str | None) -> Checked:
@@ -125,10 +137,10 @@ def check_audit(document: Mapping[str, object]) -> Iterator[Checked]:
     if not entries:
         yield Checked("audit entries", "there are none")
     last: tuple[object, object] = (None, None)  # number and hash of the entry before
-    for entry in entries:
-        about = f"audit entry {entry.get('number')}"
+    for place, entry in enumerate(entries, 1):
         number, own = entry.get("number"), entry.get("hash")
-        if not isinstance(number, int) or _linked(entry) != own:
+        about = f"audit entry {number if isinstance(number, int) else f'at place {place}'}"
+        if not isinstance(number, int) or own is None or _linked(entry) != own:
             yield Checked(about, "it was changed: its hash does not follow from its content")
         elif last[0] == number - 1 and last[1] != entry["previous"]:
             yield Checked(about, f"it does not follow entry {number - 1}")

@@ -4,6 +4,7 @@ import base64
 import copy
 import hashlib
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -156,7 +157,7 @@ def test_the_signed_form_is_opened_with_and_without_a_key() -> None:
     text = wrapped(made())
 
     assert read_document(text, payload, payload) == (made(), Checked("signature"))
-    assert read_document(text, None, payload)[1].about.startswith("signature not checked")
+    assert str(read_document(text, None, payload)[1]) == "signature: not checked without --key"
     document, found = read_document(text, refuse, payload)
     assert (document, found.problem) == (made(), "the signature does not verify")
 
@@ -164,7 +165,8 @@ def test_the_signed_form_is_opened_with_and_without_a_key() -> None:
 def test_a_document_without_signature_is_one_only_for_readers_without_a_key() -> None:
     text = json.dumps(made()).encode()
 
-    assert read_document(text, None, payload) == (made(), Checked("no signature"))
+    document, found = read_document(text, None, payload)
+    assert (document, str(found)) == (made(), "signature: there is none")
     assert read_document(text, payload, payload)[1].problem == "the document is not signed"
 
 
@@ -187,7 +189,9 @@ def test_files_are_compared_by_their_hash() -> None:
     assert "not found" in str(check_file(file, None))
 
 
-@pytest.mark.parametrize("name", ["../call.webm", "/etc/passwd", "..", "", None, 7])
+@pytest.mark.parametrize(
+    "name", ["../call.webm", "/etc/passwd", "..", "", None, 7, "a.webm: ok\nb", "\x1b[2Ja"]
+)
 def test_names_that_lead_out_of_the_folder_are_problems(name: object) -> None:
     document = made()
     document["dialog"][0]["filename"] = name
@@ -230,7 +234,27 @@ def changed(field: str, value: object) -> Any:  # noqa: ANN401 - JSON
     ],
 )
 def test_a_changed_audit_entry_is_named(field: str, value: object) -> None:
-    assert any("audit entry 2: it was changed" in each for each in problems(changed(field, value)))
+    (first, *_) = problems(changed(field, value))
+
+    assert re.match("audit entry (at place )?2: it was changed", first)
+
+
+@pytest.mark.parametrize("missing", [("hash", "previous"), ("hash",), ("previous",)])
+def test_an_audit_entry_without_its_hash_is_no_sound_one(missing: tuple[str, ...]) -> None:
+    document = made()
+    for entry in document["attachments"][-1]["body"]:
+        for field in missing:
+            del entry[field]
+
+    assert len(problems(document)) == 3
+
+
+def test_an_audit_entry_cannot_write_lines_of_its_own() -> None:
+    (line,) = problems(changed("number", "2: ok\nsignature"))
+
+    assert (
+        line == "audit entry at place 2: it was changed: its hash does not follow from its content"
+    )
 
 
 def test_entries_of_another_chain_or_order_are_named() -> None:
