@@ -136,6 +136,17 @@ async def test_changes_of_permissions_are_told_with_what_they_changed() -> None:
     ]
 
 
+async def test_a_user_that_may_not_change_its_own_permission_is_audited() -> None:
+    async with world(user_may_write=False) as here:
+        assert (await here.ask("PUT", "/permissions", pass_for("bob"), ALWAYS)).status == 403
+        assert (await here.ask("GET", "/permissions", pass_for("bob"))).status == 404
+        found = entries(here.store)
+
+    assert [(each["actor"], each["action"], each["outcome"]) for each in found] == [
+        ("bob", "PUT /permissions", "FORBIDDEN")
+    ]
+
+
 async def test_tokens_that_are_refused_are_told_and_not_stored() -> None:
     async with world() as here:
         for bearer in (None, "secret-of-somebody", "secret-of-somebody"):

@@ -114,7 +114,9 @@ class AuthenticatedRequest:
         """Note that a request with a valid token was refused, on routes that are audited."""
         identity: Identity | None = getattr(request.state, "identity", None)
         path = request.scope.get("path", "")
-        if identity is None or code not in _AUDITED_CODES or not path.startswith(_AUDITED):
+        own_permission = code == Code.FORBIDDEN and path.startswith("/permissions")
+        noted = own_permission or (code in _AUDITED_CODES and path.startswith(_AUDITED))
+        if identity is None or not noted:
             return
         action = f"{request.method} {request.scope['route'].path}"
         self._audit.refused(identity.key, identity.domain, action, path, code)
