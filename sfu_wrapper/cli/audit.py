@@ -95,7 +95,7 @@ def _line(shown: dict[str, object]) -> str:
     )
     place = f"{shown['domain']} {shown['number']}"
     what = f"{shown['action']} {shown['object']} {shown['outcome']}"
-    return " ".join([place, str(shown["at"]), str(who or "system"), what, *facts])
+    return common.plain(" ".join([place, str(shown["at"]), str(who or "system"), what, *facts]))
 
 
 def _export(args: Namespace, chains: AuditFile) -> int:

@@ -108,8 +108,19 @@ def log_settings(settings: Settings) -> logs.LogSettings:
 
 def emit(args: Namespace, text: str, /, **fields: object) -> None:
     """Print one item on standard output: ``text``, or ``fields`` as JSON with ``--json``."""
-    line = json.dumps(fields, default=str) if wants_json(args) else text
-    print(line, flush=True)
+    shown = "\n".join(map(plain, text.split("\n")))
+    print(json.dumps(fields, default=str) if wants_json(args) else shown, flush=True)
+
+
+def plain(text: str) -> str:
+    """Return a text with every unprintable character escaped.
+
+    Ids, names and reasons come from clients: they must neither control the terminal of an operator
+    nor write lines of their own.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 _PLAIN_WIDTH: Final = 200  # columns of a table that is not shown on a terminal
@@ -127,7 +138,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     console.print(table)
 
 

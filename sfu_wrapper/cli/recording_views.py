@@ -130,18 +130,19 @@ def show(args: Namespace, settings: Settings, store: StoreFile, of: Recording) -
         return
     for name, value in shown.items():
         if name not in ("files", "participants", "sync"):
-            print(f"{name:<12} {_plain(value)}")
+            print(common.plain(f"{name:<12} {_in_words(value)}"))
     for file in known_files(of):
-        print(f"{'file':<12} {public_name(file)}  {file.size_bytes} bytes, sha256 {file.sha256}")
+        details = f"{file.size_bytes} bytes, sha256 {file.sha256}"
+        print(common.plain(f"{'file':<12} {public_name(file)}  {details}"))
 
 
-def _plain(value: object) -> str:
+def _in_words(value: object) -> str:
     """Return a value of JSON as people read it."""
     match value:
         case dict():
-            return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+            return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items())
         case list():
-            return ", ".join(map(_plain, value)) or "none"
+            return ", ".join(map(_in_words, value)) or "none"
         case bool():
             return "yes" if value else "no"
         case _:

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ import pytest
 from sfu_wrapper.adapters.sqlite.store import SqliteStore
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.model.media import RawFile, Stream
+from sfu_wrapper.model.recording import Hold
+from sfu_wrapper.ports.recordings import PutRecording
+from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.service.recordings.audit import entry
 from sfu_wrapper.wire.recording_info import encode_event
 from sfu_wrapper.wire.recording_models import IndexedRecording
 from sfu_wrapper.wire.strict_json import iso
@@ -141,6 +146,31 @@ def test_a_recording_that_is_being_deleted_is_listed_as_such_without_files(run: 
     (line,) = (line for line in out.splitlines() if "one/1" in line)
     assert "ready, being deleted" in line
     assert "MB" not in line
+
+
+@pytest.mark.parametrize("forged", ["case 7\n9 recording.delete two/1 done", "\x1b[2J"])
+def test_a_text_of_a_client_controls_no_terminal_and_writes_no_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], forged: str
+) -> None:
+    with closing(SqliteStore(tmp_path / "store.db")) as store:
+        known = store.index.recording(facts("one").key)
+        assert known is not None
+        held = replace(known, hold=Hold(user("adam"), forged, 1))
+        noted = entry(1, user("adam"), facts().domain, "recording.hold", "one/1", reason=forged)
+        change = Commit(recordings=(PutRecording(held),), audit=(noted,))
+        asyncio.run(committed(store, change))
+    _, shown, _ = run("show", "one/1")
+    assert main(["audit", "show", "--config", str(tmp_path)]) == 0
+    audit = capsys.readouterr().out
+
+    assert [line for line in shown.splitlines() if line.startswith("hold ")]
+    assert len(audit.splitlines()) == 1
+    assert (shown + audit).replace("\n", "").isprintable()
+
+
+async def committed(store: SqliteStore, change: Commit) -> None:
+    """Write a commit."""
+    await store.commit(change, 1)
 
 
 def test_files_are_copied_and_kept_private(run: Run, tmp_path: Path) -> None:
