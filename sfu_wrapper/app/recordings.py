@@ -1,5 +1,6 @@
 """Composition of what offers recordings over HTTP: index, folders of the workers, keys of links."""
 
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Final
 from sfu_wrapper.adapters.os import files
 from sfu_wrapper.adapters.os.beneath import FOLDER_MODE, opened_folder
 from sfu_wrapper.adapters.storage.shared_files import SharedFiles, SharedFolders
+from sfu_wrapper.app.objects import object_store
 from sfu_wrapper.app.parts import store_file
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.links import SHORTEST_SECRET, LinkKey, link_key
@@ -22,6 +24,7 @@ from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.missed import MissedCalls
+from sfu_wrapper.service.recordings.objects import StoredFiles
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.rooms.router import Rooms
@@ -32,7 +35,11 @@ LINK_KEY_FILE: Final = "links.key"  # next to the store
 def recording_parts(
     settings: Settings, store: Store, clock: Clock, rooms: Rooms, committer: Committer
 ) -> RecordingParts:
-    """Return the parts of the routes of recordings."""
+    """Return the parts of the routes of recordings.
+
+    Raises:
+        Misconfigured: the credentials of the object store are incomplete.
+    """
     changes = RecordingChanges(
         store.index,
         committer,
@@ -43,7 +50,10 @@ def recording_parts(
     erasures = Erasures(store.index, committer, clock)
     queries = RecordingQueries(store.index, settings.retention_rules(), clock, rooms.job_results.of)
     files_there, keys = shared_files(settings), link_keys(settings)
-    downloads = RecordingDownloads(queries, store.index, files_there, rooms.audit, clock, keys)
+    stored = stored_files(settings)
+    downloads = RecordingDownloads(
+        queries, store.index, files_there, stored, rooms.audit, clock, keys
+    )
     retries = RecordingRetries(queries, files_there, committer, clock)
     return RecordingParts(
         queries,
@@ -67,6 +77,11 @@ def shared_files(settings: Settings) -> SharedFiles:
             recording.audio_path,
         )
     )
+
+
+def stored_files(settings: Settings) -> StoredFiles:
+    """Return the files in the object store. Raises Misconfigured."""
+    return StoredFiles(object_store(settings, os.environ))
 
 
 def link_keys(settings: Settings) -> Callable[[], tuple[LinkKey, ...]]:

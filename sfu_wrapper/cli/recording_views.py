@@ -22,7 +22,7 @@ from typing import Final
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.store_file import StoreFile
 from sfu_wrapper.app.parts import open_broker, queues
-from sfu_wrapper.app.recordings import shared_files
+from sfu_wrapper.app.recordings import shared_files, stored_files
 from sfu_wrapper.cli import common
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.core.events import Requester
@@ -266,7 +266,10 @@ async def _copy(settings: Settings, of: Recording, file: FinishedFile, target: P
     """
     result = of.outcome
     assert isinstance(result, Processed)  # noqa: S101  # others have no files
-    opened = await shared_files(settings).open_result(place_below(result, file))
+    if file.url is not None:
+        opened = await stored_files(settings).open(file)
+    else:
+        opened = await shared_files(settings).open_result(place_below(result, file))
     part = target.with_name(f"{target.name}.part")
     digest, offset = hashlib.sha256(), 0
     try:

@@ -16,6 +16,7 @@ from typing import Final
 from sfu_wrapper.adapters.os.clock import SystemClock
 from sfu_wrapper.adapters.sqlite.store_file import StoreFile
 from sfu_wrapper.adapters.storage.archive import LocalArchive
+from sfu_wrapper.app.recordings import stored_files
 from sfu_wrapper.app.worker import folders
 from sfu_wrapper.cli import common, recording_views
 from sfu_wrapper.config.settings import Settings
@@ -64,11 +65,12 @@ async def _run(
     args: Namespace, settings: Settings, store: StoreFile, domain: DomainId | None, owner: UserId
 ) -> Counter[Finding]:
     jobs = LocalArchive(folders(settings.recording), settings.recording.logs_path)
+    stored = stored_files(settings)
     committer, clock = Committer(store, lambda _: None), SystemClock()
     counts: Counter[Finding] = Counter()
     with _progress(lambda: store.count_rooms() + sum(1 for _ in jobs.manifest_names())) as bar:
         step, clear = bar
-        work = Reindexing(store.index, store, jobs, committer, clock, domain, owner, step)
+        work = Reindexing(store.index, store, jobs, stored, committer, clock, domain, owner, step)
         async for found in work.run():
             counts[found.finding] += 1
             if found.finding is not Finding.KNOWN:

@@ -43,8 +43,18 @@ class ObjectStore(Protocol):
         """Return the length of an object in bytes; None: there is none."""
         ...
 
-    async def address(self, name: str, seconds: int) -> str:
-        """Return an address that anyone may read the object from, for that many seconds."""
+    async def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes of an object, from ``offset`` on; there must be so many."""
+        ...
+
+    async def address(self, name: str, seconds: int, *, head: bool = False) -> str:
+        """Return an address that anyone may read the object from.
+
+        Args:
+            name: name of the object.
+            seconds: time for which the address works.
+            head: return one for ``HEAD`` instead of ``GET``.
+        """
         ...
 
     async def remove(self, names: Sequence[str]) -> None:

@@ -140,18 +140,19 @@ def _party(user: UserKey, facts: RecordingFacts) -> Json:
 
 def _dialog(recording: Recording, people: Sequence[UserKey], address: Address) -> list[Json]:
     facts = recording.facts
+    meta: Json = {"room": facts.room, "uuid": facts.key.uuid, "segment": facts.key.segment}
     shared: Json = {
         "start": iso(facts.started_ms),
         "parties": list(range(len(people))),
         "originator": 0,
         "party_history": list(_stays(facts, people)),
-        "meta": {"room": facts.room, "uuid": facts.key.uuid, "segment": facts.key.segment},
+        "meta": meta,
     }
     if facts.duration_ms is not None:
         shared["duration"] = facts.duration_ms / 1000
     files = [file for file in known_files(recording) if file.kind in _CONVERSATION]
     offered = offered_files(recording)
-    found = [{"type": "recording"} | shared | _file(file, offered, address) for file in files]
+    found = [{"type": "recording"} | shared | _file(file, offered, address, meta) for file in files]
     if found:
         return found
     return [{"type": "incomplete", "disposition": "failed"} | shared]
@@ -168,8 +169,10 @@ def _stays(facts: RecordingFacts, people: Sequence[UserKey]) -> Iterable[Json]:
         yield {"party": party, "event": event, "time": iso(at_ms)}
 
 
-def _file(file: FinishedFile, offered: Sequence[FinishedFile], address: Address) -> Json:
-    """Return name, hash and, while it can be read, address of a file.
+def _file(
+    file: FinishedFile, offered: Sequence[FinishedFile], address: Address, meta: Json
+) -> Json:
+    """Return name, hash and, while it can be read, address of a file, and its object in ``meta``.
 
     An encrypted file has the media type of its content: the syntax knows types of media only.
     """
@@ -181,6 +184,8 @@ def _file(file: FinishedFile, offered: Sequence[FinishedFile], address: Address)
     }
     if file in offered:
         shown["url"] = address(name)
+    if file.url is not None:
+        shown["meta"] = meta | {"object": file.url}
     return shown
 
 
@@ -247,7 +252,7 @@ def _attachments(
     common: Json = {"start": start, "party": 0, "dialog": 0}
     for file in known_files(recording):
         if file.kind not in _CONVERSATION and file in offered_files(recording):
-            yield {"purpose": file.kind.value} | common | _file(file, [file], address)
+            yield {"purpose": file.kind.value} | common | _file(file, [file], address, {})
     yield {"purpose": "decision", "encoding": "json", "body": _decision(recording)} | common
     entries = [row_json(row) for row in rows]
     yield {"purpose": "audit", "encoding": "json", "body": entries} | common

@@ -31,6 +31,7 @@ from sfu_wrapper.model.recording import (
     Stay,
 )
 from sfu_wrapper.model.segment import Failed, FileKind, FinishedFile, Processed
+from sfu_wrapper.ports.objects import ObjectStore, object_url
 from sfu_wrapper.ports.recordings import PutRecording
 from sfu_wrapper.ports.store import Commit, Store
 from sfu_wrapper.ports.system import Clock
@@ -40,6 +41,7 @@ from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.missed import MissedCalls
+from sfu_wrapper.service.recordings.objects import StoredFiles
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
 
@@ -91,9 +93,13 @@ def result(
     *,
     output: str = "merged",
     encrypted: bool = False,
+    store_url: str | None = None,
     **more: Any,  # noqa: ANN401  # further fields of Processed
 ) -> Processed:
-    """Return the message about files with these contents, by their paths below the destination."""
+    """Return the message about files with these contents, by their paths below the destination.
+
+    With ``store_url`` they are in that object store.
+    """
     kinds = {".webm": FileKind.MERGED, ".json": FileKind.METADATA, ".jpg": FileKind.POSTER}
     files = tuple(
         FinishedFile(
@@ -101,6 +107,7 @@ def result(
             kinds.get(Path(place.removesuffix(".gpg")).suffix, FileKind.AUDIO),
             len(content),
             hashlib.sha256(content).hexdigest(),
+            None if store_url is None else object_url(store_url, place),
         )
         for place, content in contents.items()
     )
@@ -180,12 +187,15 @@ def recording_parts(
     rules: RetentionRules | None = None,
     disk_s: float = 10,
     owner_may_delete: bool = False,
+    objects: ObjectStore | None = None,
 ) -> RecordingParts:
     """Return the parts of a server that offers the recordings of a store."""
     queries = RecordingQueries(store.index, rules or RetentionRules(), clock)
     keys = tuple(map(link_key, secrets))
     files = shared_files(folder, disk_s=disk_s)
-    downloads = RecordingDownloads(queries, store.index, files, audit, clock, lambda: keys)
+    downloads = RecordingDownloads(
+        queries, store.index, files, StoredFiles(objects), audit, clock, lambda: keys
+    )
     committer = Committer(store, lambda _: None)
     kept = rules or RetentionRules()
     changes = RecordingChanges(

@@ -42,10 +42,17 @@ class MemoryObjectStore:
         self._require_answer()
         return len(self.objects[name]) if name in self.objects else None
 
-    async def address(self, name: str, seconds: int) -> str:
+    async def read(self, name: str, offset: int, length: int) -> bytes:
         """See the port."""
         self._require_answer()
-        return f"{self.url}/{name}?seconds={seconds}"
+        if name not in self.objects:
+            raise Unavailable(f"{name} is not there")
+        return self.objects[name][offset : offset + length]
+
+    async def address(self, name: str, seconds: int, *, head: bool = False) -> str:
+        """See the port."""
+        self._require_answer()
+        return f"{self.url}/{name}?seconds={seconds}&method={'HEAD' if head else 'GET'}"
 
     async def remove(self, names: Sequence[str]) -> None:
         """See the port."""

@@ -26,7 +26,7 @@ from sfu_wrapper.model.errors import Misconfigured, Unavailable
 from sfu_wrapper.ports.storage import Measured
 
 if TYPE_CHECKING:  # the library has them in its stubs alone
-    from obstore import Attributes
+    from obstore import HTTP_METHOD, Attributes
     from obstore.store import ClientConfig, RetryConfig
 
 MULTIPART_BYTES: Final = 16 << 20  # longest file that is uploaded in one request
@@ -104,9 +104,14 @@ class ObstoreObjects:
         """See the port."""
         return await self._run(_ANSWER_S, self._size, name)
 
-    async def address(self, name: str, seconds: int) -> str:
+    async def read(self, name: str, offset: int, length: int) -> bytes:
         """See the port."""
-        return await self._run(_ANSWER_S, self._address, name, seconds)
+        within_s = _ANSWER_S + length / _SLOWEST_BYTES_PER_S
+        return await self._run(within_s, self._read, name, offset, length)
+
+    async def address(self, name: str, seconds: int, *, head: bool = False) -> str:
+        """See the port."""
+        return await self._run(_ANSWER_S, self._address, name, seconds, head)
 
     async def remove(self, names: Sequence[str]) -> None:
         """See the port."""
@@ -179,9 +184,14 @@ class ObstoreObjects:
             except FileNotFoundError:
                 return None
 
-    def _address(self, name: str, seconds: int) -> str:
+    def _read(self, name: str, offset: int, length: int) -> bytes:
         with self._errors():
-            return obstore.sign(self._store, "GET", name, timedelta(seconds=seconds))
+            return bytes(obstore.get_range(self._store, name, start=offset, length=length))
+
+    def _address(self, name: str, seconds: int, head: bool) -> str:
+        method: HTTP_METHOD = "HEAD" if head else "GET"
+        with self._errors():
+            return obstore.sign(self._store, method, name, timedelta(seconds=seconds))
 
     def _remove(self, name: str) -> None:
         with self._errors():

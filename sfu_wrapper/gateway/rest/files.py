@@ -47,6 +47,7 @@ _CONTENT: dict[int | str, dict[str, object]] = {
         "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
     },
     206: {"description": "The part that `Range` names"},
+    302: {"description": "The file is in an object store, for a minute at `Location`"},
     304: {"description": "Unchanged, as `If-None-Match` says"},
 }
 _FILE = documented(400, 401, 404, 409, 412, 416, 429, 500, 503) | _CONTENT
@@ -209,13 +210,22 @@ class FileServer:
         if names_tag(_values(request, "if-none-match"), tag, weakly=True):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         span = _span(request, tag, size)
+        address = await self.downloads.address(offer, by, head=is_head(request))
+        if address is not None:
+            first = 0 if span is None else span.start
+            await self._note(request, offer, by, first)
+            return _found(address, tag)
         opened = await self.downloads.open(offer, by)
         try:
             response = self._response(opened, span, headers, _holder(offer, by))
         except BaseException:
             opened.close()
             raise
-        await self._note(request, response, offer, by)
+        try:
+            await self._note(request, offer, by, response.span.start)
+        except BaseException:
+            response.close()
+            raise
         return response
 
     def _response(
@@ -229,18 +239,17 @@ class FileServer:
         status = HTTPStatus.PARTIAL_CONTENT
         return FileResponse(opened, span, status, headers, self.transfers, holder)
 
-    async def _note(
-        self, request: Request, response: FileResponse, offer: Offer, by: Requester | None
-    ) -> None:
-        """Store the audit entry of a read before it happens."""
-        if is_head(request):
-            return
-        link = request.query_params.get("signature", "")
-        try:
-            await self.downloads.note_read(offer, by, link, response.span.start)
-        except BaseException:
-            response.close()
-            raise
+    async def _note(self, request: Request, offer: Offer, by: Requester | None, first: int) -> None:
+        """Store the audit entry of a read from that byte on, before it happens."""
+        if not is_head(request):
+            link = request.query_params.get("signature", "")
+            await self.downloads.note_read(offer, by, link, first)
+
+
+def _found(address: str, tag: str) -> Response:
+    """Return the response that leads to an object, whose address is valid for a minute only."""
+    headers = {"Location": address, "ETag": tag, "Cache-Control": "private, no-store"}
+    return Response(status_code=HTTPStatus.FOUND, headers=headers)
 
 
 def _holder(offer: Offer, by: Requester | None) -> str:

@@ -20,6 +20,7 @@ from sfu_wrapper.ports.recording_files import OpenedFile, RecordingFiles
 from sfu_wrapper.ports.recordings import RecordingIndex
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
+from sfu_wrapper.service.recordings.objects import StoredFiles
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 
 LINKS: Final = "GET /links/{uuid}/{segment}/{name}"  # in the audit log, where it names no object
@@ -45,6 +46,7 @@ class RecordingDownloads:
         queries: the index, with the rights of a requester.
         index: the index, for links, which carry the right themselves.
         files: the folders.
+        stored: the object store.
         audit: log of reads.
         clock: wall clock.
         keys: returns the keys of links; the first one signs.
@@ -55,6 +57,7 @@ class RecordingDownloads:
         queries: RecordingQueries,
         index: RecordingIndex,
         files: RecordingFiles,
+        stored: StoredFiles,
         audit: Audit,
         clock: Clock,
         keys: Callable[[], Sequence[LinkKey]],
@@ -62,6 +65,7 @@ class RecordingDownloads:
         self._queries = queries
         self._index = index
         self._files = files
+        self._stored = stored
         self._audit = audit
         self._clock = clock
         self._keys = keys
@@ -103,6 +107,25 @@ class RecordingDownloads:
         """
         with self._noting_refusal(offer.recording) if by is None else nullcontext():
             return await self._open(offer)
+
+    async def address(self, offer: Offer, by: Requester | None, *, head: bool) -> str | None:
+        """Return the address of a file in an object store; None: it is to be opened.
+
+        A refusal is noted as by ``open``.
+
+        Args:
+            offer: the file.
+            by: the reader; None: the holder of a link.
+            head: return an address for ``HEAD``.
+
+        Raises:
+            Refused: FILE_LOST; NOT_MOUNTED: the file is in another store.
+            Unavailable: the store does not answer.
+        """
+        if offer.file.url is None:
+            return None
+        with self._noting_refusal(offer.recording) if by is None else nullcontext():
+            return await self._stored.address(offer.file, head=head)
 
     async def _open(self, offer: Offer) -> OpenedFile:
         result = offer.recording.outcome

@@ -35,12 +35,13 @@ from sfu_wrapper.model.recording import (
     RecordingKey,
     RecordingState,
 )
-from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
+from sfu_wrapper.model.segment import Failed, FinishedFile, Processed, SegmentInfo
 from sfu_wrapper.ports.recording_files import FinishedJobs
 from sfu_wrapper.ports.recordings import PutRecording, RecordingIndex
 from sfu_wrapper.ports.store import Commit, PartRow, RoomRow
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.objects import StoredFiles
 from sfu_wrapper.wire.deletion_messages import parse_deletion
 from sfu_wrapper.wire.job_messages import parse_manifest, parse_outcome
 from sfu_wrapper.wire.recording_info import parse_event
@@ -77,7 +78,7 @@ class Found:
         name: address of the recording; where it is damaged, of the room, or of the manifest.
         finding: what was found.
         recording: the recording that was added.
-        files: missing files, below the destination.
+        files: missing files, by their paths below the destination or addresses of objects.
         detail: what is damaged.
     """
 
@@ -107,6 +108,7 @@ class Reindexing:
         index: the recordings, for reading.
         rooms: rooms of the same store.
         jobs: finished jobs.
+        stored: files in the object store.
         committer: writes the recordings.
         clock: wall clock.
         domain: domain of manifests that name none; None: they are left out.
@@ -119,6 +121,7 @@ class Reindexing:
         index: RecordingIndex,
         rooms: StoredRooms,
         jobs: FinishedJobs,
+        stored: StoredFiles,
         committer: Committer,
         clock: Clock,
         domain: DomainId | None,
@@ -128,6 +131,7 @@ class Reindexing:
         self._index = index
         self._rooms = rooms
         self._jobs = jobs
+        self._stored = stored
         self._committer = committer
         self._clock = clock
         self._domain = domain
@@ -138,8 +142,9 @@ class Reindexing:
         """Yield what is found; an added recording is on disk by then.
 
         Raises:
-            Refused: the folder of finished files is not there.
-            JobFailed, Unavailable: a disk refuses.
+            Refused: the folder of finished files is not there, or a file is in an object store
+                that is not configured.
+            JobFailed, Unavailable: a disk or the object store refuses.
         """
         self._jobs.require_mounted()
         for source in (self._of_rooms(), self._of_manifests()):
@@ -248,12 +253,17 @@ class Reindexing:
         except Malformed as error:
             return Found(name, Finding.DAMAGED, detail=error.detail)
         if recording.deletion is None and isinstance(outcome, Processed):
-            files = known_files(recording)
-            places = [(place_below(outcome, file), file.size_bytes) for file in files]
-            lost = await self._jobs.lost(places)
+            lost = await self._lost(outcome, known_files(recording))
             if lost:
                 return Found(name, Finding.LOST, files=lost)
         return Found(name, Finding.ADDED, recording)
+
+    async def _lost(self, result: Processed, files: Sequence[FinishedFile]) -> tuple[str, ...]:
+        """Return those files that are missing, in the destination or in the object store."""
+        there = [file for file in files if file.url is None]
+        places = [(place_below(result, file), file.size_bytes) for file in there]
+        missing = await self._jobs.lost(places)
+        return missing + await self._stored.lost([file for file in files if file.url is not None])
 
     async def _with_kept(self, outcome: Outcome) -> Outcome:
         """Return a failure with the files that it kept, which its room does not know."""
