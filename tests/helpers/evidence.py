@@ -3,23 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sfu_wrapper.model.audit import AuditEntry, AuditRow
 from sfu_wrapper.model.identity import (
-    DomainId,
-    Kind,
-    Origin,
-    RecordingType,
     RoomId,
     RoomUuid,
     SegmentNo,
-    StopReason,
-    UserId,
-    UserKey,
 )
 from sfu_wrapper.model.media import Stream
 from sfu_wrapper.model.recording import (
-    DecisionAtStart,
     Outcome,
     Recording,
     RecordingFacts,
@@ -36,12 +29,13 @@ from sfu_wrapper.model.segment import (
     TrackSync,
 )
 from sfu_wrapper.wire.audit import appended
+from tests.helpers import indexed
+from tests.helpers.indexed import ALICE, GUEST, HOME
 
-HOME = DomainId("example")
 KEY = RecordingKey(RoomUuid("0e8a1f6c"), SegmentNo(2))
 START_MS = 1_600_000_000_000
 LONG_MS = 60_000
-ALICE, BOB = UserKey(HOME, UserId("alice")), UserKey(DomainId("other"), UserId("bob"))
+BOB = GUEST  # of another domain
 NAMES = {"call.webm": FileKind.MERGED, "call.jpg": FileKind.POSTER}
 
 
@@ -52,17 +46,8 @@ def content(name: str) -> bytes:
 
 def facts(**given: object) -> RecordingFacts:
     """Facts of a segment of a minute, in which bob of another domain left early."""
-    usual: dict[str, object] = {
-        "key": KEY,
+    usual: dict[str, Any] = {
         "room": RoomId("weekly"),
-        "domain": HOME,
-        "owner": ALICE.user,
-        "kind": Kind.MEETING,
-        "origin": Origin.INTERNAL,
-        "type": RecordingType.ALL,
-        "by": "alice",
-        "started_ms": START_MS,
-        "decision": DecisionAtStart(True, False, RecordingType.ALL, "user", "NOT_ASKED"),
         "stays": (
             Stay(ALICE, START_MS, START_MS + LONG_MS),
             Stay(BOB, START_MS + 1_000, START_MS + 5_000),
@@ -70,11 +55,10 @@ def facts(**given: object) -> RecordingFacts:
         ),
         "stopped_ms": START_MS + LONG_MS,
         "duration_ms": LONG_MS,
-        "reason": StopReason.REQUESTED,
         "missing": ("audio",),
         "incomplete": "the mixer was away",
     }
-    return RecordingFacts(**(usual | given))  # type: ignore[arg-type]  # names of the dataclass
+    return indexed.facts(KEY.segment, KEY.uuid, at_ms=START_MS, **(usual | given))
 
 
 def finished(name: str, kind: FileKind) -> FinishedFile:
@@ -85,18 +69,15 @@ def finished(name: str, kind: FileKind) -> FinishedFile:
 
 def processed(names: dict[str, FileKind] = NAMES, *, encrypted: bool = False) -> Processed:
     """A result with these files."""
-    return Processed(
+    return indexed.processed(
+        KEY,
         room=RoomId("weekly"),
-        uuid=KEY.uuid,
-        segment=KEY.segment,
-        output="merged",
         started_ms=START_MS,
         completed_ms=START_MS + LONG_MS,
         encrypted=encrypted,
         files=tuple(finished(name, kind) for name, kind in names.items()),
         processing_started_ms=START_MS + LONG_MS,
         processing_completed_ms=START_MS + LONG_MS + 1_000,
-        attempts=1,
         warnings=("a camera froze",),
         sync=(
             track("a.mjr", Stream.CAMERA, 0, 60_000),
@@ -118,7 +99,8 @@ def track(name: str, stream: Stream, start_ms: int, length_ms: int) -> TrackSync
 
 def failed() -> Failed:
     """A result without files."""
-    return Failed(RoomId("weekly"), KEY.uuid, KEY.segment, "compose", "MUX_FAILED", "no", None, 3)
+    names = {"stage": "compose", "code": "MUX_FAILED", "detail": "no", "file": None}
+    return indexed.failed(KEY, room=RoomId("weekly"), kept=(), event=None, **names)
 
 
 def recording(

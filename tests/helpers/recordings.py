@@ -11,13 +11,7 @@ from sfu_wrapper.core.retention import RetentionRules
 from sfu_wrapper.gateway.rest.app import RecordingParts
 from sfu_wrapper.model.identity import (
     DomainId,
-    Kind,
-    Origin,
     RecordingType,
-    RoomId,
-    RoomUuid,
-    SegmentNo,
-    StopReason,
     UserId,
     UserKey,
 )
@@ -26,7 +20,6 @@ from sfu_wrapper.model.recording import (
     Outcome,
     Recording,
     RecordingFacts,
-    RecordingKey,
     RecordingState,
     Stay,
 )
@@ -44,6 +37,7 @@ from sfu_wrapper.service.recordings.missed import MissedCalls
 from sfu_wrapper.service.recordings.objects import StoredFiles
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 from sfu_wrapper.service.recordings.retries import RecordingRetries
+from tests.helpers import indexed
 
 START_MS = 1_795_000_000_000
 LENGTH_MS = 60_000
@@ -71,20 +65,15 @@ def facts(
     stays = [Stay(user(owner, domain), started_ms, end_ms)]
     stays += [Stay(guest, started_ms, started_ms + LENGTH_MS // 2) for guest in guests]
     given: dict[str, Any] = {
-        "room": RoomId("room"),
-        "kind": Kind.MEETING,
-        "origin": Origin.INTERNAL,
-        "type": RecordingType.ALL,
+        "domain": DomainId(domain),
+        "owner": UserId(owner),
         "by": owner,
         "decision": DecisionAtStart(True, True, RecordingType.ALL, "user", None),
         "stays": tuple(stays),
         "stopped_ms": end_ms,
         "duration_ms": LENGTH_MS,
-        "reason": StopReason.REQUESTED,
     }
-    key = RecordingKey(RoomUuid(uuid), SegmentNo(number))
-    named = {"key": key, "domain": DomainId(domain), "owner": UserId(owner)}
-    return RecordingFacts(**{**given, **named, "started_ms": started_ms, **more})
+    return indexed.facts(number, uuid, at_ms=started_ms, **{**given, **more})
 
 
 def result(
@@ -113,28 +102,20 @@ def result(
     )
     given: dict[str, Any] = {
         "room": about.room,
-        "uuid": about.key.uuid,
-        "segment": about.key.segment,
         "started_ms": about.started_ms,
         "completed_ms": about.stopped_ms or about.started_ms,
         "processing_started_ms": about.started_ms + LENGTH_MS,
         "processing_completed_ms": about.started_ms + 2 * LENGTH_MS,
-        "attempts": 1,
+        "warnings": (),
     }
-    return Processed(**{**given, "output": output, "encrypted": encrypted, "files": files, **more})
+    kind = {"output": output, "encrypted": encrypted, "files": files}
+    return indexed.processed(about.key, **{**given, **kind, **more})
 
 
 def failure(about: RecordingFacts, **more: Any) -> Failed:  # noqa: ANN401  # fields of Failed
     """Return the message about a segment that could not be processed."""
-    given: dict[str, Any] = {
-        "stage": "preprocess",
-        "code": "UNREADABLE_MJR",
-        "detail": "no frame could be read",
-        "file": "a.mjr",
-        "attempts": 3,
-    }
-    names = {"room": about.room, "uuid": about.key.uuid, "segment": about.key.segment}
-    return Failed(**{**given, **names, **more})
+    given: dict[str, Any] = {"detail": "no frame could be read", "kept": (), "event": None}
+    return indexed.failed(about.key, **{**given, "room": about.room, **more})
 
 
 def finished(about: RecordingFacts, outcome: Outcome) -> Recording:

@@ -22,12 +22,6 @@ from sfu_wrapper.core.sync import TOLERANCE_MS
 from sfu_wrapper.model.errors import Refused
 from sfu_wrapper.model.identity import (
     DomainId,
-    Kind,
-    Origin,
-    RecordingType,
-    RoomId,
-    RoomUuid,
-    SegmentNo,
     UserId,
     UserKey,
 )
@@ -36,50 +30,16 @@ from sfu_wrapper.model.recording import (
     DeletionReason,
     Hold,
     Recording,
-    RecordingFacts,
-    RecordingKey,
     RecordingState,
 )
-from sfu_wrapper.model.segment import Failed, Instant, Processed
+from sfu_wrapper.model.segment import Failed, Instant
+from tests.helpers import indexed
 
 NOW_MS = 1_800_000_000_000
 ADMIN = UserKey(DomainId("example"), UserId("adam"))
-KEY = RecordingKey(RoomUuid("uuid"), SegmentNo(1))
-FACTS = RecordingFacts(
-    key=KEY,
-    room=RoomId("room"),
-    domain=DomainId("example"),
-    owner=UserId("alice"),
-    kind=Kind.MEETING,
-    origin=Origin.INTERNAL,
-    type=RecordingType.ALL,
-    by="alice",
-    started_ms=NOW_MS - 1000 * DAY_MS,
-)
-READY = Processed(
-    room=RoomId("room"),
-    uuid=KEY.uuid,
-    segment=KEY.segment,
-    output="merged",
-    started_ms=0,
-    completed_ms=1,
-    encrypted=False,
-    files=(),
-    processing_started_ms=0,
-    processing_completed_ms=1,
-    attempts=1,
-)
-FAILED = Failed(
-    room=RoomId("room"),
-    uuid=KEY.uuid,
-    segment=KEY.segment,
-    stage="compose",
-    code="MEDIA_ERROR",
-    detail="",
-    file=None,
-    attempts=3,
-    kept=("recordingInfo.json",),
-)
+FACTS = indexed.facts(at_ms=NOW_MS - 1000 * DAY_MS, runs=True)
+READY = indexed.processed(FACTS.key, files=())
+FAILED = indexed.failed(FACTS.key, kept=("recordingInfo.json",), event=None)
 
 
 def ready(days_ago: int) -> Recording:
