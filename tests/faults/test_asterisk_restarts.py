@@ -13,8 +13,8 @@ from sfu_wrapper.model.errors import RecordingError
 from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from tests.helpers.asterisk import AsteriskServer
 from tests.helpers.live import DOMAIN, Json, Peer
+from tests.helpers.segment_reports import ALLOWED, Restless, outcome, reported_once
 from tests.helpers.sip import Phone, calling
-from tests.helpers.told import ALLOWED, Restless, outcome, told_once
 from tests.helpers.wait import until
 from tests.integration import test_asterisk
 from tests.integration.test_asterisk import ALICE_HZ, DID, PHONE_HZ, Here, here
@@ -216,7 +216,7 @@ async def restarts(server: AsteriskServer, times: int, seed: int) -> tuple[int, 
         for meeting in exchange.meetings:
             await outcome(meeting.owner, "stopRoomRecording", {"room": meeting.room})
             await until(partial(is_over, meeting), within_s=BACK_S, pause_s=LOOK_S)
-        infos = await told_once(exchange.world.controller, exchange.rooms)
+        infos = await reported_once(exchange.world.controller, exchange.rooms)
         mixes = [mix for info in infos for mix in exchange.world.mixes(info)]
         assert len(set(mixes)) == len(mixes)
         assert all(mix.stat().st_size for mix in mixes)

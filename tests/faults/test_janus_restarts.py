@@ -17,7 +17,7 @@ from tests.helpers.janus import JanusServer, running_janus
 from tests.helpers.januscalls import COLOURS, SFU, RealCall, is_recording, plane_at
 from tests.helpers.live import Peer, live
 from tests.helpers.publishers import Camera, person
-from tests.helpers.told import ALLOWED, Restless, outcome, told_once
+from tests.helpers.segment_reports import ALLOWED, Restless, outcome, reported_once
 from tests.helpers.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -126,7 +126,7 @@ async def restarts(server: JanusServer, folder: Path, times: int, seed: int) -> 
             await until(partial(is_over, real), within_s=BACK_S, pause_s=LOOK_S)
             assert await is_recording(server, real.call.room) == [False, False]
         rooms = {real.call.room: real.call.other for real in people.calls}
-        infos = await told_once(people.calls[0].controller, rooms)
+        infos = await reported_once(people.calls[0].controller, rooms)
         names = [name for info in infos for name in (*files(info), *mixes(info))]
         assert len(set(names)) == len(names)
         for info in infos:

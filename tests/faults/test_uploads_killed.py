@@ -26,7 +26,7 @@ def server() -> Iterator[S3Server]:
         yield running
 
 
-async def test_wherever_it_dies_at_the_disk_the_same_objects_are_there_and_told_once(
+async def test_wherever_it_dies_at_the_disk_the_same_objects_are_there_and_reported_once(
     server: S3Server, tmp_path: Path
 ) -> None:
     there = UploadingInstallation(tmp_path / "disk", server)
@@ -43,7 +43,7 @@ async def test_wherever_it_dies_at_the_disk_the_same_objects_are_there_and_told_
     assert {point.kind for point in struck} >= {"rename", "unlink"}
 
 
-async def test_wherever_it_dies_at_the_network_the_same_objects_are_there_and_told_once(
+async def test_wherever_it_dies_at_the_network_the_same_objects_are_there_and_reported_once(
     server: S3Server, tmp_path: Path
 ) -> None:
     async with tcp_proxy(int(server.endpoint.rpartition(":")[2])) as proxy:

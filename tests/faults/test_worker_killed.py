@@ -25,7 +25,7 @@ def by_kind(points: Iterable[Point]) -> dict[str, list[Point]]:
     }
 
 
-async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
+async def test_wherever_a_worker_dies_the_same_is_delivered_and_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = Installation(tmp_path / "here")

@@ -44,13 +44,13 @@ def entries(store: MemoryStore, domain: str = DOMAIN) -> list[dict[str, object]]
     return [json.loads(row.entry) for row in store.audit.entries(DomainId(domain), 0, 1_000)]
 
 
-def told(store: MemoryStore, domain: str = DOMAIN) -> list[tuple[object, ...]]:
+def summary(store: MemoryStore, domain: str = DOMAIN) -> list[tuple[object, ...]]:
     """Who, what, outcome of each entry."""
     names = ("actor", "action", "outcome")
     return [tuple(found[name] for name in names) for found in entries(store, domain)]
 
 
-async def test_a_start_and_a_stop_by_hand_are_told_with_who_and_why() -> None:
+async def test_a_start_and_a_stop_by_hand_are_recorded_with_who_and_why() -> None:
     store = MemoryStore()
     async with live(store=store) as controller:
         there = await call(controller)
@@ -91,11 +91,11 @@ async def test_what_the_controller_does_by_itself_has_no_actor() -> None:
         await there.service.ok("endRoom", {"room": there.room})
         await there.owner.event("roomRecordingStopped")
 
-    assert (None, "recording.start", "done") in told(store)
-    assert (None, "recording.stop", "done") in told(store)
+    assert (None, "recording.start", "done") in summary(store)
+    assert (None, "recording.stop", "done") in summary(store)
 
 
-async def test_refused_starts_are_told_once_and_then_counted() -> None:
+async def test_refused_starts_are_recorded_once_and_then_counted() -> None:
     store = MemoryStore()
     async with live(store=store) as controller:
         there = await call(controller)
@@ -120,7 +120,7 @@ async def test_an_entry_and_its_toggle_are_stored_together_or_not_at_all() -> No
         assert not [found for found in entries(store) if found["action"] == "recording.start"]
 
 
-async def test_changes_of_permissions_are_told_with_what_they_changed() -> None:
+async def test_changes_of_permissions_are_recorded_with_what_they_changed() -> None:
     async with world() as here:
         await here.ask("PUT", "/permissions/domain/example/user/bob", ADMIN, ALWAYS)
         await here.ask("DELETE", "/permissions/domain/example/user/bob", ADMIN)
@@ -147,7 +147,7 @@ async def test_a_user_that_may_not_change_its_own_permission_is_audited() -> Non
     ]
 
 
-async def test_tokens_that_are_refused_are_told_and_not_stored() -> None:
+async def test_refused_tokens_are_recorded_and_not_stored() -> None:
     async with world() as here:
         for bearer in (None, "secret-of-somebody", "secret-of-somebody"):
             await here.ask("GET", "/permissions", bearer)
@@ -161,7 +161,7 @@ async def test_tokens_that_are_refused_are_told_and_not_stored() -> None:
     assert "secret-of-somebody" not in json.dumps(found)
 
 
-async def test_who_reaches_for_another_domain_is_told_in_its_own_chain() -> None:
+async def test_a_request_about_another_domain_is_recorded_in_the_chain_of_its_sender() -> None:
     async with world() as here:
         stranger = pass_for("mallory", domain="elsewhere")
         await here.ask("DELETE", "/permissions/domain/example", stranger)

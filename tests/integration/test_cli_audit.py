@@ -86,7 +86,7 @@ def here(
     return Here(path, tmp_path, command)
 
 
-def test_whole_chains_are_told_with_their_heads_and_the_speed(here: Here) -> None:
+def test_whole_chains_are_listed_with_their_heads_and_the_speed(here: Here) -> None:
     code, text, _ = here.command("verify")
     found = here.json("verify")
 
@@ -220,7 +220,7 @@ def test_an_export_holds_every_entry_and_can_be_verified(here: Here) -> None:
     assert all(late["previous"] == early["hash"] for early, late in itertools.pairwise(ours))
 
 
-async def test_it_works_beside_a_running_controller(here: Here) -> None:
+async def test_it_works_next_to_a_running_controller(here: Here) -> None:
     store = SqliteStore(here.path)
     await store.commit(Commit(audit=(entry(OURS, COUNT),)), 1)
     (found, _) = here.json("verify")

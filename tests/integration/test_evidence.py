@@ -202,7 +202,7 @@ def test_a_changed_document_is_noticed(here: Here) -> None:
     assert "signature: the signature does not verify with this key" in text
 
 
-def test_files_are_looked_for_beside_the_document(here: Here) -> None:
+def test_files_are_searched_in_the_folder_of_the_document(here: Here) -> None:
     assert here.verify()[0] == 0
     assert here.command(str(here.folder / "call.vcon.json"))[0] == 0
 

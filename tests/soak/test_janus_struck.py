@@ -20,7 +20,7 @@ STRIKES = 25
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_what_is_recorded_meanwhile_is_told_once(
+async def test_what_is_recorded_meanwhile_is_reported_once(
     seed: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     dice = random.Random(seed)  # noqa: S311  # no secret

@@ -18,7 +18,7 @@ MAIL = "recordings@example.org"
 
 
 @pytest.mark.parametrize("output", ["merged", "split", "encrypted"])
-async def test_wherever_a_worker_dies_the_same_is_delivered_and_told_once(
+async def test_wherever_a_worker_dies_the_same_is_delivered_and_reported_once(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     record_property: Callable[[str, object], None],

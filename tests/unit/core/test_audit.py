@@ -71,7 +71,7 @@ def test_an_entry_that_was_removed_with_the_rest_renumbered_is_found() -> None:
     assert first_fault([*rows[:4], *renumbered]) == ChainFault(Fault.CHANGED, 5, 5)
 
 
-def test_an_entry_that_stands_twice_is_found() -> None:
+def test_a_repeated_entry_is_found() -> None:
     rows = chain(4)
 
     assert first_fault([*rows[:3], rows[2], rows[3]]) == ChainFault(Fault.CHANGED, 3, 3)
@@ -86,7 +86,7 @@ def test_a_cut_tail_shows_against_a_saved_head_alone() -> None:
     assert first_fault([], saved) == ChainFault(Fault.MISSING_TAIL, 1, 10)
 
 
-def test_a_chain_that_was_written_anew_shows_against_a_saved_head() -> None:
+def test_a_chain_that_was_written_again_differs_from_a_saved_head() -> None:
     saved = SavedHead(7, chain(7)[-1][2])
     anew = chain(12, start="forged ")
 

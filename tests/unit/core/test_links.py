@@ -47,7 +47,7 @@ def test_fields_cannot_run_into_each_other() -> None:
     assert one.signature != other.signature
 
 
-def test_a_key_id_tells_nothing_of_its_secret() -> None:
+def test_a_key_id_discloses_nothing_of_its_secret() -> None:
     assert NEW.id != OLD.id
     assert len(NEW.id) == 8
     assert "n" * 8 not in NEW.id

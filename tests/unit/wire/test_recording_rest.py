@@ -69,7 +69,7 @@ def test_a_queued_recording_with_progress_is_being_processed() -> None:
     assert recording_json(queued, None, None)["state"] == "queued"
 
 
-def test_a_deletion_names_who_wanted_it_and_what_stands_in_its_way() -> None:
+def test_a_deletion_names_its_requester_and_its_trouble() -> None:
     shown = recording_json(replace(READY, deletion=DELETION), None, None)
 
     assert shown["deletion"] == {

@@ -45,7 +45,7 @@ def segments_of(peer: Peer, event: str, room: str) -> list[int]:
     return [int(each["segment"]) for each in events_of(peer, event, room)]
 
 
-async def told_once(controller: Live, rooms: Mapping[str, Peer]) -> list[Json]:
+async def reported_once(controller: Live, rooms: Mapping[str, Peer]) -> list[Json]:
     """Wait until each segment that was started has its recordingInfo; return them all.
 
     Args:
