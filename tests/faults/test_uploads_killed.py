@@ -3,9 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 from urllib.request import urlopen
 
@@ -13,8 +11,8 @@ import pytest
 
 from tests.helpers.processes import free_port, start
 from tests.helpers.s3 import S3Server, s3_server
-from tests.helpers.tcp_proxy import TcpProxy, tcp_proxy
-from tests.helpers.uploadpoints import UploadingInstallation
+from tests.helpers.tcp_proxy import tcp_proxy
+from tests.helpers.uploadpoints import ObjectDeletion, UploadingInstallation, pieces_until
 from tests.helpers.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -29,7 +27,7 @@ def server() -> Iterator[S3Server]:
 async def test_wherever_it_dies_at_the_disk_the_same_objects_are_there_and_reported_once(
     server: S3Server, tmp_path: Path
 ) -> None:
-    there = UploadingInstallation(tmp_path / "disk", server)
+    there = UploadingInstallation(tmp_path / "disk", server, server.endpoint)
     await there.reset()
     points = there.points()
     whole = there.delivered()
@@ -66,27 +64,24 @@ async def test_wherever_it_dies_at_the_network_the_same_objects_are_there_and_re
     assert pieces >= 8
 
 
-async def pieces_until(number: int, there: UploadingInstallation, proxy: TcpProxy) -> int:
-    """Run a worker from the beginning, and kill it at that piece, counted from 1; 0: never.
+async def test_wherever_it_dies_at_the_network_the_objects_are_deleted_and_reported_once(
+    server: S3Server, tmp_path: Path
+) -> None:
+    async with tcp_proxy(int(server.endpoint.rpartition(":")[2])) as proxy:
+        there = ObjectDeletion(tmp_path / "deletion", server, proxy.address)
+        await there.prepare()
+        await there.reset()
+        whole = there.files()
+        pieces = await pieces_until(0, there, proxy)
+        kept = there.files()
+        assert len(there.bucket.names()) == 2
+        assert kept < whole
 
-    Returns:
-        The number of pieces that came.
-    """
-    await there.reset()
-    worker = await start(there.env, "worker", "--once", module="tests.helpers.steady")
-    seen = 0
+        for number in range(1, pieces + 1):
+            await pieces_until(number, there, proxy)
+            await there.complete(f"piece {number}", whole, kept)
 
-    def on_piece() -> None:
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            with suppress(ProcessLookupError):
-                worker.process.kill()
-
-    proxy.on_piece = on_piece
-    assert await worker.ended() == (0 if number == 0 else -SIGKILL)
-    proxy.on_piece = None
-    return seen
+    assert pieces >= 4
 
 
 async def test_a_dead_store_is_on_the_health_page_and_others_are_processed_meanwhile(
@@ -110,7 +105,7 @@ async def test_a_dead_store_is_on_the_health_page_and_others_are_processed_meanw
             assert health["status"] == "degraded"
             assert health["parts"]["storage"]["state"] == "away"
             assert "s3://outage" in health["parts"]["storage"]["detail"]
-            assert there.keys() == []
+            assert there.bucket.names() == []
 
             proxy.heal()
             await worker.logged("worker.storageRecovered")
@@ -118,7 +113,7 @@ async def test_a_dead_store_is_on_the_health_page_and_others_are_processed_meanw
             assert (await asyncio.to_thread(ready, port))["status"] == "ok"
         finally:
             await worker.terminate()
-        assert len(there.keys()) == 4
+        assert len(there.bucket.names()) == 4
         assert len((await there.told())["processed_queue"]) == 2
 
 

@@ -71,6 +71,7 @@ class Installation:
     """A worker with one second of media to process, as often as wanted, always in one place.
 
     owner: reader of what is delivered, where it is encrypted.
+    env: variables of the worker.
     """
 
     def __init__(self, folder: Path, owner: Owner | None = None, **settings: str) -> None:
@@ -79,9 +80,9 @@ class Installation:
         self.out = folder / "out"
         ours = (self.out, folder / "raw" / ".sfu-wrapper", folder / "state" / "queue.db")
         self._watched = tuple(map(str, ours))
-        self._env = environment(folder, WORKER__CONCURRENCY="1", **settings)
-        for name in [name for name in self._env if name.startswith("COVERAGE")]:
-            del self._env[name]  # a killed process leaves torn data
+        self.env = environment(folder, WORKER__CONCURRENCY="1", **settings)
+        for name in [name for name in self.env if name.startswith("COVERAGE")]:
+            del self.env[name]  # a killed process leaves torn data
 
     async def reset(self) -> None:
         """Nothing has happened yet: raw files, and one event in the queue."""
@@ -174,7 +175,7 @@ class Installation:
     def _run(self, *tracer: str) -> "subprocess.CompletedProcess[str]":
         command = [*tracer, sys.executable, "-m", "tests.helpers.steady", "worker", "--once"]
         return subprocess.run(
-            command, env=self._env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+            command, env=self.env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )
 
     def _parsed(self, text: str) -> Iterator[Point]:

@@ -4,6 +4,7 @@ The template is made once by a real run: both recordings are processed, their ra
 has a log. ``reset`` copies it, and puts the request into the queue.
 """
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -28,8 +29,8 @@ ALL_QUEUES = (
 class Deletion(Installation):
     """Folders with two recordings, of which the first is to be deleted."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, CLEAN_TEMPORARY_FILES="false")
+    def __init__(self, folder: Path, **settings: str) -> None:
+        super().__init__(folder, None, CLEAN_TEMPORARY_FILES="false", **settings)
         self.template = folder.with_name("template")
         more = (folder / "raw", folder / "raw-audio", folder / "logs")
         self._watched = (*self._watched, *map(str, more))
@@ -43,7 +44,7 @@ class Deletion(Installation):
             file = self.folder / name
             shutil.copy(file, file.with_name(f"2{file.name}"))
         await publish(self.folder, _second(event))
-        assert self._run().returncode == 0
+        assert (await asyncio.to_thread(self._run)).returncode == 0
         shutil.rmtree(self.folder / "state")
         self.folder.rename(self.template)
 
@@ -100,16 +101,20 @@ class Deletion(Installation):
         """
         await self.reset()
         struck = self.die_at(point)
+        await self.complete(f"{point}", whole, kept)
+        return struck
+
+    async def complete(self, point: str, whole: set[str], kept: set[str]) -> None:
+        """Come back after a death at that point, and compare; see ``strike_deletion``."""
         assert kept <= self.files() <= whole, f"{point} harmed another recording"
         for _ in range(3):  # the queue may notice only then that the dead one holds its message
-            self.resume()
+            await asyncio.to_thread(self.resume)
             if not await self.waiting():
                 break
         assert self.files() == kept, f"after {point} files are left"
         assert await self.waiting() == 0, f"after {point} the request is still there"
         assert len(await self.reported()) == 1, f"after {point} it was not reported once"
         assert not list(self.out.rglob("*.order")), f"{point} left an order"
-        return struck
 
     async def deliver_again(self) -> None:
         """Put the event of the deleted recording into its queue, with its raw files there."""
