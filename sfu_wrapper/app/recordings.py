@@ -112,4 +112,8 @@ def _kept_secret(file: Path) -> str:
                 kept = files.read(folder, file.name)
     except OSError as error:
         raise Unavailable(f"{file}: cannot be read or made: {error.strerror}") from error
-    return (kept or b"").decode().strip()
+    secret = (kept or b"").decode(errors="replace").strip()
+    if len(secret) < SHORTEST_SECRET:  # emptied: links that anyone could sign must not work
+        detail = f"{file}: holds no key of {SHORTEST_SECRET} characters; remove it to get a new one"
+        raise Unavailable(detail)
+    return secret

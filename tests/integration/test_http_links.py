@@ -175,6 +175,17 @@ def test_a_key_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
         link_keys(settings)()
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff" * 5])
+def test_a_kept_key_that_was_emptied_or_cut_signs_and_opens_nothing(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "links.key").write_bytes(content)
+    settings = load(None, {}, [f"store.url=sqlite:{tmp_path}/store.db"])
+
+    with pytest.raises(Unavailable, match="remove it to get a new one"):
+        link_keys(settings)()
+
+
 def test_configured_keys_come_from_a_file_with_one_a_line(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"{OTHER.replace(' ', '-')}\n{SECRET.replace(' ', '-')}\n")

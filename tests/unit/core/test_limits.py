@@ -221,9 +221,7 @@ def test_a_pause_at_the_limit_promises_nothing() -> None:
 # without its owner
 
 
-def test_a_recording_whose_owner_leaves_is_unattended_and_owner_and_service_are_reported_once() -> (
-    None
-):
+def test_an_unattended_recording_is_reported_once_to_owner_and_service() -> None:
     call = recording()
     call.join(CAROL)
     call.forget()
