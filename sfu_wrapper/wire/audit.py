@@ -18,9 +18,7 @@ from sfu_wrapper.model.audit import AuditEntry, AuditHead, AuditRow, Detail
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import DomainId, UserId
 from sfu_wrapper.wire.strict_json import canonical, iso, parse_iso, parse_strict
-
-MAX_WHOLE: Final = 2**53 - 1
-"""Largest whole number that every reader of JSON understands in the same way (RFC 7493)."""
+from sfu_wrapper.wire.validation import MAX_WHOLE
 
 MAX_TEXT: Final = 1024
 """Characters of a text in an entry; longer ones are cut, since clients choose some of them."""

@@ -16,7 +16,7 @@ from sfu_wrapper.wire.recording_models import DeletionModel
 from sfu_wrapper.wire.recording_rest import deletion_json
 from sfu_wrapper.wire.rest import Body, IsoTime, Json, ShownUser
 from sfu_wrapper.wire.strict_json import iso, parse_strict
-from sfu_wrapper.wire.validation import REQUEST, WHOLE, first_error
+from sfu_wrapper.wire.validation import MAX_WHOLE, REQUEST, WHOLE, first_error
 
 MAX_REASON = 1_000  # characters
 MAX_DAYS = 36_500
@@ -59,7 +59,7 @@ class ErasureBody(Body):
 
     user: Annotated[str, StringConstraints(pattern=_PERSON)]
     confirm: bool = False
-    count: Annotated[int | None, Field(ge=0), WHOLE] = None
+    count: Annotated[int | None, Field(ge=0, le=MAX_WHOLE), WHOLE] = None
 
 
 class ErasedRecording(Body):

@@ -15,6 +15,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from sfu_wrapper.wire.strict_json import Structure
 
 UNAUTHENTICATED_BYTES: Final = 9_216  # of a message before its sender is known
+MAX_WHOLE: Final = 2**53 - 1
+"""Largest whole number that every reader of JSON understands in the same way (RFC 7493)."""
+
 MAX_ITEMS: Final = 4_096  # of a list in a request
 MAX_TOPICS: Final = 16  # of a watch
 MAX_DESCRIPTION: Final = 32_768  # characters of a session description of one stream

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,15 @@ def references(node: object) -> Iterator[str]:
             yield from references(value)
 
 
+def whole_numbers(node: object) -> Iterator[dict[str, object]]:
+    """Every schema of a whole number."""
+    if isinstance(node, dict) and node.get("type") == "integer":
+        yield node
+    inner = node.values() if isinstance(node, dict) else node
+    for value in inner if not isinstance(inner, str) and isinstance(inner, Iterable) else ():
+        yield from whole_numbers(value)
+
+
 async def described() -> Answer:
     """The description."""
     async with world() as here:
@@ -127,6 +136,15 @@ async def test_every_operation_names_its_answer() -> None:
             body = answer.get("content", {}).get("application/json")
 
             assert body is None or "$ref" in body["schema"], (method, path)
+
+
+async def test_every_whole_number_of_a_request_has_limits() -> None:
+    document = (await described()).json
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            asked = (operation.get("parameters"), operation.get("requestBody"))
+            for schema in whole_numbers(asked):
+                assert {"minimum", "maximum"} <= schema.keys(), (method, path, schema)
 
 
 async def test_every_path_is_described_in_the_reference() -> None:

@@ -11,9 +11,10 @@ from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
 from sfu_wrapper.gateway.rest.problems import documented
 from sfu_wrapper.model.identity import DomainId, Identity
 from sfu_wrapper.service.recordings.audit import Audit
-from sfu_wrapper.wire.audit import MAX_WHOLE, AuditHeadModel, AuditPage, row_json
+from sfu_wrapper.wire.audit import AuditHeadModel, AuditPage, row_json
 from sfu_wrapper.wire.rest import ID_LENGTH, ID_PATTERN
 from sfu_wrapper.wire.strict_json import dump
+from sfu_wrapper.wire.validation import MAX_WHOLE
 
 _ALL = documented(400, 401, 403, 404, 406, 429, 500, 503)
 _Chain = Annotated[

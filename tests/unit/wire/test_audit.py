@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sfu_wrapper.model.audit import AuditEntry
 from sfu_wrapper.model.identity import DomainId, UserId
-from sfu_wrapper.wire.audit import MAX_TEXT, MAX_WHOLE, decode_entry, encode_entry
+from sfu_wrapper.wire.audit import MAX_TEXT, decode_entry, encode_entry
+from sfu_wrapper.wire.validation import MAX_WHOLE
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 DETAILS = st.dictionaries(
