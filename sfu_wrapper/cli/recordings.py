@@ -13,7 +13,7 @@ import asyncio
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from sfu_wrapper.core.events import Requester
 from sfu_wrapper.model.errors import Code, Malformed, Misconfigured, Refused
 from sfu_wrapper.model.identity import DomainId, RoomUuid, SegmentNo, UserId, UserKey
 from sfu_wrapper.model.recording import Recording, RecordingKey, RecordingState
+from sfu_wrapper.ports.store import Commit
+from sfu_wrapper.service.recordings.audit import entry
 from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.erasures import Erasure, Erasures
@@ -100,6 +102,7 @@ class _Work:
 
     def __init__(self, settings: Settings, store: StoreFile) -> None:
         clock, committer = SystemClock(), Committer(store, lambda _: None)
+        self._clock = clock
         self.settings = settings
         self.store = store
         self.changes = RecordingChanges(store.index, committer, clock, settings.retention_rules())
@@ -113,6 +116,18 @@ class _Work:
         if found is None:
             raise Refused(Code.NOT_FOUND, f"recording not found: {key}")
         return found
+
+    async def audited(
+        self, by: Requester, key: RecordingKey, action: str, change: Awaitable[Recording]
+    ) -> None:
+        """Wait for a change; a refused one leaves an audit entry, as the others do."""
+        try:
+            await change
+        except Refused as refused:
+            at_ms, domain = self._clock.now().wall_ms, by.key.domain
+            noted = entry(at_ms, by.key, domain, action, str(key), refused.code)
+            await self.store.commit(Commit(audit=(noted,)))
+            raise
 
 
 _View = Callable[[Namespace, Settings, StoreFile, Recording], None]
@@ -148,7 +163,8 @@ def _delete(args: Namespace, work: _Work) -> None:
         common.emit(args, f"{key}: deleted already", recording=str(key), state=found.state)
         return
     _confirm(args, f"delete {key}, owned by {found.facts.owner}, with all its files")
-    asyncio.run(work.changes.delete(_administrator(found.facts.domain), key))
+    by = _administrator(found.facts.domain)
+    asyncio.run(work.audited(by, key, "recording.delete", work.changes.delete(by, key)))
     text = f"{key}: will be deleted, {_soon(work)}"
     common.emit(args, text, recording=str(key), state=found.state, requested=True)
 
@@ -157,10 +173,12 @@ def _hold(args: Namespace, work: _Work) -> None:
     found = work.recording(args.recording)
     by, key = _administrator(found.facts.domain), found.key
     if args.remove:
-        asyncio.run(work.changes.release(by, key))
+        change = work.changes.release(by, key)
+        asyncio.run(work.audited(by, key, "recording.release", change))
         common.emit(args, f"{key}: no longer held", recording=str(key), hold=None)
         return
-    asyncio.run(work.changes.hold(by, key, args.reason))
+    change = work.changes.hold(by, key, args.reason)
+    asyncio.run(work.audited(by, key, "recording.hold", change))
     common.emit(args, f"{key}: held: {args.reason}", recording=str(key), hold=args.reason)
 
 

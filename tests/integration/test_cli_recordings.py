@@ -125,6 +125,20 @@ def test_a_hold_keeps_a_recording_until_it_is_removed(store: Path, run: Run) -> 
     )
 
 
+def test_a_refused_change_is_in_the_audit_log(store: Path, run: Run) -> None:
+    run("hold", "uuid/1", "--reason", "case 7")
+    run("delete", "uuid/1", "--yes")
+    run("hold", "uuid/2", "--remove")
+    with closing(SqliteStore(store)) as opened:
+        noted = [json.loads(row.entry) for row in opened.audit.entries(ALICE.domain, 0, 10)]
+
+    assert [(each["actor"], each["action"], each["outcome"]) for each in noted] == [
+        ("operator", "recording.hold", "done"),
+        ("operator", "recording.delete", "RECORDING_HELD"),
+        ("operator", "recording.release", "NOT_FOUND"),
+    ]
+
+
 def test_a_running_recording_is_not_deleted(store: Path, run: Run) -> None:
     code, _, errors = run("delete", "uuid/3", "--yes")
 
