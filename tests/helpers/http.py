@@ -95,26 +95,13 @@ class World:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         """One request over a connection of its own. body: JSON, or bytes to be sent as they are."""
-        given = {"Host": "test", "Connection": "close"}
-        if bearer is not None:
-            given["Authorization"] = f"Bearer {bearer}"
-        sent = b""
-        if body is not None:
-            sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-            given |= {"Content-Type": "application/json", "Content-Length": str(len(sent))}
-        given |= headers or {}
-        head = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value)
-        return await self.raw(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + sent)
+        return await self.raw(
+            request_of(method, path, bearer, body, {"Host": "test"} | (headers or {}))
+        )
 
     async def raw(self, request: bytes) -> Answer:
         """Send bytes; read one answer to the end of the connection."""
-        reader, writer = await asyncio.open_connection(self.server.host, self.server.port)
-        try:
-            writer.write(request)
-            async with asyncio.timeout(20):
-                return parse(await reader.read())
-        finally:
-            writer.close()
+        return await exchange(self.server.host, self.server.port, request)
 
     def peer(self, user: str, *roles: Role, domain: str = "example") -> Peer:
         """Somebody connected."""
@@ -140,6 +127,33 @@ class World:
                         answer: Json = each["payload"]
                         return answer
                 await asyncio.sleep(0)
+
+
+def request_of(
+    method: str, path: str, bearer: str | None, body: object, headers: dict[str, str]
+) -> bytes:
+    """One request after which the connection ends. body: JSON, or bytes to be sent as they are."""
+    given = {"Connection": "close"}
+    if bearer is not None:
+        given["Authorization"] = f"Bearer {bearer}"
+    sent = b""
+    if body is not None:
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given |= {"Content-Type": "application/json", "Content-Length": str(len(sent))}
+    given |= headers
+    head = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value)
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + sent
+
+
+async def exchange(host: str, port: int, request: bytes) -> Answer:
+    """Send bytes; read one answer to the end of the connection."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(20):
+            return parse(await reader.read())
+    finally:
+        writer.close()
 
 
 def parse(data: bytes) -> Answer:

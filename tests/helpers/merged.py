@@ -29,10 +29,11 @@ def frames(file: Path, every: int = 5) -> Iterator[Frame]:
         for index, frame in enumerate(container.decode(video=0)):
             if index % every == 0:
                 luma = np.asarray(frame.to_ndarray()[:HEIGHT], np.uint8)
-                yield Frame(float(frame.time or 0), _tiles(luma))
+                yield Frame(float(frame.time or 0), tiles_of(luma))
 
 
-def _tiles(luma: NDArray[np.uint8]) -> tuple[StripData, ...]:
+def tiles_of(luma: NDArray[np.uint8]) -> tuple[StripData, ...]:
+    """What each tile of a picture says, in reading order."""
     for count in range(1, 10):
         cells = [
             luma[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 _CHUNK = 64 * 1024
+_HEAD = 4096
+_MOST_HEADS = 1 << 20
 
 
 @dataclass
@@ -24,6 +26,7 @@ class TcpProxy:
         damages: one bit is turned in the next piece from a client that is longer than this many
             bytes; None: in none.
         passed: bytes from clients that were passed on.
+        heads: the first kilobytes of each piece from clients, where requests begin.
         faults: connections that were refused, answered or cut.
         damaged: pieces that were damaged.
     """
@@ -38,6 +41,7 @@ class TcpProxy:
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     damages: int | None = None
     passed: int = 0
+    heads: bytearray = field(default_factory=bytearray)
     faults: int = 0
     damaged: int = 0
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -69,6 +73,7 @@ class TcpProxy:
         count = 0
         while chunk := await reader.read(_CHUNK):
             count += len(chunk)
+            self.heads += chunk[:_HEAD] if len(self.heads) < _MOST_HEADS else b""
             self._piece()
             await self.flows.wait()
             if self.cut_after is not None and count > self.cut_after:
