@@ -253,6 +253,27 @@ async def test_workers_share_the_file_with_the_controller(store: SqliteStore, pa
     leases.close()
 
 
+_CLOSE = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM rooms").fetchall()
+connection.close()
+"""
+
+
+def test_another_process_that_closes_the_file_leaves_the_log_of_this_one(
+    store: SqliteStore, path: Path
+) -> None:
+    # A descriptor of ours on the file, closed, would drop the locks of this process: the other one
+    # would remove the log, and all that is committed from then on would end with this process.
+    leases = SqliteLeases(path)
+
+    subprocess.run([sys.executable, "-c", _CLOSE, str(path)], check=True)
+
+    assert Path(f"{path}-wal").exists()
+    leases.close()
+
+
 def test_nobody_else_may_read_it(store: SqliteStore, path: Path) -> None:
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
 

@@ -13,7 +13,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -88,9 +88,16 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Create folder and empty file, private from the start."""
+    """Create folder and empty file, private from the start.
+
+    An existing file is not opened: closing a descriptor of ours would drop the POSIX locks of all
+    connections that this process has to it. Another process that closes the database would then
+    take itself for the last one, and remove the write-ahead log to which this one goes on writing.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with suppress(FileExistsError):
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
