@@ -89,7 +89,7 @@ def missed(room: Room, recordings: Sequence[Recording], now_ms: int) -> MissedCa
     recorded_ms = sum(_overlap(span, each, end_ms) for span in wanted for each in segments)
     found = (
         *_coverage(room, segments, wanted_ms, recorded_ms),
-        *_media(recordings),
+        *media_misses(recordings),
         *_not_wanted(room, segments),
     )
     return MissedCall(room, wanted_ms, recorded_ms, found) if found else None
@@ -145,8 +145,8 @@ def _coverage(
     yield Miss(MissCode.TOO_SHORT, message, keys)
 
 
-def _media(recordings: Sequence[Recording]) -> Iterator[Miss]:
-    """Yield what the index says about the media of the recordings."""
+def media_misses(recordings: Sequence[Recording]) -> Iterator[Miss]:
+    """Yield the differences that the index entries of recordings tell."""
     incomplete = [each for each in recordings if _is_incomplete(each)]
     if incomplete:
         message = "media that should exist are missing in the recording"

@@ -7,15 +7,22 @@ deliveries of one recording, or of one room, stay in order (``subject``).
 Source: webhooks.md, "Types".
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from sfu_wrapper.core.effects import Announcement, RoomEnded
+from sfu_wrapper.core.missed import media_misses, missed
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.core.segment_report import facts_of
 from sfu_wrapper.model.recording import Recording, RecordingEvent, RecordingState
-from sfu_wrapper.wire.recording_rest import recording_json
+from sfu_wrapper.wire.recording_rest import (
+    missed_call_json,
+    missed_recording_json,
+    recording_json,
+)
 from sfu_wrapper.wire.strict_json import dump, iso
 
+MISSED: Final = "recording.missed"
 ROOM_ENDED: Final = "room.ended"
 _TYPES: Final[dict[RecordingState, str | None]] = {
     RecordingState.RECORDING: "recording.started",
@@ -41,8 +48,24 @@ def recording_event(recording: Recording, at_ms: int) -> RecordingEvent | None:
     return RecordingEvent(type_, recording.facts.domain, str(recording.key), at_ms, data)
 
 
-def announced_event(room: Room, announcement: Announcement, at_ms: int) -> RecordingEvent | None:
-    """Return the event that an announcement of a room causes; None: none.
+def missed_media_event(recording: Recording, at_ms: int) -> RecordingEvent | None:
+    """Return the event of a recording whose result lacks media, or failed; None: it does not.
+
+    Args:
+        recording: a recording that has just got its result.
+        at_ms: epoch ms.
+    """
+    misses = tuple(media_misses([recording]))
+    if not misses:
+        return None
+    data = missed_recording_json(recording, misses)
+    return RecordingEvent(MISSED, recording.facts.domain, str(recording.key), at_ms, dump(data))
+
+
+def announced_events(
+    room: Room, announcement: Announcement, at_ms: int
+) -> Iterator[RecordingEvent]:
+    """Yield the events that an announcement of a room causes.
 
     Args:
         room: the room after the step.
@@ -50,13 +73,19 @@ def announced_event(room: Room, announcement: Announcement, at_ms: int) -> Recor
         at_ms: epoch ms.
     """
     if isinstance(announcement, RoomEnded):
-        return _room_ended(room, announcement, at_ms)
+        yield _room_ended(room, announcement, at_ms)
+        call = missed(room, (), at_ms)
+        if call is not None:
+            data = dump(missed_call_json(call))
+            yield RecordingEvent(MISSED, room.domain, str(room.uuid), at_ms, data)
+        return
     facts = facts_of(room, announcement)
-    if facts is None:
-        return None
-    running = facts.stopped_ms is None
-    state = RecordingState.RECORDING if running else RecordingState.QUEUED
-    return recording_event(Recording(facts, state), at_ms)
+    if facts is not None:
+        running = facts.stopped_ms is None
+        state = RecordingState.RECORDING if running else RecordingState.QUEUED
+        event = recording_event(Recording(facts, state), at_ms)
+        if event is not None:
+            yield event
 
 
 def _room_ended(room: Room, ended: RoomEnded, at_ms: int) -> RecordingEvent:

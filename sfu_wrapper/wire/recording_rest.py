@@ -268,6 +268,21 @@ def missed_call_json(call: MissedCall) -> Json:
     } | _given(endedAt=_time(room.ended_ms))
 
 
+def missed_recording_json(recording: Recording, misses: Iterable[Miss]) -> Json:
+    """Return what one recording lacks, with the fields of ``missed_call_json`` that it has."""
+    facts = recording.facts
+    return {
+        "room": facts.room,
+        "uuid": facts.key.uuid,
+        "segment": facts.key.segment,
+        "domain": facts.domain,
+        "owner": facts.owner,
+        "kind": facts.kind,
+        "origin": facts.origin,
+        "reasons": [_miss(each) for each in misses],
+    }
+
+
 def _miss(miss: Miss) -> Json:
     keys = [str(key) for key in miss.recordings]
     return {"code": miss.code, "message": miss.message, "recordings": keys}

@@ -35,7 +35,7 @@ from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.deletion_commits import Committer, deleted_entry
 from sfu_wrapper.service.rooms.job_results import read_news
 from sfu_wrapper.wire.deletion_messages import DELETED, parse_deletion
-from sfu_wrapper.wire.recording_events import recording_event
+from sfu_wrapper.wire.recording_events import missed_media_event, recording_event
 
 PREFETCH: Final = 64  # messages held; their commits share transactions
 RETURN_S: Final = 1.0  # until a message goes back to the queue
@@ -164,8 +164,10 @@ class IndexFeed:
         what = {"recording": str(changed.key), "state": changed.state.value}
         log.info("recording.changed", extra=what)
         now_ms = self._clock.now().wall_ms
-        event = recording_event(changed, now_ms)
-        events = () if event is None else (event,)
+        found = [recording_event(changed, now_ms)]
+        if changed.state in (RecordingState.READY, RecordingState.FAILED):
+            found.append(missed_media_event(changed, now_ms))
+        events = tuple(each for each in found if each is not None)
         is_deleted = changed.state is RecordingState.DELETED
         audit = (deleted_entry(changed, now_ms),) if is_deleted else ()
         return Commit(recordings=(change,), events=events, audit=audit)

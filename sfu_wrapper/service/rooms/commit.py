@@ -53,7 +53,7 @@ from sfu_wrapper.service.rooms.messages import encode_answer, outbox_row
 from sfu_wrapper.service.rooms.scheduling import Command
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import SYSTEM, note_payload
-from sfu_wrapper.wire.recording_events import announced_event
+from sfu_wrapper.wire.recording_events import announced_events
 from sfu_wrapper.wire.room_state import encode_room
 
 NOTICES_PER_ROUND: Final = 32  # notifications in one round of the event loop
@@ -162,9 +162,7 @@ def _recordings(draft: Draft) -> Iterator[SegmentFacts]:
 def _events(draft: Draft, now_ms: int) -> Iterator[RecordingEvent]:
     for effect in draft.effects:
         if isinstance(effect, Announce) and draft.room is not None:
-            event = announced_event(draft.room, effect.announcement, now_ms)
-            if event is not None:
-                yield event
+            yield from announced_events(draft.room, effect.announcement, now_ms)
 
 
 def _room_rows(draft: Draft) -> tuple[RoomRow | None, tuple[PartRow, ...]]:

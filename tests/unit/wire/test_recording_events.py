@@ -7,8 +7,18 @@ import pytest
 
 from sfu_wrapper.core.effects import Announce
 from sfu_wrapper.core.recordings import apply
-from sfu_wrapper.model.recording import Deleted, DeletionReason, Recording, RecordingState
-from sfu_wrapper.wire.recording_events import announced_event, recording_event
+from sfu_wrapper.model.recording import (
+    Deleted,
+    DeletionReason,
+    Recording,
+    RecordingEvent,
+    RecordingState,
+)
+from sfu_wrapper.wire.recording_events import (
+    announced_events,
+    missed_media_event,
+    recording_event,
+)
 from tests.helpers import rooms
 from tests.helpers.indexed import HOME, facts, failed, key, processed
 from tests.helpers.rooms import Call
@@ -17,11 +27,17 @@ QUEUED = Recording(facts(), RecordingState.QUEUED)
 DELETED = Deleted(key(), facts().room, DeletionReason.RETENTION, 8_000)
 
 
-def types(call: Call) -> list[str]:
-    """The types of the events of all announcements so far."""
+def events_of(call: Call) -> list[RecordingEvent]:
+    """The events of all announcements so far."""
     announced = [each.announcement for each in call.effects if isinstance(each, Announce)]
-    events = [announced_event(call.room, each, call.wall_ms) for each in announced]
-    return [event.type for event in events if event is not None]
+    return [
+        event for each in announced for event in announced_events(call.room, each, call.wall_ms)
+    ]
+
+
+def types(call: Call) -> list[str]:
+    """Their types."""
+    return [event.type for event in events_of(call)]
 
 
 def test_start_stop_and_end_of_a_call_are_events() -> None:
@@ -43,14 +59,49 @@ def test_a_start_that_fails_is_no_event() -> None:
 def test_the_end_of_a_room_says_why() -> None:
     call = rooms.recording()
     call.leave(rooms.BOB)
-    ended = [each.announcement for each in call.effects if isinstance(each, Announce)][-1]
-    event = announced_event(call.room, ended, call.wall_ms)
+    event = events_of(call)[-1]
 
-    assert event is not None
     assert (event.domain, event.subject, event.at_ms) == (rooms.HOME, "uuid-1", call.wall_ms)
     data = json.loads(event.data)
     assert (data["room"], data["owner"], data["reason"]) == ("room-1", "alice", "hangup")
     assert data["segments"] == 1
+
+
+def test_a_call_that_was_not_recorded_is_missed_at_its_end() -> None:
+    call = rooms.automatic()
+    call.refuse()
+    call.wall_ms += 60_000
+    call.end()
+
+    assert types(call) == ["room.ended", "recording.missed"]
+    event = events_of(call)[-1]
+    assert (event.domain, event.subject) == (rooms.HOME, "uuid-1")
+    data = json.loads(event.data)
+    assert (data["room"], data["owner"], data["recordedSeconds"]) == ("room-1", "alice", 0)
+    assert [reason["code"] for reason in data["reasons"]] == ["NOT_RECORDED"]
+
+
+def test_a_recording_without_all_of_its_media_is_missed_with_its_result() -> None:
+    lacking = Recording(replace(facts(), missing=("audio",)), RecordingState.QUEUED)
+
+    event = missed_media_event(apply(lacking, processed(), 9_000), 9_000)
+
+    assert event is not None
+    assert (event.type, event.domain, event.subject) == ("recording.missed", HOME, "uuid-1/1")
+    data = json.loads(event.data)
+    assert (data["uuid"], data["segment"], data["room"]) == ("uuid-1", 1, facts().room)
+    assert [reason["code"] for reason in data["reasons"]] == ["MEDIA_MISSING"]
+
+
+def test_a_failed_recording_is_missed() -> None:
+    event = missed_media_event(apply(QUEUED, failed(), 9_000), 9_000)
+
+    assert event is not None
+    assert [reason["code"] for reason in json.loads(event.data)["reasons"]] == ["PROCESSING_FAILED"]
+
+
+def test_a_whole_recording_is_not_missed() -> None:
+    assert missed_media_event(apply(QUEUED, processed(), 9_000), 9_000) is None
 
 
 @pytest.mark.parametrize(
