@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -126,12 +127,13 @@ class Chain:
             async with asyncio.timeout(DONE_S * (1 + len(deaths))):
                 for name in PROCESSES:
                     running[name] = await self._start(name, left)
-                while not await self._is_over():
-                    died += await self._revive(running, left)
-                    await asyncio.sleep(0.05)
-            died += await self._revive(running, left)
-            for name in reversed(PROCESSES):
-                assert await running[name].terminate() == 0
+                died += await self._finish(running, left)
+                for name in reversed(PROCESSES):
+                    code = await running[name].terminate()
+                    if code == -SIGKILL and left[name]:  # it died meanwhile
+                        died += await self._finish(running, left)
+                        code = await running[name].terminate()
+                    assert code == 0, f"{name} ended with {code}"
         finally:
             for each in running.values():
                 await each.kill()
@@ -162,6 +164,14 @@ class Chain:
                 store.execute("DELETE FROM leases")  # instead of waiting for their end
             running[name] = await self._start(name, left)
         return len(dead)
+
+    async def _finish(self, running: dict[str, Command], left: Mapping[str, list[Death]]) -> int:
+        """Wait until the recording is deleted. Returns the number of deaths."""
+        died = await self._revive(running, left)
+        while not await self._is_over():
+            died += await self._revive(running, left)
+            await asyncio.sleep(0.05)
+        return died + await self._revive(running, left)
 
     async def _is_over(self) -> bool:
         """Take the next step. Returns True once the recording is deleted and all is reported."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -104,7 +105,7 @@ async def test_a_link_leads_there_too_and_each_read_is_in_the_audit_log(
 
     async with stored(objects, tmp_path) as here:
         made = await here.ask(
-            "POST", "/recordings/uuid-1/1/links", ALICE, {"name": NAME, "seconds": 60}
+            "POST", "/recordings/uuid-1/1/links", ALICE, {"name": NAME, "seconds": 600}
         )
         path = "/" + made.json["url"].split("/", 3)[3]
         answer = await here.ask("GET", path)
@@ -114,6 +115,9 @@ async def test_a_link_leads_there_too_and_each_read_is_in_the_audit_log(
 
     assert answer.status == 302
     assert read(answer.headers["location"])[2] == CONTENT
+    # A player keeps the address for all ranges, so it lasts as long as the link, and no longer.
+    (lasts_s,) = re.findall(r"X-Amz-Expires=(\d+)&", answer.headers["location"])
+    assert 590 <= int(lasts_s) <= 600
     assert actions == ["link.create", "link.read", "file.read"]
 
 

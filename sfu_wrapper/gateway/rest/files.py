@@ -247,7 +247,7 @@ class FileServer:
 
 
 def _found(address: str, tag: str) -> Response:
-    """Return the response that leads to an object, whose address is valid for a minute only."""
+    """Return the response that leads to an object, whose address expires."""
     headers = {"Location": address, "ETag": tag, "Cache-Control": "private, no-store"}
     return Response(status_code=HTTPStatus.FOUND, headers=headers)
 

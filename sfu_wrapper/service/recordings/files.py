@@ -20,7 +20,7 @@ from sfu_wrapper.ports.recording_files import OpenedFile, RecordingFiles
 from sfu_wrapper.ports.recordings import RecordingIndex
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
-from sfu_wrapper.service.recordings.objects import StoredFiles
+from sfu_wrapper.service.recordings.objects import ADDRESS_S, StoredFiles
 from sfu_wrapper.service.recordings.queries import RecordingQueries
 
 LINKS: Final = "GET /links/{uuid}/{segment}/{name}"  # in the audit log, where it names no object
@@ -28,10 +28,17 @@ LINKS: Final = "GET /links/{uuid}/{segment}/{name}"  # in the audit log, where i
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """File of a recording that somebody may read."""
+    """File of a recording that somebody may read.
+
+    Attributes:
+        recording: the recording.
+        file: the file.
+        expires_s: epoch s at which the link to it expires; None: it was asked for by a token.
+    """
 
     recording: Recording
     file: FinishedFile
+    expires_s: int | None = None
 
     @property
     def name(self) -> str:
@@ -94,7 +101,7 @@ class RecordingDownloads:
         if recording is None:
             raise Refused(Code.NOT_FOUND, "recording not found", recording=str(link.recording))
         with self._noting_refusal(recording):
-            return Offer(recording, offered_file(recording, link.name))
+            return Offer(recording, offered_file(recording, link.name), link.expires_s)
 
     async def open(self, offer: Offer, by: Requester | None) -> OpenedFile:
         """Open a file; by None: for the holder of a link.
@@ -111,6 +118,7 @@ class RecordingDownloads:
     async def address(self, offer: Offer, by: Requester | None, *, head: bool) -> str | None:
         """Return the address of a file in an object store; None: it is to be opened.
 
+        That of a link works for as long as the link: a player keeps it for all ranges of the file.
         A refusal is noted as by ``open``.
 
         Args:
@@ -125,7 +133,12 @@ class RecordingDownloads:
         if offer.file.url is None:
             return None
         with self._noting_refusal(offer.recording) if by is None else nullcontext():
-            return await self._stored.address(offer.file, head=head)
+            return await self._stored.address(offer.file, self._address_s(offer), head=head)
+
+    def _address_s(self, offer: Offer) -> int:
+        if offer.expires_s is None:
+            return ADDRESS_S
+        return max(1, offer.expires_s - self._clock.now().wall_ms // 1000)
 
     async def _open(self, offer: Offer) -> OpenedFile:
         result = offer.recording.outcome

@@ -9,7 +9,7 @@ from sfu_wrapper.model.segment import FinishedFile
 from sfu_wrapper.ports.objects import ObjectStore
 from sfu_wrapper.ports.recording_files import OpenedFile
 
-ADDRESS_S: Final = 60  # for which an address of an object can be used
+ADDRESS_S: Final = 60  # for which the address of an object can be used that a token was shown for
 
 
 class StoredFiles:
@@ -22,11 +22,14 @@ class StoredFiles:
     def __init__(self, objects: ObjectStore | None) -> None:
         self._objects = objects
 
-    async def address(self, file: FinishedFile, *, head: bool = False) -> str:
-        """Return an address of a file that works for ``ADDRESS_S`` seconds.
+    async def address(
+        self, file: FinishedFile, seconds: int = ADDRESS_S, *, head: bool = False
+    ) -> str:
+        """Return an address of a file that works for some seconds.
 
         Args:
             file: a file with an ``url``.
+            seconds: from 1 on.
             head: return one for ``HEAD``, which a store refuses with an address for ``GET``.
 
         Raises:
@@ -35,7 +38,7 @@ class StoredFiles:
             Unavailable: the store does not answer.
         """
         objects, name = await self._found(file)
-        return await objects.address(name, ADDRESS_S, head=head)
+        return await objects.address(name, seconds, head=head)
 
     async def open(self, file: FinishedFile) -> OpenedFile:
         """Open a file for reading. Raises as ``address``."""
