@@ -7,6 +7,7 @@ or an owner takes a range that holds no row of another one, whose existence woul
 Source: recording-index.md, "Lists".
 """
 
+import json
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,11 +30,11 @@ from sfu_wrapper.wire.recording_state import RecordingColumns, decode_recording
 
 LOOKED_AT: Final = 2_000  # rows that a query looks at
 
-_ROW = """
-    SELECT uuid, segment, room, domain, owner, state, started_ms, stopped_ms, duration_ms, version,
-        facts, rest
-    FROM recordings
+_COLUMNS: Final = """
+    uuid, segment, room, domain, owner, state, started_ms, stopped_ms, duration_ms, version,
+    facts, rest
 """
+_ROW = f"SELECT {_COLUMNS} FROM recordings"  # noqa: S608 constants of ours
 _PLACE = "started_ms, uuid, segment"
 _NEWEST = "started_ms DESC, uuid DESC, segment DESC"
 _ONE = f"{_ROW} WHERE uuid = ? AND segment = ?"
@@ -70,7 +71,10 @@ _DOMAINS = """
     )
     SELECT domain FROM found WHERE domain IS NOT NULL
 """
-_BY_ROWID = f"{_ROW} WHERE rowid = ?"
+_BY_ROWID = f"""
+    SELECT {_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN recordings
+    ON recordings.rowid = wanted.value ORDER BY wanted.key
+"""  # noqa: S608 constants of ours
 _ALL = f"{_ROW} ORDER BY uuid, segment"
 
 
@@ -182,7 +186,8 @@ class SqliteRecordings:
         return UsageRow(owner.domain, owner.user, *found)
 
     def _by_rowid(self, found: Sequence[tuple[int, Position]]) -> tuple[Recording, ...]:
-        return tuple(each for rowid, _ in found for each in self._found(_BY_ROWID, (rowid,)))
+        """Return the recordings of rows, in the same order, by one statement."""
+        return self._found(_BY_ROWID, (json.dumps([rowid for rowid, _ in found]),))
 
     def _found(self, sql: str, values: Sequence[Any]) -> tuple[Recording, ...]:
         return tuple(map(_recording, self._rows(sql, values)))
