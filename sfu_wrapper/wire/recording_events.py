@@ -83,9 +83,8 @@ def announced_events(
     if facts is not None:
         running = facts.stopped_ms is None
         state = RecordingState.RECORDING if running else RecordingState.QUEUED
-        event = recording_event(Recording(facts, state), at_ms)
-        if event is not None:
-            yield event
+        found = (recording_event(Recording(facts, state), at_ms),)
+        yield from (event for event in found if event is not None)
 
 
 def _room_ended(room: Room, ended: RoomEnded, at_ms: int) -> RecordingEvent:

@@ -108,6 +108,20 @@ def test_an_encrypted_file_has_the_media_type_of_its_content() -> None:
     assert (dialog["filename"], dialog["mediatype"]) == ("call.webm.gpg", "video/webm")
 
 
+def test_a_file_in_object_storage_names_its_object() -> None:
+    kept = processed()
+    files = tuple(
+        replace(file, url=f"s3://recordings/{file.filename.rpartition('/')[2]}")
+        for file in kept.files
+    )
+
+    found = made(recording(replace(kept, files=files)))
+
+    named = [each["meta"]["object"] for each in found["dialog"]]
+    assert named == [f"s3://recordings/{each['filename']}" for each in found["dialog"]]
+    assert {each["meta"]["room"] for each in found["dialog"]} == {"weekly"}
+
+
 def test_a_deleted_recording_keeps_its_hashes_and_has_no_addresses() -> None:
     gone = replace(
         recording(processed(), RecordingState.DELETED),
