@@ -129,11 +129,10 @@ class Chain:
                     running[name] = await self._start(name, left)
                 died += await self._finish(running, left)
                 for name in reversed(PROCESSES):
-                    code = await running[name].terminate()
-                    if code == -SIGKILL and left[name]:  # it died meanwhile
-                        died += await self._finish(running, left)
-                        code = await running[name].terminate()
+                    while (code := await running[name].terminate()) == -SIGKILL and left[name]:
+                        died += await self._finish(running, left)  # it died meanwhile
                     assert code == 0, f"{name} ended with {code}"
+                    del running[name]
         finally:
             for each in running.values():
                 await each.kill()
@@ -231,11 +230,7 @@ class Chain:
 
     def _require_files(self, files: Sequence[Mapping[str, Any]]) -> None:
         """The files of the index are those of the disk, or of the bucket, and no others."""
-        if self.bucket is not None:
-            found = self.bucket.content()
-            assert self._finished() == {}, "copies go once they are uploaded"
-        else:
-            found = self._finished()
+        found = self._finished() if self.bucket is None else self.bucket.content()
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
         assert sums == {file["name"]: file["sha256"] for file in files}
 
