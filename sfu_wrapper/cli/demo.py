@@ -212,7 +212,7 @@ def run(args: Namespace) -> int:
     """Run the demo call and print the names of the files."""
     folder = args.out / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = _settings(args, folder)
+    settings = isolated(args, folder, "media.sfu=simulated", "media.mixer=simulated")
     with (folder / "demo.log").open("a", encoding="utf-8") as log_file:
         logs.set_up(common.log_settings(settings), log_file)
         code = asyncio.run(_demo(args, settings, folder))
@@ -238,7 +238,7 @@ async def _demo(args: Namespace, settings: Settings, folder: Path) -> int:
                 narrate("controller", f"listens on {running.url}")
                 story = DemoCall(
                     running.url,
-                    lambda user, roles: _token(settings, user, roles),
+                    lambda user, roles: signed(settings, user, roles),
                     narrate,
                     NAMES[: args.participants],
                     args.seconds,
@@ -276,8 +276,8 @@ async def _processed(
     return [files[number] for number in sorted(files)]
 
 
-def _settings(args: Namespace, folder: Path) -> Settings:
-    """Return the configuration, with overrides that isolate the demo."""
+def isolated(args: Namespace, folder: Path, *overrides: str) -> Settings:
+    """Return the configuration of a controller that keeps everything in a folder of its own."""
     return load(
         common.config_dir(args),
         os.environ,
@@ -287,8 +287,6 @@ def _settings(args: Namespace, folder: Path) -> Settings:
             "http.port=0",
             f"auth.secret={secrets.token_hex(32)}",
             f"store.url=sqlite:{folder / 'state' / 'sfu-wrapper.db'}",
-            "media.sfu=simulated",
-            "media.mixer=simulated",
             "rabbitmq.address=embedded:",
             f"recordings_path={folder / 'raw'}",
             f"audio_path={folder / 'raw-audio'}",
@@ -296,14 +294,16 @@ def _settings(args: Namespace, folder: Path) -> Settings:
             f"destination_path={folder}",
             "split_recording_output=false",
             "should_encrypt=false",
+            *overrides,
         ),
     )
 
 
-def _token(settings: Settings, user: str, roles: tuple[str, ...]) -> str:
+def signed(settings: Settings, user: str, roles: tuple[str, ...]) -> str:
+    """Return a token that an isolated controller accepts."""
     secret = settings.auth.secret
     if secret is None:
-        raise Unavailable("the demo has made no secret")
+        raise Unavailable("the controller has no secret")
     now_s = int(time.time())
     claims = Claims(
         sub=user,

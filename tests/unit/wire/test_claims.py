@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.wire.claims import REQUIRED, Claims, encode, read_claims
+from sfu_wrapper.wire.claims import REQUIRED, Claims, encode, peek_claims, read_claims
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ALICE = {"sub": "alice@example", "domain": "example", "exp": 1_800_000_000}
@@ -22,6 +22,14 @@ def test_a_token_comes_back_as_it_was_made() -> None:
     assert read_claims(payload) == claims
     assert "iss" not in payload
     assert set(REQUIRED) <= payload.keys()
+
+
+def test_claims_of_our_own_token_are_read_without_its_key() -> None:
+    claims = Claims.model_validate(ALICE)
+
+    assert peek_claims(encode(claims, SECRET, "HS256")) == claims
+    with pytest.raises(Malformed, match="not a token"):
+        peek_claims("a.b.c")
 
 
 def test_a_token_makes_an_identity() -> None:

@@ -1,0 +1,1 @@
+"""Simulated calls: scenarios played against a controller (simulate.md)."""
