@@ -24,7 +24,7 @@ from tests.helpers.uploadpoints import Bucket
 DONE_S = 45.0  # a deadline, for each death too: dead processes hold messages for some seconds
 EVENTS = ["recording.started", "recording.stopped", "recording.ready", "recording.deleted"]
 QUEUES = ("processing_queue", "deletion_queue", "sfu_wrapper.index", "failure_queue")
-PROCESSES = ("serve", "worker")
+PROCESSES = {"serve": "ready", "worker": "worker.ready"}  # with what they log at their start
 PROGRAM = "tests.helpers.dyingcalls"
 
 
@@ -128,7 +128,7 @@ class Chain:
                 for name in PROCESSES:
                     running[name] = await self._start(name, left)
                 died += await self._finish(running, left)
-                for name in reversed(PROCESSES):
+                for name in ("worker", "serve"):
                     while (code := await running[name].terminate()) == -SIGKILL and left[name]:
                         died += await self._finish(running, left)  # it died meanwhile
                     assert code == 0, f"{name} ended with {code}"
@@ -151,7 +151,10 @@ class Chain:
         variables = self._env | {"CALLS": str(self.folder / f"calls-{name}")}
         if left[name]:
             variables["DEATH"] = f"{left[name][0].call}:{left[name][0].when}"
-        return await start(variables, name, module=PROGRAM)
+        command = await start(variables, name, module=PROGRAM)
+        if not left[name]:  # it lives, and from then on ends as it should
+            await command.logged(PROCESSES[name])
+        return command
 
     async def _revive(self, running: dict[str, Command], left: Mapping[str, list[Death]]) -> int:
         """Start again what has died. Returns the number of deaths."""
