@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,11 +127,15 @@ async def installation(folder: Path, broker: str, **settings: str) -> AsyncItera
         WORKER__CONCURRENCY="1",
         **settings,
     )
-    controller = await start(env, "serve")
-    await controller.logged("ready")
-    worker = await start(env, "worker")
-    await worker.logged("worker.ready")
-    async with tcp_proxy(http_port) as proxy, _collected(broker) as messages:
+    async with AsyncExitStack() as stack:
+        controller = await start(env, "serve")
+        stack.push_async_callback(controller.kill)  # where the test fails
+        await controller.logged("ready")
+        worker = await start(env, "worker")
+        stack.push_async_callback(worker.kill)
+        await worker.logged("worker.ready")
+        proxy = await stack.enter_async_context(tcp_proxy(http_port))
+        messages = await stack.enter_async_context(_collected(broker))
         yield Installation(folder, f"ws://127.0.0.1:{port}", proxy, worker, messages)
         assert await worker.terminate() == 0
         assert await controller.terminate() == 0
