@@ -139,9 +139,11 @@ async def own_controller(
                         return
                     async with working(settings, broker, clock) as worker:
                         task = asyncio.create_task(worker.run())
-                        yield target
-                        worker.stop()
-                        await asyncio.wait([task])
+                        try:
+                            yield target
+                        finally:
+                            worker.stop()
+                            await asyncio.wait([task])
 
 
 def _own_target(settings: Settings, url: str) -> Target:

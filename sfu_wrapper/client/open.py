@@ -103,6 +103,7 @@ class Gateway:
             raise self._ended
         socket_id = f"client-{next(self._numbers)}"
         client = Client(None, options or self._options)
+        client.drop = self.drop
         vouched = Vouched(UserId(user), DomainId(domain), tuple(roles))
         self._clients[socket_id] = vouched, client
         try:

@@ -45,19 +45,18 @@ class Guest:
         user: user id.
         client: None while it is disconnected.
         events: events so far, in order.
+        stack: what closes the connection.
     """
 
     user: str
     client: Client | None = None
     events: list[EventMessage] = field(default_factory=list)
-    responses: dict[str, Response] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def take(self, frame: Response | EventMessage) -> None:
-        """Keep a frame. Raises Unavailable: there are too many."""
+        """Keep an event. Raises Unavailable: there are too many."""
         if isinstance(frame, Response):
-            self.responses = {frame.id: frame}  # only the latest is ever shown
             return
         if len(self.events) >= MAX_FRAMES:
             raise Unavailable(f"{self.user} got more than {MAX_FRAMES} events")
@@ -104,13 +103,13 @@ class People:
         else:
             token = self._target.token(guest.user, person.role)
             opening = connect(self._target.url, token=token, options=options, pauses=_PAUSES)
-        guest._stack = AsyncExitStack()
-        guest.client = await guest._stack.enter_async_context(opening)
+        guest.stack = AsyncExitStack()
+        guest.client = await guest.stack.enter_async_context(opening)
 
     async def disconnect(self, guest: Guest) -> None:
         """Close the connection of a client."""
         guest.client = None
-        await guest._stack.aclose()
+        await guest.stack.aclose()
 
     def drop(self, guest: Guest, person: Person) -> None:
         """Cut the connection that a client uses: behind a gateway, that of all its clients."""
@@ -158,7 +157,7 @@ def token_of(tokens: dict[tuple[str, str], str], user: str, role: str) -> str:
         user, role: what a scenario needs.
 
     Raises:
-        Unavailable: there is none.
+        NoToken: there is none.
     """
     if role in ("user", "domain-admin"):
         if found := tokens.get((user, role)):
