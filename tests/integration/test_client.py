@@ -195,6 +195,27 @@ async def test_many_clients_share_the_connection_of_a_gateway(here: Live) -> Non
     assert people == ["alice", "bob"]
 
 
+async def test_a_room_that_was_left_is_not_joined_again(here: Live, link: Wire) -> None:
+    async with connect(link.url, token=token("alice"), pauses=AT_ONCE) as alice:
+        room = await alice.create_room("standup", kind="meeting")
+        await room.join()
+        bob = await here.client("bob")
+        await bob.ok("joinRoom", {"room": "standup"})
+        await room.leave()
+        alice.drop()
+        await alice.event(Resumed)
+        people = [each.user for each in (await room.state()).participants]
+
+    assert people == ["bob"]
+
+
+async def test_a_new_token_is_presented_before_the_first_one_expires(here: Live) -> None:
+    async with connect(here.url, token=token("alice")) as alice:
+        known = await alice.authenticate(token("alice"))
+
+    assert (known.user, known.domain, known.roles) == ("alice", "example", ("user",))
+
+
 async def test_a_gateway_gets_no_client_of_another_domain(here: Live) -> None:
     async with connect_gateway(here.url, token=token("gateway-1", "gateway")) as gateway:
         async with gateway.client("eve", "elsewhere") as eve:
