@@ -53,7 +53,7 @@ COMMANDS = (
     Command("serve", "the controller: decides and drives recording"),
     Command("worker", "the recording service: turns raw media into finished files"),
     Command("demo", "a recorded call from beginning to end, on this machine only"),
-    Command("simulate", "play scenarios of calls against a controller, and check what comes"),
+    Command("simulate", "play scenarios of calls, and check what comes"),
     Command("process", "post-process one recordingInfo without a broker"),
     Command("token", "create a token for tests and scripts"),
     Command("explain", "explain why a call of a user would or would not be recorded"),

@@ -97,7 +97,7 @@ async def check_object_store(settings: Settings) -> AsyncIterator[Finding]:
     try:
         objects = object_store(settings, os.environ)
         if objects is None:
-            yield ok("finished files stay in destination_path (storage.url = file:)")
+            yield ok("finished files stay local (storage.url = file:)")
             return
         async with asyncio.timeout(_OBJECT_STORE_S):
             await objects.check()
