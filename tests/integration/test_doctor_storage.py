@@ -32,7 +32,7 @@ def test_files_that_stay_on_the_disk_are_in_order(doctor: Doctor) -> None:
     (finding,) = about("storage", doctor()[1])
 
     assert finding["status"] == "ok"
-    assert "stay in destination_path" in finding["text"]
+    assert "stay local" in finding["text"]
 
 
 def test_a_store_that_works_is_in_order_and_is_left_empty(doctor: Doctor, server: S3Server) -> None:
