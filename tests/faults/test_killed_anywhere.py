@@ -1,4 +1,4 @@
-"""SIGKILL at each commit, publish and media-plane call in turn, and a hundred times at random.
+"""SIGKILL at each commit, publish and media-plane call in turn, and many times at random.
 
 All deaths hit one installation, one after the other, during a storm of starts and stops; what is
 checked is what is left after the last of them.
@@ -25,7 +25,7 @@ from tests.helpers.processes import Command, environment, free_port, queued, ser
 ROOMS = ("north", "south")
 CALLS = (1, 2, 3, 5, 8)
 POINTS = tuple(product(("commit", "publish", "plane"), CALLS, ("before", "after")))
-AT_RANDOM = 100
+AT_RANDOM = [30, pytest.param(100, marks=pytest.mark.soak)]  # deaths
 PROCESSED = 6  # of the interrupted segments, spread over all of them
 STORM_S = 0.6
 QUIET_S = 30.0
@@ -33,19 +33,20 @@ QUIET_S = 30.0
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("at_random", AT_RANDOM)
 async def test_nothing_is_lost_or_doubled_or_stuck_wherever_the_controller_dies(
-    tmp_path: Path, note: Callable[[str], None]
+    tmp_path: Path, note: Callable[[str], None], at_random: int
 ) -> None:
     there = Installation(tmp_path)
     await there.begin()
     for point, number, when in POINTS:
         await there.die_at(f"{point}:{number}:{when}")
-    await there.die_at_random(AT_RANDOM, random.Random(7))  # noqa: S311 the same every time
+    await there.die_at_random(at_random, random.Random(7))  # noqa: S311 the same every time
     rooms = await there.end()
     events = await queued(tmp_path)
 
     note(f"it struck in: {dict(there.struck)}")
-    assert sum(there.struck.values()) >= len(POINTS) + AT_RANDOM
+    assert sum(there.struck.values()) >= len(POINTS) + at_random
     assert {"idle", "starting", "recording", "stopping"} <= {phase for _, phase in there.struck}
     told = Counter((e["conferenceId"], e["recordingInfo"]["segment"]) for e in events)
     for room, segments in rooms.items():
