@@ -29,6 +29,7 @@ HELP: Final = "fill the index from the rooms in the store and the manifests of t
 _TEXTS: Final = {
     Finding.ADDED: "added",
     Finding.KNOWN: "in the index already",
+    Finding.UPDATED: "updated: its result was missing",
     Finding.DELETED: "deleted, and of no known domain: left out",
     Finding.LOST: "left out: missing in destination_path",
     Finding.UNOWNED: "left out: its manifest names no domain; add --domain D, and --owner U",

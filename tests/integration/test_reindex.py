@@ -162,6 +162,40 @@ async def test_a_second_run_changes_nothing(scene: Scene, run: Run, store: Path)
     assert stored(store) == before
 
 
+async def test_a_result_whose_message_was_lost_is_read_from_its_manifest(
+    scene: Scene, run: Run, store: Path
+) -> None:
+    (before,) = await recorded_call(scene, store)
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("UPDATE recordings SET state = 'queued', rest = '{}', due_ms = NULL")
+        connection.commit()
+
+    code, lines = run()
+
+    assert (code, lines) == (
+        0,
+        [f"{before.key}: updated: its result was missing, ready", "1 known, 1 updated"],
+    )
+    (after,) = stored(store)
+    assert (after.state, after.outcome) == (before.state, before.outcome)
+    assert run() == (0, ["1 known"])
+
+
+async def test_a_result_without_its_files_leaves_the_recording_as_it_is(
+    scene: Scene, run: Run, store: Path
+) -> None:
+    await recorded_call(scene, store)
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("UPDATE recordings SET state = 'queued', rest = '{}', due_ms = NULL")
+        connection.commit()
+    for file in scene.place.out.glob("*.webm"):
+        file.unlink()
+
+    assert run() == (0, ["1 known"])
+    (after,) = stored(store)
+    assert after.outcome is None
+
+
 async def test_it_works_next_to_a_running_controller(scene: Scene, run: Run, store: Path) -> None:
     await worked(scene, OWNED)
     with closing(SqliteStore(store)) as opened:

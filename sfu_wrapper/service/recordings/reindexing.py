@@ -4,8 +4,9 @@ Rooms come first: they know all about their segments but who was in them, which 
 A manifest alone is enough where the room has gone.
 
 Rules
-    1. Only recordings that the index does not know are written, as new rows; one that is
-       written meanwhile counts as known. So a second run changes nothing.
+    1. Only recordings that the index does not know are written, as new rows, and those whose
+       result it does not know, because its message was lost; one that is written meanwhile counts
+       as known. So a second run changes nothing.
     2. A deletion wins: a mark makes a tombstone, an open order a recording whose deletion is
        requested. Only other recordings need their files: without them they are no recordings.
     3. One room and one batch are held at a time.
@@ -56,6 +57,7 @@ class Finding(StrEnum):
     Attributes:
         ADDED: a recording was added to the index.
         KNOWN: the index has it.
+        UPDATED: the index had it without the result that its manifest has.
         DELETED: it was deleted, and its domain is unknown: it is left out.
         LOST: files of it are missing: it is left out.
         UNOWNED: its domain is unknown: it is left out.
@@ -64,6 +66,7 @@ class Finding(StrEnum):
 
     ADDED = "added"
     KNOWN = "known"
+    UPDATED = "updated"
     DELETED = "deleted"
     LOST = "lost"
     UNOWNED = "unowned"
@@ -77,7 +80,7 @@ class Found:
     Attributes:
         name: address of the recording; where it is damaged, of the room, or of the manifest.
         finding: what was found.
-        recording: the recording that was added.
+        recording: the recording that was added or updated.
         files: missing files, by their paths below the destination or addresses of objects.
         detail: what is damaged.
     """
@@ -150,7 +153,7 @@ class Reindexing:
         for source in (self._of_rooms(), self._of_manifests()):
             batch: list[Found] = []
             async for found in source:
-                if found.finding is not Finding.ADDED:
+                if found.recording is None:
                     yield found
                     continue
                 batch.append(found)
@@ -224,7 +227,11 @@ class Reindexing:
         """Return what is found about a manifest; None: its room has said it."""
         key = RecordingKey(result.uuid, result.segment)
         room = self._rooms.room(result.uuid)
-        if self._index.recording(key) is not None:
+        known = self._index.recording(key)
+        if known is not None:
+            changed = apply(known, result, self._clock.now().wall_ms)
+            if changed is not known and not await self._lost(result, known_files(changed)):
+                return Found(str(key), Finding.UPDATED, changed)
             return Found(str(key), Finding.KNOWN) if room is None else None
         owner = self._owner_of(event, room)
         assumed = UserKey(DomainId(""), self._owner) if owner is None else owner
