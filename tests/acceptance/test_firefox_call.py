@@ -21,9 +21,9 @@ from tests.helpers.merged import decode_audio
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
-SETTLED_S = 0.8  # after a change: encoders begin, the layout changes, the mixer has its delay
-STAY_S = 1.6
-SLOW_S = 3.2  # Firefox sends one frame a second of a disabled track
+SETTLED_S = 1.6  # after a change: encoders begin, the layout changes, the mixer has its delay
+STAY_S = 2.8
+SLOW_S = 4.4  # Firefox sends one frame a second of a disabled track
 
 
 @dataclass
