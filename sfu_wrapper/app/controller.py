@@ -26,7 +26,7 @@ from sfu_wrapper.app.parts import (
 from sfu_wrapper.app.planes import authoritative_media
 from sfu_wrapper.app.recordings import recording_parts
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.gateway.callpage.page import CallPageSettings
+from sfu_wrapper.gateway.callpage.page import PageSettings
 from sfu_wrapper.gateway.limits import Limits
 from sfu_wrapper.gateway.rest.app import RestParts, controller_app
 from sfu_wrapper.gateway.rest.server import serve_http
@@ -192,11 +192,12 @@ class _Components:
                 max_endpoints=settings.webhooks.max_endpoints,
                 allow_private=settings.webhooks.allow_private,
             ),
-            CallPageSettings(
+            PageSettings(
                 websocket_port,
                 settings.http.public_websocket_url,
                 real_media=parts.browsers is not None,
                 stop_by=settings.policy.stop_by,
+                login_url=settings.auth.login_url,
             ),
         )
 

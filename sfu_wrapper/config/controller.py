@@ -150,6 +150,9 @@ class Auth(Section):
         None, description="aud that a token must name; unset: not checked"
     )
     issuer: Text | None = Field(None, description="iss that a token must name; unset: any")
+    login_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        None, description="page of the identity provider where users of the console sign in"
+    )
 
     @property
     def configured(self) -> bool:

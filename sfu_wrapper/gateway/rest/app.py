@@ -16,7 +16,8 @@ from starlette.routing import Match, Route
 
 from sfu_wrapper import __version__
 from sfu_wrapper.gateway.auth import Authenticator
-from sfu_wrapper.gateway.callpage.page import CallPageSettings, call_routes
+from sfu_wrapper.gateway.callpage.page import PageSettings, call_routes
+from sfu_wrapper.gateway.console.page import console_routes
 from sfu_wrapper.gateway.limits import Limits, TokenBucket
 from sfu_wrapper.gateway.rest.audit import audit_routes
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest
@@ -150,7 +151,7 @@ class RestParts:
     metrics: Metrics
     audit: Audit
     webhooks: Webhooks
-    call_page: CallPageSettings = field(default_factory=CallPageSettings)
+    pages: PageSettings = field(default_factory=PageSettings)
 
 
 class RestApp(FastAPI):
@@ -230,7 +231,8 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         evidence_routes(RecordingEvidence(found.queries, parts.audit), caller, found.public_url),
         webhook_routes(parts.webhooks, caller, settings),
         operation_routes(parts.health, parts.metrics, parts.clock),
-        call_routes(parts.call_page, parts.clock),
+        call_routes(parts.pages, parts.clock),
+        console_routes(parts.pages, parts.clock),
     )
 
     async def refused(request: Request, error: Exception) -> Response:

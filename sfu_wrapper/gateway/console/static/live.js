@@ -1,0 +1,118 @@
+// What is live: rooms and recordings as `watch` reports them (protocol.md, "Watching"). Changes are
+// collected until the next frame, so that a busy server costs one drawing a frame.
+
+// @ts-ignore: its address is not its place in the folders
+import { Socket } from "../callpage/socket.js";
+import { meta } from "./session.js";
+
+/** @typedef {{room: string, uuid: string, [field: string]: any}} Room */
+
+/** Key of a recording: its address. */
+export const address = ({ uuid, segment }) => `${uuid}/${segment}`;
+
+export class Live {
+  /**
+   * @param {import("./session.js").Session} session
+   * @param {import("./api.js").Api} api
+   * @param {() => void} expired called when the server no longer accepts the token
+   */
+  constructor(session, api, expired) {
+    this.api = api;
+    this.token = session.token;
+    this.expired = expired;
+    /** @type {Map<string, Room>} by uuid; a changed room is another object */
+    this.rooms = new Map();
+    /** @type {Map<string, object>} latest `recordingChanged` by address */
+    this.recordings = new Map();
+    this.state = "connecting"; // "open", "lost", "closed"
+    this.loaded = false; // the rooms are complete
+    this.listeners = new Set();
+    this.watchers = new Set();
+    this.scheduled = false;
+    this.socket = new Socket(meta("signaling"), {
+      open: () => this.open(),
+      heard: (event, payload) => this.heard(event, payload),
+      state: (state, error) => this.changed(state, error),
+    });
+  }
+
+  /** Call `listener` once a frame in which something has changed; returns how to end that. */
+  onChange(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Call `watcher(event, payload)` with each event as it comes; returns how to end that. */
+  onEvent(watcher) {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  /** Send a request of protocol.md; the answer's payload, or an error with a `code`. */
+  ask(endpoint, payload) {
+    return this.socket.ask(endpoint, payload);
+  }
+
+  close() {
+    this.socket.close();
+  }
+
+  async open() {
+    await this.socket.ask("authenticate", { token: this.token }, { early: true });
+    const answer = await this.socket.ask("watch", { topics: ["rooms", "recordings"] }, { early: true });
+    this.fresh = new Set(answer.rooms.map(({ uuid }) => uuid));
+    this.rooms = new Map(answer.rooms.map((room) => [room.uuid, room]));
+    for (const recording of answer.recordings) this.recordings.set(address(recording), recording);
+    this.loaded = !answer.next;
+    if (answer.next) this.rest(answer.next, this.fresh);
+    this.notify();
+  }
+
+  /** Read the rooms that the answer of `watch` did not hold; events that came meanwhile are newer. */
+  async rest(after, fresh) {
+    try {
+      while (after && fresh === this.fresh) {
+        const page = await this.api.get("/rooms", { after, limit: 200 });
+        if (fresh !== this.fresh) return;
+        for (const room of page.rooms) if (!fresh.has(room.uuid)) this.rooms.set(room.uuid, room);
+        after = page.next;
+        this.notify();
+      }
+      this.loaded = true;
+    } catch {
+      if (fresh === this.fresh) setTimeout(() => fresh === this.fresh && this.rest(after, fresh), 5000);
+    }
+    this.notify();
+  }
+
+  heard(event, payload) {
+    if (event === "roomChanged") {
+      this.fresh?.add(payload.uuid);
+      if (payload.gone || payload.state === "ended") this.rooms.delete(payload.uuid);
+      else this.rooms.set(payload.uuid, payload);
+    } else if (event === "recordingChanged") {
+      this.recordings.set(address(payload), payload);
+      while (this.recordings.size > 2000) this.recordings.delete(this.recordings.keys().next().value);
+    }
+    for (const watcher of this.watchers) watcher(event, payload);
+    this.notify();
+  }
+
+  changed(state, error) {
+    this.state = state;
+    if (state === "closed" && error?.code === "UNAUTHENTICATED") this.expired();
+    this.notify();
+  }
+
+  notify() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    const tell = () => {
+      this.scheduled = false;
+      for (const listener of this.listeners) listener();
+    };
+    // A tab in the background draws no frames.
+    if (document.hidden) setTimeout(tell, 250);
+    else requestAnimationFrame(tell);
+  }
+}

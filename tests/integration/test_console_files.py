@@ -1,0 +1,89 @@
+"""The console's page and files as an HTTP client gets them, and the rules for its texts."""
+
+import hashlib
+import re
+from importlib import resources
+from pathlib import Path
+
+from tests.helpers.http import world
+
+STATIC = Path(str(resources.files("sfu_wrapper.gateway.console").joinpath("static")))
+OURS = sorted(each for each in STATIC.rglob("*.js") if "vendor" not in each.parts)
+CATALOGUE = (STATIC / "texts/en.js").read_text(encoding="utf-8")
+KEYS = set(re.findall(r'^  (?:"([\w.]+)"|(\w+)):', CATALOGUE, re.MULTILINE))
+TEXTS = {quoted or plain for quoted, plain in KEYS}
+_USED = re.compile(r'\bt\("([\w.]+)"|title: "([\w.]+)"')
+_FAMILY = re.compile(r'\b(?:coded|t)\((?:`([\w.]+)\.\$\{|"([\w.]+)", )')
+
+
+async def test_the_page_may_run_nothing_but_its_own_files() -> None:
+    async with world() as here:
+        answer = await here.ask("GET", "/")
+
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "connect-src 'self' ws://test:8765/client;" in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+    assert "camera=()" in answer.headers["permissions-policy"]
+    assert b"style=" not in answer.body
+    assert b"<script>" not in answer.body
+
+
+async def test_every_module_that_is_imported_is_there() -> None:
+    async with world() as here:
+        for file in OURS:
+            name = file.relative_to(STATIC)
+            text = (await here.ask("GET", f"/assets/console/{name}")).body.decode()
+            for imported in re.findall(r'(?:from|import\() ?"([./][^"]+)"', text):
+                found = _resolved(f"/assets/console/{name}", imported)
+                assert (await here.ask("GET", found)).status == 200, (name, imported)
+        refused = [
+            (await here.ask("GET", f"/assets/console/{name}")).status
+            for name in ("index.html", "page.py", "../page.py", "views", "views/", "%2e%2e/page.py")
+        ]
+
+    assert set(refused) <= {400, 404}
+
+
+def _resolved(base: str, relative: str) -> str:
+    parts = base.split("/")[:-1]
+    for part in relative.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def test_every_text_that_a_module_names_is_in_the_catalogue() -> None:
+    for file in OURS:
+        text = file.read_text(encoding="utf-8")
+        named = {a or b for a, b in _USED.findall(text)} - {""}
+        assert named <= TEXTS, file.name
+
+
+def test_every_text_of_the_catalogue_is_used() -> None:
+    text = "\n".join(file.read_text(encoding="utf-8") for file in OURS if "texts" not in file.parts)
+    used = {a or b for a, b in _USED.findall(text)}
+    families = {a or b for a, b in _FAMILY.findall(text)} - {""}
+    unused = {key for key in TEXTS - used if key.rpartition(".")[0] not in families}
+    assert unused == set()
+
+
+def test_no_text_for_people_is_outside_the_catalogue() -> None:
+    said = re.compile(r">\s*([A-Z][a-z]+[^<>{}`$]*)<")
+    for file in OURS:
+        code = re.sub(r"/\*[\s\S]*?\*/|//.*", "", file.read_text(encoding="utf-8"))
+        found = said.findall(code)
+        assert found == [], file.name
+
+
+def test_the_vendored_libraries_are_those_of_npm_unchanged() -> None:
+    lines = (STATIC / "vendor/SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    sums = {line.split()[1].removeprefix("./"): line.split()[0] for line in lines}
+    files = {each.name for each in (STATIC / "vendor").iterdir()} - {"SHA256SUMS"}
+
+    assert set(sums) == files
+    for name, digest in sums.items():
+        assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == digest
