@@ -106,6 +106,7 @@ async def switches(bob: CallPage, recorded: Recorded) -> None:
         await bob.page.run("camera.enabled = false")
     async with recorded.step("track enabled"):
         await bob.page.run("camera.enabled = true")
+    await asyncio.sleep(SETTLED_S)  # the mixer of a busy machine is behind at the end too
 
 
 def seen(recorded: Recorded, name: str) -> set[str]:
