@@ -3,19 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
 from sfu_wrapper.adapters.janus.session import AUDIO_BRIDGE, VIDEO_ROOM, open_session
-from tests.helpers.browserlink import Driver, Tab
+from tests.helpers.browserlink import Driver
 from tests.helpers.calls import ALWAYS
 from tests.helpers.janus import ADMIN_KEY, JanusServer
 from tests.helpers.live import Live, token
+from tests.helpers.webpage import WebPage
 
 JANUS_ROOM = "room-of-the-call"
-
-_CODES = {"Tab": 9, "Enter": 13, " ": 32}
-_TABS = 20  # more than there is to be focused
 
 # Devices that a browser refuses, as it does for pages that are not secure, or by a person's wish.
 NO_DEVICES = """
@@ -43,11 +39,8 @@ _NEXT_FRAMES = """new Promise(done => {
 
 
 @dataclass(slots=True)
-class CallPage:
+class CallPage(WebPage):
     """One person's page."""
-
-    page: Tab
-    url: str
 
     async def shows(self, stage: str) -> None:
         """Wait until that part of the page is there, and no other."""
@@ -102,42 +95,6 @@ class CallPage:
         await self.shows("lobby")
         await self.click("join")
         await self.shows("call")
-
-    async def press(self, key: str) -> None:
-        """Press a key and let it go."""
-        text = {"Enter": "\r", " ": " "}.get(key, "")
-        fields = {"key": key, "windowsVirtualKeyCode": _CODES[key], "text": text}
-        await self.page.ask("Input.dispatchKeyEvent", {"type": "keyDown", **fields})
-        await self.page.ask("Input.dispatchKeyEvent", {"type": "keyUp", **fields})
-
-    async def tab_to(self, element: str) -> None:
-        """Press Tab until it is there."""
-        for _ in range(_TABS):
-            await self.press("Tab")
-            if await self.page.run("document.activeElement.id") == element:
-                return
-        raise AssertionError(f"{element} cannot be reached by Tab")
-
-    async def look(self, width: int, height: int, scheme: str = "light") -> None:
-        """Give the window a size, and the page a scheme."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        await self.page.ask("Emulation.setDeviceMetricsOverride", size)
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        await self.page.ask("Emulation.setEmulatedMedia", {"features": [feature]})
-
-    async def violations(self) -> list[Any]:
-        """What axe finds serious or worse: rule, and what it is about."""
-        await self.page.run(f"{_axe()};0")
-        found = await self.page.run("axe.run({resultTypes: ['violations']})", 60)
-        return [
-            (each["id"], [node["target"] for node in each["nodes"]])
-            for each in found["violations"]
-            if each["impact"] in ("serious", "critical")
-        ]
-
-
-def _axe() -> str:
-    return resources.files("axe_core_python").joinpath("axe.min.js").read_text()
 
 
 async def opened(

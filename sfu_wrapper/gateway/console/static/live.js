@@ -24,6 +24,9 @@ export class Live {
     this.rooms = new Map();
     /** @type {Map<string, object>} latest `recordingChanged` by address */
     this.recordings = new Map();
+    /** @type {Map<string, number>} by uuid: smaller is younger */
+    this.ages = new Map();
+    this.newest = 0;
     this.state = "connecting"; // "open", "lost", "closed"
     this.loaded = false; // the rooms are complete
     this.listeners = new Set();
@@ -34,6 +37,16 @@ export class Live {
       heard: (event, payload) => this.heard(event, payload),
       state: (state, error) => this.changed(state, error),
     });
+  }
+
+  /** Rooms that have not ended, the youngest first. */
+  youngestFirst() {
+    return [...this.rooms.values()].sort((a, b) => this.ages.get(a.uuid) - this.ages.get(b.uuid));
+  }
+
+  /** The room of that id that has not ended, or undefined. */
+  find(id, domain) {
+    return [...this.rooms.values()].find((room) => room.room === id && room.domain === domain);
   }
 
   /** Call `listener` once a frame in which something has changed; returns how to end that. */
@@ -62,6 +75,7 @@ export class Live {
     const answer = await this.socket.ask("watch", { topics: ["rooms", "recordings"] }, { early: true });
     this.fresh = new Set(answer.rooms.map(({ uuid }) => uuid));
     this.rooms = new Map(answer.rooms.map((room) => [room.uuid, room]));
+    this.ages = new Map(answer.rooms.map(({ uuid }, index) => [uuid, index]));
     for (const recording of answer.recordings) this.recordings.set(address(recording), recording);
     this.loaded = !answer.next;
     if (answer.next) this.rest(answer.next, this.fresh);
@@ -74,7 +88,10 @@ export class Live {
       while (after && fresh === this.fresh) {
         const page = await this.api.get("/rooms", { after, limit: 200 });
         if (fresh !== this.fresh) return;
-        for (const room of page.rooms) if (!fresh.has(room.uuid)) this.rooms.set(room.uuid, room);
+        for (const room of page.rooms) {
+          this.ages.set(room.uuid, this.ages.size);
+          if (!fresh.has(room.uuid)) this.rooms.set(room.uuid, room);
+        }
         after = page.next;
         this.notify();
       }
@@ -88,8 +105,13 @@ export class Live {
   heard(event, payload) {
     if (event === "roomChanged") {
       this.fresh?.add(payload.uuid);
-      if (payload.gone || payload.state === "ended") this.rooms.delete(payload.uuid);
-      else this.rooms.set(payload.uuid, payload);
+      if (payload.gone || payload.state === "ended") {
+        this.rooms.delete(payload.uuid);
+        this.ages.delete(payload.uuid);
+      } else {
+        if (!this.ages.has(payload.uuid)) this.ages.set(payload.uuid, (this.newest -= 1));
+        this.rooms.set(payload.uuid, payload);
+      }
     } else if (event === "recordingChanged") {
       this.recordings.set(address(payload), payload);
       while (this.recordings.size > 2000) this.recordings.delete(this.recordings.keys().next().value);

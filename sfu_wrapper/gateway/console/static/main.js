@@ -2,11 +2,13 @@
 
 import { Api } from "./api.js";
 import { Console, parseAddress } from "./context.js";
-import { html, render, useCallback, useEffect, useMemo, useState } from "./html.js";
+import { Component, html, render, useCallback, useEffect, useMemo, useState } from "./html.js";
 import { Live } from "./live.js";
 import * as sessions from "./session.js";
 import { loadTexts, t } from "./text.js";
 import { VIEWS } from "./views.js";
+
+const SAID_MS = 8000; // how long something that went well is said
 
 function App() {
   const [session, setSession] = useState(sessions.restore);
@@ -54,6 +56,11 @@ function Signed({ session, leave }) {
     return { session, api, live: new Live(session, api, expired), say };
   }, [session]);
   useEffect(() => () => parts.live.close(), [parts]);
+  useEffect(() => {
+    if (!said.text || said.kind === "error") return undefined;
+    const timer = setTimeout(() => setSaid({ text: "", kind: "" }), SAID_MS);
+    return () => clearTimeout(timer);
+  }, [said]);
   const place = useAddress();
   useEffect(() => setSaid({ text: "", kind: "" }), [place.name, place.parts.join("/")]);
   const shown = VIEWS.filter((view) => view.visible(session));
@@ -73,9 +80,21 @@ function Signed({ session, leave }) {
       </header>
       <main id="view" tabindex="-1">
         <p class=${said.text ? `notice ${said.kind}` : "sr"} role="status" id="said">${said.text}</p>
-        <${view.component} key=${view.name} place=${place} />
+        <${Guard} key=${view.name}><${view.component} place=${place} /><//>
       </main>
     <//>`;
+}
+
+/** A view that fails says so, and leaves the others usable. */
+class Guard extends Component {
+  componentDidCatch(error) {
+    console.error(error);
+    this.setState({ failed: true });
+  }
+
+  render({ children }, { failed }) {
+    return failed ? html`<p class="notice" role="alert">${t("viewFailed")}</p>` : children;
+  }
 }
 
 /** A link within the page would be taken for the address of a view. */
