@@ -16,6 +16,7 @@ from sfu_wrapper.adapters.webhook_sender import HttpSender
 from sfu_wrapper.app.parts import (
     audit_signer,
     authenticator,
+    broker_names,
     configured_endpoints,
     fitted,
     gateway_settings,
@@ -199,6 +200,7 @@ class _Components:
                 stop_by=settings.policy.stop_by,
                 login_url=settings.auth.login_url,
             ),
+            broker_names(settings),
         )
 
 

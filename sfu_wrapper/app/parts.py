@@ -28,8 +28,9 @@ from sfu_wrapper.gateway.shares import Proxies, read_network
 from sfu_wrapper.model.errors import Misconfigured
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.webhook import Endpoint
-from sfu_wrapper.ports.broker import Broker, QueueSpec
+from sfu_wrapper.ports.broker import EXCHANGE, Broker, QueueSpec
 from sfu_wrapper.ports.system import Clock
+from sfu_wrapper.wire.asyncapi import BrokerNames
 from sfu_wrapper.wire.deletion_messages import DELETED, REQUESTED
 
 # A delivery also counts when the worker or its connection dies, or when a worker that stops
@@ -235,6 +236,14 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
         QueueSpec(recording.deletion_queue, (REQUESTED,), essential=False),
         QueueSpec(recording.index_queue, ("processed", "failed", DELETED), essential=False),
     )
+
+
+def broker_names(settings: Settings) -> BrokerNames:
+    """Return exchange and queues by routing key, for descriptions."""
+    specs = queues(settings)
+    keys = {key for spec in specs for key in spec.routing_keys}
+    bound = {key: tuple(spec.name for spec in specs if key in spec.routing_keys) for key in keys}
+    return BrokerNames(EXCHANGE, bound)
 
 
 def is_configured(settings: Settings, queue: str, routing_key: str) -> bool:

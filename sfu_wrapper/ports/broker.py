@@ -6,7 +6,10 @@ in-memory fake pass one contract suite.
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+EXCHANGE: Final = "sfu_wrapper.events"
+"""Name of the exchange (topic, durable)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,15 @@ grow (kinds, reasons, states) stay texts, so that an old client reads a newer co
 """
 
 from datetime import datetime
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 Json = dict[str, object]
+
+MAY_BE_NULL: Final = "x-may-be-null"
+"""Mark of a field that is sent as null; the others are left out."""
 
 
 class Received(BaseModel):
@@ -147,6 +151,15 @@ class Joined(Received):
     recording: Recording
 
 
+class Joinable(Received):
+    """Answer to ``joinRoom`` with ``check``; ``recorded``: a segment runs."""
+
+    room: str
+    kind: str
+    state: str
+    recorded: bool
+
+
 class Invited(Received):
     """Answer to ``inviteToRoom``."""
 
@@ -235,7 +248,7 @@ class RoomRecordingChanged(InRoom):
 
     segment: int
     missing: tuple[str, ...] = ()
-    resumes_at: datetime | None = None
+    resumes_at: Annotated[datetime | None, Field(json_schema_extra={MAY_BE_NULL: True})] = None
 
 
 class RoomRecordingStopped(InRoom):
@@ -338,6 +351,23 @@ class UnknownEvent(Received):
     name: str
     payload: Json
 
+
+ANSWERS: dict[str, type[Received]] = {
+    "authenticate": Authenticated,
+    "createRoom": Created,
+    "inviteToRoom": Invited,
+    "joinRoom": Joined,
+    "updateMedia": MediaUpdated,
+    "leaveRoom": InRoom,
+    "endRoom": Ended,
+    "startRoomRecording": Started,
+    "stopRoomRecording": Stopped,
+    "getRoom": RoomState,
+    "listRooms": Rooms,
+    "watch": Watching,
+    "unwatch": Watching,
+    "ping": Pong,
+}
 
 Event = InRoom | RecordingChanged | UnknownEvent
 

@@ -9,19 +9,19 @@ Source: events.md, "deletionRequested, deleted".
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import RoomId, RoomUuid, SegmentNo
 from sfu_wrapper.model.recording import Deleted, DeletionReason, DeletionRequest, RecordingKey
-from sfu_wrapper.wire.strict_json import dump, iso, parse_iso, parse_strict
+from sfu_wrapper.wire.job_results import EpochMs
+from sfu_wrapper.wire.strict_json import dump, iso, parse_strict
 from sfu_wrapper.wire.validation import MAX_FILES, MAX_NAME, MAX_TEXT, OUTCOME, at_most, first_error
 
 REQUESTED: Final = "deletionRequested"
 DELETED: Final = "deleted"
 
-_Time = Annotated[int, BeforeValidator(lambda v: parse_iso(v) if isinstance(v, str) else v)]
 _Files = Annotated[
     list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(fail_fast=True), at_most(MAX_FILES)
 ]
@@ -41,8 +41,10 @@ class _Message(BaseModel):
 
 
 class _Requested(_Message):
+    """Delete the files of a recording."""
+
     status: Literal["deletionRequested"]
-    requested: _Time
+    requested: EpochMs
     raw_only: bool = False
     awaits_event: bool = False
     files: _Files = []
@@ -60,12 +62,17 @@ class _Requested(_Message):
 
 
 class _Deleted(_Message):
+    """The files of a recording are gone."""
+
     status: Literal["deleted"]
-    completed: _Time
+    completed: EpochMs
 
     def read(self) -> Deleted:
         return Deleted(self.key, RoomId(self.conference_id), self.reason, self.completed)
 
+
+SCHEMAS: Final[dict[str, type[BaseModel]]] = {REQUESTED: _Requested, DELETED: _Deleted}
+"""Models of the messages by routing key, for asyncapi.md."""
 
 _ANY: TypeAdapter[_Requested | _Deleted] = TypeAdapter(
     Annotated[_Requested | _Deleted, Field(discriminator="status")]

@@ -6,7 +6,7 @@ The second part is the side of the gateway, for clients that share a connection.
 
 import re
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, Final, TypedDict, TypeGuard
 
 from sfu_wrapper.model.errors import Code, Malformed
 from sfu_wrapper.model.identity import DomainId, Identity, UserId
@@ -203,3 +203,78 @@ def read_at_gateway(text: str | bytes) -> Carry | Closing | Fault | None:
         case {"type": str(kind)} if kind not in ("message", "close", "error"):
             return None
     raise Malformed("not a frame of the controller")
+
+
+Json = dict[str, Any]
+_TEXT: Final[Json] = {"type": "string"}
+_SOCKET_ID_SCHEMA: Final[Json] = {"type": "string", "pattern": r"^[\x20-\x7e]{1,128}$"}
+_DATA: Final[Json] = {"type": "string", "contentMediaType": "application/json"}
+_USER: Final[Json] = {
+    "type": "object",
+    "required": ["id", "domain"],
+    "properties": {
+        "id": _TEXT,
+        "domain": _TEXT,
+        "roles": {"type": "array", "items": _TEXT, "maxItems": 64},
+    },
+}
+
+
+class FrameSchema(TypedDict):
+    """A frame of a gateway: who sends it, what it is for, its fields and which must be there."""
+
+    sent: bool
+    summary: str
+    fields: Json
+    required: list[str]
+
+
+FRAMES: Final[dict[str, FrameSchema]] = {
+    "connect": {
+        "sent": False,
+        "summary": "A client has connected; without user it has to authenticate itself.",
+        "fields": {"socketId": _SOCKET_ID_SCHEMA, "user": _USER},
+        "required": ["socketId"],
+    },
+    "message": {
+        "sent": False,
+        "summary": "A message of a client, as JSON text; also to a client.",
+        "fields": {"socketId": _SOCKET_ID_SCHEMA, "data": _DATA},
+        "required": ["socketId", "data"],
+    },
+    "disconnect": {
+        "sent": False,
+        "summary": "A client has disconnected.",
+        "fields": {"socketId": _SOCKET_ID_SCHEMA},
+        "required": ["socketId"],
+    },
+    "authenticate": {
+        "sent": False,
+        "summary": "Another token of the same gateway.",
+        "fields": {"token": _TEXT},
+        "required": ["token"],
+    },
+    "authenticated": {
+        "sent": True,
+        "summary": "That token counts from now on.",
+        "fields": {
+            "user": _TEXT,
+            "domain": _TEXT,
+            "expiresAt": {"type": ["string", "null"], "format": "date-time"},
+        },
+        "required": ["user", "domain", "expiresAt"],
+    },
+    "close": {
+        "sent": True,
+        "summary": "A client is ended, with a WebSocket close code.",
+        "fields": {"socketId": _SOCKET_ID_SCHEMA, "code": {"type": "integer"}, "reason": _TEXT},
+        "required": ["socketId", "code", "reason"],
+    },
+    "error": {
+        "sent": True,
+        "summary": "A frame could not be read; without socketId it is about the gateway itself.",
+        "fields": {"code": _TEXT, "message": _TEXT, "socketId": _SOCKET_ID_SCHEMA},
+        "required": ["code", "message"],
+    },
+}
+"""The frames, for asyncapi.md."""

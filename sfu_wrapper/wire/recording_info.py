@@ -13,9 +13,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
-from typing import Annotated, Any, Literal, TypeVar, assert_never
+from typing import Annotated, Any, Final, Literal, TypeVar, assert_never
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 from sfu_wrapper.core.captures import TOO_MANY_FILES
@@ -74,7 +82,12 @@ def _short(text: str) -> str:
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 Id = Annotated[Text, AfterValidator(_short)]
-EpochMs = Annotated[int, BeforeValidator(_time), Field(ge=0, le=LAST_MS)]
+EpochMs = Annotated[
+    int,
+    BeforeValidator(_time),
+    Field(ge=0, le=LAST_MS),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 VideoStream = Literal["sfuvideo", "sfuscreen"]
 
 
@@ -88,6 +101,8 @@ class _Wire(BaseModel):
 
 
 class _File(_Wire):
+    """A raw file below ``recordings_path`` or ``audio_path``; ``delayMs``: how much a mix lags."""
+
     filename: Text
     start_time: EpochMs
     stop_time: EpochMs | None = None
@@ -96,11 +111,15 @@ class _File(_Wire):
 
 
 class _Stay(_Wire):
+    """A time span in the room during the segment."""
+
     joined: EpochMs
     left: EpochMs
 
 
 class _Info(_Wire):
+    """A segment: its times, and its raw files by user, stream and key."""
+
     uuid: Id
     completed: EpochMs
     confbridgeid: Annotated[Id | None, Field(alias="confbridgeId")] = None
@@ -118,6 +137,8 @@ class _Info(_Wire):
 
 
 class _Event(_Wire):
+    """A segment is over and can be processed."""
+
     conference_id: Id
     recording_info: _Info
 
@@ -323,6 +344,8 @@ def _participants_object(info: SegmentInfo) -> dict[str, Any]:
 
 
 RECORDING_INFO = "recordingInfo"
+SCHEMAS: Final[dict[str, type[BaseModel]]] = {RECORDING_INFO: _Event}
+"""Model of the message by routing key, for asyncapi.md."""
 
 
 @dataclass(frozen=True, slots=True)

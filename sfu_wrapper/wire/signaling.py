@@ -208,7 +208,7 @@ Payload = (
     | Ping
 )
 
-_ENDPOINTS: dict[str, type[Payload]] = {
+ENDPOINTS: dict[str, type[Payload]] = {
     AUTHENTICATE: Authenticate,
     "createRoom": CreateRoom,
     "inviteToRoom": InviteToRoom,
@@ -256,12 +256,12 @@ def parse_request(message: str) -> Request:
 
 def require_endpoint(envelope: Envelope) -> None:
     """Require a known endpoint. Raises Unanswerable: UNKNOWN_ENDPOINT."""
-    model_of(_ENDPOINTS, envelope)
+    model_of(ENDPOINTS, envelope)
 
 
 def read_request(envelope: Envelope) -> Request:
     """Validate the payload of a request. Raises Unanswerable."""
-    payload = read_payload(model_of(_ENDPOINTS, envelope), envelope)
+    payload = read_payload(model_of(ENDPOINTS, envelope), envelope)
     return Request(envelope.endpoint, envelope.id, payload, _digest(envelope.payload))
 
 

@@ -20,8 +20,7 @@ import pytest
 
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
 from sfu_wrapper.adapters.rabbitmq.subscription import RabbitDelivery
-from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
-from sfu_wrapper.ports.broker import QueueSpec
+from sfu_wrapper.ports.broker import EXCHANGE, QueueSpec
 from tests.helpers import roots
 from tests.helpers.processes import free_port, freeze
 

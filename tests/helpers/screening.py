@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sfu_wrapper.adapters.simulated.pattern import StripData
+from sfu_wrapper.ports.broker import EXCHANGE
 from tests.helpers.chromium import Page
 from tests.helpers.http import Answer, exchange, request_of
 from tests.helpers.live import DOMAIN, connected, token
@@ -28,7 +29,6 @@ from tests.helpers.processes import Command, environment, free_port, start
 from tests.helpers.tcp_proxy import TcpProxy, tcp_proxy
 from tests.helpers.wait import until
 
-EXCHANGE = "sfu_wrapper.events"
 CALL_S = 4.0
 _READY_S = 90.0  # a deadline: other tests run beside the worker
 

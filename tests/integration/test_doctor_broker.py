@@ -16,11 +16,10 @@ import pytest
 from sfu_wrapper.adapters.queue_file.broker import QueueFile
 from sfu_wrapper.adapters.rabbitmq import management, topology
 from sfu_wrapper.adapters.rabbitmq.broker import RabbitBroker
-from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.app.parts import queues
 from sfu_wrapper.cli.main import main
 from sfu_wrapper.config.load import load
-from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
+from sfu_wrapper.ports.broker import EXCHANGE, Broker, Message, QueueSpec
 from tests.helpers.doctors import Doctor, about, doctor, folder, line
 from tests.helpers.processes import free_port
 from tests.helpers.provider import provider

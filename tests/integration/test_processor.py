@@ -13,7 +13,7 @@ from sfu_wrapper.core.estimate import ProgressSnapshot
 from sfu_wrapper.core.plan import AudioSource, Rotation
 from sfu_wrapper.model.errors import JobFailed, Stage
 from sfu_wrapper.model.identity import RoomUuid
-from sfu_wrapper.wire.job_messages import parse_outcome
+from sfu_wrapper.wire.job_results import parse_outcome
 from tests.helpers import processor_place
 from tests.helpers.processor_place import INFO, MERGED, RULES, START_MS, Place
 

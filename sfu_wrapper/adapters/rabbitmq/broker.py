@@ -22,10 +22,9 @@ from sfu_wrapper.adapters.rabbitmq.subscription import (
     listen_on,
     subscribe,
 )
-from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
 from sfu_wrapper.core.backoff import Backoff, Reminders
 from sfu_wrapper.model.errors import Unavailable
-from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
+from sfu_wrapper.ports.broker import EXCHANGE, Message, QueueSpec, ReceivedMessage
 
 PUBLISH_S: Final = 5.0
 BACKOFF: Final = Backoff(0.2, 5.0, jitter=random.random)

@@ -23,7 +23,6 @@ from aiormq.exceptions import (
 
 from sfu_wrapper.ports.broker import QueueSpec
 
-EXCHANGE: Final = "sfu_wrapper.events"
 _LIMITS_RETURNS_FROM: Final = (4,)  # RabbitMQ 4.0
 _OBEYS_TIMEOUT_FROM: Final = (3, 12)  # RabbitMQ 3.12
 _NO_LIMIT: Final = -1

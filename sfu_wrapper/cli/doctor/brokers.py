@@ -62,7 +62,7 @@ def _bound_in(file: Path) -> list[tuple[str, str, int]]:
 async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
     # Only here, since its library takes longer to load than everything else together.
     from sfu_wrapper.adapters.rabbitmq.inspect import inspect
-    from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+    from sfu_wrapper.ports.broker import EXCHANGE
 
     address = settings.rabbitmq.address
     try:
@@ -107,7 +107,7 @@ async def _bindings(settings: Settings) -> AsyncIterator[Finding]:
     """Yield each binding that the configuration does not name."""
     from sfu_wrapper.adapters.rabbitmq import management
     from sfu_wrapper.adapters.rabbitmq.inspect import lengths
-    from sfu_wrapper.adapters.rabbitmq.topology import EXCHANGE
+    from sfu_wrapper.ports.broker import EXCHANGE
 
     address, configured = settings.rabbitmq.address, settings.rabbitmq.management_url
     try:

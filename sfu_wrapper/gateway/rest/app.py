@@ -3,7 +3,9 @@
 Health and metrics are for operators: they need no token, and show no name of a user or room.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -44,6 +46,7 @@ from sfu_wrapper.service.recordings.retries import RecordingRetries
 from sfu_wrapper.service.recordings.webhooks import Webhooks
 from sfu_wrapper.service.rooms.permissions import Permissions
 from sfu_wrapper.service.rooms.room_queries import RoomQueries
+from sfu_wrapper.wire.asyncapi import BrokerNames, asyncapi
 from sfu_wrapper.wire.rest import (
     ID_LENGTH,
     ID_PATTERN,
@@ -152,6 +155,7 @@ class RestParts:
     audit: Audit
     webhooks: Webhooks
     pages: PageSettings = field(default_factory=PageSettings)
+    broker_names: BrokerNames = field(default_factory=lambda: BrokerNames("", {}))
 
 
 class RestApp(FastAPI):
@@ -169,11 +173,10 @@ class RestApp(FastAPI):
             separate_input_output_schemas=False,
             generate_unique_id_function=lambda route: route.name,
         )
-        self._description: bytes | None = None
         self._routers = routers
         for router in self._routers:
             self.include_router(router)
-        self.add_route("/openapi.json", self._described, include_in_schema=False)
+        self.add_route("/openapi.json", document(self.openapi), include_in_schema=False)
         self.add_exception_handler(RecordingError, _refused)
         self.add_exception_handler(RequestValidationError, _wrong_parameter)
         self.add_exception_handler(HTTPException, self._not_routed)
@@ -194,11 +197,6 @@ class RestApp(FastAPI):
             components["Problem"] = problem
         return self.openapi_schema or {}
 
-    async def _described(self, _: Request) -> Response:
-        if self._description is None:
-            self._description = dump(self.openapi())
-        return Response(self._description, media_type="application/json")
-
     async def _not_routed(self, request: Request, error: Exception) -> Response:
         """Return the response to an unknown route (404) or method (405)."""
         status = HTTPStatus.METHOD_NOT_ALLOWED
@@ -215,6 +213,16 @@ class RestApp(FastAPI):
             if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
                 found |= route.methods or set()
         return found | ({"HEAD"} if "GET" in found else set())
+
+
+def document(build: Callable[[], dict[str, Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route that responds with a document, built at the first request."""
+    written = cache(lambda: dump(build()))
+
+    async def respond_document(_: Request) -> Response:
+        return Response(written(), media_type="application/json")
+
+    return respond_document
 
 
 def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
@@ -234,6 +242,9 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         call_routes(parts.pages, parts.clock),
         console_routes(parts.pages, parts.clock),
     )
+
+    described = document(lambda: asyncapi(__version__, parts.broker_names))
+    app.add_route("/asyncapi.json", described, include_in_schema=False)
 
     async def refused(request: Request, error: Exception) -> Response:
         if isinstance(error, RecordingError):

@@ -44,7 +44,8 @@ from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.deletion_commits import Committer
 from sfu_wrapper.service.recordings.objects import StoredFiles
 from sfu_wrapper.wire.deletion_messages import parse_deletion
-from sfu_wrapper.wire.job_messages import parse_manifest, parse_outcome
+from sfu_wrapper.wire.job_messages import parse_manifest
+from sfu_wrapper.wire.job_results import parse_outcome
 from sfu_wrapper.wire.recording_info import parse_event
 from sfu_wrapper.wire.room_state import StoredRoom, decode_room, stored_results
 

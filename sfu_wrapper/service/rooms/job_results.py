@@ -25,13 +25,8 @@ from sfu_wrapper.ports.broker import Broker, ReceivedMessage
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, Store
 from sfu_wrapper.service.rooms.sessions import Sessions
 from sfu_wrapper.wire.answers import result_note
-from sfu_wrapper.wire.job_messages import (
-    PROGRESS,
-    encode_failed,
-    encode_processed,
-    parse_outcome,
-    parse_progress,
-)
+from sfu_wrapper.wire.job_messages import PROGRESS, encode_failed, encode_processed
+from sfu_wrapper.wire.job_results import parse_outcome, parse_progress
 from sfu_wrapper.wire.recording_info import parse_event
 from sfu_wrapper.wire.room_state import StoredRoom, result_part, stored_results
 

@@ -14,7 +14,8 @@ from sfu_wrapper.model.recording import DeletionRequest
 from sfu_wrapper.model.segment import MissingMedia, Processed, SegmentInfo, TrackSync
 from sfu_wrapper.ports.storage import DeletionStorage, RecordingStorage
 from sfu_wrapper.service.worker.processor import EVENT_FILE
-from sfu_wrapper.wire.job_messages import parse_manifest, parse_outcome
+from sfu_wrapper.wire.job_messages import parse_manifest
+from sfu_wrapper.wire.job_results import parse_outcome
 from sfu_wrapper.wire.recording_info import parse_event
 
 

@@ -44,8 +44,8 @@ from sfu_wrapper.wire.job_messages import (
     encode_manifest,
     encode_processed,
     parse_manifest,
-    parse_outcome,
 )
+from sfu_wrapper.wire.job_results import parse_outcome
 from sfu_wrapper.wire.recording_info import encode_event, parse_event
 
 EVENT_FILE: Final = "recordingInfo.json"

@@ -14,7 +14,7 @@ from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import JobProgress
 from sfu_wrapper.ports.broker import Message, ReceivedMessage
 from sfu_wrapper.service.worker.progress import reporting
-from sfu_wrapper.wire.job_messages import parse_progress
+from sfu_wrapper.wire.job_results import parse_progress
 from tests.helpers.builders import segment_info
 from tests.helpers.clocks import StandingClock
 

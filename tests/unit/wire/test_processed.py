@@ -24,9 +24,9 @@ from sfu_wrapper.wire.job_messages import (
     encode_failed,
     encode_poison,
     encode_processed,
-    parse_outcome,
     size_text,
 )
+from sfu_wrapper.wire.job_results import parse_outcome
 from sfu_wrapper.wire.validation import OUTCOME
 
 PROCESSED = Processed(

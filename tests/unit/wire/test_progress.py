@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sfu_wrapper.model.errors import Malformed
 from sfu_wrapper.model.identity import RoomUuid, SegmentNo
 from sfu_wrapper.model.segment import JobProgress
-from sfu_wrapper.wire.job_messages import encode_progress, parse_progress
+from sfu_wrapper.wire.job_messages import encode_progress
+from sfu_wrapper.wire.job_results import parse_progress
 
 KNOWN = {"type": "progress", "uuid": "u", "segment": 1, "stage": "compose", "percent": 41.5}
 
