@@ -147,6 +147,21 @@ async def test_a_user_that_may_not_change_its_own_permission_is_audited() -> Non
     ]
 
 
+async def test_settings_of_the_own_domain_that_are_not_set_are_no_refusals() -> None:
+    async with world() as here:
+        admin = pass_for("admin", "domain-admin")
+        for path in ("/permissions/domain/example", "/retention/domain/example"):
+            assert (await here.ask("GET", path, admin)).status == 404
+        assert (await here.ask("GET", "/retention/domain/elsewhere", admin)).status != 200
+        assert (await here.ask("DELETE", "/permissions/domain/example", admin)).status == 404
+        found = entries(here.store)
+
+    assert [each["action"] for each in found] == [
+        "GET /retention/domain/{id}",
+        "DELETE /permissions/domain/{id}",
+    ]
+
+
 async def test_refused_tokens_are_recorded_and_not_stored() -> None:
     async with world() as here:
         for bearer in (None, "secret-of-somebody", "secret-of-somebody"):

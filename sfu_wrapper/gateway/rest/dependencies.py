@@ -36,6 +36,7 @@ _AUDITED: Final = (
     "/webhooks",
     "/permissions/domain",
 )
+_SETTINGS: Final = ("/permissions/domain/", "/retention/domain/")
 _AUDITED_CODES: Final = frozenset(
     {
         Code.FORBIDDEN,
@@ -116,7 +117,7 @@ class AuthenticatedRequest:
         path = request.scope.get("path", "")
         own_permission = code == Code.FORBIDDEN and path.startswith("/permissions")
         noted = own_permission or (code in _AUDITED_CODES and path.startswith(_AUDITED))
-        if identity is None or not noted:
+        if identity is None or not noted or _is_unset(request, identity, code):
             return
         action = f"{request.method} {request.scope['route'].path}"
         self._audit.refused(identity.key, identity.domain, action, path, code)
@@ -129,6 +130,13 @@ class AuthenticatedRequest:
             seconds = math.ceil(wait_ms / 1000)
             raise Refused(Code.RATE_LIMITED, "too many requests", retryAfter=seconds)
         bucket.take()
+
+
+def _is_unset(request: Request, identity: Identity, code: str) -> bool:
+    """Return True for a read of a setting of the own domain that nobody has set."""
+    reads = request.method in ("GET", "HEAD") and code == Code.NOT_FOUND
+    own = request.path_params.get("id") == identity.domain
+    return reads and own and request.scope["path"].startswith(_SETTINGS)
 
 
 def _identified(request: Request, authenticator: Authenticator) -> Identity:

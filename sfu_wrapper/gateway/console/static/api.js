@@ -38,13 +38,34 @@ export class Api {
   }
 
   /** @param {string} path @param {unknown} body @param {{query?: object, headers?: object}} options */
-  post(path, body, options = {}) {
+  post(path, body = undefined, options = {}) {
     return this.request("POST", path, { body, ...options });
   }
 
   /** @param {string} path @param {{query?: object, headers?: object}} options */
   delete(path, options = {}) {
     return this.request("DELETE", path, options);
+  }
+
+  /**
+   * Return a resource that may be absent, and the tag of its version.
+   * @param {string} path @param {AbortSignal} signal
+   * @returns {Promise<{body: any, etag: string | null}>} body null: there is none
+   */
+  async read(path, signal) {
+    try {
+      const response = await this.fetch("GET", path, { signal });
+      return { body: await response.json(), etag: response.headers.get("etag") };
+    } catch (error) {
+      if (error.status === 404) return { body: null, etag: null };
+      throw error;
+    }
+  }
+
+  /** Return the health of the controller, which is one also where it is unavailable. */
+  async health(signal) {
+    const response = await fetch("health/ready", { signal, cache: "no-store" });
+    return response.json();
   }
 
   /**

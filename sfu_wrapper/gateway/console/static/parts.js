@@ -7,6 +7,7 @@ import { coded, t, time } from "./text.js";
 
 /** What is said of an error: its code in words, with what the server adds. */
 export function explain(error) {
+  if (error.status === 412) return t("changedMeanwhile");
   const words = coded("error", error.code ?? "INTERNAL", error.details);
   const incident = error.details?.incident;
   const said = words === error.code ? `${words}: ${error.message}` : words;
@@ -85,9 +86,9 @@ export function Action({ act, why, kind = "", children, label }) {
 /**
  * A dialog that asks before something is done. `children` may hold inputs; `act` gets the form's data.
  * @param {{title: string, confirm: string, danger?: boolean, act: (data: FormData) => Promise<any>,
- *          close: () => void, children?: any}} given
+ *          close: () => void, failed?: (error: any) => void, children?: any}} given
  */
-export function Dialog({ title, confirm, danger, act, close, children }) {
+export function Dialog({ title, confirm, danger, act, close, failed, children }) {
   const dialog = useRef(null);
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -107,6 +108,7 @@ export function Dialog({ title, confirm, danger, act, close, children }) {
     } catch (refused) {
       setError(refused);
       setBusy(false);
+      failed?.(refused);
     }
   };
   return html`
