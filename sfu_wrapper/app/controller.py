@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from sfu_wrapper.adapters.webhook_sender import HttpSender
+from sfu_wrapper.app.objects import media_source
 from sfu_wrapper.app.parts import (
     audit_signer,
     authenticator,
@@ -198,6 +199,8 @@ class _Components:
                 settings.http.public_websocket_url,
                 real_media=parts.browsers is not None,
                 stop_by=settings.policy.stop_by,
+                owner_may_delete=settings.recordings.owner_may_delete,
+                media_source=media_source(settings.storage),
                 login_url=settings.auth.login_url,
             ),
             broker_names(settings),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sfu_wrapper.config.processing import Storage
 from sfu_wrapper.config.settings import Settings
 from sfu_wrapper.model.errors import Misconfigured
 
@@ -44,6 +45,20 @@ def object_store(settings: Settings, environ: Mapping[str, str]) -> "ObstoreObje
 
     secrets = read_secrets(_PREFIX[url.partition(":")[0]], environ)
     return open_store(url, settings.storage.endpoint_url, secrets)
+
+
+def media_source(storage: Storage) -> str | None:
+    """Return where browsers get finished files from, for a Content-Security-Policy; None: from us.
+
+    Without ``storage.endpointUrl`` the provider chooses the host, by region and bucket: any host
+    with https.
+    """
+    if storage.url == "file:":
+        return None
+    if storage.endpoint_url is None:
+        return "https:"
+    scheme, _, rest = storage.endpoint_url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def credentials(url: str) -> tuple[str, ...]:

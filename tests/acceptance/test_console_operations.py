@@ -52,7 +52,7 @@ async def test_a_permission_is_set_and_the_resulting_decision_is_shown(
     await page.fill("#type", "audio")
     await page.press_button("Save", "dialog")
     await page.until("section[aria-label='Permission of bob']", "Calls may be recorded.")
-    assert "Stored: record sound only, always." in await page.text()
+    assert "Stored: record audio only, always." in await page.text()
     assert "decided by the user's permission" in await page.text()
 
     await page.press_button("Remove: Permission of bob")
@@ -68,13 +68,13 @@ async def test_of_two_administrators_the_second_is_asked_to_look_again(
         await page.press_button("Change: Permission of the domain example")
         await page.until("dialog", "What may be recorded")
     await pages[0].press_button("Save", "dialog")
-    await pages[0].shows("Stored: record sound and pictures, always.")
+    await pages[0].shows("Stored: record audio and video, always.")
     await pages[1].press_button("Save", "dialog")
-    await pages[1].until("dialog", "Somebody else has changed this meanwhile.")
-    await pages[1].shows("Stored: record sound and pictures, always.")
+    await pages[1].until("dialog", "Another user has changed this meanwhile.")
+    await pages[1].shows("Stored: record audio and video, always.")
     await pages[1].fill("#profile", "skip")
     await pages[1].press_button("Save", "dialog")
-    await pages[1].shows("Stored: record sound and pictures, never.")
+    await pages[1].shows("Stored: record audio and video, never.")
 
 
 async def test_a_user_changes_its_own_permission_and_sees_no_other_view(

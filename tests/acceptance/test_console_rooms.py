@@ -102,7 +102,7 @@ async def test_the_identity_provider_returns_with_a_token(chromium: Browser) -> 
 
 async def test_an_owner_sees_the_call_live_and_records_it(chromium: Browser, here: Live) -> None:
     page = await console(chromium, here.http_url, "alice")
-    await page.shows("Nobody")
+    await page.until("td .badge", "None")
     alice, bob = await in_call(here, "alice", "bob")
     await page.until("tr", "alice, bob")
 

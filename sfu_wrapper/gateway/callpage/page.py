@@ -37,6 +37,8 @@ class PageSettings:
             ``websocket_port`` on the host that the browser has requested.
         real_media: True if ``/media`` is served; without it the page shows no other participant.
         stop_by: users who may stop a recording.
+        owner_may_delete: True if owners may delete their recordings.
+        media_source: source of files in an object store for a Content-Security-Policy, if any.
         login_url: page of the identity provider where users of the console sign in, if any.
     """
 
@@ -44,6 +46,8 @@ class PageSettings:
     websocket_url: str | None = None
     real_media: bool = False
     stop_by: StopBy = StopBy.OWNER
+    owner_may_delete: bool = False
+    media_source: str | None = None
     login_url: str | None = None
 
     def websockets(self, request: Request) -> str:

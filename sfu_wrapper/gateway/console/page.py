@@ -29,10 +29,12 @@ def console_routes(settings: PageSettings, clock: Clock) -> APIRouter:
             "@login@": settings.login_url or "",
             "@now@": str(clock.now().wall_ms),
             "@stop-by@": settings.stop_by.value,
+            "@owner-may-delete@": str(settings.owner_may_delete).lower(),
         }
+        files_at = " ".join(filter(None, ("'self'", settings.media_source)))
         policy = {
-            "img-src": "'self' data: blob:",
-            "media-src": "'self' blob:",
+            "img-src": f"{files_at} data:",
+            "media-src": files_at,
             "connect-src": f"'self' {signaling}",
         }
         return respond_page(page, values, policy, _PERMISSIONS)

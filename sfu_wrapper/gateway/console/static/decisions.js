@@ -11,7 +11,7 @@ export const source = (decided) => (decided.source ? coded("source", decided.sou
 
 /** A decision as one sentence: whether it records by itself, else why not; and who decided. */
 export const sentence = (decided) => (decided.automatic
-  ? t("decision.automatic", { what: coded("media", decided.type), source: source(decided) })
+  ? t("decision.automatic", { what: coded("type", decided.type), source: source(decided) })
   : t(decided.allowed ? "decision.byHand" : "decision.not", { why: coded("reason", decided.reason), source: source(decided) }));
 
 /** Time since an ISO time, or until one, that runs. */

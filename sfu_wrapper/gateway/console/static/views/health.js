@@ -38,7 +38,7 @@ export function Health() {
     ${trusted && waiting.data && running.data && html`<${Workers} waiting=${waiting.data} running=${running.data} />`}`;
 }
 
-/** What the workers do, by what is recorded of them: nobody else knows of each worker. */
+/** What the workers do, by what is recorded of them: the controller does not know the workers themselves. */
 function Workers({ waiting, running }) {
   const stopped = waiting.recordings.map(({ stoppedAt }) => Date.parse(stoppedAt)).filter(Number.isFinite);
   const longest = stopped.length ? (now() - Math.min(...stopped)) / 1000 : 0;

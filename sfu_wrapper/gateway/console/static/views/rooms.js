@@ -45,7 +45,7 @@ function matches(room, wanted) {
   return [room.room, room.owner, room.domain ?? "", ...room.participants.map(({ user }) => user)].some((each) => each.toLowerCase().includes(text));
 }
 
-/** Since when the call goes on for those who are in it, ms; undefined for nobody. */
+/** Since when the call goes on for those who are in it, ms; undefined without participants. */
 export const since = (room) => (room.participants.length ? Math.min(...room.participants.map(({ joinedAt }) => Date.parse(joinedAt))) : undefined);
 
 const SHOWN = 4; // names in a row of the list
@@ -64,7 +64,7 @@ class Row extends Component {
         <td data-head=${t("rooms.room")}><a href=${href("rooms", [room.room], { domain: room.domain })}>${room.room}</a>
           <div class="hint">${t(`kind.${room.origin === "pstn" ? "pstn" : room.kind}`)}${domain ? `, ${room.domain}` : ""}</div></td>
         <td data-head=${t("rooms.owner")}>${room.owner}</td>
-        <td data-head=${t("rooms.participants")}>${names.length ? html`<strong>${names.length}</strong> ${names.slice(0, SHOWN).join(", ")}${more > 0 ? ` ${t("rooms.others", { count: more })}` : ""}` : html`<${Badge}>${t("rooms.nobody")}<//>`}</td>
+        <td data-head=${t("rooms.participants")}>${names.length ? html`<strong>${names.length}</strong> ${names.slice(0, SHOWN).join(", ")}${more > 0 ? ` ${t("rooms.others", { count: more })}` : ""}` : html`<${Badge}>${t("rooms.noParticipants")}<//>`}</td>
         <td data-head=${t("rooms.since")}><${Time} at=${since(room)} /></td>
         <td data-head=${t("rooms.recording")}><${RecordingState} recording=${room.recording} /></td>
         <td data-head=${t("rooms.actions")}><${Controls} room=${room} compact=${true} /></td>
