@@ -136,15 +136,12 @@ async def test_a_webhook_is_added_tested_and_a_failed_delivery_retried(
         await page.press_button("Add", "dialog")
         await page.until("code", "whsec_")
         await page.press_button(f"Send a test to {there.url}")
-        await page.press_button("Reload")
-        await page.until("td", "HTTP status 500.")
+        reload = ".card .buttons:last-of-type button"
+        await page.reload_until(reload, "tbody", "HTTP status 500.")
         there.answer = OK
         row = "document.querySelector('td button').ariaLabel"
         await page.press_button(await page.page.run(row))
-        await page.page.until(
-            "document.querySelector('td .badge').textContent === 'Delivered' ||"
-            " (document.querySelector('.card .buttons:last-of-type button').click(), false)"
-        )
+        await page.reload_until(reload, "td .badge", "Delivered")
         await page.press_button(f"Remove {there.url}")
         await page.shows("No webhooks yet.")
     assert [each.headers["webhook-id"] for each in there.requests[:2]] == [
@@ -178,10 +175,7 @@ async def test_health_names_the_part_that_is_unavailable(chromium: Browser, here
     await bob.ok("createRoom", {"id": "lonely", "kind": "meeting"})
     await bob.ok("joinRoom", {"room": "lonely"})
     await bob.ok("startRoomRecording", {"room": "lonely"})
-    await page.page.until(
-        "document.querySelector('main').innerText.includes('a part is unavailable') ||"
-        " (document.querySelector('.title button').click(), false)"
-    )
+    await page.reload_until(".title button", "main", "a part is unavailable")
     assert "Unavailable" in await page.text("tr:nth-child(2)")
 
 

@@ -107,6 +107,7 @@ async def test_a_held_recording_cannot_be_deleted_and_a_released_one_can(
 
     await page.press_button("Remove the legal hold")
     await page.until("#said", "The legal hold is removed.")
+    await page.until("button", "Set a legal hold")
     await page.press_button("Delete")
     await page.until("dialog", "rec-1.webm")
     await page.press_button("Delete", "dialog")

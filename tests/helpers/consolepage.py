@@ -41,6 +41,14 @@ class ConsolePage(WebPage):
         await self.page.until(f"Boolean({button})")
         await self.page.run(f"{button}.click()")
 
+    async def reload_until(self, button: str, selector: str, text: str) -> None:
+        """Press a button again and again, until an element shows these words."""
+        shown = f"document.querySelector({json.dumps(selector)})?.textContent"
+        await self.page.until(
+            f"({shown} ?? '').includes({json.dumps(text)}) ||"
+            f" (document.querySelector({json.dumps(button)})?.click(), false)"
+        )
+
     async def fill(self, selector: str, text: str) -> None:
         """Write a value into a field, as typing does."""
         await self.page.run(
