@@ -15,6 +15,7 @@ from itertools import takewhile
 from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.model.identity import RecordingType, UserId
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 
 
 class PendingKind(StrEnum):
@@ -34,6 +35,7 @@ class PendingRequest:
         want: start or stop.
         due_ms: monotonic deadline, at which the answer is MEDIA_FAILED; None: not running yet.
         decision: of a start: decision that allowed it.
+        trace: of a start: trace context of the request; None: it has none.
     """
 
     ref: str
@@ -42,6 +44,7 @@ class PendingRequest:
     type: RecordingType = RecordingType.NONE
     due_ms: int | None = None
     decision: Decision | None = None
+    trace: TraceContext | None = None
 
 
 def leading(waiting: Iterable[PendingRequest], want: PendingKind) -> int:

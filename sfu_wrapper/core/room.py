@@ -34,6 +34,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.media import Medium, RawFile, Track
 from sfu_wrapper.model.persistent import PersistentMap, PersistentSet
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 
 WAITING_LIMIT = 16  # pending start and stop requests of one room
 
@@ -135,6 +136,8 @@ class Segment:
         incomplete: why media that should exist may be missing; None: they are complete.
         announced: True once its recordingInfo is in the outbox.
         resumed: True after a restart of the controller, until the media plane has answered.
+        trace: trace context of the request that started it, or of the one that stopped it; None:
+            neither had one.
     """
 
     number: SegmentNo
@@ -160,6 +163,7 @@ class Segment:
     resumes_at_ms: int | None = None
     begun_by: UserId | None = None
     decision: Decision | None = None
+    trace: TraceContext | None = None
 
     def capture(self, medium: Medium) -> Capture | None:
         """Return the capture of that medium; None: the segment does not record it."""

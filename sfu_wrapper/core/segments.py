@@ -33,18 +33,14 @@ from sfu_wrapper.core.media_plane import CloseMediaRoom, StartCapture, StopCaptu
 from sfu_wrapper.core.people import PresenceIntervals
 from sfu_wrapper.core.policy import Decision
 from sfu_wrapper.core.quotas import Quotas, segment_spacing_ms, segment_wait_ms
-from sfu_wrapper.core.room import (
-    Capture,
-    Outcome,
-    Room,
-    Segment,
-)
+from sfu_wrapper.core.room import Capture, Outcome, Room, Segment
 from sfu_wrapper.core.segment_report import presences_of, segment_info, stamped
 from sfu_wrapper.core.transition import Transition
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import RecordingType, SegmentNo, StopReason, UserId
 from sfu_wrapper.model.media import Medium
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 
 STOP_GIVEN_UP_MS = 30_000  # policy.md: longest wait for the confirmation of a stop
 BACK_OFF_MS = (1_000, 2_000, 5_000, 15_000, 30_000)
@@ -71,16 +67,23 @@ def back_off_ms(failures: int) -> int:
 
 
 def begin(
-    turn: Transition, by: UserId | None, recorded: RecordingType, decision: Decision | None = None
+    turn: Transition,
+    by: UserId | None,
+    recorded: RecordingType,
+    decision: Decision | None = None,
+    trace: TraceContext | None = None,
 ) -> None:
     """Open the next segment and request its captures from the media plane.
 
-    ``decision`` allowed a start by hand; a segment that goes on has that of the one before.
+    ``decision`` allowed a start by hand; a segment that goes on has that of the one before. So
+    has its ``trace``, the context of an earlier request, which precedes that of this step.
     """
     room = turn.room
+    trace = trace or turn.trace
     begun_by = room.wanted.by if by is None and room.wanted is not None else None
     if decision is None and begun_by is not None and room.segments:
         decision = room.segments[-1].decision
+        trace = trace or room.segments[-1].trace
     due_ms = turn.at.mono_ms + turn.rules.media_timeout_ms
     segment = Segment(
         number=SegmentNo(len(room.segments) + 1),
@@ -93,6 +96,7 @@ def begin(
         entries=room.entries,
         begun_by=begun_by,
         decision=decision,
+        trace=trace,
     )
     turn.room = replace(room, capture=advance(room.capture, "start"))
     turn.put_segment(segment)
@@ -177,6 +181,7 @@ def stop(turn: Transition, reason: StopReason, by: UserId | None = None) -> None
             stopped_by=by,
             missing=room.segments[-1].not_running if room.capture is Phase.RECORDING else (),
             ends_by_ms=None,
+            trace=room.segments[-1].trace or turn.trace,
             stop_by_ms=turn.at.mono_ms + STOP_GIVEN_UP_MS,
         )
     )
@@ -369,7 +374,7 @@ def _begin_pending(turn: Transition) -> None:
     """Start the first of the starts that come first; the others of them come too late."""
     first, *others = _take(turn, PendingKind.START)
     turn.room = replace(turn.room, waiting=(first, *turn.room.waiting))
-    begin(turn, first.by, first.type, first.decision)
+    begin(turn, first.by, first.type, first.decision, first.trace)
     number = turn.room.segments[-1].number
     for waiting in others:
         context = (("room", turn.room.id), ("segment", number))

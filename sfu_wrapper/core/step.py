@@ -73,6 +73,7 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.persistent import PersistentSet
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +122,15 @@ def create(
     return turn.room, turn.effects
 
 
-def step(room: Room, event: Event, rules: Rules) -> tuple[Room, tuple[Effect, ...]]:
-    """Apply one event.
+def step(
+    room: Room, event: Event, rules: Rules, trace: TraceContext | None = None
+) -> tuple[Room, tuple[Effect, ...]]:
+    """Apply one event; ``trace``: that of the request behind it, for a segment started or stopped.
 
     Raises:
         Refused: the request is not allowed now; nothing has changed.
     """
-    turn = Transition(room, rules, event.at)
+    turn = Transition(room, rules, event.at, trace)
     match event:  # the table of this machine
         case JoinRequested():
             join(turn, event)
@@ -192,6 +195,7 @@ def _start(turn: Transition, event: StartRequested) -> None:
         PendingKind.START,
         decision.type,
         decision=decision,
+        trace=turn.trace,
     )
     _wait(turn, waiting)
     if room.capture is Phase.IDLE:

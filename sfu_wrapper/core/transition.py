@@ -20,17 +20,21 @@ from sfu_wrapper.core.media_plane import PlaneRequest
 from sfu_wrapper.core.room import Capture, Room, Rules, Segment
 from sfu_wrapper.model.identity import UserKey
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 
 
 class Transition:
-    """Draft of the next room; ``at`` and ``rules`` are fixed during the step."""
+    """Draft of the next room; ``at``, ``rules`` and ``trace`` are fixed during the step."""
 
-    __slots__ = ("_others", "_replies", "at", "room", "rules")
+    __slots__ = ("_others", "_replies", "at", "room", "rules", "trace")
 
-    def __init__(self, room: Room, rules: Rules, at: Instant) -> None:
+    def __init__(
+        self, room: Room, rules: Rules, at: Instant, trace: TraceContext | None = None
+    ) -> None:
         self.room = room
         self.rules = rules
         self.at = at
+        self.trace = trace
         self._replies: list[Effect] = []
         self._others: list[Effect] = []
 

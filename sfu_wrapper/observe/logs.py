@@ -29,6 +29,7 @@ from threading import Thread
 from typing import Final, Literal, Protocol
 
 from sfu_wrapper.core.naming import quote_filename
+from sfu_wrapper.model.trace import TraceContext
 
 ROOT = "sfu_wrapper"  # the logger above all of ours
 
@@ -113,6 +114,9 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {k: self._value(v) for k, v in vars(record).items() if k not in _OWN}
+        trace_id = _trace_id.get()
+        if trace_id is not None:
+            fields["trace_id"] = trace_id
         if record.exc_info:
             fields["exception"] = self._shorten(self.formatException(record.exc_info))
         message = self._shorten(record.getMessage())
@@ -168,17 +172,23 @@ _LAST_LINES_S: Final = 2.0  # for the queue to empty at the end
 _FULL: Final = b"... log truncated: it has reached its maximum size\n"
 
 _name: ContextVar[str | None] = ContextVar("recording", default=None)
+_trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def of_recording(name: str) -> Iterator[None]:
-    """Assign the lines logged in this context, its tasks and its threads to a recording."""
+def of_recording(name: str, trace: TraceContext | None = None) -> Iterator[None]:
+    """Assign the lines logged in this context, its tasks and its threads to a recording.
+
+    With ``trace`` they have the id of that trace as ``trace_id``.
+    """
     token = _name.set(name)
+    trace_token = _trace_id.set(None if trace is None else trace.trace_id)
     try:
         yield
     finally:
+        _trace_id.reset(trace_token)
         _name.reset(token)
 
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from sfu_wrapper.model.trace import TraceContext
+
 EXCHANGE: Final = "sfu_wrapper.events"
 """Name of the exchange (topic, durable)."""
 
@@ -24,6 +26,7 @@ class Message:
         timestamp_ms: epoch ms of the first attempt to publish.
         mandatory: fail where no queue would take the message.
         persistent: survive a restart of the broker; False only for ``progress``.
+        trace: trace context, in the headers ``traceparent`` and ``tracestate``.
     """
 
     routing_key: str
@@ -33,6 +36,7 @@ class Message:
     timestamp_ms: int = 0
     mandatory: bool = False
     persistent: bool = True
+    trace: TraceContext | None = None
 
 
 class Delivery(Protocol):
@@ -56,6 +60,11 @@ class Delivery(Protocol):
     @property
     def deliveries(self) -> int:
         """Number of earlier deliveries, as far as the broker counts them."""
+        ...
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """Trace context of the message; None where the sender gave none, or an invalid one."""
         ...
 
     async def ack(self) -> None:

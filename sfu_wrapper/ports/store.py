@@ -20,6 +20,7 @@ from sfu_wrapper.model.identity import (
     UserKey,
 )
 from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.recordings import AuditLog, DomainRetention, RecordingChange, RecordingIndex
 from sfu_wrapper.ports.webhooks import WebhookChange, WebhookStore
 
@@ -101,6 +102,7 @@ class OutboxRow:
         created_ms: epoch ms.
         mandatory: fail where no queue would take the message.
         seq: rising number given by the store; 0 before the commit.
+        trace: trace context to publish it with; None: there is none.
     """
 
     room: RoomUuid
@@ -111,6 +113,7 @@ class OutboxRow:
     created_ms: int
     mandatory: bool = False
     seq: int = 0
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

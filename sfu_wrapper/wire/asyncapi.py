@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from sfu_wrapper.model.errors import Code
+from sfu_wrapper.model.trace import TRACEPARENT, TRACESTATE
 from sfu_wrapper.wire import (
     deletion_messages,
     gateway_frames,
@@ -29,6 +30,11 @@ Json = dict[str, Any]
 
 _TEXT: Final[Json] = {"type": "string"}
 _ID: Final[Json] = {"type": "string", "pattern": r"^[\x20-\x7e]{1,128}$"}
+_TRACE: Final[Json] = {
+    name: {"type": "string", "description": "W3C Trace Context, of the sender; may be left out."}
+    for name in (TRACEPARENT, TRACESTATE)
+}
+_CLIENT: Final = "client"
 _MEDIA_EVENTS: Final = {
     "feedPublished": "Another participant publishes a camera or screen.",
     "feedUnpublished": "Another participant no longer publishes a camera or screen.",
@@ -37,6 +43,12 @@ _MEDIA_EVENTS: Final = {
 _FEED: Final[Json] = {"type": "object", "properties": {"user": _TEXT, "stream": _TEXT}}
 
 _MANDATORY: Final = (recording_info.RECORDING_INFO, "processed", "failed")
+_TRACED: Final = (
+    *_MANDATORY,
+    "roomRecordingStarted",
+    "roomRecordingStopped",
+    "roomRecordingFailed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +177,11 @@ class _Writer:
         """Add a request with its response and the error response."""
         correlated = {"correlationId": {"$ref": "#/components/correlationIds/request"}}
         asked = self.message(
-            channel, endpoint, _request_schema(endpoint, request), summary, **correlated
+            channel,
+            endpoint,
+            _request_schema(endpoint, request, _TRACE if channel == _CLIENT else {}),
+            summary,
+            **correlated,
         )
         answered = self.message(
             channel,
@@ -194,9 +210,13 @@ def _object(required: list[str], **properties: object) -> Json:
     return {"type": "object", "required": required, "properties": properties}
 
 
-def _request_schema(endpoint: str, payload: Json) -> Json:
+def _request_schema(endpoint: str, payload: Json, more: Json) -> Json:
     body = _object(
-        ["endpoint", "payload", "id"], endpoint={"const": endpoint}, payload=payload, id=_ID
+        ["endpoint", "payload", "id"],
+        endpoint={"const": endpoint},
+        payload=payload,
+        id=_ID,
+        **more,
     )
     return _object(["type", "payload"], type={"const": "request"}, payload=body)
 
@@ -250,7 +270,7 @@ def _write_client(writer: _Writer) -> None:
         "description": "A watched room changed; gone: the watcher may no longer see it.",
         "anyOf": [_ref(RoomState), gone | {"properties": gone["properties"] | _domain(changed)}],
     }
-    channel = "client"
+    channel = _CLIENT
     writer.channel(channel, "/client", "controller", "A web client or the room service")
     writer.error(channel)
     for endpoint, model in signaling.ENDPOINTS.items():
@@ -336,6 +356,7 @@ def _write_key(writer: _Writer, names: BrokerNames, key: str, payload: Json, sum
         payload,
         summary,
         bindings={"amqp": {"messageType": key}},
+        **({"headers": {"type": "object", "properties": _TRACE}} if key in _TRACED else {}),
         contentType="application/json",
     )
     mode = 1 if key == job_messages.PROGRESS else 2

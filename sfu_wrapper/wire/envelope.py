@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sfu_wrapper.model.errors import Code, RecordingError
+from sfu_wrapper.model.trace import TRACEPARENT, TRACESTATE, TraceContext, trace_context
 from sfu_wrapper.wire.strict_json import Ambiguous, TooMuch, parse_strict
 from sfu_wrapper.wire.validation import BEFORE_AUTHENTICATION, REQUEST, first_error
 
@@ -69,11 +70,12 @@ class Unanswerable(RecordingError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A request whose payload has not been validated."""
+    """A request whose payload has not been validated; ``trace``: its trace context, if any."""
 
     endpoint: str
     id: str
     payload: dict[str, object]
+    trace: TraceContext | None = None
 
 
 def open_first(message: str) -> Envelope:
@@ -105,11 +107,12 @@ def open_envelope(message: str) -> Envelope:
     if not isinstance(frame, dict) or frame.get("type") != "request":
         raise _bad_request("a message of type request is expected", "type", frame)
     match frame.get("payload"):
-        case {"endpoint": str(endpoint), "id": str(request_id), "payload": dict(payload)}:
+        case {"endpoint": str(endpoint), "id": str(request_id), "payload": dict(payload), **more}:
             if not _REQUEST_ID.fullmatch(request_id):
                 detail = "id must be 1 to 128 printable ASCII characters"
                 raise _bad_request(detail, "id", frame)
-            return Envelope(endpoint, request_id, payload)
+            trace = trace_context(more.get(TRACEPARENT), more.get(TRACESTATE)) if more else None
+            return Envelope(endpoint, request_id, payload, trace)
         case inner:
             path = _first_wrong(inner)
             raise _bad_request(f"{path} is missing or of a wrong type", path, frame)

@@ -36,6 +36,7 @@ from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import Kind, Origin, OwnerPermissions, UserId, UserKey
 from sfu_wrapper.model.media import Media
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.wire.envelope import (
     AUTHENTICATE,
     FILE_NAME_PATTERN,
@@ -236,12 +237,14 @@ class Request:
         payload: the validated payload.
         digest: hash of the payload as sent, independent of the order of its keys; distinguishes a
             repeat from another request with the same id.
+        trace: trace context of the sender; None: it sent none, or an invalid one.
     """
 
     endpoint: str
     id: str
     payload: Payload
     digest: bytes
+    trace: TraceContext | None = None
 
 
 def parse_request(message: str) -> Request:
@@ -262,7 +265,9 @@ def require_endpoint(envelope: Envelope) -> None:
 def read_request(envelope: Envelope) -> Request:
     """Validate the payload of a request. Raises Unanswerable."""
     payload = read_payload(model_of(ENDPOINTS, envelope), envelope)
-    return Request(envelope.endpoint, envelope.id, payload, _digest(envelope.payload))
+    return Request(
+        envelope.endpoint, envelope.id, payload, _digest(envelope.payload), envelope.trace
+    )
 
 
 def _digest(payload: dict[str, object]) -> bytes:

@@ -16,6 +16,7 @@ from tests.helpers import brokers
 from tests.helpers.broker_bindings import (
     an_unbound_queue_keeps_its_messages_and_gets_no_more_of_that_key as keeps_bindings,
 )
+from tests.helpers.broker_traces import a_message_keeps_its_trace_context as keeps_traces
 from tests.helpers.brokers import PROMISES, BrokerBench, Promise, memory_bench, queuefile_bench
 
 BENCHES = {"memory": memory_bench, "queuefile": queuefile_bench}
@@ -35,6 +36,10 @@ async def test_a_broker_keeps(promise: Promise, bench: BrokerBench) -> None:
 
 async def test_a_broker_puts_no_more_into_a_queue_that_was_unbound(bench: BrokerBench) -> None:
     await keeps_bindings(bench)
+
+
+async def test_a_broker_keeps_the_trace_context_of_a_message(bench: BrokerBench) -> None:
+    await keeps_traces(bench)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,13 @@ class DropsAConfirmed(MemoryBroker):
     async def publish(self, message: Message) -> None:
         if message.message_id != "uuid:1":
             await super().publish(message)
+
+
+class Untraced(MemoryBroker):
+    """Drops the trace context of a message."""
+
+    async def publish(self, message: Message) -> None:
+        await super().publish(replace(message, trace=None))
 
 
 class AcksEarly(MemoryBroker):
@@ -221,6 +233,7 @@ class ListensToThePast(MemoryBroker):
 NotRefused = pytest.fail.Exception
 BROKEN: dict[Callable[[], MemoryBroker], tuple[Promise, type[BaseException]]] = {
     DropsAConfirmed: (brokers.messages_arrive_in_order, TimeoutError),
+    Untraced: (keeps_traces, AssertionError),
     AcksEarly: (brokers.what_a_lost_consumer_held_comes_back, TimeoutError),
     Reorders: (brokers.messages_arrive_in_order, AssertionError),
     SwallowsTheUnroutable: (brokers.a_mandatory_message_that_nobody_takes_is_refused, NotRefused),

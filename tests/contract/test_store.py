@@ -75,6 +75,14 @@ class PublishesTooMuch(MemoryStore):
         return super().mark_published(range(max(seqs) + 1))
 
 
+class Untraced(MemoryStore):
+    """Drops the trace context of a message."""
+
+    def commit(self, commit: Commit, epoch: int) -> "Future[tuple[OutboxRow, ...]]":
+        outbox = tuple(replace(row, trace=None) for row in commit.outbox)
+        return super().commit(replace(commit, outbox=outbox), epoch)
+
+
 class Unordered(MemoryStore):
     """Pages the outbox from its end."""
 
@@ -230,6 +238,7 @@ BROKEN: dict[Callable[[], MemoryStore], Promise] = {
     NumbersAgain: stores.outbox_numbers_rise_and_are_never_used_again,
     PublishesTooMuch: stores.only_confirmed_messages_are_forgotten,
     Unordered: stores.the_outbox_is_paged_in_order,
+    Untraced: stores.a_message_keeps_its_trace_context,
     KeepsAnswersForEver: stores.answers_expire_and_can_be_forgotten,
     LoadsEverything: stores.settled_rooms_are_not_taken_up_again,
     FindsTheOldest: stores.a_room_id_used_again_means_the_youngest,

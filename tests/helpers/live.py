@@ -53,12 +53,15 @@ class Peer:
         self._news = asyncio.Condition()
 
     async def ask(
-        self, endpoint: str, payload: Json | None = None, *, request_id: str = ""
+        self, endpoint: str, payload: Json | None = None, *, request_id: str = "", **more: object
     ) -> Json:
-        """The whole body of the response: ``status``, and ``payload`` or ``error``."""
+        """The whole body of the response: ``status``, and ``payload`` or ``error``.
+
+        ``more``: further fields of the request, beside its id.
+        """
         request_id = request_id or f"{self.user}-{next(REQUESTS)}"
         before = len(self.received)
-        body = {"endpoint": endpoint, "payload": payload or {}, "id": request_id}
+        body = {"endpoint": endpoint, "payload": payload or {}, "id": request_id, **more}
         await self._send(json.dumps({"type": "request", "payload": body}))
         found = await self.receive(
             lambda frame: frame["type"] == "response" and frame["payload"]["id"] == request_id,

@@ -58,6 +58,7 @@ from sfu_wrapper.model.identity import (
 from sfu_wrapper.model.identity import UserKey as Key
 from sfu_wrapper.model.media import Media, Medium, RawFile, Stream
 from sfu_wrapper.model.segment import Instant, SegmentInfo
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.wire.room_state import decode_room, encode_room
 
 HOME = DomainId("example")
@@ -124,6 +125,7 @@ class Call:
     wall_ms: int = T0.wall_ms
     mono_ms: int = T0.mono_ms
     effects: list[Effect] = field(default_factory=list)
+    trace: TraceContext | None = None  # of whatever happens next
     _refs: int = 0
 
     def __post_init__(self) -> None:
@@ -150,7 +152,7 @@ class Call:
 
     def happens(self, event: Event) -> tuple[Effect, ...]:
         """Apply an event; what it caused. Refused is passed on."""
-        self.room, effects = step(self.room, event, self.rules)
+        self.room, effects = step(self.room, event, self.rules, self.trace)
         self.effects.extend(effects)
         return effects
 

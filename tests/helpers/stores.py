@@ -25,6 +25,7 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.store import (
     AnswerRow,
     AnswerSize,
@@ -156,6 +157,15 @@ async def outbox_numbers_rise_and_are_never_used_again(bench: StoreBench) -> Non
     (second,) = await bench.reopen().commit(Commit(None, (message(2),)), EPOCH)
 
     assert 0 < first.seq < second.seq
+
+
+async def a_message_keeps_its_trace_context(bench: StoreBench) -> None:
+    trace = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1")
+    traces = (trace, replace(trace, state=None), None)
+    messages = [replace(message(n), trace=each) for n, each in enumerate(traces)]
+    await bench.store.commit(Commit(None, tuple(messages)), EPOCH)
+
+    assert [row.trace for row in bench.reopen().pending_outbox(0, 10)] == list(traces)
 
 
 async def the_outbox_is_paged_in_order(bench: StoreBench) -> None:
@@ -430,6 +440,7 @@ PROMISES: tuple[Promise, ...] = (
     one_refused_commit_takes_no_other_with_it,
     outbox_numbers_rise_and_are_never_used_again,
     the_outbox_is_paged_in_order,
+    a_message_keeps_its_trace_context,
     only_confirmed_messages_are_forgotten,
     settled_rooms_are_not_taken_up_again,
     a_room_id_used_again_means_the_youngest,

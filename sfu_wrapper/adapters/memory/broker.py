@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 MAX_DEPTH = 1_000_000
@@ -181,7 +182,10 @@ class MemoryBroker:
         bound = [self._queues[name] for name in self._bindings.get(key or "", ())]
         if limit is not None and stored.returned > limit and key is not None and bound:
             dead = stored.message
-            self._put(Message(key, dead.message_id, dead.body, dead.correlation_id), bound)
+            self._put(
+                Message(key, dead.message_id, dead.body, dead.correlation_id, trace=dead.trace),
+                bound,
+            )
         else:
             insort(queue.waiting, stored)
         self.notify()
@@ -239,6 +243,11 @@ class MemoryDelivery:
     def deliveries(self) -> int:
         """See ``Delivery``."""
         return self._returned
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """See ``Delivery``."""
+        return self._stored.message.trace
 
     async def ack(self) -> None:
         """See ``Delivery``."""

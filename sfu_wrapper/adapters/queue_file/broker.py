@@ -24,6 +24,7 @@ from sfu_wrapper.adapters.sqlite.database import open_database, open_reader, tra
 from sfu_wrapper.adapters.sqlite.writer import Writer
 from sfu_wrapper.core.backoff import Backoff
 from sfu_wrapper.model.errors import RecordingError, Unavailable
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.broker import Message, QueueSpec, ReceivedMessage
 
 MAX_DEPTH: Final = 1_000_000
@@ -342,6 +343,11 @@ class QueueDelivery:
     def deliveries(self) -> int:
         """See ``Delivery``."""
         return self._taken.returned
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """See ``Delivery``."""
+        return self._taken.trace
 
     async def ack(self) -> None:
         """See ``Delivery``."""

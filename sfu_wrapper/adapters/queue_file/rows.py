@@ -18,10 +18,13 @@ from typing import Any, Final
 from sfu_wrapper.adapters.queue_file import listeners
 from sfu_wrapper.adapters.sqlite.database import run_many
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.broker import Message, QueueSpec
 
 _COPY: Final = """
-    INSERT INTO messages (queue, routing_key, message_id, correlation_id, timestamp_ms, body)
+    INSERT INTO messages
+        (queue, routing_key, message_id, correlation_id, timestamp_ms, body, traceparent,
+        tracestate)
     VALUES {}
 """
 _BOUND: Final = "SELECT name, depth FROM bindings JOIN queues ON name = queue WHERE routing_key = ?"
@@ -38,6 +41,7 @@ class Taken:
     message_id: str
     body: bytes
     returned: int
+    trace: TraceContext | None
 
 
 def declare(connection: sqlite3.Connection, spec: QueueSpec) -> None:
@@ -97,7 +101,16 @@ def _values(queue: str, message: Message) -> tuple[Any, ...]:
         message.correlation_id,
         message.timestamp_ms,
         message.body,
+        *_columns(message.trace),
     )
+
+
+def _columns(trace: TraceContext | None) -> tuple[str | None, str | None]:
+    return (None, None) if trace is None else (trace.parent, trace.state)
+
+
+def _trace(parent: str | None, state: str | None) -> TraceContext | None:
+    return None if parent is None else TraceContext(parent, state)
 
 
 def take(
@@ -105,13 +118,16 @@ def take(
 ) -> list[Taken]:
     """Deliver up to ``limit`` waiting messages, oldest first."""
     found = connection.execute(
-        "SELECT seq, routing_key, message_id, body, returned FROM messages"
+        "SELECT seq, routing_key, message_id, body, returned, traceparent, tracestate FROM messages"
         " WHERE queue = ? AND holder IS NULL ORDER BY seq LIMIT ?",
         (queue, limit),
     ).fetchall()
     held = [(holder, now_ms, row[0]) for row in found]
     connection.executemany("UPDATE messages SET holder = ?, taken_ms = ? WHERE seq = ?", held)
-    return [Taken(seq, queue, holder, *rest) for seq, *rest in found]
+    return [
+        Taken(seq, queue, holder, key, message_id, body, returned, _trace(parent, state))
+        for seq, key, message_id, body, returned, parent, state in found
+    ]
 
 
 def settle(connection: sqlite3.Connection, taken: Taken) -> None:
@@ -162,14 +178,16 @@ def return_unseen(connection: sqlite3.Connection, rest: Sequence[Taken]) -> None
 def dead_letter(connection: sqlite3.Connection, queue: str) -> None:
     """Publish messages above the return limit under the dead-letter key, if a queue is bound."""
     found = connection.execute(
-        "SELECT seq, dead_letter_key, message_id, correlation_id, timestamp_ms, body"
+        "SELECT seq, dead_letter_key, message_id, correlation_id, timestamp_ms, body,"
+        " traceparent, tracestate"
         " FROM messages JOIN queues ON name = queue"
         " WHERE queue = ? AND holder IS NULL AND returned > 0 AND returned > delivery_limit"
         " AND EXISTS (SELECT 1 FROM bindings WHERE routing_key = dead_letter_key)",
         (queue,),
     ).fetchall()
-    for seq, key, message_id, correlation_id, timestamp_ms, body in found:
-        message = Message(key, message_id, body, correlation_id, timestamp_ms)
+    for seq, key, message_id, correlation_id, timestamp_ms, body, parent, state in found:
+        trace = _trace(parent, state)
+        message = Message(key, message_id, body, correlation_id, timestamp_ms, trace=trace)
         # No limit on depth: the message only moves, and must not be lost.
         targets = connection.execute(_BOUND, (key,)).fetchall()
         run_many(connection, _COPY, [_values(target, message) for target, _ in targets])
@@ -274,4 +292,9 @@ _LISTENERS: Final = (
     "CREATE INDEX notices_waiting ON notices (listener, seq)",
 )
 
-MIGRATIONS: Final = (_FIRST, _LISTENERS)
+_TRACES: Final = (
+    "ALTER TABLE messages ADD COLUMN traceparent TEXT",
+    "ALTER TABLE messages ADD COLUMN tracestate TEXT",
+)
+
+MIGRATIONS: Final = (_FIRST, _LISTENERS, _TRACES)

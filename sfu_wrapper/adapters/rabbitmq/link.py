@@ -128,4 +128,5 @@ def _amqp(message: Message) -> aio_pika.Message:
         timestamp=message.timestamp_ms // 1000,
         type=message.routing_key,
         app_id=APP_ID,
+        headers=None if message.trace is None else dict(message.trace.fields),
     )

@@ -22,6 +22,7 @@ from aiormq.exceptions import ChannelPreconditionFailed
 from sfu_wrapper.adapters.rabbitmq.foreign import FOREIGN, translated
 from sfu_wrapper.adapters.rabbitmq.link import Link
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.trace import TRACEPARENT, TRACESTATE, TraceContext, trace_context
 
 _SUBSCRIBE_S: Final = 10.0
 _CLOSE_S: Final = 2.0
@@ -279,6 +280,12 @@ class RabbitDelivery:
         """See ``Delivery``. A classic queue reports redelivery without a count."""
         counted = self._message.headers.get("x-delivery-count")
         return counted if isinstance(counted, int) else int(bool(self._message.redelivered))
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """See ``Delivery``."""
+        headers = self._message.headers
+        return trace_context(headers.get(TRACEPARENT), headers.get(TRACESTATE))
 
     async def ack(self) -> None:
         """See ``Delivery``."""

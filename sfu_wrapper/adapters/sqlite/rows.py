@@ -36,10 +36,14 @@ from sfu_wrapper.model.identity import (
     UserId,
     UserKey,
 )
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.store import AnswerRow, Commit, OutboxRow, PartRow, RoomQuery, RoomRow
 
 ROOM: Final = "uuid, id, domain, owner, life, settled, created_ms, ended_ms, state"
-OUTBOX: Final = "room, routing_key, message_id, correlation_id, body, created_ms, mandatory, seq"
+OUTBOX: Final = (
+    "room, routing_key, message_id, correlation_id, body, created_ms, mandatory, traceparent,"
+    " tracestate, seq"
+)
 
 _EPOCHS = "SELECT uuid, epoch FROM rooms WHERE uuid IN (VALUES {})"
 _PUT_ROOMS = """
@@ -59,7 +63,8 @@ _DROP_PARTS_OF = """
 """
 _PUT_OUTBOX = """
     INSERT INTO outbox
-        (room, routing_key, message_id, correlation_id, body, created_ms, mandatory)
+        (room, routing_key, message_id, correlation_id, body, created_ms, mandatory, traceparent,
+        tracestate)
     VALUES {}
 """
 _DROP_OUTBOX = "DELETE FROM outbox WHERE seq IN (VALUES {})"
@@ -185,6 +190,7 @@ def _outbox_values(row: OutboxRow) -> tuple[Any, ...]:
         row.body,
         row.created_ms,
         row.mandatory,
+        *((None, None) if row.trace is None else (row.trace.parent, row.trace.state)),
     )
 
 
@@ -282,7 +288,7 @@ def parts(connection: sqlite3.Connection, room: RoomUuid) -> tuple[PartRow, ...]
 
 def outbox_row(row: Sequence[Any]) -> OutboxRow:
     """Convert a row of columns ``OUTBOX``."""
-    *texts, body, created_ms, mandatory, seq = row
+    *texts, body, created_ms, mandatory, parent, state, seq = row
     room, routing_key, message_id, correlation_id = texts
     return OutboxRow(
         room=RoomUuid(room),
@@ -293,6 +299,7 @@ def outbox_row(row: Sequence[Any]) -> OutboxRow:
         created_ms=created_ms,
         mandatory=bool(mandatory),
         seq=seq,
+        trace=None if parent is None else TraceContext(parent, state),
     )
 
 

@@ -183,6 +183,10 @@ _ROOMS_OF_DOMAINS: Final[Sequence[str]] = (
     CREATE INDEX rooms_by_end_in_domain ON rooms (domain, ended_ms, uuid) WHERE settled = 1
     """,
 )
-_THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION, *_ROOMS_OF_DOMAINS)
+_TRACES: Final[Sequence[str]] = (
+    "ALTER TABLE outbox ADD COLUMN traceparent TEXT",
+    "ALTER TABLE outbox ADD COLUMN tracestate TEXT",
+)
+_THIRD = (*_RECORDINGS, *_AUDIT, *_WEBHOOKS, *_RETENTION, *_ROOMS_OF_DOMAINS, *_TRACES)
 
 MIGRATIONS: Final[Migrations] = (_FIRST, _SECOND, _THIRD)

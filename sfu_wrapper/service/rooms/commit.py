@@ -35,6 +35,7 @@ from sfu_wrapper.core.effects import (
     Refusal,
     Reply,
     Request,
+    RoomEnded,
     Warn,
 )
 from sfu_wrapper.core.policy import PolicySettings
@@ -43,6 +44,7 @@ from sfu_wrapper.core.segment_report import facts_of
 from sfu_wrapper.model.errors import Unavailable
 from sfu_wrapper.model.identity import RoomUuid, UserKey
 from sfu_wrapper.model.recording import RecordingEvent
+from sfu_wrapper.model.segment import SegmentInfo
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.recordings import SegmentFacts
 from sfu_wrapper.ports.store import Commit, OutboxRow, PartRow, RoomRow
@@ -147,7 +149,7 @@ def _answers(draft: Draft, policy: PolicySettings) -> Iterator[Answer]:
 def _messages(draft: Draft, now_ms: int) -> Iterator[OutboxRow]:
     for effect in draft.effects:
         if isinstance(effect, Announce) and draft.room is not None:
-            yield outbox_row(draft.room.uuid, effect.announcement, now_ms)
+            yield outbox_row(draft.room, effect.announcement, now_ms)
 
 
 def _recordings(draft: Draft) -> Iterator[SegmentFacts]:
@@ -313,6 +315,8 @@ class EffectRunner:
 def _log_recording(room: Room, announcement: Announcement) -> None:
     """Log start and stop of a segment, for operators."""
     what: dict[str, object] = {"room": room.uuid, "owner": f"{room.owner} of {room.domain}"}
+    if not isinstance(announcement, SegmentInfo | RoomEnded) and announcement.segment.trace:
+        what["trace_id"] = announcement.segment.trace.trace_id
     match announcement:
         case RecordingStarted(segment=segment):
             by = segment.by or SYSTEM

@@ -6,10 +6,12 @@ Also the conversion of announcements and rooms between the core and the store.
 import logging
 import uuid
 
-from sfu_wrapper.core.effects import Announcement, Answer, Refusal
+from sfu_wrapper.core.effects import Announcement, Answer, Refusal, RoomEnded
 from sfu_wrapper.core.policy import PolicySettings
+from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, RecordingError
-from sfu_wrapper.model.identity import RoomUuid
+from sfu_wrapper.model.segment import SegmentInfo
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.store import OutboxRow, RoomRow, RoomRows
 from sfu_wrapper.service.rooms.idempotency import RequestRef
 from sfu_wrapper.wire.answers import answer_payload
@@ -42,18 +44,31 @@ def internal_error(ref: RequestRef | Request) -> bytes:
     return error_response(ref.endpoint, ref.id, Code.INTERNAL, message, details)
 
 
-def outbox_row(room: RoomUuid, announcement: Announcement, now_ms: int) -> OutboxRow:
+def outbox_row(room: Room, announcement: Announcement, now_ms: int) -> OutboxRow:
     """Return the outbox row of an announcement, stored with the state."""
     announced = encode_announcement(announcement)
     return OutboxRow(
-        room=room,
+        room=room.uuid,
         routing_key=announced.routing_key,
         message_id=announced.message_id,
         correlation_id=announced.correlation_id,
         body=announced.body,
         created_ms=now_ms,
         mandatory=announced.mandatory,
+        trace=_trace_of(room, announcement),
     )
+
+
+def _trace_of(room: Room, announcement: Announcement) -> TraceContext | None:
+    """Return the trace context of the segment that an announcement is about."""
+    match announcement:
+        case RoomEnded():
+            return None
+        case SegmentInfo(segment=number):
+            segment = None if number is None else room.segments.get(number)
+            return None if segment is None else segment.trace
+        case _:
+            return announcement.segment.trace
 
 
 def stored_room(store: RoomRows, row: RoomRow) -> StoredRoom:

@@ -351,4 +351,5 @@ def _message(row: OutboxRow) -> Message:
         correlation_id=row.correlation_id,
         timestamp_ms=row.created_ms,
         mandatory=row.mandatory,
+        trace=row.trace,
     )

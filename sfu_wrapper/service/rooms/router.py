@@ -35,6 +35,7 @@ from sfu_wrapper.core.step import create, step
 from sfu_wrapper.model.errors import Broken, Code, RecordingError, Refused, Unavailable
 from sfu_wrapper.model.identity import DomainId, Identity, OwnerPermissions, RoomId, UserKey
 from sfu_wrapper.model.segment import Instant
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import MediaPlane
 from sfu_wrapper.ports.store import Store
@@ -229,7 +230,7 @@ class Rooms:
                 return
             ref = ref_of(client.identity, request)
             if self._idempotency.begin(client, ref, self._clock.now().wall_ms):
-                actor, command = self._command(client, request.payload, ref)
+                actor, command = self._command(client, request, ref)
                 actor.post(command)
             else:
                 self._bind_repeat(client, request.payload)
@@ -273,8 +274,9 @@ class Rooms:
         else:
             self._answer(client, ref, answer)
 
-    def _command(self, client: Client, payload: Payload, ref: RequestRef) -> _Addressed:
+    def _command(self, client: Client, request: Request, ref: RequestRef) -> _Addressed:
         """Return the command for a request that changes a room, and the actor of that room."""
+        payload = request.payload
         if isinstance(payload, CreateRoom):
             return self._creation_of(client.identity, payload, ref)
         by = requester(client.identity)
@@ -285,7 +287,8 @@ class Rooms:
             self._sessions.joined(client, actor.uuid)
             joins = by.key
         charge = None if by.service else client.charge
-        return actor, Command(self._step_with(build), ref, joins=joins, charge=charge)
+        apply = self._step_with(build, request.trace)
+        return actor, Command(apply, ref, joins=joins, charge=charge)
 
     def _bind_repeat(self, client: Client, payload: Payload) -> None:
         """Bind the participation to the connection that repeats a join which was carried out."""
@@ -355,11 +358,11 @@ class Rooms:
     def _permissions(self, room: Room) -> OwnerPermissions:
         return self._store.permissions(room.owner_key)
 
-    def _step_with(self, build: Build) -> Apply:
+    def _step_with(self, build: Build, trace: TraceContext | None = None) -> Apply:
         def apply(room: Room | None, at: Instant) -> tuple[Room, tuple[Effect, ...]]:
             if room is None:
                 raise Refused(Code.ROOM_NOT_FOUND, NOT_FOUND)
-            return step(room, build(room, at), self._rules)
+            return step(room, build(room, at), self._rules, trace)
 
         return apply
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from sfu_wrapper.core.backoff import Backoff, Reminders
 from sfu_wrapper.model.errors import Unavailable
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.observe.metrics import BROKER
 from sfu_wrapper.ports.broker import Broker, Message, QueueSpec
 from sfu_wrapper.ports.system import Clock
@@ -79,11 +80,20 @@ class BrokerLink:
                 return depth
         return 0
 
-    async def publish(self, key: str, message_id: str, body: bytes, room: str | None) -> None:
+    async def publish(
+        self,
+        key: str,
+        message_id: str,
+        body: bytes,
+        room: str | None,
+        trace: TraceContext | None = None,
+    ) -> None:
         """Publish until the broker confirms. Raises Stopped at the limit on outages."""
         timestamp_ms = self._clock.now().wall_ms
         mandatory = key in _MANDATORY
-        message = Message(key, message_id, body, room, timestamp_ms, mandatory=mandatory)
+        message = Message(
+            key, message_id, body, room, timestamp_ms, mandatory=mandatory, trace=trace
+        )
         for pause_s in BACKOFF:
             try:
                 await self._broker.publish(message)

@@ -278,7 +278,7 @@ class Worker:
         rank = priority_ms(since_ms, info.completed_ms - info.started_ms)
         is_new = delivery.deliveries == 0  # each message is returned once only
         claim = Claim(owner_of(info), rank, since_ms, returnable=ahead and is_new)
-        with of_recording(log_name(info)), self._places.place(claim) as place:
+        with of_recording(log_name(info), delivery.trace), self._places.place(claim) as place:
             await place.take()
             async with self._holder.hold(job_of(info), partial(self._pause_outside, place)):
                 await self._work(info, delivery, place)
@@ -303,15 +303,16 @@ class Worker:
         async with reporting(self._broker, self._clock, info, every_s) as progress:
             done, failed = await self._attempts(info, delivery.deliveries, place, progress)
         place.leave()
+        publish = partial(self._link.publish, trace=delivery.trace)
         if done is not None and done.uploads and self._uploads is not None:
             pause = self._link.pause_job
             await self._uploads.upload_in_the_end(job, done.result, pause, self._outage)
         if done is not None:
             log_done(done.result, repeated=done.repeated is not None)
-            await self._link.publish("processed", f"{job}:processed", done.message, info.room)
+            await publish("processed", f"{job}:processed", done.message, info.room)
         elif failed is not None:
             log_failed(failed)
-            await self._link.publish("failed", f"{job}:failed", encode_failed(failed), info.room)
+            await publish("failed", f"{job}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
             await self._cleaner.clean(info)
 

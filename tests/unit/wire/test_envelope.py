@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from sfu_wrapper.model.trace import TraceContext
 from sfu_wrapper.wire.envelope import (
     Unanswerable,
     open_envelope,
@@ -72,6 +73,25 @@ def test_a_member_of_the_payload_is_not_taken_for_one_of_the_request() -> None:
 
 
 ids = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=128)
+
+
+def test_the_trace_context_of_a_request_is_read_and_is_no_part_of_its_payload() -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    plain = parse_request(request("ping"))
+    traced = json.loads(request("ping"))
+    traced["payload"] |= {"traceparent": parent, "tracestate": "vendor=1"}
+    found = parse_request(json.dumps(traced))
+
+    assert plain.trace is None
+    assert found.trace == TraceContext(parent, "vendor=1")
+    assert (found.digest, found.payload) == (plain.digest, plain.payload)
+
+
+def test_a_request_with_an_invalid_trace_context_counts_as_one_without() -> None:
+    traced = json.loads(request("ping"))
+    traced["payload"] |= {"traceparent": {"not": "text"}, "tracestate": "vendor=1"}
+
+    assert parse_request(json.dumps(traced)).trace is None
 
 
 @given(
