@@ -10,7 +10,7 @@ TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 
 
 
 async def a_message_keeps_its_trace_context(bench: BrokerBench) -> None:
-    """Publish with a whole context, a shorter one and none; then a message that is dead-lettered."""
+    """Publish with a whole context, a shorter one and none; then one that is dead-lettered."""
     broker = await bench.connect()
     traces = [TRACE, TraceContext(TRACE.parent), None]
     for n, trace in enumerate(traces):
