@@ -85,12 +85,15 @@ class ClientOptions:
         max_events: events that wait to be read; beyond it the oldest are dropped.
         repeats: send a request again that was refused with one of ``AGAIN``.
         on_frame: called with each response and event, before anything else.
+        trace: called once for each request, where it is made; returns its ``traceparent`` and
+            ``tracestate``, as a propagator injects them. Other entries are left out.
     """
 
     answer_s: float = ANSWER_S
     max_events: int = 1_000
     repeats: bool = True
     on_frame: Callable[[Response | EventMessage], None] = lambda _frame: None
+    trace: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(slots=True)
@@ -305,7 +308,7 @@ class Client:
             send: of the connection to use; None: of the present one, and of each later one.
         """
         request_id = request_id or f"{self._prefix}-{next(self._ids)}"
-        text = write_request(endpoint, request_id, payload)
+        text = write_request(endpoint, request_id, payload, self._options.trace())
         refused: RequestRefused | None = None
         try:
             async with asyncio.timeout(self._options.answer_s):

@@ -6,11 +6,12 @@ The other side of ``signaling``. ``read_message`` reads the envelope, ``read_ans
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from sfu_wrapper.model.errors import Malformed
+from sfu_wrapper.model.trace import TRACEPARENT, TRACESTATE, trace_context
 from sfu_wrapper.wire.client_models import EVENTS, Event, Json, RoomChanged, UnknownEvent
 from sfu_wrapper.wire.strict_json import dump, parse_strict
 from sfu_wrapper.wire.validation import first_error
@@ -43,12 +44,19 @@ class EventMessage:
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_NO_TRACE: Final[Mapping[str, str]] = {}
 
 
-def write_request(endpoint: str, request_id: str, payload: Mapping[str, object]) -> str:
-    """Return the text of a request."""
+def write_request(
+    endpoint: str,
+    request_id: str,
+    payload: Mapping[str, object],
+    trace: Mapping[str, str] = _NO_TRACE,
+) -> str:
+    """Return the text of a request; a valid ``traceparent`` in ``trace`` makes it part of it."""
+    context = trace_context(trace.get(TRACEPARENT), trace.get(TRACESTATE))
     body = {"endpoint": endpoint, "payload": payload, "id": request_id}
-    return dump({"type": "request", "payload": body}).decode()
+    return dump({"type": "request", "payload": body | (context.fields if context else {})}).decode()
 
 
 def read_message(text: str | bytes) -> Response | EventMessage | None:
