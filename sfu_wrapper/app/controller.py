@@ -22,6 +22,7 @@ from sfu_wrapper.app.parts import (
     fitted,
     gateway_settings,
     http_settings,
+    queue_purposes,
     queues,
     rules,
 )
@@ -36,7 +37,8 @@ from sfu_wrapper.gateway.server import GatewayServer, serve
 from sfu_wrapper.gateway.session import MediaContext
 from sfu_wrapper.gateway.settings import GatewaySettings, HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, Role, UserId
-from sfu_wrapper.observe.metrics import KEYS, Health, Metrics, count_errors
+from sfu_wrapper.observe.controller_metrics import ControllerMetrics, watch_parts
+from sfu_wrapper.observe.metrics import KEYS, Health, count_errors
 from sfu_wrapper.ports.broker import Broker
 from sfu_wrapper.ports.media_plane import BrowserMedia, MediaPlane, Trunk
 from sfu_wrapper.ports.store import Store
@@ -106,8 +108,10 @@ class _Components:
 
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self.health = Health(lambda: parts.clock.now().wall_ms)
-        self.metrics = Metrics()
-        self.relay = Relay(parts.store, parts.broker, queues(settings))
+        self.metrics = ControllerMetrics()
+        self.relay = Relay(
+            parts.store, parts.broker, queues(settings), published=self.metrics.published
+        )
         self.rooms = Rooms(
             parts.store,
             parts.plane,
@@ -123,6 +127,8 @@ class _Components:
             parts.store,
             parts.plane,
             self.relay,
+            parts.broker,
+            queue_purposes(settings),
             parts.clock,
             self.health,
             room_days=settings.retention.room_days,
@@ -288,7 +294,7 @@ async def _servers(
             components.metrics,
         ) as http,
     ):
-        _measure(components.metrics, server, components.relay)
+        _measure(components, server, parts.clock)
         url = f"ws://{server.host}:{server.port}"
         yield Running(url, http.url, components.rooms, components.relay, components.health)
 
@@ -328,10 +334,20 @@ def _alone(error: BaseException) -> BaseException:
     return error
 
 
-def _measure(metrics: Metrics, server: GatewayServer, relay: Relay) -> None:
+def _measure(components: _Components, server: GatewayServer, clock: Clock) -> None:
+    """Register what each scrape reads."""
+    metrics, relay = components.metrics, components.relay
+
+    def oldest_s() -> float:
+        return relay.status.lag_ms(clock.now().wall_ms) / 1000
+
     metrics.watch("connections", "Open WebSockets", lambda: server.connections)
     metrics.watch("strangers", "Unauthenticated connections", lambda: server.strangers)
     metrics.watch("outbox_pending", "Messages not yet published", lambda: relay.status.pending)
+    metrics.watch("outbox_age_seconds", "Age of the oldest unpublished message", oldest_s)
+    metrics.watch_rooms(components.rooms.queries.census)
+    metrics.watch_queues(lambda: components.maintenance.depths)
+    watch_parts(metrics, components.health)
 
 
 async def _stop_recording(rooms: Rooms) -> None:

@@ -238,6 +238,17 @@ def queues(settings: Settings) -> tuple[QueueSpec, ...]:
     )
 
 
+def queue_purposes(settings: Settings) -> dict[str, str]:
+    """Return the names of the queues by their purpose, for metrics."""
+    recording = settings.recording
+    return {
+        "processing": recording.processing_queue,
+        "processed": recording.processed_queue,
+        "failure": recording.failure_queue,
+        "deletion": recording.deletion_queue,
+    }
+
+
 def broker_names(settings: Settings) -> BrokerNames:
     """Return exchange and queues by routing key, for descriptions."""
     specs = queues(settings)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -13,12 +13,15 @@ from sfu_wrapper.app.parts import http_settings
 from sfu_wrapper.app.worker import encryptor
 from sfu_wrapper.config.processing import Recording
 from sfu_wrapper.config.settings import Settings
-from sfu_wrapper.observe.metrics import BROKER, STORE, Health, Metrics, count_errors
+from sfu_wrapper.observe.controller_metrics import watch_parts
+from sfu_wrapper.observe.metrics import BROKER, STORE, Health, Metrics, Values, count_errors
+from sfu_wrapper.observe.worker_metrics import WorkerMetrics
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.worker.key_watch import KeyWatch
 from sfu_wrapper.service.worker.obstacles import DISK
 from sfu_wrapper.service.worker.uploading import STORAGE
 
+_LOOK_S: Final = 10.0
 _DISK_S: Final = 5.0  # for the file systems to answer: a file server may hang
 
 log = logging.getLogger(__name__)
@@ -29,11 +32,20 @@ class HealthWorkerMonitor:
 
     Args:
         health: receives the reports.
+        metrics: counts segments and stages.
         recording: configuration of the folders.
     """
 
-    def __init__(self, health: Health, recording: Recording) -> None:
+    def __init__(self, health: Health, metrics: WorkerMetrics, recording: Recording) -> None:
         self._health = health
+        self.begun, self.ended = metrics.begun, metrics.ended
+        self.stage = metrics.stage
+        self.processed, self.failed = metrics.processed, metrics.failed
+        self._free: Values = {}
+        self._named = {
+            "destination_path": recording.destination_path,
+            "recordings_path": recording.recordings_path,
+        }
         self._folders = [recording.destination_path]
         if recording.should_encrypt:
             self._folders.append(recording.recordings_path)  # what is not encrypted yet
@@ -49,6 +61,25 @@ class HealthWorkerMonitor:
                 return await run_in_daemon_thread(self._fullest)
         except TimeoutError:
             return f"unknown: no answer within {_DISK_S:g} s"
+
+    def free_bytes(self) -> Values:
+        """Return the free space of the folders, by their configured name; none where unknown."""
+        return self._free
+
+    async def watch_disks(self) -> None:
+        """Measure the disks every 10 s, in a thread, until cancelled: a file server may hang."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DISK_S):
+                    self._free = await run_in_daemon_thread(self._measured)
+            await asyncio.sleep(_LOOK_S)
+
+    def _measured(self) -> Values:
+        found: dict[tuple[str, ...], float] = {}
+        for name, folder in self._named.items():
+            with suppress(OSError):
+                found[name,] = float(disk(folder).free_bytes)
+        return found
 
     def _fullest(self) -> str:
         try:
@@ -66,8 +97,10 @@ async def observed(settings: Settings, clock: Clock) -> AsyncIterator[HealthWork
     """
     parts = (BROKER, STORE, DISK, *([STORAGE] if settings.storage.url != "file:" else []))
     health = Health(lambda: clock.now().wall_ms, parts, frozenset())
-    metrics = Metrics()
-    monitor = HealthWorkerMonitor(health, settings.recording)
+    metrics = WorkerMetrics(settings.worker.concurrency)
+    monitor = HealthWorkerMonitor(health, metrics, settings.recording)
+    watch_parts(metrics, health)
+    metrics.watch_disks(monitor.free_bytes)
     encrypting = encryptor(settings.recording, settings.worker.confinement)
     async with AsyncExitStack() as stack:
         stack.enter_context(count_errors(metrics))
@@ -78,6 +111,8 @@ async def observed(settings: Settings, clock: Clock) -> AsyncIterator[HealthWork
             watching = asyncio.create_task(watch.run())
             stack.callback(watching.cancel)
         if settings.worker.http_port:
+            looking = asyncio.create_task(monitor.watch_disks())
+            stack.callback(looking.cancel)
             await stack.enter_async_context(_serving(settings, health, metrics, clock))
         yield monitor
 

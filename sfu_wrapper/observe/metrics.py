@@ -11,49 +11,39 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from sfu_wrapper.observe.logs import ROOT
 
 _PREFIX = "sfu_wrapper"
-WEBHOOK_OUTCOMES = ("delivered", "failed", "givenUp")
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+Values = Mapping[tuple[str, ...], float]
 
 
 class Metrics:
-    """Metrics of one controller, in a registry of its own."""
+    """Metrics of one process, in a registry of its own: its errors and its HTTP server.
+
+    Attributes:
+        registry: where further metrics are registered, with the prefix ``sfu_wrapper``.
+    """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
+        self.registry = CollectorRegistry()
+        self._requests = self.counter(
             "http_requests",
             "HTTP requests by method, route and status",
             ("method", "route", "status"),
-            namespace=_PREFIX,
-            registry=self._registry,
         )
-        self._seconds = Histogram(
-            "http_request_seconds",
-            "Seconds from a request's head to the end of its answer",
-            namespace=_PREFIX,
-            buckets=_SECONDS,
-            registry=self._registry,
+        self._seconds = self.histogram(
+            "http_request_seconds", "Seconds from a request's head to the end of its answer"
         )
-        self._missed = self._counter(
-            "recordings_missed", "Wanted recordings that failed to start three times"
-        )
-        self._webhooks = Counter(
-            "webhook_deliveries",
-            "Attempts at webhook deliveries by outcome",
-            ("outcome",),
-            namespace=_PREFIX,
-            registry=self._registry,
-        )
-        for outcome in WEBHOOK_OUTCOMES:
-            self._webhooks.labels(outcome)  # counts from 0
-        self._alarms = self._counter("alarms", "Log lines of level error or above")
+        self._alarms = self.counter("alarms", "Log lines of level error or above")
 
     def http(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered HTTP request.
@@ -67,14 +57,6 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.observe(seconds)
 
-    def recording_missed(self) -> None:
-        """Count a recording that is wanted and could not be started."""
-        self._missed.inc()
-
-    def webhook(self, outcome: str) -> None:
-        """Count an attempt at a webhook delivery by its outcome, one of ``WEBHOOK_OUTCOMES``."""
-        self._webhooks.labels(outcome).inc()
-
     def alarm(self) -> None:
         """Count an error; see ``count_errors``."""
         self._alarms.inc()
@@ -85,8 +67,34 @@ class Metrics:
         Raises:
             ValueError: the name is taken.
         """
-        gauge = Gauge(name, meaning, namespace=_PREFIX, registry=self._registry)
+        gauge = Gauge(name, meaning, namespace=_PREFIX, registry=self.registry)
         gauge.set_function(read)
+
+    def watch_each(
+        self, name: str, meaning: str, labels: tuple[str, ...], read: Callable[[], Values]
+    ) -> None:
+        """Register a gauge with labels; each scrape reads its values from ``read``.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        self.registry.register(_Watched(f"{_PREFIX}_{name}", meaning, labels, read))
+
+    def counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
+        """Register a counter; its name gets ``_total``."""
+        return Counter(name, meaning, labels, namespace=_PREFIX, registry=self.registry)
+
+    def histogram(
+        self,
+        name: str,
+        meaning: str,
+        labels: tuple[str, ...] = (),
+        buckets: tuple[float, ...] = SECONDS,
+    ) -> Histogram:
+        """Register a histogram; ``buckets`` are upper limits, by default of seconds."""
+        return Histogram(
+            name, meaning, labels, namespace=_PREFIX, registry=self.registry, buckets=buckets
+        )
 
     def render(self, accept: str | None) -> tuple[str, bytes]:
         """Return content type and body of a scrape.
@@ -95,10 +103,29 @@ class Metrics:
             accept: the ``Accept`` header of the request.
         """
         encode, content_type = choose_encoder(accept or "")
-        return content_type, encode(self._registry)
+        return content_type, encode(self.registry)
 
-    def _counter(self, name: str, meaning: str) -> Counter:
-        return Counter(name, meaning, namespace=_PREFIX, registry=self._registry)
+
+class _Watched(Collector):
+    """Gauge whose values are read at each scrape."""
+
+    def __init__(
+        self, name: str, meaning: str, labels: tuple[str, ...], read: Callable[[], Values]
+    ) -> None:
+        self._head = (name, meaning)
+        self._labels = labels
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge with its present values."""
+        family = GaugeMetricFamily(*self._head, labels=self._labels)
+        for values, number in self._read().items():
+            family.add_metric(values, number)
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the gauge without values, so that its registration reads none."""
+        yield GaugeMetricFamily(*self._head, labels=self._labels)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.identity import SegmentNo
 from sfu_wrapper.model.segment import Failed, Processed, SegmentInfo
 from sfu_wrapper.ports.broker import Message, QueueSpec
+from sfu_wrapper.service.worker.obstacles import NullWorkerMonitor
 from sfu_wrapper.service.worker.processor import ProcessedSegment, job_of
 from sfu_wrapper.service.worker.progress import Progress
 from sfu_wrapper.service.worker.scheduling import WorkerSettings
@@ -58,7 +59,7 @@ def event(info: SegmentInfo) -> Message:
     return Message("recordingInfo", job_of(info), encode_event(info), info.room, mandatory=True)
 
 
-class Reports:
+class Reports(NullWorkerMonitor):
     """A monitor that keeps the last report of each part."""
 
     def __init__(self) -> None:

@@ -9,7 +9,13 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.adapters.os.clock import SystemClock
+from sfu_wrapper.app.worker_health import observed
+from sfu_wrapper.config.load import load
+from tests.helpers.calls import call
 from tests.helpers.live import Live, live
+from tests.helpers.processes import free_port
+from tests.helpers.wait import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 ENTRY = re.compile(r"^\* `(\w+)` \((\w+)(?:; labels ([\w, ]+))?\): ([^.]+)\.", re.MULTILINE)
@@ -29,12 +35,44 @@ async def alarms(controller: Live) -> float:
     return float(line.split()[1])
 
 
-async def test_the_page_has_each_metric_with_its_type_labels_and_meaning() -> None:
+async def test_the_page_has_each_metric_of_a_controller_as_it_is_rendered() -> None:
     async with live() as controller:
+        await (await call(controller)).started()
         await fetch(controller, "/health/live")
-        families = list(text_string_to_metric_families(await fetch(controller, "/metrics")))
+        metrics = await fetch(controller, "/metrics")
 
-    rendered = {
+    assert entries("Both", "Controller") == rendered(metrics)
+
+
+async def test_the_page_has_each_metric_of_a_worker_as_it_is_rendered(tmp_path: Path) -> None:
+    port = free_port()
+    folders = [f"{name}={tmp_path}" for name in ("destination_path", "recordings_path")]
+    settings = load(Path("config"), {}, (f"worker.httpPort={port}", *folders))
+
+    async with observed(settings, SystemClock()):
+        await read(port, "/health/live")
+        await until(lambda: measured(port))
+        metrics = await read(port, "/metrics")
+
+    assert entries("Both", "Worker") == rendered(metrics)
+
+
+async def measured(port: int) -> bool:
+    """Whether the disks have been looked at; a scrape is rendered once a second at most."""
+    return "disk_free_bytes{" in await read(port, "/metrics")
+
+
+async def read(port: int, path: str) -> str:
+    """Return the body of an answer of a worker."""
+    answer = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}{path}")
+    body: bytes = answer.read()
+    return body.decode()
+
+
+def rendered(metrics: str) -> set[tuple[str, str, str, str]]:
+    """Name, type, labels and meaning of each metric."""
+    families = list(text_string_to_metric_families(metrics))
+    return {
         (
             family.name + "_total" * (family.type == "counter"),
             family.type,
@@ -44,10 +82,14 @@ async def test_the_page_has_each_metric_with_its_type_labels_and_meaning() -> No
         for family in families
         if not family.name.endswith("_created")
     }
-    text = re.sub(r"\n  ", " ", PAGE.read_text(encoding="utf-8"))
-    assert {
-        (name, kind, labels or "", meaning) for name, kind, labels, meaning in ENTRY.findall(text)
-    } == rendered
+
+
+def entries(*headings: str) -> set[tuple[str, str, str, str]]:
+    """The same of the sections of the page."""
+    page = re.sub(r"\n  ", " ", PAGE.read_text(encoding="utf-8"))
+    sections = {part.partition("\n")[0]: part for part in page.split("\n## ")}
+    found = [entry for heading in headings for entry in ENTRY.findall(sections[heading])]
+    return {(name, kind, labels or "", meaning) for name, kind, labels, meaning in found}
 
 
 async def test_a_store_that_cannot_write_is_counted_as_an_alarm() -> None:

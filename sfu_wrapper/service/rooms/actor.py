@@ -137,6 +137,7 @@ class RoomActor:
         self._committing: Draft | None = None  # set exactly while COMMITTING
         self._timer: asyncio.TimerHandle | None = None
         self._watchdog: asyncio.TimerHandle | None = None
+        self._commit_began_s = 0.0
 
     @classmethod
     def of_settled(cls, context: ActorContext, room: Room) -> "RoomActor":
@@ -267,9 +268,9 @@ class RoomActor:
             self._state = _State.RESTING
             return
         self._state, self._committing = _State.COMMITTING, draft
-        self._watchdog = asyncio.get_running_loop().call_later(
-            COMMIT_TIMEOUT_S, self._commit_timed_out
-        )
+        loop = asyncio.get_running_loop()
+        self._commit_began_s = loop.time()
+        self._watchdog = loop.call_later(COMMIT_TIMEOUT_S, self._commit_timed_out)
         future = context.store.commit(commit, context.epoch)
         future.add_done_callback(lambda done: self._committed(draft, done))
 
@@ -282,7 +283,8 @@ class RoomActor:
             self._not_stored(draft, error)
             return
         self._state = _State.RUNNING_EFFECTS
-        self._context.monitor.stored(True)
+        took_s = asyncio.get_running_loop().time() - self._commit_began_s
+        self._context.monitor.stored(True, took_s)
         before, self.room = self.room, draft.room
         self._outdated = False
         for answer in draft.answers:

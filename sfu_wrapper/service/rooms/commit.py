@@ -292,6 +292,7 @@ class EffectRunner:
                         self._carry_out(effect, None if room is None else room.uuid)
                     case Announce(announcement=announcement) if room is not None:
                         _log_recording(room, announcement)
+                        self._monitor.announced(announcement)
                     case Reply() | Announce() | Notify():
                         pass  # executed with the commit
             except Exception as bug:
@@ -302,7 +303,9 @@ class EffectRunner:
             case Request(request=request):
                 try:
                     self._plane.send(request)
+                    self._monitor.plane_request(sent=True)
                 except Unavailable:
+                    self._monitor.plane_request(sent=False)
                     # The deadline of the room handles it, as it does a lost request.
                     log.warning("plane.requestLost", extra={"request": type(request).__name__})
             case Warn(action=action, alarm=alarm):

@@ -12,9 +12,10 @@ The kept answers of one user have a limit in bytes, so that one user cannot fill
 oldest are evicted first (``KeptAnswers``, O(1) an answer).
 """
 
+import time
 from asyncio import Future
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -164,6 +165,7 @@ OTHER_PAYLOAD = "this id was used for another request; take a new one"
 class _UnderWay:
     digest: bytes
     clients: list[Client] = field(default_factory=list)
+    began_s: float | None = None  # None: before a restart
 
 
 class IdempotencyStore:
@@ -173,10 +175,20 @@ class IdempotencyStore:
         store: where answers are kept.
         keep_ms: time for which an answer is kept.
         epoch: epoch of this controller; see ``Store``.
+        answered: called with the endpoint of each answered request and the s since it came.
         keep_bytes: limit of the kept answers of one user; 0: no limit.
     """
 
-    def __init__(self, store: Store, keep_ms: int, epoch: int, *, keep_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keep_ms: int,
+        epoch: int,
+        answered: Callable[[str, float], None] = lambda _, __: None,
+        *,
+        keep_bytes: int = 0,
+    ) -> None:
+        self._answered = answered
         self._store = store
         self._epoch = epoch
         self._keep_ms = keep_ms
@@ -205,7 +217,7 @@ class IdempotencyStore:
             _require_same(kept.digest, ref)
             client.deliver(kept.answer)
             return False
-        self._under_way[ref.key] = _UnderWay(ref.digest, [client])
+        self._under_way[ref.key] = _UnderWay(ref.digest, [client], time.monotonic())
         return True
 
     def is_under_way(self, ref: RequestRef) -> bool:
@@ -232,8 +244,11 @@ class IdempotencyStore:
         """Answer all clients that sent the request. Returns False if it is not under way."""
         if not self.is_under_way(ref):
             return False
-        for client in self._under_way.pop(ref.key).clients:
+        under_way = self._under_way.pop(ref.key)
+        for client in under_way.clients:
             client.deliver(answer)
+        if under_way.began_s is not None:
+            self._answered(ref.endpoint, time.monotonic() - under_way.began_s)
         return True
 
     def keep(self, ref: RequestRef, answer: bytes, now_ms: int) -> None:

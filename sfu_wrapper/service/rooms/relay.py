@@ -19,7 +19,7 @@ returns no row twice.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -162,6 +162,7 @@ class Relay:
         window: maximum number of messages in flight.
         limit: maximum number of rows in memory.
         page: number of rows per read of the store.
+        published: called for each message that the broker has confirmed.
     """
 
     def __init__(
@@ -173,7 +174,9 @@ class Relay:
         window: int = WINDOW,
         limit: int = LIMIT,
         page: int = PAGE,
+        published: Callable[[], None] = lambda: None,
     ) -> None:
+        self._published = published
         self._store = store
         self._broker = broker
         self._queues = queues
@@ -278,6 +281,7 @@ class Relay:
                     await self._redeclare()
                 continue
             self._succeeded(room)
+            self._published()
             self._confirmed.append(row.seq)
             self._to_forget.set()
             if self._backlog.published(room):

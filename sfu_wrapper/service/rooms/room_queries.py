@@ -5,6 +5,7 @@ are settled are found by id for a day, and appear in no page.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,7 @@ from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.errors import Code, Refused
 from sfu_wrapper.model.identity import (
     DomainId,
+    Origin,
     OwnerPermissions,
     RoomId,
     RoomUuid,
@@ -89,6 +91,15 @@ class RoomQueries:
         self._clock = clock
         self._permissions = permissions
         self._news = news
+
+    def census(self) -> Counter[tuple[str, ...]]:
+        """Return the number of rooms by kind (or ``pstn``), state and phase of the recording."""
+        rooms = [actor.room for actor in self._registry if actor.room is not None]
+        kinds = (room.kind if room.origin is Origin.INTERNAL else room.origin for room in rooms)
+        return Counter(
+            (kind.value, room.life.value, room.capture.value)
+            for kind, room in zip(kinds, rooms, strict=True)
+        )
 
     def created_by(self, creator: UserKey) -> tuple[Room, ...]:
         """Return the rooms of one room service that have not ended."""

@@ -112,14 +112,14 @@ class Rooms:
         self._store = store
         self._clock = clock
         self._rules = rules
+        monitor = monitor or NullMonitor()
         self._sessions = Sessions()
         self._idempotency = IdempotencyStore(
-            store, keep_answers_ms, epoch, keep_bytes=kept_answer_bytes
+            store, keep_answers_ms, epoch, monitor.answered, keep_bytes=kept_answer_bytes
         )
         self._registry = RoomRegistry()
         self._plane_events = PlaneEvents(plane, store, self._registry, self._post_fact)
         self._room_idle, self._draining = asyncio.Event(), False
-        monitor = monitor or NullMonitor()
         self._effects = EffectRunner(self._sessions, plane, monitor)
         self.audit = audit or Audit(store, clock, epoch)
         self._context = self._actor_context(epoch, offer, monitor)

@@ -9,8 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from sfu_wrapper.model.errors import JobCode, JobFailed
+from sfu_wrapper.core.estimate import ProgressSnapshot
+from sfu_wrapper.model.errors import JobCode, JobFailed, Stage
 from sfu_wrapper.model.segment import SegmentInfo
+from sfu_wrapper.ports.system import Clock
 
 DISK: Final = "disk"
 KEY: Final = "encryption"
@@ -35,6 +37,26 @@ class WorkerMonitor(Protocol):
         """Return the name and the space of the disk with the least space for results."""
         ...
 
+    def begun(self) -> None:
+        """Report that an attempt at a segment begins."""
+        ...
+
+    def ended(self) -> None:
+        """Report that it has ended."""
+        ...
+
+    def stage(self, stage: Stage, seconds: float) -> None:
+        """Report the time that a stage of an attempt took."""
+        ...
+
+    def processed(self, took_s: float, length_s: float) -> None:
+        """Report a processed segment: the time of its last attempt, and its length."""
+        ...
+
+    def failed(self, code: str) -> None:
+        """Report a segment that failed for good."""
+        ...
+
 
 class NullWorkerMonitor:
     """Receiver that drops reports and knows no disk."""
@@ -45,6 +67,57 @@ class NullWorkerMonitor:
     async def fullest_disk(self) -> str:
         """See ``WorkerMonitor``."""
         return ""
+
+    def begun(self) -> None:
+        """See ``WorkerMonitor``."""
+
+    def ended(self) -> None:
+        """See ``WorkerMonitor``."""
+
+    def stage(self, stage: Stage, seconds: float) -> None:
+        """See ``WorkerMonitor``."""
+
+    def processed(self, took_s: float, length_s: float) -> None:
+        """See ``WorkerMonitor``."""
+
+    def failed(self, code: str) -> None:
+        """See ``WorkerMonitor``."""
+
+
+class StageTimes:
+    """Times of the stages of one attempt, from its progress.
+
+    Args:
+        monitor: receives them.
+        clock: measures them.
+        progress: gets each snapshot too.
+    """
+
+    def __init__(
+        self, monitor: WorkerMonitor, clock: Clock, progress: Callable[[ProgressSnapshot], None]
+    ) -> None:
+        self._monitor = monitor
+        self._clock = clock
+        self._progress = progress
+        self._stage = Stage.PREPROCESS
+        self._since_ms = self._began_ms = clock.now().mono_ms
+
+    def took_s(self) -> float:
+        """Return the seconds since the attempt began."""
+        return (self._clock.now().mono_ms - self._began_ms) / 1000
+
+    def reached(self, snapshot: ProgressSnapshot) -> None:
+        """Take a snapshot; a new stage ends the one before."""
+        if snapshot.stage is not self._stage:
+            self.over()
+            self._stage = snapshot.stage
+        self._progress(snapshot)
+
+    def over(self) -> None:
+        """End the present stage."""
+        now_ms = self._clock.now().mono_ms
+        self._monitor.stage(self._stage, (now_ms - self._since_ms) / 1000)
+        self._since_ms = now_ms
 
 
 class Obstacles:

@@ -55,6 +55,7 @@ from sfu_wrapper.service.worker.obstacles import (
     OUTAGES,
     NullWorkerMonitor,
     Obstacles,
+    StageTimes,
     WorkerMonitor,
 )
 from sfu_wrapper.service.worker.processor import (
@@ -312,6 +313,7 @@ class Worker:
             await publish("processed", f"{job}:processed", done.message, info.room)
         elif failed is not None:
             log_failed(failed)
+            self._monitor.failed(failed.code)
             await publish("failed", f"{job}:failed", encode_failed(failed), info.room)
         if await self._acknowledge(delivery) and done is not None:
             await self._cleaner.clean(info)
@@ -349,8 +351,10 @@ class Worker:
     async def _attempt(
         self, info: SegmentInfo, attempt: int, progress: Progress
     ) -> ProcessedSegment | JobFailed:
+        times = StageTimes(self._monitor, self._clock, progress)
+        self._monitor.begun()
         try:
-            return await self._processing.process(info, attempts=attempt, progress=progress)
+            done = await self._processing.process(info, attempts=attempt, progress=times.reached)
         except Exception as error:
             failure = as_failure(error)
             what = {"uuid": info.uuid, "attempt": attempt, "stage": failure.stage}
@@ -362,6 +366,14 @@ class Worker:
             )
             await self._obstacles.note(failure)
             return failure
+        else:
+            if done.repeated is None:
+                length_s = (info.completed_ms - info.started_ms) / 1000
+                self._monitor.processed(times.took_s(), length_s)
+            return done
+        finally:
+            times.over()
+            self._monitor.ended()
 
     async def _acknowledge(self, delivery: Delivery) -> bool:
         """Acknowledge; returns False if it failed, and another worker repeats the message."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sfu_wrapper.observe.controller_metrics import ControllerMetrics
 from sfu_wrapper.observe.metrics import Metrics
 
 
@@ -20,7 +21,7 @@ def test_requests_are_counted_by_route_and_not_by_address() -> None:
 
 
 def test_what_people_should_look_at_is_counted() -> None:
-    metrics = Metrics()
+    metrics = ControllerMetrics()
     metrics.recording_missed()
     metrics.alarm()
     metrics.alarm()

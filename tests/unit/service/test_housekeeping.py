@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sfu_wrapper.adapters.memory.broker import MemoryBroker
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.os.clock import ManualClock
 from sfu_wrapper.observe.metrics import Health
@@ -49,7 +50,8 @@ def _busy(monkeypatch: pytest.MonkeyPatch) -> None:
 async def removed_after(passed_ms: int, leap_ms: int) -> tuple[int, int]:
     """How old a room is by now that is removed; and by the clock at the beginning."""
     clock, store = ManualClock(), Removed()
-    parts: Any = (store, MemoryPlane(), Relaying(), clock, Health(lambda: clock.now().wall_ms))
+    health = Health(lambda: clock.now().wall_ms)
+    parts: Any = (store, MemoryPlane(), Relaying(), MemoryBroker(), {}, clock, health)
     keeper = Maintenance(*parts, room_days=DAYS)
     began_ms = clock.now().wall_ms
     clock.pass_ms(passed_ms)
