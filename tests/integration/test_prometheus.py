@@ -54,6 +54,13 @@ def test_every_alert_has_a_panel_and_a_section_that_says_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
 
 
+def test_every_alert_has_a_unit_test_in_which_it_fires() -> None:
+    cases = yaml.safe_load(RULES.with_suffix(".test.yml").read_text(encoding="utf-8"))["tests"]
+    checks = [check for case in cases for check in case["alert_rule_test"]]
+    fired = {check["alertname"] for check in checks if check["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in ALERTS}
+
+
 def test_panels_overlap_nowhere() -> None:
     cells = [
         (x, y)
