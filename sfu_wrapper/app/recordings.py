@@ -21,6 +21,7 @@ from sfu_wrapper.ports.store import Store
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.dry_runs import DryRuns
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.missed import MissedCalls
@@ -62,6 +63,7 @@ def recording_parts(
         changes,
         erasures,
         MissedCalls(store, clock),
+        DryRuns(store, store.permissions, clock, settings.policy_settings()),
         settings.links.public_url,
     )
 

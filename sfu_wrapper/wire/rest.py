@@ -271,8 +271,8 @@ def decision_json(room: Room, permissions: OwnerPermissions, policy: PolicySetti
         "domain": room.domain,
         "record": asks(room.kind, room.flag),
         "startBy": room.owner if now.allowed else None,
-        "now": _decided(now),
-        "established": None if room.decision is None else _decided(room.decision),
+        "now": decided_json(now),
+        "established": None if room.decision is None else decided_json(room.decision),
     }
 
 
@@ -301,7 +301,8 @@ def problem_schema() -> Json:
     return Problem.model_json_schema(ref_template="#/components/schemas/{model}")
 
 
-def _decided(decision: Decision) -> Json:
+def decided_json(decision: Decision) -> Json:
+    """Return a decision."""
     shown: Json = {
         "allowed": decision.allowed,
         "automatic": decision.automatic,

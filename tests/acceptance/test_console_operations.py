@@ -77,6 +77,23 @@ async def test_of_two_administrators_the_second_is_asked_to_look_again(
     await pages[1].shows("Stored: record audio and video, never.")
 
 
+async def test_a_permission_is_tried_on_the_calls_of_the_last_days(
+    chromium: Browser, here: Live
+) -> None:
+    bob = await here.client("bob")
+    await bob.ok("createRoom", {"id": "tried", "kind": "meeting", "record": True})
+    await bob.ok("joinRoom", {"room": "tried"})
+    page = await admin(chromium, here, "permissions")
+    await page.fill("#tried-user", "bob")
+    await page.press_button("Try")
+    await page.until("tr", "tried")
+    await page.until("td", "Cannot be recorded: The owner has no permission to record.")
+    await page.until("td", "Recorded from the start: audio and video.")
+    await page.fill("#tried-profile", "skip")
+    await page.press_button("Try")
+    await page.until("section", "No call would have been decided otherwise.")
+
+
 async def test_a_user_changes_its_own_permission_and_sees_no_other_view(
     chromium: Browser, here: Live
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sfu_wrapper.adapters.storage.shared_files import SharedFiles, SharedFolders
 from sfu_wrapper.core.links import link_key
+from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.retention import RetentionRules
 from sfu_wrapper.gateway.rest.app import RecordingParts
 from sfu_wrapper.model.identity import (
@@ -31,6 +32,7 @@ from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.changes import RecordingChanges
 from sfu_wrapper.service.recordings.deletion_commits import Committer
+from sfu_wrapper.service.recordings.dry_runs import DryRuns
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.files import RecordingDownloads
 from sfu_wrapper.service.recordings.missed import MissedCalls
@@ -185,4 +187,5 @@ def recording_parts(
     retries = RecordingRetries(queries, files, committer, clock)
     erasures = Erasures(store.index, committer, clock)
     missed = MissedCalls(store, clock)
-    return RecordingParts(queries, downloads, retries, changes, erasures, missed)
+    dry_runs = DryRuns(store, store.permissions, clock, PolicySettings())
+    return RecordingParts(queries, downloads, retries, changes, erasures, missed, dry_runs)

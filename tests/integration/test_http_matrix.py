@@ -57,6 +57,7 @@ PUT    /permissions/domain/other/user/zoe            403 404 403 403 403 401
 DELETE /permissions/domain/other/user/zoe            403 404 403 403 403 401
 
 GET    /permissions/effective                        200 200 200 200 200 401
+POST   /permissions/dry-run                          403 200 403 403 403 401
 GET    /permissions/effective?user=alice             200 200 200 200 200 401
 GET    /permissions/effective?user=bob               403 200 200 403 403 401
 GET    /permissions/effective?user=zoe&domain=other  403 404 200 403 403 401
@@ -159,6 +160,7 @@ def body_of(method: str, path: str) -> object:
         "PUT /recordings": {"reason": "case 7"},
         "PUT /retention": {"days": 30},
         "POST /erasures": {"user": "bob"},
+        "POST /permissions": {"recording": None},
     }
     others = BODIES.get(path, LINK) if method == "POST" else None
     return bodies.get(f"{method} /{path.split('/')[1]}", others)
@@ -166,7 +168,7 @@ def body_of(method: str, path: str) -> object:
 
 def changes(method: str, path: str, status: int) -> bool:
     """Return True if such an answer means that a permission or a webhook has changed."""
-    written = method != "GET" and status < 300
+    written = method != "GET" and status < 300 and path != "/permissions/dry-run"
     return written and path.startswith(("/permissions", "/webhooks"))
 
 

@@ -20,7 +20,8 @@ from sfu_wrapper.core.policy import PolicySettings
 from sfu_wrapper.core.room import Room
 from sfu_wrapper.model.identity import DomainId, RecordingType, Role, RoomId, RoomUuid
 from sfu_wrapper.ports.store import Commit, PartRow, RoomQuery, RoomRow, Store
-from sfu_wrapper.service.recordings.missed import READ, MissedCalls
+from sfu_wrapper.service.recordings.missed import MissedCalls
+from sfu_wrapper.service.recordings.room_walk import READ
 from sfu_wrapper.wire.recording_models import MissedCallsPage
 from sfu_wrapper.wire.room_state import encode_room
 from sfu_wrapper.wire.strict_json import iso

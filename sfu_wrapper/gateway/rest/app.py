@@ -37,6 +37,7 @@ from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
 from sfu_wrapper.service.recordings.audit import Audit
 from sfu_wrapper.service.recordings.changes import RecordingChanges
+from sfu_wrapper.service.recordings.dry_runs import DryRuns
 from sfu_wrapper.service.recordings.erasures import Erasures
 from sfu_wrapper.service.recordings.evidence import RecordingEvidence
 from sfu_wrapper.service.recordings.files import RecordingDownloads
@@ -137,6 +138,7 @@ class RecordingParts:
     changes: RecordingChanges
     erasures: Erasures
     missed: MissedCalls
+    dry_runs: DryRuns
     public_url: str | None = None
 
 
@@ -230,7 +232,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
     caller = AuthenticatedRequest(parts.authenticator, parts.clock, parts.limits, parts.audit)
     found = parts.recordings
     app = RestApp(
-        permission_routes(parts.permissions, caller, settings),
+        permission_routes(parts.permissions, found.dry_runs, caller, settings),
         room_routes(parts.rooms, caller),
         audit_routes(parts.audit, caller),
         recording_routes(found.queries, found.retries, found.missed, caller),

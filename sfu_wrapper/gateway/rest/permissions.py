@@ -10,17 +10,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from sfu_wrapper.core.access import Subject
+from sfu_wrapper.core.access import Subject, require_may_write
 from sfu_wrapper.gateway.rest.conditions import names_tag
 from sfu_wrapper.gateway.rest.dependencies import AuthenticatedRequest, JsonBodies
 from sfu_wrapper.gateway.rest.problems import HttpRefused, documented
 from sfu_wrapper.gateway.settings import HttpSettings
 from sfu_wrapper.model.identity import DomainId, Identity, RecordingPermissions, UserId, UserKey
+from sfu_wrapper.service.recordings.dry_runs import DryRuns
+from sfu_wrapper.service.recordings.room_walk import RoomPlace
 from sfu_wrapper.service.rooms.permissions import Permissions
+from sfu_wrapper.wire.dry_runs import DryRunAnswer, dry_run_schema, judged_json, parse_dry_run
+from sfu_wrapper.wire.recording_rest import parse_place_token, place_token
 from sfu_wrapper.wire.rest import (
     ID_LENGTH,
     ID_PATTERN,
     Effective,
+    Json,
     PermissionBody,
     effective_json,
     parse_permission,
@@ -66,6 +71,12 @@ _BODY = {
         },
     }
 }
+_DRY_RUN: Json = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": dry_run_schema()}},
+    }
+}
 _READ = documented(*_ANY) | {304: {"description": "Unchanged, as `If-None-Match` says"}}
 _DELETED = documented(*_ANY, 412)
 _GONE = HTTPStatus.NO_CONTENT
@@ -85,7 +96,10 @@ _DomainInQuery = Annotated[
 
 
 def permission_routes(
-    permissions: Permissions, caller: AuthenticatedRequest, settings: HttpSettings
+    permissions: Permissions,
+    dry_runs: DryRuns,
+    caller: AuthenticatedRequest,
+    settings: HttpSettings,
 ) -> APIRouter:
     """Return the routes of permissions."""
     router = APIRouter(tags=["permissions"])
@@ -94,7 +108,31 @@ def permission_routes(
     _own_routes(router, door, caller)
     _domain_routes(router, door, caller)
     _user_routes(router, door, caller)
+    _dry_run_route(router, dry_runs, caller, JsonBodies(settings))
     return router
+
+
+def _dry_run_route(
+    router: APIRouter, dry_runs: DryRuns, caller: AuthenticatedRequest, bodies: JsonBodies
+) -> None:
+    @router.post(
+        "/permissions/dry-run",
+        response_model=DryRunAnswer,
+        responses=documented(*_ANY, 408, 413, 415),
+        openapi_extra=_DRY_RUN,
+    )
+    async def try_permission(
+        request: Request, by: Annotated[Identity, Depends(caller)]
+    ) -> Response:
+        """Calls of the last days that a changed permission decides otherwise: for domain-admin."""
+        require_may_write(by, Subject(by.domain))  # before the body is even read
+        change, days, token = parse_dry_run(await bodies.read(request, by.key), by.domain)
+        after = None if token is None else RoomPlace(*parse_place_token(token))
+        page = await dry_runs.page(by, change, days, after)
+        body: Json = {"judged": page.judged, "calls": list(map(judged_json, page.calls))}
+        if (last := page.next) is not None:
+            body["next"] = place_token(last.at_ms, last.uuid, settled=last.settled)
+        return Response(dump(body), media_type="application/json")
 
 
 class PermissionHandlers:

@@ -26,13 +26,14 @@ from sfu_wrapper.model.identity import (
 )
 from sfu_wrapper.model.recording import RecordingKey, RecordingState
 from sfu_wrapper.ports.recordings import Position, RecordingQuery
-from sfu_wrapper.service.recordings.missed import PAGE, MissedCalls, RoomPlace
+from sfu_wrapper.service.recordings.missed import PAGE, MissedCalls
 from sfu_wrapper.service.recordings.queries import (
     RecordingQueries,
     RecordingView,
     RecordingViews,
 )
 from sfu_wrapper.service.recordings.retries import RecordingRetries
+from sfu_wrapper.service.recordings.room_walk import RoomPlace
 from sfu_wrapper.service.rooms.listing import SLICE
 from sfu_wrapper.wire.recording_models import (
     OWNER_PATTERN,

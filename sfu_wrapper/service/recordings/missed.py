@@ -1,15 +1,12 @@
 """List of calls whose recording differs from the decision that was made, by pages.
 
-Reads only. Rooms that are not settled come first, by their creation, then settled ones, by their
-end: a room that settles between two pages is found twice rather than never. A page looks at a
-bounded number of rooms, one at a time, between other work: an administrator's at rooms of its
-domain only, so that neither a page nor its end shows rooms of others.
+Reads only, in the order of ``room_walk``. A page looks at a bounded number of rooms, one at a time,
+between other work: an administrator's at rooms of its domain only.
 
 Source: recording-index.md, "Missed".
 """
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,30 +14,15 @@ from typing import Final
 from sfu_wrapper.core import access
 from sfu_wrapper.core.events import Requester
 from sfu_wrapper.core.missed import MissedCall, missed
-from sfu_wrapper.core.room import Room
-from sfu_wrapper.model.errors import Broken
-from sfu_wrapper.model.identity import DomainId, RoomUuid
+from sfu_wrapper.model.identity import RoomUuid
 from sfu_wrapper.model.recording import Recording
 from sfu_wrapper.ports.recordings import RecordingQuery
-from sfu_wrapper.ports.store import RoomQuery, RoomRow, RoomRows
+from sfu_wrapper.ports.store import RoomRow, RoomRows
 from sfu_wrapper.ports.system import Clock
-from sfu_wrapper.service.rooms.messages import stored_room
-from sfu_wrapper.wire.room_state import decode_room
+from sfu_wrapper.service.recordings.room_walk import READ, RoomPlace, RoomWalk, place_of
 
 PAGE: Final = 100  # calls on a page, at most
-READ: Final = 500  # rooms that one page looks at, at most
 _BATCH: Final = 100
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RoomPlace:
-    """Place of a room in the list; fields as in ``RoomQuery``."""
-
-    settled: bool
-    at_ms: int
-    uuid: RoomUuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +46,7 @@ class MissedCalls:
 
     def __init__(self, store: RoomRows, clock: Clock) -> None:
         self._store = store
+        self._walk = RoomWalk(store)
         self._clock = clock
 
     async def page(
@@ -90,48 +73,24 @@ class MissedCalls:
         access.require_operator(by)
         found: list[MissedCall] = []
         domain = None if by.service else by.key.domain
-        rows = self._rows(domain, from_ms, to_ms, after)
+        rows = self._walk.rows(domain, from_ms, to_ms, after)
         for looked_at, row in enumerate(rows, start=1):
             found.extend(self._missed(row, from_ms, to_ms))
             await asyncio.sleep(0)  # a long page must not delay others
             if len(found) == limit or looked_at == READ:
-                return MissedPage(tuple(found), _place(row))
+                return MissedPage(tuple(found), place_of(row))
         return MissedPage(tuple(found), None)
-
-    def _rows(
-        self, domain: DomainId | None, from_ms: int, to_ms: int, after: RoomPlace | None
-    ) -> Iterator[RoomRow]:
-        """Yield the rooms after a place: those that are not settled, then the settled ones."""
-        last = None if after is None else (after.at_ms, after.uuid)
-        if after is None or not after.settled:
-            yield from self._pages(RoomQuery(False, 0, to_ms, last, _BATCH, domain))
-            last = None
-        yield from self._pages(RoomQuery(True, from_ms, to_ms, last, _BATCH, domain))
-
-    def _pages(self, query: RoomQuery) -> Iterator[RoomRow]:
-        while rows := self._store.rooms_by_time(query):
-            yield from rows
-            last = _place(rows[-1])
-            query = replace(query, after=(last.at_ms, last.uuid))
 
     def _missed(self, row: RoomRow, from_ms: int, to_ms: int) -> Iterator[MissedCall]:
         """Yield the call if its outcome is not what was decided."""
         if row.ended_ms is not None and not from_ms <= row.ended_ms < to_ms:
             return  # it has ended, and is not settled yet
-        room = self._room(row)
+        room = self._walk.room(row)
         if room is not None:
             recordings = tuple(self._recordings(row.uuid))
             call = missed(room, recordings, self._clock.now().wall_ms)
             if call is not None:
                 yield call
-
-    def _room(self, row: RoomRow) -> Room | None:
-        """Return the whole room; None where it is damaged, which must not hide the others."""
-        try:
-            return decode_room(stored_room(self._store, row))
-        except Broken as broken:
-            log.critical("room.unreadable", extra={"room": row.uuid, "error": broken.detail})
-            return None
 
     def _recordings(self, uuid: RoomUuid) -> Iterator[Recording]:
         query: RecordingQuery | None = RecordingQuery(uuid=uuid, limit=_BATCH)
@@ -139,8 +98,3 @@ class MissedCalls:
             page = self._store.index.recordings(query)
             yield from page.recordings
             query = None if page.next is None else replace(query, after=page.next)
-
-
-def _place(row: RoomRow) -> RoomPlace:
-    at_ms = (row.ended_ms or 0) if row.settled else row.created_ms
-    return RoomPlace(row.settled, at_ms, row.uuid)

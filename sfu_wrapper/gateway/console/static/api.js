@@ -37,7 +37,7 @@ export class Api {
     return this.request("PUT", path, { body, ...options });
   }
 
-  /** @param {string} path @param {unknown} body @param {{query?: object, headers?: object}} options */
+  /** @param {string} path @param {unknown} body @param {{query?: object, headers?: object, signal?: AbortSignal}} options */
   post(path, body = undefined, options = {}) {
     return this.request("POST", path, { body, ...options });
   }

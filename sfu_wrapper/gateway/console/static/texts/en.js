@@ -439,4 +439,12 @@ export default {
   "missed.recorded": "Recorded",
   "missed.why": "Why",
   "usage.title": "Usage by owner",
+
+  "dryRun.title": "Try a permission",
+  "dryRun.hint": "Which calls of the last days would have been decided otherwise. Nothing is changed.",
+  "dryRun.user": "User (empty: the domain)",
+  "dryRun.try": "Try",
+  "dryRun.now": "With the permissions of today",
+  "dryRun.would": "With this permission",
+  "dryRun.same": "No call would have been decided otherwise.",
 };

@@ -2,10 +2,11 @@
 
 import { segment } from "../api.js";
 import { useConsole, useLoaded } from "../context.js";
-import { source } from "../decisions.js";
+import { sentence, source } from "../decisions.js";
 import { administers, Choice, Field, useDomain } from "../fields.js";
 import { html, useState } from "../html.js";
-import { Action, Busy, Dialog, ErrorNotice, Title } from "../parts.js";
+import { Action, Busy, Dialog, ErrorNotice, More, Table, Time, Title } from "../parts.js";
+import { usePages } from "../pages.js";
 import { hasRole } from "../session.js";
 import { t } from "../text.js";
 
@@ -35,10 +36,52 @@ export function Permissions() {
         <${Field} id="user" label=${t("permissions.user")} required=${true} />
         <button type="submit">${t("show")}</button>
       </form>
+      ${administers(session, domain) && html`<${DryRun} />`}
       ${user && html`
         <${Permission} key=${`user ${domain} ${user}`} heading=${t("permissions.ofUser", { user })}
           path=${`/permissions/domain/${segment(domain)}/user/${segment(user)}`}
           effective=${hasRole(session, "service") ? { user, domain } : { user }} writable=${administers(session, domain)} />`}`}`;
+}
+
+/** Which calls of the last days a permission would decide otherwise. */
+function DryRun() {
+  const { api } = useConsole();
+  const [wish, setWish] = useState(null);
+  const pages = usePages(async (after, signal) => {
+    if (!wish) return { items: [] };
+    const page = await api.post("/permissions/dry-run", { ...wish, ...(after ? { after } : {}) }, { signal });
+    return { items: page.calls, next: page.next };
+  }, [wish]);
+  const look = (event) => {
+    event.preventDefault();
+    const given = new FormData(event.target);
+    const user = String(given.get("tried-user")).trim();
+    const recording = { recordingType: given.get("tried-type"), recordingProfile: given.get("tried-profile") };
+    setWish({ ...(user ? { user } : {}), recording, days: Number(given.get("days")) });
+  };
+  const columns = [
+    { key: "room", head: t("rooms.room") }, { key: "owner", head: t("rooms.owner") }, { key: "when", head: t("missed.established") },
+    { key: "now", head: t("dryRun.now") }, { key: "would", head: t("dryRun.would") },
+  ];
+  const rows = pages.items.map((call) => ({
+    key: call.uuid,
+    cells: { room: call.room, owner: call.owner, when: html`<${Time} at=${call.establishedAt} />`, now: sentence(call.now), would: sentence(call.would) },
+  }));
+  return html`
+    <section class="card" aria-labelledby="dry-run">
+      <h2 id="dry-run">${t("dryRun.title")}</h2>
+      <p class="hint">${t("dryRun.hint")}</p>
+      <form class="filters" onSubmit=${look}>
+        <${Field} id="tried-user" label=${t("dryRun.user")} />
+        <${Choice} id="tried-type" label=${t("permissions.type")} value="all" options=${named("type", TYPES)} />
+        <${Choice} id="tried-profile" label=${t("permissions.profile")} value="always" options=${named("profile", PROFILES)} />
+        <${Field} id="days" label=${t("retention.field")} type="number" min="1" max="365" value="7" required=${true} />
+        <button type="submit">${t("dryRun.try")}</button>
+      </form>
+      <${ErrorNotice} error=${pages.error} />
+      ${wish && pages.loaded && !pages.busy && html`<${Table} label=${t("dryRun.title")} columns=${columns} rows=${rows} empty=${t("dryRun.same")} />`}
+      <${More} pages=${pages} />
+    </section>`;
 }
 
 /**
