@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,8 @@ BUSY_S = 5.0  # wait for the transaction of another process
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _STATEMENTS = 256  # kept prepared: each number of rows (``many``) is a statement of its own
 _DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+_DENIED = frozenset((sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN))
+_LOCKED = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
 
 Migrations = Sequence[Sequence[str]]
 
@@ -175,6 +178,37 @@ def inspect(path: Path, migrations: Migrations) -> Inspected | None:
     if version > len(migrations):
         raise Misconfigured(f"{path.name} was written by a newer release (schema {version})")
     return Inspected(version, path.stat().st_size, _locked(path))
+
+
+class Writing(Enum):
+    """Answer of a file to a process that wants to write to it."""
+
+    POSSIBLE = "possible"
+    LOCKED = "locked"  # another process has a transaction open for longer than ``BUSY_S``
+    DENIED = "denied"  # this user may not open, or not change, the file or its folder
+
+
+def try_locking(path: Path) -> Writing:
+    """Take the write lock of an existing file and release it; nothing is written.
+
+    Waits ``BUSY_S`` for the transaction of another process.
+
+    Raises:
+        Misconfigured: the file is damaged or not a database.
+        Unavailable: any other error.
+    """
+    try:
+        with closing(_connect(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _LOCKED:
+            return Writing.LOCKED
+        if code in _DENIED:
+            return Writing.DENIED
+        raise translate(error, path) from error
+    return Writing.POSSIBLE
 
 
 def _locked(path: Path) -> bool:

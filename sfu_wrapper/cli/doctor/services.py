@@ -5,11 +5,14 @@ No check migrates anything; each works with or without a running controller.
 
 import asyncio
 import os
+import shlex
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 from sfu_wrapper.adapters.os.threads import run_in_daemon_thread
+from sfu_wrapper.adapters.sqlite.database import Writing, try_locking
 from sfu_wrapper.adapters.sqlite.database import inspect as inspect_file
 from sfu_wrapper.adapters.sqlite.schema import MIGRATIONS
 from sfu_wrapper.adapters.storage.disks import FULL, Disk, disk, nearest, try_writing
@@ -27,6 +30,10 @@ _OBJECT_STORE_S: Final = 20.0  # below the deadline of a check, which would not 
 async def check_database(settings: Settings) -> AsyncIterator[Finding]:
     """Check the file and its disk, with or without a running controller."""
     file = store_file(settings)
+    refused = await run_in_daemon_thread(_refused, file)
+    if refused is not None:
+        yield refused
+        return
     found = await run_in_daemon_thread(inspect_file, file, MIGRATIONS)
     folder = nearest(file.parent)
     try:
@@ -45,11 +52,42 @@ async def check_database(settings: Settings) -> AsyncIterator[Finding]:
     else:
         use = ", in use by a controller" if found.in_use else ""
         yield free_space(str(file), on, f"intact, schema {found.version}{use}")
+        if (shared := await run_in_daemon_thread(_shared, file)) is not None:
+            yield shared
     if on.remote:
         yield warning(
             f"{file} is on a network file system ({on.kind}): locks and syncs may fail",
             "move it to a local disk (store.url)",
         )
+
+
+def _refused(file: Path) -> Finding | None:
+    """Return why no transaction can be opened in an existing file; None if one can."""
+    writing = try_locking(file) if file.exists() else Writing.POSSIBLE
+    if writing is Writing.LOCKED:
+        return wrong(
+            f"{file} is locked by another process: nothing can be stored",
+            f"end the process that holds it, such as a shell of sqlite3 or a backup: "
+            f"fuser -v {shlex.quote(str(file))}",
+        )
+    if writing is Writing.DENIED:
+        status = file.stat()
+        return wrong(
+            f"{file} cannot be written by user {os.geteuid()}: it is owned by user "
+            f"{status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}",
+            "run this command and serve as its owner, or give the file, its folder and files of "
+            "the same name with -wal, -shm and .lock to this user (chown)",
+        )
+    return None
+
+
+def _shared(file: Path) -> Finding | None:
+    """Return a warning if others can read the store; None if its owner alone can."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if not mode & 0o077:
+        return None
+    text = f"{file} has mode {mode:04o}: others can read who called whom"
+    return warning(text, f"chmod 600 {shlex.quote(str(file))}")
 
 
 async def check_folders(settings: Settings) -> AsyncIterator[Finding]:
