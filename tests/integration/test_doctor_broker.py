@@ -59,7 +59,10 @@ def test_a_password_that_rabbitmq_does_not_take_stays_secret(
     code, report = doctor(RABBITMQ__ADDRESS=rabbitmq.url.replace("guest@", "hush-hush@"))
 
     assert code == 1
-    assert "ACCESS_REFUSED" in about("broker", report)[0]["text"]
+    (found,) = [row for row in report if row["status"] == "wrong"]
+    assert found["check"] == "broker"
+    assert "ACCESS_REFUSED" in found["text"]
+    assert found["advice"] == "correct user and password in rabbitmq.address"
     assert "hush-hush" not in json.dumps(report)
 
 

@@ -68,7 +68,9 @@ async def _rabbitmq(settings: Settings) -> AsyncIterator[Finding]:
     try:
         found = await inspect(address, EXCHANGE, queues(settings))
     except Unavailable as error:
-        yield wrong(error.detail, "start it, or correct rabbitmq.address")
+        refused = "ACCESS_REFUSED" in error.detail
+        repair = "correct user and password in" if refused else "start it, or correct"
+        yield wrong(error.detail, f"{repair} rabbitmq.address")
         return
     yield ok(f"{found.product} answers")
     for queue in found.queues:
