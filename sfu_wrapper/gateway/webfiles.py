@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
 from sfu_wrapper.model.errors import Code, Refused
 
@@ -21,6 +21,7 @@ _KINDS = {
     "css": "text/css",
     "html": "text/html",
     "js": "text/javascript",
+    "ts": "text/plain",
     "txt": "text/plain",
 }
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
@@ -50,16 +51,18 @@ def _read_into(found: dict[str, bytes], folder: Traversable, path: str) -> None:
             found[path + each.name] = each.read_bytes()
 
 
-def respond_file(files: Mapping[str, bytes], name: str) -> Response:
-    """Return a file of a page.
+def asset_routes(folder: str, files: Mapping[str, bytes]) -> APIRouter:
+    """Return the route of files: ``/assets/<folder>/<path>``."""
+    router = APIRouter(include_in_schema=False)
 
-    Raises:
-        Refused: UNKNOWN_ENDPOINT, there is none of this name.
-    """
-    if name not in files:
-        raise Refused(Code.UNKNOWN_ENDPOINT, "unknown endpoint")
-    kind = _KINDS[name.rpartition(".")[2]]
-    return Response(files[name], headers=QUIET, media_type=kind)
+    @router.get(f"/assets/{folder}/{{name:path}}")
+    async def get_asset(name: str) -> Response:
+        if name not in files:
+            raise Refused(Code.UNKNOWN_ENDPOINT, "unknown endpoint")
+        kind = _KINDS[name.rpartition(".")[2]]
+        return Response(files[name], headers=QUIET, media_type=kind)
+
+    return router
 
 
 def respond_page(

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Path, Request, Response
 
 from sfu_wrapper.core.policy import StopBy
 from sfu_wrapper.gateway.webfiles import (
+    asset_routes,
     read_files,
-    respond_file,
     respond_page,
     websockets_on_same_host,
 )
@@ -79,9 +79,5 @@ def call_routes(settings: PageSettings, clock: Clock) -> APIRouter:
         }
         return respond_page(page, values, policy, _PERMISSIONS)
 
-    @router.get("/assets/callpage/{name}")
-    async def get_call_asset(name: str) -> Response:
-        """Return a file of the page."""
-        return respond_file(files, name)
-
+    router.include_router(asset_routes("callpage", files))
     return router

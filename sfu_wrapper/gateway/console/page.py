@@ -8,7 +8,7 @@ who may stop a recording. Its token stays in the browser (console.md, "Sign in")
 from fastapi import APIRouter, Request, Response
 
 from sfu_wrapper.gateway.callpage.page import PageSettings
-from sfu_wrapper.gateway.webfiles import read_files, respond_file, respond_page
+from sfu_wrapper.gateway.webfiles import asset_routes, read_files, respond_page
 from sfu_wrapper.ports.system import Clock
 
 _PERMISSIONS = "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=()"
@@ -39,9 +39,5 @@ def console_routes(settings: PageSettings, clock: Clock) -> APIRouter:
         }
         return respond_page(page, values, policy, _PERMISSIONS)
 
-    @router.get("/assets/console/{name:path}")
-    async def get_console_asset(name: str) -> Response:
-        """Return a file of the page."""
-        return respond_file(files, name)
-
+    router.include_router(asset_routes("console", files))
     return router

@@ -32,6 +32,7 @@ from sfu_wrapper.gateway.rest.recordings import recording_routes
 from sfu_wrapper.gateway.rest.rooms import room_routes
 from sfu_wrapper.gateway.rest.webhooks import webhook_routes
 from sfu_wrapper.gateway.settings import HttpSettings
+from sfu_wrapper.gateway.webfiles import asset_routes, read_files
 from sfu_wrapper.model.errors import Code, RecordingError, Refused
 from sfu_wrapper.observe.metrics import Health, Metrics, Readiness, Status
 from sfu_wrapper.ports.system import Clock
@@ -243,6 +244,7 @@ def controller_app(settings: HttpSettings, parts: RestParts) -> RestApp:
         operation_routes(parts.health, parts.metrics, parts.clock),
         call_routes(parts.pages, parts.clock),
         console_routes(parts.pages, parts.clock),
+        asset_routes("client", read_files("sfu_wrapper.gateway.client")),
     )
 
     described = document(lambda: asyncapi(__version__, parts.broker_names))

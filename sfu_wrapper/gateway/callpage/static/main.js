@@ -52,12 +52,12 @@ function takeToken() {
 function connect() {
   socket?.close();
   socket = new Socket(told("signaling"), {
-    open: async () => {
-      const known = await socket.ask("authenticate", { token }, { early: true });
+    token,
+    open: async (ask, known) => {
       home = known.domain;
       roles = known.roles;
       me = (domain ?? home) === home ? known.user : `${home}/${known.user}`; // as the others see it
-      if (inCall) await enter(true);
+      if (inCall) await enter(ask);
     },
     heard,
     state: connection,
@@ -122,7 +122,7 @@ async function join() {
   notice();
   $("join").disabled = true;
   try {
-    await enter(false);
+    await enter();
     stage("call");
     if (told("media")) startMedia();
     spread();
@@ -149,12 +149,12 @@ async function create(event) {
 
 // In the call
 
-// Join, or come back; and learn all about the room. early: at the beginning of a connection.
-async function enter(early) {
+// Join, or come back; and learn all about the room. ask: at the beginning of a connection.
+async function enter(ask = (endpoint, payload) => socket.ask(endpoint, payload)) {
   sent = JSON.stringify(mine.flags);
-  await socket.ask("joinRoom", { ...where, media: mine.flags }, { early });
+  await ask("joinRoom", { ...where, media: mine.flags });
   inCall = true;
-  const whole = await socket.ask("getRoom", where, { early });
+  const whole = await ask("getRoom", where);
   view = { kind: whole.kind, origin: whole.origin, owner: whole.owner, state: whole.state };
   people.clear();
   for (const { user, media } of whole.participants) people.set(user, media);

@@ -21,10 +21,9 @@ export class Media {
     this.microphone = null;
     this.silent = true;
     this.socket = new Socket(url, {
-      open: async () => {
-        await this.socket.ask("authenticate", { token: token() }, { early: true });
-        await this.socket.ask("enter", where, { early: true });
-      },
+      token: token(),
+      repeats: false, // a line is made again instead
+      open: (ask) => ask("enter", where),
       heard: (event, payload) => this.event(event, payload),
       state: (state, error) => this.state(state, error),
     });

@@ -2,7 +2,7 @@
 // collected until the next frame, so that a busy server costs one drawing a frame.
 
 // @ts-ignore: its address is not its place in the folders
-import { Socket } from "../callpage/socket.js";
+import { Client } from "../client/sfu-recording.js";
 import { meta } from "./session.js";
 
 /** @typedef {{room: string, uuid: string, [field: string]: any}} Room */
@@ -18,7 +18,6 @@ export class Live {
    */
   constructor(session, api, expired) {
     this.api = api;
-    this.token = session.token;
     this.expired = expired;
     /** @type {Map<string, Room>} by uuid; a changed room is another object */
     this.rooms = new Map();
@@ -32,11 +31,9 @@ export class Live {
     this.listeners = new Set();
     this.watchers = new Set();
     this.scheduled = false;
-    this.socket = new Socket(meta("signaling"), {
-      open: () => this.open(),
-      heard: (event, payload) => this.heard(event, payload),
-      state: (state, error) => this.changed(state, error),
-    });
+    this.client = new Client(meta("signaling"), { token: session.token, begin: (request) => this.begin(request) });
+    this.client.on("event", ({ event, payload }) => this.heard(event, payload));
+    this.client.on("state", ({ state, error }) => this.changed(state, error));
   }
 
   /** Rooms that have not ended, the youngest first. */
@@ -63,16 +60,16 @@ export class Live {
 
   /** Send a request of protocol.md; the answer's payload, or an error with a `code`. */
   ask(endpoint, payload) {
-    return this.socket.ask(endpoint, payload);
+    return this.client.request(endpoint, payload);
   }
 
   close() {
-    this.socket.close();
+    this.client.close();
   }
 
-  async open() {
-    await this.socket.ask("authenticate", { token: this.token }, { early: true });
-    const answer = await this.socket.ask("watch", { topics: ["rooms", "recordings"] }, { early: true });
+  /** Begin a connection with the whole state: nothing is kept for a watcher that was away. */
+  async begin(request) {
+    const answer = await request("watch", { topics: ["rooms", "recordings"] });
     this.fresh = new Set(answer.rooms.map(({ uuid }) => uuid));
     this.rooms = new Map(answer.rooms.map((room) => [room.uuid, room]));
     this.ages = new Map(answer.rooms.map(({ uuid }, index) => [uuid, index]));
