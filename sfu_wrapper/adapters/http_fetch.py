@@ -60,6 +60,19 @@ async def fetch(what: str, request: Fetch) -> bytes:
         raise Unavailable(f"cannot fetch {what}: {error}") from error
 
 
+async def fetch_date(request: Fetch) -> str | None:
+    """Return the ``Date`` header of a response of any status; None without one.
+
+    Raises:
+        Unavailable: no response in time.
+    """
+    try:
+        async with asyncio.timeout(request.deadline_s):
+            return await run_in_daemon_thread(_date, request)
+    except (TimeoutError, OSError, HTTPException, ValueError) as error:
+        raise Unavailable(f"no response from {request.url}: {error}") from error
+
+
 class HttpKeySet:
     """The key set at one URL.
 
@@ -83,6 +96,19 @@ class _NoRedirect(HTTPRedirectHandler):
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> None:
         """Return None: urllib then raises HTTPError for the redirect."""
+
+
+def _date(wanted: Fetch) -> str | None:
+    request = Request(wanted.url, headers=dict(wanted.headers))  # noqa: S310  # http and https
+    try:
+        with build_opener(_NoRedirect, *wanted.handlers).open(
+            request, timeout=wanted.deadline_s
+        ) as answer:
+            date: str | None = answer.headers.get("Date")
+    except HTTPError as error:
+        date = error.headers.get("Date")
+        error.close()
+    return date
 
 
 def _get(wanted: Fetch) -> bytes:

@@ -55,6 +55,7 @@ def signed(
 class Provider:
     """One that is asked over HTTP.
 
+    ahead_s: its clock before ours; date: what it says instead of its time.
     body: what it answers; status: how; hang: it does not answer while this is not set.
     """
 
@@ -64,6 +65,8 @@ class Provider:
     headers: dict[str, str] = field(default_factory=dict)
     asked: int = 0
     dribble: bool = False
+    ahead_s: float = 0
+    date: str | None = None
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -84,6 +87,10 @@ def provider(body: bytes = b"") -> Iterator[Provider]:
             while not told.over.wait(0.02):  # a byte at a time, for ever
                 self.wfile.write(b" ")
                 self.wfile.flush()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            known = super().date_time_string((timestamp or time.time()) + told.ahead_s)
+            return known if told.date is None else told.date
 
         def log_message(self, *_: object) -> None:
             pass

@@ -13,7 +13,7 @@ from typing import Final
 
 from sfu_wrapper.app.planes import server_checks
 from sfu_wrapper.cli import common
-from sfu_wrapper.cli.doctor import brokers, media, services, settings
+from sfu_wrapper.cli.doctor import brokers, clock, media, services, settings
 from sfu_wrapper.cli.doctor.report import Check, run_checks
 from sfu_wrapper.config.load import Loaded, inspect
 from sfu_wrapper.config.settings import Settings
@@ -22,6 +22,7 @@ from sfu_wrapper.observe.findings import Finding, Status, ok, warning, wrong
 CHECKS: Final = (
     Check("tools", settings.check_runtime),
     Check("configuration", settings.check_combinations),
+    Check("clock", clock.check_clock),
     Check("tokens", settings.check_token_keys),
     Check("database", services.check_database),
     Check("broker", brokers.check_broker),
