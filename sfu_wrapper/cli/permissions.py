@@ -9,6 +9,7 @@ the next start of a recording.
 import asyncio
 import re
 from argparse import ArgumentParser, Namespace
+from functools import cache
 from pathlib import Path
 
 from sfu_wrapper.adapters.os.clock import SystemClock
@@ -80,14 +81,18 @@ def _dry_run(args: Namespace, change: Change) -> int:
     by = Identity(domain, _OPERATOR, frozenset({Role.DOMAIN_ADMIN}))
     with StoreFile(file) as store:
         policy = settings.policy_settings()
-        runs = DryRuns(store, PermissionFile(file).permissions, SystemClock(), policy)
+        permissions = cache(PermissionFile(file).permissions)
+        runs = DryRuns(store, permissions, SystemClock(), policy)
         found, judged = asyncio.run(_all_pages(runs, by, change, args.days))
     if not common.wants_json(args):
         common.print_table(("room", "owner", "now", "would be"), map(_row, found))
     else:
         for call in found:
             common.emit(args, "", **judged_json(call))
-    text = f"{len(found)} of {judged} calls of the last {args.days} days would be decided otherwise"
+    whose = args.whose if change.permission is not None else f"{args.whose} removed"
+    wanted = f"{whose}: {_words(change.permission)}"
+    what = f"{len(found)} of {judged} calls of the last {args.days} days"
+    text = f"with {wanted}, {what} would be decided otherwise"
     common.emit(args, text, judged=judged, changed=len(found), days=args.days)
     return common.DONE
 

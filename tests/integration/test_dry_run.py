@@ -160,6 +160,7 @@ async def test_the_command_lists_the_calls_and_counts_them(
     shown = capsys.readouterr().out
     assert "room-one" in shown
     assert "1 of 1 calls of the last 7 days would be decided otherwise" in shown
+    assert "with user:alice: recordingType all, recordingProfile always" in shown
     assert await asyncio.to_thread(main, (*command, "--json")) == 0
     call, last = map(json.loads, capsys.readouterr().out.splitlines())
     assert call["would"]["automatic"] is True

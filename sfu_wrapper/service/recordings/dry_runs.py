@@ -86,7 +86,8 @@ class DryRuns:
         judged = 0
         rows = self._walk.rows(change.subject.domain, from_ms, now_ms + 1, after)
         for looked_at, row in enumerate(rows, start=1):
-            room = self._walk.room(row)
+            about = change.subject.user in (None, row.owner)
+            room = self._walk.room(row) if about else None  # reading it whole is what costs
             known = None
             if room is not None and (room.established_ms or 0) >= from_ms:
                 known = judge(room, self._permissions(room.owner_key), change, self._policy)
