@@ -1,5 +1,7 @@
 """The browser's JavaScript under a type checker: ``scripts/check-javascript``."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 CALL_PAGE = TOP / "sfu_wrapper" / "gateway" / "callpage" / "static"
+CLIENT = TOP / "sfu_wrapper" / "gateway" / "client" / "static"
 MISSING = 3  # exit code where node, npm or the type checker cannot be had
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -62,3 +65,40 @@ def test_a_slip_is_found(tmp_path: Path, name: str, old: str, new: str, complain
 
     assert done.returncode != 0
     assert complaint in done.stdout
+
+
+def test_the_declarations_of_the_client_fit_a_program_that_uses_it(tmp_path: Path) -> None:
+    check()  # fetches the type checker
+    shutil.copy(CLIENT / "sfu-recording.d.ts", tmp_path)
+    shutil.copy(Path(__file__).with_name("sfu_recording_types.ts"), tmp_path / "use.ts")
+    options = {
+        "strict": True,
+        "noEmit": True,
+        "target": "es2022",
+        "module": "esnext",
+        "moduleResolution": "bundler",
+        "lib": ["es2022", "dom"],
+        "types": [],
+    }
+    config = {"compilerOptions": options, "include": ["*.ts"]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    done = subprocess.run(
+        [TOP / ".tools/javascript/node_modules/.bin/tsc", "--project", "tsconfig.json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_member_of_the_declarations_is_in_the_module() -> None:
+    declared = (CLIENT / "sfu-recording.d.ts").read_text(encoding="utf-8")
+    module = (CLIENT / "sfu-recording.js").read_text(encoding="utf-8")
+    for name in ("Client", "Room"):
+        body = declared.partition(f"export class {name} ")[2].partition("\n}")[0]
+        members = set(re.findall(r"^  (?:readonly )?(\w+)[?<(:]", body, re.MULTILINE))
+        assert len(members) > 8
+        code = module.partition(f"export class {name} ")[2].partition("\n}")[0]
+        missing = {each for each in members if not re.search(rf"\b{each}\b", code)}
+        assert missing == set(), name

@@ -93,6 +93,7 @@ export class Client {
   #retry = null;
   #renewal = null;
   #renewing = null;
+  #late = false; // events were not sent meanwhile
   #state = "connecting";
   #error = null;
   #ready = withResolvers();
@@ -375,16 +376,18 @@ export class Client {
 
   /** Present another token; once for all requests that need it. late: the one before has expired. */
   #renew(link, late) {
+    this.#late ||= late; // also of a renewal that has begun before the token expired
     this.#renewing ??= (async () => {
       try {
         if (!link?.ready) throw lost();
         const token = await this.#takeToken();
         this.#authenticated(await this.#bound(link, "authenticate", { token }));
-        if (!late) return;
+        if (!this.#late) return;
         const watching = this.#topics.length ? await this.#bound(link, "watch", { topics: this.#topics }) : null;
         this.#emit("resumed", { watching }); // events of the time between were not sent
       } finally {
         this.#renewing = null;
+        this.#late = false;
       }
     })();
     return this.#renewing;
