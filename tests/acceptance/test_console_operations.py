@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.identity import RecordingPermissions, RecordingProfile, RecordingType
 from sfu_wrapper.ports.recordings import PutRecording
 from sfu_wrapper.ports.store import Commit
 from tests.helpers.callpage import meeting
@@ -77,6 +78,22 @@ async def test_of_two_administrators_the_second_is_asked_to_look_again(
     await pages[1].shows("Stored: record audio and video, never.")
 
 
+async def test_a_permission_that_has_changed_is_removed_at_the_second_attempt(
+    chromium: Browser, here: Live
+) -> None:
+    await here.permit("bob", ALWAYS)
+    page = await admin(chromium, here, "permissions")
+    await page.fill("#user", "bob")
+    await page.press_button("Show")
+    await page.shows("Stored: record audio and video, always.")
+    await here.permit("bob", RecordingPermissions(RecordingType.AUDIO, RecordingProfile.SKIP))
+    await page.press_button("Remove: Permission of bob")
+    await page.until("#said", "Another user has changed this meanwhile.")
+    await page.shows("Stored: record audio only, never.")
+    await page.press_button("Remove: Permission of bob")
+    await page.until("section[aria-label='Permission of bob']", "None is stored.")
+
+
 async def test_a_permission_is_tried_on_the_calls_of_the_last_days(
     chromium: Browser, here: Live
 ) -> None:
@@ -140,6 +157,8 @@ async def test_an_erasure_is_previewed_and_needs_the_user_id_typed(
     await page.fill("#again", "alice")
     await page.press_button("Delete these recordings", "dialog")
     await page.until("#said", "2 recordings of alice are being deleted.")
+    await page.page.until("!document.querySelector('dialog')")
+    assert page.page.console == []
 
 
 async def test_a_webhook_is_added_tested_and_a_failed_delivery_retried(
@@ -153,6 +172,8 @@ async def test_a_webhook_is_added_tested_and_a_failed_delivery_retried(
         await page.press_button("Add", "dialog")
         await page.until("code", "whsec_")
         await page.press_button(f"Send a test to {there.url}")
+        await page.press_button(f"Send a test to {there.url}")
+        await page.page.until("document.querySelectorAll('tbody tr').length === 2")
         reload = ".card .buttons:last-of-type button"
         await page.reload_until(reload, "tbody", "HTTP status 500.")
         there.answer = OK

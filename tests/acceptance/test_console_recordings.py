@@ -1,5 +1,7 @@
 """The console's recordings in a real browser: find, play, hold, delete, as each role."""
 
+import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,9 +9,11 @@ import av
 import numpy as np
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from sfu_wrapper.adapters.memory.plane import MemoryPlane
 from sfu_wrapper.adapters.memory.store import MemoryStore
+from sfu_wrapper.model.identity import DomainId
 from tests.helpers import firefox
 from tests.helpers.chromium import Browser
 from tests.helpers.consolepage import ConsolePage, console
@@ -47,7 +51,9 @@ def movie(folder: Path) -> bytes:
 async def here(tmp_path: Path) -> AsyncIterator[Live]:
     """A controller with a recording of a minute, an encrypted one and a failed one."""
     store = MemoryStore()
-    poster = b"\xff\xd8\xff\xd9"
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48), (60, 90, 140)).save(picture, "JPEG")
+    poster = picture.getvalue()
     await put_ready(store, tmp_path, {"rec-1.webm": movie(tmp_path), "rec-1.jpg": poster})
     secret = {"rec-2.webm.gpg": b"0" * 2_000}
     await put_ready(store, tmp_path, secret, facts("uuid-2"), encrypted=True)
@@ -72,14 +78,28 @@ async def test_an_owner_finds_and_plays_a_recording_to_its_end(
     await page.page.until("document.querySelectorAll('tbody tr').length === 2")
     await page.page.run("document.querySelector('a[href*=\"recordings/uuid-1/1\"]').click()")
     await page.until("h1", "room, segment 1")
-    await page.page.until("document.querySelector('video')?.duration > 59")
+    await page.page.until("document.querySelector('.still img')?.naturalWidth > 0")
+    assert reads(here) == ["rec-1.jpg"]
+    await page.press_button("Play the recording")
+    await page.page.until("document.querySelector('video')?.currentTime > 0.1")
+    assert reads(here) == ["rec-1.jpg", "rec-1.webm"]
 
     await page.press_button("00:30 bob left")
     await page.page.until("document.querySelector('video').currentTime > 30.2")
     assert await brightness(page) == pytest.approx(30 * 4, abs=16)
     await page.page.run("document.querySelector('video').currentTime = 58.5")
     await page.page.until("document.querySelector('video').ended")
+    await page.press_button("Evidence (vCon)")
+    await page.press_button("Show")
+    await page.until("#said", "There is nothing here")  # no worker has written a log
     assert page.page.console == []
+
+
+def reads(here: Live) -> list[str]:
+    """The names of the files for which links were made."""
+    rows = here.store.audit.entries(DomainId("example"), 0, 100)
+    found = [json.loads(row.entry) for row in rows]
+    return [each["details"]["name"] for each in found if each["action"] == "link.create"]
 
 
 async def brightness(page: ConsolePage) -> float:
@@ -188,7 +208,6 @@ async def test_axe_finds_nothing_serious_in_any_view(
 async def test_firefox_plays_it_too(here: Live) -> None:
     async with firefox.browser() as driver:
         page = await console(driver, here.http_url, "alice", view="recordings/uuid-1/1")
-        await page.page.until("document.querySelector('video')?.duration > 59")
         await page.press_button("00:30 bob left")
-        await page.page.until("document.querySelector('video').currentTime > 30.2")
+        await page.page.until("document.querySelector('video')?.currentTime > 30.2")
         assert page.page.console == []

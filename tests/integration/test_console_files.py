@@ -1,16 +1,23 @@
 """The console's page and files as an HTTP client gets them, and the rules for its texts."""
 
+import asyncio
 import hashlib
 import re
 from importlib import resources
 from pathlib import Path
+from urllib.request import urlopen
 
+import pytest
+
+from sfu_wrapper.app.objects import media_source
+from sfu_wrapper.config.load import load
 from sfu_wrapper.core.policy import Reason, Source
 from sfu_wrapper.core.webhooks import EventType
 from sfu_wrapper.model.errors import Code
 from sfu_wrapper.model.identity import Kind, RecordingProfile, RecordingType, StopReason
 from sfu_wrapper.model.webhook import DeliveryState
 from tests.helpers.http import world
+from tests.helpers.live import live
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -36,6 +43,34 @@ async def test_the_page_may_run_nothing_but_its_own_files() -> None:
     assert "camera=()" in answer.headers["permissions-policy"]
     assert b"style=" not in answer.body
     assert b"<script>" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("storage", "source"),
+    [
+        ((), None),
+        (("storage.url=s3://recordings",), "https:"),
+        (
+            ("storage.url=s3://recordings", "storage.endpointUrl=https://s3.example:9000/base"),
+            "https://s3.example:9000",
+        ),
+    ],
+    ids=["local", "provider", "endpoint"],
+)
+def test_the_player_may_get_files_from_the_object_store(
+    storage: tuple[str, ...], source: str | None
+) -> None:
+    assert media_source(load(Path("config"), {}, storage).storage) == source
+
+
+async def test_the_policy_names_where_files_come_from() -> None:
+    where = ("storage.url=s3://recordings", "storage.endpointUrl=http://127.0.0.1:9")
+    async with live(*where) as here:
+        answer = await asyncio.to_thread(urlopen, f"{here.http_url}/")
+
+    policy = answer.headers["content-security-policy"]
+    assert "media-src 'self' http://127.0.0.1:9;" in policy
+    assert "img-src 'self' http://127.0.0.1:9 data:;" in policy
 
 
 async def test_every_module_that_is_imported_is_there() -> None:

@@ -64,7 +64,8 @@ export class Api {
 
   /** Return the health of the controller, which is one also where it is unavailable. */
   async health(signal) {
-    const response = await fetch("health/ready", { signal, cache: "no-store" });
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+    const response = await fetch("health/ready", { signal: limit, cache: "no-store" });
     return response.json();
   }
 

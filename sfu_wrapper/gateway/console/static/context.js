@@ -51,8 +51,17 @@ export function useClock(running = true) {
 /** The view and its parts: "#/recordings/UUID/1?state=ready" → {name, parts, query}. */
 export function parseAddress(hash = location.hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
-  const [name = "", ...parts] = path.split("/").map(decodeURIComponent);
+  const [name = "", ...parts] = path.split("/").map(decoded);
   return { name, parts, query: new URLSearchParams(query) };
+}
+
+/** A part of an address that somebody has written, which may have a "%" of its own. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** Address of a view. */

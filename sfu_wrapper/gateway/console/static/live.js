@@ -28,6 +28,7 @@ export class Live {
     this.newest = 0;
     this.state = "connecting"; // "open", "lost", "closed"
     this.loaded = false; // the rooms are complete
+    this.begun = false; // a connection was there before
     this.listeners = new Set();
     this.watchers = new Set();
     this.scheduled = false;
@@ -52,7 +53,10 @@ export class Live {
     return () => this.listeners.delete(listener);
   }
 
-  /** Call `watcher(event, payload)` with each event as it comes; returns how to end that. */
+  /**
+   * Call `watcher(event, payload)` with each event as it comes, and with "resumed" once a lost
+   * connection is back: read again then. Returns how to end that.
+   */
   onEvent(watcher) {
     this.watchers.add(watcher);
     return () => this.watchers.delete(watcher);
@@ -76,6 +80,8 @@ export class Live {
     for (const recording of answer.recordings) this.recordings.set(address(recording), recording);
     this.loaded = !answer.next;
     if (answer.next) this.rest(answer.next, this.fresh);
+    if (this.begun) this.tell("resumed", null); // what changed meanwhile is in no event
+    this.begun = true;
     this.notify();
   }
 
@@ -113,8 +119,12 @@ export class Live {
       this.recordings.set(address(payload), payload);
       while (this.recordings.size > 2000) this.recordings.delete(this.recordings.keys().next().value);
     }
-    for (const watcher of this.watchers) watcher(event, payload);
+    this.tell(event, payload);
     this.notify();
+  }
+
+  tell(event, payload) {
+    for (const watcher of this.watchers) watcher(event, payload);
   }
 
   changed(state, error) {

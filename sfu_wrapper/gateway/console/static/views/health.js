@@ -7,6 +7,7 @@ import { hasRole, now } from "../session.js";
 import { coded, duration, t } from "../text.js";
 
 const MOST = 500; // recordings that are counted
+const PAUSE_MS = 2000; // between two reads because of events
 const SLOW_S = 300; // a recording that waits longer is worth a look
 
 export function Health() {
@@ -15,7 +16,21 @@ export function Health() {
   // 503 has the same body: what is unavailable.
   const health = useLoaded((signal) => api.health(signal), [live.state]);
   const trusted = hasRole(session, "domain-admin", "service");
-  useEffect(() => live.onEvent((event) => event === "recordingChanged" && waiting.reload()), [live]);
+  useEffect(() => {
+    let timer;
+    const end = live.onEvent((event) => {
+      if (event !== "recordingChanged" || !trusted || timer !== undefined) return;
+      timer = setTimeout(() => {
+        timer = undefined;
+        waiting.reload();
+        running.reload();
+      }, PAUSE_MS);
+    });
+    return () => {
+      end();
+      clearTimeout(timer);
+    };
+  }, [live]);
   const waiting = useLoaded((signal) => (trusted ? api.get("/recordings", { state: "queued", limit: MOST }, { signal }) : Promise.resolve(null)), []);
   const running = useLoaded((signal) => (trusted ? api.get("/recordings", { state: "processing", limit: MOST }, { signal }) : Promise.resolve(null)), []);
   const again = () => [health, waiting, running].forEach((each) => each.reload());
@@ -40,7 +55,8 @@ export function Health() {
 
 /** What the workers do, by what is recorded of them: the controller does not know the workers themselves. */
 function Workers({ waiting, running }) {
-  const stopped = waiting.recordings.map(({ stoppedAt }) => Date.parse(stoppedAt)).filter(Number.isFinite);
+  // One that is processed again has not waited since its call.
+  const stopped = waiting.recordings.filter(({ retries }) => !retries).map(({ stoppedAt }) => Date.parse(stoppedAt)).filter(Number.isFinite);
   const longest = stopped.length ? (now() - Math.min(...stopped)) / 1000 : 0;
   const count = (page) => (page.next ? t("health.orMore", { count: page.recordings.length }) : String(page.recordings.length));
   return html`

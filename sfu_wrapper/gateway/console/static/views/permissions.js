@@ -105,9 +105,12 @@ function Permission({ heading, path, effective, writable }) {
     again();
   };
   const remove = async () => {
-    await api.delete(path, { headers: unchanged() });
-    say(t("permissions.removed"));
-    again();
+    try {
+      await api.delete(path, { headers: unchanged() });
+      say(t("permissions.removed"));
+    } finally {
+      again(); // a refusal for another version shows that version
+    }
   };
   const now = stored.data?.body?.recording;
   const why = writable ? null : t("permissions.readOnly");
@@ -116,6 +119,7 @@ function Permission({ heading, path, effective, writable }) {
       <h2>${heading}</h2>
       ${stored.error ? html`<${ErrorNotice} error=${stored.error} retry=${again} />` : stored.data === undefined ? html`<${Busy} />` : html`
         <p>${now ? t("permissions.stored", { type: t(`type.${now.recordingType}`), profile: t(`profile.${now.recordingProfile}`) }) : t("permissions.none")}</p>`}
+      <${ErrorNotice} error=${counts.error} retry=${counts.reload} />
       ${counts.data && html`<p><strong>${t(counts.data.records ? "permissions.records" : "permissions.doesNotRecord")}</strong>
         ${" "}${t("permissions.decidedBy", { type: t(`type.${counts.data.recording.recordingType}`), profile: t(`profile.${counts.data.recording.recordingProfile}`), source: source(counts.data) })}</p>`}
       ${stored.data !== undefined && html`<div class="buttons">

@@ -12,35 +12,34 @@ const SOON_S = 0.5; // who comes or goes within this time is one chapter
 const playable = ({ files }) => files.find(({ kind, encrypted }) => ["merged", "audio"].includes(kind) && !encrypted);
 const poster = ({ files }) => files.find(({ kind, encrypted }) => kind === "poster" && !encrypted);
 
-/** @param {{recording: any, link: (name: string) => Promise<string>}} given */
+/**
+ * The file is read once it is played: each read of a recording is in the audit log. The poster is a
+ * read of its own.
+ * @param {{recording: any, link: (name: string) => Promise<string>}} given
+ */
 export function Player({ recording, link }) {
   const file = recording.state === "ready" && !recording.deletion ? playable(recording) : undefined;
   const [at, setAt] = useState(0);
-  const media = useRef(null);
-  const addresses = useLoaded(async () => {
-    if (!file) return null;
-    const picture = poster(recording);
-    const [source, still] = await Promise.all([link(file.name), picture && link(picture.name)]);
-    return { source, still };
+  const [wanted, setWanted] = useState(null); // {at: seconds} to begin with; null: not played yet
+  const still = useLoaded(async () => {
+    const picture = file && poster(recording);
+    return picture ? link(picture.name) : null;
   }, [file?.sha256]);
   const from = Date.parse(recording.startedAt);
   const to = recording.stoppedAt ? Date.parse(recording.stoppedAt) : from + 1000;
   const chapters = chaptersOf(recording.participants ?? [], from, to);
-  const seek = (seconds) => {
-    media.current.currentTime = seconds;
-    media.current.play().catch(() => {}); // a browser may ask for another gesture
-    media.current.focus();
-  };
   return html`
     <section class="card" aria-labelledby="player">
       <h2 id="player">${t("player.title")}</h2>
       ${!file ? html`<p class="hint">${t(recording.files.some(({ encrypted }) => encrypted) ? "player.encrypted" : "player.none")}</p>`
-        : addresses.error ? html`<${ErrorNotice} error=${addresses.error} retry=${addresses.reload} />`
-          : !addresses.data ? html`<${Busy} />`
-            : html`<${Media} file=${file} addresses=${addresses.data} media=${media} onTime=${setAt} />`}
+        : wanted ? html`<${Media} file=${file} link=${link} wanted=${wanted} onTime=${setAt} />`
+          : html`<div class="still">
+              ${still.data && html`<img src=${still.data} alt=${t("player.poster")} />`}
+              <button type="button" class="primary" onClick=${() => setWanted({ at: 0 })}>${t("player.play")}</button>
+            </div>`}
       <ol class="chapters" aria-label=${t("player.chapters")}>${chapters.map((chapter) => html`
         <li key=${chapter.at}>${file
-          ? html`<button type="button" class="link" aria-current=${isIn(chapter, chapters, at) ? "true" : undefined} onClick=${() => seek(chapter.at)}><span class="clock">${duration(chapter.at)}</span> ${chapter.label}</button>`
+          ? html`<button type="button" class="link" aria-current=${isIn(chapter, chapters, at) ? "true" : undefined} onClick=${() => setWanted({ at: chapter.at })}><span class="clock">${duration(chapter.at)}</span> ${chapter.label}</button>`
           : html`<span class="clock">${duration(chapter.at)}</span> ${chapter.label}`}</li>`)}
       </ol>
       <${Timeline} label=${t("player.participants")} from=${from} to=${to} marks=${file ? [{ at: from + at * 1000, label: "" }] : []}
@@ -52,18 +51,47 @@ export function Player({ recording, link }) {
     </section>`;
 }
 
-function Media({ file, addresses, media, onTime }) {
+/** The player itself. A link that has expired is made again once, at the same place. */
+function Media({ file, link, wanted, onTime }) {
+  const media = useRef(null);
+  const [round, setRound] = useState(0);
+  const place = useRef(wanted.at);
+  const address = useLoaded(() => link(file.name), [file.sha256, round]);
   const [broken, setBroken] = useState(false);
-  useEffect(() => setBroken(false), [addresses.source]);
+  useEffect(() => {
+    place.current = wanted.at;
+    if (!media.current || media.current.readyState === 0) return; // it begins there once it is loaded
+    media.current.currentTime = wanted.at;
+    begin(media.current);
+  }, [wanted]);
+  const loaded = ({ target }) => {
+    if (place.current > 0) target.currentTime = place.current;
+    begin(target);
+  };
+  const failed = () => {
+    if (round === 0 && place.current > 0) setRound(1);
+    else setBroken(true);
+  };
+  if (address.error) return html`<${ErrorNotice} error=${address.error} retry=${address.reload} />`;
+  if (!address.data) return html`<${Busy} />`;
   const shown = {
-    ref: media, src: addresses.source, controls: true, preload: "metadata",
-    onTimeUpdate: (event) => onTime(event.target.currentTime), onError: () => setBroken(true),
+    ref: media, src: address.data, controls: true, preload: "metadata", "aria-label": file.name,
+    onLoadedMetadata: loaded,
+    onError: failed,
+    onTimeUpdate: ({ target }) => {
+      place.current = target.currentTime;
+      onTime(target.currentTime);
+    },
   };
   return html`
     ${broken && html`<p class="notice" role="alert">${t("player.broken")}</p>`}
-    ${file.kind === "audio"
-      ? html`<audio ...${shown} aria-label=${file.name}></audio>`
-      : html`<video ...${shown} playsinline poster=${addresses.still} aria-label=${file.name}></video>`}`;
+    ${file.kind === "audio" ? html`<audio ...${shown}></audio>` : html`<video ...${shown} playsinline></video>`}`;
+}
+
+/** Play; a browser may ask for another gesture first. */
+function begin(media) {
+  media.focus();
+  media.play().catch(() => {});
 }
 
 const isIn = (chapter, chapters, at) => {

@@ -20,6 +20,7 @@ export function Recording({ uuid, number }) {
   const loaded = useLoaded((signal) => api.get(path, {}, { signal }), [path]);
   const shown = loaded.data;
   useEffect(() => live.onEvent((event, change) => {
+    if (event === "resumed") loaded.reload();
     if (event !== "recordingChanged" || address(change) !== `${uuid}/${number}`) return;
     const after = shown && progressed(shown, change);
     if (after) loaded.set(after);
@@ -28,7 +29,7 @@ export function Recording({ uuid, number }) {
   if (!shown) return html`<${Title}>${t("recordings.one")}<//>${loaded.error ? html`<${ErrorNotice} error=${loaded.error} retry=${loaded.reload} />` : html`<${Busy} />`}`;
   return html`
     <p><a href="#/recordings">${t("recordings.back")}</a></p>
-    <${Title} extra=${html`<${State} recording=${shown} />`}>${t("recordings.heading", { room: shown.room, number: shown.segment })}<//>
+    <${Title} extra=${html`<span><${State} recording=${shown} /> <button type="button" onClick=${loaded.reload}>${t("reload")}</button></span>`}>${t("recordings.heading", { room: shown.room, number: shown.segment })}<//>
     ${shown.state === "processing" && shown.progress && html`<section class="card"><${ProgressOf} progress=${shown.progress} /></section>`}
     ${shown.error && html`<p class="notice" role="alert">${t("recordings.failedAt", { stage: coded("stage", shown.error.stage), code: shown.error.code })} ${shown.error.message}</p>`}
     ${shown.deletion && html`<p class="notice" role="status">${t(shown.state === "deleted" ? "recordings.wasDeleted" : "recordings.beingDeleted", { why: coded("deletion", shown.deletion.reason) })}
@@ -62,8 +63,11 @@ function Actions({ recording, path, reload }) {
   const admin = administers(session, recording.domain);
   const owner = recording.owner === session.user && recording.domain === session.domain;
   const gone = recording.state === "deleted" || recording.deletion ? t("error.RECORDING_DELETED") : null;
-  const running = ["recording", "queued", "processing"].includes(recording.state) ? t("error.RECORDING_RUNNING") : null;
   const mayDelete = admin || (owner && meta("owner-may-delete") === "true");
+  const undeletable = gone
+    ?? (mayDelete ? null : t("error.FORBIDDEN"))
+    ?? (recording.state === "recording" ? t("error.RECORDING_RUNNING") : null)
+    ?? (recording.hold ? t("error.RECORDING_HELD") : null);
   const change = async (call, text) => {
     await call();
     say(t(text));
@@ -83,7 +87,7 @@ function Actions({ recording, path, reload }) {
       ${recording.state === "failed" && html`<${Action} key="retry" why=${gone ?? (admin || hasRole(session, "service") ? null : t("permissions.readOnly"))}
         act=${() => change(() => api.post(`${path}/retry`), "recordings.retried")}>${t("recordings.retry")}<//>`}
       <${Action} key="evidence" act=${evidence}>${t("recordings.evidence")}<//>
-      <${Action} key="delete" kind="danger" why=${gone ?? running ?? (recording.hold ? t("error.RECORDING_HELD") : mayDelete ? null : t("error.FORBIDDEN"))}
+      <${Action} key="delete" kind="danger" why=${undeletable}
         act=${async () => setAsked("delete")}>${t("recordings.delete")}<//>
     </div>
     ${asked === "hold" && html`

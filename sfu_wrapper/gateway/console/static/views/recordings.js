@@ -119,6 +119,7 @@ function useNews(pages, unfiltered) {
       if (changed.size && !timer) timer = setTimeout(read, TOGETHER_MS);
     };
     const stop = live.onEvent((event, change) => {
+      if (event === "resumed") latest.current.reload();
       if (event !== "recordingChanged") return;
       const key = address(change);
       const before = latest.current.items.find(({ recording }) => recording === key);

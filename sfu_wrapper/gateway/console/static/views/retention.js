@@ -87,7 +87,7 @@ function Erasure() {
           ${preview.running.length > 0 && html`<p>${t("erasures.running", { count: preview.running.length })}</p>`}
           <${Action} kind="danger" why=${preview.count ? null : t("erasures.nothing")} act=${async () => setAsked(true)}>${t("erasures.erase")}<//>
         </div>`}
-      ${asked && html`
+      ${asked && preview && html`
         <${Dialog} title=${t("erasures.confirm", { user: preview.user })} confirm=${t("erasures.erase")} danger=${true} close=${() => setAsked(false)}
           act=${async (data) => {
             if (data.get("again") !== preview.user) throw Object.assign(new Error(), { code: "NOT_TYPED" });

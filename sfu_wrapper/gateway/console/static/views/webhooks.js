@@ -16,6 +16,7 @@ export function Webhooks() {
   const [adding, setAdding] = useState(false);
   const [secret, setSecret] = useState("");
   const [opened, setOpened] = useState("");
+  const [tests, setTests] = useState(0);
   const listed = useLoaded((signal) => api.get("/webhooks", {}, { signal }), []);
   const why = hasRole(session, "domain-admin") ? null : t("permissions.readOnly");
   const add = async (data) => {
@@ -31,8 +32,8 @@ export function Webhooks() {
   const test = (each) => async () => {
     await api.post(`/webhooks/${segment(each.id)}/test`);
     say(t("webhooks.tested"));
-    setOpened("");
     setOpened(each.id);
+    setTests((count) => count + 1); // reads the deliveries again where they are open
   };
   return html`
     <${Title} extra=${html`<${Action} kind="primary" why=${why} act=${async () => setAdding(true)}>${t("webhooks.add")}<//>`}>${t("webhooks.title")}<//>
@@ -50,7 +51,7 @@ export function Webhooks() {
           <${Action} why=${why} act=${test(each)} label=${t("webhooks.sendTest", { url: each.url })}>${t("webhooks.test")}<//>
           <${Action} kind="danger" why=${why} act=${remove(each)} label=${t("webhooks.removeOf", { url: each.url })}>${t("remove")}<//>
         </div>
-        ${opened === each.id && html`<${Deliveries} webhook=${each} why=${why} />`}
+        ${opened === each.id && html`<${Deliveries} key=${tests} webhook=${each} why=${why} />`}
       </section>`)}
     ${adding && html`
       <${Dialog} title=${t("webhooks.add")} confirm=${t("add")} close=${() => setAdding(false)} act=${add}>
