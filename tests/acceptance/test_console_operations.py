@@ -172,6 +172,7 @@ async def test_a_webhook_is_added_tested_and_a_failed_delivery_retried(
         await page.press_button("Add", "dialog")
         await page.until("code", "whsec_")
         await page.press_button(f"Send a test to {there.url}")
+        await page.page.until("document.querySelectorAll('tbody tr').length === 1")
         await page.press_button(f"Send a test to {there.url}")
         await page.page.until("document.querySelectorAll('tbody tr').length === 2")
         reload = ".card .buttons:last-of-type button"
@@ -182,9 +183,9 @@ async def test_a_webhook_is_added_tested_and_a_failed_delivery_retried(
         await page.reload_until(reload, "td .badge", "Delivered")
         await page.press_button(f"Remove {there.url}")
         await page.shows("No webhooks yet.")
-    assert [each.headers["webhook-id"] for each in there.requests[:2]] == [
-        there.requests[0].headers["webhook-id"]
-    ] * 2
+    ids = [each.headers["webhook-id"] for each in there.requests]
+    assert len(set(ids)) == 2
+    assert max(map(ids.count, ids)) >= 2  # a repeat has the same id
 
 
 async def test_the_audit_log_has_the_newest_entries_first(chromium: Browser, here: Live) -> None:

@@ -60,7 +60,9 @@ async def here(tmp_path: Path) -> AsyncIterator[Live]:
     lost = facts("uuid-3")
     await put(store, finished(lost, failure(lost)))
     folder = tmp_path / "postprocessed"
-    async with live(f"destination_path={folder}", store=store, plane=MemoryPlane()) as here:
+    (tmp_path / "logs").mkdir()
+    folders = (f"destination_path={folder}", f"logs_path={tmp_path / 'logs'}")
+    async with live(*folders, store=store, plane=MemoryPlane()) as here:
         yield here
 
 

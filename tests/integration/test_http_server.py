@@ -68,7 +68,7 @@ async def test_nothing_is_where_nothing_is() -> None:
     async with world() as here:
         answers = [
             await here.ask("GET", path, ALICE)
-            for path in ("/", "/docs", "/permission", "/rooms/a/b")
+            for path in ("/nothing", "/docs", "/permission", "/rooms/a/b")
         ]
 
     assert {(answer.status, answer.code) for answer in answers} == {(404, "UNKNOWN_ENDPOINT")}

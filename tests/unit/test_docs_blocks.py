@@ -24,6 +24,7 @@ BLOCK: Final = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | r
 # settings of other programs.
 READ: Final = {"json", "python", "sh", "toml", "yaml"}
 UNREAD: Final = {"", "mermaid", "ini"}
+RUN: Final = {"js"}  # in a browser, by tests/acceptance/test_sfu_recording.py
 # Secrets are in the environment, as the pages say.
 SECRETS: Final = {
     f"SFU_WRAPPER__{name}": "0123456789abcdef0123456789abcdef"
@@ -52,7 +53,7 @@ def values(text: str) -> Iterator[object]:
 def test_a_block_has_a_language_that_is_read_or_excused() -> None:
     kinds = {kind for page in PAGES for _, kind, _ in BLOCK.findall(page.read_text("utf-8"))}
 
-    assert kinds == READ | UNREAD
+    assert kinds == READ | UNREAD | RUN
 
 
 def test_no_block_is_overlooked() -> None:
